@@ -1,0 +1,74 @@
+# Everything runs in .venv, made from requirements.lock by the targets that need it.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	command -v $$p >/dev/null 2>&1 && \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.installed-bench
+JOBS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint types layers pytest bench fmt lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | \
+		while IFS="$$(printf '\t')" read -r name text; do printf '%-8s %s\n' "$$name" "$$text"; done
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "hybrid needs Python 3.11 or newer on PATH" >&2; exit 1; }
+	@echo "installing hybrid and its tools into $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(BENCH_STAMP): requirements-bench.lock $(STAMP)
+	@echo "installing the benchmark peers into $(VENV)"
+	@$(PIP) install -r requirements-bench.lock
+	@touch $@
+
+venv: $(STAMP)  ## make .venv
+
+demo: $(STAMP)  ## run the tour of the library
+	@$(BIN)/hybrid demo
+
+test: lint types layers pytest  ## every check, what CI runs
+
+lint: $(STAMP)  ## ruff, rules and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(STAMP)  ## mypy, strict
+	$(BIN)/mypy
+
+layers: $(STAMP)  ## the import contracts between the layers
+	$(BIN)/lint-imports --no-logo
+
+pytest: $(STAMP)  ## tests, doctests and notebooks
+	$(BIN)/python -m pytest -n $(JOBS) -q
+	$(BIN)/python -m pytest -n $(JOBS) -q -p tests.conftest --doctest-modules hybrid
+
+bench: $(BENCH_STAMP)  ## compare with NumPy, JAX and torch, write benchmarks/results
+	$(BIN)/python -m benchmarks
+
+fmt: $(STAMP)  ## format and fix what ruff can fix
+	$(BIN)/ruff check --fix --exit-zero
+	$(BIN)/ruff format
+
+lock: $(STAMP)  ## pin the newest versions that pyproject.toml allows
+	@$(PIP) install pip-tools
+	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgrade --strip-extras \
+		--no-emit-index-url --no-emit-find-links --no-emit-options \
+		--extra demo --extra dev --output-file requirements.lock pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgrade --strip-extras \
+		--no-emit-index-url --no-emit-find-links --no-emit-options --constraint requirements.lock \
+		--extra bench --output-file requirements-bench.lock pyproject.toml
+	sed -i.old -E 's/^(torch==[0-9.]+)\+.*/\1/' requirements-bench.lock && rm requirements-bench.lock.old
+
+clean:  ## remove .venv and everything that can be made again
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+		.import_linter_cache benchmarks/results/partial.* demo-output
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

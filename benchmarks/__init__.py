@@ -1,0 +1,1 @@
+"""Hybrid measured beside its peers: ``python -m benchmarks``."""

@@ -1,0 +1,158 @@
+"""Timing: results are compared first, then the peers take turns, sample by sample.
+
+Turns, because a machine speeds up and slows down over seconds: whatever happens to one peer
+happens to all of them. Medians and the distance between the quartiles, because such disturbances
+only ever add time.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.case import Case
+from benchmarks.peers import PEERS
+from benchmarks.worker import Problem, Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long to measure."""
+
+    rounds: int = 40  # turns of each peer
+    sample: float = 0.01  # seconds that one sample lasts at least
+    warm: float = 0.02  # seconds of calls before each sample, ten times that before the first
+    budget: float = 20.0  # seconds after which a case is ended, once every peer had 5 turns
+    processes: int = 5  # fresh processes for what only a fresh process can show
+
+
+QUICK = Effort(rounds=7, sample=2e-3, warm=5e-3, budget=3.0, processes=1)
+
+# Thread pools spin for a while after their last task: OpenBLAS for some milliseconds.
+PAUSE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one peer did in one case: samples in seconds, or the reason why there are none."""
+
+    case: str
+    peer: str
+    samples: tuple[float, ...] = ()
+    problem: Problem | None = None
+
+    @property
+    def median(self) -> float:
+        return float(np.median(self.samples))
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        low, high = np.percentile(self.samples, [25, 75])
+        return float(low), float(high)
+
+    @property
+    def spread(self) -> float:
+        """Distance between the quartiles, relative to the median."""
+        low, high = self.quartiles
+        return (high - low) / self.median
+
+
+class Harness:
+    """Keeps one process for each peer over all cases."""
+
+    def __init__(self, wanted: Sequence[str], threads: int, effort: Effort) -> None:
+        self._wanted = wanted
+        self._threads = threads
+        self._effort = effort
+        self._workers: dict[str, Worker] = {}
+
+    def close(self) -> None:
+        """End the processes."""
+        for worker in self._workers.values():
+            worker.close()
+        self._workers.clear()
+
+    def run(self, case: Case) -> list[Result]:
+        """Measure one case with the peers that take part in it."""
+        names = [
+            name
+            for name in PEERS
+            if name in self._wanted and name in case.peers and PEERS[name].library in case.programs
+        ]
+        if case.measure == "call":
+            return self._calls(case, names)
+        return [self._first_calls(case, name) for name in names]
+
+    def _calls(self, case: Case, names: Sequence[str]) -> list[Result]:
+        problems = {name: self._worker(name).ask("prepare", case.name) for name in names}
+        able = [name for name in names if problems[name] is None]
+        samples = self._take_turns(able)
+        return [
+            Result(case.name, name, tuple(samples.get(name, ())), problems[name]) for name in names
+        ]
+
+    def _worker(self, name: str) -> Worker:
+        if name not in self._workers:
+            self._workers[name] = Worker(name, self._threads)
+        return self._workers[name]
+
+    def _take_turns(self, names: Sequence[str]) -> dict[str, list[float]]:
+        effort = self._effort
+        samples: dict[str, list[float]] = {name: [] for name in names}
+        counts = {}
+        for name in names:
+            worker = self._worker(name)
+            counts[name] = worker.ask("warm_up", effort.sample, 10 * effort.warm)
+        end = time.perf_counter() + effort.budget
+        for turn in range(effort.rounds):
+            if turn >= 5 and time.perf_counter() > end:
+                break
+            for name in names:
+                time.sleep(PAUSE)
+                samples[name].append(self._worker(name).ask("sample", counts[name], effort.warm))
+        return samples
+
+    def _first_calls(self, case: Case, name: str) -> Result:
+        """Measure in fresh processes, with disk caches that start empty."""
+        samples: list[float] = []
+        for _ in range(self._effort.processes):
+            with _empty_caches():
+                answer = self._ask_fresh(case, name)
+                if case.measure == "restart" and not isinstance(answer, Problem):
+                    answer = self._ask_fresh(case, name)
+            if isinstance(answer, Problem):
+                return Result(case.name, name, problem=answer)
+            samples += answer
+        return Result(case.name, name, tuple(samples))
+
+    def _ask_fresh(self, case: Case, name: str) -> list[float] | Problem:
+        worker = Worker(name, self._threads)
+        answer: list[float] | Problem = worker.ask("first_calls", case.name)
+        worker.close()
+        return answer
+
+
+@contextmanager
+def _empty_caches() -> Iterator[None]:
+    """Let new processes keep compiled code in a folder of their own."""
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory(prefix="hybrid-bench-") as folder:
+        os.environ |= {
+            "HYBRID_CACHE_DIR": f"{folder}/hybrid",
+            "TORCHINDUCTOR_CACHE_DIR": f"{folder}/torch",
+            "JAX_COMPILATION_CACHE_DIR": f"{folder}/jax",
+            # By default JAX keeps only what took a second to compile.
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
+        }
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ |= before

@@ -1,0 +1,118 @@
+"""The machine: its threads, its name, and its ceilings of bandwidth and arithmetic."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+_THREAD_VARIABLES = (
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "NUMEXPR_MAX_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+def limit_threads(threads: int) -> int:
+    """Give every library the same number of threads; returns that number.
+
+    To be called before NumPy is imported: OpenBLAS reads its variable once, and XLA counts the
+    processors that the process may run on.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        processors = sorted(os.sched_getaffinity(0))[:threads]
+        os.sched_setaffinity(0, processors)
+        threads = len(processors)
+    for variable in _THREAD_VARIABLES:
+        os.environ[variable] = str(threads)
+    return threads
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where the numbers were taken, and what that machine could do at best.
+
+    ``copy_cached`` and ``copy_memory`` are bytes a second, read and written ones counted, for
+    arrays of 4 MB and 256 MB. ``gemm32`` and ``gemm64`` are operations a second.
+    """
+
+    processor: str
+    system: str
+    python: str
+    threads: int
+    copy_cached: float
+    copy_memory: float
+    gemm32: float
+    gemm64: float
+
+    def floor(self, traffic: int, flops: int) -> float:
+        """Seconds below which a case cannot go, 0.0 where it has no such bound."""
+        copy = self.copy_cached if traffic <= 2**25 else self.copy_memory
+        return max(traffic / copy, flops / self.gemm32)
+
+
+def measure_machine(threads: int, quick: bool = False) -> Machine:
+    """Name the machine and measure its ceilings."""
+    rounds = 3 if quick else 15
+    return Machine(
+        processor=_processor(),
+        system=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+        threads=threads,
+        copy_cached=_copy_rate(2**22, threads, rounds),
+        copy_memory=_copy_rate(2**28, threads, rounds),
+        gemm32=_gemm_rate("float32", rounds),
+        gemm64=_gemm_rate("float64", rounds),
+    )
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _seconds(call: Callable[[], object], rounds: int) -> float:
+    call()
+    samples = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        call()
+        samples.append(time.perf_counter() - start)
+    return median(samples)
+
+
+def _copy_rate(size: int, threads: int, rounds: int) -> float:
+    import numpy as np
+
+    sources = [np.ones(size // threads, dtype=np.uint8) for _ in range(threads)]
+    targets = [np.zeros_like(source) for source in sources]
+    repeats = max(1, 2**27 // size)  # long enough that handing out the work does not count
+
+    def copy(source: Any, target: Any) -> None:
+        for _ in range(repeats):
+            np.copyto(target, source)
+
+    with ThreadPoolExecutor(threads) as pool:
+        seconds = _seconds(lambda: list(pool.map(copy, sources, targets)), rounds)
+    return 2 * size * repeats / seconds
+
+
+def _gemm_rate(dtype: str, rounds: int, size: int = 1024) -> float:
+    import numpy as np
+
+    left, right, out = (np.ones((size, size), dtype=dtype) for _ in range(3))
+    return 2 * size**3 / _seconds(lambda: np.matmul(left, right, out=out), rounds)

@@ -1,0 +1,234 @@
+"""One dispatch for every op: record it in a trace, or run it; then let the tapes see it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+from hybrid.core.op import Attrs, Op
+from hybrid.core.source import user_line
+from hybrid.core.spec import TensorSpec, weak_scalar
+from hybrid.core.storage import Alias, Storage
+from hybrid.core.tensor import Symbol, Tensor, asarray, wrap
+from hybrid.errors import HybridError
+
+PYTHON_SCALARS = (bool, int, float, complex)
+
+
+class Tape(Protocol):
+    """What a gradient tape offers to the dispatch."""
+
+    def record(self, op: Op, inputs: tuple[Any, ...], attrs: Attrs, outputs: Any) -> None:
+        """Note one application of an op, for all the active tapes."""
+
+    def accessed(self, variable: Any, tensor: Tensor) -> None:
+        """Note that a Variable was read."""
+
+
+class _State(threading.local):
+    """The trace and the tapes of this thread; `plain` says that there are none."""
+
+    recorder: Any = None
+    tapes: tuple[Any, ...] = ()
+    plain: bool = True
+
+    def update(self, recorder: Any, tapes: tuple[Any, ...]) -> None:
+        self.recorder = recorder
+        self.tapes = tapes
+        self.plain = recorder is None and not tapes
+
+
+state = _State()
+
+
+@contextmanager
+def scope(*, recorder: Any = ..., tapes: Any = ...) -> Iterator[None]:
+    """Run a block under another recorder or other tapes."""
+    before = state.recorder, state.tapes
+    state.update(before[0] if recorder is ... else recorder, before[1] if tapes is ... else tapes)
+    try:
+        yield
+    finally:
+        state.update(*before)
+
+
+def bind_all(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> tuple[Tensor, ...]:
+    """Apply an op that has several results; see :func:`bind`."""
+    return cast(tuple[Tensor, ...], bind(op, inputs, attrs))
+
+
+def bind(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Tensor:
+    """Apply `op`: the one way by which anything is computed.
+
+    Parameters
+    ----------
+    op : Op
+    inputs : tuple
+        Tensors, Variables, ndarrays, NumPy or Python scalars.
+    attrs : mapping
+        Hashable values.
+
+    Returns
+    -------
+    Tensor
+        Or a tuple of Tensors, if the op has several results.
+    """
+    outputs: Any
+    if state.plain:
+        outputs = _eager(op, inputs, attrs)
+    else:
+        inputs = tuple(map(resolve, inputs))
+        recorder = state.recorder
+        if recorder is None:
+            outputs = _eager(op, inputs, attrs)
+        else:
+            outputs = _record(recorder, op, inputs, attrs)
+    if op.view is not None:
+        _link_view(op, inputs[0], attrs, outputs)
+    if state.tapes:
+        state.tapes[-1].record(op, inputs, attrs, outputs)
+    return cast(Tensor, outputs)
+
+
+def resolve(x: Any) -> Any:
+    """Return what an op works on: Variables are read, ndarrays adopted, stale aliases refreshed.
+
+    In a trace, a Tensor from outside is replaced by the one that stands for it there.
+    """
+    if type(x) is not Tensor:
+        if isinstance(x, PYTHON_SCALARS) and not isinstance(x, np.generic):
+            return x
+        x = asarray(x)
+    if x._alias is not None:
+        refresh(x)
+    if type(x._data) is not Symbol and state.recorder is not None:
+        return state.recorder.shadow(x)
+    return x
+
+
+def _eager(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Any:
+    arrays = [x._data if type(x) is Tensor else _plain(x) for x in inputs]
+    if Symbol in map(type, arrays):
+        raise leaked(next(a for a in arrays if type(a) is Symbol))
+    try:
+        result = op.eager(np, *arrays, **attrs)
+    except Exception as error:
+        raise _explained(op, inputs, attrs, error) from None
+    if op.multi:
+        return tuple(wrap(r if type(r) is np.ndarray else np.asarray(r)) for r in result)
+    return wrap(result if type(result) is np.ndarray else np.asarray(result))
+
+
+def _plain(x: Any) -> Any:
+    if isinstance(x, (*PYTHON_SCALARS, np.ndarray)):
+        return x
+    data = asarray(x)._data
+    if type(data) is Symbol:
+        raise leaked(data)
+    return data
+
+
+def _record(recorder: Any, op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Any:
+    try:
+        symbols = recorder.record(op, inputs, attrs)
+    except HybridError as error:
+        raise _explained(op, inputs, attrs, error) from None
+    tensors = tuple(map(wrap, symbols))
+    for tensor in tensors:
+        recorder.track(tensor)
+    return tensors if op.multi else tensors[0]
+
+
+def leaked(symbol: Symbol) -> HybridError:
+    """Return the error for a traced value that is used outside its trace."""
+    from hybrid.errors import LeakedTensorError
+
+    made = f"It was made at {symbol.line.describe()}." if symbol.line else ""
+    return LeakedTensorError(
+        located(
+            f"this Tensor ({symbol.spec}) belongs to a trace that has ended: it was kept in a "
+            f"global, a closure or a container while a compiled function ran. {made} "
+            "Return it from the function instead, or keep it in an hb.Variable."
+        )
+    )
+
+
+# --- views ----------------------------------------------------------------------------------------
+
+
+def _link_view(op: Op, source: Any, attrs: Attrs, view: Tensor) -> None:
+    """Hang `view` on the Storage of the Tensor that it is a view of."""
+    if type(source) is not Tensor:
+        return
+    data = view._data
+    if type(data) is np.ndarray:
+        if not np.may_share_memory(data, source._data):
+            return
+    elif not state.recorder.is_view(op, source, attrs):
+        return
+    alias = own_alias(source)
+    view._alias = Alias(alias.storage, (*alias.chain, (op, attrs)), alias.storage.version)
+
+
+def own_alias(tensor: Tensor) -> Alias:
+    """Return the alias of `tensor`, giving it a Storage if it was alone with its memory."""
+    alias = tensor._alias
+    if alias is None:
+        alias = tensor._alias = Alias(Storage(tensor._data, tensor._node), (), 0)
+    return alias
+
+
+def refresh(tensor: Tensor) -> None:
+    """Bring a Tensor up to date whose memory was written through another alias."""
+    alias = tensor._alias
+    if alias is None or alias.version == alias.storage.version:
+        return
+    storage = alias.storage
+    current = wrap(storage.base)
+    current._node = storage.node
+    for op, attrs in alias.chain:
+        current = bind(op, (current,), attrs)
+    tensor._data = current._data
+    tensor._node = current._node
+    alias.version = storage.version
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+
+def spec_of(x: Any) -> TensorSpec:
+    """Return the spec of anything that :func:`bind` accepts."""
+    if type(x) is Tensor:
+        return x.spec
+    if isinstance(x, PYTHON_SCALARS) and not isinstance(x, np.generic):
+        return weak_scalar(x)
+    if isinstance(x, np.ndarray | np.generic):
+        return TensorSpec(x.shape, x.dtype)
+    return asarray(x).spec
+
+
+def located(message: str) -> str:
+    """Append the user's line to a message."""
+    line = user_line()
+    return f"{message}\n  at {line.describe()}" if line else message
+
+
+def _explained(op: Op, inputs: tuple[Any, ...], attrs: Attrs, error: Exception) -> Exception:
+    """Return the error to raise: the op's own words where its rule refuses the inputs."""
+    if not isinstance(error, HybridError):
+        try:
+            op.infer(*(spec_of(x) for x in inputs), **attrs)
+        except HybridError as clear:
+            error = clear
+    if isinstance(error, HybridError):
+        if "\n  at " in str(error):
+            return error
+        return type(error)(located(str(error)))
+    line = user_line()
+    if line is not None:
+        error.add_note(f"in hb.{op.name} at {line.describe()}")
+    return error

@@ -1,0 +1,113 @@
+"""Layout: how a strided view lies in memory. View ops are functions of layouts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from hybrid.core.spec import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A strided view of a block of memory; strides and offset count elements.
+
+    Examples
+    --------
+    >>> contiguous((2, 3)).transpose((1, 0))
+    Layout(shape=(3, 2), strides=(1, 3), offset=0)
+    """
+
+    shape: Shape
+    strides: tuple[int, ...]
+    offset: int = 0
+
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether the elements lie in C order without gaps."""
+        expected = 1
+        for size, stride in zip(reversed(self.shape), reversed(self.strides), strict=True):
+            if size != 1 and stride != expected:
+                return 0 in self.shape
+            expected *= size
+        return True
+
+    def transpose(self, axes: tuple[int, ...]) -> Layout:
+        """Permute the axes."""
+        return Layout(
+            tuple(self.shape[a] for a in axes),
+            tuple(self.strides[a] for a in axes),
+            self.offset,
+        )
+
+    def expand(self, shape: Shape) -> Layout:
+        """Broadcast to `shape`: new and stretched axes get stride 0."""
+        lead = len(shape) - len(self.shape)
+        strides = tuple(
+            0 if old == 1 and new != 1 else stride
+            for old, new, stride in zip(self.shape, shape[lead:], self.strides, strict=True)
+        )
+        return Layout(shape, (0,) * lead + strides, self.offset)
+
+    def slice(self, axis: int, start: int, size: int, step: int) -> Layout:
+        """Take `size` elements of one axis from `start` on, `step` apart."""
+        shape, strides = list(self.shape), list(self.strides)
+        offset = self.offset + (start * strides[axis] if size else 0)
+        shape[axis], strides[axis] = size, strides[axis] * step
+        return Layout(tuple(shape), tuple(strides), offset)
+
+    def drop(self, axis: int, index: int = 0) -> Layout:
+        """Take one element of an axis and remove the axis."""
+        return Layout(
+            self.shape[:axis] + self.shape[axis + 1 :],
+            self.strides[:axis] + self.strides[axis + 1 :],
+            self.offset + index * self.strides[axis],
+        )
+
+    def insert(self, axis: int) -> Layout:
+        """Insert an axis of size 1."""
+        return Layout(
+            (*self.shape[:axis], 1, *self.shape[axis:]),
+            (*self.strides[:axis], 0, *self.strides[axis:]),
+            self.offset,
+        )
+
+    def reshape(self, shape: Shape) -> Layout | None:
+        """Give the same elements another shape; None where that needs a copy."""
+        if 0 in shape:
+            return contiguous(shape, self.offset)
+        old = [(n, s) for n, s in zip(self.shape, self.strides, strict=True) if n != 1]
+        strides = [0] * len(shape)
+        axes = [axis for axis, size in enumerate(shape) if size != 1]
+        at = 0
+        while at < len(old):
+            # The fewest axes of both shapes that hold the same number of elements.
+            block, taken = [old[at]], [axes.pop(0)]
+            at += 1
+            old_size, new_size = block[0][0], shape[taken[0]]
+            while old_size != new_size:
+                if new_size < old_size:
+                    taken.append(axes.pop(0))
+                    new_size *= shape[taken[-1]]
+                else:
+                    block.append(old[at])
+                    old_size *= old[at][0]
+                    at += 1
+            for (_, outer), (size, inner) in pairwise(block):
+                if outer != size * inner:
+                    return None
+            stride = block[-1][1]
+            for axis in reversed(taken):
+                strides[axis] = stride
+                stride *= shape[axis]
+        return Layout(shape, tuple(strides), self.offset)
+
+
+def contiguous(shape: Shape, offset: int = 0) -> Layout:
+    """Return the layout of a fresh C-ordered array."""
+    strides = [0] * len(shape)
+    step = 1
+    for axis in range(len(shape) - 1, -1, -1):
+        strides[axis] = step
+        step *= shape[axis]
+    return Layout(shape, tuple(strides), offset)

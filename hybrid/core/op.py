@@ -1,0 +1,116 @@
+"""Op and its registry: every primitive is one record, and everything else walks the records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hybrid.core.layout import Layout
+from hybrid.core.spec import Shape, TensorSpec
+from hybrid.dtypes import DType
+
+Attrs = Mapping[str, Any]
+Rule = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Inputs that an op accepts: what the registry-driven tests start from.
+
+    Parameters
+    ----------
+    shapes : tuple of shapes
+        One per input.
+    attrs : mapping
+    dtypes : tuple of str, optional
+        One per input; floating-point where None.
+    domain : pair of float
+        Where the values of floating-point inputs are drawn from.
+    """
+
+    shapes: tuple[Shape, ...]
+    attrs: Attrs = field(default_factory=dict)
+    dtypes: tuple[str, ...] | None = None
+    domain: tuple[float, float] = (-2.0, 2.0)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Op:
+    """A primitive operation: one definition serves eager, trace, gradient and kernels.
+
+    Parameters
+    ----------
+    name : str
+        Unique; what printed graphs show.
+    family : str
+        The module of ``hybrid.ops`` that defines it.
+    infer : callable
+        ``infer(*specs, **attrs)`` gives the TensorSpec of the result, or a tuple of them. It checks
+        shapes and dtypes and raises the errors that the user sees.
+    eager : callable
+        ``eager(xp, *arrays, **attrs)`` computes it, `xp` being NumPy or CuPy.
+    scalar : str, optional
+        The scalar expression for fused kernels: ``"{0} * {1}"``, ``"exp({0})"``.
+    compute : callable, optional
+        Elementwise ops: the dtypes to which the inputs are cast before the scalar expression.
+    vjp : tuple of rules, or one rule
+        ``rule(g, out, *inputs, **attrs)`` gives the gradient by one input; an entry None has none.
+        A single callable ``rule(i, g, out, *inputs, **attrs)`` serves ops of any number of inputs.
+    joint_vjp : callable, optional
+        ``rule(wanted, g, out, *inputs, **attrs)`` gives the gradients by all inputs at once, for
+        ops whose gradients share their work; `wanted` says which are asked for.
+    view : callable, optional
+        ``view(layout, **attrs)`` gives the layout of the result where it is a view of the input.
+    expand : callable, optional
+        The op written with simpler ops, for fusion.
+    reduce : str, optional
+        The monoid of a fusable reduction; its attrs are then ``axis`` (a tuple of non-negative
+        ints) and ``keepdims``.
+    multi : bool
+        The op has a tuple of results.
+    no_gradient : str
+        Why an op with floating-point results has no rule.
+    impure : bool
+        The op must run at each call, in order, and is never removed or merged.
+    examples : tuple of Example
+        For the tests that walk the registry.
+    doc : str
+        One line.
+    """
+
+    name: str
+    family: str
+    infer: Callable[..., Any]
+    eager: Callable[..., Any]
+    scalar: str | None = None
+    compute: Callable[[tuple[TensorSpec, ...]], tuple[DType, ...]] | None = None
+    vjp: tuple[Rule | None, ...] | Rule | None = None
+    joint_vjp: Rule | None = None
+    view: Callable[..., Layout | None] | None = None
+    expand: Callable[..., Any] | None = None
+    reduce: str | None = None
+    multi: bool = False
+    no_gradient: str = ""
+    impure: bool = False
+    examples: tuple[Example, ...] = ()
+    doc: str = ""
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether each element of the result depends on the same element of the inputs only."""
+        return self.compute is not None
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+
+OPS: dict[str, Op] = {}
+
+
+def register(op: Op) -> Op:
+    """Enter `op` in the registry; names are unique."""
+    if op.name in OPS:
+        raise ValueError(f"an op named {op.name!r} is registered already")
+    OPS[op.name] = op
+    return op

@@ -1,0 +1,55 @@
+"""Where in the user's code something happened."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from dataclasses import dataclass
+from types import CodeType, FrameType
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLine:
+    """A line of a Python file, cell or prompt."""
+
+    filename: str
+    lineno: int
+    function: str
+
+    @property
+    def text(self) -> str:
+        """The line itself, without indentation; empty when the source is not at hand."""
+        return linecache.getline(self.filename, self.lineno).strip()
+
+    def __str__(self) -> str:
+        return f"{os.path.basename(self.filename)}:{self.lineno}"
+
+    def describe(self) -> str:
+        """Name file, line, function and text, for error messages."""
+        text = f": {self.text}" if self.text else ""
+        return f"{self.filename}:{self.lineno} in {self.function}{text}"
+
+
+def is_framework(code: CodeType) -> bool:
+    """Tell whether `code` belongs to hybrid itself (the demo is a user of it)."""
+    name = code.co_filename
+    return name.startswith(_PACKAGE) and not name.startswith(_PACKAGE + "demo")
+
+
+def user_frame() -> FrameType | None:
+    """Return the innermost frame that is not hybrid's own."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and is_framework(frame.f_code):
+        frame = frame.f_back
+    return frame
+
+
+def user_line() -> SourceLine | None:
+    """Return the user's line that is being executed."""
+    frame = user_frame()
+    if frame is None:
+        return None
+    return SourceLine(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)

@@ -1,0 +1,76 @@
+"""TensorSpec: what is known of a value that is not there yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from hybrid import dtypes
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Shape, dtype and device of a value.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    dtype : dtype
+    device : str
+        ``"cpu"`` or ``"cuda:0"``.
+    weak : bool
+        The value stands for a Python scalar: it takes the dtype of the array that it meets.
+
+    Examples
+    --------
+    >>> from hybrid.dtypes import float32
+    >>> str(TensorSpec((2, 3), float32))
+    'f32[2,3]'
+    """
+
+    shape: Shape
+    dtype: dtypes.DType
+    device: str = "cpu"
+    weak: bool = False
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that a contiguous array of this spec takes."""
+        return self.size * self.dtype.itemsize
+
+    def __str__(self) -> str:
+        dims = ",".join(map(str, self.shape))
+        text = dtypes.short(self.dtype) + ("*" if self.weak else "")
+        place = "" if self.device == "cpu" else f"@{self.device}"
+        return f"{text}[{dims}]{place}"
+
+
+def weak_scalar(value: complex) -> TensorSpec:
+    """Return the spec of a Python scalar; NumPy bools, ints, floats map to the widest kind."""
+    if isinstance(value, bool):
+        return TensorSpec((), dtypes.bool_, weak=True)
+    if isinstance(value, int):
+        return TensorSpec((), dtypes.int64, weak=True)
+    if isinstance(value, float):
+        return TensorSpec((), dtypes.float64, weak=True)
+    return TensorSpec((), dtypes.complex128, weak=True)
+
+
+_WEAK_SAMPLE: dict[str, complex] = {"b": False, "i": 0, "f": 0.0, "c": 0j}
+
+
+def promote_specs(specs: tuple[TensorSpec, ...]) -> dtypes.DType:
+    """Return the dtype in which values of `specs` meet."""
+    return dtypes.promote(_WEAK_SAMPLE[s.dtype.kind] if s.weak else s.dtype for s in specs)

@@ -1,0 +1,69 @@
+"""Storage: the memory behind a Tensor and its views, and how a view finds its value again.
+
+A Tensor that was never viewed and whose contents no tape saved has no Storage: it is alone with its
+memory. The first view (or the first save) makes one. A write through any alias then goes to the
+Storage and raises its version; aliases whose version lags replay their chain of view ops on the
+current contents when they are next read. In a trace the contents are an SSA value; in eager code
+they are an ndarray, which views share anyway, and only the tape's record is replayed.
+"""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hybrid.core.op import Attrs, Op
+
+Chain = tuple[tuple[Op, Attrs], ...]
+
+
+class Snapshot:
+    """The contents of a Storage at one version, as a tape saved them.
+
+    `array` is None while the Storage still holds these contents; before they are overwritten the
+    Storage hands a copy over.
+    """
+
+    __slots__ = ("__weakref__", "array")
+
+    def __init__(self) -> None:
+        self.array: np.ndarray[Any, Any] | None = None
+
+
+class Storage:
+    """The contents that several aliases share: the base data, its tape node and a version."""
+
+    __slots__ = ("_snapshot", "base", "node", "version")
+
+    def __init__(self, base: Any, node: Any) -> None:
+        self.base = base
+        self.node = node
+        self.version = 0
+        self._snapshot: weakref.ref[Snapshot] | None = None
+
+    def snapshot(self) -> Snapshot:
+        """Return the token of the present contents; whoever holds it keeps them readable."""
+        found = self._snapshot() if self._snapshot is not None else None
+        if found is None:
+            found = Snapshot()
+            self._snapshot = weakref.ref(found)
+        return found
+
+    def before_write(self) -> None:
+        """Hand the contents to those who saved them; nobody else pays for the copy."""
+        found = self._snapshot() if self._snapshot is not None else None
+        if found is not None and isinstance(self.base, np.ndarray):
+            found.array = self.base.copy()
+        self._snapshot = None
+
+
+@dataclass(slots=True)
+class Alias:
+    """How a Tensor hangs on a Storage: the view ops from the base, and the version last seen."""
+
+    storage: Storage
+    chain: Chain
+    version: int

@@ -1,0 +1,467 @@
+"""Tensor: one class for eager values and for values inside a trace.
+
+`_data` is an ndarray in eager code and a :class:`Symbol` in a trace. Operators and methods are
+attached by the ops that implement them (``hybrid.ops``), so that each op stays in one place.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+
+import numpy as np
+
+from hybrid import dtypes
+from hybrid.core.graph import Value
+from hybrid.core.source import SourceLine
+from hybrid.core.spec import Shape, TensorSpec
+from hybrid.core.storage import Alias
+from hybrid.errors import DTypeError
+
+if TYPE_CHECKING:
+    from hybrid.core.variable import Variable
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Scalar = bool | int | float | complex
+
+
+class Recorder(Protocol):
+    """What a trace offers to the Tensors that live in it."""
+
+    def concretize(self, symbol: Symbol, kind: type) -> Any:
+        """Return the concrete value that Python asks a traced one for."""
+
+    def materialize(self, tensor: Tensor, why: str) -> None:
+        """End tracing: give `tensor`, and all that live, concrete values."""
+
+
+class Symbol:
+    """A value of a trace, as the Tensors that stand for it hold it."""
+
+    __slots__ = ("__weakref__", "array", "line", "recorder", "value")
+
+    def __init__(self, value: Value, recorder: Recorder, line: SourceLine | None) -> None:
+        self.value = value
+        self.array: Array | None = None  # the contents, once tracing has ended in eager code
+        self.recorder = recorder
+        self.line = line
+
+    @property
+    def spec(self) -> TensorSpec:
+        """Shape and dtype of the value."""
+        return self.value.spec
+
+    # What NumPy's arrays offer too, so that a Tensor need not know which of both it holds.
+    @property
+    def shape(self) -> Shape:
+        """Sizes of the axes."""
+        return self.value.spec.shape
+
+    @property
+    def dtype(self) -> dtypes.DType:
+        """The dtype."""
+        return self.value.spec.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self.value.spec.ndim
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self.value.spec.size
+
+
+class Tensor:
+    """An n-dimensional array with NumPy's semantics, views and in-place writes included.
+
+    Made by :func:`hybrid.asarray`, by the creation functions and by every operation.
+
+    Examples
+    --------
+    >>> import hybrid as hb
+    >>> x = hb.asarray([[1.0, 2.0], [3.0, 4.0]])
+    >>> (x @ x).sum()
+    Tensor(54., dtype=float32)
+    """
+
+    __slots__ = ("__weakref__", "_alias", "_data", "_node")
+
+    _data: Any
+    _alias: Alias | None
+    _node: Any
+
+    __array_priority__ = 1000
+
+    def __init__(self, *_: object, **__: object) -> None:
+        raise TypeError("a Tensor is made with hb.asarray(...), hb.zeros(...) and the like")
+
+    # --- what it is -------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes of the axes."""
+        return cast(Shape, self._data.shape)
+
+    @property
+    def dtype(self) -> dtypes.DType:
+        """The dtype of the elements."""
+        return cast(dtypes.DType, self._data.dtype)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return cast(int, self._data.ndim)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return cast(int, self._data.size)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the elements take."""
+        return self.size * self.dtype.itemsize
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes that one element takes."""
+        return self.dtype.itemsize
+
+    @property
+    def device(self) -> str:
+        """Where the elements are: ``"cpu"``."""
+        return "cpu"
+
+    @property
+    def spec(self) -> TensorSpec:
+        """Shape, dtype and device in one."""
+        data = self._data
+        return data.spec if type(data) is Symbol else TensorSpec(data.shape, data.dtype)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a 0-d Tensor")
+        return self.shape[0]
+
+    # --- concrete values --------------------------------------------------------------------------
+
+    def numpy(self) -> Array:
+        """Return the elements as an ndarray that shares memory with the Tensor.
+
+        In a trace this ends tracing: the call goes on eagerly, with one warning.
+        """
+        return self._concrete("numpy()")
+
+    def item(self) -> Scalar:
+        """Return the only element as a Python scalar."""
+        if self.size != 1:
+            raise ValueError(
+                f"item() needs a Tensor of one element, this one has shape {self.shape}"
+            )
+        if type(self._data) is Symbol and self.dtype.kind in "biu":
+            kind = bool if self.dtype.kind == "b" else int
+            return cast(Scalar, self._data.recorder.concretize(self._symbol(), kind))
+        return cast(Scalar, self._concrete("item()").item())
+
+    def tolist(self) -> Any:
+        """Return the elements as nested lists of Python scalars."""
+        return self._concrete("tolist()").tolist()
+
+    def _concrete(self, why: str) -> Array:
+        data = self._data
+        if type(data) is Symbol:
+            data.recorder.materialize(self, why)
+            data = self._data
+        return cast(Array, data)
+
+    def _symbol(self) -> Symbol:
+        from hybrid.core.dispatch import refresh
+
+        refresh(self)
+        return cast(Symbol, self._data)
+
+    def __bool__(self) -> bool:
+        return bool(self._scalar(bool))
+
+    def __int__(self) -> int:
+        return int(self._scalar(int))
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu" or self.ndim:
+            raise TypeError(
+                f"only an integer Tensor of no axes can be used as an index, not {self.spec}"
+            )
+        return int(self._scalar(int))
+
+    def __float__(self) -> float:
+        return float(self._scalar(float))
+
+    def __complex__(self) -> complex:
+        return complex(self._scalar(complex))
+
+    def _scalar(self, kind: type) -> Any:
+        data = self._data
+        if self.size != 1:
+            raise _ambiguous(self, kind)
+        if type(data) is Symbol:
+            exact = kind is bool or (kind is int and self.dtype.kind in "biu")
+            if exact:
+                return data.recorder.concretize(self._symbol(), kind)
+            data = self._concrete(f"{kind.__name__}()")
+        return data.reshape(())[()]
+
+    # --- protocols --------------------------------------------------------------------------------
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        data = self._concrete("a NumPy function that wants an array")
+        if copy:
+            return np.array(data, dtype=dtype)
+        return np.asarray(data, dtype=dtype)
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        return self._concrete("__dlpack__").__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for i in range(len(self)):
+            yield self[i]
+
+    def __repr__(self) -> str:
+        data = self._data
+        if type(data) is Symbol:
+            return f"Tensor(traced {data.spec})"
+        text = np.array2string(data, separator=", ", prefix="Tensor(", threshold=200)
+        return f"Tensor({text}, dtype={self.dtype.name})"
+
+    def __format__(self, spec: str) -> str:
+        if not spec:
+            return str(self)
+        return format(self.item(), spec)
+
+    def __copy__(self) -> Tensor:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        return self.copy()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return asarray, (self._concrete("pickling"),)
+
+    if TYPE_CHECKING:  # attached by hybrid.ops; listed for type checkers and editors only
+        T: Tensor
+        mT: Tensor
+
+        def __add__(self, other: ArrayLike) -> Tensor: ...
+        def __radd__(self, other: ArrayLike) -> Tensor: ...
+        def __iadd__(self, other: ArrayLike) -> Tensor: ...
+        def __sub__(self, other: ArrayLike) -> Tensor: ...
+        def __rsub__(self, other: ArrayLike) -> Tensor: ...
+        def __isub__(self, other: ArrayLike) -> Tensor: ...
+        def __mul__(self, other: ArrayLike) -> Tensor: ...
+        def __rmul__(self, other: ArrayLike) -> Tensor: ...
+        def __imul__(self, other: ArrayLike) -> Tensor: ...
+        def __truediv__(self, other: ArrayLike) -> Tensor: ...
+        def __rtruediv__(self, other: ArrayLike) -> Tensor: ...
+        def __itruediv__(self, other: ArrayLike) -> Tensor: ...
+        def __floordiv__(self, other: ArrayLike) -> Tensor: ...
+        def __rfloordiv__(self, other: ArrayLike) -> Tensor: ...
+        def __ifloordiv__(self, other: ArrayLike) -> Tensor: ...
+        def __mod__(self, other: ArrayLike) -> Tensor: ...
+        def __rmod__(self, other: ArrayLike) -> Tensor: ...
+        def __imod__(self, other: ArrayLike) -> Tensor: ...
+        def __pow__(self, other: ArrayLike) -> Tensor: ...
+        def __rpow__(self, other: ArrayLike) -> Tensor: ...
+        def __ipow__(self, other: ArrayLike) -> Tensor: ...
+        def __matmul__(self, other: ArrayLike) -> Tensor: ...
+        def __rmatmul__(self, other: ArrayLike) -> Tensor: ...
+        def __and__(self, other: ArrayLike) -> Tensor: ...
+        def __rand__(self, other: ArrayLike) -> Tensor: ...
+        def __iand__(self, other: ArrayLike) -> Tensor: ...
+        def __or__(self, other: ArrayLike) -> Tensor: ...
+        def __ror__(self, other: ArrayLike) -> Tensor: ...
+        def __ior__(self, other: ArrayLike) -> Tensor: ...
+        def __xor__(self, other: ArrayLike) -> Tensor: ...
+        def __rxor__(self, other: ArrayLike) -> Tensor: ...
+        def __ixor__(self, other: ArrayLike) -> Tensor: ...
+        def __lshift__(self, other: ArrayLike) -> Tensor: ...
+        def __rlshift__(self, other: ArrayLike) -> Tensor: ...
+        def __ilshift__(self, other: ArrayLike) -> Tensor: ...
+        def __rshift__(self, other: ArrayLike) -> Tensor: ...
+        def __rrshift__(self, other: ArrayLike) -> Tensor: ...
+        def __irshift__(self, other: ArrayLike) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __pos__(self) -> Tensor: ...
+        def __abs__(self) -> Tensor: ...
+        def __invert__(self) -> Tensor: ...
+        def __eq__(self, other: object) -> Tensor: ...  # type: ignore[override]
+        def __ne__(self, other: object) -> Tensor: ...  # type: ignore[override]
+        def __lt__(self, other: ArrayLike) -> Tensor: ...
+        def __le__(self, other: ArrayLike) -> Tensor: ...
+        def __gt__(self, other: ArrayLike) -> Tensor: ...
+        def __ge__(self, other: ArrayLike) -> Tensor: ...
+        def __getitem__(self, index: Any) -> Tensor: ...
+        def __setitem__(self, index: Any, value: ArrayLike) -> None: ...
+        def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kw: Any) -> Any: ...
+        def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any: ...
+        def astype(self, dtype: Any, *, copy: bool = True) -> Tensor: ...
+        def copy(self) -> Tensor: ...
+        def reshape(self, *shape: Any) -> Tensor: ...
+        def ravel(self) -> Tensor: ...
+        def flatten(self) -> Tensor: ...
+        def transpose(self, *axes: Any) -> Tensor: ...
+        def squeeze(self, axis: Any = None) -> Tensor: ...
+        def sum(self, axis: Any = None, *, keepdims: bool = False) -> Tensor: ...
+        def prod(self, axis: Any = None, *, keepdims: bool = False) -> Tensor: ...
+        def mean(self, axis: Any = None, *, keepdims: bool = False) -> Tensor: ...
+        def var(self, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor: ...
+        def std(self, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor: ...
+        def max(self, axis: Any = None, *, keepdims: bool = False) -> Tensor: ...
+        def min(self, axis: Any = None, *, keepdims: bool = False) -> Tensor: ...
+        def any(self, axis: Any = None, *, keepdims: bool = False) -> Tensor: ...
+        def all(self, axis: Any = None, *, keepdims: bool = False) -> Tensor: ...
+        def argmax(self, axis: int | None = None, *, keepdims: bool = False) -> Tensor: ...
+        def argmin(self, axis: int | None = None, *, keepdims: bool = False) -> Tensor: ...
+        def cumsum(self, axis: int | None = None) -> Tensor: ...
+        def clip(self, min: ArrayLike | None = None, max: ArrayLike | None = None) -> Tensor: ...
+        def dot(self, other: ArrayLike) -> Tensor: ...
+        def take(self, indices: ArrayLike, axis: int | None = None) -> Tensor: ...
+        def round(self) -> Tensor: ...
+
+
+if TYPE_CHECKING:
+    ArrayLike: TypeAlias = (
+        Tensor | Variable | Array | np.generic | Scalar | list[Any] | tuple[Any, ...]
+    )
+else:
+    ArrayLike = Any
+
+
+def _ambiguous(tensor: Tensor, kind: type) -> Exception:
+    if kind is bool:
+        return ValueError(
+            f"the truth value of a Tensor of shape {tensor.shape} is ambiguous: "
+            "use hb.any(x) or hb.all(x)"
+        )
+    return TypeError(
+        f"{kind.__name__}() needs a Tensor of one element, this one has shape {tensor.shape}"
+    )
+
+
+_new = object.__new__
+
+
+def wrap(data: Any) -> Tensor:
+    """Make a Tensor around an ndarray or Symbol without any check."""
+    tensor = _new(Tensor)
+    tensor._data = data
+    tensor._alias = None
+    tensor._node = None
+    return tensor
+
+
+# Tensors made from ndarrays of the same memory must see each other's writes on a tape, so that the
+# first Tensor around a block of memory is found again, for as long as it lives.
+_external: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
+
+
+def asarray(obj: Any, dtype: Any = None, *, copy: bool | None = None) -> Tensor:
+    """Turn `obj` into a Tensor.
+
+    Parameters
+    ----------
+    obj : Tensor, Variable, ndarray, anything with DLPack, scalar or nested sequence
+        An ndarray keeps its dtype and shares its memory with the Tensor. Python floats become
+        float32, Python complex numbers complex64, ints int64.
+    dtype : dtype, optional
+        What to convert to.
+    copy : bool, optional
+        True always copies, False never (and raises where it would have to), None copies if needed.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    DTypeError
+        For dtypes that hybrid does not support (strings, objects, dates, long double).
+
+    Examples
+    --------
+    >>> asarray([1.0, 2.0])
+    Tensor([1., 2.], dtype=float32)
+    """
+    from hybrid.core.variable import Variable
+
+    if isinstance(obj, Variable):
+        obj = obj.read()
+    if isinstance(obj, Tensor):
+        if dtype is not None and np.dtype(dtype) != obj.dtype:
+            return obj.astype(dtype)
+        return obj.copy() if copy else obj
+    array = as_ndarray(obj, dtype, copy)
+    if array is not obj:
+        return wrap(array)
+    known = _external.get(id(array))
+    if known is not None and known._data is array:
+        return known
+    tensor = wrap(array)
+    _external[id(array)] = tensor
+    return tensor
+
+
+def as_ndarray(obj: Any, dtype: Any = None, copy: bool | None = None) -> Array:
+    """Turn anything array-like but a Tensor into an ndarray of a supported dtype."""
+    if isinstance(obj, list | tuple) and _holds_tensors(obj):
+        obj = _nested(obj)
+    if dtype is None and not isinstance(obj, np.ndarray | np.generic):
+        probe = _probe(obj, copy)
+        # Python's float and complex are 64 bits wide by accident of the language, not by intent.
+        narrow = {"f": dtypes.float32, "c": dtypes.complex64}.get(probe.dtype.kind)
+        from_python = not hasattr(obj, "__array__") and not hasattr(obj, "__dlpack__")
+        if from_python and narrow is not None and not _holds_numpy(obj):
+            return _checked(probe.astype(narrow))
+        return _checked(probe)
+    return _checked(np.array(obj, dtype=dtype, copy=copy))
+
+
+def _probe(obj: Any, copy: bool | None) -> Array:
+    if hasattr(obj, "__dlpack__") and not hasattr(obj, "__array__"):
+        return np.from_dlpack(obj)
+    return np.array(obj, copy=copy)
+
+
+def _holds_numpy(obj: Any) -> bool:
+    if isinstance(obj, list | tuple):
+        return any(_holds_numpy(x) for x in obj)
+    return isinstance(obj, np.ndarray | np.generic)
+
+
+def _holds_tensors(obj: Any) -> bool:
+    if isinstance(obj, list | tuple):
+        return any(_holds_tensors(x) for x in obj)
+    return isinstance(obj, Tensor)
+
+
+def _nested(obj: Any) -> Any:
+    if isinstance(obj, list | tuple):
+        return [_nested(x) for x in obj]
+    return obj.numpy() if isinstance(obj, Tensor) else obj
+
+
+def _checked(array: Array) -> Array:
+    if array.dtype in dtypes.SUPPORTED and array.dtype.isnative:
+        return array if array.flags.aligned else array.copy()
+    native = array.dtype.newbyteorder("=")
+    if native in dtypes.SUPPORTED:
+        return array.astype(native)
+    names = "bool, int8..int64, uint8..uint64, float16..float64, bfloat16, complex64, complex128"
+    raise DTypeError(f"asarray: dtype {array.dtype} is not supported; hybrid has {names}")

@@ -1,0 +1,184 @@
+"""Variable: a mutable cell that holds a Tensor and is captured by reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hybrid.core import dispatch
+from hybrid.core.spec import Shape, TensorSpec
+from hybrid.core.tensor import Array, Tensor, as_ndarray, wrap
+from hybrid.dtypes import DType
+from hybrid.errors import ShapeError, TraceError
+
+
+class Variable:
+    """A cell with a fixed shape and dtype whose contents can be replaced.
+
+    Compiled functions read and write it by reference; gradient tapes watch it when it is read.
+
+    Parameters
+    ----------
+    value : array-like
+        The first contents; copied.
+    dtype : dtype, optional
+    trainable : bool
+        Whether tapes watch it by themselves.
+    name : str, optional
+        For printing.
+
+    Examples
+    --------
+    >>> v = Variable([1.0, 2.0])
+    >>> v.assign_add([1.0, 1.0])
+    >>> v
+    Variable([2., 3.], dtype=float32)
+    """
+
+    __slots__ = ("__weakref__", "_tensor", "name", "trainable")
+
+    __array_priority__ = 1000
+
+    def __init__(
+        self, value: Any, dtype: Any = None, *, trainable: bool = True, name: str = ""
+    ) -> None:
+        recorder = dispatch.state.recorder
+        if isinstance(value, Variable):
+            value = value.read()
+        if isinstance(value, Tensor):
+            if recorder is not None:
+                value = recorder.initial_value(value)
+            array = np.array(value._data, dtype=dtype)
+        else:
+            array = np.array(as_ndarray(value, dtype))
+        self._tensor = wrap(array)
+        self.name = name
+        self.trainable = trainable
+        if recorder is not None:
+            recorder.created(self)
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes of the axes; they never change."""
+        return self._tensor.shape
+
+    @property
+    def dtype(self) -> DType:
+        """The dtype; it never changes."""
+        return self._tensor.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self._tensor.ndim
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self._tensor.size
+
+    @property
+    def device(self) -> str:
+        """Where the contents are."""
+        return self._tensor.device
+
+    @property
+    def spec(self) -> TensorSpec:
+        """Shape, dtype and device in one."""
+        return self._tensor.spec
+
+    @property
+    def value(self) -> Tensor:
+        """The present contents, as :meth:`read` returns them."""
+        return self.read()
+
+    def read(self) -> Tensor:
+        """Return the present contents; a later assignment does not change what was read."""
+        state = dispatch.state
+        tensor = self._tensor if state.recorder is None else state.recorder.read_variable(self)
+        if state.tapes:
+            for tape in state.tapes:
+                tape.accessed(self, tensor)
+        return tensor
+
+    def assign(self, value: Any) -> None:
+        """Replace the contents.
+
+        Parameters
+        ----------
+        value : array-like
+            Of the Variable's shape (or broadcasting to it) and of a dtype that NumPy's
+            ``same_kind`` rule casts to the Variable's.
+        """
+        if isinstance(value, Variable):
+            value = value.read()
+        recorder = dispatch.state.recorder
+        if recorder is not None:
+            recorder.assign_variable(self, value)
+            return
+        source = value._data if isinstance(value, Tensor) else value
+        array = np.empty(self.shape, self.dtype)
+        try:
+            np.copyto(array, source, casting="same_kind")
+        except ValueError:
+            raise self._mismatch(value) from None
+        self._tensor = wrap(array)
+
+    def _mismatch(self, value: Any) -> Exception:
+        shape = np.shape(value) if not isinstance(value, Tensor) else value.shape
+        name = self.name or "a Variable"
+        return ShapeError(
+            dispatch.located(f"assign: {name} has shape {self.shape}, the new value {shape}")
+        )
+
+    def assign_add(self, value: Any) -> None:
+        """Add `value` to the contents."""
+        self.assign(self.read() + value)
+
+    def assign_sub(self, value: Any) -> None:
+        """Subtract `value` from the contents."""
+        self.assign(self.read() - value)
+
+    def numpy(self) -> Array:
+        """Return a copy of the contents as an ndarray."""
+        return self.read().numpy().copy()
+
+    def item(self) -> Any:
+        """Return the only element as a Python scalar."""
+        return self.read().item()
+
+    def __repr__(self) -> str:
+        text = repr(self._tensor).removeprefix("Tensor")
+        name = f"{self.name}: " if self.name else ""
+        return f"Variable({name}{text[1:]}"
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __getattr__(self, name: str) -> Any:
+        # Everything a Tensor can do is done to the present contents.
+        if name.startswith("__") or not hasattr(Tensor, name):
+            raise AttributeError(f"a Variable has no attribute {name!r}")
+        return getattr(self.read(), name)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return self.read().__array__(dtype, copy=copy)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Variable:
+        if dispatch.state.recorder is not None:
+            raise TraceError("a Variable cannot be copied inside a compiled function")
+        return Variable(self._tensor, trainable=self.trainable, name=self.name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Variable, (self._tensor._data,)
+
+
+def forward_operator(name: str) -> None:
+    """Let a Variable answer operator `name` through its present contents."""
+
+    def operator(self: Variable, *args: Any) -> Any:
+        return getattr(self.read(), name)(*args)
+
+    operator.__name__ = name
+    setattr(Variable, name, operator)

@@ -1,0 +1,89 @@
+"""The dtypes and how they promote.
+
+A dtype is a NumPy dtype object, so that it compares equal to what a NumPy user writes
+(``np.float32``, ``"float32"``). Promotion is NumPy 2's (NEP 50), a superset of the Array API
+standard's table: Python scalars are weak and take the dtype of the array they meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import ml_dtypes
+import numpy as np
+
+DType = np.dtype[Any]
+
+bool_: Final[DType] = np.dtype(np.bool_)
+int8: Final[DType] = np.dtype(np.int8)
+int16: Final[DType] = np.dtype(np.int16)
+int32: Final[DType] = np.dtype(np.int32)
+int64: Final[DType] = np.dtype(np.int64)
+uint8: Final[DType] = np.dtype(np.uint8)
+uint16: Final[DType] = np.dtype(np.uint16)
+uint32: Final[DType] = np.dtype(np.uint32)
+uint64: Final[DType] = np.dtype(np.uint64)
+float16: Final[DType] = np.dtype(np.float16)
+bfloat16: Final[DType] = np.dtype(ml_dtypes.bfloat16)
+float32: Final[DType] = np.dtype(np.float32)
+float64: Final[DType] = np.dtype(np.float64)
+complex64: Final[DType] = np.dtype(np.complex64)
+complex128: Final[DType] = np.dtype(np.complex128)
+
+SUPPORTED: Final[frozenset[DType]] = frozenset(
+    (bool_, int8, int16, int32, int64, uint8, uint16, uint32, uint64)
+    + (float16, bfloat16, float32, float64, complex64, complex128)
+)
+
+_SHORT: Final[dict[DType, str]] = {bool_: "b1", bfloat16: "bf16"}
+
+
+def short(dtype: DType) -> str:
+    """Name a dtype in two to four characters, as printed graphs do (``f32``, ``i64``, ``b1``)."""
+    return _SHORT.get(dtype) or f"{dtype.kind}{dtype.itemsize * 8}"
+
+
+def is_float(dtype: DType) -> bool:
+    """Tell whether `dtype` is real floating-point, the low-precision ones included."""
+    return dtype.kind == "f" or dtype == bfloat16
+
+
+def is_inexact(dtype: DType) -> bool:
+    """Tell whether `dtype` is real or complex floating-point: what a gradient can have."""
+    return dtype.kind == "c" or is_float(dtype)
+
+
+def promote(dtypes: Iterable[DType | int | float | complex]) -> DType:
+    """Return the dtype that arrays of `dtypes` meet in; Python scalars among them are weak.
+
+    Parameters
+    ----------
+    dtypes : iterable of dtype or Python scalar
+        A Python scalar stands for its kind only.
+
+    Returns
+    -------
+    dtype
+        By NEP 50.
+
+    Examples
+    --------
+    >>> promote([float32, 1.0])
+    dtype('float32')
+    >>> promote([int64, 1.0])
+    dtype('float64')
+    """
+    return np.result_type(*dtypes)
+
+
+def to_inexact(dtype: DType) -> DType:
+    """Return the floating-point dtype in which functions of real numbers are computed.
+
+    NumPy's rule: ``int8`` and ``bool`` give float16, ``int16`` float32, wider integers float64.
+    """
+    if is_inexact(dtype):
+        return dtype
+    if dtype.itemsize == 1:
+        return float16
+    return float32 if dtype.itemsize == 2 else float64

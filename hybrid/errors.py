@@ -1,0 +1,60 @@
+"""The exceptions and warnings a user can meet.
+
+Each derives from the type that a NumPy user expects, so that existing ``except`` clauses keep
+working, and from :class:`HybridError`. Messages say what was asked, what was found, where in the
+user's code, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class HybridError(Exception):
+    """Anything that hybrid raises on purpose."""
+
+
+class ShapeError(HybridError, ValueError):
+    """Shapes that do not fit the operation."""
+
+
+class DTypeError(HybridError, TypeError):
+    """A dtype that the operation or the library does not support."""
+
+
+class AxisError(HybridError, ValueError, IndexError):
+    """An axis that the array does not have."""
+
+
+class IndexingError(HybridError, IndexError):
+    """An index that does not fit the array."""
+
+
+class TraceError(HybridError, RuntimeError):
+    """Code that cannot be traced, where the caller asked for a graph or nothing."""
+
+
+class LeakedTensorError(HybridError, RuntimeError):
+    """A traced Tensor that was used after its trace had ended."""
+
+
+class GradientError(HybridError, ValueError):
+    """A gradient that does not exist or can no longer be computed."""
+
+
+class GraphError(HybridError, RuntimeError):
+    """A FuncGraph that breaks its own rules: a mistake in a pass, not in the user's code."""
+
+
+class HybridWarning(UserWarning):
+    """Anything that hybrid warns about."""
+
+
+class CacheWarning(HybridWarning):
+    """The kernel cache cannot be used as asked; results are not affected."""
+
+
+class RetraceWarning(HybridWarning):
+    """A function is traced again and again; its speed suffers, its results do not."""
+
+
+class EagerFallbackWarning(HybridWarning):
+    """A compiled function runs eagerly because its code cannot be traced further."""

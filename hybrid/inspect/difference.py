@@ -1,0 +1,178 @@
+"""Where the eager and the traced result of a function part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import optree
+
+from hybrid.core.graph import FuncGraph, Node, Value
+from hybrid.core.interpret import interpret
+from hybrid.core.source import SourceLine
+from hybrid.core.tensor import Array, Tensor, asarray
+from hybrid.core.variable import Variable
+from hybrid.inspect.ulp import max_ulp
+from hybrid.runtime.plan import make_plan
+from hybrid.trace import passes
+from hybrid.trace.compile import ConcreteFunction
+from hybrid.trace.segment import contents, layout_of
+from hybrid.trace.signature import is_array
+
+_MOST_BYTES = 2**30  # of all intermediate values at once; beyond, no search is made
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The first op whose traced result differs from the eager one.
+
+    Parameters
+    ----------
+    op : str
+    line : SourceLine, optional
+        Of the user's code.
+    ulp : float
+        How far apart the results of this op are.
+    """
+
+    op: str
+    line: SourceLine | None
+    ulp: float
+
+    def __str__(self) -> str:
+        where = f" ({self.line})" if self.line else ""
+        return f"{self.op}{where}, {self.ulp:g} ULP"
+
+
+def results(returned: Any) -> list[Array]:
+    """Return copies of the numeric leaves of what a function returned."""
+    leaves = optree.tree_leaves(returned)
+    numeric = (Tensor, Variable, np.ndarray, np.generic, bool, int, float, complex)
+    return [np.array(x) for x in leaves if isinstance(x, numeric)]
+
+
+def largest(expected: Sequence[Array], found: Sequence[Array]) -> float:
+    """Return the largest distance of two lists of results, in ULP.
+
+    It is infinite where they differ in number, shape or dtype.
+    """
+    if len(expected) != len(found):
+        return float("inf")
+    return max((_distance(a, b) for a, b in zip(expected, found, strict=True)), default=0.0)
+
+
+def _distance(a: Array, b: Array) -> float:
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return float("inf")
+    return max_ulp(a, b)
+
+
+def find_origin(concrete: ConcreteFunction, leaves: Sequence[Any]) -> Origin | None:
+    """Return the first op that differs on the path that the arguments take through a trace.
+
+    Each segment is interpreted node by node with the eager forms, and compared with a Plan of the
+    same graph that returns the result of every node. Keeping every result can hide a difference
+    that comes from rewriting the graph; then the graph is cut shorter and shorter instead.
+
+    Parameters
+    ----------
+    concrete : ConcreteFunction
+    leaves : sequence
+        The flattened arguments. The segments are run, and their writes committed.
+
+    Returns
+    -------
+    Origin or None
+        None where no op differs by itself, or where the values do not fit in memory.
+    """
+    environment: list[Any] = [_parameter(x) for x in leaves if is_array(x)]
+    segment = concrete.root
+    while segment is not None:
+        known = [*environment, *map(contents, segment.captured)]
+        found = _first_difference(segment.graph, [known[i] for i in segment.parameters])
+        if found is not None:
+            return found
+        segment.run(environment, leaves)
+        if segment.guard is None:
+            return None
+        segment = segment.children.get(segment.guard_value(environment))
+    return None
+
+
+def _parameter(x: Any) -> Any:
+    return x if isinstance(x, float | complex) else asarray(x)._data
+
+
+def _first_difference(graph: FuncGraph, arrays: Sequence[Any]) -> Origin | None:
+    nodes = [n for n in graph.nodes if not n.op.impure]
+    if sum(v.spec.nbytes for n in nodes for v in n.outputs) > _MOST_BYTES:
+        return None
+    everything = tuple(v for n in nodes for v in n.outputs)
+    expected = dict(zip(everything, _eager(graph, everything, arrays), strict=True))
+    found = dict(zip(everything, _traced(graph, everything, arrays), strict=True))
+    for node in nodes:
+        origin = _compared(node, expected, found)
+        if origin is not None:
+            return origin
+    return _bisect(graph, nodes, expected, arrays)
+
+
+def _compared(
+    node: Node, expected: dict[Value, Array], found: dict[Value, Array]
+) -> Origin | None:
+    ulp = largest([expected[v] for v in node.outputs], [found[v] for v in node.outputs])
+    return Origin(node.op.name, node.line, ulp) if ulp else None
+
+
+def _bisect(
+    graph: FuncGraph, nodes: list[Node], expected: dict[Value, Array], arrays: Sequence[Any]
+) -> Origin | None:
+    """Cut the graph behind one node at a time, as the passes see it then."""
+
+    def origin(node: Node) -> Origin | None:
+        found = _traced(graph, node.outputs, arrays)
+        return _compared(node, expected, dict(zip(node.outputs, found, strict=True)))
+
+    results = [n for n in nodes if any(v in graph.outputs for v in n.outputs)]
+    last = next((found for n in results if (found := origin(n))), None)
+    if last is None:
+        return None
+    end = next(n for n in results if (n.op.name, n.line) == (last.op, last.line))
+    path = _ancestors(nodes, end)
+    low, high = 0, len(path) - 1
+    while low < high:
+        middle = (low + high) // 2
+        here = origin(path[middle])
+        if here is None:
+            low = middle + 1
+        else:
+            high, last = middle, here
+    return last
+
+
+def _ancestors(nodes: list[Node], end: Node) -> list[Node]:
+    """Return the nodes that `end` depends on, itself included, in order."""
+    needed: set[Any] = set(end.outputs)
+    kept: list[Node] = []
+    for node in reversed(nodes):
+        if needed.intersection(node.outputs):
+            needed.update(x for x in node.inputs if isinstance(x, Value))
+            kept.append(node)
+    return kept[::-1]
+
+
+def _cut(graph: FuncGraph, outputs: tuple[Value, ...]) -> FuncGraph:
+    return replace(graph, outputs=outputs)
+
+
+def _eager(graph: FuncGraph, outputs: tuple[Value, ...], arrays: Sequence[Any]) -> list[Array]:
+    with np.errstate(all="ignore"):
+        return [np.array(x) for x in interpret(_cut(graph, outputs), arrays)]
+
+
+def _traced(graph: FuncGraph, outputs: tuple[Value, ...], arrays: Sequence[Any]) -> list[Array]:
+    layouts = tuple(map(layout_of, arrays))
+    plan = make_plan(passes.optimize(_cut(graph, outputs)), layouts)
+    return list(plan.run(*arrays))

@@ -1,0 +1,1 @@
+"""Regions, the code generator of the CPU, vector math, and the cache of compiled kernels."""

@@ -1,0 +1,255 @@
+"""Source -> object code, by numba and LLVM.
+
+Numba lowers the phase functions; around them goes a small module written here with llvmlite:
+
+``NAME_call``
+    the METH_FASTCALL entry point (see ``native.py``).
+``NAME_PHASE_run``
+    a trampoline ``void (args, lo, hi)`` that the parallel driver calls from its threads.
+
+So a kernel costs one serial compile and yet runs both ways.
+"""
+
+from __future__ import annotations
+
+import linecache
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import compiler
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
+
+from hybrid.kernels import intrinsics, memory
+from hybrid.kernels.cpu import Source
+
+_BYTE = ir.IntType(8)
+_ADDRESS = _BYTE.as_pointer()
+_INT = ir.IntType(64)
+_WORD = _INT.as_pointer()
+_OBJECTS = _ADDRESS.as_pointer()
+# Nanoseconds of work from which on the GIL is given up: that costs about 50 itself.
+_RELEASE_NS = 5_000
+# CPython's object header, then the first fields of PyArrayObject: the data pointer.
+_DATA_OFFSET = object.__basicsize__
+_TYPE_OFFSET = object.__basicsize__ - 8
+# Names of the templates that intrinsics.py spells differently.
+_ALIASES = {"abs": "absolute"}
+
+
+def function(name: str, dtype: str) -> Any:
+    """The scalar function of a template: from the vector math, else an intrinsic."""
+    from hybrid.kernels import vectormath
+
+    suffix = {"float32": "f32", "float64": "f64"}.get(dtype, "")
+    found = getattr(vectormath, f"{name}_{suffix}", None) if suffix else None
+    return found or getattr(intrinsics, _ALIASES.get(name, name))
+
+
+def namespace() -> dict[str, Any]:
+    """The names that generated source may use."""
+    names: dict[str, Any] = {
+        "function": function,
+        "operand": memory.operand,
+        "scratch": memory.scratch,
+        "cast_to": memory.cast_to,
+        "load": memory.load,
+        "store": memory.store,
+        "advance": memory.advance,
+        "release": memory.release,
+    }
+    for name in (
+        "add sub mul and_ or_ xor not_ select minimum "
+        "add_reassoc mul_reassoc max_reassoc min_reassoc"
+    ).split():
+        names[name] = getattr(intrinsics, name)
+    for dtype in "int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64".split():
+        names[dtype] = getattr(np, dtype)
+    return names
+
+
+def _flags() -> Any:
+    flags = compiler.Flags()
+    flags.error_model = "numpy"
+    flags.no_cpython_wrapper = True
+    flags.no_cfunc_wrapper = True
+    flags.no_compile = True
+    return flags
+
+
+def _lower(source: Source) -> tuple[Any, list[Any]]:
+    """A code library with the lowered phase functions, and their descriptors."""
+    filename = f"<hybrid {source.name}>"
+    linecache.cache[filename] = (
+        len(source.text),
+        None,
+        source.text.splitlines(keepends=True),
+        filename,
+    )
+    names = namespace()
+    exec(compile(source.text, filename, "exec"), names)
+    typing, target = cpu_target.typing_context, cpu_target.target_context
+    typing.refresh()
+    target.refresh()
+    library = target.codegen().create_library(source.name)
+    library.enable_object_caching()
+    arguments = (types.voidptr, types.int64, types.int64)
+    descriptors = []
+    for phase in source.phases:
+        result = compiler.compile_extra(
+            typing, target, names[phase], arguments, types.none, _flags(), {}, library=library
+        )
+        descriptors.append(result.fndesc)
+    return library, descriptors
+
+
+def entry_name(name: str) -> str:
+    """Symbol of a kernel's entry point."""
+    return f"{name}_call"
+
+
+def build(source: Source) -> bytes:
+    """Compile a kernel to object code."""
+    with global_compiler_lock:
+        library = _compile(source)
+        return bytes(library.serialize_using_object_code()[2][0])
+
+
+def assembly(source: Source) -> str:
+    """The assembly of a kernel, for people and tests."""
+    with global_compiler_lock:
+        return str(_compile(source).get_asm_str())
+
+
+def _compile(source: Source) -> Any:
+    library, descriptors = _lower(source)
+    module = library.create_ir_module(f"{source.name}_entry")
+    trampolines = [
+        _trampoline(module, phase, descriptor)
+        for phase, descriptor in zip(source.phases, descriptors, strict=True)
+    ]
+    _Entry(module, source).write(trampolines)
+    library.add_ir_module(module)
+    library.finalize()
+    return library
+
+
+def _trampoline(module: Any, phase: str, descriptor: Any) -> Any:
+    """``void run(args, lo, hi)`` around a function with numba's calling convention."""
+    context = cpu_target.target_context
+    kind = ir.FunctionType(ir.VoidType(), [_ADDRESS, _INT, _INT])
+    function_ = ir.Function(module, kind, f"{phase}_run")
+    builder = ir.IRBuilder(function_.append_basic_block())
+    inner = context.declare_function(module, descriptor)
+    context.call_conv.call_function(
+        builder,
+        inner,
+        types.none,
+        (types.voidptr, types.int64, types.int64),
+        function_.args,
+    )
+    builder.ret_void()
+    return function_
+
+
+class _Entry:
+    """Writes the entry point ``PyObject *call(self, args, nargs)``."""
+
+    def __init__(self, module: Any, source: Source) -> None:
+        self.module = module
+        self.count = source.arrays + 2
+        kind = ir.FunctionType(_ADDRESS, [_ADDRESS, _OBJECTS, _INT])
+        self.function = ir.Function(module, kind, entry_name(source.name))
+        self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
+
+    def _external(self, name: str, result: Any, *args: Any, variadic: bool = False) -> Any:
+        kind = ir.FunctionType(result, args, var_arg=variadic)
+        return ir.Function(self.module, kind, name)
+
+    def _word(self, address: Any, offset: int) -> Any:
+        """The word ``offset`` bytes after an address."""
+        builder = self.builder
+        place = builder.gep(address, [_INT(offset)])
+        return builder.load(builder.bitcast(place, _OBJECTS))
+
+    def write(self, trampolines: list[Any]) -> None:
+        builder = self.builder
+        kind, arguments, given = self.function.args
+        bad = self.function.append_basic_block("bad")
+        no_memory = self.function.append_basic_block("no_memory")
+        self._unless(builder.icmp_signed("==", given, _INT(self.count)), bad)
+        objects = [builder.load(builder.gep(arguments, [_INT(i)])) for i in range(self.count)]
+        matching: Any = ir.IntType(1)(1)
+        for item in objects[1:]:
+            same = builder.icmp_unsigned("==", self._word(item, _TYPE_OFFSET), kind)
+            matching = builder.and_(matching, same)
+        self._unless(matching, bad)
+        as_long = self._external("PyLong_AsLongLong", _INT, _ADDRESS)
+        driver = builder.call(as_long, [objects[0]])
+        pack = builder.alloca(_ADDRESS, size=self.count)
+        for slot, item in enumerate(objects[1:]):
+            builder.store(self._word(item, _DATA_OFFSET), builder.gep(pack, [_INT(slot)]))
+        geometry = builder.bitcast(builder.load(pack), _WORD)
+        temporary = self._temporary(geometry, no_memory)
+        builder.store(temporary, builder.gep(pack, [_INT(self.count - 1)]))
+        self._run(geometry, driver, builder.bitcast(pack, _ADDRESS), trampolines)
+        builder.call(self._external("free", ir.VoidType(), _ADDRESS), [temporary])
+        build_value = self._external("Py_BuildValue", _ADDRESS, _ADDRESS, variadic=True)
+        empty = ir.GlobalVariable(self.module, ir.ArrayType(_BYTE, 1), ".hybrid.empty")
+        empty.initializer = ir.Constant(empty.value_type, bytearray(b"\0"))
+        empty.linkage, empty.global_constant = "internal", True
+        builder.ret(builder.call(build_value, [builder.bitcast(empty, _ADDRESS)]))
+        self._fail(bad, "PyErr_BadArgument")
+        self._fail(no_memory, "PyErr_NoMemory")
+
+    def _unless(self, condition: Any, otherwise: Any) -> None:
+        go_on = self.function.append_basic_block("go_on")
+        self.builder.cbranch(condition, go_on, otherwise)
+        self.builder.position_at_end(go_on)
+
+    def _fail(self, block: Any, name: str) -> None:
+        self.builder.position_at_end(block)
+        self.builder.call(self._external(name, ir.IntType(32)), [])
+        self.builder.ret(_ADDRESS(None))
+
+    def _temporary(self, geometry: Any, no_memory: Any) -> Any:
+        """Memory for partial results, null where none is needed."""
+        builder = self.builder
+        size = builder.load(builder.gep(geometry, [_INT(1)]))
+        wanted = builder.icmp_signed(">", size, _INT(0))
+        before = builder.block
+        with builder.if_then(wanted):
+            malloc = self._external("malloc", _ADDRESS, _INT)
+            memory_ = builder.call(malloc, [size])
+            after = builder.block
+        pointer = builder.phi(_ADDRESS)
+        pointer.add_incoming(_ADDRESS(None), before)
+        pointer.add_incoming(memory_, after)
+        missing = builder.icmp_unsigned("==", pointer, _ADDRESS(None))
+        self._unless(builder.not_(builder.and_(wanted, missing)), no_memory)
+        return pointer
+
+    def _run(self, geometry: Any, driver: Any, pack: Any, trampolines: list[Any]) -> None:
+        """The phases, serial or through the driver, without the GIL if they take long."""
+        builder = self.builder
+        cost = builder.load(geometry)
+        long = builder.icmp_signed(">", cost, _INT(_RELEASE_NS))
+        state = builder.alloca(_ADDRESS)
+        save = self._external("PyEval_SaveThread", _ADDRESS)
+        restore = self._external("PyEval_RestoreThread", ir.VoidType(), _ADDRESS)
+        with builder.if_then(long):
+            builder.store(builder.call(save, []), state)
+        kind = ir.FunctionType(ir.VoidType(), [_ADDRESS, _ADDRESS, _INT])
+        serial = builder.icmp_signed("==", driver, _INT(0))
+        for number, run in enumerate(trampolines):
+            work = builder.load(builder.gep(geometry, [_INT(2 + number)]))
+            with builder.if_else(serial) as (then, otherwise):
+                with then:
+                    builder.call(run, [pack, _INT(0), work])
+                with otherwise:
+                    call = builder.inttoptr(driver, kind.as_pointer())
+                    builder.call(call, [builder.bitcast(run, _ADDRESS), pack, work])
+        with builder.if_then(long):
+            builder.call(restore, [builder.load(state)])

@@ -1,0 +1,104 @@
+"""Compiled kernels on disk, shared by all processes of a user.
+
+An entry is one file, named by a hash of everything the code in it depends on. It is written under
+another name and renamed, so that readers see a whole entry or none; it carries a checksum, so that
+a damaged one counts as absent. A folder that cannot be written costs one warning, and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import sys
+import tempfile
+import warnings
+from importlib import metadata
+from pathlib import Path
+
+from hybrid.errors import CacheWarning
+
+_MAGIC = b"hybrid kernel 1\n"
+_DIGEST = hashlib.sha256().digest_size
+_warned: set[str] = set()
+
+
+def folder() -> Path:
+    """Where entries lie: ``HYBRID_CACHE_DIR``, or the user's cache folder."""
+    chosen = os.environ.get("HYBRID_CACHE_DIR")
+    if chosen:
+        return Path(chosen)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("hybrid", appauthor=False)) / "kernels"
+
+
+@functools.cache
+def fingerprint() -> bytes:
+    """A hash of what compiled code depends on besides its source."""
+    from hybrid.kernels import native
+
+    digest = hashlib.sha256()
+    facts = [sys.version, *(metadata.version(name) for name in ("numba", "llvmlite", "numpy"))]
+    for fact in (*facts, *native.cpu()):
+        digest.update(fact.encode() + b"\0")
+    here = Path(__file__).parent
+    for path in sorted(here.rglob("*.py")):
+        digest.update(path.relative_to(here).as_posix().encode() + b"\0")
+        digest.update(path.read_bytes())
+    return digest.digest()
+
+
+def key(text: str) -> str:
+    """The name of the entry for a source text."""
+    return hashlib.sha256(fingerprint() + text.encode()).hexdigest()[:40]
+
+
+def _path(name: str) -> Path:
+    return folder() / name[:2] / f"{name}.kernel"
+
+
+def read(name: str) -> bytes | None:
+    """The content of an entry; None if there is none, or if it is damaged."""
+    try:
+        data = _path(name).read_bytes()
+    except OSError:
+        return None
+    start = len(_MAGIC) + _DIGEST
+    payload = data[start:]
+    if not data.startswith(_MAGIC) or not payload:
+        return None
+    if hashlib.sha256(payload).digest() != data[len(_MAGIC) : start]:
+        return None
+    return payload
+
+
+def write(name: str, payload: bytes) -> None:
+    """Store an entry, in place of what may lie there."""
+    path = _path(name)
+    data = _MAGIC + hashlib.sha256(payload).digest() + payload
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        _warn(str(folder()), error)
+
+
+def _warn(where: str, error: OSError) -> None:
+    if where in _warned:
+        return
+    _warned.add(where)
+    warnings.warn(
+        f"compiled kernels cannot be kept in {where} ({error.strerror or error}); every process "
+        "will compile them again. Set HYBRID_CACHE_DIR to a folder that can be written.",
+        CacheWarning,
+        stacklevel=2,
+    )

@@ -1,0 +1,134 @@
+"""KernelSpec -> Python source for numba.
+
+The source holds one function for each phase of the kernel, ``phase(args, lo, hi)``, which does the
+work items from ``lo`` up to ``hi``. Items are cells of a grid; their position is unravelled once,
+then counted up like an odometer. Inside an item every pass over the data is a nest of plain loops
+around the scalar body.
+
+Sums and products of floats are blocked: a vectorised loop adds at most 1024 elements, block results
+go through a cascade of three accumulators. The rounding error then grows with about the root of the
+number of blocks, as in pairwise summation, and the order of additions depends on sizes only.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hybrid.kernels.expression import Header
+from hybrid.kernels.loopnest import (
+    KernelSpec,
+    dataflow,
+    named_operands,
+    outer_loops,
+    phases,
+)
+from hybrid.kernels.phase import MapPhase, Text
+from hybrid.kernels.phase_columns import ColumnsPhase
+from hybrid.kernels.phase_rows import RowsPhase
+
+_FORMS = {"map": MapPhase, "rows": RowsPhase, "columns": ColumnsPhase}
+_PLACEHOLDER = "KERNEL"
+_STRIDES = {"0": "constant", "1": "contiguous", "s": "strided"}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Generated text of a kernel.
+
+    Attributes
+    ----------
+    name
+        Words of the body and a hash of the text: no two kernels share a name.
+    text
+        A Python module; the names it imports by use are those of ``build.namespace``.
+    phases
+        Names of its functions, in the order in which they run.
+    arrays
+        Number of input and output arrays.
+    """
+
+    name: str
+    text: str
+    phases: tuple[str, ...]
+    arrays: int
+
+
+@functools.lru_cache(maxsize=4096)
+def source(spec: KernelSpec) -> Source:
+    """The source of the kernel for a specification."""
+    header, emit = Header(), Text()
+    names = phases(spec)
+    for phase in names:
+        emit()
+        emit()
+        with emit.block(f"def {_PLACEHOLDER}_{phase}(args, lo, hi):"):
+            _FORMS[spec.form](spec, phase, header, emit).write()
+    lines = [*(f"# {line}" for line in _description(spec)), "", *_operands(spec)]
+    lines += [*header.lines.values(), *emit.lines]
+    text = "\n".join(lines) + "\n"
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    name = f"k_{_words(spec)}_{digest}"
+    functions = tuple(f"{name}_{phase}" for phase in names)
+    arrays = len(spec.inputs) + len(spec.outputs)
+    return Source(name, text.replace(_PLACEHOLDER, name), functions, arrays)
+
+
+def _words(spec: KernelSpec) -> str:
+    words = [re.sub(r"\W", "", instr.op) for instr in spec.body if instr.kind != "cast"]
+    return "_".join(words[:4] or ["copy"])[:40]
+
+
+def _operands(spec: KernelSpec) -> Iterator[str]:
+    """Definitions of the functions that give the operands' pointers."""
+    inputs = tuple(f"in{i}" for i in range(len(spec.inputs)))
+    outputs = tuple(f"out{i}" for i in range(len(spec.outputs)))
+    yield f"arrays = {inputs + outputs}"
+    yield 'geometry_pointer = operand(0, "int64", "geometry")'
+    for slot, (name, operand) in enumerate(named_operands(spec), 1):
+        clear: tuple[str, ...] = ()
+        if name in outputs:
+            index = outputs.index(name)
+            depends = sorted(_inputs_of(spec, spec.outputs[index][0]))
+            clear = tuple(f"in{i}" for i in depends)
+            clear += tuple(other for other in outputs if other != name)
+        more = f", clear_of={clear}" if clear else ""
+        yield f'{name}_pointer = operand({slot}, "{operand.dtype}", "{name}"{more})'
+
+
+def _inputs_of(spec: KernelSpec, value: int) -> set[int]:
+    """The inputs that a value depends on."""
+    count = len(spec.inputs)
+    if value < count:
+        return {value}
+    found: set[int] = set()
+    for arg in spec.body[value - count].args:
+        if isinstance(arg, int):
+            found |= _inputs_of(spec, arg)
+    return found
+
+
+def _description(spec: KernelSpec) -> Iterator[str]:
+    """The comment at the top of a kernel's source."""
+    inner = f"r{spec.reduced - 1}" if spec.form == "rows" else "j"
+    split = ", split into blocks" if spec.split else ""
+    yield f"{spec.form} kernel{split}: loops {', '.join([*outer_loops(spec), inner])}"
+    for name, operand in named_operands(spec):
+        yield f"  {name}: {operand.dtype}, {_STRIDES[operand.inner]} along the inner loop"
+    count = len(spec.inputs)
+
+    def label(value: int) -> str:
+        return f"in{value}" if value < count else f"v{value}"
+
+    for number, instr in enumerate(spec.body, count):
+        args = [label(arg) if isinstance(arg, int) else repr(arg.value) for arg in instr.args]
+        what = f"{instr.op} [{instr.expr}]" if instr.kind == "reduce" else instr.op
+        yield f"  v{number} = {what}({', '.join(args)}) -> {instr.dtype}"
+    for index, (value, _) in enumerate(spec.outputs):
+        yield f"  out{index} = {label(value)}"
+    passes = dataflow(spec).passes
+    if passes > 1:
+        yield f"  {passes} passes over the data"

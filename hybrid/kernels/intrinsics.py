@@ -1,0 +1,483 @@
+"""Branch-free scalar building blocks of generated kernels.
+
+Every function here is a numba ``@intrinsic``: it emits a handful of LLVM instructions at the
+place of the call, for any scalar type that makes sense, and never a branch, so that a loop
+that calls it stays vectorisable. Binary functions want both operands of exactly the same
+type: the code generator has made every promotion explicit by then.
+
+Numba's own operators are avoided where they do more than asked: ``int32 + int32`` is an
+``int64`` in numba, ``a // b`` tests for zero with a branch, ``max`` ignores NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types as _types
+from numba.core import cgutils as _cgutils
+from numba.core.errors import TypingError
+from numba.extending import intrinsic as _intrinsic
+
+# What numba declares about these three is too narrow or too wide for what is done here.
+intrinsic: Any = _intrinsic
+types: Any = _types
+cgutils: Any = _cgutils
+
+_INT_OF_FLOAT = {types.float32: types.int32, types.float64: types.int64}
+_FLOAT_OF_INT = {types.int32: types.float32, types.int64: types.float64}
+
+# An emitter takes (builder, numba type of the operands, *llvm values) and gives an llvm value.
+Emit = Callable[..., Any]
+
+
+def _plain(name: str, *given: Any) -> tuple[Any, ...]:
+    """Types without their literal values; anything but a number or a boolean is refused."""
+    plain = tuple(types.unliteral(ty) for ty in given)
+    for ty in plain:
+        if not isinstance(ty, types.Integer | types.Float | types.Boolean):
+            raise TypingError(f"{name}: a number or a boolean is expected, not {ty}")
+    return plain
+
+
+def _same(name: str, *given: Any) -> Any:
+    """The one type that all operands share."""
+    plain = _plain(name, *given)
+    if len(set(plain)) != 1:
+        listed = ", ".join(str(ty) for ty in plain)
+        raise TypingError(f"{name}: operands of one type are expected, not {listed}")
+    return plain[0]
+
+
+def _is_float(ty: Any) -> bool:
+    return isinstance(ty, types.Float)
+
+
+def _is_signed(ty: Any) -> bool:
+    return isinstance(ty, types.Integer) and bool(ty.signed)
+
+
+def _unary(name: str, emit: Emit, result: Any | None = None) -> Any:
+    def typed(typingctx: Any, x: Any) -> Any:
+        ty = _same(name, x)
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return emit(builder, ty, args[0])
+
+        return (result or ty)(ty), codegen
+
+    typed.__name__ = typed.__qualname__ = name
+    return intrinsic(typed)
+
+
+def _binary(name: str, emit: Emit) -> Any:
+    def typed(typingctx: Any, a: Any, b: Any) -> Any:
+        ty = _same(name, a, b)
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return emit(builder, ty, args[0], args[1])
+
+        return ty(ty, ty), codegen
+
+    typed.__name__ = typed.__qualname__ = name
+    return intrinsic(typed)
+
+
+def _call(builder: Any, name: str, *args: Any) -> Any:
+    """Call of an overloaded LLVM intrinsic such as ``llvm.rint``."""
+    ty = args[0].type
+    signature = ir.FunctionType(ty, [ty] * len(args))
+    return builder.call(builder.module.declare_intrinsic(name, [ty], signature), args)
+
+
+# --- floating point: rounding and signs; integers and booleans pass through ----------------
+
+
+def _float_only(name: str, builder: Any, ty: Any, *args: Any) -> Any:
+    return _call(builder, name, *args) if _is_float(ty) else args[0]
+
+
+def _unary_llvm(name: str) -> Any:
+    return _unary(name, lambda builder, ty, x: _float_only(f"llvm.{name}", builder, ty, x))
+
+
+rint = _unary_llvm("rint")
+floor = _unary_llvm("floor")
+ceil = _unary_llvm("ceil")
+trunc = _unary_llvm("trunc")
+
+
+def _emit_float_call(name: str) -> Emit:
+    def emit(builder: Any, ty: Any, *args: Any) -> Any:
+        if not _is_float(ty):
+            raise TypingError(f"{name}: a floating-point number is expected, not {ty}")
+        return _call(builder, name, *args)
+
+    return emit
+
+
+sqrt = _unary("sqrt", _emit_float_call("llvm.sqrt"))
+copysign = _binary("copysign", _emit_float_call("llvm.copysign"))
+
+
+def _emit_absolute(builder: Any, ty: Any, x: Any) -> Any:
+    if _is_float(ty):
+        return _call(builder, "llvm.fabs", x)
+    if not _is_signed(ty):
+        return x
+    return builder.select(builder.icmp_signed("<", x, x.type(0)), builder.neg(x), x)
+
+
+absolute = fabs = _unary("absolute", _emit_absolute)
+
+
+def _emit_sign(builder: Any, ty: Any, x: Any) -> Any:
+    zero, one = x.type(0), x.type(1)
+    if _is_float(ty):
+        # sign(-0.0) is 0.0 and sign(nan) is nan, as in NumPy.
+        positive = builder.fcmp_ordered(">", x, zero)
+        negative = builder.fcmp_ordered("<", x, zero)
+        other = builder.select(builder.fcmp_ordered("==", x, zero), zero, x)
+        return builder.select(positive, one, builder.select(negative, x.type(-1), other))
+    if not _is_signed(ty):
+        return builder.select(builder.icmp_unsigned("!=", x, zero), one, zero)
+    nonzero = builder.zext(builder.icmp_signed(">", x, zero), x.type)
+    return builder.or_(builder.ashr(x, x.type(x.type.width - 1)), nonzero)
+
+
+sign = _unary("sign", _emit_sign)
+
+
+# --- floating point: classes ---------------------------------------------------------------
+
+
+def _emit_isnan(builder: Any, ty: Any, x: Any) -> Any:
+    return builder.fcmp_unordered("uno", x, x) if _is_float(ty) else cgutils.false_bit
+
+
+def _emit_isinf(builder: Any, ty: Any, x: Any) -> Any:
+    if not _is_float(ty):
+        return cgutils.false_bit
+    return builder.fcmp_ordered("==", _call(builder, "llvm.fabs", x), x.type(np.inf))
+
+
+def _emit_isfinite(builder: Any, ty: Any, x: Any) -> Any:
+    if not _is_float(ty):
+        return cgutils.true_bit
+    return builder.fcmp_ordered("<", _call(builder, "llvm.fabs", x), x.type(np.inf))
+
+
+isnan = _unary("isnan", _emit_isnan, types.boolean)
+isinf = _unary("isinf", _emit_isinf, types.boolean)
+isfinite = _unary("isfinite", _emit_isfinite, types.boolean)
+
+
+# --- choice ----------------------------------------------------------------------------------
+
+
+@intrinsic
+def select(typingctx: Any, condition: Any, a: Any, b: Any) -> Any:
+    """``a`` where ``condition`` holds, else ``b``; both are evaluated, their types are equal."""
+    ty = _same("select", a, b)
+    if _plain("select", condition) != (types.boolean,):
+        raise TypingError(f"select: the condition is a boolean, not {condition}")
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.select(*args)
+
+    return ty(types.boolean, ty, ty), codegen
+
+
+def _emit_extremum(greater: bool, reduction: bool) -> Emit:
+    symbol = ">" if greater else "<"
+
+    def emit(builder: Any, ty: Any, a: Any, b: Any) -> Any:
+        if not _is_float(ty):
+            compare = builder.icmp_signed if _is_signed(ty) else builder.icmp_unsigned
+            return builder.select(compare(symbol, a, b), a, b)
+        if reduction:
+            return _call(builder, "llvm.maximum" if greater else "llvm.minimum", a, b)
+        # (a > b ? a : b) is exactly x86's max: one instruction, b where either is NaN.
+        chosen = builder.select(builder.fcmp_ordered(symbol, a, b), a, b)
+        return builder.select(builder.fcmp_unordered("uno", a, a), a, chosen)
+
+    return emit
+
+
+maximum = _binary("maximum", _emit_extremum(greater=True, reduction=False))
+minimum = _binary("minimum", _emit_extremum(greater=False, reduction=False))
+# The accumulations of reductions: LLVM vectorises a loop over `llvm.maximum`, but not over the
+# cheaper compare-and-select form above, whose answer could depend on the order of the NaNs.
+max_reassoc = _binary("max_reassoc", _emit_extremum(greater=True, reduction=True))
+min_reassoc = _binary("min_reassoc", _emit_extremum(greater=False, reduction=True))
+
+
+def _emit_not(builder: Any, ty: Any, x: Any) -> Any:
+    return builder.not_(x)
+
+
+not_ = _unary("not_", _emit_not)
+
+
+# --- arithmetic that keeps the type of its operands -----------------------------------------
+
+
+@intrinsic
+def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
+    """``a * b + c`` with one rounding."""
+    ty = _same("fma", a, b, c)
+    if not _is_float(ty):
+        raise TypingError(f"fma: floating-point numbers are expected, not {ty}")
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _call(builder, "llvm.fma", *args)
+
+    return ty(ty, ty, ty), codegen
+
+
+def _emit_arithmetic(floating: str, integer: str, flags: tuple[str, ...] = ()) -> Emit:
+    def emit(builder: Any, ty: Any, a: Any, b: Any) -> Any:
+        if _is_float(ty):
+            return getattr(builder, floating)(a, b, flags=flags)
+        return getattr(builder, integer)(a, b)
+
+    return emit
+
+
+add = _binary("add", _emit_arithmetic("fadd", "add"))
+sub = _binary("sub", _emit_arithmetic("fsub", "sub"))
+mul = _binary("mul", _emit_arithmetic("fmul", "mul"))
+# `reassoc` allows a loop that accumulates with these to keep several partial sums.
+add_reassoc = _binary("add_reassoc", _emit_arithmetic("fadd", "add", ("reassoc",)))
+mul_reassoc = _binary("mul_reassoc", _emit_arithmetic("fmul", "mul", ("reassoc",)))
+
+
+def _emit_divide(builder: Any, ty: Any, a: Any, b: Any) -> Any:
+    if not _is_float(ty):
+        raise TypingError(f"divide: floating-point numbers are expected, not {ty}")
+    return builder.fdiv(a, b)
+
+
+divide = _binary("divide", _emit_divide)
+
+and_ = _binary("and_", lambda builder, ty, a, b: builder.and_(a, b))
+or_ = _binary("or_", lambda builder, ty, a, b: builder.or_(a, b))
+xor = _binary("xor", lambda builder, ty, a, b: builder.xor(a, b))
+
+
+# --- floor division and remainder -----------------------------------------------------------
+
+
+def _integer_quotient(builder: Any, ty: Any, a: Any, b: Any) -> tuple[Any, Any]:
+    """Floored quotient and remainder; both are 0 where ``b`` is 0, and INT_MIN // -1 wraps."""
+    zero, one = a.type(0), a.type(1)
+    by_zero = builder.icmp_unsigned("==", b, zero)
+    if not _is_signed(ty):
+        divisor = builder.select(by_zero, one, b)
+        quotient = builder.udiv(a, divisor)
+        remainder_ = builder.sub(a, builder.mul(quotient, divisor))
+    else:
+        lowest = a.type(-(1 << (a.type.width - 1)))
+        overflows = builder.and_(
+            builder.icmp_signed("==", a, lowest), builder.icmp_signed("==", b, a.type(-1))
+        )
+        divisor = builder.select(builder.or_(by_zero, overflows), one, b)
+        quotient = builder.sdiv(a, divisor)
+        remainder_ = builder.sub(a, builder.mul(quotient, divisor))
+        signs_differ = builder.icmp_signed("<", builder.xor(remainder_, divisor), zero)
+        adjust = builder.and_(builder.icmp_signed("!=", remainder_, zero), signs_differ)
+        quotient = builder.sub(quotient, builder.zext(adjust, a.type))
+        remainder_ = builder.add(remainder_, builder.select(adjust, divisor, zero))
+    return builder.select(by_zero, zero, quotient), builder.select(by_zero, zero, remainder_)
+
+
+def _float_quotient(builder: Any, a: Any, b: Any) -> tuple[Any, Any]:
+    """Floored quotient and remainder in NumPy's (and Python's) sense.
+
+    The remainder is exact up to the final addition of ``b``; the quotient is recovered from
+    it, since floor(a / b) may be off by one after the division has been rounded.
+    """
+    zero, one, half = a.type(0), a.type(1), a.type(0.5)
+    by_zero = builder.fcmp_ordered("==", b, zero)
+    ratio = builder.fdiv(a, b)
+    mod = builder.frem(a, b)
+    quotient = builder.fdiv(builder.fsub(a, mod), b)
+    has_rest = builder.fcmp_unordered("!=", mod, zero)
+    signs_differ = builder.xor(
+        builder.fcmp_ordered("<", b, zero), builder.fcmp_ordered("<", mod, zero)
+    )
+    adjust = builder.and_(has_rest, signs_differ)
+    shifted = builder.select(adjust, builder.fadd(mod, b), mod)
+    shifted = builder.select(has_rest, shifted, _call(builder, "llvm.copysign", zero, b))
+    quotient = builder.select(adjust, builder.fsub(quotient, one), quotient)
+    floored = _call(builder, "llvm.floor", quotient)
+    rounded_up = builder.fcmp_ordered(">", builder.fsub(quotient, floored), half)
+    floored = builder.select(rounded_up, builder.fadd(floored, one), floored)
+    floored = builder.select(
+        builder.fcmp_unordered("!=", quotient, zero),
+        floored,
+        _call(builder, "llvm.copysign", zero, ratio),
+    )
+    return builder.select(by_zero, ratio, floored), builder.select(by_zero, mod, shifted)
+
+
+def _emit_quotient(part: int) -> Emit:
+    def emit(builder: Any, ty: Any, a: Any, b: Any) -> Any:
+        if _is_float(ty):
+            return _float_quotient(builder, a, b)[part]
+        return _integer_quotient(builder, ty, a, b)[part]
+
+    return emit
+
+
+floor_divide = _binary("floor_divide", _emit_quotient(0))
+remainder = _binary("remainder", _emit_quotient(1))
+
+
+# --- shifts --------------------------------------------------------------------------------
+
+
+def _emit_left_shift(builder: Any, ty: Any, a: Any, b: Any) -> Any:
+    """Zero for a shift by the width or more, and for a negative one, as in NumPy."""
+    width = a.type(a.type.width)
+    inside = builder.icmp_unsigned("<", b, width)
+    amount = builder.select(inside, b, a.type(0))
+    return builder.select(inside, builder.shl(a, amount), a.type(0))
+
+
+def _emit_right_shift(builder: Any, ty: Any, a: Any, b: Any) -> Any:
+    """Copies of the sign (zeros if unsigned) for a shift by the width or more."""
+    width = a.type.width
+    inside = builder.icmp_unsigned("<", b, a.type(width))
+    if _is_signed(ty):
+        return builder.ashr(a, builder.select(inside, b, a.type(width - 1)))
+    amount = builder.select(inside, b, a.type(0))
+    return builder.select(inside, builder.lshr(a, amount), a.type(0))
+
+
+left_shift = _binary("left_shift", _emit_left_shift)
+right_shift = _binary("right_shift", _emit_right_shift)
+
+
+def _constant_shift(name: str, method: str) -> Any:
+    """Shift by an amount that the caller knows to be smaller than the width."""
+
+    def typed(typingctx: Any, x: Any, amount: Any) -> Any:
+        ty, amount_ty = _plain(name, x, amount)
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            by = context.cast(builder, args[1], amount_ty, ty)
+            return getattr(builder, method)(args[0], by)
+
+        return ty(ty, amount_ty), codegen
+
+    typed.__name__ = typed.__qualname__ = name
+    return intrinsic(typed)
+
+
+shl = _constant_shift("shl", "shl")
+sar = _constant_shift("sar", "ashr")
+shr = _constant_shift("shr", "lshr")
+
+
+# --- bit patterns ----------------------------------------------------------------------------
+
+
+@intrinsic
+def float_bits(typingctx: Any, x: Any) -> Any:
+    """The bit pattern of a float32 or float64 as a signed integer of the same width."""
+    ty = _same("float_bits", x)
+    integer = _INT_OF_FLOAT[ty]
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], context.get_value_type(integer))
+
+    return integer(ty), codegen
+
+
+@intrinsic
+def bits_float(typingctx: Any, bits: Any) -> Any:
+    """The float32 or float64 whose bit pattern is the given int32 or int64."""
+    ty = _same("bits_float", bits)
+    floating = _FLOAT_OF_INT[ty]
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], context.get_value_type(floating))
+
+    return floating(ty), codegen
+
+
+@intrinsic
+def float_of_int(typingctx: Any, n: Any) -> Any:
+    """A signed integer converted to the floating type of its width."""
+    ty = _same("float_of_int", n)
+    floating = _FLOAT_OF_INT[ty]
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.sitofp(args[0], context.get_value_type(floating))
+
+    return floating(ty), codegen
+
+
+def lookup(name: str, values: np.ndarray[Any, Any]) -> Any:
+    """An intrinsic ``f(i)`` that reads entry ``i`` of a constant table, without bounds check.
+
+    In a vectorised loop the read becomes a gather. ``i`` is an int32 or int64 that the caller
+    has kept inside ``[0, len(values))``; the table is a constant of the compiled module.
+    """
+    element = types.float64 if values.dtype == np.float64 else types.float32
+    entries = tuple(float(v) for v in values)
+
+    def typed(typingctx: Any, index: Any) -> Any:
+        ty = _same(name, index)
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            llvm_type = context.get_value_type(element)
+            array = ir.ArrayType(llvm_type, len(entries))
+            symbol = f".hybrid.{name}"
+            table = builder.module.globals.get(symbol)
+            if table is None:
+                table = cgutils.global_constant(builder.module, symbol, array(entries))
+            address = builder.gep(table, [args[0].type(0), args[0]], inbounds=True)
+            return builder.load(address)
+
+        return element(ty), codegen
+
+    typed.__name__ = typed.__qualname__ = name
+    return intrinsic(typed)
+
+
+def polynomial(name: str, *coefficients: float) -> Any:
+    """An intrinsic ``f(x)``: the polynomial with these coefficients, lowest order first.
+
+    Horner's scheme with one fused multiply-add a coefficient. The coefficients are rounded to
+    the type of ``x``.
+    """
+
+    def typed(typingctx: Any, x: Any) -> Any:
+        ty = _same(name, x)
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            constants = [args[0].type(c) for c in coefficients]
+            value = constants[-1]
+            for constant in reversed(constants[:-1]):
+                value = _call(builder, "llvm.fma", value, args[0], constant)
+            return value
+
+        return ty(ty), codegen
+
+    typed.__name__ = typed.__qualname__ = name
+    return intrinsic(typed)
+
+
+@intrinsic
+def like(typingctx: Any, x: Any, value: Any) -> Any:
+    """The number ``value`` in the type of ``x`` (Python's literals are float64 in numba)."""
+    ty, value_ty = _plain("like", x, value)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.cast(builder, args[1], value_ty, ty)
+
+    return ty(ty, value_ty), codegen

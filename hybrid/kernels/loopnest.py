@@ -1,0 +1,567 @@
+"""Region -> KernelSpec + geometry: what a kernel is, apart from how large its arrays are.
+
+The loops are put in canonical form: axes of size 1 go, axes are ordered so that the innermost loop
+is contiguous for most operands, neighbouring axes that every operand walks alike become one.
+What remains is a ``KernelSpec``: hashable, without sizes, so that one compiled kernel serves all
+shapes of a pattern. Sizes, offsets and strides go into ``geometry``, an int64 array that the
+kernel reads when it is called.
+
+A kernel has one of three forms. ``kept`` counts loops over kept axes, ``reduced`` over reduced.
+
+map
+    kept loops, then an inner loop ``j``.
+rows
+    kept loops, reduced loops; the innermost of these is the inner loop.
+columns
+    kept loops, reduced loops, then an inner loop over a kept axis.
+
+Work is divided into items, which threads share. An item of a map is a stretch of the inner loop;
+of rows, one result; of columns, a stretch of results. Where that leaves too few items, the
+reduction is ``split``: each item reduces a block of fixed extent into a partial result, and a
+second phase combines the partials. Blocks depend on sizes only, never on the number of threads,
+so results do not either.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hybrid.kernels.region import Access, Instr, Region, region_bytes
+
+Geometry = npt.NDArray[np.int64]
+
+# Elements of the inner loop in one item of a map: small enough to balance threads, large enough
+# that the few nanoseconds an item costs do not show.
+MAP_BLOCK = 8192
+# Columns reduced together; two accumulators of this length stay in a 32 KiB first-level cache.
+COLUMN_BLOCK = 1024
+# Elements in one item of a split reduction.
+SPLIT_BLOCK = 32768
+# A reduction with fewer items than this is split, if there is enough to do.
+FEW_ITEMS = 32
+# Bytes of intermediate results that a columns kernel may keep for its later passes.
+SAVED_BYTES = 1 << 18
+# Nanoseconds of estimated serial time from which on two threads are faster than one. Waking the
+# threads costs 2 to 10 microseconds.
+PARALLEL_NS = 40_000
+import os
+SHORT = int(os.environ.get("SHORT","8"))
+
+# Functions of the templates that cost about one instruction; all others count as transcendental.
+CHEAP_FUNCTIONS = frozenset(
+    """abs absolute and_ ceil copysign fabs floor fma isfinite isinf isnan left_shift maximum
+    minimum not_ or_ reciprocal right_shift rint rsqrt select sign sqrt square trunc xor""".split()
+)
+# Estimated nanoseconds per element, measured on one core with 512-bit vectors.
+_NS_CHEAP = 0.03
+_NS_HEAVY = 0.45
+_NS_BYTE = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """An array operand, as far as the generated code depends on it.
+
+    Attributes
+    ----------
+    dtype
+        Element type.
+    inner
+        Stride along the inner loop: ``"0"``, ``"1"`` or ``"s"`` (read from the geometry).
+    outer
+        Whether it does not vary along the reduced axes.
+    """
+
+    dtype: str
+    inner: str
+    outer: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KernelSpec:
+    """Everything that the source of a kernel depends on."""
+
+    form: str
+    split: bool
+    kept: int
+    reduced: int
+    inputs: tuple[Operand, ...]
+    body: tuple[Instr, ...]
+    outputs: tuple[tuple[int, Operand], ...]
+
+    def worth_parallel(self, geometry: Geometry) -> bool:
+        """Whether a run is long enough to be divided among threads."""
+        return bool(geometry[0] >= PARALLEL_NS)
+
+
+@functools.cache
+def called_functions(expr: str) -> tuple[str, ...]:
+    """Names of the functions that a scalar template calls."""
+    tree = ast.parse(expr.replace("{", "_").replace("}", "_"), mode="eval")
+    calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return tuple(name.id for name in calls if isinstance(name, ast.Name))
+
+
+def is_heavy(instr: Instr) -> bool:
+    """Whether an instruction is worth keeping rather than computing again."""
+    if instr.kind != "map":
+        return False
+    return any(name not in CHEAP_FUNCTIONS for name in called_functions(instr.expr))
+
+
+@dataclass(frozen=True, slots=True)
+class Dataflow:
+    """Which pass computes what. Values are numbered as in the region.
+
+    A pass is one sweep over the reduced axes. ``level`` of a value is the first pass in which it
+    can be computed (an outer value: before which it is known). ``saved`` are inner values that
+    are expensive and wanted by a later pass.
+    """
+
+    outer: frozenset[int]
+    level: tuple[int, ...]
+    reduces: tuple[tuple[int, ...], ...]
+    inner_outputs: tuple[int, ...]
+    outer_outputs: tuple[int, ...]
+    store_pass: int
+    passes: int
+    saved: frozenset[int]
+
+
+def arguments(instr: Instr) -> list[int]:
+    """The value numbers among the arguments."""
+    return [arg for arg in instr.args if isinstance(arg, int)]
+
+
+def inner_closure(spec: KernelSpec, outer: frozenset[int], roots: set[int]) -> list[int]:
+    """Inner values needed for ``roots``, in the order of computation."""
+    count = len(spec.inputs)
+    needed: set[int] = set()
+    pending = [value for value in roots if value not in outer]
+    while pending:
+        value = pending.pop()
+        if value in needed:
+            continue
+        needed.add(value)
+        if value >= count:
+            pending += [arg for arg in arguments(spec.body[value - count]) if arg not in outer]
+    return sorted(needed)
+
+
+@functools.lru_cache(maxsize=4096)
+def dataflow(spec: KernelSpec) -> Dataflow:
+    """Order the body of a kernel into passes."""
+    count = len(spec.inputs)
+    outer = {number for number, operand in enumerate(spec.inputs) if operand.outer}
+    level = [0] * count
+    reduces: dict[int, list[int]] = {}
+    for number, instr in enumerate(spec.body, count):
+        args = arguments(instr)
+        here = max((level[arg] for arg in args), default=0)
+        if instr.kind == "reduce":
+            reduces.setdefault(here, []).append(number)
+            outer.add(number)
+            level.append(here + 1)
+            continue
+        if spec.reduced and all(arg in outer for arg in args):
+            outer.add(number)
+        level.append(here)
+    inner_outputs = tuple(
+        index
+        for index, (value, operand) in enumerate(spec.outputs)
+        if value not in outer or not operand.outer
+    )
+    outer_outputs = tuple(i for i in range(len(spec.outputs)) if i not in inner_outputs)
+    last_reduce = max(reduces, default=-1)
+    store_pass = -1
+    if inner_outputs:
+        store_pass = max(last_reduce, *(level[spec.outputs[i][0]] for i in inner_outputs))
+    passes = max(last_reduce, store_pass) + 1
+    by_pass = tuple(tuple(reduces.get(number, ())) for number in range(passes))
+    frozen = frozenset(outer)
+    return Dataflow(
+        frozen,
+        tuple(level),
+        by_pass,
+        inner_outputs,
+        outer_outputs,
+        store_pass,
+        passes,
+        _saved(spec, frozen, by_pass, inner_outputs, store_pass),
+    )
+
+
+def pass_roots(
+    spec: KernelSpec,
+    reduces: tuple[tuple[int, ...], ...],
+    inner_outputs: tuple[int, ...],
+    store_pass: int,
+    number: int,
+) -> set[int]:
+    """Values that a pass exists for: what it reduces and what it stores."""
+    count = len(spec.inputs)
+    roots = {arg for value in reduces[number] for arg in arguments(spec.body[value - count])}
+    if number == store_pass:
+        roots |= {spec.outputs[index][0] for index in inner_outputs}
+    return roots
+
+
+def _saved(
+    spec: KernelSpec,
+    outer: frozenset[int],
+    reduces: tuple[tuple[int, ...], ...],
+    inner_outputs: tuple[int, ...],
+    store_pass: int,
+) -> frozenset[int]:
+    if spec.split:
+        # A split reduction would have to keep whole arrays; it computes again instead.
+        return frozenset()
+    count = len(spec.inputs)
+    roots = [
+        pass_roots(spec, reduces, inner_outputs, store_pass, number)
+        for number in range(len(reduces))
+    ]
+    closures = [set(inner_closure(spec, outer, wanted)) for wanted in roots]
+    heavy = {
+        value
+        for value in set().union(*closures)
+        if value >= count
+        and is_heavy(spec.body[value - count])
+        and sum(value in closure for closure in closures) > 1
+    }
+    saved: set[int] = set()
+    computed: set[int] = set()
+    for wanted in roots:
+        ready = heavy & computed
+        closure = inner_closure(spec, outer | ready, wanted)
+        used = {arg for v in closure if v >= count for arg in arguments(spec.body[v - count])}
+        saved |= (used | wanted) & ready
+        computed |= set(closure)
+    return frozenset(saved)
+
+
+# --- canonical loops ------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Loop:
+    size: int
+    strides: list[int]
+    kept: bool
+    weight: float = 0.0
+
+
+def _loops(region: Region, accesses: list[Access], offsets: list[int]) -> list[_Loop]:
+    """The loops with more than one step; those that run backwards everywhere are turned."""
+    loops = []
+    for axis, size in enumerate(region.space):
+        if size == 1:
+            continue
+        strides = [access.strides[axis] for access in accesses]
+        if size > 1 and any(strides) and all(stride <= 0 for stride in strides):
+            for index, stride in enumerate(strides):
+                offsets[index] += stride * (size - 1)
+            strides = [-stride for stride in strides]
+        # The root keeps one operand with a huge stride from outvoting several unit ones.
+        weight = sum(math.sqrt(abs(stride)) for stride in strides)
+        loops.append(_Loop(size, strides, axis not in region.axes, weight))
+    return loops
+
+
+def _collapse(loops: list[_Loop]) -> list[_Loop]:
+    """Merge neighbours that every operand walks as one."""
+    merged: list[_Loop] = []
+    for loop in loops:
+        if merged and merged[-1].kept == loop.kept:
+            before = merged[-1]
+            pairs = zip(before.strides, loop.strides, strict=True)
+            if all(a == b * loop.size for a, b in pairs):
+                before.size *= loop.size
+                before.strides = loop.strides
+                before.weight = loop.weight
+                continue
+        merged.append(_Loop(loop.size, loop.strides, loop.kept, loop.weight))
+    return merged
+
+
+def _sorted(loops: list[_Loop]) -> list[_Loop]:
+    return _collapse(sorted(loops, key=lambda loop: -loop.weight))
+
+
+def _stride_class(stride: int) -> str:
+    return str(stride) if stride in (0, 1) else "s"
+
+
+def _cost(region: Region) -> float:
+    """Estimated nanoseconds of a serial run."""
+    elements = math.prod(region.space)
+    total = 0.0
+    for instr in region.body:
+        names = called_functions(instr.expr) if instr.kind == "map" else ()
+        heavy = sum(name not in CHEAP_FUNCTIONS for name in names)
+        width = 2 if instr.dtype in ("float64", "int64", "uint64") else 1
+        total += width * (heavy * _NS_HEAVY + _NS_CHEAP)
+    return 20 + elements * total + region_bytes(region) * _NS_BYTE
+
+
+@dataclass(frozen=True, slots=True)
+class _Nest:
+    """The loops of a kernel, sorted by their part in it."""
+
+    form: str
+    kept: list[_Loop]
+    reduced: list[_Loop]
+    inner: _Loop | None
+
+
+def _nest(loops: list[_Loop], operands: int, reduces: bool) -> _Nest:
+    kept = _sorted([loop for loop in loops if loop.kept])
+    reduced = _sorted([loop for loop in loops if not loop.kept])
+    if not reduces:
+        inner = kept.pop() if kept else _Loop(1, [0] * operands, True)
+        return _Nest("map", kept, [], inner)
+    columns = bool(kept) and (not reduced or kept[-1].weight < reduced[-1].weight)
+    if not reduced:
+        reduced = [_Loop(1, [0] * operands, False)]
+    # An inner loop of a few steps fills no vector: walk along the longer one, with strides.
+    if columns and kept[-1].size < SHORT and reduced[-1].size >= 64:
+        columns = False
+    elif not columns and kept and reduced[-1].size < SHORT and kept[-1].size >= 64:
+        columns = True
+    if columns:
+        return _Nest("columns", kept[:-1], reduced, kept[-1])
+    return _Nest("rows", kept, reduced, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """How work is cut into items. ``rows`` are the flattened reduced loops but the inner one."""
+
+    inner_length: int
+    inner_blocks: int
+    row_length: int
+    row_blocks: int
+
+
+def _ceil_div(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def _cut(inner: int, length: int, rows: int, row_length: int) -> Blocks:
+    length, row_length = max(1, min(inner, length)), max(1, min(rows, row_length))
+    return Blocks(length, _ceil_div(inner, length), row_length, _ceil_div(rows, row_length))
+
+
+def _plan_blocks(nest: _Nest, saved_width: int, may_split: bool) -> tuple[bool, Blocks]:
+    """Whether to split the reduction, and the extent of the blocks."""
+    items = math.prod(loop.size for loop in nest.kept)
+    extent = math.prod(loop.size for loop in nest.reduced)
+    if nest.form == "map":
+        assert nest.inner is not None
+        return False, _cut(nest.inner.size, MAP_BLOCK, 1, 1)
+    if nest.form == "rows":
+        inner = nest.reduced[-1].size
+        rows = math.prod(loop.size for loop in nest.reduced[:-1])
+        split = may_split and items < FEW_ITEMS and items * extent >= 2 * SPLIT_BLOCK
+        if not split:
+            return False, _cut(inner, inner, rows, rows)
+        return True, _cut(inner, SPLIT_BLOCK, rows, SPLIT_BLOCK // max(inner, 1))
+    assert nest.inner is not None
+    columns = nest.inner.size
+    blocks = _ceil_div(columns, COLUMN_BLOCK)
+    total = items * columns * extent
+    if may_split and items * blocks < FEW_ITEMS and total >= 2 * SPLIT_BLOCK and extent >= 256:
+        width = min(columns, COLUMN_BLOCK)
+        # At most about a thousand partial results are added one after another.
+        row_length = max(SPLIT_BLOCK // max(width, 1), _ceil_div(extent, 1024), 64)
+        return True, _cut(columns, COLUMN_BLOCK, extent, row_length)
+    width = COLUMN_BLOCK
+    if saved_width:
+        width = min(width, max(64, SAVED_BYTES // max(1, saved_width * extent)))
+    if items * _ceil_div(columns, width) < FEW_ITEMS:
+        width = min(width, max(128, _ceil_div(columns, FEW_ITEMS)))
+    return False, _cut(columns, width, extent, extent)
+
+
+def geometry_slots(spec: KernelSpec) -> dict[str, int]:
+    """Position of every named number in the geometry of a kernel."""
+    names = ["cost", "temporary_bytes"]
+    names += [f"work_{number}" for number in range(len(phases(spec)))]
+    loops = [f"k{i}" for i in range(spec.kept)] + [f"r{i}" for i in range(spec.reduced)]
+    names += [f"n_{loop}" for loop in loops]
+    if spec.form != "rows":
+        names.append("n_j")
+    names += ["rows", "length", "blocks", "row_length", "row_blocks"]
+    for name, operand in named_operands(spec):
+        names.append(f"{name}_offset")
+        names += [f"{name}_{loop}" for loop in outer_loops(spec)]
+        if operand.inner == "s":
+            names.append(f"{name}_j")
+    if spec.split:
+        for value in split_values(spec):
+            names += [f"partial_{value}", f"total_{value}"]
+    return {name: slot for slot, name in enumerate(names)}
+
+
+def named_operands(spec: KernelSpec) -> list[tuple[str, Operand]]:
+    """Inputs and outputs under the names they have in the source."""
+    named = [(f"in{i}", operand) for i, operand in enumerate(spec.inputs)]
+    return named + [(f"out{i}", operand) for i, (_, operand) in enumerate(spec.outputs)]
+
+
+def outer_loops(spec: KernelSpec) -> list[str]:
+    """Names of all loops but the inner one, outermost first."""
+    loops = [f"k{i}" for i in range(spec.kept)] + [f"r{i}" for i in range(spec.reduced)]
+    return loops[:-1] if spec.form == "rows" else loops
+
+
+def split_values(spec: KernelSpec) -> list[int]:
+    """The reduction results of a kernel."""
+    count = len(spec.inputs)
+    return [n for n, instr in enumerate(spec.body, count) if instr.kind == "reduce"]
+
+
+def phases(spec: KernelSpec) -> tuple[str, ...]:
+    """The steps that a run makes one after another: "item", or "partial", "total", "store"."""
+    if not spec.split:
+        return ("item",)
+    flow = dataflow(spec)
+    steps: list[str] = []
+    for number in range(flow.passes):
+        if flow.reduces[number]:
+            steps += [f"partial{number}", f"total{number}"]
+        elif number == flow.store_pass:
+            steps.append(f"store{number}")
+    return tuple(steps)
+
+
+def canonical(region: Region) -> tuple[KernelSpec, Geometry]:
+    """What kernel a region needs, and the numbers to call it with.
+
+    Parameters
+    ----------
+    region
+        A region for which ``supported`` holds.
+
+    Returns
+    -------
+    tuple
+        The kernel's specification, and the int64 array that is its second argument.
+    """
+    accesses = [*region.inputs, *(access for _, access in region.outputs)]
+    offsets = [access.offset for access in accesses]
+    loops = _loops(region, accesses, offsets)
+    reduces = any(instr.kind == "reduce" for instr in region.body)
+    nest = _nest(loops, len(accesses), reduces)
+    operands = _operands(nest, accesses)
+    inputs = tuple(operands[: len(region.inputs)])
+    outputs = tuple(
+        (value, operand)
+        for (value, _), operand in zip(region.outputs, operands[len(inputs) :], strict=True)
+    )
+    counts = len(nest.kept), len(nest.reduced)
+    fused = KernelSpec(nest.form, False, *counts, inputs, region.body, outputs)
+    flow = dataflow(fused)
+    width = sum(_itemsize(fused, value) for value in flow.saved)
+    split, blocks = _plan_blocks(nest, width, reduces and _may_split(fused, flow))
+    spec = fused
+    if split:
+        spec = KernelSpec(nest.form, True, *counts, inputs, region.body, outputs)
+    geometry = _geometry(spec, nest, blocks, offsets, _cost(region))
+    return spec, geometry
+
+
+def _itemsize(spec: KernelSpec, value: int) -> int:
+    return np.dtype(spec.body[value - len(spec.inputs)].dtype).itemsize
+
+
+def _may_split(spec: KernelSpec, flow: Dataflow) -> bool:
+    """Whether totals may be written before the last sweep.
+
+    A total may be written over an input that lives on the kept axes. A split kernel writes
+    totals first, which is wrong if a later sweep wants that input.
+    """
+    stores_last = flow.store_pass >= 0 and not flow.reduces[flow.store_pass]
+    return not (stores_last and flow.outer_outputs and any(x.outer for x in spec.inputs))
+
+
+def _operands(nest: _Nest, accesses: list[Access]) -> list[Operand]:
+    inner = nest.inner if nest.inner is not None else nest.reduced[-1]
+    operands = []
+    for index, access in enumerate(accesses):
+        outer = bool(nest.reduced) and all(loop.strides[index] == 0 for loop in nest.reduced)
+        operands.append(Operand(access.dtype, _stride_class(inner.strides[index]), outer))
+    return operands
+
+
+def _geometry(
+    spec: KernelSpec, nest: _Nest, blocks: Blocks, offsets: list[int], cost: float
+) -> Geometry:
+    slots = geometry_slots(spec)
+    geometry = np.zeros(len(slots), np.int64)
+
+    def put(name: str, value: int) -> None:
+        if name in slots:
+            geometry[slots[name]] = value
+
+    put("cost", min(int(cost), 1 << 62))
+    loops = [(f"k{i}", loop) for i, loop in enumerate(nest.kept)]
+    loops += [(f"r{i}", loop) for i, loop in enumerate(nest.reduced)]
+    for name, loop in loops:
+        put(f"n_{name}", loop.size)
+    inner = nest.inner
+    if inner is None:
+        inner, rows = nest.reduced[-1], math.prod(loop.size for loop in nest.reduced[:-1])
+    else:
+        put("n_j", inner.size)
+        rows = math.prod(loop.size for loop in nest.reduced)
+    put("rows", rows)
+    put("length", blocks.inner_length)
+    put("blocks", blocks.inner_blocks)
+    put("row_length", blocks.row_length)
+    put("row_blocks", blocks.row_blocks)
+    for index, (name, _) in enumerate(named_operands(spec)):
+        put(f"{name}_offset", offsets[index])
+        for loop_name, loop in loops:
+            put(f"{name}_{loop_name}", loop.strides[index])
+        put(f"{name}_j", inner.strides[index])
+    kept = math.prod(loop.size for loop in nest.kept)
+    _put_work(spec, put, kept, blocks, inner.size)
+    return geometry
+
+
+def _put_work(
+    spec: KernelSpec,
+    put: Callable[[str, int], None],
+    kept: int,
+    blocks: Blocks,
+    inner: int,
+) -> None:
+    pieces = kept * blocks.row_blocks * blocks.inner_blocks
+    whole = kept * (blocks.inner_blocks if spec.form == "columns" else 1)
+    for number, phase in enumerate(phases(spec)):
+        if spec.form == "map":
+            put(f"work_{number}", kept * blocks.inner_blocks)
+        elif phase == "item" or phase.startswith("total"):
+            put(f"work_{number}", whole)
+        else:
+            put(f"work_{number}", pieces)
+    if not spec.split:
+        return
+    # Partial and total results, each in a stretch of the temporary memory, 64-byte aligned.
+    columns = inner if spec.form == "columns" else 1
+    partials = kept * blocks.row_blocks * columns if spec.form == "columns" else pieces
+    used = 0
+    for value in split_values(spec):
+        width = _itemsize(spec, value)
+        for name, count in ((f"partial_{value}", partials), (f"total_{value}", kept * columns)):
+            put(name, used // width)
+            used += _ceil_div(count * width, 64) * 64
+    put("temporary_bytes", used)

@@ -1,0 +1,104 @@
+"""Object code becomes a Python callable, with llvmlite alone.
+
+Each kernel's object code defines an entry point with the signature of CPython's METH_FASTCALL.
+It takes ``(par, geometry, *arrays)``, reads the arrays' data pointers in place and runs the
+kernel's phases. Loading needs neither numba nor its dispatcher: a process that finds all its
+kernels on disk never imports numba.
+
+Every object gets an engine of its own, so that no two kernels can ever share a symbol (functions
+of one name in one engine can call each other's body, numba issue 10486).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+
+_METH_FASTCALL = 0x0080
+
+
+class _MethodDef(ctypes.Structure):
+    """CPython's PyMethodDef."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("function", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    )
+
+
+_lock = threading.Lock()
+# Method tables live as long as the process: a callable may outlive any cache.
+_alive: list[object] = []
+
+
+@functools.cache
+def _initialize() -> None:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+
+
+@functools.cache
+def cpu() -> tuple[str, str, str]:
+    """Platform, name and features of this processor, as LLVM names them."""
+    _initialize()
+    features = llvm.get_host_cpu_features()
+    return llvm.get_process_triple(), llvm.get_host_cpu_name(), features.flatten()
+
+
+def _engine(text: str) -> Any:
+    """An execution engine with one module, which lives as long as the process."""
+    _initialize()
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    machine = target.create_target_machine(jit=True)
+    module = llvm.parse_assembly(text)
+    module.verify()
+    engine = llvm.create_mcjit_compiler(module, machine)
+    # One reference too many: code must not be freed when the interpreter takes down its modules,
+    # since callables and threads may still be inside it.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine))
+    return engine
+
+
+def load_object(code: bytes) -> Any:
+    """An execution engine that holds the given object code."""
+    with _lock:
+        engine = _engine("")
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+    return engine
+
+
+def load_assembly(text: str) -> Any:
+    """An execution engine that holds code given as LLVM assembly."""
+    with _lock:
+        engine = _engine(text)
+        engine.finalize_object()
+    return engine
+
+
+def symbol_address(code: bytes, symbol: str) -> int:
+    """Load object code and give the address of one of its functions."""
+    return int(load_object(code).get_function_address(symbol))
+
+
+def python_callable(address: int, name: str) -> Callable[..., None]:
+    """The entry point at ``address`` as a built-in function.
+
+    The function's ``self`` is the ndarray type, against which the entry point checks its
+    arguments: a pointer inside the object code would be stale in the next process.
+    """
+    method = _MethodDef(name.encode(), address, _METH_FASTCALL, None)
+    create = ctypes.pythonapi.PyCFunction_NewEx
+    create.restype = ctypes.py_object
+    create.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
+    _alive.append(method)
+    function: Callable[..., None] = create(ctypes.addressof(method), np.ndarray, None)
+    return function

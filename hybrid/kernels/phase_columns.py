@@ -1,0 +1,231 @@
+"""Reductions across the inner loop: the values of the kept axes are short vectors of an item."""
+
+from __future__ import annotations
+
+from hybrid.kernels.loopnest import arguments
+from hybrid.kernels.phase import Base, Phase, cascades, step
+
+# Rows that are added into the first accumulator before it is added to the result.
+ROW_GROUP = 128
+# Rows in one sweep over the accumulators; it saves three quarters of their loads and stores.
+ROW_UNROLL = 4
+_TAGS = "abcd"
+
+
+class ColumnsPhase(Phase):
+    """Kept loops, reduced loops, then the inner loop over neighbouring results."""
+
+    def item(self) -> None:
+        """A stretch of results; or a block of rows of it, if the reduction is split."""
+        self.emit("first = block * length")
+        self.emit("width = minimum(length, n_j - first)")
+        {"item": self._whole, "partial": self._partial, "total": self._total}.get(
+            self.kind, self._store
+        )()
+
+    def _whole(self) -> None:
+        self.locate(list(self.operands))
+        for number in self.passes:
+            if len(self.passes) > 1:
+                self.emit(f"# pass {number}")
+            self.keep(number, "rows * length")
+            self._sweep(number, ("0", "rows"))
+        self._finish()
+
+    def _block(self) -> None:
+        self.emit("first_row = row_block * row_length")
+        self.emit("last_row = minimum(first_row + row_length, rows)")
+        self.locate(list(self.operands))
+
+    def _partial(self) -> None:
+        number = self.passes[0]
+        self._block()
+        self._sweep(number, ("first_row", "last_row"))
+        where = f"({self.kept_position()} * row_blocks + row_block) * n_j + first"
+        for value in self.flow.reduces[number]:
+            memory = self.temporary(value)
+            with self.emit.block("for j in range(width):"):
+                self.emit(f"store({memory}, partial_{value} + {where} + j, load(v{value}, j))")
+
+    def _store(self) -> None:
+        self._block()
+        self._sweep(self.passes[0], ("first_row", "last_row"))
+
+    def _total(self) -> None:
+        """Add the partial results of a stretch of columns."""
+        emit = self.emit
+        reduces = self.flow.reduces[self.passes[0]]
+        for value in reduces:
+            instr, memory = self.instr(value), self.temporary(value)
+            position = self.kept_position()
+            emit(f"v{value} = advance({memory}, total_{value} + {position} * n_j + first)")
+            with emit.block("for j in range(width):"):
+                emit(f"store(v{value}, j, {self.constant(instr)})")
+            with emit.block("for part in range(row_blocks):"):
+                emit(f"at = partial_{value} + ({position} * row_blocks + part) * n_j + first")
+                with emit.block("for j in range(width):"):
+                    part = f"load({memory}, at + j)"
+                    emit(f"store(v{value}, j, {step(instr)}(load(v{value}, j), {part}))")
+            self.known[value] = f"load(v{value}, @)"
+        if self.is_last_total():
+            outer = [f"in{i}" for i, x in enumerate(self.spec.inputs) if x.outer]
+            self.locate(outer + [f"out{i}" for i in self.flow.outer_outputs])
+            self._finish()
+
+    # --- values of the kept axes ------------------------------------------------------------
+
+    def _recall(self, roots: set[int]) -> None:
+        """Find the totals that earlier phases have left."""
+        for value in self.outer_closure(roots):
+            if value >= self.count and self.instr(value).kind == "reduce":
+                place = f"total_{value} + {self.kept_position()} * n_j + first"
+                self.emit(f"v{value} = advance({self.temporary(value)}, {place})")
+                self.known[value] = f"load(v{value}, @)"
+            elif value < self.count:
+                name = f"in{value}"
+                place = self.place(name, self.at(name)).replace(" j", " @")
+                self.known[value] = f"load({name}, {place})"
+
+    def _compute_outer(self, values: list[int]) -> dict[int, str]:
+        """Scalar code for maps of the kept axes at inner index ``j``."""
+        names = {value: text.replace("@", "j") for value, text in self.known.items()}
+        for value in values:
+            self.emit(f"v{value}_j = {self.expression(value, names)}")
+            names[value] = f"v{value}_j"
+        return names
+
+    def _need(self, roots: set[int]) -> None:
+        """Compute outer values into vectors that the inner loops can read."""
+        self._recall(roots)
+        values = self.outer_closure(roots)
+        wanted = [value for value in values if value in roots]
+        if not wanted:
+            return
+        with self.emit.block("for j in range(width):"):
+            names = self._compute_outer(values)
+            for value in wanted:
+                vector = self.allocate(f"v{value}", self.dtype(value), "length")
+                self.emit(f"store({vector}, j, {names[value]})")
+        for value in wanted:
+            self.known[value] = f"load(v{value}, @)"
+
+    def _finish(self) -> None:
+        outputs = self.flow.outer_outputs
+        if not outputs:
+            return
+        roots = {self.spec.outputs[index][0] for index in outputs}
+        self._recall(roots)
+        with self.emit.block("for j in range(width):"):
+            names = self._compute_outer(self.outer_closure(roots))
+            self.write_outputs(outputs, names, self.at)
+
+    # --- loops ------------------------------------------------------------------------------
+
+    def _sweep(self, number: int, rows: tuple[str, str]) -> None:
+        """One pass over the rows."""
+        emit = self.emit
+        roots = self.roots(number)
+        reduces = self.flow.reduces[number]
+        self._need(self.references(roots))
+        blocked = [value for value in reduces if cascades(self.instr(value))]
+        for value in reduces:
+            self.allocate(f"v{value}", self.dtype(value), "length")
+            if value in blocked:
+                self.allocate(f"v{value}_low", self.dtype(value), "length")
+        self._clear(reduces, blocked)
+        counters = [(f"r{i}", f"n_r{i}") for i in range(self.spec.reduced)]
+        if len(counters) > 1:
+            self._unravel(rows[0], counters)
+        if blocked:
+            with emit.block(f"for start in range({rows[0]}, {rows[1]}, {ROW_GROUP}):"):
+                emit(f"stop = minimum(start + {ROW_GROUP}, {rows[1]})")
+                self._rows(number, blocked, ("start", "stop"))
+                self._flush(blocked)
+        else:
+            self._rows(number, blocked, rows)
+        for value in reduces:
+            self.known[value] = f"load(v{value}, @)"
+        self.saved |= self.kept_by(number)
+
+    def _clear(self, reduces: tuple[int, ...], blocked: list[int]) -> None:
+        if not reduces:
+            return
+        with self.emit.block("for j in range(width):"):
+            for value in reduces:
+                constant = self.constant(self.instr(value))
+                self.emit(f"store(v{value}, j, {constant})")
+                if value in blocked:
+                    self.emit(f"store(v{value}_low, j, {constant})")
+
+    def _flush(self, blocked: list[int]) -> None:
+        """Add the first accumulators to the results."""
+        with self.emit.block("for j in range(width):"):
+            for value in blocked:
+                instr = self.instr(value)
+                text = f"{step(instr)}(load(v{value}, j), load(v{value}_low, j))"
+                self.emit(f"store(v{value}, j, {text})")
+                self.emit(f"store(v{value}_low, j, {self.constant(instr)})")
+
+    def _rows(self, number: int, blocked: list[int], rows: tuple[str, str]) -> None:
+        emit = self.emit
+        reduces = self.flow.reduces[number]
+        start, stop = rows
+        if self.spec.reduced == 1 and reduces and not self.heavy():
+            emit(f"rest = {stop} - ({stop} - {start}) % {ROW_UNROLL}")
+            with emit.block(f"for row in range({start}, rest, {ROW_UNROLL}):"):
+                self._row(number, blocked, _TAGS)
+            with emit.block(f"for row in range(rest, {stop}):"):
+                self._row(number, blocked, "a")
+            return
+        with emit.block(f"for row in range({start}, {stop}):"):
+            self._row(number, blocked, "a")
+            if self.spec.reduced > 1:
+                self._count_up([(f"r{i}", f"n_r{i}") for i in range(self.spec.reduced)])
+
+    def _locate_row(self, tags: str) -> None:
+        emit = self.emit
+        for name, operand in self.operands.items():
+            if operand.outer:
+                continue
+            if self.spec.reduced == 1:
+                emit(f"{name}_a = {name}_at + row * {name}_r0")
+            else:
+                terms = [f"r{i} * {name}_r{i}" for i in range(self.spec.reduced)]
+                emit(f"{name}_a = {name}_at + {' + '.join(terms)}")
+            for before, tag in zip(tags, tags[1:], strict=False):
+                emit(f"{name}_{tag} = {name}_{before} + {name}_r0")
+
+    def _base(self, tag: str) -> Base:
+        return lambda name: f"{name}_at" if self.operands[name].outer else f"{name}_{tag}"
+
+    def _row(self, number: int, blocked: list[int], tags: str) -> None:
+        """One row, or several at once, of the inner loop."""
+        emit = self.emit
+        roots = self.roots(number)
+        reduces = self.flow.reduces[number]
+        stores = self.flow.inner_outputs if number == self.flow.store_pass else ()
+        self._locate_row(tags)
+        with emit.block("for j in range(width):"):
+            terms: dict[int, list[str]] = {value: [] for value in reduces}
+            for offset, tag in enumerate(tags):
+                row = f"(row + {offset})" if offset else "row"
+                names = self.compute(roots, self._base(tag), f"{row} * length + j", {}, f"_{tag}")
+                self.write_outputs(stores, names, self._base(tag))
+                for value in reduces:
+                    (arg,) = arguments(self.instr(value))
+                    terms[value].append(
+                        self.converted(names[arg], self.dtype(arg), self.dtype(value))
+                    )
+            for value in reduces:
+                target = f"v{value}_low" if value in blocked else f"v{value}"
+                combine = step(self.instr(value))
+                total = _paired(combine, terms[value])
+                emit(f"store({target}, j, {combine}(load({target}, j), {total}))")
+
+
+def _paired(combine: str, terms: list[str]) -> str:
+    """``combine`` applied to a list of terms as a balanced tree."""
+    if len(terms) == 1:
+        return terms[0]
+    half = len(terms) // 2
+    return f"{combine}({_paired(combine, terms[:half])}, {_paired(combine, terms[half:])})"

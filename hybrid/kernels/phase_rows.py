@@ -1,0 +1,222 @@
+"""Reductions along the inner loop: the values of the kept axes are scalars of an item."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hybrid.kernels.loopnest import arguments
+from hybrid.kernels.phase import Phase, cascades, step
+
+# Elements that a vectorised accumulation covers: 1024 over 64 lanes makes 16 additions in a row.
+REDUCE_BLOCK = 1024
+# Block results that are added before they move up in the cascade; a power of two.
+CASCADE = 64
+
+
+class RowsPhase(Phase):
+    """Kept loops outside, reduced loops inside."""
+
+    def item(self) -> None:
+        """One result; or one block of it, if the reduction is split."""
+        {"item": self._whole, "partial": self._partial, "total": self._total}.get(
+            self.kind, self._store
+        )()
+
+    @property
+    def _inner(self) -> str:
+        return f"n_r{self.spec.reduced - 1}"
+
+    def _whole(self) -> None:
+        self.locate(list(self.operands))
+        for number in self.passes:
+            if len(self.passes) > 1:
+                self.emit(f"# pass {number}")
+            self.keep(number, f"rows * {self._inner}")
+            self._sweep(number, ("0", "rows"), ("0", self._inner))
+        self._finish()
+
+    def _block(self) -> None:
+        emit = self.emit
+        emit("first = block * length")
+        emit(f"last = minimum(first + length, {self._inner})")
+        if self.spec.reduced > 1:
+            emit("first_row = row_block * row_length")
+            emit("last_row = minimum(first_row + row_length, rows)")
+        self.locate(list(self.operands))
+
+    def _partial(self) -> None:
+        number = self.passes[0]
+        self._block()
+        self._sweep(number, ("first_row", "last_row"), ("first", "last"))
+        for value in self.flow.reduces[number]:
+            self.emit(f"store({self.temporary(value)}, partial_{value} + item, v{value})")
+
+    def _store(self) -> None:
+        self._block()
+        self._sweep(self.passes[0], ("first_row", "last_row"), ("first", "last"))
+
+    def _total(self) -> None:
+        """Combine the partial results of one item of the kept axes."""
+        reduces = self.flow.reduces[self.passes[0]]
+        emit = self.emit
+        emit("pieces = row_blocks * blocks")
+        emit("begin = item * pieces")
+
+        def body() -> dict[int, str]:
+            names = {}
+            for value in reduces:
+                emit(f"v{value}_part = load({self.temporary(value)}, partial_{value} + begin + j)")
+                names[value] = f"v{value}_part"
+            return names
+
+        self._start(reduces)
+        self._blocked(reduces, ("0", "pieces"), body)
+        self._end(reduces)
+        for value in reduces:
+            emit(f"store({self.temporary(value)}, total_{value} + item, v{value})")
+        if self.is_last_total():
+            outer = [f"in{i}" for i, x in enumerate(self.spec.inputs) if x.outer]
+            self.locate(outer + [f"out{i}" for i in self.flow.outer_outputs])
+            self._finish()
+
+    # --- values of the kept axes ------------------------------------------------------------
+
+    def _need(self, roots: set[int]) -> None:
+        for value in self.outer_closure(roots):
+            if value < self.count:
+                text = f"load(in{value}, in{value}_at)"
+            elif self.instr(value).kind == "reduce":
+                position = "item" if self.kind == "total" else self.kept_position()
+                text = f"load({self.temporary(value)}, total_{value} + {position})"
+            else:
+                text = self.expression(value, self.known)
+            self.emit(f"v{value} = {text}")
+            self.known[value] = f"v{value}"
+
+    def _finish(self) -> None:
+        outputs = self.flow.outer_outputs
+        self._need({self.spec.outputs[index][0] for index in outputs})
+        for index in outputs:
+            value, operand = self.spec.outputs[index]
+            text = self.converted(self.known[value], self.dtype(value), operand.dtype)
+            self.emit(f"store(out{index}, out{index}_at, {text})")
+
+    # --- loops ------------------------------------------------------------------------------
+
+    def _sweep(self, number: int, rows: tuple[str, str], inner: tuple[str, str]) -> None:
+        """One pass over the reduced loops."""
+        roots = self.roots(number)
+        reduces = self.flow.reduces[number]
+        self._need(self.references(roots))
+        self._start(reduces)
+        if self.spec.reduced == 1:
+            self._run(number, reduces, inner, self.at, "j")
+        else:
+            self._rows(number, reduces, rows, inner)
+        self._end(reduces)
+        self.saved |= self.kept_by(number)
+
+    def _rows(
+        self, number: int, reduces: tuple[int, ...], rows: tuple[str, str], inner: tuple[str, str]
+    ) -> None:
+        emit = self.emit
+        counters = [(f"r{i}", f"n_r{i}") for i in range(self.spec.reduced - 1)]
+        self._unravel(rows[0], counters)
+        with emit.block(f"for row in range({rows[0]}, {rows[1]}):"):
+            for name, operand in self.operands.items():
+                if not operand.outer:
+                    terms = [f"r{i} * {name}_r{i}" for i in range(self.spec.reduced - 1)]
+                    emit(f"{name}_here = {name}_at + {' + '.join(terms)}")
+
+            def base(name: str) -> str:
+                return f"{name}_at" if self.operands[name].outer else f"{name}_here"
+
+            self._run(number, reduces, inner, base, f"row * {self._inner} + j")
+            self._count_up(counters)
+
+    def _run(
+        self,
+        number: int,
+        reduces: tuple[int, ...],
+        inner: tuple[str, str],
+        base: Callable[[str], str],
+        saved_at: str,
+    ) -> None:
+        """The inner loop."""
+        roots = self.roots(number)
+        stores = self.flow.inner_outputs if number == self.flow.store_pass else ()
+        hoisted = self.hoisted(roots, base)
+
+        def body() -> dict[int, str]:
+            names = self.compute(roots, base, saved_at, hoisted)
+            self.write_outputs(stores, names, base)
+            results = {}
+            for value in reduces:
+                (arg,) = arguments(self.instr(value))
+                results[value] = self.converted(names[arg], self.dtype(arg), self.dtype(value))
+            return results
+
+        if reduces:
+            self._blocked(reduces, inner, body)
+        else:
+            with self.emit.block(f"for j in range({inner[0]}, {inner[1]}):"):
+                body()
+
+    # --- accumulation -----------------------------------------------------------------------
+
+    def _start(self, reduces: tuple[int, ...]) -> None:
+        for value in reduces:
+            instr = self.instr(value)
+            self.emit(f"v{value} = {self.constant(instr)}")
+            if cascades(instr):
+                self.emit(f"v{value}_mid = {self.constant(instr)}")
+                self.emit(f"v{value}_high = {self.constant(instr)}")
+        if any(cascades(self.instr(value)) for value in reduces):
+            self.emit("runs = 0")
+
+    def _blocked(
+        self,
+        reduces: tuple[int, ...],
+        inner: tuple[str, str],
+        body: Callable[[], dict[int, str]],
+    ) -> None:
+        """Accumulate over the inner loop, block by block."""
+        emit = self.emit
+        with emit.block(f"for start in range({inner[0]}, {inner[1]}, {REDUCE_BLOCK}):"):
+            emit(f"stop = minimum(start + {REDUCE_BLOCK}, {inner[1]})")
+            for value in reduces:
+                emit(f"v{value}_sum = {self.constant(self.instr(value))}")
+            with emit.block("for j in range(start, stop):"):
+                for value, text in body().items():
+                    emit(f"v{value}_sum = {step(self.instr(value))}(v{value}_sum, {text})")
+            for value in reduces:
+                emit(f"v{value} = {self._joined(value, f'v{value}', f'v{value}_sum')}")
+            self._cascade([value for value in reduces if cascades(self.instr(value))])
+
+    def _joined(self, value: int, a: str, b: str) -> str:
+        """Two partial results as one; the order of rounding is fixed here."""
+        instr = self.instr(value)
+        if cascades(instr):
+            return f"{a} {'+' if instr.expr == 'sum' else '*'} {b}"
+        return f"{step(instr)}({a}, {b})"
+
+    def _cascade(self, values: list[int]) -> None:
+        """After every 64 blocks, move what has been added up by one level."""
+        if not values:
+            return
+        emit = self.emit
+        emit("runs += 1")
+        for level, upper, mask in (("", "_mid", CASCADE - 1), ("_mid", "_high", CASCADE**2 - 1)):
+            with emit.block(f"if runs & {mask} == 0:"):
+                for value in values:
+                    low, high = f"v{value}{level}", f"v{value}{upper}"
+                    emit(f"{high} = {self._joined(value, high, low)}")
+                    emit(f"{low} = {self.constant(self.instr(value))}")
+
+    def _end(self, reduces: tuple[int, ...]) -> None:
+        for value in reduces:
+            if cascades(self.instr(value)):
+                low = self._joined(value, f"v{value}_mid", f"v{value}")
+                whole = self._joined(value, f"v{value}_high", f"({low})")
+                self.emit(f"v{value} = {whole}")
+            self.known[value] = f"v{value}"

@@ -1,0 +1,185 @@
+"""A Region: the description of what becomes one kernel.
+
+It is a loop nest over ``space`` with a scalar body. Values are numbered: first the inputs, then
+the results of the body's instructions, in order. No name, no size and no address of a tensor
+appears in it; it says where each operand's elements lie, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+REDUCTIONS = ("sum", "prod", "max", "min", "any", "all")
+_DTYPES = frozenset(
+    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A scalar constant of the body."""
+
+    value: bool | int | float
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One array operand as the kernel sees it.
+
+    Attributes
+    ----------
+    dtype, ndim
+        Dtype and rank of the ndarray that is passed at the call.
+    offset, strides
+        In elements of that ndarray's memory, counted from its data pointer; one stride for each
+        axis of the region's space, 0 where the operand is broadcast.
+    """
+
+    dtype: str
+    ndim: int
+    offset: int
+    strides: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Instr:
+    """One instruction of the body.
+
+    Attributes
+    ----------
+    kind
+        ``"map"``, ``"reduce"`` or ``"cast"``.
+    op
+        Name of the op, for reading; the target dtype of a cast.
+    expr
+        Scalar template of a map such as ``"{0} + exp({1})"``; which reduction (one of
+        ``REDUCTIONS``); empty for a cast.
+    args
+        Value numbers or literals.
+    dtype
+        Dtype of the result.
+    """
+
+    kind: str
+    op: str
+    expr: str
+    args: tuple[int | Literal, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A loop nest over ``space``; every reduction in it reduces ``axes``."""
+
+    space: tuple[int, ...]
+    axes: tuple[int, ...]
+    inputs: tuple[Access, ...]
+    body: tuple[Instr, ...]
+    outputs: tuple[tuple[int, Access], ...]
+
+    def dtype_of(self, value: int) -> str:
+        """Dtype of a value."""
+        if value < len(self.inputs):
+            return self.inputs[value].dtype
+        return self.body[value - len(self.inputs)].dtype
+
+
+def outer_values(region: Region) -> frozenset[int]:
+    """The values that have one element for each point of the kept axes.
+
+    Those are the results of reductions and whatever is computed only from them; an input whose
+    strides are 0 on all reduced axes is among them (it can be read inside the loops as well).
+    """
+    if not region.axes:
+        return frozenset()
+    outer = {
+        number
+        for number, access in enumerate(region.inputs)
+        if all(access.strides[axis] == 0 for axis in region.axes)
+    }
+    for number, instr in enumerate(region.body, len(region.inputs)):
+        arguments = [arg for arg in instr.args if isinstance(arg, int)]
+        if instr.kind == "reduce" or (arguments and all(arg in outer for arg in arguments)):
+            outer.add(number)
+    return frozenset(outer)
+
+
+def _problems(region: Region) -> Iterator[str]:
+    dtypes = [access.dtype for access in region.inputs]
+    dtypes += [instr.dtype for instr in region.body]
+    dtypes += [access.dtype for _, access in region.outputs]
+    for dtype in dict.fromkeys(dtypes):
+        if dtype not in _DTYPES:
+            yield f"dtype {dtype} has no fused kernels"
+    accesses = [*region.inputs, *(access for _, access in region.outputs)]
+    if any(len(access.strides) != len(region.space) for access in accesses):
+        yield "an operand has not one stride for each axis of the space"
+    if not region.outputs:
+        yield "nothing is written"
+    reduces = [instr for instr in region.body if instr.kind == "reduce"]
+    if reduces and not region.axes:
+        yield "a reduction over no axes"
+    for instr in reduces:
+        if instr.expr not in REDUCTIONS:
+            yield f"unknown reduction {instr.expr}"
+    if region.axes and not reduces:
+        yield "reduced axes without a reduction"
+    for instr in reduces:
+        if not isinstance(instr.args[0], int):
+            yield "a reduction of a literal"
+    outer = outer_values(region)
+    long_axes = [axis for axis in region.axes if region.space[axis] > 1]
+    for value, access in region.outputs:
+        if value not in outer and long_axes and not any(access.strides[a] for a in long_axes):
+            yield "a value of the whole space is stored on the kept axes"
+
+
+def unsupported(region: Region) -> str:
+    """Why no kernel can be made of the region; empty if one can."""
+    return next(_problems(region), "")
+
+
+def supported(region: Region) -> bool:
+    """Whether a kernel can be made of the region."""
+    return not unsupported(region)
+
+
+def region_bytes(region: Region) -> int:
+    """Bytes that one run moves if every operand element is touched once."""
+    total = 0
+    for access in (*region.inputs, *(access for _, access in region.outputs)):
+        count = 1
+        for size, stride in zip(region.space, access.strides, strict=True):
+            count *= size if stride else 1
+        total += count * np.dtype(access.dtype).itemsize
+    return total
+
+
+def _argument(arg: int | Literal) -> str:
+    return f"%{arg}" if isinstance(arg, int) else repr(arg.value)
+
+
+def format_region(region: Region) -> str:
+    """The region as stable text, one line for each operand and instruction."""
+    reduced = f" reduce {list(region.axes)}" if region.axes else ""
+    lines = [f"region {list(region.space)}{reduced}"]
+    for number, access in enumerate(region.inputs):
+        lines.append(
+            f"  %{number} = load {access.dtype} offset {access.offset} "
+            f"strides {list(access.strides)}"
+        )
+    for number, instr in enumerate(region.body, len(region.inputs)):
+        arguments = ", ".join(map(_argument, instr.args))
+        detail = f'  # "{instr.expr}"' if instr.kind == "map" else ""
+        lines.append(
+            f"  %{number} = {instr.kind} {instr.op}({arguments}) -> {instr.dtype}{detail}"
+        )
+    for value, access in region.outputs:
+        lines.append(
+            f"  store %{value} {access.dtype} offset {access.offset} strides {list(access.strides)}"
+        )
+    return "\n".join(lines)

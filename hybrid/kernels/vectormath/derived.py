@@ -1,0 +1,199 @@
+"""Functions that are the same formula in float32 and float64, built from their parts.
+
+``like(x, c)`` is the constant ``c`` in the type of ``x``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hybrid.kernels.intrinsics import (
+    copysign,
+    fabs,
+    float_bits,
+    fma,
+    like,
+    select,
+    sqrt,
+    sub,
+    trunc,
+)
+from hybrid.kernels.vectormath.inline import inline
+
+_HUGE = 2.0**60  # its square is a float32; from here on log(1 + x) is log(x)
+
+
+def hyperbolic(
+    expm1_parts: Any, power_of_two: Any, bound: Any, two: Any, tiny: Any
+) -> tuple[Any, Any]:
+    """sinh and cosh from exp(a) = (1 + p) * 2**k, a = |x|; one division each."""
+
+    @inline
+    def sinh(x: Any) -> Any:
+        """e + e / (2e + 1) with e = (exp(a) - 1) / 2."""
+        a = fabs(x)
+        p, k = expm1_parts(select(bound < a, bound, a))
+        quarter = power_of_two(sub(k, two))
+        e = fma(p, quarter, quarter - like(x, 0.25)) * like(x, 2.0)
+        rest = e / fma(e, like(x, 2.0), like(x, 1.0))
+        y = e + select(e > like(x, _HUGE), like(x, 0.5), rest)
+        return copysign(select(a < tiny, a, y), x)
+
+    @inline
+    def cosh(x: Any) -> Any:
+        """h + 1 / (4h) with h = exp(a) / 2."""
+        a = fabs(x)
+        p, k = expm1_parts(select(bound < a, bound, a))
+        quarter = power_of_two(sub(k, two))
+        h = fma(p, quarter, quarter) * like(x, 2.0)
+        return h + like(x, 0.25) / h
+
+    return sinh, cosh
+
+
+def inverse_hyperbolic(log1p: Any) -> tuple[Any, Any, Any]:
+    """asinh, acosh and atanh from log(1 + x), which keeps small results accurate."""
+
+    @inline
+    def asinh(x: Any) -> Any:
+        """log1p(a + a**2 / (1 + sqrt(1 + a**2))); log(a) + log(2) where a**2 would overflow."""
+        a = fabs(x)
+        huge = a > like(x, _HUGE)
+        one = like(x, 1.0)
+        z = a + a * a / (one + sqrt(fma(a, a, one)))
+        y = log1p(select(huge, a, z)) + select(huge, like(x, np.log(2.0)), like(x, 0.0))
+        return copysign(y, x)
+
+    @inline
+    def acosh(x: Any) -> Any:
+        """log1p(t + sqrt(2t + t**2)) with t = x - 1."""
+        huge = x > like(x, _HUGE)
+        t = x - like(x, 1.0)
+        z = t + sqrt(fma(t, t, t + t))
+        y = log1p(select(huge, x, z)) + select(huge, like(x, np.log(2.0)), like(x, 0.0))
+        return select(x < like(x, 1.0), like(x, np.nan), y)
+
+    @inline
+    def atanh(x: Any) -> Any:
+        """log1p(2a / (1 - a)) / 2."""
+        a = fabs(x)
+        return copysign(like(x, 0.5) * log1p((a + a) / (like(x, 1.0) - a)), x)
+
+    return asinh, acosh, atanh
+
+
+def logistic(exp: Any) -> Any:
+    """1 / (1 + exp(-x)), written with exp(-|x|), which does not overflow."""
+
+    @inline
+    def sigmoid(x: Any) -> Any:
+        e = exp(-fabs(x))
+        one = like(x, 1.0)
+        return select(x < like(x, 0.0), e, one) / (one + e)
+
+    return sigmoid
+
+
+def arc_sine_cosine(tail: Any, pi_hi: Any, pi_lo: Any) -> tuple[Any, Any]:
+    """asin and acos from asin(s) = s + s z tail(z), z = s**2 <= 1/4.
+
+    Beyond 1/2: asin(x) = pi/2 - 2 asin(s) with s = sqrt((1 - x)/2).
+    """
+
+    @inline
+    def half_range(x: Any) -> Any:
+        """(far, t): t = asin(a) for a = |x| <= 1/2, else asin(sqrt((1 - a)/2))."""
+        a = fabs(x)
+        half = like(x, 0.5)
+        far = a > half
+        z = select(far, (like(x, 1.0) - a) * half, a * a)
+        s = select(far, sqrt(z), a)
+        # The rounding error of the square root is put back: doubled, it would show.
+        lost = select(far & (z > like(x, 0.0)), fma(-s, s, z) / (s + s), like(x, 0.0))
+        return far, s, fma(s * z, tail(z), lost)
+
+    @inline
+    def asin(x: Any) -> Any:
+        far, s, t = half_range(x)
+        half = like(x, 0.5)
+        two = like(x, 2.0)
+        beyond = pi_hi * half - two * s
+        error = (pi_hi * half - beyond) - two * s
+        beyond = beyond + (error + fma(-two, t, pi_lo * half))
+        return copysign(select(far, beyond, s + t), x)
+
+    @inline
+    def acos(x: Any) -> Any:
+        far, s, t = half_range(x)
+        half = like(x, 0.5)
+        two = like(x, 2.0)
+        negative = x < like(x, 0.0)
+        # far: 2(s + t), or pi - 2(s + t); near: pi/2 -+ (s + t)
+        base = select(far, select(negative, pi_hi, like(x, 0.0)), pi_hi * half)
+        base_lo = select(far, select(negative, pi_lo, like(x, 0.0)), pi_lo * half)
+        factor = select(far, two, like(x, 1.0))
+        factor = select(far != negative, factor, -factor)
+        total = fma(factor, s, base)
+        error = fma(factor, s, base - total)
+        return total + (error + fma(factor, t, base_lo))
+
+    return asin, acos
+
+
+def arc_tangents(tail: Any, pi_hi: Any, pi_lo: Any) -> tuple[Any, Any]:
+    """atan and atan2 from atan(q) = q + q z tail(z), z = q**2, 0 <= q <= 1."""
+
+    @inline
+    def atan(x: Any) -> Any:
+        """pi/2 - atan(1/a) where a = |x| > 1."""
+        a = fabs(x)
+        one = like(x, 1.0)
+        far = a > one
+        q = select(far, one, a) / select(far, a, one)
+        z = q * q
+        t = q * z * tail(z)
+        half = like(x, 0.5)
+        base = pi_hi * half
+        beyond = base - q
+        y = beyond + ((base - beyond) - q + fma(pi_lo, half, -t))
+        return copysign(select(far, y, q + t), x)
+
+    @inline
+    def atan2(y: Any, x: Any) -> Any:
+        """The angle of (x, y): the smaller coordinate over the larger, then the octant."""
+        a, b = fabs(x), fabs(y)
+        zero, one = like(x, 0.0), like(x, 1.0)
+        steep = b > a
+        top = select(steep, a, b)
+        bottom = select(steep, b, a)
+        q = select(top == bottom, one, top / bottom)
+        q = select((bottom == zero) & (top == zero), zero, q)
+        z = q * q
+        t = q * z * tail(z)
+        left = float_bits(x) < 0  # the sign bit, so that -0.0 counts as left
+        half = like(x, 0.5)
+        flip = select(steep != left, like(x, -1.0), one)
+        base = select(steep, pi_hi * half, select(left, pi_hi, zero))
+        base_lo = select(steep, pi_lo * half, select(left, pi_lo, zero))
+        total = fma(flip, q, base)
+        error = fma(flip, q, base - total)
+        return copysign(total + (error + fma(flip, t, base_lo)), y)
+
+    return atan, atan2
+
+
+@inline
+def pow_edges(x: Any, y: Any, magnitude: Any) -> Any:
+    """|x|**y given: its sign, and the special cases of C's pow (C17, F.10.4.4)."""
+    zero, one = like(x, 0.0), like(x, 1.0)
+    half = y * like(x, 0.5)
+    integer = trunc(y) == y
+    odd = integer & (trunc(half) != half)
+    negative = float_bits(x) < 0
+    value = select(negative & odd, -magnitude, magnitude)
+    finite_base = (x < zero) & (x > like(x, -np.inf))
+    value = select(finite_base & (trunc(y) != y) & (y == y), like(x, np.nan), value)
+    unit = (fabs(x) == one) & (fabs(y) == like(x, np.inf))
+    return select(unit | (x == one) | (y == zero), one, value)

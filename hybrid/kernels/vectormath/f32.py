@@ -1,0 +1,390 @@
+"""Vector math on float32: branch-free, vectorised by LLVM when inlined into a loop.
+
+Notation: k is an exponent, r or f a reduced argument. Polynomials are minimax fits
+(Remez's exchange algorithm in 220-bit arithmetic, weighted by the relative error of the function,
+each coefficient rounded before the next is fitted). Reductions follow W. J. Cody and W. Waite,
+"Software manual for the elementary functions" (1980): constants in two parts, the first
+short enough for exact products.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hybrid.kernels import intrinsics as k_
+from hybrid.kernels.intrinsics import (
+    add,
+    and_,
+    bits_float,
+    copysign,
+    fabs,
+    float_bits,
+    float_of_int,
+    fma,
+    polynomial,
+    sar,
+    select,
+    shl,
+    sub,
+    xor,
+)
+from hybrid.kernels.vectormath import coefficients_f32 as coefficients
+from hybrid.kernels.vectormath import derived
+from hybrid.kernels.vectormath.f64 import logaddexp_f64, reciprocal_cube_root
+from hybrid.kernels.vectormath.inline import inline
+from hybrid.kernels.vectormath.reduction import reduce_f32
+
+f32 = np.float32
+_INF = f32(np.inf)
+_NAN = f32(np.nan)
+_ONE = f32(1)
+_HALF = f32(0.5)
+_ZERO = f32(0)
+_TINIEST_NORMAL = f32(2.0**-126)
+_SQRT_HALF = np.int32(0x3F3504F3)  # bits of sqrt(1/2)
+_MANTISSA = np.int32(0x007FFFFF)
+
+# --- exponentials -----------------------------------------------------------------------------
+
+_MAGIC = f32(12582912.0)  # 1.5 * 2**23: adding it rounds to an integer, kept in the low bits
+_MAGIC_BITS = np.int32(0x4B400000)
+_LOG2E = f32(1.4426950408889634)
+_LN2_HI = f32(0.693145751953125)  # 15 bits
+_LN2_LO = f32(1.428606765330187e-06)
+_LN2 = f32(0.6931471805599453)
+
+_EXPM1 = polynomial("expm1_f32_tail", *coefficients.EXPM1)
+_EXP = polynomial("exp_f32_reduced", 1.0, 1.0, *coefficients.EXP)
+_EXP2 = polynomial("exp2_f32_tail", *coefficients.EXP2)
+
+
+@inline
+def _power_of_two(k: Any) -> Any:
+    """2**k for an int32 k in [-126, 127]; 128 gives infinity."""
+    return bits_float(shl(add(k, np.int32(127)), 23))
+
+
+@inline
+def _scale(y: Any, k: Any) -> Any:
+    """y * 2**k in two exact steps and one rounding, so that subnormal results are right."""
+    half = sar(k, 1)
+    return y * _power_of_two(half) * _power_of_two(sub(k, half))
+
+
+@inline
+def _reduce_exp(x: Any) -> Any:
+    """(r, k) with x = k log(2) + r, |r| <= log(2)/2."""
+    rounded = fma(x, _LOG2E, _MAGIC)
+    k = rounded - _MAGIC
+    r = fma(k, -_LN2_LO, fma(k, -_LN2_HI, x))
+    return r, sub(float_bits(rounded), _MAGIC_BITS)
+
+
+@inline
+def _expm1_parts(x: Any) -> Any:
+    """(p, k) with exp(x) = (1 + p) * 2**k and |1 + p| between sqrt(1/2) and sqrt(2)."""
+    r, k = _reduce_exp(x)
+    return fma(r * r, _EXPM1(r), r), k
+
+
+@inline
+def exp_f32(x: Any) -> Any:
+    """e**x."""
+    x = select(f32(89.0) < x, f32(89.0), x)
+    x = select(f32(-104.0) > x, f32(-104.0), x)
+    r, k = _reduce_exp(x)
+    return _scale(_EXP(r), k)
+
+
+@inline
+def exp2_f32(x: Any) -> Any:
+    """2**x."""
+    x = select(f32(129.0) < x, f32(129.0), x)
+    x = select(f32(-151.0) > x, f32(-151.0), x)
+    rounded = x + _MAGIC
+    r = x - (rounded - _MAGIC)
+    return _scale(fma(r, _EXP2(r), _ONE), sub(float_bits(rounded), _MAGIC_BITS))
+
+
+@inline
+def expm1_f32(x: Any) -> Any:
+    """e**x - 1: 2**k * p + (2**k - 1), in halves since 2**128 is not a float32."""
+    bounded = select(f32(89.0) < x, f32(89.0), x)
+    bounded = select(f32(-18.0) > bounded, f32(-18.0), bounded)
+    p, k = _expm1_parts(bounded)
+    half = _power_of_two(sub(k, np.int32(1)))
+    y = fma(p, half, half - _HALF) * f32(2)
+    return copysign(select(k == np.int32(0), p, y), x)
+
+
+@inline
+def tanh_f32(x: Any) -> Any:
+    """(e**2a - 1) / (e**2a + 1) with a = |x|.
+
+    From a = 9.02 on the result is 1 in float32. The error of one part of log(2) is invisible:
+    k is small where the derivative of tanh is not.
+    """
+    a = fabs(x)
+    a = select(f32(9.25) < a, f32(9.25), a)
+    rounded = fma(a, f32(2.8853900817779268), _MAGIC)
+    r = fma(rounded - _MAGIC, f32(-0.34657359027997264), a)
+    p = fma(r * r, _TANH(r), r + r)
+    # The exponent field of 1 plus k: the upper bits of the magic number are shifted out.
+    scale = bits_float(add(shl(float_bits(rounded), 23), np.int32(0x3F800000)))
+    e = fma(p, scale, scale - _ONE)
+    return copysign(e / (e + f32(2)), x)
+
+
+_TANH = polynomial("tanh_f32_tail", *coefficients.TANH)
+
+# --- logarithms -----------------------------------------------------------------------------
+
+_LOG = polynomial("log_f32_tail", *coefficients.LOG)
+
+
+@inline
+def _split_normal(x: Any) -> Any:
+    """(f, k) with x = (1 + f) * 2**k, 1 + f between sqrt(1/2) and sqrt(2); k an integer."""
+    bits = sub(float_bits(x), _SQRT_HALF)
+    f = bits_float(add(and_(bits, _MANTISSA), _SQRT_HALF)) - _ONE
+    return f, sar(bits, 23)
+
+
+@inline
+def _split(x: Any) -> Any:
+    """The same for subnormal numbers too; k as a floating-point number."""
+    tiny = x < _TINIEST_NORMAL
+    # The bit pattern of a subnormal number, as an integer, is its multiple of 2**-149.
+    f, k = _split_normal(select(tiny, float_of_int(float_bits(x)), x))
+    return f, float_of_int(k) - select(tiny, f32(149), _ZERO)
+
+
+@inline
+def _log_tail(f: Any) -> Any:
+    """log(1 + f) - f."""
+    return fma(f, _LOG(f), -_HALF) * (f * f)
+
+
+@inline
+def _log_edges(x: Any, y: Any) -> Any:
+    """y = log(x) for ordinary x; here zero, negative numbers, infinity and NaN."""
+    y = select(x < _INF, y, x)
+    return select(x <= _ZERO, select(x == _ZERO, -_INF, _NAN), y)
+
+
+@inline
+def log_f32(x: Any) -> Any:
+    """Natural logarithm: log(2) in one part, whose error is 1/16 ULP at most (k = -1)."""
+    f, k = _split(x)
+    return _log_edges(x, fma(k, _LN2, f + _log_tail(f)))
+
+
+@inline
+def log2_f32(x: Any) -> Any:
+    """Logarithm to base 2: k + (f + tail) * log2(e), log2(e) in two parts."""
+    f, k = _split(x)
+    tail = fma(f, f32(1.92596299112661746887e-08), _log_tail(f) * _LOG2E)
+    return _log_edges(x, k + fma(f, _LOG2E, tail))
+
+
+@inline
+def log10_f32(x: Any) -> Any:
+    """Logarithm to base 10: k * log10(2) + (f + tail) * log10(e), both in two parts."""
+    f, k = _split(x)
+    tail = fma(f, f32(-1.010305e-08), _log_tail(f) * f32(0.4342944819032518))
+    tail = fma(f, f32(0.4342944819032518), fma(k, f32(4.605039e-06), tail))
+    return _log_edges(x, fma(k, f32(0.301025390625), tail))
+
+
+@inline
+def log1p_f32(x: Any) -> Any:
+    """log(1 + x): the rounding error of 1 + x is carried along."""
+    u = _ONE + x
+    back = u - x
+    lost = (_ONE - back) + (x - (u - back))
+    f, exponent = _split_normal(u)
+    k = float_of_int(exponent)
+    bounded = k_.minimum(exponent, np.int32(126))
+    carry = lost * _power_of_two(sub(np.int32(0), bounded))
+    g = f + carry
+    carry = carry - (g - f)
+    y = fma(k, _LN2, g + (fma(-carry, g, carry) + _log_tail(g)))
+    y = select(x < _INF, copysign(y, x), x)
+    return select(x <= -_ONE, select(x == -_ONE, -_INF, _NAN), y)
+
+
+# --- trigonometric -----------------------------------------------------------------------------
+
+_SIN = polynomial("sin_f32_tail", *coefficients.SIN)
+_COS = polynomial("cos_f32_tail", *coefficients.COS)
+
+
+@inline
+def _sin_cos(r: Any) -> Any:
+    """sin and cos on |r| <= pi/4."""
+    z = r * r
+    sine = copysign(fma(r * z, _SIN(z), r), r)
+    return sine, fma(z * z, _COS(z), fma(-_HALF, z, _ONE))
+
+
+@inline
+def _signed(y: Any, quadrant: Any) -> Any:
+    """-y where bit 1 of ``quadrant`` is set."""
+    return bits_float(xor(float_bits(y), shl(and_(quadrant, np.int32(2)), 30)))
+
+
+@inline
+def sin_f32(x: Any) -> Any:
+    """Sine, of any argument."""
+    r, n = reduce_f32(x)
+    sine, cosine = _sin_cos(r)
+    return _signed(select(and_(n, np.int32(1)) == np.int32(0), sine, cosine), n)
+
+
+@inline
+def cos_f32(x: Any) -> Any:
+    """Cosine, of any argument."""
+    r, n = reduce_f32(x)
+    sine, cosine = _sin_cos(r)
+    even = and_(n, np.int32(1)) == np.int32(0)
+    return _signed(select(even, cosine, sine), add(n, np.int32(1)))
+
+
+@inline
+def tan_f32(x: Any) -> Any:
+    """Tangent, of any argument."""
+    r, n = reduce_f32(x)
+    sine, cosine = _sin_cos(r)
+    even = and_(n, np.int32(1)) == np.int32(0)
+    return select(even, sine, -cosine) / select(even, cosine, sine)
+
+
+_ASIN = polynomial("asin_f32_tail", *coefficients.ASIN)
+_ATAN = polynomial("atan_f32_tail", *coefficients.ATAN)
+
+_PI_PARTS = (f32(3.14159274101257324), f32(-8.742277657347586e-08))
+
+asin_f32, acos_f32 = derived.arc_sine_cosine(_ASIN, *_PI_PARTS)
+atan_f32, atan2_f32 = derived.arc_tangents(_ATAN, *_PI_PARTS)
+
+# --- hyperbolic -------------------------------------------------------------------------------
+
+sinh_f32, cosh_f32 = derived.hyperbolic(
+    _expm1_parts, _power_of_two, f32(89.5), np.int32(2), f32(2.0**-13)
+)
+asinh_f32, acosh_f32, atanh_f32 = derived.inverse_hyperbolic(log1p_f32)
+sigmoid_f32 = derived.logistic(exp_f32)
+
+# --- error function ---------------------------------------------------------------------------
+
+_ERF = polynomial("erf_f32_near", *coefficients.ERF)
+_LOG_ERFC = polynomial("erf_f32_far", *coefficients.LOG_ERFC)
+_ERFCX = polynomial("erfc_f32_scaled", *coefficients.ERFCX)
+
+
+@inline
+def erf_f32(x: Any) -> Any:
+    """Error function: a polynomial up to 0.92, then 1 - exp(polynomial), 1 from 3.92 on."""
+    a = fabs(x)
+    a = select(f32(4) < a, f32(4), a)
+    near = fma(a, _ERF(a * a), a)
+    p, k = _expm1_parts(_LOG_ERFC(a))
+    scale = _power_of_two(k)
+    far = (_ONE - scale) - p * scale
+    return copysign(select(a < f32(0.92), near, far), x)
+
+
+@inline
+def erfc_f32(x: Any) -> Any:
+    """Complementary error function: exp(-x**2) / (1 + 2x) times a polynomial, in float64.
+
+    The substitution is M. Shepherd's and J. Laframboise's (Math. Comp. 36, 1981).
+    """
+    a = np.float64(fabs(x))
+    a = select(a > 10.2, 10.2, a)
+    t = (a - 4.0) / (a + 4.0)
+    y = _exp_f64_of(-a * a) * _ERFCX(t) / fma(2.0, a, 1.0)
+    return np.float32(select(x < _ZERO, 2.0 - y, y))
+
+
+# --- powers and roots -------------------------------------------------------------------------
+
+_EXP2_WIDE = polynomial("exp2_f32_wide", *coefficients.EXP2_WIDE)
+_LOG_WIDE = polynomial("log_f32_wide", *coefficients.LOG_WIDE)
+
+
+@inline
+def _exp2_f64_of(t: Any) -> Any:
+    """2**t to some 34 bits, for a float64 |t| <= 1000."""
+    rounded = t + 6755399441055744.0
+    r = t - (rounded - 6755399441055744.0)
+    scale = bits_float(add(shl(float_bits(rounded), 52), np.int64(0x3FF0000000000000)))
+    return fma(r, _EXP2_WIDE(r), 1.0) * scale
+
+
+@inline
+def _exp_f64_of(t: Any) -> Any:
+    return _exp2_f64_of(t * 1.4426950408889634)
+
+
+@inline
+def _log2_f64_of(x: Any) -> Any:
+    """log2(x) to some 37 bits, for a positive normal float64."""
+    bits = sub(float_bits(x), np.int64(0x3FE6A09E667F3BCD))
+    mantissa = and_(bits, np.int64(0x000FFFFFFFFFFFFF))
+    f = bits_float(add(mantissa, np.int64(0x3FE6A09E667F3BCD))) - 1.0
+    s = f / (2.0 + f)
+    z = s * s
+    log_m = fma(s * z, _LOG_WIDE(z), s + s)
+    return fma(log_m, 1.4426950408889634, float_of_int(sar(bits, 52)))
+
+
+@inline
+def pow_f32(x: Any, y: Any) -> Any:
+    """x**y in float64 as 2**(y log2 x), with all the special cases of C's pow."""
+    a = np.float64(fabs(x))
+    log2_a = select(a < np.inf, _log2_f64_of(a), a)
+    log2_a = select(a == 0.0, -np.inf, log2_a)
+    t = np.float64(y) * log2_a
+    t = select(t > 200.0, 200.0, t)
+    t = select(t < -200.0, -200.0, t)
+    return derived.pow_edges(x, y, np.float32(_exp2_f64_of(t)))
+
+
+@inline
+def sqrt_f32(x: Any) -> Any:
+    """Square root (the processor's, correctly rounded)."""
+    return k_.sqrt(x)
+
+
+@inline
+def rsqrt_f32(x: Any) -> Any:
+    """1 / sqrt(x)."""
+    return _ONE / k_.sqrt(x)
+
+
+@inline
+def cbrt_f32(x: Any) -> Any:
+    """Cube root, in float64: a * (a**(-1/3))**2."""
+    a = np.float64(fabs(x))
+    r = reciprocal_cube_root(a)
+    y = np.float32(a * (r * r))
+    ordinary = (a > 0.0) & (a < np.inf)
+    return copysign(select(ordinary, y, fabs(x)), x)
+
+
+@inline
+def hypot_f32(x: Any, y: Any) -> Any:
+    """sqrt(x**2 + y**2), in float64 where nothing overflows; an infinity beats NaN."""
+    a, b = np.float64(x), np.float64(y)
+    length = np.float32(k_.sqrt(fma(a, a, b * b)))
+    infinite = (fabs(x) == _INF) | (fabs(y) == _INF)
+    return select(infinite, _INF, length)
+
+
+@inline
+def logaddexp_f32(x: Any, y: Any) -> Any:
+    """log(e**x + e**y), in float64: near a result of 0 the two terms cancel."""
+    return np.float32(logaddexp_f64(np.float64(x), np.float64(y)))

@@ -1,0 +1,437 @@
+"""Vector math on float64: branch-free, vectorised by LLVM when inlined into a loop.
+
+Notation and method are those of ``f32``: polynomials are minimax fits (Remez's exchange
+algorithm in 220-bit arithmetic, weighted by the relative error of the function, coefficients
+rounded one by one), reductions take constants in two parts (Cody and Waite, 1980). Sums that
+need more than 53 bits are pairs (high, low), after T. J. Dekker (Numer. Math. 18, 1971).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hybrid.kernels import intrinsics as k_
+from hybrid.kernels.intrinsics import (
+    add,
+    and_,
+    bits_float,
+    copysign,
+    fabs,
+    float_bits,
+    float_of_int,
+    fma,
+    polynomial,
+    sar,
+    select,
+    shl,
+    sub,
+    xor,
+)
+from hybrid.kernels.vectormath import coefficients_f64 as coefficients
+from hybrid.kernels.vectormath import derived
+from hybrid.kernels.vectormath.inline import inline
+from hybrid.kernels.vectormath.reduction import reduce_f64
+
+_SQRT_HALF = np.int64(0x3FE6A09E667F3BCD)  # bits of sqrt(1/2)
+_MANTISSA = np.int64(0x000FFFFFFFFFFFFF)
+
+# --- exponentials -----------------------------------------------------------------------------
+
+_MAGIC = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to an integer, kept in the low bits
+_MAGIC_BITS = np.int64(0x4338000000000000)
+_LOG2E = 1.4426950408889634
+_LN2_HI = 0.6931471805582987  # 38 bits
+_LN2_LO = 1.6465949582897082e-12
+
+_EXP = polynomial("exp_f64_tail", *coefficients.EXP)
+_EXPM1 = polynomial("expm1_f64_tail", *coefficients.EXPM1)
+_EXP2 = polynomial("exp2_f64_tail", *coefficients.EXP2)
+
+
+@inline
+def _power_of_two(k: Any) -> Any:
+    """2**k for an int64 k in [-1022, 1023]; 1024 gives infinity."""
+    return bits_float(shl(add(k, np.int64(1023)), 52))
+
+
+@inline
+def _scale(y: Any, k: Any) -> Any:
+    """y * 2**k in two exact steps and one rounding, so that subnormal results are right."""
+    half = sar(k, 1)
+    return y * _power_of_two(half) * _power_of_two(sub(k, half))
+
+
+@inline
+def _reduce_exp(x: Any) -> Any:
+    """(r, k) with x = k log(2) + r, |r| <= log(2)/2."""
+    rounded = fma(x, _LOG2E, _MAGIC)
+    k = rounded - _MAGIC
+    r = fma(k, -_LN2_LO, fma(k, -_LN2_HI, x))
+    return r, sub(float_bits(rounded), _MAGIC_BITS)
+
+
+@inline
+def _expm1_parts(x: Any) -> Any:
+    """(p, k) with exp(x) = (1 + p) * 2**k and |1 + p| between sqrt(1/2) and sqrt(2)."""
+    r, k = _reduce_exp(x)
+    return fma(r * r, _EXPM1(r), r), k
+
+
+@inline
+def _clamp_exp(x: Any) -> Any:
+    x = select(x > 710.0, 710.0, x)
+    return select(x < -746.0, -746.0, x)
+
+
+@inline
+def exp_f64(x: Any) -> Any:
+    """e**x."""
+    r, k = _reduce_exp(_clamp_exp(x))
+    return _scale(1.0 + fma(r * r, _EXP(r), r), k)
+
+
+@inline
+def exp2_f64(x: Any) -> Any:
+    """2**x."""
+    x = select(x > 1025.0, 1025.0, x)
+    x = select(x < -1076.0, -1076.0, x)
+    rounded = x + _MAGIC
+    r = x - (rounded - _MAGIC)
+    return _scale(fma(r, _EXP2(r), 1.0), sub(float_bits(rounded), _MAGIC_BITS))
+
+
+@inline
+def expm1_f64(x: Any) -> Any:
+    """e**x - 1: 2**k * p + (2**k - 1), in halves since 2**1024 is not a float64."""
+    bounded = select(x > 710.0, 710.0, x)
+    bounded = select(bounded < -38.0, -38.0, bounded)
+    p, k = _expm1_parts(bounded)
+    half = _power_of_two(sub(k, np.int64(1)))
+    y = fma(p, half, half - 0.5) * 2.0
+    return copysign(select(k == np.int64(0), p, y), x)
+
+
+_TANH = polynomial("tanh_f64_tail", *coefficients.TANH)
+
+
+@inline
+def tanh_f64(x: Any) -> Any:
+    """(e**2a - 1) / (e**2a + 1) with a = |x|; 1 from a = 19.1 on."""
+    a = fabs(x)
+    a = select(a > 19.25, 19.25, a)
+    rounded = fma(a, 2.8853900817779268, _MAGIC)
+    r = fma(rounded - _MAGIC, -0.34657359027997264, a)
+    p = fma(r * r, _TANH(r), r + r)
+    # The exponent field of 1 plus k: the upper bits of the magic number are shifted out.
+    scale = bits_float(add(shl(float_bits(rounded), 52), np.int64(0x3FF0000000000000)))
+    e = fma(p, scale, scale - 1.0)
+    return copysign(e / (e + 2.0), x)
+
+
+# --- logarithms -----------------------------------------------------------------------------
+
+_ATANH = polynomial("log_f64_tail", *coefficients.ATANH)
+
+
+@inline
+def _split_normal(x: Any) -> Any:
+    """(f, k) with x = (1 + f) * 2**k, 1 + f between sqrt(1/2) and sqrt(2); k an integer."""
+    bits = sub(float_bits(x), _SQRT_HALF)
+    f = bits_float(add(and_(bits, _MANTISSA), _SQRT_HALF)) - 1.0
+    return f, sar(bits, 52)
+
+
+@inline
+def _split(x: Any) -> Any:
+    """The same for subnormal numbers too; k as a floating-point number."""
+    tiny = x < 2.2250738585072014e-308
+    # The bit pattern of a subnormal number, as an integer, is its multiple of 2**-1074.
+    f, k = _split_normal(select(tiny, float_of_int(float_bits(x)), x))
+    return f, float_of_int(k) - select(tiny, 1074.0, 0.0)
+
+
+@inline
+def _log_tail(f: Any) -> Any:
+    """log(1 + f) - f, from log(1 + f) = 2 atanh(s), s = f / (2 + f)."""
+    s = f / (2.0 + f)
+    z = s * s
+    h = 0.5 * f * f
+    return fma(s, fma(z, _ATANH(z), h), -h)
+
+
+@inline
+def _log_edges(x: Any, y: Any) -> Any:
+    """y = log(x) for ordinary x; here zero, negative numbers, infinity and NaN."""
+    y = select(x < np.inf, y, x)
+    return select(x <= 0.0, select(x == 0.0, -np.inf, np.nan), y)
+
+
+@inline
+def log_f64(x: Any) -> Any:
+    """Natural logarithm."""
+    f, k = _split(x)
+    return _log_edges(x, fma(k, _LN2_HI, f + fma(k, _LN2_LO, _log_tail(f))))
+
+
+@inline
+def log2_f64(x: Any) -> Any:
+    """Logarithm to base 2: k + (f + tail) * log2(e), log2(e) in two parts."""
+    f, k = _split(x)
+    tail = fma(f, 2.0355273740931033e-17, _log_tail(f) * _LOG2E)
+    return _log_edges(x, k + fma(f, _LOG2E, tail))
+
+
+@inline
+def log10_f64(x: Any) -> Any:
+    """Logarithm to base 10: k * log10(2) + (f + tail) * log10(e), both in two parts."""
+    f, k = _split(x)
+    tail = fma(f, 1.098319650216765e-17, _log_tail(f) * 0.4342944819032518)
+    tail = fma(f, 0.4342944819032518, fma(k, -8.532344317057107e-14, tail))
+    return _log_edges(x, fma(k, 0.3010299956640665, tail))
+
+
+@inline
+def log1p_f64(x: Any) -> Any:
+    """log(1 + x): the rounding error of 1 + x is carried along."""
+    u = 1.0 + x
+    back = u - x
+    lost = (1.0 - back) + (x - (u - back))
+    f, exponent = _split_normal(u)
+    k = float_of_int(exponent)
+    bounded = k_.minimum(exponent, np.int64(1022))
+    carry = lost * _power_of_two(sub(np.int64(0), bounded))
+    g = f + carry
+    carry = carry - (g - f)
+    y = g + fma(k, _LN2_LO, fma(-carry, g, carry) + _log_tail(g))
+    y = fma(k, _LN2_HI, y)
+    y = select(x < np.inf, copysign(y, x), x)
+    return select(x <= -1.0, select(x == -1.0, -np.inf, np.nan), y)
+
+
+@inline
+def logaddexp_f64(x: Any, y: Any) -> Any:
+    """log(e**x + e**y), from the larger of the two.
+
+    Where the result nearly vanishes, it is accurate relative to the larger operand.
+    """
+    larger = k_.maximum(x, y)
+    rest = log1p_f64(exp_f64(-fabs(x - y)))
+    return select(x == y, x + 0.6931471805599453, larger + rest)
+
+
+# --- trigonometric -----------------------------------------------------------------------------
+
+_SIN = polynomial("sin_f64_tail", *coefficients.SIN)
+_COS = polynomial("cos_f64_tail", *coefficients.COS)
+
+
+@inline
+def _sin_cos(high: Any, low: Any) -> Any:
+    """sin and cos of high + low, |high| <= pi/4."""
+    z = high * high
+    sine = high + fma(high * z, _SIN(z), low * fma(-0.5, z, 1.0))
+    h = 0.5 * z
+    w = 1.0 - h
+    cosine = w + (((1.0 - w) - h) + fma(z * z, _COS(z), -high * low))
+    return sine, cosine
+
+
+@inline
+def _signed(y: Any, quadrant: Any) -> Any:
+    """-y where bit 1 of ``quadrant`` is set."""
+    return bits_float(xor(float_bits(y), shl(and_(quadrant, np.int64(2)), 62)))
+
+
+@inline
+def sin_f64(x: Any) -> Any:
+    """Sine, of any argument."""
+    high, low, n = reduce_f64(x)
+    sine, cosine = _sin_cos(high, low)
+    y = _signed(select(and_(n, np.int64(1)) == np.int64(0), sine, cosine), n)
+    return select(fabs(x) < 7.450580596923828e-09, x, y)
+
+
+@inline
+def cos_f64(x: Any) -> Any:
+    """Cosine, of any argument."""
+    high, low, n = reduce_f64(x)
+    sine, cosine = _sin_cos(high, low)
+    even = and_(n, np.int64(1)) == np.int64(0)
+    return _signed(select(even, cosine, sine), add(n, np.int64(1)))
+
+
+@inline
+def tan_f64(x: Any) -> Any:
+    """Tangent, of any argument."""
+    high, low, n = reduce_f64(x)
+    sine, cosine = _sin_cos(high, low)
+    even = and_(n, np.int64(1)) == np.int64(0)
+    y = select(even, sine, -cosine) / select(even, cosine, sine)
+    return select(fabs(x) < 7.450580596923828e-09, x, y)
+
+
+_ASIN = polynomial("asin_f64_tail", *coefficients.ASIN)
+_ATAN = polynomial("atan_f64_tail", *coefficients.ATAN)
+
+_PI_PARTS = (3.141592653589793, 1.2246467991473532e-16)
+
+asin_f64, acos_f64 = derived.arc_sine_cosine(_ASIN, *_PI_PARTS)
+atan_f64, atan2_f64 = derived.arc_tangents(_ATAN, *_PI_PARTS)
+
+# --- hyperbolic -------------------------------------------------------------------------------
+
+sinh_f64, cosh_f64 = derived.hyperbolic(_expm1_parts, _power_of_two, 710.6, np.int64(2), 2.0**-27)
+asinh_f64, acosh_f64, atanh_f64 = derived.inverse_hyperbolic(log1p_f64)
+sigmoid_f64 = derived.logistic(exp_f64)
+
+# --- error function ---------------------------------------------------------------------------
+
+_ERF = polynomial("erf_f64_near", *coefficients.ERF)
+_ERFCX = polynomial("erfc_f64_scaled", *coefficients.ERFCX)
+
+
+@inline
+def _erfc_parts(a: Any) -> Any:
+    """(y, k) with erfc(a) = y * 2**k for 0 <= a <= 27.3: exp(-a**2) by a polynomial.
+
+    The substitution is M. Shepherd's and J. Laframboise's (Math. Comp. 36, 1981).
+    """
+    square = a * a
+    r, k = _reduce_exp(-square)
+    r = r - fma(a, a, -square)
+    u = (a + a) / (a + 4.0)
+    ratio = fma(u, _ERFCX(u - 1.0), 1.0) / fma(2.0, a, 1.0)
+    return fma(fma(r * r, _EXP(r), r), ratio, ratio), k
+
+
+@inline
+def erf_f64(x: Any) -> Any:
+    """Error function: a polynomial up to 1, then 1 - erfc."""
+    a = fabs(x)
+    a = select(a > 6.0, 6.0, a)
+    near = fma(a, _ERF(a * a), a)
+    y, k = _erfc_parts(a)
+    far = fma(-y, _power_of_two(k), 1.0)
+    return copysign(select(a < 1.0, near, far), x)
+
+
+@inline
+def erfc_f64(x: Any) -> Any:
+    """Complementary error function."""
+    a = fabs(x)
+    a = select(a > 27.3, 27.3, a)
+    y, k = _erfc_parts(a)
+    # Close to 1 half a ULP weighs twice: one rounding of 1 - erf instead of several.
+    y = select(a < 0.35, 1.0 - fma(a, _ERF(a * a), a), _scale(y, k))
+    return select(x < 0.0, 2.0 - y, y)
+
+
+# --- powers and roots -------------------------------------------------------------------------
+
+_ATANH_HIGHER = polynomial("pow_f64_tail", *coefficients.ATANH_HIGHER)
+_TWO_THIRDS = 0.6666666666666666
+_TWO_THIRDS_LO = 3.700743415417188e-17
+
+
+@inline
+def _log_pair(x: Any) -> Any:
+    """log(x) = high + low to some 65 bits, for positive finite x.
+
+    2 atanh(s) with s = f / (2 + f), as s, z = s**2 and the two leading coefficients are pairs.
+    """
+    f, k = _split(x)
+    d = f + 2.0
+    d_lo = f - (d - 2.0)
+    inverse = 1.0 / d
+    s = f * inverse
+    s_lo = fma(-s, d_lo, fma(-s, d, f)) * inverse
+    z = s * s
+    z_lo = fma(s, s, -z) + 2.0 * s * s_lo
+    higher = z * _ATANH_HIGHER(z)
+    c = _TWO_THIRDS + higher
+    c_lo = (_TWO_THIRDS - c) + higher + _TWO_THIRDS_LO
+    u = z * c
+    u_lo = fma(z, c, -u) + fma(z, c_lo, z_lo * c)
+    v = s * u
+    v_lo = fma(s, u, -v) + fma(s, u_lo, s_lo * u)
+    twice = s + s
+    m = twice + v
+    m_lo = (twice - m) + v + (2.0 * s_lo + v_lo)
+    base = k * _LN2_HI
+    high = base + m
+    part = high - base
+    low = (base - (high - part)) + (m - part) + fma(k, _LN2_LO, m_lo)
+    return high, low
+
+
+@inline
+def pow_f64(x: Any, y: Any) -> Any:
+    """x**y as exp(y log x) with the logarithm in 65 bits, and all special cases of C's pow."""
+    a = fabs(x)
+    log_hi, log_lo = _log_pair(a)
+    log_hi = select(a < np.inf, log_hi, a)
+    log_hi = select(a == 0.0, -np.inf, log_hi)
+    t = y * log_hi
+    t_lo = fma(y, log_lo, fma(y, log_hi, -t))
+    t_lo = select(fabs(t) < 800.0, t_lo, 0.0)
+    r, k = _reduce_exp(_clamp_exp(t))
+    r = r + t_lo
+    return derived.pow_edges(x, y, _scale(1.0 + fma(r * r, _EXP(r), r), k))
+
+
+@inline
+def sqrt_f64(x: Any) -> Any:
+    """Square root (the processor's, correctly rounded)."""
+    return k_.sqrt(x)
+
+
+@inline
+def rsqrt_f64(x: Any) -> Any:
+    """1 / sqrt(x)."""
+    return 1.0 / k_.sqrt(x)
+
+
+@inline
+def reciprocal_cube_root(a: Any) -> Any:
+    """a**(-1/3) to some 30 bits, for a positive normal a.
+
+    The guess divides the bit pattern by -3, after W. Kahan's "Computing a real cube root" (1991);
+    Newton's method for the reciprocal needs no division.
+    """
+    third = float_of_int(float_bits(a)) * 0.3333333333333333
+    r = bits_float(np.int64(6.142611916939803e18 - third))
+    scaled = a * 0.3333333333333333
+    r = r * fma(-scaled * r, r * r, 1.3333333333333333)
+    r = r * fma(-scaled * r, r * r, 1.3333333333333333)
+    return r * fma(-scaled * r, r * r, 1.3333333333333333)
+
+
+@inline
+def cbrt_f64(x: Any) -> Any:
+    """Cube root: a * (a**(-1/3))**2, then one Newton step with an exact residual."""
+    a = fabs(x)
+    ordinary = (a > 0.0) & (a < np.inf)
+    tiny = a < 1e-290
+    a = select(tiny, a * 18014398509481984.0, a)
+    r = reciprocal_cube_root(a)
+    slope = r * r
+    y = a * slope
+    square = y * y
+    rest = fma(-fma(y, y, -square), y, fma(-square, y, a))
+    y = fma(rest * slope, 0.3333333333333333, y)
+    y = select(tiny, y * 3.814697265625e-06, y)
+    return copysign(select(ordinary, y, fabs(x)), x)
+
+
+@inline
+def hypot_f64(x: Any, y: Any) -> Any:
+    """sqrt(x**2 + y**2), scaled so that nothing overflows; an infinity beats NaN."""
+    a, b = fabs(x), fabs(y)
+    top = select(a > b, a, b)
+    scale = select(top > 2.0**500, 2.0**-600, select(top < 2.0**-400, 2.0**600, 1.0))
+    back = select(top > 2.0**500, 2.0**600, select(top < 2.0**-400, 2.0**-600, 1.0))
+    a, b = a * scale, b * scale
+    length = k_.sqrt(fma(a, a, b * b)) * back
+    return select((fabs(x) == np.inf) | (fabs(y) == np.inf), np.inf, length)

@@ -1,0 +1,27 @@
+"""Every primitive, each defined once, by family; importing this package fills the registry."""
+
+from __future__ import annotations
+
+from hybrid.ops import (
+    composite,
+    creation,
+    elementwise,
+    indexing,
+    inplace,
+    linalg,
+    movement,
+    protocols,
+    reduction,
+)
+
+__all__ = [
+    "composite",
+    "creation",
+    "elementwise",
+    "indexing",
+    "inplace",
+    "linalg",
+    "movement",
+    "protocols",
+    "reduction",
+]

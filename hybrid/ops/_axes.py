@@ -1,0 +1,67 @@
+"""Axes, shapes and dtypes as users write them, turned into the normal forms that attrs hold."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from hybrid import dtypes
+from hybrid.core.dispatch import located
+from hybrid.core.spec import Shape
+from hybrid.errors import AxisError, DTypeError, ShapeError
+
+Axes = tuple[int, ...]
+
+
+def one_axis(name: str, axis: Any, shape: Shape, extra: int = 0) -> int:
+    """Return `axis` counted from the front; `extra` axes are about to be added."""
+    number = operator.index(axis)
+    ndim = len(shape) + extra
+    if not -ndim <= number < ndim:
+        raise AxisError(
+            located(f"{name}: axis {number} does not exist in an array of shape {shape}")
+        )
+    return number % ndim
+
+
+def some_axes(name: str, axis: Any, shape: Shape, extra: int = 0) -> Axes:
+    """Return `axis` (an int or several) as a tuple counted from the front, in the order given."""
+    given = tuple(axis) if isinstance(axis, Iterable) else (axis,)
+    axes = tuple(one_axis(name, a, shape, extra) for a in given)
+    if len(set(axes)) != len(axes):
+        raise AxisError(located(f"{name}: axes {given} name one axis of shape {shape} twice"))
+    return axes
+
+
+def all_axes(name: str, axis: Any, shape: Shape) -> Axes:
+    """Return the axes to reduce, ascending; None means all of them."""
+    if axis is None:
+        return tuple(range(len(shape)))
+    return tuple(sorted(some_axes(name, axis, shape)))
+
+
+def as_shape(name: str, shape: Any) -> Shape:
+    """Return `shape` (an int or several) as a tuple of ints that are not negative."""
+    given = tuple(shape) if isinstance(shape, Iterable) else (shape,)
+    sizes = tuple(operator.index(n) for n in given)
+    if any(n < 0 for n in sizes):
+        raise ShapeError(located(f"{name}: shape {sizes} has a negative size"))
+    return sizes
+
+
+def as_dtype(name: str, dtype: Any) -> dtypes.DType:
+    """Return `dtype` as one of the supported dtypes."""
+    found: dtypes.DType = np.dtype(dtype)
+    if found not in dtypes.SUPPORTED:
+        raise DTypeError(located(f"{name}: dtype {found} is not supported"))
+    return found
+
+
+def without(shape: Shape, axes: Axes, keepdims: bool) -> Shape:
+    """Return `shape` with `axes` removed, or kept with size 1."""
+    if keepdims:
+        return tuple(1 if i in axes else n for i, n in enumerate(shape))
+    return tuple(n for i, n in enumerate(shape) if i not in axes)

@@ -1,0 +1,147 @@
+"""Ops that keep the values and change what they are: astype, real, imag, conj, stop_gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hybrid import dtypes
+from hybrid.core.dispatch import bind, located
+from hybrid.core.op import Example, Op, register
+from hybrid.core.spec import TensorSpec
+from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.dtypes import DType
+from hybrid.errors import DTypeError
+from hybrid.ops.elementwise.declare import Key, Loop, elementwise, unary
+
+# --- astype ---------------------------------------------------------------------------------------
+
+
+ASTYPE = register(
+    Op(
+        name="astype",
+        family="elementwise",
+        infer=lambda x, *, dtype: TensorSpec(x.shape, dtype, x.device),
+        eager=lambda xp, x, *, dtype: xp.asarray(x).astype(dtype),
+        scalar="cast",
+        compute=lambda specs: (specs[0].dtype,),
+        vjp=(lambda g, out, x, *, dtype: astype(g, x.dtype, copy=False),),
+        examples=(
+            Example(((2, 3),), {"dtype": dtypes.float64}, domain=(-20.0, 20.0)),
+            Example(((),), {"dtype": dtypes.int32}, domain=(-20.0, 20.0)),
+            Example(((3,),), {"dtype": dtypes.float32}, dtypes=("int64",)),
+            Example(((3,),), {"dtype": dtypes.bool_}, dtypes=("int64",)),
+        ),
+        doc="Convert to another dtype.",
+    )
+)
+
+
+def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True) -> Tensor:
+    """Convert to another dtype.
+
+    Parameters
+    ----------
+    x : array-like
+    dtype : dtype or str
+    copy : bool
+        False returns `x` itself where it has the dtype already.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> astype([1.5, -1.5], "int32")
+    Tensor([ 1, -1], dtype=int32)
+    """
+    x = asarray(x)
+    wanted = _supported(dtype)
+    if not copy and x.dtype == wanted and not x.spec.weak:
+        return x
+    result: Tensor = bind(ASTYPE, (x,), {"dtype": wanted})
+    return result
+
+
+def _supported(dtype: Any) -> DType:
+    try:
+        wanted = np.dtype(dtype)
+    except TypeError:
+        raise DTypeError(located(f"astype: {dtype!r} is not a dtype")) from None
+    if wanted not in dtypes.SUPPORTED:
+        raise DTypeError(located(f"astype: dtype {wanted} is not supported"))
+    return wanted
+
+
+# --- parts of complex numbers ---------------------------------------------------------------------
+
+
+def _part_rule(x: Key) -> Loop:
+    dtype = np.dtype(x)
+    return dtype, {"F": dtypes.float32, "D": dtypes.float64}.get(dtype.char, dtype)
+
+
+real = unary(
+    "real",
+    None,
+    lambda g, out, x: g,
+    eager=lambda xp, x: xp.array(xp.real(x)),
+    rule=_part_rule,
+    doc="The real part, as a copy.",
+)
+
+imag = unary(
+    "imag",
+    None,
+    lambda g, out, x: g * -1j if x.dtype.kind == "c" else None,
+    eager=lambda xp, x: xp.array(xp.imag(x)),
+    rule=_part_rule,
+    doc="The imaginary part, as a copy; 0 for real numbers.",
+)
+
+conj = unary(
+    "conj",
+    None,
+    lambda g, out, x: conj(g),
+    ufunc=np.conjugate,
+    hint="booleans have no conjugate",
+    doc="The complex conjugate.",
+)
+conjugate = conj
+
+# --- stop_gradient --------------------------------------------------------------------------------
+
+_STOP_GRADIENT = elementwise(
+    "stop_gradient",
+    lambda xp, x: xp.array(x),
+    lambda x: (np.dtype(x), np.dtype(x)),
+    scalar="{0}",
+    vjp=(None,),
+    no_gradient="asked for",
+    examples=(Example(((2, 3),)), Example(((),))),
+    doc="A copy that gradients do not pass.",
+)
+
+
+def stop_gradient(x: ArrayLike, /) -> Tensor:
+    """Return a copy that gradients do not pass.
+
+    Parameters
+    ----------
+    x : array-like
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> stop_gradient([1.0, 2.0])
+    Tensor([1., 2.], dtype=float32)
+    """
+    result: Tensor = bind(_STOP_GRADIENT, (asarray(x),), {})
+    return result
+
+

@@ -1,0 +1,121 @@
+"""Exponentials, logarithms and the error function."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from hybrid.ops.elementwise.declare import REAL, binary, unary
+from hybrid.ops.elementwise.special import special
+
+_LN2 = math.log(2.0)
+_LN10 = math.log(10.0)
+_POSITIVE = (0.1, 3.0)
+
+exp = unary(
+    "exp",
+    "exp({0})",
+    lambda g, out, x: g * out,
+    ufunc=np.exp,
+    doc="e to the power of each element.",
+    example="""
+>>> exp([0.0, 1.0])
+Tensor([1.      , 2.718282], dtype=float32)
+""",
+)
+
+exp2 = unary(
+    "exp2",
+    "exp2({0})",
+    lambda g, out, x: g * (out * _LN2),
+    ufunc=np.exp2,
+    doc="2 to the power of each element.",
+)
+
+expm1 = unary(
+    "expm1",
+    "expm1({0})",
+    lambda g, out, x: g * (out + 1),
+    ufunc=np.expm1,
+    doc="``exp(x) - 1``, accurate near 0.",
+)
+
+log = unary(
+    "log",
+    "log({0})",
+    lambda g, out, x: g / x,
+    ufunc=np.log,
+    domain=_POSITIVE,
+    doc="Natural logarithm; -inf for 0, NaN for negative numbers.",
+)
+
+log2 = unary(
+    "log2",
+    "log2({0})",
+    lambda g, out, x: g / (x * _LN2),
+    ufunc=np.log2,
+    domain=_POSITIVE,
+    doc="Logarithm to the base 2.",
+)
+
+log10 = unary(
+    "log10",
+    "log10({0})",
+    lambda g, out, x: g / (x * _LN10),
+    ufunc=np.log10,
+    domain=_POSITIVE,
+    doc="Logarithm to the base 10.",
+)
+
+log1p = unary(
+    "log1p",
+    "log1p({0})",
+    lambda g, out, x: g / (x + 1),
+    ufunc=np.log1p,
+    domain=(-0.9, 3.0),
+    doc="``log(1 + x)``, accurate near 0.",
+)
+
+
+def _share(x: Any, y: Any) -> Any:
+    # sigmoid(x - y), not exp(x - out): the difference of two inputs is exact where out is rounded.
+    from hybrid.ops.elementwise.activation import sigmoid
+
+    return sigmoid(x - y)
+
+
+logaddexp = binary(
+    "logaddexp",
+    "logaddexp({0}, {1})",
+    lambda g, out, x, y: g * _share(x, y),
+    lambda g, out, x, y: g * _share(y, x),
+    ufunc=np.logaddexp,
+    doc="``log(exp(x) + exp(y))`` without overflow.",
+)
+
+# The derivative of erf at 0.
+_ERF_SLOPE = 2.0 / math.sqrt(math.pi)
+
+erf = unary(
+    "erf",
+    "erf({0})",
+    lambda g, out, x: g * (_ERF_SLOPE * exp(-x * x)),
+    eager=special("erf"),
+    rule=REAL,
+    doc="The error function.",
+    example="""
+>>> erf([0.0, 1.0])
+Tensor([0.       , 0.8427008], dtype=float32)
+""",
+)
+
+erfc = unary(
+    "erfc",
+    "erfc({0})",
+    lambda g, out, x: g * (-_ERF_SLOPE * exp(-x * x)),
+    eager=special("erfc"),
+    rule=REAL,
+    doc="``1 - erf(x)``, accurate where that is small.",
+)

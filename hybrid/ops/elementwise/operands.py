@@ -1,0 +1,94 @@
+"""What elementwise functions and operators accept, and what becomes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hybrid import dtypes
+from hybrid.core.dispatch import state
+from hybrid.core.op import Op
+from hybrid.core.tensor import Symbol, Tensor, asarray
+from hybrid.core.variable import Variable
+from hybrid.dtypes import DType
+
+SCALARS = frozenset((bool, int, float, complex))
+"""The exact types of Python scalars; NumPy's own scalars derive from some of them."""
+
+KNOWN = (Tensor, Variable, np.ndarray, np.generic, int, float, complex, list, tuple)
+"""What operators take on the other side; anything else is asked by Python what it can do itself."""
+
+_DEFAULT: dict[str, DType] = {
+    "b": dtypes.bool_,
+    "i": dtypes.int64,
+    "f": dtypes.float32,
+    "c": dtypes.complex64,
+}
+
+
+def operand(x: Any) -> Any:
+    """Turn `x` into what ``bind`` takes: a Tensor or a Python scalar."""
+    if type(x) is Tensor or type(x) in SCALARS or type(x) is Variable:
+        return x
+    if type(x) is np.ndarray and state.plain and x.dtype in dtypes.SUPPORTED:
+        return x
+    return asarray(x)
+
+
+def strong(*inputs: Any) -> tuple[Any, ...]:
+    """Turn the arguments of a public function into what ``bind`` takes.
+
+    Python scalars among arrays stay what they are and take the dtype of the arrays. Where there is
+    nothing but Python scalars the first one becomes a Tensor, of the dtype that ``asarray`` gives.
+    """
+    operands = tuple(map(operand, inputs))
+    if not all(map(is_weak, operands)):
+        return operands
+    kinds = [_kind(x) for x in operands]
+    dtype = _DEFAULT[max(kinds, key="bifc".index)]
+    first = operands[0]
+    first = first.astype(dtype) if type(first) is Tensor else asarray(first, dtype)
+    return (first, *operands[1:])
+
+
+def is_weak(x: Any) -> bool:
+    """Tell whether `x` is a Python scalar, or stands for one in a trace."""
+    if type(x) is Tensor:
+        return type(x._data) is Symbol and x._data.spec.weak
+    return type(x) in SCALARS
+
+
+def _kind(x: Any) -> str:
+    if type(x) is Tensor:
+        return x.dtype.kind
+    return {bool: "b", int: "i", float: "f"}.get(type(x), "c")
+
+
+def fits(value: int, dtype: DType) -> bool:
+    """Tell whether an integer dtype can hold `value`."""
+    info = np.iinfo(dtype)
+    return int(info.min) <= value <= int(info.max)
+
+
+def check_integers(op: Op, x: Any, y: Any) -> tuple[Any, Any]:
+    """Treat Python ints that do not fit the other operand's dtype in a trace as eager code does.
+
+    Arithmetic raises OverflowError. Comparisons are defined: there an infinity of the same sign
+    compares as the int does.
+    """
+    if state.recorder is None:
+        return x, y
+    if type(y) is int and type(x) is Tensor:
+        return x, _checked(op, y, x.dtype, flipped=False)
+    if type(x) is int and type(y) is Tensor:
+        return _checked(op, x, y.dtype, flipped=True), y
+    return x, y
+
+
+def _checked(op: Op, value: int, dtype: DType, *, flipped: bool) -> int | float:
+    if dtype.kind not in "iu" or fits(value, dtype):
+        return value
+    nothing = np.empty(0, dtype)
+    result = op.eager(np, value, nothing) if flipped else op.eager(np, nothing, value)
+    return float("inf" if value > 0 else "-inf") if result.dtype == dtypes.bool_ else value

@@ -1,0 +1,271 @@
+"""Callables around an Op: public functions, and the operators of Tensor and Variable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from hybrid import dtypes
+from hybrid.core.dispatch import bind, located, spec_of, state
+from hybrid.core.op import Op
+from hybrid.core.tensor import ArrayLike, Tensor, wrap
+from hybrid.core.variable import Variable, forward_operator
+from hybrid.errors import DTypeError, ShapeError
+from hybrid.ops.elementwise.operands import KNOWN, check_integers, is_weak, operand, strong
+
+_array = np.ndarray
+_asarray = np.asarray
+_DIRECT = frozenset((int, float))  # NumPy's loops take these as they are, weakly
+_BFLOAT16 = "V"  # the kind of bfloat16, which NumPy widens where it meets a Python scalar
+_COMPARISONS = frozenset(("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"))
+
+Operator = Callable[..., Any]
+
+
+# --- public functions -----------------------------------------------------------------------------
+
+
+def unary_call(op: Op, ufunc: np.ufunc | None) -> Callable[[ArrayLike], Tensor]:
+    """Return the public function of one array; `ufunc` is what it may call directly."""
+
+    def function(x: ArrayLike, /) -> Tensor:
+        if ufunc is not None and type(x) is Tensor and state.plain:
+            try:
+                data = ufunc(x._data)
+            except Exception:
+                return _bind(op, x)
+            return wrap(data if type(data) is _array else _asarray(data))
+        return _bind(op, *strong(x))
+
+    return function
+
+
+def binary_call(op: Op, ufunc: np.ufunc) -> Callable[[ArrayLike, ArrayLike], Tensor]:
+    """Return the public function of two arrays."""
+
+    def function(x: ArrayLike, y: ArrayLike, /) -> Tensor:
+        if type(x) is Tensor and state.plain:
+            if type(y) is Tensor:
+                right = y._data
+            elif type(y) in _DIRECT and x._data.dtype.kind != _BFLOAT16:
+                right = y
+            else:
+                right = None
+            if right is not None:
+                try:
+                    data = ufunc(x._data, right)
+                except Exception:
+                    return _bind(op, x, y)
+                return wrap(data if type(data) is _array else _asarray(data))
+        return _bind(op, *check_integers(op, *strong(x, y)))
+
+    return function
+
+
+VARIANTS: dict[tuple[Op, str], Op] = {}
+"""Ops that stand in for one whose scalar expression is not that of NumPy's loop for booleans
+(``"b"``) or for integers and booleans (``"i"``)."""
+
+_WITH_VARIANTS: set[Op] = set()
+
+
+def variant(op: Op, kind: str, other: Op) -> None:
+    """Let `other` stand in for `op` where all inputs are of `kind`."""
+    VARIANTS[op, kind] = other
+    _WITH_VARIANTS.add(op)
+
+
+def _bind(op: Op, *operands: Any) -> Tensor:
+    if op in _WITH_VARIANTS:
+        kinds = {spec_of(x).dtype.kind for x in operands}
+        for kind, covered in (("b", {"b"}), ("i", {"b", "i", "u"})):
+            if kinds <= covered and (op, kind) in VARIANTS:
+                op = VARIANTS[op, kind]
+                break
+    result: Tensor = bind(op, operands, {})
+    return result
+
+
+# --- operators ------------------------------------------------------------------------------------
+
+
+def attach_unary(name: str, op: Op, ufunc: np.ufunc | None) -> None:
+    """Attach operator `name` to Tensor and Variable."""
+
+    def operator(self: Tensor) -> Tensor:
+        if ufunc is not None and state.plain:
+            try:
+                data = ufunc(self._data)
+            except Exception:
+                return _bind(op, self)
+            return wrap(data if type(data) is _array else _asarray(data))
+        return _bind(op, self)
+
+    _attach(name, operator)
+
+
+def attach_binary(name: str, op: Op, ufunc: np.ufunc) -> None:
+    """Attach operator `name` to Tensor and Variable, with its reflected and in-place forms.
+
+    Comparisons have neither: Python reflects them by itself.
+    """
+    forward = _forward(op, ufunc)
+    _attach(name, forward)
+    if name in _COMPARISONS:
+        return
+    plain = name.strip("_")
+    _attach(f"__r{plain}__", _reflected(op, ufunc))
+    attach_inplace(f"__i{plain}__", op, ufunc, forward)
+
+
+def _forward(op: Op, ufunc: np.ufunc) -> Operator:
+    def operator(self: Tensor, other: Any) -> Any:
+        if state.plain:
+            if type(other) is Tensor:
+                right = other._data
+            elif type(other) in _DIRECT and self._data.dtype.kind != _BFLOAT16:
+                right = other
+            else:
+                right = None
+            if right is not None:
+                try:
+                    data = ufunc(self._data, right)
+                except Exception:
+                    return _bind(op, self, other)
+                return wrap(data if type(data) is _array else _asarray(data))
+        if not isinstance(other, KNOWN):
+            return NotImplemented
+        return _bind(op, *check_integers(op, self, operand(other)))
+
+    return operator
+
+
+def _reflected(op: Op, ufunc: np.ufunc) -> Operator:
+    def operator(self: Tensor, other: Any) -> Any:
+        if state.plain and type(other) in _DIRECT and self._data.dtype.kind != _BFLOAT16:
+            try:
+                data = ufunc(other, self._data)
+            except Exception:
+                return _bind(op, other, self)
+            return wrap(data if type(data) is _array else _asarray(data))
+        if not isinstance(other, KNOWN):
+            return NotImplemented
+        return _bind(op, *check_integers(op, operand(other), self))
+
+    return operator
+
+
+def attach_inplace(name: str, op: Op, ufunc: np.ufunc | None, forward: Operator) -> None:
+    """Attach in-place operator `name`: a write, as in NumPy, that every alias sees."""
+
+    def operator(self: Tensor, other: Any) -> Any:
+        # Alone with its memory and unknown to any tape: nobody needs to hear of the write.
+        if state.plain and self._alias is None and self._node is None and ufunc is not None:
+            right = (
+                other._data if type(other) is Tensor else other if type(other) in _DIRECT else None
+            )
+            if right is not None:
+                try:
+                    ufunc(self._data, right, out=self._data)
+                    return self
+                except (TypeError, ValueError):  # raised before anything is written
+                    pass
+        result = forward(self, other)
+        if result is NotImplemented or is_weak(self):  # what stands for a Python scalar is rebound
+            return result
+        write_back(op.name, self, result)
+        return self
+
+    def assign(self: Variable, other: Any) -> Any:
+        result = forward(self.read(), other)
+        if result is NotImplemented:
+            return result
+        self.assign(result)
+        return self
+
+    operator.__name__ = operator.__qualname__ = assign.__name__ = name
+    setattr(Tensor, name, operator)
+    setattr(Variable, name, assign)
+
+
+def write_back(name: str, target: Tensor, value: Tensor) -> None:
+    """Write the result of `name` into `target`, which keeps its shape and dtype.
+
+    Raises
+    ------
+    ShapeError, DTypeError
+        Where the result does not fit.
+    """
+    from hybrid.ops.inplace import write
+
+    if value.shape != target.shape:
+        raise ShapeError(
+            located(
+                f"{name}: the result has shape {value.shape}, it cannot be written into a Tensor "
+                f"of shape {target.shape}; x = x + y makes a new Tensor"
+            )
+        )
+    if value.dtype != target.dtype:
+        if not _same_kind(value.dtype, target.dtype):
+            raise DTypeError(
+                located(
+                    f"{name}: a result of dtype {value.dtype.name} cannot be written into a Tensor "
+                    f"of dtype {target.dtype.name}; x = x + y makes a new Tensor"
+                )
+            )
+        value = value.astype(target.dtype)
+    write(target, value)
+
+
+def _same_kind(source: dtypes.DType, target: dtypes.DType) -> bool:
+    if dtypes.is_float(source) and dtypes.is_float(target):
+        return True  # bfloat16 included, of which NumPy does not know that it is floating-point
+    return np.can_cast(source, target, "same_kind")
+
+
+def _attach(name: str, operator: Operator) -> None:
+    operator.__name__ = operator.__qualname__ = name
+    setattr(Tensor, name, operator)
+    forward_operator(name)
+
+
+def attach_divmod(function: Callable[[Any, Any], tuple[Tensor, Tensor]]) -> None:
+    """Let Python's ``divmod`` use `function`."""
+
+    def operator(self: Tensor, other: Any) -> Any:
+        return function(self, other) if isinstance(other, KNOWN) else NotImplemented
+
+    def reflected(self: Tensor, other: Any) -> Any:
+        return function(other, self) if isinstance(other, KNOWN) else NotImplemented
+
+    _attach("__divmod__", operator)
+    _attach("__rdivmod__", reflected)
+
+
+# --- powers with constant exponents ---------------------------------------------------------------
+
+
+def reroute_power(op: Op, shortcuts: dict[float, Callable[[Tensor], Tensor]]) -> None:
+    """Let ``x ** 2`` and the like use the cheaper function, as NumPy does.
+
+    Parameters
+    ----------
+    op : Op
+        What computes all other powers.
+    shortcuts : dict
+        From exponent to function. Those but 2 hold for floating-point and complex bases only.
+    """
+    general = Tensor.__pow__
+
+    def operator(self: Tensor, other: Any) -> Any:
+        if type(other) in _DIRECT:
+            function = shortcuts.get(other)
+            if function is not None and not is_weak(self):
+                if dtypes.is_inexact(self.dtype) or (other == 2 and self.dtype.kind in "iu"):
+                    return function(self)
+        return general(self, other)
+
+    _attach("__pow__", operator)
+    attach_inplace("__ipow__", op, None, operator)

@@ -1,0 +1,177 @@
+"""Choice between elements: where, maximum, minimum, clip."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hybrid import dtypes
+from hybrid.core.op import Example
+from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.dtypes import DType
+from hybrid.ops.elementwise.declare import Key, Loop, binary, call, elementwise, key_of, meeting
+from hybrid.ops.elementwise.operands import SCALARS
+
+# --- where ----------------------------------------------------------------------------------------
+
+
+def _where_rule(condition: Key, x: Key, y: Key) -> Loop:
+    common = meeting(x, y)
+    return dtypes.bool_, common, common, common
+
+
+def _where_eager(xp: Any, condition: Any, x: Any, y: Any) -> Any:
+    if type(x) in SCALARS or type(y) in SCALARS or x.dtype != y.dtype:
+        common = meeting(key_of(x), key_of(y))
+        x, y = xp.asarray(x, dtype=common), xp.asarray(y, dtype=common)
+    return xp.where(condition, x, y)
+
+
+_WHERE = elementwise(
+    "where",
+    _where_eager,
+    _where_rule,
+    scalar="select({0}, {1}, {2})",
+    vjp=(
+        None,
+        lambda g, out, condition, x, y: where(condition, g, 0),
+        lambda g, out, condition, x, y: where(condition, 0, g),
+    ),
+    doc="Choose from two arrays by a condition.",
+    examples=(
+        Example(((2, 3), (2, 3), (2, 3)), dtypes=("bool", "float32", "float32")),
+        Example(((3,), (2, 1), ()), dtypes=("bool", "float32", "float32")),
+    ),
+)
+
+
+def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, /) -> Tensor:
+    """Choose from two arrays by a condition.
+
+    Parameters
+    ----------
+    condition : array-like
+        Anything but bool counts as true where it is not 0.
+    x, y : array-like
+        What is taken where the condition is true, and where it is false. All three broadcast.
+
+    Returns
+    -------
+    Tensor
+
+    Notes
+    -----
+    The branch that is not taken gets a gradient of 0, whatever its values are.
+
+    Examples
+    --------
+    >>> where([True, False], [1.0, 2.0], -1.0)
+    Tensor([ 1., -1.], dtype=float32)
+    """
+    if type(condition) is bool:
+        condition = asarray(condition)
+    if type(x) in SCALARS and type(y) in SCALARS:
+        x = asarray(x, meeting_default(x, y))
+    return call(_WHERE, condition, x, y)
+
+
+def meeting_default(*scalars: Any) -> DType:
+    """Return the dtype that Python scalars have when they become a Tensor together."""
+    return asarray(list(scalars)).dtype
+
+
+# --- maximum, minimum -----------------------------------------------------------------------------
+
+
+def _winner(g: Tensor, wins: Any, ties: Any) -> Tensor:
+    """Give the gradient to the winner; on a tie both get half of it."""
+    return where(wins, g, where(ties, g * 0.5, 0))
+
+
+maximum = binary(
+    "maximum",
+    "maximum({0}, {1})",
+    lambda g, out, x, y: _winner(g, x > y, x == y),
+    lambda g, out, x, y: _winner(g, y > x, x == y),
+    ufunc=np.maximum,
+    doc="The larger of two elements; NaN if one of them is NaN.",
+    notes="Where both are equal, each gets half of the gradient.",
+    example="""
+>>> maximum([1.0, 5.0], 3.0)
+Tensor([3., 5.], dtype=float32)
+""",
+)
+
+minimum = binary(
+    "minimum",
+    "minimum({0}, {1})",
+    lambda g, out, x, y: _winner(g, x < y, x == y),
+    lambda g, out, x, y: _winner(g, y < x, x == y),
+    ufunc=np.minimum,
+    doc="The smaller of two elements; NaN if one of them is NaN.",
+    notes="Where both are equal, each gets half of the gradient.",
+)
+
+# --- clip -----------------------------------------------------------------------------------------
+
+
+def _clip_rule(*keys: Key) -> Loop:
+    return (meeting(*keys),) * 4
+
+
+_CLIP = elementwise(
+    "clip",
+    lambda xp, x, low, high: xp.minimum(xp.maximum(x, low), high),
+    _clip_rule,
+    scalar="minimum(maximum({0}, {1}), {2})",
+    vjp=(
+        lambda g, out, x, low, high: where((x >= low) & (x <= high), g, 0),
+        lambda g, out, x, low, high: where((x < low) & (out == low), g, 0),
+        lambda g, out, x, low, high: where(maximum(x, low) > high, g, 0),
+    ),
+    doc="Limit the elements to an interval.",
+    examples=(
+        Example(((2, 3), (2, 3), (2, 3))),
+        Example(((2, 3), (3,), ())),
+    ),
+)
+
+
+def clip(
+    x: ArrayLike, /, min: ArrayLike | None = None, max: ArrayLike | None = None
+) -> Tensor:
+    """Limit the elements to an interval: ``minimum(maximum(x, min), max)``.
+
+    Parameters
+    ----------
+    x : array-like
+    min, max : array-like, optional
+        The ends of the interval, which broadcast with `x`; None is no limit.
+
+    Returns
+    -------
+    Tensor
+
+    Notes
+    -----
+    The gradient passes where ``min <= x <= max``, the ends included.
+
+    Examples
+    --------
+    >>> clip([1.0, 5.0, 9.0], 2.0, 8.0)
+    Tensor([2., 5., 8.], dtype=float32)
+    """
+    if min is None:
+        return call_positive(x) if max is None else minimum(x, max)
+    if max is None:
+        return maximum(x, min)
+    return call(_CLIP, x, min, max)
+
+
+def call_positive(x: ArrayLike) -> Tensor:
+    """Return a copy of `x`."""
+    from hybrid.ops.elementwise.casting import astype
+
+    x = asarray(x)
+    return astype(x, x.dtype)

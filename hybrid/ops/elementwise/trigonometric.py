@@ -1,0 +1,125 @@
+"""Trigonometric and hyperbolic functions and their inverses."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hybrid.ops.elementwise.arithmetic import hypot, sqrt, square
+from hybrid.ops.elementwise.declare import binary, unary
+
+sin = unary(
+    "sin",
+    "sin({0})",
+    lambda g, out, x: g * cos(x),
+    ufunc=np.sin,
+    doc="Sine.",
+)
+
+cos = unary(
+    "cos",
+    "cos({0})",
+    lambda g, out, x: -g * sin(x),
+    ufunc=np.cos,
+    doc="Cosine.",
+)
+
+tan = unary(
+    "tan",
+    "tan({0})",
+    lambda g, out, x: g * (1 + square(out)),
+    ufunc=np.tan,
+    domain=(-1.2, 1.2),
+    doc="Tangent.",
+)
+
+asin = unary(
+    "asin",
+    "asin({0})",
+    lambda g, out, x: g / sqrt((1 - x) * (1 + x)),
+    ufunc=np.arcsin,
+    domain=(-0.9, 0.9),
+    doc="Inverse of sine; NaN outside [-1, 1].",
+)
+arcsin = asin
+
+acos = unary(
+    "acos",
+    "acos({0})",
+    lambda g, out, x: -g / sqrt((1 - x) * (1 + x)),
+    ufunc=np.arccos,
+    domain=(-0.9, 0.9),
+    doc="Inverse of cosine; NaN outside [-1, 1].",
+)
+arccos = acos
+
+atan = unary(
+    "atan",
+    "atan({0})",
+    lambda g, out, x: g / (1 + square(x)),
+    ufunc=np.arctan,
+    doc="Inverse of tangent.",
+)
+arctan = atan
+
+atan2 = binary(
+    "atan2",
+    "atan2({0}, {1})",
+    lambda g, out, y, x: g * (x / hypot(x, y) / hypot(x, y)),
+    lambda g, out, y, x: -g * (y / hypot(x, y) / hypot(x, y)),
+    ufunc=np.arctan2,
+    doc="The angle of the point with ordinate x and abscissa y: the first argument is the ordinate.",
+)
+arctan2 = atan2
+
+sinh = unary(
+    "sinh",
+    "sinh({0})",
+    lambda g, out, x: g * cosh(x),
+    ufunc=np.sinh,
+    doc="Hyperbolic sine.",
+)
+
+cosh = unary(
+    "cosh",
+    "cosh({0})",
+    lambda g, out, x: g * sinh(x),
+    ufunc=np.cosh,
+    doc="Hyperbolic cosine.",
+)
+
+tanh = unary(
+    "tanh",
+    "tanh({0})",
+    lambda g, out, x: g * (1 - square(out)),
+    ufunc=np.tanh,
+    doc="Hyperbolic tangent.",
+)
+
+asinh = unary(
+    "asinh",
+    "asinh({0})",
+    lambda g, out, x: g / sqrt(1 + square(x)),
+    ufunc=np.arcsinh,
+    doc="Inverse of hyperbolic sine.",
+)
+arcsinh = asinh
+
+acosh = unary(
+    "acosh",
+    "acosh({0})",
+    lambda g, out, x: g / (sqrt(x - 1) * sqrt(x + 1)),
+    ufunc=np.arccosh,
+    domain=(1.1, 3.0),
+    doc="Inverse of hyperbolic cosine; NaN below 1.",
+)
+arccosh = acosh
+
+atanh = unary(
+    "atanh",
+    "atanh({0})",
+    lambda g, out, x: g / ((1 - x) * (1 + x)),
+    ufunc=np.arctanh,
+    domain=(-0.9, 0.9),
+    doc="Inverse of hyperbolic tangent; NaN outside [-1, 1].",
+)
+arctanh = atanh

@@ -1,0 +1,443 @@
+"""Writing in place: ``x[index] = value``, ``x += value``, ``out=``; every alias sees it.
+
+Eager memory is really written. In a trace, and for a tape, a write is a functional update of the
+base: `view_update` follows the chain of view ops from the base to the part that is written.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hybrid.core.dispatch import bind, leaked, located, refresh, resolve, spec_of, state
+from hybrid.core.op import OPS, Example, Op, register
+from hybrid.core.spec import Shape, TensorSpec
+from hybrid.core.storage import Alias, Chain, Storage
+from hybrid.core.tensor import ArrayLike, Symbol, Tensor, asarray, wrap
+from hybrid.core.variable import Variable
+from hybrid.errors import DTypeError, IndexingError, ShapeError
+from hybrid.ops._methods import attach, attach_properties
+from hybrid.ops.creation import full
+from hybrid.ops.elementwise.selection import where
+from hybrid.ops.indexing import At, Selection, gather, index_update, select
+from hybrid.ops.movement import broadcast_to, reshape, sum_to
+
+FrozenChain = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
+
+_READ_ONLY = (
+    "assignment destination is read-only: it is a broadcast view or an ndarray that does not allow "
+    "writes; write to a copy of it"
+)
+
+# --- view_update ----------------------------------------------------------------------------------
+
+
+def freeze(chain: Chain) -> FrozenChain:
+    """Return a chain of view ops as a hashable attribute."""
+    return tuple((op.name, tuple(sorted(attrs.items()))) for op, attrs in chain)
+
+
+def _viewed_spec(base: TensorSpec, chain: FrozenChain) -> TensorSpec:
+    for name, attrs in chain:
+        if name == "broadcast_to":
+            raise ValueError(_READ_ONLY)
+        base = OPS[name].infer(base, **dict(attrs))
+    return base
+
+
+def _infer_view_update(base: TensorSpec, value: TensorSpec, *, chain: FrozenChain) -> TensorSpec:
+    part = _viewed_spec(base, chain)
+    _check_fit(value.shape, part.shape)
+    return TensorSpec(base.shape, base.dtype, base.device)
+
+
+def _viewed(xp: Any, array: Any, chain: FrozenChain) -> Any:
+    for name, attrs in chain:
+        array = OPS[name].eager(xp, array, **dict(attrs))
+    return array
+
+
+def _eager_view_update(xp: Any, base: Any, value: Any, *, chain: FrozenChain) -> Any:
+    out = xp.array(base, order="C")
+    part = _viewed(xp, out, chain)
+    if np.may_share_memory(part, out) or not part.size:
+        part[...] = value
+        return out
+    # A reshape in the chain was a view of the original strides and is none of these: by positions.
+    places = _viewed(xp, xp.arange(out.size).reshape(out.shape), chain)
+    out.reshape(-1)[places] = value
+    return out
+
+
+def _view_of(g: Tensor, chain: FrozenChain) -> Tensor:
+    for name, attrs in chain:
+        g = bind(OPS[name], (g,), dict(attrs))
+    return g
+
+
+def _vjp_base(g: Tensor, out: Tensor, base: Tensor, value: Tensor, *, chain: FrozenChain) -> Tensor:
+    return bind(VIEW_UPDATE, (g, 0), {"chain": chain})
+
+
+def _vjp_value(
+    g: Tensor, out: Tensor, base: Tensor, value: Tensor, *, chain: FrozenChain
+) -> Tensor:
+    return sum_to(_view_of(g, chain), value.shape).astype(value.dtype, copy=False)
+
+
+VIEW_UPDATE = register(
+    Op(
+        name="view_update",
+        family="inplace",
+        infer=_infer_view_update,
+        eager=_eager_view_update,
+        vjp=(_vjp_base, _vjp_value),
+        examples=(
+            Example(
+                ((4, 3), (2, 3)),
+                {"chain": (("slice", (("sizes", (2, 3)), ("starts", (1, 0)), ("steps", (2, 1)))),)},
+            ),
+            Example(
+                ((2, 3), ()),
+                {
+                    "chain": (
+                        ("permute_dims", (("axes", (1, 0)),)),
+                        ("slice", (("sizes", (1, 2)), ("starts", (1, 0)), ("steps", (1, 1)))),
+                        ("squeeze", (("axis", (0,)),)),
+                    )
+                },
+            ),
+        ),
+        doc="A copy of the base with another value in the part that a chain of view ops shows.",
+    )
+)
+
+
+def view_update(base: Tensor, value: ArrayLike, chain: Chain) -> Tensor:
+    """Return a copy of `base` with `value` in the part that `chain` shows."""
+    if not isinstance(value, int | float | complex):
+        value = asarray(value).astype(base.dtype, copy=False)
+    return bind(VIEW_UPDATE, (base, value), {"chain": freeze(chain)})
+
+
+# --- write ----------------------------------------------------------------------------------------
+
+
+def write(target: Tensor, value: ArrayLike) -> None:
+    """Replace the contents of `target`; every alias of its memory sees it.
+
+    Parameters
+    ----------
+    target : Tensor
+    value : array-like
+        Broadcast to the shape of `target`; its dtype must be one that NumPy's ``same_kind`` rule
+        casts to that of `target`.
+
+    Raises
+    ------
+    ShapeError, DTypeError
+        Where the value does not fit.
+    ValueError
+        Where the memory is read-only.
+    """
+    target, value = resolve(target), _operand(value)
+    spec = spec_of(value)
+    _check_cast(spec, target)
+    if not _fits(spec.shape, target.shape):
+        raise ShapeError(located(_misfit(spec.shape, target.shape)))
+    if state.recorder is not None:
+        _write_traced(target, value)
+    elif type(target._data) is Symbol:
+        raise leaked(target._data)
+    else:
+        _write_eager(target, value)
+
+
+def deliver(value: Tensor, out: Any) -> Tensor:
+    """Put a result into the array that the caller gave as ``out=``; return it as a Tensor."""
+    if out is None:
+        return value
+    if isinstance(out, tuple):
+        (out,) = out
+    target = asarray(out)
+    if target.shape != value.shape:
+        raise ShapeError(
+            located(f"out= has shape {target.shape}, the result has shape {value.shape}")
+        )
+    write(target, value)
+    return target
+
+
+def _operand(value: Any) -> Any:
+    """Return a value as a Tensor, or as the plain Python scalar that it is."""
+    if isinstance(value, int | float | complex) and not isinstance(value, np.generic):
+        return value
+    return asarray(value)
+
+
+_KINDS = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
+
+
+def _check_cast(spec: TensorSpec, target: Tensor) -> None:
+    if spec.weak:
+        fine = _KINDS[spec.dtype.kind] <= _KINDS.get(target.dtype.kind, 2)
+    else:
+        fine = np.can_cast(spec.dtype, target.dtype, "same_kind")
+    if not fine:
+        raise DTypeError(
+            located(
+                f"a value of dtype {spec.dtype.name} cannot be written into a Tensor of dtype "
+                f"{target.dtype.name} without loss; convert it with astype first"
+            )
+        )
+
+
+def _fits(shape: Shape, target: Shape) -> bool:
+    lead = len(target) - len(shape)
+    return lead >= 0 and all(n in (1, m) for n, m in zip(shape, target[lead:]))
+
+
+def _misfit(shape: Shape, target: Shape) -> str:
+    return f"a value of shape {shape} does not fit the part that is written, of shape {target}"
+
+
+def _check_fit(shape: Shape, target: Shape) -> None:
+    if not _fits(shape, target):
+        raise ShapeError(_misfit(shape, target))
+
+
+def _write_eager(target: Tensor, value: Any) -> None:
+    data = target._data
+    if not data.flags.writeable:
+        raise ValueError(located(_READ_ONLY))
+    source = value._data if type(value) is Tensor else value
+    if type(source) is Symbol:
+        raise leaked(source)
+    node = _node_after(target, value) if state.tapes else None
+    _before_write(target)
+    np.copyto(data, source, casting="unsafe")
+    _after_write(target, node)
+
+
+def _before_write(target: Tensor) -> None:
+    if target._alias is not None:
+        target._alias.storage.before_write()
+
+
+def _after_write(target: Tensor, node: Any) -> None:
+    """Make `node`, that of the whole base, what aliases find when they are next read on a tape."""
+    alias = target._alias
+    if alias is None:
+        target._node = node
+        return
+    storage = alias.storage
+    storage.node = node
+    storage.version += 1
+    if node is None:
+        target._node = None
+        alias.version = storage.version
+    else:
+        refresh(target)
+
+
+def _node_after(target: Tensor, value: Any) -> Any:
+    """Return the tape's node for the base of `target` once `value` is written."""
+    refresh(target)
+    tracked = type(value) is Tensor and value._node is not None
+    alias = target._alias
+    if alias is None or not alias.chain:
+        return _filled(target, value)._node if tracked else None
+    if not tracked and alias.storage.node is None:
+        return None
+    return view_update(_base(alias.storage), _cast(value, target), alias.chain)._node
+
+
+def _base(storage: Storage) -> Tensor:
+    """Return a Tensor of the whole Storage."""
+    base = wrap(storage.base)
+    base._node = storage.node
+    base._alias = Alias(storage, (), storage.version)
+    return base
+
+
+def _cast(value: Any, target: Tensor) -> Any:
+    return value.astype(target.dtype, copy=False) if type(value) is Tensor else value
+
+
+def _filled(target: Tensor, value: Any) -> Tensor:
+    """Return `value` in the shape and dtype of `target`."""
+    if spec_of(value).weak:
+        return full(target.shape, value, dtype=target.dtype)
+    value = value.astype(target.dtype, copy=False)
+    return value if value.shape == target.shape else broadcast_to(value, target.shape)
+
+
+def _write_traced(target: Tensor, value: Any) -> None:
+    value = resolve(value)
+    alias = target._alias
+    if alias is None:
+        new = _filled(target, value)
+        target._data, target._node = new._data, new._node
+        return
+    if _is_same_view(alias, value):
+        return  # `x[i] += 1` has written through the view already, and now assigns it to itself
+    if alias.chain:
+        new = view_update(_base(alias.storage), _cast(value, target), alias.chain)
+    else:
+        new = _filled(target, value)
+    storage = alias.storage
+    storage.base, storage.node = new._data, new._node
+    storage.version += 1
+    refresh(target)
+
+
+def _is_same_view(alias: Alias, value: Any) -> bool:
+    other = value._alias if type(value) is Tensor else None
+    return (
+        other is not None
+        and other.storage is alias.storage
+        and other.version == alias.storage.version
+        and _same_chain(other.chain, alias.chain)
+    )
+
+
+def _same_chain(a: Chain, b: Chain) -> bool:
+    return len(a) == len(b) and all(
+        op is other and dict(attrs) == dict(others) for (op, attrs), (other, others) in zip(a, b)
+    )
+
+
+# --- x[index] = value -----------------------------------------------------------------------------
+
+
+def setitem(x: Tensor, index: Any, value: ArrayLike) -> None:
+    """Write `value` into ``x[index]``, casting as NumPy does.
+
+    Of several values for one place (a repeated index) the last one stays.
+    """
+    if state.plain and type(x._data) is not Symbol:
+        _set_plain(x, index, value)
+        return
+    x, value = resolve(x), _assigned(value, x)
+    if type(value) is Tensor and value.size == 1 and value.ndim:
+        value = reshape(value, ())
+    mask = _mask(index, x, value)
+    if mask is not None:
+        write(x, where(mask, value, x))
+        return
+    found = select(index, x.shape)
+    part = found.view(x)
+    if found.arrays:
+        value = _trimmed(value, _picked(part, found))
+        arrays, axes = tuple(found.arrays), tuple(found.axes)
+        write(part, index_update(part, value, arrays, axes, found.at, "set"))
+    else:
+        write(part, _trimmed(value, part.shape))
+
+
+def _set_plain(x: Tensor, index: Any, value: Any) -> None:
+    data = x._data
+    if not data.flags.writeable:
+        raise ValueError(located(_READ_ONLY))
+    source = _operand(value)
+    if type(source) is Tensor:
+        source = source._data
+        if type(source) is Symbol:
+            raise leaked(source)
+    place = _native(index)
+    _before_write(x)
+    try:
+        data[place] = source
+    except (IndexError, ValueError) as error:
+        raise _clear_error(x, index, source, error) from None
+    _after_write(x, None)
+
+
+def _native(index: Any) -> Any:
+    """Return an index with Tensors as ndarrays, for NumPy."""
+    if type(index) is tuple:
+        return tuple(_native(i) for i in index)
+    if isinstance(index, Variable):
+        index = index.read()
+    if isinstance(index, list):
+        return [_native(i) for i in index]
+    return index.numpy() if type(index) is Tensor else index
+
+
+def _clear_error(x: Tensor, index: Any, source: Any, error: Exception) -> Exception:
+    """Return the error in hybrid's words: which index, which axis, which shapes."""
+    try:
+        found = select(index, x.shape)
+        part = found.view(x)
+        if found.arrays:
+            gather(part, tuple(found.arrays), tuple(found.axes), found.at)
+        shape = _picked(part, found)
+    except (IndexingError, ShapeError) as clear:
+        return clear
+    if not _fits(np.shape(source), shape):
+        return ShapeError(located(_misfit(np.shape(source), shape)))
+    return error
+
+
+def _picked(part: Tensor, found: Selection) -> Shape:
+    if not found.arrays:
+        return part.shape
+    block = np.broadcast_shapes(*(i.shape for i in found.arrays))
+    rest = tuple(n for i, n in enumerate(part.shape) if i not in found.axes)
+    return (*rest[: found.at], *block, *rest[found.at :])
+
+
+def _assigned(value: Any, x: Tensor) -> Any:
+    """Return the value in the dtype of `x`: an assignment casts whatever it is given."""
+    value = _operand(value)
+    if type(value) is Tensor:
+        return value if value.dtype == x.dtype else value.astype(x.dtype)
+    cast = np.array(value, dtype=x.dtype)  # refuses what NumPy refuses: 300 for uint8
+    return cast.item() if x.dtype.kind in "biu" else value
+
+
+def _trimmed(value: Any, shape: Shape) -> Any:
+    """Drop leading axes of size 1 beyond those of `shape`, as NumPy's assignment does."""
+    if type(value) is not Tensor or value.ndim <= len(shape):
+        return value
+    extra = value.ndim - len(shape)
+    if any(n != 1 for n in value.shape[:extra]):
+        raise ShapeError(located(_misfit(value.shape, shape)))
+    return reshape(value, value.shape[extra:])
+
+
+def _mask(index: Any, x: Tensor, value: Any) -> Tensor | None:
+    """Return the mask, broadcastable to `x`, if the write is a choice between `value` and `x`.
+
+    That is the form that a trace can hold: how many elements the mask selects plays no role.
+    """
+    if isinstance(index, tuple) and len(index) == 1:
+        (index,) = index
+    if isinstance(index, Variable):
+        index = index.read()
+    if not isinstance(index, Tensor | np.ndarray) or index.dtype.kind != "b" or not index.ndim:
+        return None
+    rest = x.shape[index.ndim :]
+    if index.shape != x.shape[: index.ndim] or not _fits(spec_of(value).shape, rest):
+        return None
+    return reshape(index, index.shape + (1,) * len(rest))
+
+
+def updated(x: Tensor, index: Any, value: ArrayLike, mode: str) -> Tensor:
+    """Return a copy of `x` with `value` set or added at `index`."""
+    value = _operand(value)
+    found = select(index, x.shape)
+    if not found.arrays:
+        chain = found.chain(x.shape)
+        part = found.view(x)
+        new = part + value if mode == "add" else value
+        return view_update(x, new, chain)
+    base = found.view(x)
+    arrays, axes = tuple(found.arrays), tuple(found.axes)
+    new = index_update(base, value, arrays, axes, found.at, mode)
+    return new if base is x else view_update(x, new, found.chain(x.shape))
+
+
+attach(__setitem__=setitem)
+attach_properties(at=At)

@@ -1,0 +1,931 @@
+"""Ops that move elements without computing: views first, then those that copy."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from hybrid.core.dispatch import bind, located
+from hybrid.core.layout import Layout
+from hybrid.core.op import Example, Op, register
+from hybrid.core.spec import Shape, TensorSpec, promote_specs
+from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.errors import ShapeError
+from hybrid.ops._axes import Axes, as_shape, one_axis, some_axes
+from hybrid.ops._methods import attach, attach_properties
+
+# --- reshape --------------------------------------------------------------------------------------
+
+
+def _infer_reshape(x: TensorSpec, *, shape: Shape) -> TensorSpec:
+    if prod(shape) != x.size:
+        raise ShapeError(
+            f"reshape: {x.size} elements of shape {x.shape} do not fill the shape {shape}"
+        )
+    return TensorSpec(shape, x.dtype, x.device)
+
+
+RESHAPE = register(
+    Op(
+        name="reshape",
+        family="movement",
+        infer=_infer_reshape,
+        eager=lambda xp, x, *, shape: xp.reshape(x, shape),
+        vjp=(lambda g, out, x, *, shape: reshape(g, x.shape),),
+        view=lambda layout, *, shape: layout.reshape(shape),
+        examples=(
+            Example(((2, 3),), {"shape": (3, 2)}),
+            Example(((),), {"shape": (1, 1)}),
+            Example(((0, 3),), {"shape": (3, 0, 2)}),
+        ),
+        doc="The same elements in another shape.",
+    )
+)
+
+
+def reshape(x: ArrayLike, /, shape: int | Iterable[int], *, copy: bool | None = None) -> Tensor:
+    """Give the elements of `x` another shape.
+
+    Parameters
+    ----------
+    x : array-like
+    shape : int or tuple of int
+        One size may be -1: it is then worked out from the others.
+    copy : bool, optional
+        True always copies; otherwise the result is a view where the memory of `x` allows it.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ShapeError
+        Where the number of elements differs.
+
+    Examples
+    --------
+    >>> reshape([1, 2, 3, 4], (2, -1))
+    Tensor([[1, 2],
+            [3, 4]], dtype=int64)
+    """
+    x = asarray(x)
+    out = bind(RESHAPE, (x,), {"shape": _resolve_shape(x, shape)})
+    return _copy(out) if copy else out
+
+
+def _resolve_shape(x: Tensor, shape: Any) -> Shape:
+    given = tuple(shape) if isinstance(shape, Iterable) else (shape,)
+    sizes = tuple(operator.index(n) for n in given)
+    if -1 not in sizes:
+        return as_shape("reshape", sizes)
+    known = prod(n for n in sizes if n != -1)
+    if sizes.count(-1) > 1 or known <= 0 or x.size % known:
+        raise ShapeError(
+            located(
+                f"reshape: the -1 in {sizes} cannot be worked out for {x.size} elements "
+                f"of shape {x.shape}"
+            )
+        )
+    return tuple(x.size // known if n == -1 else n for n in sizes)
+
+
+def ravel(x: ArrayLike, /) -> Tensor:
+    """Return the elements as one axis, a view where the memory of `x` allows it."""
+    x = asarray(x)
+    return bind(RESHAPE, (x,), {"shape": (x.size,)})
+
+
+def _reshape_method(self: Tensor, *shape: Any, copy: bool | None = None) -> Tensor:
+    return reshape(self, shape[0] if len(shape) == 1 else shape, copy=copy)
+
+
+def _flatten(self: Tensor) -> Tensor:
+    """Return a copy of the elements as one axis."""
+    return _copy(ravel(self))
+
+
+# --- permutations of axes -------------------------------------------------------------------------
+
+
+def _infer_permute(x: TensorSpec, *, axes: Axes) -> TensorSpec:
+    if sorted(axes) != list(range(x.ndim)):
+        raise ShapeError(
+            f"permute_dims: axes {axes} are no permutation of the axes of shape {x.shape}"
+        )
+    return TensorSpec(tuple(x.shape[a] for a in axes), x.dtype, x.device)
+
+
+PERMUTE_DIMS = register(
+    Op(
+        name="permute_dims",
+        family="movement",
+        infer=_infer_permute,
+        eager=lambda xp, x, *, axes: xp.transpose(x, axes),
+        vjp=(lambda g, out, x, *, axes: permute_dims(g, _inverse(axes)),),
+        view=lambda layout, *, axes: layout.transpose(axes),
+        examples=(
+            Example(((2, 3, 4),), {"axes": (2, 0, 1)}),
+            Example(((),), {"axes": ()}),
+        ),
+        doc="The axes in another order.",
+    )
+)
+
+
+def _inverse(axes: Axes) -> Axes:
+    return tuple(sorted(range(len(axes)), key=axes.__getitem__))
+
+
+def permute_dims(x: ArrayLike, /, axes: Iterable[int] | None = None) -> Tensor:
+    """Put the axes of `x` in another order; a view.
+
+    Parameters
+    ----------
+    x : array-like
+    axes : tuple of int, optional
+        For each axis of the result the axis of `x`; the reverse order if left out.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> permute_dims([[1, 2], [3, 4]])
+    Tensor([[1, 3],
+            [2, 4]], dtype=int64)
+    """
+    x = asarray(x)
+    if axes is None:
+        order = tuple(range(x.ndim - 1, -1, -1))
+    else:
+        order = some_axes("permute_dims", axes, x.shape)
+    return bind(PERMUTE_DIMS, (x,), {"axes": order})
+
+
+transpose = permute_dims
+
+
+def matrix_transpose(x: ArrayLike, /) -> Tensor:
+    """Swap the last two axes; a view."""
+    x = asarray(x)
+    if x.ndim < 2:
+        raise ShapeError(located(f"matrix_transpose: shape {x.shape} has fewer than two axes"))
+    return swapaxes(x, -1, -2)
+
+
+def swapaxes(x: ArrayLike, /, axis1: int, axis2: int) -> Tensor:
+    """Swap two axes; a view."""
+    x = asarray(x)
+    a, b = one_axis("swapaxes", axis1, x.shape), one_axis("swapaxes", axis2, x.shape)
+    order = list(range(x.ndim))
+    order[a], order[b] = b, a
+    return bind(PERMUTE_DIMS, (x,), {"axes": tuple(order)})
+
+
+def moveaxis(x: ArrayLike, /, source: int | Axes, destination: int | Axes) -> Tensor:
+    """Move axes to other places, the others keeping their order; a view."""
+    x = asarray(x)
+    taken = some_axes("moveaxis", source, x.shape)
+    put = some_axes("moveaxis", destination, x.shape)
+    if len(taken) != len(put):
+        raise ShapeError(located(f"moveaxis: {len(taken)} axes cannot go to {len(put)} places"))
+    order = [a for a in range(x.ndim) if a not in taken]
+    for place, axis in sorted(zip(put, taken)):
+        order.insert(place, axis)
+    return bind(PERMUTE_DIMS, (x,), {"axes": tuple(order)})
+
+
+def _transpose_method(self: Tensor, *axes: Any) -> Tensor:
+    if not axes or axes == (None,):
+        return permute_dims(self)
+    return permute_dims(self, axes[0] if isinstance(axes[0], Iterable) else axes)
+
+
+# --- broadcast_to ---------------------------------------------------------------------------------
+
+
+def _infer_broadcast(x: TensorSpec, *, shape: Shape) -> TensorSpec:
+    tail = shape[len(shape) - x.ndim :]
+    fits = len(shape) >= x.ndim and all(n in (1, m) for n, m in zip(x.shape, tail))
+    if not fits:
+        raise ShapeError(f"broadcast_to: shape {x.shape} does not broadcast to {shape}")
+    return TensorSpec(shape, x.dtype, x.device)
+
+
+BROADCAST_TO = register(
+    Op(
+        name="broadcast_to",
+        family="movement",
+        infer=_infer_broadcast,
+        eager=lambda xp, x, *, shape: xp.broadcast_to(x, shape),
+        vjp=(lambda g, out, x, *, shape: sum_to(g, x.shape),),
+        view=lambda layout, *, shape: layout.expand(shape),
+        examples=(
+            Example(((3, 1),), {"shape": (2, 3, 4)}),
+            Example(((),), {"shape": (2,)}),
+        ),
+        doc="Stretch axes of size 1 and put axes in front.",
+    )
+)
+
+
+def broadcast_to(x: ArrayLike, /, shape: int | Iterable[int]) -> Tensor:
+    """Broadcast `x` to `shape`; a read-only view."""
+    return bind(BROADCAST_TO, (asarray(x),), {"shape": as_shape("broadcast_to", shape)})
+
+
+def broadcast_shapes(*shapes: Shape) -> Shape:
+    """Return the shape that arrays of `shapes` broadcast to."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        text = ", ".join(map(str, shapes))
+        raise ShapeError(located(f"broadcast: shapes {text} do not fit each other")) from None
+
+
+def broadcast_arrays(*arrays: ArrayLike) -> list[Tensor]:
+    """Broadcast several arrays to their common shape; read-only views."""
+    tensors = [asarray(a) for a in arrays]
+    shape = broadcast_shapes(*(t.shape for t in tensors))
+    return [t if t.shape == shape else broadcast_to(t, shape) for t in tensors]
+
+
+def sum_to(g: Tensor, shape: Shape) -> Tensor:
+    """Undo a broadcast: sum `g` over what was stretched, back to `shape`."""
+    if g.shape == shape:
+        return g
+    lead = g.ndim - len(shape)
+    stretched = [lead + i for i, n in enumerate(shape) if n == 1 and g.shape[lead + i] != 1]
+    axes = (*range(lead), *stretched)
+    summed = g.sum(axis=axes, keepdims=True) if axes else g
+    return summed if not lead else bind(RESHAPE, (summed,), {"shape": shape})
+
+
+# --- axes of size 1 -------------------------------------------------------------------------------
+
+
+def _infer_squeeze(x: TensorSpec, *, axis: Axes) -> TensorSpec:
+    for a in axis:
+        if x.shape[a] != 1:
+            raise ShapeError(
+                f"squeeze: axis {a} of shape {x.shape} has size {x.shape[a]}, only axes of size 1 "
+                "can be removed"
+            )
+    return TensorSpec(tuple(n for i, n in enumerate(x.shape) if i not in axis), x.dtype, x.device)
+
+
+def _view_squeeze(layout: Layout, *, axis: Axes) -> Layout:
+    for a in sorted(axis, reverse=True):
+        layout = layout.drop(a)
+    return layout
+
+
+SQUEEZE = register(
+    Op(
+        name="squeeze",
+        family="movement",
+        infer=_infer_squeeze,
+        eager=lambda xp, x, *, axis: xp.squeeze(x, axis),
+        vjp=(lambda g, out, x, *, axis: reshape(g, x.shape),),
+        view=_view_squeeze,
+        examples=(Example(((1, 3, 1),), {"axis": (0, 2)}), Example(((1,),), {"axis": (0,)})),
+        doc="Remove axes of size 1.",
+    )
+)
+
+
+def squeeze(x: ArrayLike, /, axis: int | Axes | None = None) -> Tensor:
+    """Remove axes of size 1 (all of them if `axis` is left out); a view."""
+    x = asarray(x)
+    if axis is None:
+        axes = tuple(i for i, n in enumerate(x.shape) if n == 1)
+    else:
+        axes = some_axes("squeeze", axis, x.shape)
+    return bind(SQUEEZE, (x,), {"axis": tuple(sorted(axes))})
+
+
+def _infer_expand(x: TensorSpec, *, axis: Axes) -> TensorSpec:
+    sizes = iter(x.shape)
+    shape = tuple(1 if i in axis else next(sizes) for i in range(x.ndim + len(axis)))
+    return TensorSpec(shape, x.dtype, x.device)
+
+
+def _view_expand(layout: Layout, *, axis: Axes) -> Layout:
+    for a in sorted(axis):
+        layout = layout.insert(a)
+    return layout
+
+
+EXPAND_DIMS = register(
+    Op(
+        name="expand_dims",
+        family="movement",
+        infer=_infer_expand,
+        eager=lambda xp, x, *, axis: xp.expand_dims(x, axis),
+        vjp=(lambda g, out, x, *, axis: squeeze(g, axis),),
+        view=_view_expand,
+        examples=(Example(((2, 3),), {"axis": (0, 2)}), Example(((),), {"axis": (0,)})),
+        doc="Insert axes of size 1.",
+    )
+)
+
+
+def expand_dims(x: ArrayLike, /, axis: int | Axes = 0) -> Tensor:
+    """Insert axes of size 1 at places `axis` of the result; a view."""
+    x = asarray(x)
+    count = len(tuple(axis)) if isinstance(axis, Iterable) else 1
+    axes = some_axes("expand_dims", axis, x.shape, extra=count)
+    return bind(EXPAND_DIMS, (x,), {"axis": tuple(sorted(axes))})
+
+
+# --- flip and slice -------------------------------------------------------------------------------
+
+
+def _view_flip(layout: Layout, *, axis: Axes) -> Layout:
+    for a in axis:
+        n = layout.shape[a]
+        layout = layout.slice(a, n - 1, n, -1)
+    return layout
+
+
+FLIP = register(
+    Op(
+        name="flip",
+        family="movement",
+        infer=lambda x, *, axis: TensorSpec(x.shape, x.dtype, x.device),
+        eager=lambda xp, x, *, axis: xp.flip(x, axis),
+        vjp=(lambda g, out, x, *, axis: flip(g, axis),),
+        view=_view_flip,
+        examples=(Example(((2, 3),), {"axis": (1,)}), Example(((2, 3),), {"axis": (0, 1)})),
+        doc="Reverse the order of the elements along axes.",
+    )
+)
+
+
+def flip(x: ArrayLike, /, axis: int | Axes | None = None) -> Tensor:
+    """Reverse the order of the elements along `axis`, or along all axes; a view."""
+    x = asarray(x)
+    axes = tuple(range(x.ndim)) if axis is None else some_axes("flip", axis, x.shape)
+    return bind(FLIP, (x,), {"axis": tuple(sorted(axes))})
+
+
+def _infer_slice(x: TensorSpec, *, starts: Axes, sizes: Axes, steps: Axes) -> TensorSpec:
+    for n, start, size, step in zip(x.shape, starts, sizes, steps, strict=True):
+        last = start + (size - 1) * step
+        if size < 0 or (size and not (0 <= start < n and 0 <= last < n)):
+            raise ShapeError(
+                f"slice: starts {starts}, sizes {sizes}, steps {steps} leave the shape {x.shape}"
+            )
+    return TensorSpec(sizes, x.dtype, x.device)
+
+
+def slice_objects(starts: Axes, sizes: Axes, steps: Axes) -> tuple[slice, ...]:
+    """Return the Python slices that select what the `slice` op selects."""
+    found = []
+    for start, size, step in zip(starts, sizes, steps):
+        stop = start + size * step
+        found.append(slice(start, stop if stop >= 0 else None, step) if size else slice(0, 0))
+    return tuple(found)
+
+
+def _view_slice(layout: Layout, *, starts: Axes, sizes: Axes, steps: Axes) -> Layout:
+    for axis, (start, size, step) in enumerate(zip(starts, sizes, steps)):
+        layout = layout.slice(axis, start, size, step)
+    return layout
+
+
+def _vjp_slice(
+    g: Tensor, out: Tensor, x: Tensor, *, starts: Axes, sizes: Axes, steps: Axes
+) -> Tensor:
+    from hybrid.ops.creation import zeros
+    from hybrid.ops.inplace import view_update
+
+    if all(step == 1 for step in steps):
+        width = tuple((a, n - a - k) for a, k, n in zip(starts, sizes, x.shape))
+        if 0 not in sizes:
+            return pad(g, width)
+    step = (SLICE, {"starts": starts, "sizes": sizes, "steps": steps})
+    return view_update(zeros(x.shape, g.dtype), g, (step,))
+
+
+SLICE = register(
+    Op(
+        name="slice",
+        family="movement",
+        infer=_infer_slice,
+        eager=lambda xp, x, *, starts, sizes, steps: x[(..., *slice_objects(starts, sizes, steps))],
+        vjp=(_vjp_slice,),
+        view=_view_slice,
+        examples=(
+            Example(((5, 4),), {"starts": (1, 0), "sizes": (3, 4), "steps": (1, 1)}),
+            Example(((5, 4),), {"starts": (4, 1), "sizes": (3, 2), "steps": (-2, 2)}),
+            Example(((3,),), {"starts": (0,), "sizes": (0,), "steps": (1,)}),
+        ),
+        doc="Every `steps`-th element of each axis, `sizes` of them, from `starts` on.",
+    )
+)
+
+
+def split(x: ArrayLike, /, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
+    """Cut `x` along an axis into views.
+
+    Parameters
+    ----------
+    x : array-like
+    indices_or_sections : int or sequence of int
+        How many equal parts, or the places to cut at.
+    axis : int
+
+    Returns
+    -------
+    list of Tensor
+
+    Examples
+    --------
+    >>> split([1, 2, 3, 4], 2)
+    [Tensor([1, 2], dtype=int64), Tensor([3, 4], dtype=int64)]
+    """
+    x = asarray(x)
+    axis = one_axis("split", axis, x.shape)
+    n = x.shape[axis]
+    if isinstance(indices_or_sections, Sequence | np.ndarray):
+        cuts = [min(operator.index(i) % (n + 1) if i < 0 else i, n) for i in indices_or_sections]
+    else:
+        parts = operator.index(indices_or_sections)
+        if parts < 1 or n % parts:
+            raise ShapeError(
+                located(f"split: axis {axis} of shape {x.shape} does not split into {parts} parts")
+            )
+        cuts = [n // parts * i for i in range(1, parts)]
+    return [_narrow(x, axis, a, max(b - a, 0)) for a, b in pairwise([0, *cuts, n])]
+
+
+def unstack(x: ArrayLike, /, axis: int = 0) -> tuple[Tensor, ...]:
+    """Return the slices of `x` along an axis, without that axis; views."""
+    x = asarray(x)
+    axis = one_axis("unstack", axis, x.shape)
+    parts = (_narrow(x, axis, i, 1) for i in range(x.shape[axis]))
+    return tuple(bind(SQUEEZE, (part,), {"axis": (axis,)}) for part in parts)
+
+
+def _narrow(x: Tensor, axis: int, start: int, size: int) -> Tensor:
+    starts = tuple(start if a == axis else 0 for a in range(x.ndim))
+    sizes = tuple(size if a == axis else n for a, n in enumerate(x.shape))
+    return bind(SLICE, (x,), {"starts": starts, "sizes": sizes, "steps": (1,) * x.ndim})
+
+
+# --- joining --------------------------------------------------------------------------------------
+
+
+def _infer_concat(*specs: TensorSpec, axis: int) -> TensorSpec:
+    first = specs[0]
+    for spec in specs[1:]:
+        rest = [s.shape[:axis] + s.shape[axis + 1 :] for s in (first, spec)]
+        if spec.ndim != first.ndim or rest[0] != rest[1]:
+            raise ShapeError(
+                f"concat: shapes {first.shape} and {spec.shape} differ in another axis than {axis}"
+            )
+    total = sum(s.shape[axis] for s in specs)
+    shape = (*first.shape[:axis], total, *first.shape[axis + 1 :])
+    return TensorSpec(shape, promote_specs(specs), first.device)
+
+
+def _vjp_concat(i: int, g: Tensor, out: Tensor, *inputs: Tensor, axis: int) -> Tensor:
+    start = sum(x.shape[axis] for x in inputs[:i])
+    return _narrow(g, axis, start, inputs[i].shape[axis]).astype(inputs[i].dtype, copy=False)
+
+
+CONCAT = register(
+    Op(
+        name="concat",
+        family="movement",
+        infer=_infer_concat,
+        eager=lambda xp, *arrays, axis: xp.concatenate(arrays, axis=axis),
+        vjp=_vjp_concat,
+        examples=(
+            Example(((2, 3), (4, 3)), {"axis": 0}),
+            Example(((2,), (3,), (1,)), {"axis": 0}, ("float32", "int64", "float32")),
+        ),
+        doc="Join arrays along an axis they have.",
+    )
+)
+
+
+def concat(arrays: Sequence[ArrayLike], /, *, axis: int | None = 0) -> Tensor:
+    """Join arrays along an axis.
+
+    Parameters
+    ----------
+    arrays : sequence of array-like
+        Of the same shape but for `axis`; they meet in a common dtype.
+    axis : int, optional
+        None joins the raveled arrays.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ShapeError
+        Where shapes do not fit or there is no array.
+
+    Examples
+    --------
+    >>> concat([[1, 2], [3]])
+    Tensor([1, 2, 3], dtype=int64)
+    """
+    tensors = [asarray(a) for a in arrays]
+    if not tensors:
+        raise ShapeError(located("concat: there is no array to join"))
+    if axis is None:
+        tensors, axis = [ravel(t) for t in tensors], 0
+    elif not tensors[0].ndim:
+        raise ShapeError(located("concat: arrays without axes cannot be joined, use stack"))
+    axis = one_axis("concat", axis, tensors[0].shape)
+    return bind(CONCAT, tuple(tensors), {"axis": axis})
+
+
+def concatenate(arrays: Sequence[ArrayLike], axis: int | None = 0) -> Tensor:
+    """NumPy's name of :func:`concat`."""
+    return concat(arrays, axis=axis)
+
+
+def _infer_stack(*specs: TensorSpec, axis: int) -> TensorSpec:
+    first = specs[0]
+    for spec in specs[1:]:
+        if spec.shape != first.shape:
+            raise ShapeError(
+                f"stack: shapes {first.shape} and {spec.shape} differ, all must be the same"
+            )
+    shape = (*first.shape[:axis], len(specs), *first.shape[axis:])
+    return TensorSpec(shape, promote_specs(specs), first.device)
+
+
+def _vjp_stack(i: int, g: Tensor, out: Tensor, *inputs: Tensor, axis: int) -> Tensor:
+    part = squeeze(_narrow(g, axis, i, 1), axis)
+    return part.astype(inputs[i].dtype, copy=False)
+
+
+STACK = register(
+    Op(
+        name="stack",
+        family="movement",
+        infer=_infer_stack,
+        eager=lambda xp, *arrays, axis: xp.stack(arrays, axis=axis),
+        vjp=_vjp_stack,
+        expand=lambda *arrays, axis: concat([expand_dims(a, axis) for a in arrays], axis=axis),
+        examples=(Example(((2, 3), (2, 3)), {"axis": 1}), Example(((), ()), {"axis": 0})),
+        doc="Join arrays along a new axis.",
+    )
+)
+
+
+def stack(arrays: Sequence[ArrayLike], /, *, axis: int = 0) -> Tensor:
+    """Join arrays of one shape along a new axis."""
+    tensors = tuple(asarray(a) for a in arrays)
+    if not tensors:
+        raise ShapeError(located("stack: there is no array to join"))
+    return bind(STACK, tensors, {"axis": one_axis("stack", axis, tensors[0].shape, extra=1)})
+
+
+def vstack(arrays: Sequence[ArrayLike], /) -> Tensor:
+    """Join arrays row by row; an array of one axis is a row."""
+    return concat([_at_least_2d(asarray(a)) for a in arrays], axis=0)
+
+
+def hstack(arrays: Sequence[ArrayLike], /) -> Tensor:
+    """Join arrays column by column; arrays of one axis are joined along it."""
+    tensors = [t if t.ndim else reshape(t, 1) for t in map(asarray, arrays)]
+    return concat(tensors, axis=0 if tensors and tensors[0].ndim == 1 else 1)
+
+
+def _at_least_2d(x: Tensor) -> Tensor:
+    return x if x.ndim >= 2 else reshape(x, (1, x.size))
+
+
+# --- copies that rearrange ------------------------------------------------------------------------
+
+
+ROLL = register(
+    Op(
+        name="roll",
+        family="movement",
+        infer=lambda x, *, shift, axis: TensorSpec(x.shape, x.dtype, x.device),
+        eager=lambda xp, x, *, shift, axis: xp.roll(x, shift, axis),
+        vjp=(lambda g, out, x, *, shift, axis: roll(g, tuple(-s for s in shift), axis),),
+        examples=(Example(((3, 4),), {"shift": (1, -2), "axis": (0, 1)}),),
+        doc="Shift elements along axes; what leaves at the end comes in at the front.",
+    )
+)
+
+
+def roll(x: ArrayLike, /, shift: int | Axes, axis: int | Axes | None = None) -> Tensor:
+    """Shift elements along axes, those that leave come in again at the other end.
+
+    Parameters
+    ----------
+    x : array-like
+    shift : int or tuple of int
+        One per axis.
+    axis : int or tuple of int, optional
+        None rolls the raveled array.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> roll([1, 2, 3], 1)
+    Tensor([3, 1, 2], dtype=int64)
+    """
+    x = asarray(x)
+    if axis is None:
+        return reshape(roll(ravel(x), shift, 0), x.shape)
+    axes = tuple(axis) if isinstance(axis, Iterable) else (axis,)
+    shifts = tuple(shift) if isinstance(shift, Iterable) else (shift,) * len(axes)
+    if len(axes) != len(shifts):
+        raise ShapeError(located(f"roll: {len(shifts)} shifts for {len(axes)} axes"))
+    attrs = {
+        "shift": tuple(operator.index(s) for s in shifts),
+        "axis": tuple(one_axis("roll", a, x.shape) for a in axes),
+    }
+    return bind(ROLL, (x,), attrs)
+
+
+Width = tuple[tuple[int, int], ...]
+
+
+def _infer_pad(x: TensorSpec, *, width: Width, mode: str, value: Any) -> TensorSpec:
+    if any(a < 0 or b < 0 for a, b in width):
+        raise ShapeError(f"pad: width {width} has a negative entry")
+    if mode != "constant":
+        for n, pair in zip(x.shape, width):
+            if n == 0 and pair != (0, 0):
+                raise ShapeError(f"pad: mode {mode!r} has nothing to repeat in shape {x.shape}")
+    shape = tuple(a + n + b for n, (a, b) in zip(x.shape, width, strict=True))
+    return TensorSpec(shape, x.dtype, x.device)
+
+
+def _eager_pad(xp: Any, x: Any, *, width: Width, mode: str, value: Any) -> Any:
+    if mode != "constant":
+        return xp.pad(x, width, mode=mode)
+    out = xp.full([a + n + b for n, (a, b) in zip(x.shape, width)], value, x.dtype)
+    out[(..., *(slice(a, a + n) for n, (a, _) in zip(x.shape, width)))] = x
+    return out
+
+
+def _vjp_pad(g: Tensor, out: Tensor, x: Tensor, *, width: Width, mode: str, value: Any) -> Tensor:
+    if mode == "constant":
+        starts = tuple(a for a, _ in width)
+        return bind(SLICE, (g,), {"starts": starts, "sizes": x.shape, "steps": (1,) * x.ndim})
+    from hybrid.ops.creation import zeros
+    from hybrid.ops.indexing import index_update
+
+    for axis, (n, pair) in enumerate(zip(x.shape, width)):
+        if pair != (0, 0):
+            source = np.pad(np.arange(n), pair, mode=mode)  # type: ignore[call-overload]
+            shape = (*g.shape[:axis], n, *g.shape[axis + 1 :])
+            g = index_update(zeros(shape, g.dtype), g, (source,), (axis,), axis, "add")
+    return g
+
+
+PAD = register(
+    Op(
+        name="pad",
+        family="movement",
+        infer=_infer_pad,
+        eager=_eager_pad,
+        vjp=(_vjp_pad,),
+        examples=(
+            Example(((2, 3),), {"width": ((1, 2), (0, 1)), "mode": "constant", "value": 0}),
+            Example(((3, 4),), {"width": ((1, 0), (2, 2)), "mode": "edge", "value": 0}),
+            Example(((3, 4),), {"width": ((1, 0), (2, 2)), "mode": "reflect", "value": 0}),
+            Example(((3, 4),), {"width": ((1, 0), (2, 2)), "mode": "wrap", "value": 0}),
+        ),
+        doc="Put elements around the edges.",
+    )
+)
+
+_PAD_MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
+
+
+def pad(x: ArrayLike, /, width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Tensor:
+    """Put elements before and after each axis.
+
+    Parameters
+    ----------
+    x : array-like
+    width : int, (before, after), or one such pair per axis
+    mode : str
+        ``"constant"``, ``"edge"``, ``"reflect"``, ``"symmetric"`` or ``"wrap"``.
+    constant_values : scalar
+        What to pad with in mode ``"constant"``.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> pad([1, 2], (1, 0))
+    Tensor([0, 1, 2], dtype=int64)
+    """
+    x = asarray(x)
+    if mode not in _PAD_MODES:
+        raise ValueError(f"pad: mode {mode!r} is not one of {', '.join(_PAD_MODES)}")
+    try:
+        pairs = np.broadcast_to(np.asarray(width, np.int64), (x.ndim, 2))
+    except ValueError:
+        raise ShapeError(located(f"pad: width {width} does not fit the shape {x.shape}")) from None
+    attrs = {
+        "width": tuple((int(a), int(b)) for a, b in pairs),
+        "mode": mode,
+        "value": np.asarray(constant_values).item(),
+    }
+    return bind(PAD, (x,), attrs)
+
+
+def _infer_tile(x: TensorSpec, *, reps: Axes) -> TensorSpec:
+    shape = (1,) * (len(reps) - x.ndim) + x.shape
+    return TensorSpec(tuple(n * r for n, r in zip(shape, reps)), x.dtype, x.device)
+
+
+def _vjp_tile(g: Tensor, out: Tensor, x: Tensor, *, reps: Axes) -> Tensor:
+    shape = (1,) * (len(reps) - x.ndim) + x.shape
+    apart = reshape(g, tuple(size for pair in zip(reps, shape) for size in pair))
+    return reshape(apart.sum(axis=tuple(range(0, 2 * len(reps), 2))), x.shape)
+
+
+TILE = register(
+    Op(
+        name="tile",
+        family="movement",
+        infer=_infer_tile,
+        eager=lambda xp, x, *, reps: xp.tile(x, reps),
+        vjp=(_vjp_tile,),
+        examples=(Example(((2, 3),), {"reps": (3, 1, 2)}), Example(((2,),), {"reps": (2,)})),
+        doc="Repeat the whole array along each axis.",
+    )
+)
+
+
+def tile(x: ArrayLike, /, reps: int | Iterable[int]) -> Tensor:
+    """Repeat the whole array `reps` times along each axis."""
+    x = asarray(x)
+    times = as_shape("tile", reps)
+    return bind(TILE, (x,), {"reps": (1,) * (x.ndim - len(times)) + times})
+
+
+def _infer_repeat(x: TensorSpec, *, repeats: int, axis: int) -> TensorSpec:
+    shape = (*x.shape[:axis], x.shape[axis] * repeats, *x.shape[axis + 1 :])
+    return TensorSpec(shape, x.dtype, x.device)
+
+
+def _vjp_repeat(g: Tensor, out: Tensor, x: Tensor, *, repeats: int, axis: int) -> Tensor:
+    apart = reshape(g, (*x.shape[: axis + 1], repeats, *x.shape[axis + 1 :]))
+    return apart.sum(axis=axis + 1)
+
+
+REPEAT = register(
+    Op(
+        name="repeat",
+        family="movement",
+        infer=_infer_repeat,
+        eager=lambda xp, x, *, repeats, axis: xp.repeat(x, repeats, axis),
+        vjp=(_vjp_repeat,),
+        examples=(Example(((2, 3),), {"repeats": 2, "axis": 1}),),
+        doc="Repeat each element along an axis.",
+    )
+)
+
+
+def repeat(x: ArrayLike, /, repeats: int | Sequence[int], axis: int | None = None) -> Tensor:
+    """Repeat each element.
+
+    Parameters
+    ----------
+    x : array-like
+    repeats : int or sequence of int
+        How often; a sequence says it for each element of the axis.
+    axis : int, optional
+        None repeats the elements of the raveled array.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> repeat([1, 2], 2)
+    Tensor([1, 1, 2, 2], dtype=int64)
+    """
+    x = asarray(x)
+    if axis is None:
+        x, axis = ravel(x), 0
+    axis = one_axis("repeat", axis, x.shape)
+    if isinstance(repeats, Sequence | np.ndarray):
+        from hybrid.ops.indexing import take
+
+        return take(x, np.repeat(np.arange(x.shape[axis]), repeats), axis=axis)
+    return bind(REPEAT, (x,), {"repeats": as_shape("repeat", repeats)[0], "axis": axis})
+
+
+def _infer_triangle(name: str) -> Any:
+    def infer(x: TensorSpec, *, k: int) -> TensorSpec:
+        if x.ndim < 2:
+            raise ShapeError(f"{name}: shape {x.shape} has fewer than two axes")
+        return TensorSpec(x.shape, x.dtype, x.device)
+
+    return infer
+
+
+_triangle_examples = (Example(((3, 4),), {"k": 0}), Example(((2, 3, 3),), {"k": -1}))
+
+TRIU = register(
+    Op(
+        name="triu",
+        family="movement",
+        infer=_infer_triangle("triu"),
+        eager=lambda xp, x, *, k: xp.triu(x, k),
+        vjp=(lambda g, out, x, *, k: triu(g, k=k),),
+        examples=_triangle_examples,
+        doc="The upper triangle of the last two axes, zeros below.",
+    )
+)
+
+TRIL = register(
+    Op(
+        name="tril",
+        family="movement",
+        infer=_infer_triangle("tril"),
+        eager=lambda xp, x, *, k: xp.tril(x, k),
+        vjp=(lambda g, out, x, *, k: tril(g, k=k),),
+        examples=_triangle_examples,
+        doc="The lower triangle of the last two axes, zeros above.",
+    )
+)
+
+
+def triu(x: ArrayLike, /, k: int = 0) -> Tensor:
+    """Zero what lies below diagonal `k` of the last two axes."""
+    return bind(TRIU, (asarray(x),), {"k": operator.index(k)})
+
+
+def tril(x: ArrayLike, /, k: int = 0) -> Tensor:
+    """Zero what lies above diagonal `k` of the last two axes."""
+    return bind(TRIL, (asarray(x),), {"k": operator.index(k)})
+
+
+def diff(x: ArrayLike, /, n: int = 1, axis: int = -1) -> Tensor:
+    """Return the differences of neighbours along an axis, taken `n` times."""
+    x = asarray(x)
+    axis = one_axis("diff", axis, x.shape)
+    for _ in range(n):
+        size = max(x.shape[axis] - 1, 0)
+        later, earlier = _narrow(x, axis, min(1, x.shape[axis]), size), _narrow(x, axis, 0, size)
+        x = later != earlier if x.dtype.kind == "b" else later - earlier
+    return x
+
+
+COPY = register(
+    Op(
+        name="copy",
+        family="movement",
+        infer=lambda x: TensorSpec(x.shape, x.dtype, x.device),
+        eager=lambda xp, x: xp.array(x),
+        scalar="{0}",
+        compute=lambda specs: (specs[0].dtype,),
+        vjp=(lambda g, out, x: g,),
+        examples=(Example(((2, 3),)),),
+        doc="The same elements in memory of their own.",
+    )
+)
+
+
+def copy(x: ArrayLike, /) -> Tensor:
+    """Return a copy that shares no memory with `x`."""
+    return bind(COPY, (asarray(x),), {})
+
+
+_copy = copy  # `copy` is the name of a parameter of reshape
+
+attach(
+    reshape=_reshape_method,
+    ravel=ravel,
+    flatten=_flatten,
+    transpose=_transpose_method,
+    squeeze=squeeze,
+    swapaxes=swapaxes,
+    repeat=repeat,
+    copy=copy,
+)
+attach_properties(T=permute_dims, mT=matrix_transpose)

@@ -1,0 +1,46 @@
+"""Region -> a kernel that can be called: compiled now, or found in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hybrid.kernels.region import Region
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedKernel:
+    """A kernel as a driver calls it: ``entry(parallel, geometry, *arrays)``.
+
+    Parameters
+    ----------
+    entry : callable
+        Takes one array for each input of the region, then one for each output.
+    geometry : ndarray
+        Sizes, offsets and strides.
+    parallel : int
+        Address of the function that divides the work among threads; 0 where one thread is faster.
+    source : str
+        What was compiled.
+    """
+
+    entry: Callable[..., None]
+    geometry: Any
+    parallel: int = 0
+    source: str = ""
+
+
+def load_kernel(region: Region) -> LoadedKernel:
+    """Compile the kernel of a region, or find it in the cache."""
+    # Not at the top: kernels bring numba along, which `import hybrid` does without.
+    from hybrid.kernels.kernel import kernel_of
+
+    kernel, geometry = kernel_of(region)
+    parallel = 0
+    if kernel.worth_parallel(geometry):
+        from hybrid.kernels.parallel import driver_address
+
+        parallel = driver_address()
+    return LoadedKernel(kernel.call, geometry, parallel, kernel.source)

@@ -1,0 +1,258 @@
+"""A fused node becomes a Region: which loops, which operands, which scalar instructions.
+
+The body of a fused node is in the canonical form that ``hybrid.core.fused`` describes. Lowering
+turns its view ops into strides, so that a kernel reads a transposed or broadcast operand where it
+lies. What no kernel can do is refused with a reason; the Plan then runs the body eagerly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hybrid.core.fused import axes_of, is_view, space_of
+from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
+from hybrid.core.layout import Layout, contiguous
+from hybrid.core.spec import Shape, TensorSpec
+
+if TYPE_CHECKING:
+    from hybrid.kernels.region import Access, Instr, Literal, Region
+
+
+class Unsupported(Exception):
+    """No kernel can be made of a body; the message says why. Never reaches the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """A Region and the arrays to call its kernel with.
+
+    Parameters
+    ----------
+    region : Region
+    operands : tuple of int
+        For each input of the region, the input of the fused node whose array it reads.
+    """
+
+    region: Region
+    operands: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A value of the body that lies in an array: an input of the node, seen through views."""
+
+    operand: int
+    layout: Layout
+    dtype: str
+
+
+@dataclass(slots=True)
+class _Lowering:
+    """The state while one body is walked; inputs are numbered when they are first read."""
+
+    space: Shape
+    axes: tuple[int, ...]
+    ranks: tuple[int, ...]
+    reads: dict[tuple[int, Access], int] = field(default_factory=dict)
+    body: list[Instr] = field(default_factory=list)
+    env: dict[Value, _Read | Literal | _Result] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """The result of an instruction of the region, by its position in the body."""
+
+    position: int
+    dtype: str
+
+
+def lower(
+    body: FuncGraph, layouts: tuple[Layout, ...], arrays: tuple[int, ...] | None = None
+) -> Lowered:
+    """Describe the body of a fused node as a Region.
+
+    Parameters
+    ----------
+    body : FuncGraph
+        In the canonical form.
+    layouts : tuple of Layout
+        How each input lies, counted from the first element of the array that is passed for it.
+    arrays : tuple of int, optional
+        For each input, the first one that lies in the same array; no two do where left out.
+
+    Returns
+    -------
+    Lowered
+
+    Raises
+    ------
+    Unsupported
+        Where no kernel can compute it.
+    """
+    from hybrid.kernels.region import Region, unsupported
+
+    ranks = tuple(len(layout.shape) for layout in layouts)
+    state = _Lowering(space_of(body), axes_of(body), ranks)
+    numbers = arrays if arrays is not None else range(len(layouts))
+    for number, value, layout in zip(numbers, body.inputs, layouts, strict=True):
+        state.env[value] = _Read(number, layout, value.spec.dtype.name)
+    for node in body.nodes:
+        _lower_node(state, node)
+    stored = [_stored(state, output) for output in body.outputs]
+    body_instrs, outputs = _numbered(state, stored)
+    inputs = tuple(access for _, access in state.reads)
+    region = Region(state.space, state.axes, inputs, body_instrs, outputs)
+    reason = unsupported(region)
+    if reason:
+        raise Unsupported(reason)
+    return Lowered(region, tuple(operand for operand, _ in state.reads))
+
+
+def _lower_node(state: _Lowering, node: Node) -> None:
+    from hybrid.kernels.region import Instr
+
+    op = node.op
+    spec = node.output.spec
+    if is_view(node):
+        state.env[node.output] = _lower_view(state, node)
+    elif op.name == "astype":
+        state.env[node.output] = _cast(state, node.inputs[0], spec.dtype.name)
+    elif op.reduce is not None:
+        state.env[node.output] = _lower_reduction(state, node)
+    elif op.scalar is not None:
+        args = tuple(_argument(state, x) for x in node.inputs)
+        expr = _template(op.scalar, node)
+        state.env[node.output] = _emit(state, Instr("map", op.name, expr, args, spec.dtype.name))
+    else:
+        raise Unsupported(f"{op.name} has no scalar expression")
+
+
+def _lower_view(state: _Lowering, node: Node) -> _Read | Literal:
+    from hybrid.kernels.region import Literal
+
+    found = _lookup(state, node.inputs[0])
+    if isinstance(found, Literal):
+        return found
+    if not isinstance(found, _Read):
+        raise Unsupported(f"{node.op.name} of a value that the kernel computes")
+    assert node.op.view is not None
+    layout = node.op.view(found.layout, **node.attrs)
+    if layout is None:
+        raise Unsupported(f"{node.op.name} needs a copy")
+    return _Read(found.operand, layout, found.dtype)
+
+
+def _lower_reduction(state: _Lowering, node: Node) -> _Result:
+    from hybrid.kernels.region import Instr
+
+    assert node.op.reduce is not None
+    operand, dtype = node.inputs[0], node.output.spec.dtype.name
+    shape = operand.spec.shape
+    if len(shape) != len(state.space) or any(shape[a] != state.space[a] for a in state.axes):
+        raise Unsupported(f"{node.op.name} over less than the iteration space")
+    if node.attrs["axis"] != state.axes:
+        raise Unsupported("reductions over different axes")
+    # Sums of small integers are wider than what is summed; the kernel adds in one dtype.
+    argument = operand
+    if operand.spec.dtype.name != dtype:
+        widened = Value(TensorSpec(shape, node.output.spec.dtype))
+        state.env[widened] = _cast(state, operand, dtype)
+        argument = widened
+    args = (_argument(state, argument),)
+    return _emit(state, Instr("reduce", node.op.name, node.op.reduce, args, dtype))
+
+
+def _cast(state: _Lowering, operand: Operand, dtype: str) -> _Read | Literal | _Result:
+    from hybrid.kernels.region import Instr, Literal
+
+    found = _lookup(state, operand)
+    if found.dtype == dtype:
+        return found
+    if isinstance(found, Literal):
+        value = np.asarray(found.value, found.dtype).astype(dtype).item()
+        return Literal(value, dtype)
+    return _emit(state, Instr("cast", dtype, "", (_argument(state, operand),), dtype))
+
+
+def _emit(state: _Lowering, instr: Instr) -> _Result:
+    state.body.append(instr)
+    return _Result(len(state.body) - 1, instr.dtype)
+
+
+def _lookup(state: _Lowering, operand: Operand) -> _Read | Literal | _Result:
+    from hybrid.kernels.region import Literal
+
+    if not isinstance(operand, Const):
+        return state.env[operand]
+    if isinstance(operand.value, complex):
+        raise Unsupported("complex numbers have no fused kernels")
+    return Literal(operand.value, operand.dtype.name)
+
+
+# Until all inputs are numbered, results of instructions are numbered from -1 downwards.
+def _argument(state: _Lowering, operand: Operand) -> int | Literal:
+    found = _lookup(state, operand)
+    if isinstance(found, _Read):
+        return state.reads.setdefault(
+            (found.operand, _input_access(state, found)), len(state.reads)
+        )
+    if isinstance(found, _Result):
+        return -1 - found.position
+    return found
+
+
+def _numbered(
+    state: _Lowering, stored: list[tuple[int, Access]]
+) -> tuple[tuple[Instr, ...], tuple[tuple[int, Access], ...]]:
+    """Number inputs first, then results, as Regions want it."""
+    from dataclasses import replace
+
+    count = len(state.reads)
+
+    def final(arg: Any) -> Any:
+        return count - 1 - arg if isinstance(arg, int) and arg < 0 else arg
+
+    body = tuple(replace(i, args=tuple(final(a) for a in i.args)) for i in state.body)
+    return body, tuple((final(value), access) for value, access in stored)
+
+
+def _input_access(state: _Lowering, read: _Read) -> Access:
+    from hybrid.kernels.region import Access
+
+    layout = read.layout.expand(state.space)
+    # Where all reduced axes have size 1, an operand is as much the whole of them as a broadcast
+    # along them. Counted as the whole: whatever is computed from it can then be reduced.
+    whole = state.axes if all(state.space[axis] == 1 for axis in state.axes) else ()
+    strides = tuple(
+        stride if size != 1 else int(axis in whole)
+        for axis, (size, stride) in enumerate(zip(state.space, layout.strides, strict=True))
+    )
+    return Access(read.dtype, state.ranks[read.operand], layout.offset, strides)
+
+
+def _stored(state: _Lowering, output: Operand) -> tuple[int, Access]:
+    value = _argument(state, output)
+    if not isinstance(value, int):
+        raise Unsupported("a literal is stored")
+    return value, output_access(output.spec, state.space)
+
+
+def output_access(spec: TensorSpec, space: Shape) -> Access:
+    """Return how a kernel over `space` stores a result into a fresh array."""
+    from hybrid.kernels.region import Access
+
+    layout = contiguous(spec.shape).expand(space)
+    strides = tuple(
+        stride if size != 1 else 0 for size, stride in zip(space, layout.strides, strict=True)
+    )
+    return Access(spec.dtype.name, spec.ndim, layout.offset, strides)
+
+
+def _template(scalar: str, node: Node) -> str:
+    """Put the attrs of a node into its scalar expression."""
+    for name, value in node.attrs.items():
+        scalar = scalar.replace(f"{{{name}}}", repr(value))
+    return scalar

@@ -1,0 +1,212 @@
+"""Schedule -> memory: which planned arrays share which bytes.
+
+Arrays that are returned get fresh memory at each call. All others lie in one arena: arrays that
+live at the same time never overlap, others may. A kernel may write over an input that it is the
+last to read, where it writes each element at the very place where it has just read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from hybrid.runtime.schedule import KernelStep, Place, Return, Root, Schedule, Step
+
+# The width of a cache line and of the widest vector registers.
+ALIGNMENT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A block of the arena: how many bytes, from which step to which, both included."""
+
+    nbytes: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """Where planned arrays lie.
+
+    Parameters
+    ----------
+    offsets : dict from Root to int
+        Byte offset in the arena, of all planned arrays that are not fresh.
+    fresh : dict from Root to Return
+        Arrays that are in the memory of an output.
+    last_use : dict from Root to int
+        The last step that reads an array; the number of steps for those that are returned.
+    arena : int
+        Bytes of the arena.
+    naive : int
+        What the arena would take if no two arrays shared memory.
+    """
+
+    offsets: dict[Root, int]
+    fresh: dict[Root, Return]
+    last_use: dict[Root, int]
+    arena: int
+    naive: int
+
+
+def plan_memory(schedule: Schedule) -> MemoryPlan:
+    """Give each planned array its place in the arena or in an output."""
+    last_use = _last_uses(schedule)
+    holder = _in_place(schedule, last_use)
+    fresh = _fresh(schedule, holder)
+    blocks: dict[Root, Interval] = {}
+    for root in schedule.planned:
+        owner = holder[root]
+        if owner in fresh:
+            continue
+        before = blocks.get(owner)
+        start = root.start if before is None else before.start
+        end = max(last_use[root], before.end if before else 0)
+        blocks[owner] = Interval(_aligned(root.spec.nbytes), start, end)
+    places, arena = pack(tuple(blocks.values()))
+    at = dict(zip(blocks, places, strict=True))
+    offsets = {r: at[holder[r]] for r in schedule.planned if holder[r] in at}
+    naive = sum(
+        _aligned(r.spec.nbytes) for r in schedule.planned if r in offsets or holder[r] is not r
+    )
+    return MemoryPlan(
+        offsets,
+        {root: fresh[holder[root]] for root in schedule.planned if holder[root] in fresh},
+        last_use,
+        arena,
+        naive,
+    )
+
+
+def pack(intervals: tuple[Interval, ...]) -> tuple[tuple[int, ...], int]:
+    """Place blocks so that those that live at the same time do not overlap.
+
+    Largest first, each into the smallest gap that it fits (Pisarchyk and Lee, "Efficient memory
+    management for deep neural net inference", 2020: greedy by size).
+
+    Parameters
+    ----------
+    intervals : tuple of Interval
+        Sizes are multiples of the alignment.
+
+    Returns
+    -------
+    tuple
+        The offset of each block, and the size of the arena.
+    """
+    offsets = [0] * len(intervals)
+    placed: list[tuple[int, int]] = []  # offset and number, sorted
+    order = sorted(range(len(intervals)), key=lambda i: (-intervals[i].nbytes, i))
+    for number in order:
+        block = intervals[number]
+        taken = [
+            (offset, offset + intervals[other].nbytes)
+            for offset, other in placed
+            if intervals[other].start <= block.end and block.start <= intervals[other].end
+        ]
+        offsets[number] = _best_gap(block.nbytes, taken)
+        if block.nbytes:
+            placed.append((offsets[number], number))
+            placed.sort()
+    sizes = (offset + block.nbytes for offset, block in zip(offsets, intervals, strict=True))
+    return tuple(offsets), max(sizes, default=0)
+
+
+def _best_gap(nbytes: int, taken: list[tuple[int, int]]) -> int:
+    """Return the start of the smallest gap between blocks sorted by offset, or their end."""
+    best: tuple[int, int] | None = None
+    end = 0
+    for start, stop in taken:
+        gap = start - end
+        if gap >= nbytes and (best is None or gap < best[0]):
+            best = gap, end
+        end = max(end, stop)
+    return end if best is None else best[1]
+
+
+def _aligned(nbytes: int) -> int:
+    return -(-nbytes // ALIGNMENT) * ALIGNMENT
+
+
+def used_roots(step: Step) -> Iterable[Root]:
+    """Return the arrays that a step reads."""
+    if isinstance(step, KernelStep):
+        return step.inputs
+    return tuple(arg.root for arg in step.args if isinstance(arg, Place))
+
+
+def _last_uses(schedule: Schedule) -> dict[Root, int]:
+    last: dict[Root, int] = {root: root.start for root in schedule.planned}
+    for number, step in enumerate(schedule.steps):
+        for root in (*step.outputs, *used_roots(step)):
+            last[root] = number
+    for output in schedule.returns:
+        if isinstance(output.source, Place):
+            last[output.source.root] = len(schedule.steps)
+    return last
+
+
+def _fresh(schedule: Schedule, holder: dict[Root, Root]) -> dict[Root, Return]:
+    found = {}
+    for output in schedule.returns:
+        if output.owned and isinstance(output.source, Place) and output.source.root.planned:
+            found[holder[output.source.root]] = output
+    return found
+
+
+# --- in place -------------------------------------------------------------------------------------
+
+
+def _in_place(schedule: Schedule, last_use: dict[Root, int]) -> dict[Root, Root]:
+    """Map each planned array to the first array whose memory it lies in."""
+    holder = {root: root for root in schedule.planned}
+    for number, step in enumerate(schedule.steps):
+        if not isinstance(step, KernelStep):
+            continue
+        taken: set[Root] = set()
+        for position, output in enumerate(step.outputs):
+            for source in step.inputs:
+                dies = source.planned and last_use[source] == number
+                if dies and source not in taken and may_overwrite(step, source, position):
+                    taken.add(source)
+                    holder[output] = holder[source]
+                    break
+    return holder
+
+
+def may_overwrite(step: KernelStep, source: Root, position: int) -> bool:
+    """Tell whether a kernel may write an output over one of its inputs.
+
+    It may if it reads the input nowhere but where it writes, and has no need of it afterwards.
+    """
+    region = step.region
+    value, access = region.outputs[position]
+    spec, target = source.spec, step.outputs[position].spec
+    if (spec.dtype, spec.size) != (target.dtype, target.size):
+        return False
+    reads = [a for root, a in zip(step.inputs, region.inputs, strict=True) if root is source]
+    for axis, size in enumerate(region.space):
+        strides = {a.strides[axis] for a in reads} | {access.strides[axis]}
+        if size > 1 and (len(strides) != 1 or 0 in strides):
+            return False
+    if any(read.offset != access.offset for read in reads):
+        return False
+    return not region.axes or _depends_on_all_reductions(step, value)
+
+
+def _depends_on_all_reductions(step: KernelStep, value: int) -> bool:
+    """Tell whether a result comes last: after every sweep in which the inputs are read again."""
+    region = step.region
+    count = len(region.inputs)
+    seen: set[int] = set()
+    pending = [value]
+    while pending:
+        number = pending.pop()
+        if number in seen:
+            continue
+        seen.add(number)
+        if number >= count:
+            pending += [a for a in region.body[number - count].args if isinstance(a, int)]
+    reductions = (n for n, i in enumerate(region.body, count) if i.kind == "reduce")
+    return all(number in seen for number in reductions)

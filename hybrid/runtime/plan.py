@@ -1,0 +1,183 @@
+"""Plan: the executable form of a FuncGraph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hybrid.core.graph import FuncGraph
+from hybrid.core.layout import Layout
+from hybrid.runtime.driver import Run, make_driver
+from hybrid.runtime.load import LoadedKernel, load_kernel
+from hybrid.runtime.memory import plan_memory
+from hybrid.runtime.schedule import KernelStep, Step, schedule
+
+if TYPE_CHECKING:
+    from hybrid.core.source import SourceLine
+    from hybrid.kernels.region import Region
+
+
+@dataclass(frozen=True, slots=True)
+class KernelCall:
+    """What is known of one kernel of a Plan.
+
+    Parameters
+    ----------
+    name : str
+        The ops in it.
+    region : Region
+    reads, writes : int
+        Bytes that one run moves, each element of an operand counted once.
+    parallel : bool
+        Whether the work is divided among threads.
+    source : str
+        What was compiled.
+    line : SourceLine, optional
+        Of the user's code.
+    """
+
+    name: str
+    region: Region
+    reads: int
+    writes: int
+    parallel: bool
+    source: str
+    line: SourceLine | None
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryCall:
+    """What is known of one library call of a Plan; `reason` says why a fused node is not fused."""
+
+    name: str
+    reads: int
+    writes: int
+    reason: str
+    line: SourceLine | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A FuncGraph, ready to run.
+
+    Parameters
+    ----------
+    name : str
+    run : callable
+        Takes one ndarray for each parameter (a Python scalar where the spec is weak) and returns
+        a tuple of fresh ndarrays. May be called by many threads at once.
+    source : str
+        The text of `run`.
+    temp_bytes : int
+        Memory for temporaries, per call that is under way.
+    naive_bytes : int
+        What it would be if no two temporaries shared memory.
+    steps : tuple
+        Kernels and library calls, in order.
+    """
+
+    name: str
+    run: Run
+    source: str
+    temp_bytes: int
+    naive_bytes: int
+    steps: tuple[KernelCall | LibraryCall, ...]
+
+    @property
+    def kernels(self) -> tuple[KernelCall, ...]:
+        """The fused kernels, in order."""
+        return tuple(step for step in self.steps if isinstance(step, KernelCall))
+
+    @property
+    def library_calls(self) -> tuple[LibraryCall, ...]:
+        """The library calls, in order."""
+        return tuple(step for step in self.steps if isinstance(step, LibraryCall))
+
+    def __str__(self) -> str:
+        return format_plan(self)
+
+
+def make_plan(graph: FuncGraph, layouts: tuple[Layout, ...]) -> Plan:
+    """Turn an optimised FuncGraph into a Plan.
+
+    Parameters
+    ----------
+    graph : FuncGraph
+    layouts : tuple of Layout
+        How each parameter (inputs, then captures) lies in the ndarray that it is called with;
+        strides count elements. The Plan is right for arrays of these layouts only.
+
+    Returns
+    -------
+    Plan
+    """
+    order = schedule(graph, layouts)
+    memory = plan_memory(order)
+    regions = (step.region for step in order.steps if isinstance(step, KernelStep))
+    kernels = tuple(load_kernel(region) for region in regions)
+    driver = make_driver(order, memory, kernels)
+    loaded = iter(kernels)
+    steps = tuple(_described(step, loaded) for step in order.steps)
+    return Plan(graph.name, driver.run, driver.source, memory.arena, memory.naive, steps)
+
+
+def _described(step: Step, loaded: Iterator[LoadedKernel]) -> KernelCall | LibraryCall:
+    line = step.node.line
+    if isinstance(step, KernelStep):
+        kernel = next(loaded)
+        parallel = kernel.parallel != 0
+        return KernelCall(
+            step.name, step.region, step.reads, step.writes, parallel, kernel.source, line
+        )
+    return LibraryCall(step.name, step.reads, step.writes, step.reason, line)
+
+
+def format_plan(plan: Plan) -> str:
+    """Print the steps of a Plan as a table, with the bytes that each moves."""
+    kernels, calls = len(plan.kernels), len(plan.library_calls)
+    head = (
+        f"plan {plan.name}: {_counted(kernels, 'kernel')}, {_counted(calls, 'library call')}, "
+        f"temporaries {format_bytes(plan.temp_bytes)}"
+    )
+    if plan.naive_bytes != plan.temp_bytes:
+        head += f" (without reuse {format_bytes(plan.naive_bytes)})"
+    rows = [("step", "reads", "writes", "line")]
+    for step in plan.steps:
+        kind = "kernel" if isinstance(step, KernelCall) else "call"
+        reason = step.reason if isinstance(step, LibraryCall) else ""
+        rows.append(
+            (
+                f"{kind:<6} {_shortened(step.name)}" + (f" [{reason}]" if reason else ""),
+                format_bytes(step.reads),
+                format_bytes(step.writes),
+                str(step.line or ""),
+            )
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    table = [
+        f"  {a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip()
+        for a, b, c, d in rows
+    ]
+    return "\n".join([head, *table] if plan.steps else [head])
+
+
+def format_bytes(count: int) -> str:
+    """Write a number of bytes with a unit of 1024s."""
+    if count < 1024:
+        return f"{count} B"
+    power = min((count.bit_length() - 1) // 10, 4)
+    size, unit = count / 1024**power, ("KiB", "MiB", "GiB", "TiB")[power - 1]
+    return f"{size:.3g} {unit}" if size < 1000 else f"{size:.0f} {unit}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _shortened(name: str) -> str:
+    """Show the first and the last ops of a long kernel."""
+    if len(name) <= 60:
+        return name
+    parts = name.removeprefix("fused(").removesuffix(")").split(", ")
+    return f"fused({', '.join(parts[:3])}, ... {len(parts) - 4} more, {parts[-1]})"

@@ -1,0 +1,480 @@
+"""``hb.compile`` and the CompiledFunction: from a call to the trace that answers it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+import types
+import warnings
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, overload
+
+import numpy as np
+
+from hybrid.core import dispatch
+from hybrid.core.spec import TensorSpec, weak_scalar
+from hybrid.core.tensor import Symbol, Tensor, asarray
+from hybrid.core.variable import Variable
+from hybrid.errors import EagerFallbackWarning, RetraceWarning
+from hybrid.trace.concrete import ConcreteFunction
+from hybrid.trace.differentiate import run_under
+from hybrid.trace.environment import bindings, changed_by_itself
+from hybrid.trace.launcher import Launcher, fast_key, is_flat
+from hybrid.trace.segment import Environment, Segment, start
+from hybrid.trace.signature import (
+    Identity,
+    Signature,
+    describe,
+    difference,
+    flatten,
+    is_array,
+    is_dlpack,
+)
+from hybrid.trace.tracer import MAX_WIDTH, EagerFrom, Tracer, Unstable
+
+RETRACES_BEFORE_WARNING = 8
+
+
+class CacheInfo(NamedTuple):
+    """Counters of a compiled function."""
+
+    hits: int
+    misses: int
+    currsize: int
+
+
+class _Eagerly(threading.local):
+    """Whether compiled functions run as plain Python in this thread."""
+
+    here: bool = False
+
+
+_eagerly = _Eagerly()
+# How many requests to run eagerly are in force, in whatever thread: zero is what a call tests.
+_requests = 0
+_everywhere = False
+
+
+def run_functions_eagerly(eagerly: bool) -> None:
+    """Let every compiled function run as the plain Python function, or as usual again.
+
+    Parameters
+    ----------
+    eagerly : bool
+
+    Examples
+    --------
+    >>> run_functions_eagerly(True)
+    >>> functions_run_eagerly()
+    True
+    >>> run_functions_eagerly(False)
+    """
+    global _everywhere, _requests
+    with _requests_lock:
+        _requests += int(eagerly) - int(_everywhere)
+        _everywhere = eagerly
+
+
+_requests_lock = threading.Lock()
+
+
+def functions_run_eagerly() -> bool:
+    """Tell whether compiled functions run as plain Python at present, in this thread."""
+    return _everywhere or _eagerly.here
+
+
+@contextmanager
+def eagerly() -> Iterator[None]:
+    """Run compiled functions as plain Python within a ``with`` block, in this thread."""
+    global _requests
+    before = _eagerly.here
+    with _requests_lock:
+        _requests += 1
+    _eagerly.here = True
+    try:
+        yield
+    finally:
+        _eagerly.here = before
+        with _requests_lock:
+            _requests -= 1
+
+
+class CompiledFunction:
+    """A Python function that is traced once per signature and replayed as fused kernels.
+
+    Made by :func:`compile`.
+    """
+
+    def __init__(self, function: Callable[..., Any], *, fullgraph: bool = False) -> None:
+        functools.update_wrapper(self, function)
+        self.__wrapped__ = function
+        self.fullgraph = fullgraph
+        self._signature = inspect.signature(function)
+        self._name = getattr(function, "__name__", type(function).__name__)
+        self._cache: dict[Signature, ConcreteFunction] = {}
+        self._launchers: dict[Any, Launcher] = {}
+        self._reasons: list[str] = []
+        self._lock = threading.RLock()
+        self._made_variables = False
+        self._hits = 0
+        self._misses = 0
+
+    # --- calling ----------------------------------------------------------------------------------
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if dispatch.state.plain and not kwargs and not _requests:
+            launcher = self._launchers.get(fast_key(args))
+            if launcher is not None and launcher.valid():
+                self._hits += 1
+                return launcher.run(args)
+        return self._call(args, kwargs)
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if functions_run_eagerly() or dispatch.state.recorder is not None:
+            return self.__wrapped__(*args, **kwargs)
+        arguments, leaves, tree, names = self._bind(args, kwargs)
+        if any(type(x) is Tensor and type(x._data) is Symbol for x in leaves):
+            leaked = next(x for x in leaves if type(x) is Tensor and type(x._data) is Symbol)
+            raise dispatch.leaked(leaked._data)
+        signature = describe(leaves, tree, names())
+        concrete = self._find(signature)
+        if concrete is None:
+            with self._lock:
+                concrete = self._find(signature)
+                if concrete is None:
+                    return self._first(signature, arguments, leaves)
+        self._hits += 1
+        if concrete.fallback is not None or concrete.root is None:
+            return self.__wrapped__(*args, **kwargs)
+        return self._replay(concrete, arguments, leaves)
+
+    def _bind(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[inspect.BoundArguments, list[Any], Any, Callable[[], tuple[str, ...]]]:
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        leaves, tree, names = flatten(dict(bound.arguments))
+        leaves = [asarray(x) if is_dlpack(x) and not isinstance(x, Tensor) else x for x in leaves]
+        leaves = [np.asarray(x) if isinstance(x, np.generic) else x for x in leaves]
+        return bound, leaves, tree, names
+
+    def _find(self, signature: Signature) -> ConcreteFunction | None:
+        concrete = self._cache.get(signature)
+        if concrete is None or concrete.changed():
+            return None
+        return concrete
+
+    # --- tracing ----------------------------------------------------------------------------------
+
+    def _first(self, signature: Signature, bound: inspect.BoundArguments, leaves: list[Any]) -> Any:
+        concrete = ConcreteFunction(self._name, signature, self._why(signature))
+        self._anchor(concrete, leaves)
+        self._misses += 1
+        self._reasons.append(concrete.reason)
+        self._warn_of_retraces()
+        if _overlap(leaves, signature):
+            why = EagerFrom("two arguments share part of their memory", None)
+            self._fall_back(concrete, why)
+            self._cache[signature] = concrete
+            return self.__wrapped__(*bound.args, **bound.kwargs)
+        result, repeatable = self._trace(concrete, bound, leaves, [], start(leaves))
+        if repeatable:  # a call that made Variables is not like the next one
+            self._cache[signature] = concrete
+            self._remember(concrete, leaves)
+        return result
+
+    def _trace(
+        self,
+        concrete: ConcreteFunction,
+        bound: inspect.BoundArguments,
+        leaves: list[Any],
+        known: list[tuple[Segment, Any]],
+        environment: Environment,
+    ) -> tuple[Any, bool]:
+        """Trace a call, running it by the way; return its result and whether to keep the trace."""
+        objects = [
+            (name, leaf)
+            for name, leaf, key in zip(
+                concrete.signature.names, leaves, concrete.signature.leaves, strict=True
+            )
+            if isinstance(key, Identity) and not isinstance(leaf, Variable)
+        ]
+        before = bindings(self.__wrapped__, objects)
+        tapes = dispatch.state.tapes
+        tracer = Tracer(
+            self._name,
+            leaves,
+            known,
+            environment,
+            fullgraph=self.fullgraph,
+            first=not self._cache and not self._made_variables and not known,
+            run=functools.partial(run_under, tapes) if tapes else Segment.run,
+            tapes=tapes,
+        )
+        traced = _traced_leaves(tracer, leaves, concrete.signature)
+        values = concrete.signature.tree.unflatten(traced)
+        call = inspect.BoundArguments(self._signature, values)
+        try:
+            # `tapes=()`: tapes around the call see the segments, not what happens inside them.
+            with dispatch.scope(recorder=tracer, tapes=()):
+                try:
+                    returned = self.__wrapped__(*call.args, **call.kwargs)
+                except BaseException:
+                    tracer.flush()
+                    raise
+                result = tracer.finish(returned)
+            made = result.build(environment, leaves)
+        finally:
+            tracer.close()
+        concrete.traces += 1
+        concrete.root = tracer.root
+        # As the function left them: what it fills while it is traced is not a change from outside.
+        concrete.bindings = bindings(self.__wrapped__, objects)
+        self._made_variables |= tracer.made_variables
+        changed = changed_by_itself(before)
+        if tracer.gave_up is not None:
+            self._fall_back(concrete, tracer.gave_up)
+        elif changed is not None:
+            why = f"it changes {changed}, a Python value that it also reads"
+            self._fall_back(concrete, EagerFrom(why, None))
+        return made, not tracer.made_variables
+
+    # --- replaying --------------------------------------------------------------------------------
+
+    def _replay(
+        self,
+        concrete: ConcreteFunction,
+        bound: inspect.BoundArguments,
+        leaves: list[Any],
+    ) -> Any:
+        tapes = dispatch.state.tapes
+        run = functools.partial(run_under, tapes) if tapes else Segment.run
+        environment = start(leaves)
+        path: list[tuple[Segment, Any]] = []
+        segment = concrete.root
+        assert segment is not None
+        while True:
+            run(segment, environment, leaves)
+            if segment.result is not None:
+                self._remember(concrete, leaves)
+                return segment.result.build(environment, leaves)
+            value = segment.guard_value(environment)
+            path.append((segment, value))
+            following = segment.children.get(value)
+            if following is None:
+                return self._branch(concrete, bound, leaves, path, environment)
+            segment = following
+
+    def _branch(
+        self,
+        concrete: ConcreteFunction,
+        bound: inspect.BoundArguments,
+        leaves: list[Any],
+        path: list[tuple[Segment, Any]],
+        environment: Environment,
+    ) -> Any:
+        """Trace the path that begins at a guard's value not met before."""
+        with self._lock:
+            segment, value = path[-1]
+            self._reasons.append(f"a new value {value!r} at a decision of Python on a traced value")
+            try:
+                result, _ = self._trace(concrete, bound, leaves, path, environment)
+            except Unstable:
+                why = "the function did not repeat itself when it was traced again"
+                self._fall_back(concrete, EagerFrom(why, None))
+                return self.__wrapped__(*bound.args, **bound.kwargs)
+            if len(segment.children) > MAX_WIDTH and concrete.fallback is None:
+                why = f"Python asked for a traced value that took more than {MAX_WIDTH} values"
+                self._fall_back(concrete, EagerFrom(why, None))
+            return result
+
+    def _fall_back(self, concrete: ConcreteFunction, why: EagerFrom) -> None:
+        """Run this signature eagerly from the next call on, and say so once."""
+        concrete.fallback = why
+        where = f"\n  at {why.line.describe()}" if why.line else ""
+        warnings.warn(
+            f"{self._name} runs eagerly from now on: {why.why}{where}\n"
+            "  Use hb.where and array operations, keep such values out of the compiled function, "
+            "or compile a smaller part of it.",
+            EagerFallbackWarning,
+            stacklevel=5,
+        )
+
+    # --- the fast way -----------------------------------------------------------------------------
+
+    def _remember(self, concrete: ConcreteFunction, leaves: list[Any]) -> None:
+        """Make the next call of the same arguments cheap, where the trace is one segment."""
+        root = concrete.root
+        simple = root is not None and root.result is not None and concrete.fallback is None
+        if not simple or concrete.signature.aliases or not is_flat(concrete.signature, leaves):
+            return
+        assert root is not None
+        key = fast_key(tuple(leaves))
+        if key is not None and len(self._launchers) < 256:
+            self._launchers[key] = Launcher(concrete, root, leaves)
+
+    # --- looking ----------------------------------------------------------------------------------
+
+    def get_concrete_function(self, *args: Any, **kwargs: Any) -> ConcreteFunction:
+        """Return the trace for these arguments, tracing (and running) the function if need be.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            As in a call.
+        """
+        _, leaves, tree, names = self._bind(args, kwargs)
+        signature = describe(leaves, tree, names())
+        if self._find(signature) is None:
+            self._call(args, kwargs)
+        return self._cache[signature]
+
+    @property
+    def concrete_functions(self) -> tuple[ConcreteFunction, ...]:
+        """All traces, oldest first."""
+        return tuple(self._cache.values())
+
+    def cache_info(self) -> CacheInfo:
+        """Return how many calls were replayed (hits) and traced (misses), and the traces kept."""
+        return CacheInfo(self._hits, self._misses, len(self._cache))
+
+    def cache_clear(self) -> None:
+        """Forget all traces; compiled kernels stay."""
+        with self._lock:
+            self._cache.clear()
+            self._launchers.clear()
+            self._reasons.clear()
+            self._hits = self._misses = 0
+
+    def explain(self) -> str:
+        """Say in words what was traced, why again, and what runs eagerly."""
+        lines = [f"{self._name}: {len(self._cache)} traces, {self._hits} calls replayed"]
+        for number, concrete in enumerate(self._cache.values(), 1):
+            lines.append(f"{number}. {self._name}{concrete.signature}")
+            lines.append(f"   traced because {concrete.reason}")
+            segments = concrete.segments
+            nodes = sum(len(s.graph.nodes) for s in segments)
+            lines.append(f"   {nodes} nodes in {len(segments)} segment(s)")
+            if concrete.fallback is not None:
+                lines.append(f"   runs eagerly: {concrete.fallback}")
+            if names := concrete.changed():
+                lines.append(f"   out of date: {', '.join(names)} changed; the next call retraces")
+        return "\n".join(lines)
+
+    def _why(self, signature: Signature) -> str:
+        old = self._cache.get(signature)
+        if old is not None:
+            return "what it reads from outside changed: " + ", ".join(old.changed())
+        if not self._cache:
+            return "it was called for the first time"
+        nearest: list[str] = min(
+            (difference(signature, known) for known in reversed(self._cache)), key=len
+        )
+        return "; ".join(nearest)
+
+    def _warn_of_retraces(self) -> None:
+        if self._misses == RETRACES_BEFORE_WARNING + 1:
+            text = "\n  ".join(dict.fromkeys(self._reasons[-RETRACES_BEFORE_WARNING:]))
+            warnings.warn(
+                f"{self._name} was traced {self._misses} times, because\n  {text}",
+                RetraceWarning,
+                stacklevel=4,
+            )
+
+    def _anchor(self, concrete: ConcreteFunction, leaves: list[Any]) -> None:
+        """Let a trace die with the objects that it knows by identity."""
+        for leaf, key in zip(leaves, concrete.signature.leaves, strict=True):
+            if isinstance(key, Identity):
+                try:
+                    weakref.finalize(leaf, self._evict, concrete.signature).atexit = False
+                except TypeError:
+                    concrete.anchors.append(leaf)
+
+    def _evict(self, signature: Signature) -> None:
+        concrete = self._cache.pop(signature, None)
+        for key, launcher in list(self._launchers.items()):
+            if launcher.concrete is concrete:
+                del self._launchers[key]
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __repr__(self) -> str:
+        return f"<compiled function {self._name}>"
+
+
+def _traced_leaves(tracer: Tracer, leaves: list[Any], signature: Signature) -> list[Any]:
+    traced: list[Any] = []
+    for i, (leaf, key) in enumerate(zip(leaves, signature.leaves, strict=True)):
+        if not is_array(leaf):
+            traced.append(leaf)
+            continue
+        spec = key if isinstance(key, TensorSpec) else weak_scalar(leaf)
+        tensor = tracer.argument(i, spec)
+        same = next((j for j in range(i) if _same_array(leaves[j], leaf)), None)
+        traced.append(tensor if same is None else traced[same])
+    return traced
+
+
+def _same_array(a: Any, b: Any) -> bool:
+    if not isinstance(a, Tensor | np.ndarray) or not isinstance(b, Tensor | np.ndarray):
+        return False
+    x, y = asarray(a)._data, asarray(b)._data
+    place = "__array_interface__"
+    return x is y or (
+        x.shape == y.shape
+        and x.strides == y.strides
+        and x.dtype == y.dtype
+        and getattr(x, place)["data"] == getattr(y, place)["data"]
+        and x.size > 0
+    )
+
+
+def _overlap(leaves: list[Any], signature: Signature) -> bool:
+    """Tell whether arguments share memory without being the same array."""
+    return any(
+        not _same_array(leaves[group[0]], leaves[i])
+        for group in signature.aliases
+        for i in group[1:]
+    )
+
+
+@overload
+def compile(function: Callable[..., Any], /) -> CompiledFunction: ...
+@overload
+def compile(*, fullgraph: bool = False) -> Callable[[Callable[..., Any]], CompiledFunction]: ...
+def compile(function: Callable[..., Any] | None = None, /, *, fullgraph: bool = False) -> Any:
+    """Trace a function and run it as fused kernels.
+
+    The function is traced once per shape and dtype of its arguments; later calls replay the trace
+    without running any Python of it. Python control flow on traced values is followed: each way
+    through the function is traced when it is first taken.
+
+    Parameters
+    ----------
+    function : callable
+    fullgraph : bool
+        Raise :class:`hybrid.errors.TraceError` where the function cannot become one graph.
+
+    Returns
+    -------
+    CompiledFunction
+        Or a decorator, when called with options only.
+
+    Examples
+    --------
+    >>> import hybrid as hb
+    >>> @hb.compile
+    ... def f(x):
+    ...     return hb.tanh(x) * 2
+    >>> f(hb.asarray([0.0, 0.0]))
+    Tensor([0., 0.], dtype=float32)
+    """
+    if function is None:
+        return functools.partial(CompiledFunction, fullgraph=fullgraph)
+    if isinstance(function, CompiledFunction):
+        function = function.__wrapped__
+    return CompiledFunction(function, fullgraph=fullgraph)

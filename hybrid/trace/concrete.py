@@ -1,0 +1,69 @@
+"""ConcreteFunction: what a function became for one signature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hybrid.core.graph import FuncGraph
+from hybrid.trace.environment import Binding
+from hybrid.trace.segment import Segment
+from hybrid.trace.signature import Signature
+from hybrid.trace.tracer import EagerFrom
+
+
+@dataclass(eq=False, slots=True)
+class ConcreteFunction:
+    """A function traced for one signature: a tree of segments.
+
+    Attributes
+    ----------
+    signature : Signature
+    root : Segment, optional
+        None where the function runs eagerly.
+    fallback : EagerFrom, optional
+        Why and from which line on it runs eagerly.
+    reason : str
+        Why it was traced.
+    """
+
+    name: str
+    signature: Signature
+    reason: str
+    root: Segment | None = None
+    fallback: EagerFrom | None = None
+    bindings: tuple[Binding, ...] = ()
+    traces: int = 0
+    anchors: list[Any] = field(default_factory=list)
+
+    @property
+    def graph(self) -> FuncGraph:
+        """The graph of the first segment, as traced."""
+        return self.segments[0].graph
+
+    @property
+    def optimized(self) -> FuncGraph:
+        """The graph of the first segment after all passes."""
+        return self.segments[0].optimized
+
+    @property
+    def segments(self) -> list[Segment]:
+        """All segments, parents before children."""
+        found: list[Segment] = []
+        pending = [self.root] if self.root is not None else []
+        while pending:
+            segment = pending.pop()
+            found.append(segment)
+            pending.extend(reversed(segment.children.values()))
+        return found
+
+    def changed(self) -> list[str]:
+        """Return the names outside the arguments that mean something else by now."""
+        return [b.name for b in self.bindings if b.changed]
+
+    def __str__(self) -> str:
+        text = [f"{self.name}{self.signature}"]
+        text += [str(segment.graph) for segment in self.segments]
+        if self.fallback is not None:
+            text.append(f"runs eagerly: {self.fallback}")
+        return "\n".join(text)

@@ -1,0 +1,285 @@
+"""Gradients of segments: a compiled function under a tape is one entry of the tape.
+
+The forward graph of a segment is replayed on traced Tensors under a tape of its own, which gives
+the joint graph; its gradient nodes become the backward graph, and the forward values that it
+needs become further outputs of the forward one. Both are optimised and fused like any other graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from hybrid.autodiff.tape import GradientTape
+from hybrid.core import dispatch
+from hybrid.core.graph import FuncGraph, Operand, Value
+from hybrid.core.op import Op, register
+from hybrid.core.spec import TensorSpec
+from hybrid.core.tensor import Array, Tensor, wrap
+from hybrid.dtypes import is_inexact
+from hybrid.ops.creation import zeros
+from hybrid.runtime.plan import Plan, make_plan
+from hybrid.trace import passes
+from hybrid.trace.recorder import GraphRecorder
+from hybrid.trace.segment import Environment, Segment, layout_of
+
+
+@dataclass(eq=False, slots=True)
+class GraphCall:
+    """A graph as an op calls it, with its Plans and, once asked for, its derivative."""
+
+    graph: FuncGraph
+    plans: dict[Any, Plan] = field(default_factory=dict)
+    derivatives: dict[tuple[bool, ...], Derivative] = field(default_factory=dict)
+    _optimized: FuncGraph | None = None
+
+    def __str__(self) -> str:
+        return self.graph.name
+
+    def run(self, arrays: Sequence[Any]) -> tuple[Array, ...]:
+        """Run the graph on ndarrays."""
+        arrays = [np.asarray(a) for a in arrays]
+        key = tuple([a.strides for a in arrays])
+        plan = self.plans.get(key)
+        if plan is None:
+            if self._optimized is None:
+                self._optimized = passes.optimize(self.graph)
+            plan = self.plans[key] = make_plan(self._optimized, tuple(map(layout_of, arrays)))
+        return tuple(plan.run(*arrays))
+
+    def derivative(self, wanted: tuple[bool, ...]) -> Derivative:
+        """Return forward and backward graph for the gradient by the `wanted` parameters."""
+        found = self.derivatives.get(wanted)
+        if found is None:
+            found = self.derivatives[wanted] = derive(self.graph, wanted)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Derivative:
+    """A forward graph that also returns what the backward graph needs.
+
+    `forward` returns the outputs of the original graph and then the residuals. `backward` takes the
+    parameters, the residuals, and a gradient for each output of `seeded`; it returns the gradients
+    by the parameters of `connected`.
+    """
+
+    forward: GraphCall
+    backward: GraphCall
+    seeded: tuple[int, ...]
+    connected: tuple[int, ...]
+
+
+def derive(graph: FuncGraph, wanted: tuple[bool, ...]) -> Derivative:
+    """Derive the gradient graphs of `graph` by its `wanted` parameters.
+
+    Parameters
+    ----------
+    graph : FuncGraph
+        As traced.
+    wanted : tuple of bool
+        One per parameter.
+
+    Returns
+    -------
+    Derivative
+    """
+    recorder = GraphRecorder(line=lambda: None)
+    tensors: dict[Value, Tensor] = {v: recorder.parameter(v.spec) for v in graph.parameters}
+    tape = GradientTape(persistent=True, watch_accessed_variables=False)
+    sources = [tensors[v] for v, want in zip(graph.parameters, wanted, strict=True) if want]
+    with dispatch.scope(recorder=recorder, tapes=()):
+        with tape:
+            tape.watch(sources)
+            for node in graph.nodes:
+                inputs = tuple(_tensor(x, tensors) for x in node.inputs)
+                bound: Any = dispatch.bind(node.op, inputs, node.attrs)
+                results = bound if node.op.multi else (bound,)
+                tensors.update(zip(node.outputs, results, strict=True))
+        split = len(recorder.nodes)
+        outputs = [_tensor(x, tensors) for x in graph.outputs]
+        seeded = tuple(i for i, t in enumerate(outputs) if _has_gradient(t))
+        seeds = [recorder.parameter(_spec(outputs[i])) for i in seeded]
+        targets = [outputs[i] for i in seeded]
+        found = tape.gradient(targets, sources, output_gradients=seeds) if seeded else []
+        found = found if found else [None] * len(sources)
+        places = [i for i, want in enumerate(wanted) if want]
+        pairs = [(i, g) for i, g in zip(places, found, strict=True) if g is not None]
+        gradients = tuple(recorder.operand(g) for _, g in pairs)
+        results_of = tuple(recorder.operand(t) for t in outputs)
+    parameters = tuple(tensors[v]._data.value for v in graph.parameters)
+    seed_values = tuple(t._data.value for t in seeds)
+    return _split(
+        graph.name,
+        recorder,
+        split,
+        (parameters, seed_values),
+        (results_of, gradients),
+        (seeded, tuple(i for i, _ in pairs)),
+    )
+
+
+def _split(
+    name: str,
+    recorder: GraphRecorder,
+    split: int,
+    entries: tuple[tuple[Value, ...], tuple[Value, ...]],
+    results: tuple[tuple[Operand, ...], tuple[Operand, ...]],
+    places: tuple[tuple[int, ...], tuple[int, ...]],
+) -> Derivative:
+    parameters, seeds = entries
+    outputs, gradients = results
+    forward, backward = recorder.nodes[:split], recorder.nodes[split:]
+    made = {v for node in forward for v in node.outputs}
+    used = [x for node in backward for x in node.inputs] + list(gradients)
+    needed = dict.fromkeys(x for x in used if isinstance(x, Value) and x in made)
+    # A parameter cannot be told from a result where it is one: residuals leave by outputs only.
+    residuals = tuple(needed)
+    forward_graph = FuncGraph(name, parameters, (), tuple(forward), (*outputs, *residuals))
+    backward_graph = FuncGraph(
+        f"gradient of {name}", (*parameters, *residuals, *seeds), (), tuple(backward), gradients
+    )
+    return Derivative(GraphCall(forward_graph), GraphCall(backward_graph), *places)
+
+
+def _tensor(operand: Operand, tensors: dict[Value, Tensor]) -> Any:
+    return tensors[operand] if isinstance(operand, Value) else operand.value
+
+
+def _spec(tensor: Tensor) -> TensorSpec:
+    return replace(tensor.spec, weak=False)
+
+
+def _has_gradient(x: Any) -> bool:
+    return isinstance(x, Tensor) and x._node is not None and is_inexact(x.dtype)
+
+
+# --- the op ---------------------------------------------------------------------------------------
+
+
+def _infer(*specs: TensorSpec, call: GraphCall) -> tuple[TensorSpec, ...]:
+    return tuple(replace(x.spec, weak=False) for x in call.graph.outputs)
+
+
+def _eager(xp: Any, *arrays: Any, call: GraphCall) -> tuple[Array, ...]:
+    return call.run(arrays)
+
+
+Gradients = tuple[Tensor | None, ...]
+
+
+def _joint_vjp(
+    wanted: tuple[bool, ...], g: Gradients, out: tuple[Tensor, ...], *inputs: Any, call: GraphCall
+) -> tuple[Any, ...]:
+    derivative = call.derivative(wanted)
+    # Without the residuals at hand (a derivative of a derivative) the forward graph runs again.
+    forward = dispatch.bind_all(CALL, inputs, {"call": derivative.forward})
+    return _backward(derivative, g, inputs, forward[len(out) :])
+
+
+def _backward(
+    derivative: Derivative, g: Gradients, inputs: tuple[Any, ...], residuals: tuple[Tensor, ...]
+) -> tuple[Any, ...]:
+    outputs = derivative.forward.graph.outputs
+    seeds = tuple(_or_zeros(g[i], outputs[i].spec) for i in derivative.seeded)
+    found = dispatch.bind_all(CALL, (*inputs, *residuals, *seeds), {"call": derivative.backward})
+    gradients: list[Any] = [None] * len(inputs)
+    for place, gradient in zip(derivative.connected, found, strict=True):
+        gradients[place] = gradient
+    return tuple(gradients)
+
+
+def _or_zeros(gradient: Tensor | None, spec: TensorSpec) -> Tensor:
+    return zeros(spec.shape, dtype=spec.dtype) if gradient is None else gradient
+
+
+CALL = register(
+    Op(
+        name="call",
+        family="control",
+        infer=_infer,
+        eager=_eager,
+        joint_vjp=_joint_vjp,
+        multi=True,
+        doc="Run a graph.",
+    )
+)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Chosen:
+    """A derivative and the parameters that it was chosen for, as one attribute of a node."""
+
+    wanted: tuple[bool, ...]
+    value: Derivative
+
+    def __str__(self) -> str:
+        return str(self.value.backward)
+
+
+def _with_residuals_vjp(
+    wanted: tuple[bool, ...],
+    g: Gradients,
+    out: tuple[Tensor, ...],
+    *inputs: Any,
+    call: GraphCall,
+    derivative: Chosen,
+) -> tuple[Any, ...]:
+    count = len(call.graph.outputs)
+    if any(part is not None for part in g[count:]):
+        # The gradient of a gradient comes back through the residuals too.
+        return _joint_vjp(wanted, g, out, *inputs, call=derivative.value.forward)
+    if wanted != derivative.wanted:
+        return _joint_vjp(wanted, g[:count], out[:count], *inputs, call=call)
+    return _backward(derivative.value, g, inputs, out[count:])
+
+
+CALL_WITH_RESIDUALS = register(
+    Op(
+        name="call_with_residuals",
+        family="control",
+        infer=lambda *specs, call, derivative: _infer(*specs, call=derivative.value.forward),
+        eager=lambda xp, *arrays, call, derivative: derivative.value.forward.run(arrays),
+        joint_vjp=_with_residuals_vjp,
+        multi=True,
+        doc="Run a graph and keep what its gradient needs.",
+    )
+)
+
+
+def run_under(
+    tapes: tuple[Any, ...], segment: Segment, environment: Environment, arguments: Sequence[Any]
+) -> None:
+    """Run a segment on Tensors under `tapes`, as one entry of theirs."""
+    with dispatch.scope(recorder=None, tapes=tapes):
+        _run_recorded(segment, environment, arguments)
+
+
+def _run_recorded(segment: Segment, environment: Environment, arguments: Sequence[Any]) -> None:
+    for source in segment.captured:
+        environment.append(source if type(source) is Tensor else source.read())
+    inputs = tuple(environment[i] for i in segment.parameters)
+    if segment.differentiable is None:
+        segment.differentiable = GraphCall(segment.graph)
+    call = segment.differentiable
+    wanted = tuple(_watched(x) for x in inputs)
+    if not any(wanted):
+        arrays = [x._data for x in inputs]
+        environment.extend(wrap(a) for a in segment.plan_for(arrays).run(*arrays))
+    else:
+        chosen = Chosen(wanted, call.derivative(wanted))
+        results = dispatch.bind_all(
+            CALL_WITH_RESIDUALS, inputs, {"call": call, "derivative": chosen}
+        )
+        environment.extend(results[: len(call.graph.outputs)])
+    segment.commit(environment, arguments)
+
+
+def _watched(tensor: Any) -> bool:
+    if not isinstance(tensor, Tensor) or not is_inexact(tensor.dtype):
+        return False
+    dispatch.refresh(tensor)
+    return tensor._node is not None

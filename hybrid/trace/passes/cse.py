@@ -1,0 +1,45 @@
+"""Common subexpressions: what is computed twice is computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+from hybrid.core.graph import Const, FuncGraph, Node, Operand
+from hybrid.core.op import Attrs
+from hybrid.trace.passes.rewriting import Rewriter
+
+
+def run(graph: FuncGraph) -> FuncGraph:
+    """Let equal applications of a pure op to equal operands share one node."""
+    r = Rewriter()
+    known: dict[Hashable, Node] = {}
+    for node in graph.nodes:
+        operands = r.operands(node)
+        if not node.op.impure:
+            key = (node.op.name, tuple(map(_operand_key, operands)), _attrs_key(node.attrs))
+            first = known.setdefault(key, node)
+            if first is not node:
+                for old, new in zip(node.outputs, first.outputs, strict=True):
+                    r.replace(old, new)
+                continue
+        r.keep(node, operands)
+    return r.finish(graph) if r.replaced else graph
+
+
+def _operand_key(operand: Operand) -> Hashable:
+    return operand.key() if type(operand) is Const else operand
+
+
+def _attrs_key(attrs: Attrs) -> Hashable:
+    return tuple((name, _frozen(attrs[name])) for name in sorted(attrs)) if attrs else ()
+
+
+def _frozen(value: Any) -> Hashable:
+    """Return a key that tells ``1`` from ``True`` and ``1.0``, and ``0.0`` from ``-0.0``."""
+    if isinstance(value, tuple):
+        return tuple(map(_frozen, value))
+    if isinstance(value, bool | int | float | complex | slice):
+        return type(value).__name__, repr(value)
+    key: Hashable = value
+    return key

@@ -1,0 +1,174 @@
+"""Fusion: nodes that can share a loop nest become one `fused` node, which becomes one kernel.
+
+Elementwise chains are grouped with their consumers, with the reductions that read them and with
+what uses the reduced values; independent groups over the same space that read the same arrays are
+put together too. What may be a group is decided in :mod:`hybrid.trace.passes.grouping`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from math import prod
+
+from hybrid.core.fused import FUSED
+from hybrid.core.graph import Builder, FuncGraph, Node, Operand, Value
+from hybrid.core.layout import Layout
+from hybrid.trace.passes import dead_code
+from hybrid.trace.passes.grouping import SMALL_BODY, SMALL_CALL, Group, Grouping, bits
+
+
+def run(graph: FuncGraph) -> FuncGraph:
+    """Put fusable nodes into `fused` nodes, in the form that :mod:`hybrid.core.fused` states."""
+    grouping = Grouping(graph)
+    if not any(group.fusable for group in grouping.groups):
+        return graph
+    _join_consumers(grouping)
+    _join_siblings(grouping)
+    nodes = [_fused(group, grouping) for group in _in_order(grouping)]
+    return dead_code.run(replace(graph, nodes=tuple(nodes)))
+
+
+# --- who goes with whom ---------------------------------------------------------------------------
+
+
+def _join_consumers(grouping: Grouping) -> None:
+    """Merge groups with those that read their results, until nothing changes."""
+    changed = True
+    while changed:
+        changed = False
+        for index in range(len(grouping.groups)):
+            group = grouping.groups[index]
+            if not group.fusable or index not in (group.nodes[0], group.nodes[-1]):
+                continue
+            for producer in list(grouping.producers(group)):
+                merged = grouping.merge(producer, group)
+                if merged is not None:
+                    group, changed = merged, True
+
+
+def _join_siblings(grouping: Grouping) -> None:
+    """Merge groups over the same space that do not depend on each other."""
+    rows: dict[object, list[Group]] = {}
+    for group in grouping.each():
+        if group.fusable:
+            rows.setdefault(group.space, []).append(group)
+    for row in rows.values():
+        joined: list[Group] = []
+        for group in row:
+            for i, other in enumerate(joined):
+                if not _independent(other, group) or not _siblings_pay(other, group):
+                    continue
+                merged = grouping.merge(other, group)
+                if merged is not None:
+                    joined[i] = merged
+                    break
+            else:
+                joined.append(group)
+
+
+def _independent(a: Group, b: Group) -> bool:
+    return not (a.before & b.members or b.before & a.members)
+
+
+def _siblings_pay(a: Group, b: Group) -> bool:
+    # A reduction and a map that share a small input only would lose more by waiting for each
+    # other than they gain; a shared array of the size of the space is read once instead of twice.
+    size = prod(a.space)
+    if any(x.spec.size == size for x in a.reads & b.reads):
+        return True
+    return size <= SMALL_CALL and len(a.nodes) + len(b.nodes) <= SMALL_BODY
+
+
+def _in_order(grouping: Grouping) -> list[Group]:
+    """Return the groups in an order in which they can run, near to that of the nodes."""
+    ordered: list[Group] = []
+    done = 0
+    for start in grouping.groups:
+        stack = [start]
+        while stack:
+            group = stack[-1]
+            if group.members & done:
+                stack.pop()
+                continue
+            waiting = [grouping.groups[i] for i in bits(group.feeds & ~done)]
+            if waiting:
+                stack += reversed(waiting)
+                continue
+            stack.pop()
+            ordered.append(group)
+            done |= group.members
+    return ordered
+
+
+# --- bodies ---------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Body:
+    """A body under construction: fresh Values for everything in it."""
+
+    grouping: Grouping
+    builder: Builder = field(default_factory=Builder)
+    inputs: dict[Value, Value] = field(default_factory=dict)
+
+    def read(self, value: Value) -> Value:
+        """Return the Value inside that stands for one outside; views become part of the body."""
+        known = self.builder.replaced.get(value)
+        if isinstance(known, Value):
+            return known
+        inside: Value
+        made = self.grouping.maker.get(value)
+        node = None if made is None else self.grouping.graph.nodes[made]
+        if node is not None and is_plain_view(node):
+            source = node.inputs[0]
+            assert isinstance(source, Value)
+            (inside,) = self.builder.emit(node.op, (self.read(source),), node.attrs, node.line)
+        else:
+            inside = self.inputs[value] = Value(value.spec)
+        self.builder.replace(value, inside)
+        return inside
+
+    def add(self, node: Node) -> None:
+        """Append a node of the graph."""
+        for x in node.inputs:
+            if isinstance(x, Value):
+                self.read(x)
+        outputs = tuple(Value(v.spec) for v in node.outputs)
+        self.builder.nodes.append(
+            replace(node, inputs=self.builder.operands(node), outputs=outputs)
+        )
+        for old, new in zip(node.outputs, outputs, strict=True):
+            self.builder.replace(old, new)
+
+
+def is_plain_view(node: Node) -> bool:
+    """Tell whether a node is a view of its input however that lies in memory."""
+    op = node.op
+    if op.view is None or len(node.inputs) != 1 or not isinstance(node.inputs[0], Value):
+        return False
+    # No two of these strides fit together, so that a reshape which joins axes finds no view.
+    shape = node.inputs[0].spec.shape
+    odd = tuple(1_000_003 * (i + 2) ** 2 for i in range(len(shape)))
+    return op.view(Layout(shape, odd), **node.attrs) is not None
+
+
+def _fused(group: Group, grouping: Grouping) -> Node:
+    """Return the node that stands for a group."""
+    graph = grouping.graph
+    members = [graph.nodes[i] for i in group.nodes]
+    if not group.fusable:
+        return members[0]
+    body = _Body(grouping)
+    outputs: list[Value] = []
+    for node in members:
+        body.add(node)
+        value = node.output
+        outside = grouping.users.get(value, 0) & ~group.members
+        if outside or value in grouping.kept_alive:
+            outputs.append(value)
+    results: tuple[Operand, ...] = tuple(body.builder.operand(v) for v in outputs)
+    inner = FuncGraph(
+        "body", tuple(body.inputs.values()), (), tuple(body.builder.nodes), results
+    )
+    line = next((node.line for node in reversed(members) if node.line is not None), None)
+    return Node(FUSED, tuple(body.inputs), {"body": inner}, tuple(outputs), line)

@@ -1,0 +1,293 @@
+"""Groups of nodes that can become one kernel, and when two of them may be one.
+
+A group has an iteration space (a shape) and, if it reduces, the axes that it reduces. Its values
+are inner (one per point of the space) or outer (one per point of the kept axes: results of the
+reductions, and what is computed on their shape). Two groups merge if their spaces fit each other
+(:func:`_fit`), if no path leads from one to the other through a third, and if it pays.
+
+Sets of nodes are ints with one bit per node: reachability is then a few machine words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import prod
+
+from hybrid import dtypes
+from hybrid.core.graph import FuncGraph, Node, Value
+from hybrid.core.spec import Shape
+from hybrid.dtypes import DType
+from hybrid.kernels.loopnest import CHEAP_FUNCTIONS, COLUMN_BLOCK, called_functions
+
+MAX_NODES = 256  # of a group: the compile time of a kernel grows with its body
+MAX_ARRAYS = 48  # that a group reads: each takes a pointer register and a prefetch stream
+# A region that uses its reduced values on the whole space is not split among threads within a
+# row. So it needs rows enough for the threads, or a space that one thread is as quick with.
+SMALL_SPACE = 1 << 16
+ENOUGH_ROWS = 8
+# Independent groups that share no input are put together only where the call is what costs.
+SMALL_CALL = 1 << 14
+SMALL_BODY = 48
+# A producer on a smaller shape is computed anew at each point if it is small and cheap.
+SPREAD_NODES = 4
+
+FUSABLE: frozenset[DType] = dtypes.SUPPORTED - {
+    dtypes.float16,
+    dtypes.bfloat16,
+    dtypes.complex64,
+    dtypes.complex128,
+}
+
+
+def is_fusable(node: Node) -> bool:
+    """Tell whether a node can be part of a kernel."""
+    op = node.op
+    if op.multi or op.impure or op.view is not None:
+        return False
+    if op.elementwise:
+        if op.scalar is None and op.name != "astype":
+            return False
+    elif op.reduce is None or not _is_canonical(node):
+        return False
+    return all(x.spec.dtype in FUSABLE for x in (*node.inputs, *node.outputs))
+
+
+def _is_canonical(node: Node) -> bool:
+    """Tell whether a reduction has the form that the `keep_axes` pass gives it."""
+    axis, spec = node.attrs["axis"], node.inputs[0].spec
+    if not node.attrs["keepdims"] or not isinstance(node.inputs[0], Value):
+        return False
+    # Over no elements, or over one, a kernel has nothing to reduce.
+    return spec.size > 0 and any(spec.shape[a] > 1 for a in axis)
+
+
+def is_cheap(node: Node) -> bool:
+    """Tell whether computing a node again costs less than reading its result from memory."""
+    if node.op.scalar is None:
+        return node.op.elementwise
+    return all(name in CHEAP_FUNCTIONS for name in called_functions(node.op.scalar))
+
+
+@dataclass(eq=False, slots=True)
+class Group:
+    """Nodes that run together: a kernel, or a single node that no kernel can hold.
+
+    Attributes
+    ----------
+    members : int
+        Bits of its nodes.
+    before : int
+        Bits of all nodes that must run before it.
+    feeds : int
+        Bits of the nodes whose results it reads.
+    nodes : list of int
+        Its nodes, in order.
+    reads : set of Value
+        What it reads from outside.
+    space, axis : tuple of int
+        The iteration space and the axes reduced, None without a reduction.
+    outer : set of Value
+        Values on the kept axes.
+    after : set of Value
+        Values that depend on a reduction of this group.
+    """
+
+    members: int
+    before: int
+    feeds: int
+    nodes: list[int]
+    reads: set[Value]
+    fusable: bool = False
+    space: Shape = ()
+    axis: tuple[int, ...] | None = None
+    outer: set[Value] = field(default_factory=set)
+    after: set[Value] = field(default_factory=set)
+
+    @property
+    def kept(self) -> Shape | None:
+        """The space with the reduced axes at size 1."""
+        if self.axis is None:
+            return None
+        return tuple(1 if i in self.axis else n for i, n in enumerate(self.space))
+
+
+class Grouping:
+    """A partition of the nodes of a graph into groups that can run one after the other."""
+
+    def __init__(self, graph: FuncGraph) -> None:
+        self.graph = graph
+        self.groups: list[Group] = []  # by node; merged groups appear several times
+        self.maker: dict[Value, int] = {}
+        self.users: dict[Value, int] = {}
+        self.kept_alive = {x for x in graph.outputs if isinstance(x, Value)}
+        last_impure = 0
+        for index, node in enumerate(graph.nodes):
+            last_impure = self._enter(index, node, last_impure)
+        for index, node in enumerate(graph.nodes):
+            for x in node.inputs:
+                if isinstance(x, Value):
+                    self.users[x] = self.users.get(x, 0) | 1 << index
+
+    def _enter(self, index: int, node: Node, last_impure: int) -> int:
+        reads = {x for x in node.inputs if isinstance(x, Value)}
+        feeds = 0
+        for x in reads:
+            if x in self.maker:
+                feeds |= 1 << self.maker[x]
+        if node.op.impure:
+            # Effects keep their order.
+            feeds, last_impure = feeds | last_impure, 1 << index
+        before = feeds
+        for i in bits(feeds):
+            before |= self.groups[i].before
+        group = Group(1 << index, before, feeds, [index], reads)
+        if is_fusable(node):
+            group.fusable = True
+            if node.op.reduce is None:
+                group.space = node.output.spec.shape
+            else:
+                group.space, group.axis = node.inputs[0].spec.shape, node.attrs["axis"]
+                group.outer, group.after = {node.output}, {node.output}
+        self.groups.append(group)
+        for value in node.outputs:
+            self.maker[value] = index
+        return last_impure
+
+    # --- merging ----------------------------------------------------------------------------------
+
+    def each(self) -> list[Group]:
+        """Return the groups, each once, by their first nodes."""
+        return list(dict.fromkeys(self.groups))
+
+    def producers(self, group: Group) -> Iterator[Group]:
+        """Yield the fusable groups whose results `group` reads, the largest space first."""
+        found = {self.groups[i] for i in bits(group.feeds)}
+        found.discard(group)
+        yield from sorted(
+            (g for g in found if g.fusable), key=lambda g: (-prod(g.space), -g.nodes[-1])
+        )
+
+    def merge(self, first: Group, second: Group) -> Group | None:
+        """Make one group of two, where `second` may read results of `first`; None if it cannot."""
+        if len(first.nodes) + len(second.nodes) > MAX_NODES:
+            return None
+        shape = self._fit(first, second)
+        if shape is None or self._between(first, second) or self._between(second, first):
+            return None
+        reads = {
+            x
+            for x in first.reads | second.reads
+            if not (x in self.maker and 1 << self.maker[x] & (first.members | second.members))
+        }
+        if len(reads) > MAX_ARRAYS:
+            return None
+        after = self._after(first, second)
+        if after is None:
+            return None
+        space, axis, outer = shape
+        members = first.members | second.members
+        merged = Group(
+            members,
+            (first.before | second.before) & ~members,
+            (first.feeds | second.feeds) & ~members,
+            sorted(first.nodes + second.nodes),
+            reads,
+            True,
+            space,
+            axis,
+            outer,
+            after,
+        )
+        for i in merged.nodes:
+            self.groups[i] = merged
+        self._push_down(merged)
+        return merged
+
+    def _push_down(self, merged: Group) -> None:
+        """Let what runs behind part of a new group run behind all that it needs."""
+        reach = merged.members | merged.before
+        members = merged.members
+        for group in self.groups:
+            if group.before & members:
+                group.before |= reach
+
+    def _between(self, first: Group, second: Group) -> bool:
+        """Tell whether a path leads from `first` to `second` through a third group."""
+        if not second.before & first.members:
+            return False
+        for i in bits(second.feeds & ~first.members):
+            if self.groups[i].before & first.members:
+                return True
+        return False
+
+    def _fit(
+        self, first: Group, second: Group
+    ) -> tuple[Shape, tuple[int, ...] | None, set[Value]] | None:
+        """Return space, axes and outer values of two groups in one, or None."""
+        if first.space == second.space:
+            if first.axis is None or second.axis is None or first.axis == second.axis:
+                axis = second.axis if first.axis is None else first.axis
+                return first.space, axis, first.outer | second.outer
+            return None
+        if second.axis is None and second.space == first.kept:
+            return first.space, first.axis, first.outer | self._results(second)
+        if first.axis is None and first.space == second.kept:
+            return second.space, second.axis, second.outer | self._results(first)
+        if first.axis is None and self._spreads(first, second):
+            return second.space, second.axis, second.outer
+        return None
+
+    def _results(self, group: Group) -> set[Value]:
+        return {self.graph.nodes[i].output for i in group.nodes}
+
+    def _spreads(self, first: Group, second: Group) -> bool:
+        """Tell whether `first` may be computed anew at each point of the larger space."""
+        lead = len(second.space) - len(first.space)
+        if lead < 0 or any(a not in (1, b) for a, b in zip(first.space, second.space[lead:])):
+            return False
+        nodes = [self.graph.nodes[i] for i in first.nodes]
+        if len(nodes) > SPREAD_NODES or not all(map(is_cheap, nodes)):
+            return False
+        inside = first.members | second.members
+        return all(
+            node.output not in self.kept_alive and not self.users.get(node.output, 0) & ~inside
+            for node in nodes
+        )
+
+    def _after(self, first: Group, second: Group) -> set[Value] | None:
+        """Return the values that depend on reductions, or None where another pass does not pay."""
+        after = first.after | second.after
+        if not first.after or not second.reads & first.after:
+            return after
+        outer = first.outer | second.outer
+        if second.axis is None and second.space == first.kept and second.space != first.space:
+            outer = outer | self._results(second)
+        may_pass_again = passes_pay(first.space, first.axis or ())
+        for i in second.nodes:
+            node = self.graph.nodes[i]
+            if after.isdisjoint(node.inputs):
+                continue
+            if not may_pass_again and (node.op.reduce is not None or node.output not in outer):
+                return None
+            after.add(node.output)
+        return after
+
+
+def passes_pay(space: Shape, axis: tuple[int, ...]) -> bool:
+    """Tell whether a kernel should use the reduced values on the whole space in further passes."""
+    size = prod(space)
+    if size <= SMALL_SPACE:
+        return True
+    kept = prod(n for i, n in enumerate(space) if i not in axis)
+    innermost = max((i for i, n in enumerate(space) if n > 1), default=0)
+    items = kept if innermost in axis else -(-kept // COLUMN_BLOCK)
+    return items >= ENOUGH_ROWS
+
+
+def bits(mask: int) -> Iterator[int]:
+    """Yield the numbers of the bits that are set."""
+    while mask:
+        low = mask & -mask
+        yield low.bit_length() - 1
+        mask ^= low

@@ -1,0 +1,244 @@
+"""The recorder: what turns the ops of a running Python function into nodes.
+
+One recorder serves one straight line of code. What happens between such lines (guards, segments) is
+the tracer's business, which derives from it.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from hybrid.core import dispatch
+from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
+from hybrid.core.layout import contiguous
+from hybrid.core.op import OPS, Attrs, Op
+from hybrid.core.source import SourceLine, user_line
+from hybrid.core.spec import TensorSpec, weak_scalar
+from hybrid.core.storage import Chain
+from hybrid.core.tensor import Symbol, Tensor, wrap
+from hybrid.errors import TraceError
+
+
+class GraphRecorder:
+    """Records nodes; Tensors and Variables from outside become captures.
+
+    Attributes
+    ----------
+    nodes : list of Node
+    captures : dict
+        For each captured object (by identity) the object and the Value that stands for it.
+    """
+
+    def __init__(self, line: Callable[[], SourceLine | None] = user_line) -> None:
+        self.nodes: list[Node] = []
+        self.captures: dict[int, tuple[Any, Value]] = {}
+        self.open = True
+        self._line = line
+        self._shadows: dict[int, tuple[Tensor, Tensor, Value]] = {}
+        self._symbols: weakref.WeakSet[Symbol] = weakref.WeakSet()
+        self._tensors: dict[int, weakref.ref[Tensor]] = {}
+
+    # --- making values ----------------------------------------------------------------------------
+
+    def parameter(self, spec: TensorSpec) -> Tensor:
+        """Return a Tensor that stands for a new input of the graph."""
+        return self.tensor(Value(spec), None)
+
+    def tensor(self, value: Value, line: SourceLine | None) -> Tensor:
+        """Return a Tensor that stands for `value`."""
+        tensor = wrap(self._symbol(value, line))
+        self.track(tensor)
+        return tensor
+
+    def _symbol(self, value: Value, line: SourceLine | None) -> Symbol:
+        symbol = Symbol(value, self, line)
+        self._symbols.add(symbol)
+        return symbol
+
+    def track(self, tensor: Tensor) -> None:
+        """Remember a Tensor of this trace for as long as it lives."""
+        key = id(tensor)
+        self._tensors[key] = weakref.ref(tensor, lambda _: self._forget(key))
+
+    def _forget(self, key: int) -> None:
+        ref = self._tensors.get(key)
+        if ref is not None and ref() is None:
+            del self._tensors[key]
+
+    def live_values(self) -> list[Value]:
+        """Return the values that something still refers to, in order of their making."""
+        alive = {symbol.value for symbol in self._symbols}
+        made = [v for _, v in self.captures.values()]
+        made += [v for node in self.nodes for v in node.outputs]
+        return [v for v in made if v in alive]
+
+    # --- recording --------------------------------------------------------------------------------
+
+    def record(self, op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> tuple[Symbol, ...]:
+        """Append a node; elementwise ops get their promotion made explicit by casts."""
+        if not self.open:
+            raise TraceError("this trace has ended")
+        line = self._line()
+        weak = False
+        if op.compute is None:
+            operands: tuple[Operand, ...] = tuple(map(self.operand, inputs))
+        else:
+            # The specs as the user gave them decide: a Python scalar is weak, a Const is not.
+            specs = tuple(x.spec if type(x) is Tensor else weak_scalar(x) for x in inputs)
+            weak = op.name != "astype" and all(spec.weak for spec in specs)
+            operands = self._promoted(op, inputs, specs, line)
+        values = self.emit(op, operands, attrs, line, weak=weak)
+        return tuple(self._symbol(v, line) for v in values)
+
+    def emit(
+        self,
+        op: Op,
+        operands: tuple[Operand, ...],
+        attrs: Attrs,
+        line: SourceLine | None,
+        *,
+        weak: bool = False,
+    ) -> tuple[Value, ...]:
+        """Append a node as it is and return its results."""
+        inferred = op.infer(*(x.spec for x in operands), **attrs)
+        specs = inferred if op.multi else (inferred,)
+        values = tuple(Value(replace(spec, weak=weak)) for spec in specs)
+        self.nodes.append(Node(op, operands, dict(attrs), values, line))
+        return values
+
+    def operand(self, x: Any) -> Operand:
+        """Return what stands for `x` in the graph."""
+        if type(x) is Tensor:
+            return self._lift(x)
+        spec = weak_scalar(x)
+        return Const(x, spec.dtype)
+
+    def _lift(self, tensor: Tensor) -> Value:
+        dispatch.refresh(tensor)
+        data = tensor._data
+        if type(data) is not Symbol:
+            data = self.shadow(tensor)._data
+        if data.recorder is not self:
+            raise dispatch.leaked(data)
+        value: Value = data.value
+        return value
+
+    def shadow(self, tensor: Tensor) -> Tensor:
+        """Return the Tensor that stands in this trace for one from outside, captured by reference.
+
+        What the trace writes to it stays in the trace until the commit.
+        """
+        key = id(tensor._data)
+        if key not in self._shadows:
+            value = self.capture(tensor, tensor.spec)
+            shadow = self.tensor(value, self._line())
+            shadow._node = tensor._node
+            self._shadows[key] = tensor, shadow, value
+        return self._shadows[key][1]
+
+    def capture(self, source: Any, spec: TensorSpec) -> Value:
+        """Return the Value that stands for an object from outside the trace."""
+        key = id(source)
+        if key not in self.captures:
+            self.captures[key] = source, Value(spec)
+        return self.captures[key][1]
+
+    def _promoted(
+        self,
+        op: Op,
+        inputs: tuple[Any, ...],
+        specs: tuple[TensorSpec, ...],
+        line: SourceLine | None,
+    ) -> tuple[Operand, ...]:
+        assert op.compute is not None
+        wanted = op.compute(specs)
+        return tuple(self._cast(x, dtype, line) for x, dtype in zip(inputs, wanted, strict=True))
+
+    def _cast(self, x: Any, dtype: np.dtype[Any], line: SourceLine | None) -> Operand:
+        if type(x) is not Tensor:
+            return Const(_scalar_in(x, dtype), dtype)
+        value = self._lift(x)
+        if value.spec.dtype == dtype:
+            return value
+        return self.emit(OPS["astype"], (value,), {"dtype": dtype}, line)[0]
+
+    def is_view(self, op: Op, source: Tensor, attrs: Attrs) -> bool:
+        """Tell whether eager code would get a view of `source` here."""
+        chain: Chain = source._alias.chain if source._alias is not None else ()
+        base = source._alias.storage.base if source._alias is not None else source._data
+        layout = contiguous(base.shape)
+        for step, its in (*chain, (op, attrs)):
+            assert step.view is not None
+            found = step.view(layout, **its)
+            if found is None:
+                return False
+            layout = found
+        return True
+
+    # --- what a straight line of code cannot do ---------------------------------------------------
+
+    def concretize(self, symbol: Symbol, kind: type) -> Any:
+        """Refuse: there is no value here yet."""
+        raise TraceError(dispatch.located(f"{kind.__name__}() of a value that is not known yet"))
+
+    def materialize(self, tensor: Tensor, why: str) -> None:
+        """Refuse: there is no value here yet."""
+        raise TraceError(dispatch.located(f"{why} of a value that is not known yet"))
+
+    def read_variable(self, variable: Any) -> Tensor:
+        """Capture a Variable by reference."""
+        raise TraceError("a Variable cannot be read here")
+
+    def assign_variable(self, variable: Any, value: Any) -> None:
+        """Refuse: a pure function writes nothing."""
+        raise TraceError("a Variable cannot be written here")
+
+    def created(self, variable: Any) -> None:
+        """Refuse: a pure function makes no Variables."""
+        raise TraceError("a Variable cannot be made here")
+
+    def initial_value(self, tensor: Tensor) -> Tensor:
+        """Refuse: a pure function makes no Variables."""
+        raise TraceError("a Variable cannot be made here")
+
+
+def _scalar_in(x: Any, dtype: np.dtype[Any]) -> Any:
+    """Return the Python scalar that `x` becomes in `dtype`, exactly."""
+    if dtype.kind in "iu" and isinstance(x, int):
+        return int(dtype.type(x))
+    return dtype.type(x).item() if dtype.kind != "V" else float(dtype.type(x))
+
+
+def trace_pure(
+    name: str, function: Callable[..., Any], specs: Iterable[TensorSpec]
+) -> tuple[FuncGraph, list[Tensor]]:
+    """Trace a function that is made of ops only (an op's expansion, a gradient).
+
+    Parameters
+    ----------
+    name : str
+        The name of the graph.
+    function : callable
+        Takes one Tensor per spec and returns a Tensor or a tuple of them.
+    specs : iterable of TensorSpec
+
+    Returns
+    -------
+    FuncGraph
+    list of Tensor
+        The Tensors that stood for the parameters.
+    """
+    recorder = GraphRecorder(line=lambda: None)
+    parameters = [recorder.parameter(spec) for spec in specs]
+    inputs = tuple(p._data.value for p in parameters)
+    with dispatch.scope(recorder=recorder, tapes=()):
+        results = function(*parameters)
+        results = results if isinstance(results, tuple) else (results,)
+        outputs = tuple(recorder.operand(x) for x in results)
+    recorder.open = False
+    return FuncGraph(name, inputs, (), tuple(recorder.nodes), outputs), parameters

@@ -1,0 +1,226 @@
+"""Segments: the straight lines of code between guards, and the tree that they form.
+
+A compiled function is a tree of segments. Running one fetches what it captures, runs its Plan, and
+commits its writes; its guard's value then says which child comes next. All values that cross from
+one segment to a later one live in one list, the environment of the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hybrid.core import containers, dispatch
+from hybrid.core.graph import FuncGraph
+from hybrid.core.layout import Layout, contiguous
+from hybrid.core.storage import Chain
+from hybrid.core.tensor import Array, Tensor, asarray, wrap
+from hybrid.core.variable import Variable
+from hybrid.runtime.plan import Plan, make_plan
+from hybrid.trace import passes
+from hybrid.trace.signature import is_array
+
+Environment = list[Any]
+Runner = Callable[["Segment", Environment, Sequence[Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A change that a segment makes to the world outside.
+
+    `target` is a Variable or Tensor, or the number of an argument; `index` says where in the
+    environment the new contents are; `rebind` gives a Variable a new Tensor, otherwise the memory
+    is written in place.
+    """
+
+    target: Any
+    index: int
+    rebind: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FromEnvironment:
+    """A result leaf that the graph computed; a weak one is a Python scalar."""
+
+    index: int
+    weak: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FromArgument:
+    """A result leaf that is an argument, or a view of one (by a chain of view ops)."""
+
+    leaf: int
+    chain: Chain = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Same:
+    """A result leaf that is the same object as an earlier one."""
+
+    leaf: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A result leaf that is a Python object, or a Tensor or Variable from outside."""
+
+    value: Any
+
+
+Leaf = FromEnvironment | FromArgument | Same | Fixed
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How the return value is put together."""
+
+    tree: Any
+    leaves: tuple[Leaf, ...]
+
+    def build(self, environment: Environment, arguments: Sequence[Any]) -> Any:
+        """Return what the user's function returned."""
+        made: list[Any] = []
+        for leaf in self.leaves:
+            made.append(_build(leaf, environment, arguments, made))
+        return containers.unflatten(self.tree, made)
+
+
+def _build(leaf: Leaf, environment: Environment, arguments: Sequence[Any], made: list[Any]) -> Any:
+    match leaf:
+        case FromEnvironment(index, weak):
+            value = environment[index]
+            if weak:
+                return value.item()
+            return value if type(value) is Tensor else wrap(value)
+        case FromArgument(number, chain):
+            value = arguments[number]
+            if chain:
+                for op, attrs in chain:
+                    value = dispatch.bind(op, (asarray(value),), attrs)
+            return value
+        case Same(number):
+            return made[number]
+        case Fixed(value):
+            return value
+
+
+@dataclass(eq=False, slots=True)
+class Segment:
+    """A straight line of a compiled function.
+
+    Attributes
+    ----------
+    graph : FuncGraph
+        As traced; its parameters are found at `parameters` in the environment.
+    captured : tuple
+        Tensors and Variables whose contents join the environment before the run.
+    writes : tuple of Write
+    guard : (type, int), optional
+        The kind of value that Python asked for, and where in the environment it is.
+    children : dict
+        The next segment for each value met at the guard.
+    result : Result, optional
+        Of a last segment.
+    """
+
+    graph: FuncGraph
+    parameters: tuple[int, ...]
+    captured: tuple[Any, ...]
+    writes: tuple[Write, ...] = ()
+    guard: tuple[type, int] | None = None
+    result: Result | None = None
+    children: dict[Any, Segment] = field(default_factory=dict)
+    plans: dict[Any, Plan] = field(default_factory=dict)
+    differentiable: Any = None
+    _optimized: FuncGraph | None = None
+
+    @property
+    def optimized(self) -> FuncGraph:
+        """The graph after all passes; what the Plans are made of."""
+        if self._optimized is None:
+            self._optimized = passes.optimize(self.graph)
+        return self._optimized
+
+    def plan_for(self, arrays: Sequence[Any]) -> Plan:
+        """Return the Plan for parameters that lie in memory as `arrays` do."""
+        key = tuple([a.strides if type(a) is np.ndarray else None for a in arrays])
+        plan = self.plans.get(key)
+        if plan is None:
+            plan = self.plans[key] = make_plan(self.optimized, tuple(map(layout_of, arrays)))
+        return plan
+
+    def run(self, environment: Environment, arguments: Sequence[Any]) -> None:
+        """Compute, and commit the writes."""
+        environment.extend([contents(source) for source in self.captured])
+        arrays = [environment[i] for i in self.parameters]
+        environment.extend(self.plan_for(arrays).run(*arrays))
+        self.commit(environment, arguments)
+
+    def commit(self, environment: Environment, arguments: Sequence[Any]) -> None:
+        """Let the world outside see what was written, in program order."""
+        for write in self.writes:
+            commit(write, environment, arguments)
+
+    def guard_value(self, environment: Environment) -> Any:
+        """Return the value that decides what comes next; None where nothing is to be decided."""
+        if self.guard is None:
+            return None
+        kind, index = self.guard
+        value = environment[index]
+        return kind(value.numpy() if type(value) is Tensor else value)
+
+
+def contents(source: Any) -> Array:
+    """Return the ndarray behind a captured Tensor or Variable."""
+    data: Array = source._tensor._data if type(source) is Variable else source._data
+    return data
+
+
+def start(leaves: Sequence[Any]) -> Environment:
+    """Return the array leaves as the segments want them: Tensors under a tape, else ndarrays.
+
+    Python scalars stay as they are, but under a tape.
+    """
+    arrays = [x for x in leaves if is_array(x)]
+    if dispatch.state.tapes:
+        return [_strong(x) if isinstance(x, float | complex) else asarray(x) for x in arrays]
+    return [x if isinstance(x, float | complex) else asarray(x)._data for x in arrays]
+
+
+def _strong(x: complex) -> Tensor:
+    return wrap(np.asarray(x))
+
+
+def layout_of(array: Any) -> Layout:
+    """Return how a parameter lies in memory, strides in elements."""
+    if type(array) is not np.ndarray:
+        return contiguous(())
+    size = array.itemsize
+    return Layout(array.shape, tuple(s // size for s in array.strides))
+
+
+def commit(write: Write, environment: Environment, arguments: Sequence[Any]) -> None:
+    """Make one write visible outside."""
+    value = environment[write.index]
+    if write.rebind:
+        write.target._tensor = value if type(value) is Tensor else wrap(value)
+        return
+    target = arguments[write.target] if type(write.target) is int else write.target
+    if isinstance(target, Variable):
+        target = target._tensor
+    if type(value) is Tensor:
+        from hybrid.ops.inplace import write as write_tensor
+
+        write_tensor(asarray(target), value)
+        return
+    if isinstance(target, Tensor):
+        if target._alias is not None:
+            target._alias.storage.before_write()
+        target = target._data
+    # A segment after this one may still read the old contents under their old name.
+    environment[:] = [x.copy() if x is target else x for x in environment]
+    np.copyto(target, value)

@@ -1,0 +1,184 @@
+"""Signature: the cache key of a call, and the words for how two of them differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hybrid.core import containers
+from hybrid.core.dispatch import PYTHON_SCALARS
+from hybrid.core.spec import TensorSpec, weak_scalar
+from hybrid.core.tensor import Array, Tensor, asarray
+from hybrid.core.variable import Variable
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A leaf that the key knows by identity only: a module, `self`, a Variable."""
+
+    number: int
+    kind: str
+
+    def __str__(self) -> str:
+        return f"<{self.kind}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A leaf that is part of the key by type and value: 1, 1.0 and True are three."""
+
+    kind: type
+    value: Any
+
+    def __str__(self) -> str:
+        return repr(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Container structure and what each leaf contributes; hashable.
+
+    Attributes
+    ----------
+    tree : PyTreeSpec
+        How the arguments nest.
+    leaves : tuple
+        A TensorSpec, Literal or Identity for each leaf.
+    aliases : tuple of tuple of int
+        Groups of array leaves that share memory.
+    names : tuple of str
+        How the user would write each leaf: ``x``, ``batch['image']``.
+    """
+
+    tree: Any
+    leaves: tuple[TensorSpec | Literal | Identity, ...]
+    aliases: tuple[tuple[int, ...], ...] = ()
+    names: tuple[str, ...] = ()
+
+    def __hash__(self) -> int:
+        return hash((self.tree, self.leaves, self.aliases))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Signature) and (self.tree, self.leaves, self.aliases) == (
+            other.tree,
+            other.leaves,
+            other.aliases,
+        )
+
+    def __str__(self) -> str:
+        pairs = zip(self.names, self.leaves, strict=True)
+        return "(" + ", ".join(f"{name}: {leaf}" for name, leaf in pairs) + ")"
+
+
+Leaf = Any
+
+
+def flatten(arguments: dict[str, Any]) -> tuple[list[Leaf], Any, Callable[[], tuple[str, ...]]]:
+    """Flatten bound arguments; None is a leaf, so that it is part of the key."""
+    leaves, tree = containers.flatten(arguments)
+
+    def names() -> tuple[str, ...]:
+        return tuple(map(_spell, containers.paths(arguments)))
+
+    return leaves, tree, names
+
+
+def _spell(path: tuple[Any, ...]) -> str:
+    head, *rest = path
+    return str(head) + "".join(f"[{part!r}]" for part in rest)
+
+
+def describe(leaves: list[Leaf], tree: Any, names: tuple[str, ...]) -> Signature:
+    """Return the signature of flattened arguments."""
+    keys = tuple(map(leaf_key, leaves))
+    return Signature(tree, keys, shared_memory(leaves), names)
+
+
+def leaf_key(leaf: Leaf) -> TensorSpec | Literal | Identity:
+    """Return what one leaf contributes to the key."""
+    if isinstance(leaf, Tensor):
+        return leaf.spec
+    if isinstance(leaf, np.ndarray | np.generic) or is_dlpack(leaf):
+        return asarray(leaf).spec
+    if isinstance(leaf, float | complex) and not isinstance(leaf, bool):
+        return weak_scalar(leaf)
+    if not isinstance(leaf, Variable):
+        try:
+            hash(leaf)
+        except TypeError:
+            pass
+        else:
+            if isinstance(leaf, PYTHON_SCALARS) or not _by_identity(leaf):
+                return Literal(type(leaf), leaf)
+    return Identity(id(leaf), type(leaf).__name__)
+
+
+def _by_identity(leaf: Any) -> bool:
+    by_identity: Any = object.__hash__
+    return type(leaf).__hash__ is by_identity and not isinstance(leaf, type)
+
+
+def is_dlpack(leaf: Any) -> bool:
+    """Tell whether `leaf` is an array of another library."""
+    return hasattr(type(leaf), "__dlpack__") and not isinstance(leaf, Variable)
+
+
+def is_array(leaf: Leaf) -> bool:
+    """Tell whether a leaf becomes an input of the graph."""
+    if isinstance(leaf, Tensor | np.ndarray | np.generic) or is_dlpack(leaf):
+        return True
+    return isinstance(leaf, float | complex)
+
+
+def shared_memory(leaves: list[Leaf]) -> tuple[tuple[int, ...], ...]:
+    """Group the array leaves that share memory with one another."""
+    arrays: list[tuple[int, Array]] = []
+    for i, leaf in enumerate(leaves):
+        data = leaf._data if isinstance(leaf, Tensor) else leaf
+        if isinstance(data, np.ndarray) and data.size:
+            arrays.append((i, data))
+    groups: list[list[tuple[int, Array]]] = []
+    for i, array in arrays:
+        home = next(
+            (g for g in groups if any(np.may_share_memory(array, other) for _, other in g)), None
+        )
+        if home is None:
+            groups.append([(i, array)])
+        else:
+            home.append((i, array))
+    return tuple(tuple(i for i, _ in group) for group in groups if len(group) > 1)
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+def difference(new: Signature, old: Signature) -> list[str]:
+    """Say in words how two signatures of one function differ."""
+    if new.tree != old.tree:
+        return [f"the arguments nest differently: {old} before, {new} now"]
+    words = [
+        _leaf_difference(name, before, now)
+        for name, before, now in zip(new.names, old.leaves, new.leaves, strict=True)
+        if before != now
+    ]
+    if new.aliases != old.aliases:
+        words.append("other arguments share memory with one another")
+    return words
+
+
+def _leaf_difference(name: str, before: Any, now: Any) -> str:
+    if isinstance(before, TensorSpec) and isinstance(now, TensorSpec):
+        parts = [
+            f"{what} {getattr(before, field)} -> {getattr(now, field)}"
+            for what, field in (("shape", "shape"), ("dtype", "dtype"), ("device", "device"))
+            if getattr(before, field) != getattr(now, field)
+        ]
+        return f"{name}: " + ", ".join(parts)
+    if isinstance(before, Literal) and isinstance(now, Literal):
+        return f"{name}: value {before} -> {now}"
+    if isinstance(before, Identity) and isinstance(now, Identity):
+        return f"{name}: another {now.kind} object"
+    return f"{name}: {before} -> {now}"

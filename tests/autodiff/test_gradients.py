@@ -1,0 +1,163 @@
+"""Each op's gradient equals central differences, and the second derivative those of the first.
+
+The registry drives this: an op is tested because it is registered, on the examples that it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hybrid as hb
+from hybrid.core.dispatch import bind
+from hybrid.core.op import OPS, Example, Op
+from hybrid.core.spec import TensorSpec
+
+CONTROL = {"call", "call_with_residuals", "fused"}  # made of other ops, which are tested
+
+
+def differentiable() -> list[Any]:
+    return [
+        pytest.param(op, example, id=f"{op.name}-{i}")
+        for op in OPS.values()
+        if op.vjp is not None and op.name not in CONTROL
+        for i, example in enumerate(op.examples)
+        if _has_float(op, example) and _exact_result(op, example)
+    ]
+
+
+def _has_float(op: Op, example: Example) -> bool:
+    kinds = example.dtypes or ("float64",) * len(example.shapes)
+    return any(k.startswith("float") for k in kinds) and not any(
+        k.startswith("complex") for k in kinds
+    )
+
+
+def _exact_result(op: Op, example: Example) -> bool:
+    """Central differences need float64 all the way."""
+    kinds = example.dtypes or ("float64",) * len(example.shapes)
+    specs = [
+        TensorSpec(shape, np.dtype(kind)) for shape, kind in zip(example.shapes, kinds, strict=True)
+    ]
+    found = op.infer(*specs, **example.attrs)
+    floats = [s.dtype for s in (found if op.multi else (found,)) if s.dtype.kind in "fc"]
+    return bool(floats) and all(d == np.float64 for d in floats)
+
+
+def draw(example: Example, seed: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    low, high = example.domain
+    arrays = []
+    for i, shape in enumerate(example.shapes):
+        kind = example.dtypes[i] if example.dtypes else "float64"
+        if kind.startswith("float"):
+            # Distinct values well apart: ties and kinks have no central difference.
+            n = int(np.prod(shape))
+            points = low + (high - low) * (rng.permutation(n) + 0.3 + 0.3 * rng.random(n)) / max(
+                n, 1
+            )
+            arrays.append(points.reshape(shape))
+        elif kind == "bool":
+            arrays.append(rng.random(shape) < 0.5)
+        else:
+            arrays.append(rng.integers(0, 2, shape).astype(kind))
+    return arrays
+
+
+def applied(op: Op, example: Example) -> Callable[..., hb.Tensor]:
+    def f(*tensors: hb.Tensor) -> hb.Tensor:
+        out = bind(op, tensors, example.attrs)
+        results = out if op.multi else (out,)
+        total = None
+        for k, r in enumerate(results):
+            if r.dtype.kind != "f":
+                continue
+            weights = np.cos(np.arange(r.size) + k).reshape(r.shape)
+            part = hb.sum(r * hb.asarray(weights))
+            total = part if total is None else total + part
+        assert total is not None
+        return total
+
+    return f
+
+
+def gradients(f: Callable[..., Any], tensors: list[hb.Tensor]) -> list[Any]:
+    watched = [t for t in tensors if t.dtype.kind == "f"]
+    with hb.GradientTape() as tape:
+        tape.watch(watched)
+        out = f(*tensors)
+    return tape.gradient(out, watched, unconnected_gradients="zero")
+
+
+def numeric(f: Callable[..., Any], arrays: list[np.ndarray], which: int) -> np.ndarray:
+    step = 1e-6
+    result = np.zeros_like(arrays[which])
+    for place in np.ndindex(arrays[which].shape):
+        values = []
+        for sign in (1, -1):
+            moved = [a.copy() for a in arrays]
+            moved[which][place] += sign * step
+            values.append(f(*(hb.asarray(a) for a in moved)).item())
+        result[place] = (values[0] - values[1]) / (2 * step)
+    return result
+
+
+@pytest.mark.parametrize(("op", "example"), differentiable())
+def test_gradient_equals_central_differences(op: Op, example: Example) -> None:
+    arrays = draw(example, 1)
+    f = applied(op, example)
+    found = gradients(f, [hb.asarray(a) for a in arrays])
+    floats = [i for i, a in enumerate(arrays) if a.dtype.kind == "f"]
+    rules = op.vjp if isinstance(op.vjp, tuple) else None
+    for i, gradient in zip(floats, found, strict=True):
+        assert gradient.shape == arrays[i].shape
+        assert gradient.dtype == arrays[i].dtype
+        if rules is not None and rules[i] is None:
+            continue  # stated to have none
+        np.testing.assert_allclose(gradient.numpy(), numeric(f, arrays, i), rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize(("op", "example"), differentiable())
+def test_second_derivative_equals_differences_of_the_first(op: Op, example: Example) -> None:
+    arrays = draw(example, 2)
+    f = applied(op, example)
+
+    def slope(*tensors: hb.Tensor) -> hb.Tensor:
+        total = None
+        for k, g in enumerate(gradients(f, list(tensors))):
+            weights = np.sin(np.arange(g.size) + k + 1).reshape(g.shape)
+            part = hb.sum(g * hb.asarray(weights))
+            total = part if total is None else total + part
+        assert total is not None
+        return total
+
+    found = gradients(slope, [hb.asarray(a) for a in arrays])
+    floats = [i for i, a in enumerate(arrays) if a.dtype.kind == "f"]
+    rules = op.vjp if isinstance(op.vjp, tuple) else None
+    for i, gradient in zip(floats, found, strict=True):
+        if rules is not None and rules[i] is None:
+            continue
+        np.testing.assert_allclose(
+            gradient.numpy(), numeric(slope, arrays, i), rtol=5e-4, atol=5e-5
+        )
+
+
+def test_every_op_with_float_results_has_a_rule_or_a_reason() -> None:
+    missing = [
+        op.name
+        for op in OPS.values()
+        if op.vjp is None
+        and op.joint_vjp is None
+        and not op.no_gradient
+        and any(_float_result(op, example) for example in op.examples)
+    ]
+    assert not missing, f"no gradient rule and no stated reason: {missing}"
+
+
+def _float_result(op: Op, example: Example) -> bool:
+    inputs = tuple(hb.asarray(a) for a in draw(example, 0))
+    out = bind(op, inputs, example.attrs)
+    return any(r.dtype.kind == "f" for r in (out if op.multi else (out,)))

@@ -1,0 +1,228 @@
+"""What a GradientTape promises, eager, inside and around compiled functions."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+
+import hybrid as hb
+from hybrid.errors import GradientError
+
+
+def same(a: object, b: object) -> None:
+    np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-6)
+
+
+def test_textbook_examples() -> None:
+    x = hb.asarray([1.0, 2.0, 3.0])
+    a, b = hb.asarray(15.0), hb.asarray(20.0)
+    with hb.GradientTape(persistent=True) as tape:
+        tape.watch([x, a, b])
+        z = hb.sum(2 * x)
+        c = a * b
+        d = a * (a + b)
+    same(tape.gradient(z, x), [2, 2, 2])
+    same(tape.gradient(c, [c, a, b]), [1, 20, 15])
+    same(tape.gradient(d, (a, b)), (50, 15))
+
+
+def test_sources_may_be_nested_and_unconnected() -> None:
+    x, y = hb.Variable([1.0, 2.0]), hb.Variable(3.0)
+    with hb.GradientTape(persistent=True) as tape:
+        z = x * x
+    found = tape.gradient(z, {"x": x, "more": [y]})
+    same(found["x"], [2, 4])
+    assert found["more"] == [None]
+    same(tape.gradient(z, y, unconnected_gradients="zero"), 0.0)
+    same(tape.gradient(z, x, output_gradients=[1.0, 10.0]), [2, 40])
+
+
+def test_only_what_is_watched_is_recorded() -> None:
+    v = hb.Variable(2.0)
+    frozen = hb.Variable(3.0, trainable=False)
+    x = hb.asarray(1.0)
+    with hb.GradientTape(persistent=True) as tape:
+        y = v * frozen * x
+    same(tape.gradient(y, v), 3.0)
+    assert tape.gradient(y, frozen) is None
+    assert tape.gradient(y, x) is None
+    with hb.GradientTape(watch_accessed_variables=False) as tape:
+        y = v * v
+    assert tape.gradient(y, v) is None
+
+
+def test_second_order_by_nested_tapes() -> None:
+    x = hb.asarray(3.0)
+    with hb.GradientTape() as outer:
+        outer.watch(x)
+        with hb.GradientTape() as inner:
+            inner.watch(x)
+            y = x * x * x + hb.exp(x)
+        first = inner.gradient(y, x)
+    same(first, 27 + np.exp(3.0))
+    same(outer.gradient(first, x), 18 + np.exp(3.0))
+
+
+def test_a_value_made_before_the_tape_is_a_constant_to_it() -> None:
+    x = hb.asarray(2.0)
+    with hb.GradientTape() as a:
+        a.watch(x)
+        y = x * x
+    with hb.GradientTape() as b:
+        b.watch(y)
+        z = y * 3
+    assert b.gradient(z, x) is None
+    same(a.gradient(y, x), 4.0)
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_branches_have_gradients_of_their_own(traced: bool) -> None:
+    def f(x: hb.Tensor) -> hb.Tensor:
+        return x * x if hb.sum(x) > 0 else -x
+
+    g = hb.compile(f) if traced else f
+    for _ in range(2):
+        for value, gradient in (([1.0, 2.0], [2, 4]), ([-1.0, -2.0], [-1, -1])):
+            x = hb.asarray(value)
+            with hb.GradientTape() as tape:
+                tape.watch(x)
+                y = g(x)
+            same(y, f(x))
+            same(tape.gradient(y, x), gradient)
+
+
+def test_inside_and_around_a_compiled_function_equal_eager() -> None:
+    w = hb.Variable(np.linspace(-1, 1, 12, dtype=np.float64).reshape(3, 4))
+    x = hb.asarray(np.linspace(0, 1, 6, dtype=np.float64).reshape(2, 3))
+
+    def loss(x: hb.Tensor) -> hb.Tensor:
+        return hb.mean(hb.tanh(x @ w) ** 2)
+
+    def gradients(x: hb.Tensor) -> object:
+        with hb.GradientTape() as tape:
+            tape.watch(x)
+            value = loss(x)
+        return value, tape.gradient(value, [w, x])
+
+    value, (gw, gx) = gradients(x)
+    inside = hb.compile(gradients)
+    around = hb.compile(loss)
+    for _ in range(3):
+        got, (a, b) = inside(x)
+        same(got, value), same(a, gw), same(b, gx)
+        with hb.GradientTape() as tape:
+            tape.watch(x)
+            got = around(x)
+        a, b = tape.gradient(got, [w, x])
+        same(got, value), same(a, gw), same(b, gx)
+
+
+def test_second_order_around_a_compiled_function() -> None:
+    f = hb.compile(lambda x: hb.sum(hb.exp(x) * x))
+    x = hb.asarray(np.array([0.5, 1.0]))
+    for _ in range(2):
+        with hb.GradientTape() as outer:
+            outer.watch(x)
+            with hb.GradientTape() as inner:
+                inner.watch(x)
+                y = f(x)
+            first = inner.gradient(y, x)
+        same(first, np.exp(x.numpy()) * (1 + x.numpy()))
+        same(outer.gradient(first, x), np.exp(x.numpy()) * (2 + x.numpy()))
+
+
+def test_gradients_of_overwritten_values_are_those_before_the_write() -> None:
+    x = hb.asarray(np.array([1.0, 2.0, 3.0]))
+    with hb.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        y = x * 1
+        z = y * y
+        y *= 0
+        total = hb.sum(z)
+    same(total, 14.0)
+    same(tape.gradient(total, x), [2, 4, 6])
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_gradients_through_writes_to_views(traced: bool) -> None:
+    def f(x: hb.Tensor, v: hb.Tensor) -> hb.Tensor:
+        y = x * 1
+        tail = y[1:]
+        tail *= 2
+        y[0] = v * v
+        y[2] += y[0]
+        return hb.sum(y * tail[0])
+
+    def gradients(x: hb.Tensor, v: hb.Tensor) -> object:
+        with hb.GradientTape() as tape:
+            tape.watch([x, v])
+            out = f(x, v)
+        return out, tape.gradient(out, [x, v])
+
+    g = hb.compile(gradients) if traced else gradients
+    x, v = np.array([1.0, 2.0, 3.0]), 5.0
+    # y = [v^2, 2 x1, 2 x2 + v^2], times 2 x1
+    for _ in range(2):
+        out, (gx, gv) = g(hb.asarray(x), hb.asarray(np.float64(v)))
+        same(out, (2 * v * v + 2 * x[1] + 2 * x[2]) * 2 * x[1])
+        same(gx, [0, 2 * (2 * v * v + 2 * x[1] + 2 * x[2]) + 4 * x[1], 4 * x[1]])
+        same(gv, 8 * v * x[1])
+
+
+def test_errors_say_what_is_wrong() -> None:
+    x = hb.asarray([1.0])
+    n = hb.asarray([1, 2])
+    with hb.GradientTape() as tape:
+        tape.watch(x)
+        y = x * 2
+    with pytest.raises(GradientError, match="int64"):
+        tape.gradient(y, n)
+    tape.gradient(y, x)
+    with pytest.raises(GradientError, match="used up.*persistent=True"):
+        tape.gradient(y, x)
+    with pytest.raises(GradientError, match="int64 has no gradient"), hb.GradientTape() as tape:
+        tape.watch(n)
+    with hb.GradientTape() as tape:
+        tape.watch(x)
+        k = hb.argmax(x)
+    with pytest.raises(GradientError, match="target"):
+        tape.gradient(k, x)
+
+
+def test_a_long_chain_needs_no_recursion() -> None:
+    x = hb.asarray(np.float64(1.0))
+    with hb.GradientTape() as tape:
+        tape.watch(x)
+        y = x
+        for _ in range(20_000):
+            y = y + 1e-6
+    same(tape.gradient(y, x), 1.0)
+
+
+def test_a_tape_keeps_nothing_that_no_gradient_can_need() -> None:
+    x = hb.asarray(np.ones(10))
+    with hb.GradientTape() as tape:
+        tape.watch(x)
+        unused = x * 2
+        ref = weakref.ref(unused)
+        del unused
+        gc.collect()
+        assert ref() is None
+        y = x * 3
+    same(tape.gradient(y, x), np.full(10, 3.0))
+
+
+def test_tapes_of_other_threads_see_nothing() -> None:
+    import threading
+
+    x = hb.asarray(2.0)
+    with hb.GradientTape() as tape:
+        tape.watch(x)
+        made = []
+        thread = threading.Thread(target=lambda: made.append(x * 3))
+        thread.start()
+        thread.join()
+    assert tape.gradient(made[0], x) is None

@@ -1,0 +1,70 @@
+"""What every test run shares: a kernel cache of its own, hypothesis profiles, test selection.
+
+Also loaded for the doctests of the package (``pytest -p tests.conftest --doctest-modules hybrid``).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import tempfile
+from functools import cache
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+_CACHE_DIR = "HYBRID_CACHE_DIR"
+_OWN_CACHE = pytest.StashKey[str]()
+
+# Kernels are compiled while a test runs, so the time of one example says nothing.
+_shared = dict(
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.register_profile("quick", max_examples=20, derandomize=True, **_shared)
+settings.register_profile("ci", max_examples=60, derandomize=True, print_blob=True, **_shared)
+settings.register_profile("thorough", max_examples=1000, print_blob=True, **_shared)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Set before anything imports hybrid. Workers of pytest-xdist and child processes inherit it,
+    # so one run shares one cache and never sees the user's own.
+    if not hasattr(config, "workerinput"):
+        config.stash[_OWN_CACHE] = os.environ[_CACHE_DIR] = tempfile.mkdtemp(prefix="hybrid-test-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    folder = config.stash.get(_OWN_CACHE, None)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    slow = pytest.mark.skip(reason="slow: runs with --slow")
+    no_gpu = pytest.mark.skip(reason="no NVIDIA GPU here")
+    for item in items:
+        if "slow" in item.keywords and not config.getoption("--slow"):
+            item.add_marker(slow)
+        if "gpu" in item.keywords and not _gpu_present():
+            item.add_marker(no_gpu)
+
+
+@cache
+def _gpu_present() -> bool:
+    """Ask the driver itself, so that no GPU library has to be installed."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int(0)
+    return (
+        driver.cuInit(0) == 0
+        and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+        and count.value > 0
+    )

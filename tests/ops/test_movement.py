@@ -1,0 +1,160 @@
+"""Movement ops agree with NumPy, and are views exactly where their layout rule says so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from hybrid.core.layout import contiguous
+from hybrid.core.op import OPS
+from hybrid.core.tensor import asarray
+from hybrid.errors import AxisError, ShapeError
+from hybrid.ops import movement as mv
+
+X = np.arange(24.0).reshape(2, 3, 4)
+
+SAME_AS_NUMPY = [
+    (mv.reshape, np.reshape, (X, (4, -1))),
+    (mv.permute_dims, np.transpose, (X, (2, 0, -2))),
+    (mv.permute_dims, np.transpose, (X,)),
+    (mv.moveaxis, np.moveaxis, (X, (0, 1), (-1, 0))),
+    (mv.moveaxis, np.moveaxis, (X, 0, 2)),
+    (mv.swapaxes, np.swapaxes, (X, 0, -1)),
+    (mv.broadcast_to, np.broadcast_to, (X, (5, 2, 3, 4))),
+    (mv.squeeze, np.squeeze, (X[:, :1],)),
+    (mv.squeeze, np.squeeze, (X[:, :1], 1)),
+    (mv.expand_dims, np.expand_dims, (X, (0, -1))),
+    (mv.flip, np.flip, (X, (0, 2))),
+    (mv.flip, np.flip, (X,)),
+    (mv.ravel, np.ravel, (X,)),
+    (mv.roll, np.roll, (X, (1, -5), (0, 2))),
+    (mv.roll, np.roll, (X, 5)),
+    (mv.tile, np.tile, (X, (2, 1, 1, 3))),
+    (mv.tile, np.tile, (X, 2)),
+    (mv.repeat, np.repeat, (X, 2, 1)),
+    (mv.repeat, np.repeat, (X, 3)),
+    (mv.repeat, np.repeat, (X, [2, 0, 1], 1)),
+    (mv.triu, np.triu, (X, 1)),
+    (mv.tril, np.tril, (X, -1)),
+    (mv.diff, np.diff, (X, 2, 1)),
+    (mv.diff, np.diff, (np.array([True, False]),)),
+    (mv.concatenate, np.concatenate, ([X, X[:, :1]], 1)),
+    (mv.concatenate, np.concatenate, ([X, X], None)),
+    (mv.vstack, np.vstack, ([X[0, 0], X[0]],)),
+    (mv.hstack, np.hstack, ([X[0], X[0]],)),
+    (mv.hstack, np.hstack, ([X[0, 0], X[0, 1]],)),
+    (mv.copy, np.copy, (X,)),
+    *((mv.pad, np.pad, (X, ((1, 0), (2, 1), (0, 3)), mode)) for mode in mv._PAD_MODES),
+    (mv.pad, np.pad, (X, 1)),
+    (mv.pad, np.pad, (X, (1, 2))),
+]
+
+
+@pytest.mark.parametrize(("ours", "numpys", "args"), SAME_AS_NUMPY)
+def test_values_are_numpys(ours, numpys, args):
+    np.testing.assert_array_equal(ours(*args).numpy(), numpys(*args), strict=True)
+
+
+def test_stack_split_unstack():
+    np.testing.assert_array_equal(mv.stack([X, X + 1], axis=-1).numpy(), np.stack([X, X + 1], -1))
+    for cuts in (2, [1, 3], [-1], [2, 1], [9]):
+        for ours, numpys in zip(mv.split(X, cuts, 2), np.split(X, cuts, 2), strict=True):
+            np.testing.assert_array_equal(ours.numpy(), numpys)
+    for ours, numpys in zip(mv.unstack(X, axis=1), np.unstack(X, axis=1), strict=True):
+        np.testing.assert_array_equal(ours.numpy(), numpys)
+
+
+def test_methods_and_properties():
+    x = asarray(X)
+    np.testing.assert_array_equal(x.T.numpy(), X.T)
+    np.testing.assert_array_equal(x.mT.numpy(), X.mT)
+    np.testing.assert_array_equal(x.transpose(1, 0, 2).numpy(), X.transpose(1, 0, 2))
+    np.testing.assert_array_equal(x.transpose((1, 0, 2)).numpy(), X.transpose(1, 0, 2))
+    np.testing.assert_array_equal(x.reshape(4, -1).numpy(), X.reshape(4, -1))
+    np.testing.assert_array_equal(x.reshape((6, 4)).numpy(), X.reshape(6, 4))
+    assert not np.shares_memory(x.flatten().numpy(), X)
+    assert not np.shares_memory(x.copy().numpy(), X)
+    assert not np.shares_memory(mv.reshape(x, (24,), copy=True).numpy(), X)
+    assert np.shares_memory(x.ravel().numpy(), X)
+
+
+def strides_of(array, base):
+    start = array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+    return tuple(s // array.itemsize for s in array.strides), start // array.itemsize
+
+
+VIEWS = [op for op in OPS.values() if op.view is not None]
+
+
+@pytest.mark.parametrize("op", VIEWS, ids=lambda op: op.name)
+def test_view_rule_is_where_numpy_puts_the_elements(op):
+    for example in op.examples:
+        base = np.zeros(example.shapes[0])
+        view = op.eager(np, base, **example.attrs)
+        layout = op.view(contiguous(base.shape), **example.attrs)
+        assert layout.shape == view.shape
+        if view.size == 0:
+            continue
+        strides, offset = strides_of(view, base)
+        assert layout.offset == offset
+        for size, ours, numpys in zip(view.shape, layout.strides, strides):
+            assert size == 1 or ours == numpys
+
+
+@given(
+    shape=hnp.array_shapes(max_dims=4, max_side=4),
+    data=st.data(),
+)
+@settings(max_examples=40)
+def test_reshape_is_a_view_where_numpys_is(shape, data):
+    order = tuple(data.draw(st.permutations(range(len(shape)))))
+    base = np.zeros(shape)
+    turned = base.transpose(order)
+    factors = [f for n in turned.shape for f in ((2, n // 2) if n % 2 == 0 else (n,))]
+    target = data.draw(st.sampled_from([tuple(factors), turned.shape[::-1], (-1,)]))
+    layout = contiguous(shape).transpose(order).reshape(tuple(np.zeros(turned.shape).reshape(target).shape))
+    assert (layout is not None) == np.shares_memory(turned.reshape(target), base)
+
+
+def test_errors():
+    with pytest.raises(ShapeError, match=r"reshape: 24 elements of shape \(2, 3, 4\)"):
+        mv.reshape(X, (5, 5))
+    with pytest.raises(ShapeError, match=r"the -1 in \(5, -1\) cannot be worked out"):
+        mv.reshape(X, (5, -1))
+    with pytest.raises(AxisError, match=r"flip: axis 3 does not exist"):
+        mv.flip(X, 3)
+    with pytest.raises(ShapeError, match=r"squeeze: axis 1 of shape \(2, 3, 4\) has size 3"):
+        mv.squeeze(X, 1)
+    with pytest.raises(ShapeError, match=r"broadcast_to: shape \(2, 3, 4\) does not broadcast"):
+        mv.broadcast_to(X, (2, 3, 5))
+    with pytest.raises(ShapeError, match=r"concat: shapes \(2, 3, 4\) and \(2, 2, 4\) differ"):
+        mv.concat([X, X[:, :2]])
+    with pytest.raises(ShapeError, match="there is no array to join"):
+        mv.stack([])
+    with pytest.raises(ShapeError, match="does not split into 2 parts"):
+        mv.split(X, 2, axis=1)
+    with pytest.raises(ValueError, match="mode 'odd' is not one of"):
+        mv.pad(X, 1, "odd")
+    with pytest.raises(ShapeError, match="permutation"):
+        mv.permute_dims(X, (0, 1))
+    with pytest.raises(ShapeError, match="at .*test_movement.py"):
+        mv.reshape(X, 7)
+
+
+@pytest.mark.parametrize("mode", mv._PAD_MODES)
+def test_gradient_of_pad_counts_the_copies(mode):
+    x, width = asarray(X[0]), ((1, 2), (0, 3))
+    attrs = {"width": width, "mode": mode, "value": 0}
+    out = mv.pad(x, width, mode)
+    weights = np.random.default_rng(0).normal(size=out.shape)
+    found = OPS["pad"].vjp[0](asarray(weights), out, x, **attrs).numpy()
+    expected = np.zeros(X[0].size)
+    if mode == "constant":
+        source = np.pad(np.arange(12).reshape(3, 4), width, constant_values=-1)
+    else:
+        source = np.pad(np.arange(12).reshape(3, 4), width, mode)
+    np.add.at(expected, source[source >= 0], weights[source >= 0])
+    np.testing.assert_allclose(found, expected.reshape(3, 4))

@@ -1,0 +1,164 @@
+"""Graphs for the tests of the passes: traced programs, checks of bodies, equality of results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+import hybrid as hb
+from hybrid.core.fused import axes_of, is_view, space_of
+from hybrid.core.graph import FuncGraph, Node, Value, format_graph, verify
+from hybrid.core.interpret import interpret
+from hybrid.core.spec import TensorSpec
+from hybrid.trace.recorder import trace_pure
+
+
+def spec(*shape: int, dtype: str = "float32") -> TensorSpec:
+    return TensorSpec(shape, np.dtype(dtype))
+
+
+def traced(function: Callable[..., Any], *specs: TensorSpec) -> FuncGraph:
+    name = getattr(function, "__name__", "f").strip("_").replace("<lambda>", "f")
+    graph, _ = trace_pure(name, function, specs)
+    return verify(graph)
+
+
+def names(graph: FuncGraph) -> list[str]:
+    return [node.op.name for node in graph.nodes]
+
+
+def bodies(graph: FuncGraph) -> list[FuncGraph]:
+    return [node.attrs["body"] for node in graph.nodes if node.op.name == "fused"]
+
+
+def sample(graph: FuncGraph, seed: int = 0, special: bool = False) -> list[np.ndarray]:
+    """Draw arrays for the parameters; small multiples of 1/4, so that sums are exact."""
+    rng = np.random.default_rng(seed)
+    arrays = []
+    for value in graph.parameters:
+        shape, dtype = value.spec.shape, value.spec.dtype
+        if dtype == bool:
+            arrays.append(rng.integers(0, 2, shape).astype(bool))
+            continue
+        low = 0 if dtype.kind == "u" else -8
+        array = np.asarray(rng.integers(low, 9, shape)).astype(dtype)
+        if dtype.kind == "f":
+            array = array / dtype.type(4)
+            if special and array.size:
+                flat = array.reshape(-1).copy()
+                picked = rng.integers(0, flat.size, max(1, flat.size // 4))
+                flat[picked] = rng.choice([np.nan, np.inf, -np.inf, -0.0, 0.0], picked.size)
+                array = flat.reshape(shape)
+        arrays.append(np.asarray(array, dtype))
+    return arrays
+
+
+def assert_same(
+    before: FuncGraph,
+    after: FuncGraph,
+    arrays: Sequence[np.ndarray],
+    *,
+    rtol: float = 0.0,
+    atol: float = 0.0,
+) -> None:
+    """Check that two graphs compute the same, bit for bit unless a tolerance is given."""
+    with np.errstate(all="ignore"):
+        wanted, found = interpret(before, arrays), interpret(after, arrays)
+    for x, y in zip(wanted, found, strict=True):
+        assert (x.shape, x.dtype) == (y.shape, y.dtype)
+        if x.dtype.kind not in "fc":
+            np.testing.assert_array_equal(y, x)
+            continue
+        np.testing.assert_allclose(y, x, rtol=rtol, atol=atol, equal_nan=True)
+        if not rtol and not atol and x.dtype.kind == "f":
+            real = ~np.isnan(x)
+            np.testing.assert_array_equal(np.signbit(y[real]), np.signbit(x[real]))
+
+
+def show(graph: FuncGraph) -> str:
+    return format_graph(graph, lines=False)
+
+
+def check_body(node: Node) -> None:
+    """Check the canonical form that :mod:`hybrid.core.fused` promises to lowering."""
+    body: FuncGraph = node.attrs["body"]
+    verify(body)
+    assert not body.captures
+    assert all(isinstance(x, Value) for x in node.inputs)
+    views: set[Value] = set(body.inputs)
+    space, axes = space_of(body), axes_of(body)
+    kept = tuple(1 if i in axes else n for i, n in enumerate(space))
+    for inner in body.nodes:
+        if is_view(inner):
+            assert inner.inputs[0] in views
+            views.update(inner.outputs)
+        elif inner.op.reduce is not None:
+            assert inner.attrs["keepdims"]
+            assert inner.attrs["axis"] == axes
+            assert inner.inputs[0].spec.shape == space
+            assert inner.output.spec.dtype == inner.inputs[0].spec.dtype
+        else:
+            assert inner.op.elementwise
+            assert inner.op.scalar is not None
+            assert np.broadcast_shapes(inner.output.spec.shape, space) == space
+    for output in body.outputs:
+        assert isinstance(output, Value)
+        assert output.spec.shape == space or (axes and output.spec.shape == kept)
+        assert output not in views
+
+
+def check_bodies(graph: FuncGraph) -> None:
+    for node in graph.nodes:
+        if node.op.name == "fused":
+            check_body(node)
+
+
+# --- programs of some size, for golden texts ------------------------------------------------------
+
+
+def softmax(x: hb.Tensor) -> hb.Tensor:
+    return hb.softmax(x, axis=-1)
+
+
+def layer_norm(x: hb.Tensor, scale: hb.Tensor, shift: hb.Tensor) -> hb.Tensor:
+    mean = hb.mean(x, axis=-1)[:, None]
+    var = hb.var(x, axis=-1)[:, None]
+    return (x - mean) / hb.sqrt(var + 1e-5) * scale + shift
+
+
+def mlp_loss(x: hb.Tensor, w: hb.Tensor, b: hb.Tensor, y: hb.Tensor) -> Any:
+    hidden = hb.maximum(x @ w + b, 0.0)
+    logits = hidden @ w.T
+    loss = -hb.mean(hb.sum(hb.log_softmax(logits, axis=1) * y, axis=1))
+    return loss, logits * 1.0
+
+
+def sgd(w: hb.Tensor, g: hb.Tensor, v: hb.Tensor, b: hb.Tensor, h: hb.Tensor, u: hb.Tensor) -> Any:
+    """Two parameters of one shape and their momenta."""
+    v = 0.9 * v + g
+    u = 0.9 * u + h
+    return w - 0.1 * v, v, b - 0.1 * u, u
+
+
+def whole_norm(x: hb.Tensor) -> hb.Tensor:
+    """Divide by a reduction of everything: two kernels where the array is large."""
+    return x / hb.sqrt(hb.sum(x * x))
+
+
+def strided(x: hb.Tensor, y: hb.Tensor) -> Any:
+    """Views of inputs belong to the kernel; one that is returned too stays outside."""
+    turned = x.T
+    return hb.exp(turned + y[1:4, ::-1]) - 1.0, turned
+
+
+PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[TensorSpec, ...]]] = {
+    "softmax": (softmax, (spec(8, 10),)),
+    "layer_norm": (layer_norm, (spec(8, 16), spec(16), spec(16))),
+    "mlp_loss": (mlp_loss, (spec(8, 6), spec(6, 5), spec(5), spec(8, 6))),
+    "sgd": (sgd, (spec(4, 3),) * 6),
+    "whole_norm_small": (whole_norm, (spec(16, 16),)),
+    "whole_norm_large": (whole_norm, (spec(512, 512),)),
+    "strided": (strided, (spec(5, 3), spec(6, 5))),
+}

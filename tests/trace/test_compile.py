@@ -1,0 +1,604 @@
+"""A compiled function gives the eager result, whatever the shape of the call and of the code."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+
+import numpy as np
+import pytest
+
+import hybrid as hb
+from hybrid.errors import EagerFallbackWarning, LeakedTensorError, RetraceWarning, TraceError
+
+
+def arange(*shape: int, dtype: str = "float32") -> hb.Tensor:
+    n = int(np.prod(shape))
+    return hb.asarray((np.arange(n).reshape(shape) / 7 - 1).astype(dtype))
+
+
+def same(a: object, b: object) -> None:
+    np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-5, atol=1e-6)
+
+
+class TestCalls:
+    def test_the_traced_result_equals_the_eager_one(self) -> None:
+        def f(x: hb.Tensor, y: hb.Tensor) -> hb.Tensor:
+            return hb.tanh(x * y + x) * hb.exp(-y) + hb.log(hb.abs(x) + 1)
+
+        g = hb.compile(f)
+        x, y = arange(5, 7), arange(7)
+        for _ in range(3):
+            same(g(x, y), f(x, y))
+        assert g.cache_info() == (2, 1, 1)
+
+    def test_positional_and_keyword_arguments_share_a_trace(self) -> None:
+        @hb.compile
+        def f(x: hb.Tensor, b: float = 2.0) -> hb.Tensor:
+            return x * b
+
+        x = arange(3)
+        for result in (f(x), f(x, 2.0), f(x=x), f(x, b=2.0), f(b=2.0, x=x)):
+            same(result, x.numpy() * 2)
+        assert f.cache_info().misses == 1
+
+    def test_a_python_float_is_an_input_and_does_not_retrace(self) -> None:
+        @hb.compile
+        def f(x: hb.Tensor, rate: float) -> hb.Tensor:
+            return x * rate
+
+        x = arange(3)
+        for i in range(20):
+            result = f(x, i / 3)
+            assert result.dtype == hb.float32
+            same(result, x.numpy() * np.float32(i / 3))
+        assert f.cache_info().misses == 1
+
+    def test_scalar_results_of_scalar_arguments_stay_python_scalars(self) -> None:
+        def f(x: float) -> float:
+            return x * 2.0 + 1
+
+        result = hb.compile(f)(0.1)
+        assert type(result) is float
+        assert result == f(0.1)
+
+    def test_true_one_and_one_point_zero_have_traces_of_their_own(self) -> None:
+        @hb.compile
+        def f(x: hb.Tensor, n: object) -> hb.Tensor:
+            return x + (10 if n is True else n)
+
+        x = arange(3)
+        same(f(x, 1), x.numpy() + 1)
+        same(f(x, True), x.numpy() + 10)
+        same(f(x, 1.0), x.numpy() + 1)
+
+    def test_containers_go_in_and_out(self) -> None:
+        @hb.compile
+        def f(batch: dict[str, object]) -> dict[str, object]:
+            a, (b, c) = batch["a"], batch["pair"]
+            return {"sum": a + b, "rest": [c, None, "text", (a * c,)]}
+
+        x = arange(4)
+        for _ in range(2):
+            out = f({"pair": (x, x + 1), "a": x})
+            same(out["sum"], x.numpy() * 2)
+            assert out["rest"][1:3] == [None, "text"]
+            same(out["rest"][3][0], x.numpy() * (x.numpy() + 1))
+        assert f.cache_info().misses == 1
+
+    def test_methods_lambdas_and_closures_compile(self) -> None:
+        class Scale:
+            def __init__(self, by: float) -> None:
+                self.by = hb.Variable(by)
+
+            @hb.compile
+            def __call__(self, x: hb.Tensor) -> hb.Tensor:
+                return x * self.by
+
+        x = arange(3)
+        two, three = Scale(2.0), Scale(3.0)
+        same(two(x), x.numpy() * 2)
+        same(three(x), x.numpy() * 3)
+        same(two(x), x.numpy() * 2)
+        shift = hb.asarray(5.0)
+        same(hb.compile(lambda v: v + shift)(x), x.numpy() + 5)
+
+    def test_a_compiled_function_is_inlined_in_another(self) -> None:
+        @hb.compile
+        def inner(x: hb.Tensor) -> hb.Tensor:
+            return x * 2
+
+        @hb.compile
+        def outer(x: hb.Tensor) -> hb.Tensor:
+            return inner(x) + inner(x + 1)
+
+        x = arange(3)
+        same(outer(x), x.numpy() * 4 + 2)
+        assert inner.cache_info().misses == 0
+
+    def test_an_argument_returned_as_it_came_is_the_same_object(self) -> None:
+        @hb.compile
+        def f(x: hb.Tensor, y: hb.Tensor) -> tuple[hb.Tensor, ...]:
+            z = x + y
+            return x, z, z
+
+        x, y = arange(3), arange(3)
+        for _ in range(2):
+            a, b, c = f(x, y)
+            assert a is x
+            assert b is c
+
+    @pytest.mark.parametrize("index", [np.s_[::2], np.s_[::-1], np.s_[:, 1:3], np.s_[:, ::-2]])
+    def test_arguments_may_lie_anyhow_in_memory(self, index: object) -> None:
+        def f(x: hb.Tensor) -> hb.Tensor:
+            return hb.exp(x) * 2 + x.sum(axis=0)
+
+        x = np.linspace(-1, 1, 24, dtype=np.float32).reshape(4, 6)[index]
+        traced = hb.compile(f)
+        same(traced(x), f(hb.asarray(x)))
+        same(
+            traced(np.broadcast_to(x[:1], x.shape)), f(hb.asarray(np.broadcast_to(x[:1], x.shape)))
+        )
+
+    @pytest.mark.parametrize("shape", [(), (0,), (1,), (3, 0, 2), (1, 5)])
+    def test_small_and_empty_shapes(self, shape: tuple[int, ...]) -> None:
+        def f(x: hb.Tensor) -> hb.Tensor:
+            return (hb.tanh(x) + 1).sum()
+
+        x = hb.asarray(np.ones(shape, np.float64))
+        same(hb.compile(f)(x), f(x))
+
+
+class TestCaptures:
+    def test_a_captured_tensor_is_read_by_reference(self) -> None:
+        w = hb.asarray(np.ones(3, np.float32))
+        f = hb.compile(lambda x: x * w)
+        x = arange(3)
+        same(f(x), x)
+        w[...] = 4.0
+        same(f(x), x.numpy() * 4)
+
+    def test_rebinding_a_captured_name_retraces(self) -> None:
+        scope: dict[str, object] = {"hb": hb, "w": hb.asarray([1.0, 1.0, 1.0]), "k": 2}
+        exec("def helper(x):\n    return x * k\ndef f(x):\n    return helper(x) * w\n", scope)
+        f = hb.compile(scope["f"])
+        x = arange(3)
+        same(f(x), x.numpy() * 2)
+        scope["w"] = hb.asarray([3.0, 3.0, 3.0])
+        same(f(x), x.numpy() * 6)
+        scope["k"] = 5
+        same(f(x), x.numpy() * 15)
+        exec("def helper(x):\n    return x + k\n", scope)
+        same(f(x), (x.numpy() + 5) * 3)
+
+    def test_attributes_of_self_are_not_baked_in(self) -> None:
+        class Model:
+            rate = 1.0
+
+            def __init__(self) -> None:
+                self.scale = 2
+                self.layers = [1.0]
+
+            @hb.compile
+            def run(self, x: hb.Tensor) -> hb.Tensor:
+                return x * self.scale + sum(self.layers)
+
+        model, x = Model(), arange(3)
+        same(model.run(x), x.numpy() * 2 + 1)
+        model.scale = 7
+        same(model.run(x), x.numpy() * 7 + 1)
+        model.layers.append(4.0)
+        same(model.run(x), x.numpy() * 7 + 5)
+
+    def test_traces_die_with_the_objects_they_know(self) -> None:
+        class Thing:
+            def __init__(self) -> None:
+                self.k = 3.0
+
+        @hb.compile
+        def f(thing: Thing, x: hb.Tensor) -> hb.Tensor:
+            return x * thing.k
+
+        x = arange(3)
+        for _ in range(5):
+            same(f(Thing(), x), x.numpy() * 3)
+        assert f.cache_info().currsize <= 1
+
+
+class TestVariables:
+    def test_writes_are_seen_after_each_call(self) -> None:
+        v = hb.Variable([1.0, 2.0])
+
+        @hb.compile
+        def step(x: hb.Tensor) -> hb.Tensor:
+            v.assign_add(x)
+            return v.read() * 2
+
+        x = hb.asarray([1.0, 1.0])
+        for i in range(1, 4):
+            same(step(x), (np.array([1.0, 2.0]) + i) * 2)
+            same(v, np.array([1.0, 2.0]) + i)
+
+    def test_a_value_read_before_is_not_changed_by_a_write(self) -> None:
+        v = hb.Variable([1.0, 2.0])
+        old = v.read()
+        hb.compile(lambda: v.assign(v.read() * 3))()
+        same(old, [1, 2])
+        same(v, [3, 6])
+
+    def test_swapping_two_variables(self) -> None:
+        a, b = hb.Variable(1.0), hb.Variable(2.0)
+
+        @hb.compile
+        def swap() -> None:
+            x, y = a.read(), b.read()
+            a.assign(y)
+            b.assign(x)
+
+        for i in range(3):
+            swap()
+            assert (a.item(), b.item()) == ((2, 1) if i % 2 == 0 else (1, 2))
+
+    def test_a_variable_made_in_the_first_trace_only(self) -> None:
+        state: list[hb.Variable] = []
+
+        @hb.compile
+        def f(x: hb.Tensor) -> hb.Tensor:
+            if not state:
+                state.append(hb.Variable(hb.zeros((3,))))
+            state[0].assign_add(x)
+            return state[0].read()
+
+        x = arange(3)
+        f(x)
+        same(f(x), x.numpy() * 2)
+
+    def test_writes_land_even_if_a_later_line_raises(self) -> None:
+        v = hb.Variable(1.0)
+
+        @hb.compile
+        def f(x: hb.Tensor) -> hb.Tensor:
+            v.assign_add(1.0)
+            raise KeyError("later")
+
+        with pytest.raises(KeyError):
+            f(arange(3))
+        assert v.item() == 2.0
+
+
+class TestWrites:
+    def test_a_written_argument_is_written_for_the_caller(self) -> None:
+        def f(x: hb.Tensor) -> hb.Tensor:
+            x[1:] = x[:-1] * 2
+            x += 1
+            return x.sum()
+
+        traced = hb.compile(f)
+        for _ in range(3):
+            a, b = np.arange(5.0), np.arange(5.0)
+            same(traced(a), f(hb.asarray(b)))
+            np.testing.assert_array_equal(a, b)
+            t = hb.asarray(np.arange(5.0))
+            traced(t)
+            same(t, b)
+
+    def test_aliases_see_writes(self) -> None:
+        def f(x: hb.Tensor) -> tuple[hb.Tensor, ...]:
+            y = x * 1
+            row = y[1]
+            column = y.T[0]
+            row[...] = 7
+            before = column * 1
+            y *= 2
+            column[0] = -1
+            return y, row * 1, before, column * 1
+
+        x = arange(3, 4)
+        for result in (hb.compile(f)(x), hb.compile(f)(x)):
+            for got, want in zip(result, f(x), strict=True):
+                same(got, want)
+
+    def test_a_view_of_an_argument_returned_is_still_a_view(self) -> None:
+        @hb.compile
+        def f(x: hb.Tensor) -> hb.Tensor:
+            return x[1:]
+
+        x = arange(4)
+        for _ in range(2):
+            y = f(x)
+            y[0] = 42
+            assert x.numpy()[1] == 42
+
+    def test_captured_arrays_are_written_in_place(self) -> None:
+        log = np.zeros(3)
+
+        @hb.compile
+        def f(x: hb.Tensor) -> hb.Tensor:
+            out = hb.asarray(log)
+            out[0] = x.sum()
+            return out * 2
+
+        f(hb.asarray([1.0, 2.0]))
+        same(f(hb.asarray([1.0, 4.0])), [10, 0, 0])
+        same(log, [5, 0, 0])
+
+    def test_overlapping_arguments_run_eagerly_with_a_warning(self) -> None:
+        def f(x: hb.Tensor, y: hb.Tensor) -> hb.Tensor:
+            x += 1
+            return y * 2
+
+        base = np.zeros(6)
+        with pytest.warns(EagerFallbackWarning, match="share part of their memory"):
+            result = hb.compile(f)(base[:4], base[2:])
+        same(result, [2, 2, 0, 0])
+
+    def test_the_same_tensor_twice(self) -> None:
+        def f(x: hb.Tensor, y: hb.Tensor) -> hb.Tensor:
+            x += 1
+            return x * y
+
+        a, b = arange(3), arange(3)
+        same(hb.compile(f)(a, a), f(b, b))
+        same(a, b)
+
+
+class TestGuards:
+    def test_both_branches_of_an_if_on_a_tensor(self) -> None:
+        calls = []
+
+        @hb.compile
+        def f(x: hb.Tensor) -> hb.Tensor:
+            calls.append(1)
+            y = x * 2
+            if x.sum() > 0:
+                return y * x
+            return -y
+
+        for sign in (1.0, -1.0, 1.0, -1.0, 3.0):
+            x = hb.asarray(np.full(3, sign, np.float32))
+            same(f(x), x.numpy() * 2 * x.numpy() if sign > 0 else -2 * x.numpy())
+        assert len(calls) == 2
+
+    def test_while_and_break_and_short_circuits(self) -> None:
+        def f(x: hb.Tensor) -> hb.Tensor:
+            n = 0
+            while x.sum() < 100 and n < 50:
+                x = x * 2
+                n += 1
+                if x.max() > 60:
+                    break
+            return x + n
+
+        traced = hb.compile(f)
+        for start in (1.0, 3.0, 50.0, 200.0, 1.0):
+            x = hb.asarray(np.full(3, start))
+            same(traced(x), f(x))
+
+    def test_int_and_range_of_a_tensor(self) -> None:
+        def f(x: hb.Tensor, n: hb.Tensor) -> hb.Tensor:
+            for i in range(int(n)):
+                x = x + i
+            return x.reshape(n, -1) if n > 1 else x
+
+        traced = hb.compile(f)
+        x = arange(6)
+        for n in (1, 2, 3, 2):
+            same(traced(x, hb.asarray(n)), f(x, hb.asarray(n)))
+
+    def test_a_write_before_a_guard_is_not_done_twice(self) -> None:
+        v = hb.Variable(0.0)
+
+        @hb.compile
+        def f(x: hb.Tensor) -> hb.Tensor:
+            v.assign_add(1.0)
+            if x.sum() > 0:
+                v.assign_add(10.0)
+            return v.read() * 1
+
+        expected = 0.0
+        for sign in (1, -1, 1, -1, -1):
+            expected += 11 if sign > 0 else 1
+            same(f(hb.asarray([float(sign)])), expected)
+            assert v.item() == expected
+
+    def test_an_old_value_survives_a_write_across_a_guard(self) -> None:
+        def f(x: hb.Tensor) -> hb.Tensor:
+            old = x * 1
+            keep = x.sum()
+            x += 1
+            if x.sum() > 0:
+                return old + x + keep
+            return old - x
+
+        traced = hb.compile(f)
+        for start in (1.0, -5.0, 2.0, -7.0):
+            a, b = np.full(3, start), np.full(3, start)
+            same(traced(a), f(hb.asarray(b)))
+            np.testing.assert_array_equal(a, b)
+
+    def test_too_many_values_at_a_guard_fall_back_with_one_warning(self) -> None:
+        @hb.compile
+        def f(x: hb.Tensor) -> hb.Tensor:
+            return x * int(x.sum().astype("int64"))
+
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for i in range(40):
+                same(f(hb.asarray([float(i)])), i * i)
+        kinds = [w.category for w in caught]
+        assert kinds.count(EagerFallbackWarning) == 1
+
+    def test_fullgraph_refuses_a_guard(self) -> None:
+        @hb.compile(fullgraph=True)
+        def f(x: hb.Tensor) -> hb.Tensor:
+            return x if x.sum() > 0 else -x
+
+        with pytest.raises(TraceError, match="fullgraph=True.*bool"):
+            f(arange(3))
+
+
+class TestEagerFallback:
+    def test_float_of_a_traced_value_goes_on_eagerly_with_one_warning(self) -> None:
+        seen = []
+
+        @hb.compile
+        def f(x: hb.Tensor) -> hb.Tensor:
+            y = x * 2
+            row = y[1:]
+            seen.append(float(y.sum()))
+            row += 1
+            return y + seen[-1]
+
+        def eager(a: np.ndarray) -> np.ndarray:
+            y = a * 2
+            total = y.sum()
+            y[1:] += 1
+            return y + total
+
+        x = arange(3)
+        with pytest.warns(EagerFallbackWarning, match=r"float\(\)") as caught:
+            same(f(x), eager(x.numpy()))
+        assert "test_compile.py" in str(caught[0].message)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            same(f(x + 1), eager(x.numpy() + 1))
+        assert len(seen) == 2
+
+    def test_numpy_code_that_wants_an_array_still_gives_the_right_result(self) -> None:
+        @hb.compile
+        def f(x: hb.Tensor) -> hb.Tensor:
+            order = np.argsort(np.asarray(x * 1.0))
+            return x[order]
+
+        x = hb.asarray([3.0, 1.0, 2.0])
+        with pytest.warns(EagerFallbackWarning):
+            same(f(x), [1, 2, 3])
+        same(f(x * -1), [-3, -2, -1])
+
+    def test_writes_before_and_after_the_fallback_reach_the_caller(self) -> None:
+        v = hb.Variable([0.0])
+
+        @hb.compile
+        def f(x: hb.Tensor) -> float:
+            x += 1
+            v.assign_add([1.0])
+            total = float(x.sum())
+            x += 1
+            v.assign_add([total])
+            return total
+
+        a = np.zeros(2)
+        with pytest.warns(EagerFallbackWarning):
+            assert f(a) == 2.0
+        same(a, [2, 2])
+        same(v, [3])
+
+    def test_a_leaked_tensor_names_its_line(self) -> None:
+        kept = []
+
+        @hb.compile
+        def f(x: hb.Tensor) -> hb.Tensor:
+            y = x * 3
+            kept.append(y)
+            return y + 1
+
+        f(arange(3))
+        with pytest.raises(LeakedTensorError, match=r"y = x \* 3"):
+            kept[0] + 1
+        with pytest.raises(LeakedTensorError):
+            kept[0].numpy()
+
+    def test_shape_errors_name_both_shapes_the_op_and_the_line(self) -> None:
+        @hb.compile
+        def f(x: hb.Tensor, y: hb.Tensor) -> hb.Tensor:
+            return x + y  # the culprit
+
+        with pytest.raises(ValueError, match=r"add.*\(3,\).*\(4,\)(.|\n)*the culprit"):
+            f(arange(3), arange(4))
+        same(f(arange(3), arange(3)), arange(3).numpy() * 2)
+
+
+class TestLooking:
+    def test_explain_says_why_it_was_traced_again(self) -> None:
+        @hb.compile
+        def f(x: hb.Tensor, mode: str = "a") -> hb.Tensor:
+            return x * 2
+
+        f(arange(3))
+        f(arange(4))
+        f(arange(4), mode="b")
+        text = f.explain()
+        assert "for the first time" in text
+        assert "x: shape (3,) -> (4,)" in text
+        assert "mode: value 'a' -> 'b'" in text
+
+    def test_many_retraces_warn_once(self) -> None:
+        f = hb.compile(lambda x: x + 1)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for n in range(1, 14):
+                f(arange(n))
+        assert [w.category for w in caught].count(RetraceWarning) == 1
+
+    def test_concrete_functions_print_their_graph_with_lines(self) -> None:
+        @hb.compile
+        def f(x: hb.Tensor) -> hb.Tensor:
+            return hb.exp(x) * 2
+
+        text = str(f.get_concrete_function(arange(3)).graph)
+        assert "exp(%0)" in text
+        assert "test_compile.py" in text
+        f.cache_clear()
+        assert f.cache_info() == (0, 0, 0)
+
+    def test_functions_run_eagerly_on_request(self) -> None:
+        calls = []
+
+        @hb.compile
+        def f(x: hb.Tensor) -> hb.Tensor:
+            calls.append(1)
+            return x + 1
+
+        x = arange(3)
+        f(x), f(x)
+        assert len(calls) == 1
+        with hb.eagerly():
+            f(x), f(x)
+        assert len(calls) == 3
+        hb.run_functions_eagerly(True)
+        try:
+            f(x)
+        finally:
+            hb.run_functions_eagerly(False)
+        assert len(calls) == 4
+        f(x)
+        replayed = len(calls)
+        f(x)
+        assert len(calls) == replayed
+        assert f.__wrapped__(x).shape == (3,)
+
+
+def test_many_threads_share_one_trace() -> None:
+    traces = []
+
+    @hb.compile
+    def f(x: hb.Tensor) -> hb.Tensor:
+        traces.append(1)
+        return (hb.tanh(x) * 2).sum(axis=1)
+
+    wrong = []
+
+    def work(seed: int) -> None:
+        x = np.random.default_rng(seed).normal(size=(20, 30)).astype(np.float32)
+        want = (np.tanh(x) * 2).sum(axis=1)
+        for _ in range(50):
+            if not np.allclose(f(x), want, atol=1e-5):
+                wrong.append(seed)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+    assert len(traces) == 1
