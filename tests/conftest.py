@@ -1,6 +1,6 @@
 """What every test run shares: a kernel cache of its own, hypothesis profiles, test selection.
 
-Also loaded for the doctests of the package (``pytest -p tests.conftest --doctest-modules hybrid``).
+Also loaded for the doctests of the package (``pytest -p tests.conftest --doctest-modules``).
 """
 
 from __future__ import annotations

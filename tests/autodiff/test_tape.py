@@ -181,7 +181,7 @@ def test_errors_say_what_is_wrong() -> None:
     with pytest.raises(GradientError, match="int64"):
         tape.gradient(y, n)
     tape.gradient(y, x)
-    with pytest.raises(GradientError, match="used up.*persistent=True"):
+    with pytest.raises(GradientError, match=r"used up.*persistent=True"):
         tape.gradient(y, x)
     with pytest.raises(GradientError, match="int64 has no gradient"), hb.GradientTape() as tape:
         tape.watch(n)

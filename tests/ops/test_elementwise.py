@@ -1,4 +1,4 @@
-"""Elementwise ops: every one against NumPy, for every dtype, and its rule against its eager form."""
+"""Elementwise ops: each against NumPy, for every dtype, and its rule against its eager form."""
 
 from __future__ import annotations
 
@@ -199,7 +199,9 @@ def test_values_of_ops_that_numpy_lacks(name: str, dtype: str) -> None:
 
 def test_tails_of_activations() -> None:
     x = asarray(np.array([-1e30, -100.0, 100.0, 1e30, np.nan], np.float32))
-    np.testing.assert_array_equal(ew.sigmoid(x).numpy()[1:], np.float32([3.783506e-44, 1, 1, np.nan]))
+    np.testing.assert_array_equal(
+        ew.sigmoid(x).numpy()[1:], np.float32([3.783506e-44, 1, 1, np.nan])
+    )
     assert ew.sigmoid(x).numpy()[0] == 0
     np.testing.assert_array_equal(ew.relu(x).numpy(), np.float32([0, 0, 100, 1e30, np.nan]))
     np.testing.assert_array_equal(ew.softplus(x).numpy()[2:], np.float32([100, 1e30, np.nan]))
@@ -226,6 +228,7 @@ def test_where_and_clip() -> None:
     assert ew.where(t > 0, asarray(x.astype(dtypes.bfloat16)), 1.0).dtype == dtypes.bfloat16
     for low, high in ((-1, 1), (None, 0.5), (0.5, None), (x[::-1].copy(), 1.5), (1, -1)):
         np.testing.assert_array_equal(t.clip(low, high).numpy(), x.clip(low, high))
+    assert asarray(x.astype(dtypes.bfloat16)).clip(-0.5, 1).dtype == dtypes.bfloat16
     copied = t.clip()
     assert copied is not t
     np.testing.assert_array_equal(copied.numpy(), x)
@@ -289,10 +292,10 @@ def test_large_integers() -> None:
 
 # --- operators ------------------------------------------------------------------------------------
 
-TWO = "add sub mul truediv floordiv mod pow".split()
-BITS = "and_ or_ xor lshift rshift".split()
-ONE = "neg pos abs invert".split()
-COMPARE = "eq ne lt le gt ge".split()
+TWO = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow"]
+BITS = ["and_", "or_", "xor", "lshift", "rshift"]
+ONE = ["neg", "pos", "abs", "invert"]
+COMPARE = ["eq", "ne", "lt", "le", "gt", "ge"]
 
 
 @pytest.mark.parametrize("name", TWO + BITS + COMPARE)
@@ -323,10 +326,12 @@ def test_operators(name: str) -> None:
 def test_unary_operators(name: str) -> None:
     x = np.array([-1, 0, 3])
     for value in (asarray(x), Variable(x)):
-        np.testing.assert_array_equal(getattr(operator, name)(value).numpy(), getattr(operator, name)(x))
+        np.testing.assert_array_equal(
+            getattr(operator, name)(value).numpy(), getattr(operator, name)(x)
+        )
 
 
-@pytest.mark.parametrize("name", TWO + ["and_", "or_", "xor", "lshift", "rshift"])
+@pytest.mark.parametrize("name", TWO + BITS)
 def test_inplace_operators_write(name: str) -> None:
     function = getattr(operator, "i" + name.rstrip("_"))
     dtype = np.int32 if name in BITS else np.float32

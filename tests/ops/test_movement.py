@@ -115,7 +115,11 @@ def test_reshape_is_a_view_where_numpys_is(shape, data):
     turned = base.transpose(order)
     factors = [f for n in turned.shape for f in ((2, n // 2) if n % 2 == 0 else (n,))]
     target = data.draw(st.sampled_from([tuple(factors), turned.shape[::-1], (-1,)]))
-    layout = contiguous(shape).transpose(order).reshape(tuple(np.zeros(turned.shape).reshape(target).shape))
+    layout = (
+        contiguous(shape)
+        .transpose(order)
+        .reshape(tuple(np.zeros(turned.shape).reshape(target).shape))
+    )
     assert (layout is not None) == np.shares_memory(turned.reshape(target), base)
 
 

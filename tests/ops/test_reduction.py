@@ -23,7 +23,9 @@ def reduced(draw):
     shape = draw(hnp.array_shapes(min_dims=0, max_dims=3, max_side=4))
     dtype = np.dtype(draw(st.sampled_from(DTYPES)))
     elements = (
-        {"min_value": -4, "max_value": 4, "width": dtype.itemsize * 8} if dtype.kind == "f" else None
+        {"min_value": -4, "max_value": 4, "width": dtype.itemsize * 8}
+        if dtype.kind == "f"
+        else None
     )
     x = draw(hnp.arrays(dtype, shape, elements=elements and st.floats(**elements)))
     axes = st.lists(st.integers(-len(shape), len(shape) - 1), max_size=2) if shape else st.just([])
@@ -97,7 +99,9 @@ def test_empty_axes():
 
 
 def test_axis_errors_name_the_op_the_axis_and_the_shape():
-    with pytest.raises(AxisError, match=r"sum: axis 2 does not exist in an array of shape \(2, 3\)"):
+    with pytest.raises(
+        AxisError, match=r"sum: axis 2 does not exist in an array of shape \(2, 3\)"
+    ):
         asarray(np.ones((2, 3))).sum(2)
     with pytest.raises(AxisError, match=r"max: axes \(0, -2\) name one axis .* twice"):
         reduction.max(np.ones((2, 3)), axis=(0, -2))

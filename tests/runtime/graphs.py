@@ -228,7 +228,7 @@ def draw_arrays(rng: random.Random, graph: FuncGraph) -> list[Any]:
         plain = generator.integers(-8, 8, shape).astype(dtype)
         array = plain
         if kind == "transposed":
-            array = np.asfortranarray(plain)
+            array = np.array(plain, order="F")
         elif kind == "strided" and shape:
             array = np.repeat(plain, 2, axis=-1)[..., ::2]
         elif kind == "reversed" and shape:

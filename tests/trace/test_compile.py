@@ -433,7 +433,7 @@ class TestGuards:
         def f(x: hb.Tensor) -> hb.Tensor:
             return x if x.sum() > 0 else -x
 
-        with pytest.raises(TraceError, match="fullgraph=True.*bool"):
+        with pytest.raises(TraceError, match=r"fullgraph=True.*bool"):
             f(arange(3))
 
 

@@ -14,7 +14,7 @@ from hybrid.core.graph import FuncGraph, verify
 from hybrid.trace.passes import PASSES, optimize
 from tests.trace.passes.graphs import assert_same, check_bodies, sample, show, spec, traced
 
-SHAPES = [(), (3,), (1,), (4, 3), (4, 1), (1, 3), (2, 4, 3), (1, 1)]
+SHAPES = [(), (3,), (1,), (4, 3), (4, 1), (1, 3), (2, 4, 3), (1, 1), (3, 3), (3, 3)]
 DTYPES = ["float64", "float64", "float64", "int64", "bool", "float32"]
 
 UNARY = [hb.negative, hb.abs, hb.square, hb.floor, hb.copy, hb.stop_gradient, hb.sign]

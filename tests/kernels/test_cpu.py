@@ -1,0 +1,303 @@
+"""Every form of kernel gives what NumPy gives."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hybrid.kernels import parallel
+from hybrid.kernels.kernel import kernel_of
+from hybrid.kernels.region import Access, Instr, Region
+from tests.kernels.reference import (
+    access_of,
+    check,
+    layer_norm,
+    make_region,
+    mapped,
+    reduce,
+    softmax,
+)
+
+F32 = "float32"
+RTOL = {"float32": 2e-6, "float64": 4e-15}
+INTEGERS = "int8 int16 int32 int64 uint8 uint16 uint32 uint64".split()
+
+
+def normal(shape: tuple[int, ...], dtype: str = F32, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+# --- maps -----------------------------------------------------------------------------------
+
+
+@st.composite
+def strided_views(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """A view into a base array: transposed, reversed, stepped, broadcast."""
+    rank = draw(st.integers(0, 3))
+    shape = tuple(draw(st.lists(st.integers(0, 7), min_size=rank, max_size=rank)))
+    steps = draw(st.lists(st.sampled_from([1, 1, -1, 2]), min_size=rank, max_size=rank))
+    base = normal(tuple(n * abs(step) for n, step in zip(shape, steps, strict=True)))
+    view = base[(*(slice(None, None, step) for step in steps), ...)]
+    return np.transpose(view, draw(st.permutations(range(rank)))), base
+
+
+@given(strided_views(), st.data())
+def test_map_over_any_strides(pair: tuple[np.ndarray, np.ndarray], data: st.DataObject) -> None:
+    view, base = pair
+    other = normal(view.shape, seed=1)
+    for axis in range(view.ndim):
+        if data.draw(st.booleans()):
+            other = other[(slice(None),) * axis + (slice(0, 1),)]
+    if base.size == 0:
+        base, view = np.zeros(1, F32), np.zeros(view.shape, F32)
+    other = other.copy()
+    if other.size == 0:
+        return
+    body = [mapped("multiply", "{0} * {1}", (0, 1), F32)]
+    check(view.shape, (), [view, other], body, [(2, F32, False)], bases=[base, other])
+
+
+def test_a_map_over_nothing_touches_nothing() -> None:
+    x, result = np.zeros(1, F32), np.full(1, 5, F32)
+    access = Access(F32, 1, 0, (1,))
+    body = (mapped("add", "{0} + 1", (0,), F32),)
+    kernel, geometry = kernel_of(Region((0,), (), (access,), body, ((1, access),)))
+    kernel.call(0, geometry, x, result)
+    assert result[0] == 5
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_integer_arithmetic_wraps_at_its_own_width(dtype: str) -> None:
+    info = np.iinfo(dtype)
+    x = np.array([info.min, info.max, 0, 1, 7, info.max - 1], dtype)
+    y = np.array([info.max, info.max, 5, info.min, 3, 2], dtype)
+    body = [
+        mapped("mix", "({0} + {1}) * {1} - {0}", (0, 1), dtype),
+        mapped("less", "{0} < {1}", (2, 1), "bool"),
+        mapped("select", "select({0}, {1}, -{2})", (3, 0, 2), dtype),
+    ]
+    check(x.shape, (), [x, y], body, [(2, dtype, False), (4, dtype, False), (3, "bool", False)])
+
+
+def test_booleans() -> None:
+    x, y = (np.array(v) for v in ([True, True, False, False], [True, False, True, False]))
+    body = [
+        mapped("and", "{0} & {1}", (0, 1), "bool"),
+        mapped("or", "{0} | not_({1})", (0, 1), "bool"),
+        mapped("xor", "{0} ^ {1}", (2, 3), "bool"),
+    ]
+    check((4,), (), [x, y], body, [(2, "bool", False), (3, "bool", False), (4, "bool", False)])
+
+
+HARD = [0.0, -0.0, 0.5, -0.5, 1.5, -1.0, 127.6, 128.0, 255.5, 300.0, -129.0, 65536.5]
+HARD += [2.0**31, -(2.0**31), 2.0**32, 2.0**63, 2.0**64, -1e10, 1e20, -1e20]
+HARD += [np.inf, -np.inf, np.nan]
+
+
+@pytest.mark.parametrize("source", ["float32", "float64", "int64", "uint8", "bool"])
+def test_casts_are_numpys(source: str) -> None:
+    targets = [*INTEGERS, "float32", "float64", "bool"]
+    if source.startswith("float"):
+        x = np.array(HARD, source)
+    else:
+        x = np.array([0, 1, 2, 127, 128, 200, 255], "int64").astype(source)
+        if source == "int64":
+            x = np.concatenate([x, -x, [2**40 + 3, -(2**62), 2**63 - 1]])
+    body = [Instr("cast", target, "", (0,), target) for target in targets]
+    outputs = [(1 + i, target, False) for i, target in enumerate(targets)]
+    region, results = make_region(x.shape, (), [(x, x)], body, outputs)
+    kernel, geometry = kernel_of(region)
+    kernel.call(0, geometry, x, *results)
+    for target, got in zip(targets, results, strict=True):
+        with np.errstate(all="ignore"):
+            want = x.astype(target)
+        if target == "uint32" and source.startswith("float"):
+            # NumPy's vector loop and its scalar remainder differ from each other here.
+            consistent = x >= -(2.0**31)
+            got, want = got[consistent], want[consistent]
+        np.testing.assert_array_equal(got, want, err_msg=f"{source} to {target}")
+
+
+def test_outputs_over_inputs() -> None:
+    """In place, while another output does not depend on the overwritten input."""
+    a, b = normal((1000,)), normal((1000,), seed=1)
+    want = a + 1, b * 2
+    access = Access(F32, 1, 0, (1,))
+    body = (mapped("add", "{0} + 1", (0,), F32), mapped("double", "{0} * 2", (1,), F32))
+    region = Region((1000,), (), (access, access), body, ((2, access), (3, access)))
+    kernel, geometry = kernel_of(region)
+    kernel.call(0, geometry, a, b, b, a)
+    np.testing.assert_array_equal(b, want[0])
+    np.testing.assert_array_equal(a, want[1])
+
+
+def test_softmax_in_place() -> None:
+    x = normal((30, 70))
+    region, (result,) = make_region((30, 70), (1,), [(x, x)], softmax(F32), [(5, F32, False)])
+    kernel, geometry = kernel_of(region)
+    kernel.call(0, geometry, x, result)
+    kernel.call(0, geometry, x, x)
+    np.testing.assert_array_equal(x, result)
+
+
+def test_wrong_arguments_are_refused() -> None:
+    x = normal((4,))
+    kernel, _ = check((4,), (), [x], [mapped("add", "{0} + 1", (0,), F32)], [(1, F32, False)])
+    with pytest.raises(TypeError):
+        kernel.call(0, x)
+    with pytest.raises(TypeError):
+        kernel.call(0, np.zeros(16, np.int64), [1.0], x)
+
+
+# --- reductions -----------------------------------------------------------------------------
+
+# Each pattern of axes with sizes that make it fused and sizes that make it split.
+PATTERNS = [
+    ((0,), [(1,), (0,), (300,), (70_000,)]),
+    ((1,), [(7, 300), (4, 1), (5, 0), (3, 70_000)]),
+    ((0,), [(300, 70), (1, 40), (0, 50), (5000, 33)]),
+    ((0, 2), [(5, 6, 70), (300, 3, 200)]),
+    ((1,), [(3, 40, 50), (2, 3000, 65)]),
+]
+CASES = [(axes, shape) for axes, shapes in PATTERNS for shape in shapes]
+
+
+@pytest.mark.parametrize(("axes", "shape"), CASES)
+def test_reductions(axes: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    x = normal(shape)
+    body = [
+        reduce("sum", 0, F32),
+        reduce("max", 0, F32),
+        reduce("min", 0, F32),
+        mapped("greater", "{0} > 3", (0,), "bool"),
+        reduce("any", 4, "bool"),
+        Instr("cast", "int64", "", (4,), "int64"),
+        reduce("sum", 6, "int64"),
+    ]
+    outputs = [(n, body[n - 1].dtype, True) for n in (1, 2, 3, 5, 7)]
+    check(shape, axes, [x], body, outputs, rtol=2e-6)
+
+
+@pytest.mark.parametrize(("axes", "shape"), CASES)
+def test_chained_reductions(axes: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    x = normal(shape)
+    check(shape, axes, [x], softmax(F32), [(5, F32, False)], rtol=1e-5)
+    count = int(np.prod([shape[axis] for axis in axes]))
+    body = layer_norm(F32, max(count, 1))
+    check(shape, axes, [x], body, [(7, F32, False), (2, F32, True)], rtol=2e-5)
+
+
+@pytest.mark.parametrize(("axes", "shape"), [((1,), (7, 30)), ((0,), (30, 17)), ((0, 1), (9, 8))])
+def test_other_accumulators(axes: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    x = normal(shape, "float64")
+    whole = (x * 50).astype("int32")
+    body = [
+        reduce("prod", 0, "float64"),
+        reduce("sum", 1, "int32"),
+        reduce("max", 1, "int32"),
+        mapped("positive", "{0} > 0", (1,), "bool"),
+        reduce("all", 5, "bool"),
+    ]
+    outputs = [(2, "float64", True), (3, "int32", True), (4, "int32", True), (6, "bool", True)]
+    check(shape, axes, [x, whole], body, outputs, rtol=1e-13)
+
+
+@pytest.mark.parametrize("shape", [(3, 100), (100, 30)])
+def test_max_and_min_pass_nan_on(shape: tuple[int, ...]) -> None:
+    axes = (1,) if shape[0] < shape[1] else (0,)
+    body = [reduce("max", 0, F32), reduce("min", 0, F32)]
+    for seed in range(5):
+        x = normal(shape, seed=seed)
+        x.ravel()[np.random.default_rng(seed).integers(0, x.size, 2)] = np.nan
+        x[0, 0] = (np.inf, -np.inf, 0.0, np.nan, 1.0)[seed]
+        check(shape, axes, [x], body, [(1, F32, True), (2, F32, True)])
+
+
+def test_values_of_the_kept_axes_inside_and_outside() -> None:
+    """A per-row scale is read in the loops and after them; a row-wise bias along them."""
+    for axes, small in (((1,), (9, 1)), ((0,), (1, 50))):
+        x, scale = normal((9, 50)), normal(small, seed=1)
+        body = [
+            mapped("multiply", "{0} * {1}", (0, 1), F32),
+            reduce("sum", 2, F32),
+            mapped("add", "{0} + {1} * 2", (3, 1), F32),
+        ]
+        check((9, 50), axes, [x, scale], body, [(4, F32, True), (2, F32, False)], rtol=2e-6)
+
+
+def test_a_broadcast_operand_alone_can_be_reduced() -> None:
+    x = normal((9, 1))
+    body = [mapped("exp", "exp({0})", (0,), F32), reduce("sum", 1, F32)]
+    region = Region(
+        (9, 50),
+        (1,),
+        (access_of(x, x, (9, 50)),),
+        tuple(body),
+        ((2, Access(F32, 1, 0, (1, 0))),),
+    )
+    kernel, geometry = kernel_of(region)
+    result = np.zeros(9, F32)
+    kernel.call(0, geometry, x, result)
+    np.testing.assert_allclose(result, 50 * np.exp(x[:, 0]), rtol=2e-6)
+
+
+def test_a_long_sum_keeps_its_accuracy() -> None:
+    rng = np.random.default_rng(0)
+    for x in (rng.random(10_000_000, np.float32), np.full(10_000_000, 0.1, F32)):
+        region, (result,) = make_region(
+            x.shape, (0,), [(x, x)], [reduce("sum", 0, F32)], [(1, F32, True)]
+        )
+        kernel, geometry = kernel_of(region)
+        kernel.call(0, geometry, x, result)
+        exact = float(np.sum(x, dtype=np.float64))
+        assert abs(result[0] - exact) < 1e-6 * exact
+
+
+# --- threads and code -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"), [((300_001,), (0,)), ((40_000, 9), (0,)), ((500, 301), (1,))]
+)
+def test_results_do_not_depend_on_threads(shape: tuple[int, ...], axes: tuple[int, ...]) -> None:
+    x = normal(shape)
+    body = softmax(F32)
+    region, (serial,) = make_region(shape, axes, [(x, x)], body, [(5, F32, False)])
+    kernel, geometry = kernel_of(region)
+    kernel.call(0, geometry, x, serial)
+    before = parallel.get_num_threads()
+    driver = parallel.driver_address()
+    try:
+        for count in range(1, before + 1):
+            parallel.set_num_threads(count)
+            for _ in range(3):
+                result = np.zeros_like(serial)
+                kernel.call(driver, geometry, x, result)
+                assert result.tobytes() == serial.tobytes()
+    finally:
+        parallel.set_num_threads(before)
+
+
+PACKED = {
+    "sum": ([reduce("sum", 0, F32)], True, r"v?addps"),
+    "max": ([reduce("max", 0, F32)], True, r"v?maxps"),
+    "exp": ([mapped("exp", "exp({0})", (0,), F32)], False, r"v?(fmadd\d+|mul)ps"),
+}
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_the_inner_loop_is_vector_code(name: str) -> None:
+    import platform
+    import re
+
+    if platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("the instruction names are those of x86-64")
+    body, reduced, pattern = PACKED[name]
+    for shape, axes in itertools.product([(50, 300)], [(0,), (1,)] if reduced else [()]):
+        x = normal(shape)
+        kernel, _ = check(shape, axes, [x], body, [(1, F32, reduced)], rtol=2e-6)
+        assert re.search(rf"\b{pattern}\b.*%[yz]mm", kernel.assembly())

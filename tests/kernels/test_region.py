@@ -1,0 +1,154 @@
+"""Canonical loops: what two regions must share, and how regions and sources read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hybrid.kernels.cpu import source
+from hybrid.kernels.loopnest import canonical, dataflow, geometry_slots
+from hybrid.kernels.region import Access, Instr, Region, format_region, supported, unsupported
+from tests.kernels.reference import layer_norm, make_region, mapped, reduce, softmax
+
+GOLDEN = Path(__file__).parent / "golden"
+F32 = "float32"
+
+
+def elementwise(*views: np.ndarray, space: tuple[int, ...] | None = None) -> Region:
+    """x + y (+ ...) over arrays that lie as given."""
+    space = np.broadcast_shapes(*(view.shape for view in views)) if space is None else space
+    expr = " + ".join(f"{{{i}}}" for i in range(len(views)))
+    body = [mapped("add", expr, tuple(range(len(views))), F32)]
+    pairs = [(view, np.zeros(1, F32) if not view.size else view) for view in views]
+    region, _ = make_region(space, (), pairs, body, [(len(views), F32, False)])
+    return region
+
+
+def zeros(*shape: int) -> np.ndarray:
+    return np.zeros(shape, F32)
+
+
+def test_contiguous_axes_become_one_loop_of_any_size() -> None:
+    spec, geometry = canonical(elementwise(zeros(4, 5, 6), zeros(4, 5, 6)))
+    flat, _ = canonical(elementwise(zeros(999), zeros(999)))
+    assert spec == flat
+    assert spec.kept == 0
+    assert geometry[geometry_slots(spec)["n_j"]] == 120
+
+
+def test_a_broadcast_row_keeps_two_loops_whatever_the_rank() -> None:
+    spec, _ = canonical(elementwise(zeros(4, 5, 6), zeros(6)))
+    other, _ = canonical(elementwise(zeros(70, 3), zeros(3)))
+    assert spec == other
+    assert spec.kept == 1
+    assert [operand.inner for operand in spec.inputs] == ["1", "1"]
+
+
+def test_a_broadcast_column_is_constant_in_the_longest_inner_loop() -> None:
+    spec, geometry = canonical(elementwise(zeros(4, 5, 6), zeros(4, 1, 1)))
+    assert [operand.inner for operand in spec.inputs] == ["1", "0"]
+    assert geometry[geometry_slots(spec)["n_j"]] == 30
+
+
+def test_transposed_operands_walk_along_their_memory() -> None:
+    a, b = zeros(5, 7).T, zeros(5, 7).T
+    region = elementwise(a, b)
+    spec, _ = canonical(
+        Region(region.space, (), region.inputs, region.body, ((2, region.inputs[0]),))
+    )
+    assert spec.kept == 0
+    assert spec.inputs[0].inner == "1"
+
+
+def test_a_reversed_axis_is_walked_forwards() -> None:
+    access = Access(F32, 1, 9, (-1,))
+    body = (mapped("copy", "{0}", (0,), F32),)
+    spec, geometry = canonical(Region((10,), (), (access,), body, ((1, access),)))
+    assert spec.inputs[0].inner == "1"
+    assert geometry[geometry_slots(spec)["in0_offset"]] == 0
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "form", "split"),
+    [
+        ((50, 60), (1,), "rows", False),
+        ((50, 60), (0,), "columns", False),
+        ((50, 60), (0, 1), "rows", False),
+        ((300, 400), (0, 1), "rows", True),
+        ((4000, 60), (0,), "columns", True),
+        ((4, 5, 60), (0, 2), "rows", False),
+        ((4, 50, 60), (1,), "columns", False),
+        ((1000, 3), (1,), "columns", False),
+        ((1000, 3), (0,), "rows", False),
+    ],
+)
+def test_form_of_reductions(
+    shape: tuple[int, ...], axes: tuple[int, ...], form: str, split: bool
+) -> None:
+    x = zeros(*shape)
+    region, _ = make_region(shape, axes, [(x, x)], [reduce("sum", 0, F32)], [(1, F32, True)])
+    spec, _ = canonical(region)
+    assert (spec.form, spec.split) == (form, split)
+
+
+def test_softmax_takes_three_passes_and_keeps_its_exponentials() -> None:
+    x = zeros(8, 90)
+    region, _ = make_region((8, 90), (1,), [(x, x)], softmax(F32), [(5, F32, False)])
+    spec, _ = canonical(region)
+    flow = dataflow(spec)
+    assert flow.passes == 3
+    assert flow.saved == {3}
+
+
+def test_unsupported_dtypes_are_named() -> None:
+    access = Access("complex64", 1, 0, (1,))
+    body = (Instr("map", "add", "{0} + {0}", (0,), "complex64"),)
+    region = Region((4,), (), (access,), body, ((1, access),))
+    assert not supported(region)
+    assert unsupported(region) == "dtype complex64 has no fused kernels"
+
+
+def test_large_work_is_worth_threads_and_small_is_not() -> None:
+    for size, worth in ((16, False), (4_000_000, True)):
+        access = Access(F32, 1, 0, (1,))
+        body = (mapped("exp", "exp({0})", (0,), F32),)
+        spec, geometry = canonical(Region((size,), (), (access,), body, ((1, access),)))
+        assert spec.worth_parallel(geometry) is worth
+
+
+def golden_regions() -> dict[str, Region]:
+    x, bias = zeros(40, 50), zeros(50)
+    tall = zeros(4000, 50)
+    return {
+        "map_bias_tanh": make_region(
+            (40, 50),
+            (),
+            [(x, x), (bias, bias)],
+            [mapped("add", "{0} + {1}", (0, 1), F32), mapped("tanh", "tanh({0})", (2,), F32)],
+            [(3, F32, False)],
+        )[0],
+        "rows_softmax": make_region((40, 50), (1,), [(x, x)], softmax(F32), [(5, F32, False)])[0],
+        "columns_layer_norm": make_region(
+            (40, 50), (0,), [(x, x)], layer_norm(F32, 40), [(7, F32, False)]
+        )[0],
+        "columns_split_sum": make_region(
+            (4000, 50), (0,), [(tall, tall)], [reduce("sum", 0, F32)], [(1, F32, True)]
+        )[0],
+        "rows_split_sum": make_region(
+            (4000, 50), (0, 1), [(tall, tall)], [reduce("sum", 0, F32)], [(1, F32, True)]
+        )[0],
+    }
+
+
+@pytest.mark.parametrize("name", sorted(golden_regions()))
+def test_sources_read_as_before(name: str) -> None:
+    """Write the files anew with HYBRID_UPDATE_GOLDEN=1."""
+    region = golden_regions()[name]
+    text = format_region(region) + "\n\n" + source(canonical(region)[0]).text
+    path = GOLDEN / f"{name}.txt"
+    if os.environ.get("HYBRID_UPDATE_GOLDEN"):
+        path.write_text(text)
+    assert text == path.read_text()

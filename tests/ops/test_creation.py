@@ -1,0 +1,88 @@
+"""Creation functions agree with NumPy; floats are float32 unless a dtype is given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hybrid.core.tensor import asarray
+from hybrid.errors import DTypeError, ShapeError
+from hybrid.ops import creation as cr
+
+
+@pytest.mark.parametrize("shape", [(), 3, (2, 3), (0, 2)])
+def test_constants(shape):
+    for ours, value in ((cr.zeros, 0), (cr.ones, 1), (cr.empty, 0)):
+        np.testing.assert_array_equal(
+            ours(shape).numpy(), np.full(shape, value, np.float32), strict=True
+        )
+        assert ours(shape, dtype="int8").dtype == np.int8
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"), [(1, "int64"), (0.5, "float32"), (True, "bool"), (1j, "complex64")]
+)
+def test_full_takes_the_default_dtype_of_a_python_scalar(value, dtype):
+    found = cr.full((2,), value)
+    assert found.dtype == dtype
+    assert found.tolist() == [value, value]
+
+
+def test_full_broadcasts_an_array():
+    np.testing.assert_array_equal(cr.full((2, 2), [1, 2]).numpy(), [[1, 2], [1, 2]])
+    with pytest.raises(ShapeError, match="full: a value of shape"):
+        cr.full((2, 2), [1, 2, 3])
+
+
+def test_like():
+    x = np.zeros((2, 3), np.int16)
+    assert cr.ones_like(x).spec == asarray(np.ones_like(x)).spec
+    assert cr.zeros_like(x, dtype="float32").dtype == np.float32
+    assert cr.full_like(x, 7).tolist() == [[7] * 3] * 2
+    assert cr.empty_like(asarray(x), shape=(1,)).shape == (1,)
+    assert cr.zeros_like(1.5).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "args", [(5,), (2, 8, 3), (8, 2, -4), (3, 3), (0, -5), (0, 7, 7), (0, 8, 7)]
+)
+def test_arange_of_ints(args):
+    np.testing.assert_array_equal(cr.arange(*args).numpy(), np.arange(*args), strict=True)
+    np.testing.assert_array_equal(
+        cr.arange(*args, dtype="int8").numpy(), np.arange(*args, dtype=np.int8), strict=True
+    )
+
+
+@pytest.mark.parametrize("args", [(1.0, 2.0, 0.1), (0.5,), (1, 0, -0.3), (0, 1, 1e-3)])
+def test_arange_of_floats(args):
+    found = cr.arange(*args)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found.numpy(), np.arange(*args), rtol=1e-6, atol=1e-7)
+
+
+def test_linspace_eye_tri():
+    np.testing.assert_array_equal(cr.linspace(0, 1, 7).numpy(), np.linspace(0, 1, 7, dtype="f4"))
+    assert cr.linspace(0, 1, 4, endpoint=False).tolist() == [0, 0.25, 0.5, 0.75]
+    np.testing.assert_array_equal(cr.eye(2, 3, k=1).numpy(), np.eye(2, 3, 1))
+    np.testing.assert_array_equal(cr.identity(2).numpy(), np.eye(2))
+    np.testing.assert_array_equal(cr.tri(3, 4, 1).numpy(), np.tri(3, 4, 1))
+
+
+@pytest.mark.parametrize("indexing", ["xy", "ij"])
+@pytest.mark.parametrize("sizes", [(2,), (2, 3), (2, 3, 4)])
+def test_meshgrid(indexing, sizes):
+    axes = [np.arange(n) for n in sizes]
+    expected = np.meshgrid(*axes, indexing=indexing)
+    for ours, numpys in zip(cr.meshgrid(*axes, indexing=indexing), expected, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), numpys)
+
+
+def test_errors():
+    with pytest.raises(ShapeError, match=r"full: shape \(-1,\) has a negative size"):
+        cr.zeros(-1)
+    with pytest.raises(DTypeError, match="dtype <U1 is not supported"):
+        cr.zeros(1, "U1")
+    with pytest.raises(ValueError, match="arange: the step is 0"):
+        cr.arange(0, 1, 0)
+    with pytest.raises(ValueError, match="neither 'xy' nor 'ij'"):
+        cr.meshgrid([1], indexing="yx")

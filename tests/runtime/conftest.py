@@ -1,0 +1,13 @@
+"""Fixtures of the runtime's tests."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.runtime.regions import numpy_kernel
+
+
+@pytest.fixture
+def numpy_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run regions with NumPy: nothing is compiled, and a wrong region gives a wrong result."""
+    monkeypatch.setattr("hybrid.runtime.plan.load_kernel", numpy_kernel)
