@@ -49,7 +49,7 @@ layers: $(STAMP)  ## the import contracts between the layers
 
 pytest: $(STAMP)  ## tests, doctests and notebooks
 	$(BIN)/python -m pytest -n $(JOBS) -q
-	$(BIN)/python -m pytest -n $(JOBS) -q -p tests.conftest --doctest-modules hybrid
+	$(BIN)/python -m pytest -n $(JOBS) -q -p tests.conftest --doctest-modules hybrid benchmarks
 
 bench: $(BENCH_STAMP)  ## compare with NumPy, JAX and torch, write benchmarks/results
 	$(BIN)/python -m benchmarks

@@ -24,7 +24,7 @@ Measure = Literal["call", "compile", "restart", "shape"]
 - ``compile``: the first call of a new function in a process that has compiled another one.
 - ``restart``: the first call in a new process whose disk caches an earlier process has filled.
 - ``shape``: the first call with a size not seen before, of a function compiled for other sizes.
-  The median of eight sizes, so that torch's one recompilation for sizes in general is left out.
+  The median of six sizes, so that torch's one recompilation for sizes in general is left out.
 """
 
 COMPILED = ("hybrid", "torch-compile", "jax")

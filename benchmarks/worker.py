@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.case import Array, Case
 from benchmarks.peers import PEERS, Peer, Thunk
 
-NEW_SHAPES = 8
+NEW_SHAPES = 6
 
 
 @dataclass(frozen=True, slots=True)

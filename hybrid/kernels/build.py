@@ -150,6 +150,10 @@ def _trampoline(module: Any, phase: str, descriptor: Any) -> Any:
         (types.voidptr, types.int64, types.int64),
         function_.args,
     )
+    # Inlined here and into the entry point, the loops would be optimised three times over.
+    for instruction in builder.block.instructions:
+        if isinstance(instruction, ir.CallInstr):
+            instruction.attributes.add("noinline")
     builder.ret_void()
     return function_
 

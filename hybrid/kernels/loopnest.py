@@ -51,8 +51,8 @@ SAVED_BYTES = 1 << 18
 # Nanoseconds of estimated serial time from which on two threads are faster than one. Waking the
 # threads costs 2 to 10 microseconds.
 PARALLEL_NS = 40_000
-import os
-SHORT = int(os.environ.get("SHORT","8"))
+# An inner loop of fewer steps than this fills no vector.
+SHORT = 8
 
 # Functions of the templates that cost about one instruction; all others count as transcendental.
 CHEAP_FUNCTIONS = frozenset(

@@ -166,11 +166,10 @@ def _float_to_integer(builder: Any, value: Any, to: types.Integer, llvm_type: An
     """
     if to == types.uint64:
         limit = value.type(2.0**63)
-        small = builder.fptosi(value, llvm_type)
         large = builder.fptosi(builder.fsub(value, limit), llvm_type)
-        # All ones where the first conversion overflowed, as in the branch-free form.
-        overflow = builder.ashr(small, llvm_type(63))
-        return builder.or_(small, builder.and_(large, overflow))
+        large = builder.xor(large, llvm_type(-(2**63)))
+        is_large = builder.fcmp_ordered(">=", value, limit)
+        return builder.select(is_large, large, builder.fptosi(value, llvm_type))
     if to == types.uint32:
         return builder.trunc(builder.fptosi(value, ir.IntType(64)), llvm_type)
     if to.bitwidth < 32:

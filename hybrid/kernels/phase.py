@@ -92,6 +92,21 @@ def cascades(instr: Instr) -> bool:
     return instr.expr in ("sum", "prod") and instr.dtype.startswith("float")
 
 
+_POSITION = re.compile(r" *((?:in|out)\d+_(?:at|here|[abcd])) = ")
+
+
+def _pruned(lines: list[str]) -> list[str]:
+    """The lines without positions that nothing reads; every line costs compile time."""
+    while True:
+        used = set(re.findall(r"\w+", "\n".join(_POSITION.sub("", line) for line in lines)))
+        kept = [
+            line for line in lines if not (m := _POSITION.match(line)) or m.group(1) in used
+        ]
+        if len(kept) == len(lines):
+            return kept
+        lines = kept
+
+
 class Phase:
     """Writes one function of a kernel.
 
@@ -118,7 +133,7 @@ class Phase:
     def write(self) -> None:
         """The body of the function."""
         emit = self.emit
-        loop = emit.capture(self._items)
+        loop = _pruned(emit.capture(self._items))
         for line in self.allocations:
             emit(line)
         allocated = emit.lines[len(emit.lines) - len(self.allocations) :]

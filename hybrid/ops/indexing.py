@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import bind, located, state
+from hybrid.core.dispatch import bind, located, own_alias, state
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec
-from hybrid.core.storage import Chain
-from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
+from hybrid.core.storage import Alias, Chain
+from hybrid.core.tensor import ArrayLike, Symbol, Tensor, asarray, wrap
 from hybrid.core.variable import Variable
 from hybrid.errors import IndexingError, ShapeError
 from hybrid.ops._axes import Axes, one_axis
@@ -235,8 +236,9 @@ class Selection:
     """An index in normal form: a view (slice, drop, insert), then index arrays on it.
 
     `starts`, `sizes` and `steps` speak of the axes of the array; `drop` of the same axes, `insert`
-    of those of the view, `axes` and `at` as in the `gather` op. `single` says that the result is
-    one element that ints alone have chosen, which NumPy returns as a copy.
+    of those of the view, `axes` and `at` as in the `gather` op; `sources` are the same axes in the
+    array itself, whose shape is `shape`. `single` says that the result is one element that ints
+    alone have chosen, which NumPy returns as a copy.
     """
 
     starts: list[int] = field(default_factory=list)
@@ -247,33 +249,48 @@ class Selection:
     arrays: list[Any] = field(default_factory=list)
     axes: list[int] = field(default_factory=list)
     at: int = 0
-    single: bool = False
+    shape: Shape = ()
+    steps_of_view: Chain | None = None
+    sources: list[int] = field(default_factory=list)
+    single: bool = True
     copies: bool = False
 
-    def chain(self, shape: Shape) -> Chain:
+    def chain(self) -> Chain:
         """Return the view ops of the part of the index that is a view."""
+        if self.steps_of_view is not None:
+            return self.steps_of_view
         steps: list[tuple[Op, Attrs]] = []
-        if tuple(self.sizes) != shape or any(step != 1 for step in self.steps):
+        if tuple(self.sizes) != self.shape or any(step != 1 for step in self.steps):
             attrs = {"starts": self.starts, "sizes": self.sizes, "steps": self.steps}
             steps.append((SLICE, {k: tuple(v) for k, v in attrs.items()}))
         if self.drop:
             steps.append((SQUEEZE, {"axis": tuple(self.drop)}))
         if self.insert:
             steps.append((EXPAND_DIMS, {"axis": tuple(self.insert)}))
-        return tuple(steps)
+        self.steps_of_view = tuple(steps)
+        return self.steps_of_view
 
     def view(self, x: Tensor) -> Tensor:
         """Apply the part of the index that is a view; `x` itself where there is none."""
-        for op, attrs in self.chain(x.shape):
+        for op, attrs in self.chain():
             x = bind(op, (x,), attrs)
         return x
+
+    def pick(self, view: Tensor) -> Tensor:
+        """Apply the index arrays to the view."""
+        try:
+            return gather(view, tuple(self.arrays), tuple(self.axes), self.at)
+        except IndexingError as error:
+            concrete = [np.zeros(0) if _is_traced(a) else np.asarray(a) for a in self.arrays]
+            clear = out_of_bounds(self.shape, tuple(concrete), tuple(self.sources))
+            raise (IndexingError(located(str(clear))) if clear else error) from None
 
 
 def select(index: Any, shape: Shape) -> Selection:
     """Bring an index for an array of `shape` into normal form."""
     entries = _without_ellipsis(_entries(index), shape)
     advanced = any(_is_array(e) for e in entries)
-    found = Selection(single=len(entries) > 0)
+    found = Selection(shape=shape)
     placed: list[bool] = []  # for each entry whether NumPy counts it as an index array
     before_arrays = 0
     dims = 0  # axes of the view so far
@@ -294,6 +311,7 @@ def select(index: Any, shape: Shape) -> Selection:
             if True not in placed:
                 before_arrays = dims
             for array in _index_arrays(entry, shape, len(found.starts)):
+                found.sources.append(len(found.starts))
                 found.axes.append(dims)
                 found.arrays.append(array)
                 _take_slice(found, slice(None), shape)
@@ -347,6 +365,10 @@ def _lowered(entry: Any) -> Any:
     if isinstance(entry, list | tuple):
         return [_lowered(e) for e in entry]
     return entry.item() if isinstance(entry, Tensor) else entry
+
+
+def _is_traced(array: Any) -> bool:
+    return isinstance(array, Tensor) and type(array._data) is Symbol
 
 
 def _is_array(entry: Any) -> bool:
@@ -434,15 +456,67 @@ def _with_booleans(found: Selection, entries: list[Any]) -> Selection:
     return found
 
 
+Key = tuple[Any, ...]
+
+
+def key_of(index: Any) -> Key | None:
+    """Return a hashable form of an index of ints, slices, None and ``...``; None for any other."""
+    key = []
+    for entry in index if type(index) is tuple else (index,):
+        kind = type(entry)
+        if kind is slice:
+            start, stop, step = entry.start, entry.stop, entry.step
+            for bound in (start, stop, step):
+                if bound is not None and type(bound) is not int:
+                    return None
+            key.append((start, stop, step))
+        elif kind is int or entry is None or entry is Ellipsis:
+            key.append(entry)
+        else:
+            return None
+    return tuple(key)
+
+
+@lru_cache(maxsize=4096)
+def selection(key: Key, shape: Shape) -> Selection:
+    """Return :func:`select` of the index that has this key; not to be changed."""
+    return select(tuple(slice(*e) if type(e) is tuple else e for e in key), shape)
+
+
+def _view_of_memory(x: Tensor, index: Any) -> Tensor | None:
+    """Return ``x[index]`` the short way: eager, a basic index, no tape; None where that is not so."""
+    data = x._data
+    key = key_of(index)
+    if key is None or type(data) is Symbol:
+        return None
+    try:
+        part = data[index]
+    except IndexError:
+        return None
+    if type(part) is not np.ndarray:
+        return wrap(np.asarray(part))
+    found = selection(key, data.shape)
+    view = wrap(part)
+    alias = own_alias(x)
+    chain = (*alias.chain, *found.chain())
+    view._alias = Alias(alias.storage, chain, alias.storage.version)
+    return view
+
+
 # --- reading --------------------------------------------------------------------------------------
 
 
 def getitem(x: Tensor, index: Any) -> Tensor:
     """Return ``x[index]``: a view for a basic index, a copy otherwise, as NumPy does."""
-    found = select(_settled(index, x), x.shape)
+    if state.plain:
+        short = _view_of_memory(x, index)
+        if short is not None:
+            return short
+    key = key_of(index)
+    found = select(_settled(index, x), x.shape) if key is None else selection(key, x.shape)
     view = found.view(x)
     if found.arrays:
-        return gather(view, tuple(found.arrays), tuple(found.axes), found.at)
+        return found.pick(view)
     if found.single or found.copies:
         return _apart(view)
     return view

@@ -20,7 +20,7 @@ from hybrid.errors import DTypeError, IndexingError, ShapeError
 from hybrid.ops._methods import attach, attach_properties
 from hybrid.ops.creation import full
 from hybrid.ops.elementwise.selection import where
-from hybrid.ops.indexing import At, Selection, gather, index_update, select
+from hybrid.ops.indexing import At, Selection, index_update, select
 from hybrid.ops.movement import broadcast_to, reshape, sum_to
 
 FrozenChain = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
@@ -371,7 +371,7 @@ def _clear_error(x: Tensor, index: Any, source: Any, error: Exception) -> Except
         found = select(index, x.shape)
         part = found.view(x)
         if found.arrays:
-            gather(part, tuple(found.arrays), tuple(found.axes), found.at)
+            found.pick(part)
         shape = _picked(part, found)
     except (IndexingError, ShapeError) as clear:
         return clear
@@ -429,14 +429,14 @@ def updated(x: Tensor, index: Any, value: ArrayLike, mode: str) -> Tensor:
     value = _operand(value)
     found = select(index, x.shape)
     if not found.arrays:
-        chain = found.chain(x.shape)
+        chain = found.chain()
         part = found.view(x)
         new = part + value if mode == "add" else value
         return view_update(x, new, chain)
     base = found.view(x)
     arrays, axes = tuple(found.arrays), tuple(found.axes)
     new = index_update(base, value, arrays, axes, found.at, mode)
-    return new if base is x else view_update(x, new, found.chain(x.shape))
+    return new if base is x else view_update(x, new, found.chain())
 
 
 attach(__setitem__=setitem)

@@ -14,6 +14,7 @@ from hybrid.core.dispatch import bind, located
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec, promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
 from hybrid.ops import reduction
 from hybrid.ops._axes import Axes, all_axes, one_axis, some_axes
@@ -50,6 +51,12 @@ def _infer_matmul(a: TensorSpec, b: TensorSpec) -> TensorSpec:
     return TensorSpec((*batch, *rows, *columns), promote_specs((a, b)), a.device)
 
 
+def _eager_matmul(xp: Any, a: Any, b: Any) -> Any:
+    out = xp.matmul(a, b)
+    # NumPy has no product of bfloat16 and computes it in float32.
+    return out if a.dtype == out.dtype == b.dtype else out.astype(promote((a.dtype, b.dtype)))
+
+
 def _as_matrices(a: Tensor, b: Tensor, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Give vectors the axis of size 1 that makes them matrices, in the product too."""
     if b.ndim == 1:
@@ -78,7 +85,7 @@ MATMUL = register(
         name="matmul",
         family="linalg",
         infer=_infer_matmul,
-        eager=lambda xp, a, b: xp.matmul(a, b),
+        eager=_eager_matmul,
         vjp=(_vjp_left, _vjp_right),
         examples=(
             Example(((3, 4), (4, 5))),
@@ -235,8 +242,9 @@ def _infer_einsum(*specs: TensorSpec, subscripts: str) -> TensorSpec:
 
 def _eager_einsum(xp: Any, *arrays: Any, subscripts: str) -> Any:
     out = xp.einsum(subscripts, *arrays, optimize=len(arrays) > 1)
-    # A permutation or a diagonal comes back as a view, which no other op may write to.
-    return out.copy() if len(arrays) == 1 else out
+    # A permutation or a diagonal comes back as a view, which no other op may write to; bfloat16
+    # comes back as float32.
+    return xp.asarray(out).astype(promote(x.dtype for x in arrays), copy=len(arrays) == 1)
 
 
 def _vjp_einsum(i: int, g: Tensor, out: Tensor, *inputs: Tensor, subscripts: str) -> Tensor:

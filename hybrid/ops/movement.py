@@ -35,7 +35,7 @@ RESHAPE = register(
         name="reshape",
         family="movement",
         infer=_infer_reshape,
-        eager=lambda xp, x, *, shape: xp.reshape(x, shape),
+        eager=lambda xp, x, *, shape: x.reshape(shape),
         vjp=(lambda g, out, x, *, shape: reshape(g, x.shape),),
         view=lambda layout, *, shape: layout.reshape(shape),
         examples=(
@@ -126,7 +126,7 @@ PERMUTE_DIMS = register(
         name="permute_dims",
         family="movement",
         infer=_infer_permute,
-        eager=lambda xp, x, *, axes: xp.transpose(x, axes),
+        eager=lambda xp, x, *, axes: x.transpose(axes),
         vjp=(lambda g, out, x, *, axes: permute_dims(g, _inverse(axes)),),
         view=lambda layout, *, axes: layout.transpose(axes),
         examples=(
@@ -292,7 +292,7 @@ SQUEEZE = register(
         name="squeeze",
         family="movement",
         infer=_infer_squeeze,
-        eager=lambda xp, x, *, axis: xp.squeeze(x, axis),
+        eager=lambda xp, x, *, axis: x.squeeze(axis),
         vjp=(lambda g, out, x, *, axis: reshape(g, x.shape),),
         view=_view_squeeze,
         examples=(Example(((1, 3, 1),), {"axis": (0, 2)}), Example(((1,),), {"axis": (0,)})),
@@ -311,10 +311,13 @@ def squeeze(x: ArrayLike, /, axis: int | Axes | None = None) -> Tensor:
     return bind(SQUEEZE, (x,), {"axis": tuple(sorted(axes))})
 
 
+def _expanded(shape: Shape, axis: Axes) -> Shape:
+    sizes = iter(shape)
+    return tuple(1 if i in axis else next(sizes) for i in range(len(shape) + len(axis)))
+
+
 def _infer_expand(x: TensorSpec, *, axis: Axes) -> TensorSpec:
-    sizes = iter(x.shape)
-    shape = tuple(1 if i in axis else next(sizes) for i in range(x.ndim + len(axis)))
-    return TensorSpec(shape, x.dtype, x.device)
+    return TensorSpec(_expanded(x.shape, axis), x.dtype, x.device)
 
 
 def _view_expand(layout: Layout, *, axis: Axes) -> Layout:
@@ -328,7 +331,7 @@ EXPAND_DIMS = register(
         name="expand_dims",
         family="movement",
         infer=_infer_expand,
-        eager=lambda xp, x, *, axis: xp.expand_dims(x, axis),
+        eager=lambda xp, x, *, axis: x.reshape(_expanded(x.shape, axis)),
         vjp=(lambda g, out, x, *, axis: squeeze(g, axis),),
         view=_view_expand,
         examples=(Example(((2, 3),), {"axis": (0, 2)}), Example(((),), {"axis": (0,)})),
@@ -455,8 +458,9 @@ def split(x: ArrayLike, /, indices_or_sections: int | Sequence[int], axis: int =
     x = asarray(x)
     axis = one_axis("split", axis, x.shape)
     n = x.shape[axis]
+    cuts: list[int | None]
     if isinstance(indices_or_sections, Sequence | np.ndarray):
-        cuts = [min(operator.index(i) % (n + 1) if i < 0 else i, n) for i in indices_or_sections]
+        cuts = [operator.index(i) for i in indices_or_sections]
     else:
         parts = operator.index(indices_or_sections)
         if parts < 1 or n % parts:
@@ -464,7 +468,8 @@ def split(x: ArrayLike, /, indices_or_sections: int | Sequence[int], axis: int =
                 located(f"split: axis {axis} of shape {x.shape} does not split into {parts} parts")
             )
         cuts = [n // parts * i for i in range(1, parts)]
-    return [_narrow(x, axis, a, max(b - a, 0)) for a, b in pairwise([0, *cuts, n])]
+    ranges = [slice(a, b).indices(n) for a, b in pairwise([0, *cuts, None])]
+    return [_narrow(x, axis, min(a, n), max(b - a, 0)) for a, b, _ in ranges]
 
 
 def unstack(x: ArrayLike, /, axis: int = 0) -> tuple[Tensor, ...]:
@@ -687,12 +692,12 @@ def _vjp_pad(g: Tensor, out: Tensor, x: Tensor, *, width: Width, mode: str, valu
     if mode == "constant":
         starts = tuple(a for a, _ in width)
         return bind(SLICE, (g,), {"starts": starts, "sizes": x.shape, "steps": (1,) * x.ndim})
-    from hybrid.ops.creation import zeros
+    from hybrid.ops.creation import arange, zeros
     from hybrid.ops.indexing import index_update
 
     for axis, (n, pair) in enumerate(zip(x.shape, width)):
         if pair != (0, 0):
-            source = np.pad(np.arange(n), pair, mode=mode)  # type: ignore[call-overload]
+            source = pad(arange(n), pair, mode)
             shape = (*g.shape[:axis], n, *g.shape[axis + 1 :])
             g = index_update(zeros(shape, g.dtype), g, (source,), (axis,), axis, "add")
     return g

@@ -3,8 +3,8 @@
 NumPy hands its ufuncs and functions over through two protocols (NEP 13 and NEP 18). A ufunc is
 looked up among those that the declarations named; a function among hybrid's public functions of the
 same name, with its arguments translated by name. What hybrid does not have, or not with these
-arguments, NumPy computes on the concrete values: in a trace that ends tracing, with its warning, and
-on a tape it is refused where a gradient would be lost.
+arguments, NumPy computes on the concrete values: in a trace that ends tracing, with its warning,
+and on a tape it is refused where a gradient would be lost.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.dispatch import located, state
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.tensor import Symbol, Tensor, asarray
 from hybrid.core.variable import Variable
-from hybrid.errors import GradientError
+from hybrid.errors import GradientError, HybridError
 from hybrid.ops import creation, elementwise, indexing, linalg, movement, reduction
 from hybrid.ops.elementwise.declare import UFUNCS
 from hybrid.ops.elementwise.operands import KNOWN, SCALARS
@@ -52,8 +52,12 @@ _REDUCE: dict[np.ufunc, Function] = {
 _ACCUMULATE: dict[np.ufunc, Function] = {np.add: reduction.cumsum, np.multiply: reduction.cumprod}
 
 
-def _array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+def __array_ufunc__(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """Answer for `ufunc` where one of its operands is a Tensor."""
+    if method == "__call__" and not options:  # what ndarray's own operators ask for
+        function = UFUNCS.get(ufunc)
+        if function is not None and all(isinstance(x, KNOWN) for x in inputs):
+            return function(*inputs)
     out = options.pop("out", None)
     targets = out if isinstance(out, tuple) else (out,)
     if not all(isinstance(x, KNOWN) for x in (*inputs, *targets) if x is not None):
@@ -166,14 +170,19 @@ def implements(function: Function) -> Callable[[Function], Function]:
     return decorate
 
 
-def _array_function(self: Any, func: Function, types: Any, args: Any, kwargs: Any) -> Any:
+def __array_function__(self: Any, func: Function, types: Any, args: Any, kwargs: Any) -> Any:
     """Answer for NumPy function `func` where a Tensor is among its arguments."""
     adapter = FUNCTIONS.get(func)
     if adapter is not None:
         return adapter(*args, **kwargs)
     ours = _same_name(func)
     if ours is not None:
-        result = _translated(func, ours, args, kwargs)
+        try:
+            result = _translated(func, ours, args, kwargs)
+        except HybridError:
+            raise
+        except (TypeError, ValueError):  # a form of the call that only NumPy's function has
+            result = _NOT_HANDLED
         if result is not _NOT_HANDLED:
             return result
     return _by_numpy(func, args, kwargs)
@@ -198,38 +207,47 @@ def _same_name(func: Function) -> Function | None:
 
 def _translated(func: Function, ours: Function, args: Any, kwargs: Any) -> Any:
     """Call `ours` with the arguments of `func`; those left at their defaults do not matter."""
-    if len(args) == 1 and kwargs.keys() <= _keywords(ours):
-        return ours(*args, **kwargs)
-    names = _pairs(func, ours)
-    if names is None:
+    route = _route(func, ours, len(args), tuple(kwargs))
+    if route is None:
         return _NOT_HANDLED
-    signature = _signature(func)
-    assert signature is not None
-    try:
-        given = signature.bind(*args, **kwargs).arguments
-    except TypeError:
-        return _NOT_HANDLED  # NumPy will say what is wrong
-    out = given.pop("out", None)
+    out = None
     positional: list[Any] = []
     keyword: dict[str, Any] = {}
-    for name, value in given.items():
-        parameter = names.get(name)
-        if parameter is not None:
-            if parameter.kind is parameter.POSITIONAL_ONLY:
+    for (theirs, own), value in zip(route, (*args, *kwargs.values()), strict=True):
+        if own is not None:
+            if own.kind in (own.POSITIONAL_ONLY, own.VAR_POSITIONAL):
                 positional.append(value)
-            elif parameter.kind is parameter.VAR_POSITIONAL:
-                positional.extend(value)
             else:
-                keyword[parameter.name] = value
-        elif not _is_default(value, signature.parameters[name]):
+                keyword[own.name] = value
+        elif theirs.name == "out":
+            out = value
+        elif not _is_default(value, theirs):
             return _NOT_HANDLED
     return _deliver(ours(*positional, **keyword), out)
 
 
+Route = tuple[tuple[inspect.Parameter, inspect.Parameter | None], ...]
+
+
 @cache
-def _keywords(ours: Function) -> frozenset[str]:
-    parameters = inspect.signature(ours).parameters.values()
-    return frozenset(p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY)
+def _route(func: Function, ours: Function, count: int, keys: tuple[str, ...]) -> Route | None:
+    """Say for each argument of a call of `func` which parameter it is, there and in `ours`.
+
+    None where `func` would refuse the call: it will say itself what is wrong.
+    """
+    signature, pairs = _signature(func), _pairs(func, ours)
+    if signature is None or pairs is None:
+        return None
+    try:
+        signature.bind(*(None,) * count, **dict.fromkeys(keys))
+    except TypeError:
+        return None
+    theirs = list(signature.parameters.values())
+    stars = [i for i, p in enumerate(theirs) if p.kind is p.VAR_POSITIONAL]
+    last = stars[0] if stars else len(theirs)
+    placed = [theirs[min(i, last)] for i in range(count)]
+    named = [signature.parameters.get(key) or theirs[-1] for key in keys]
+    return tuple((p, pairs.get(p.name)) for p in (*placed, *named))
 
 
 @cache
@@ -249,7 +267,7 @@ def _pairs(func: Function, ours: Function) -> dict[str, inspect.Parameter] | Non
     mine = dict(inspect.signature(ours).parameters)
     pairs: dict[str, inspect.Parameter] = {}
     for theirs, own in zip_longest(signature.parameters, list(mine.values())):
-        if theirs is None or theirs in ("out", "kwargs"):
+        if theirs is None or theirs == "out":
             continue
         if theirs in mine:
             pairs[theirs] = mine[theirs]
@@ -266,8 +284,6 @@ _MEANINGLESS = frozenset(("order", "subok"))
 def _is_default(value: Any, parameter: inspect.Parameter) -> bool:
     if parameter.name in _MEANINGLESS or value is parameter.default:
         return True
-    if parameter.kind is parameter.VAR_KEYWORD:
-        return not value
     return isinstance(value, str) and value == parameter.default
 
 
@@ -453,8 +469,11 @@ def _copy(x: Any, order: str = "K", subok: bool = False) -> Tensor:
     return asarray(x, copy=True)
 
 
+# A Symbol refuses ufuncs: NumPy would take it for an object, and compare it by identity.
+setattr(Symbol, "__array_ufunc__", None)  # noqa: B010
+
 # --- attached -------------------------------------------------------------------------------------
 
 for _cell in (Tensor, Variable):
-    setattr(_cell, "__array_ufunc__", _array_ufunc)
-    setattr(_cell, "__array_function__", _array_function)
+    for _protocol in (__array_ufunc__, __array_function__):
+        setattr(_cell, _protocol.__name__, _protocol)

@@ -178,10 +178,12 @@ def _in_place(schedule: Schedule, last_use: dict[Root, int]) -> dict[Root, Root]
 def may_overwrite(step: KernelStep, source: Root, position: int) -> bool:
     """Tell whether a kernel may write an output over one of its inputs.
 
-    It may if it reads the input nowhere but where it writes, and has no need of it afterwards.
+    It may if it reads the input nowhere but where it writes. Kernels with reductions sweep over
+    their inputs several times, but store what has the shape of the space in the last sweep, each
+    element after it has been read; so this holds for them too.
     """
     region = step.region
-    value, access = region.outputs[position]
+    _, access = region.outputs[position]
     spec, target = source.spec, step.outputs[position].spec
     if (spec.dtype, spec.size) != (target.dtype, target.size):
         return False
@@ -190,23 +192,4 @@ def may_overwrite(step: KernelStep, source: Root, position: int) -> bool:
         strides = {a.strides[axis] for a in reads} | {access.strides[axis]}
         if size > 1 and (len(strides) != 1 or 0 in strides):
             return False
-    if any(read.offset != access.offset for read in reads):
-        return False
-    return not region.axes or _depends_on_all_reductions(step, value)
-
-
-def _depends_on_all_reductions(step: KernelStep, value: int) -> bool:
-    """Tell whether a result comes last: after every sweep in which the inputs are read again."""
-    region = step.region
-    count = len(region.inputs)
-    seen: set[int] = set()
-    pending = [value]
-    while pending:
-        number = pending.pop()
-        if number in seen:
-            continue
-        seen.add(number)
-        if number >= count:
-            pending += [a for a in region.body[number - count].args if isinstance(a, int)]
-    reductions = (n for n, i in enumerate(region.body, count) if i.kind == "reduce")
-    return all(number in seen for number in reductions)
+    return all(read.offset == access.offset for read in reads)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybrid.core.graph import FuncGraph
+from hybrid.core.graph import Const, FuncGraph
 from hybrid.core.interpret import interpret
 from hybrid.runtime.plan import Plan, make_plan
 from tests.runtime.graphs import (
@@ -63,6 +63,39 @@ def test_in_place_epilogues_small_and_divided_among_threads(
     arrays = [rng.normal(size=v.spec.shape).astype(f32) for v in graph.parameters]
     plan = check(graph, arrays)
     assert any(kernel.parallel for kernel in plan.kernels) is (batch > 100)
+
+
+@pytest.mark.parametrize("axes", [(0,), (1,), (0, 1)])
+@pytest.mark.parametrize("shape", [(9, 5), (40, 3000), (3000, 40)])
+def test_reductions_in_place(
+    shape: tuple[int, int], axes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several sweeps over an input whose memory takes the results."""
+    body = Sketch("body")
+    x = body.input(*shape)
+    mean = body("max", x, axis=axes, keepdims=True)
+    spread = body("sum", body("square", body("subtract", x, mean)), axis=axes, keepdims=True)
+    normal = body.graph(body("divide", body("subtract", x, mean), spread), body("sqrt", spread))
+
+    again = Sketch("body")
+    x = again.input(*shape)
+    halved = again("multiply", x, Const(0.5, f32))
+    top = again("max", x, axis=axes, keepdims=True)
+    early = again.graph(halved, top, again("sum", halved, axis=axes, keepdims=True))
+
+    sketch = Sketch("f")
+    product = sketch("matmul", sketch.input(shape[0], 3), sketch.capture(3, shape[1]))
+    y, s = sketch.fused(product, body=normal)
+    graph = sketch.graph(*sketch.fused(y, body=early), s)
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=v.spec.shape).astype(f32) for v in graph.parameters]
+    plan = check(graph, arrays)
+    assert plan.temp_bytes == 0
+    monkeypatch.setattr("hybrid.runtime.memory.may_overwrite", lambda *_: False)
+    apart = make_plan(graph, layouts_of(arrays))
+    assert apart.temp_bytes > 0
+    for have, want in zip(plan.run(*arrays), apart.run(*arrays), strict=True):
+        np.testing.assert_array_equal(have, want)
 
 
 def test_zero_dimensional_arrays_and_scalars() -> None:

@@ -1,8 +1,8 @@
 """Coefficients of the polynomials of ``f32``, lowest order first.
 
 Each is a minimax fit: Remez's exchange algorithm in 220-bit arithmetic, weighted by the
-relative error of the function it serves; each coefficient is rounded to 24 (53 where float64 is named) bits before the next
-ones are fitted.
+relative error of the function it serves. Each coefficient was rounded
+before the next ones were fitted, to float32, or float64 where the comment says so.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ EXP2 = (
     0.00013337922,
 )
 
-# (exp(2r) - 1 - 2r) / r**2 on |2r| <= log(2)/2: the polynomial of exp, rescaled
+# (exp(2r) - 1 - 2r) / r**2 on |2r| <= log(2)/2: the polynomial of expm1, rescaled
 TANH = (
     1.9999999,
     1.333323,

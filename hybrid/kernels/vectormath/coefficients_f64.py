@@ -1,8 +1,8 @@
 """Coefficients of the polynomials of ``f64``, lowest order first.
 
 Each is a minimax fit: Remez's exchange algorithm in 220-bit arithmetic, weighted by the
-relative error of the function it serves; each coefficient is rounded to 53 bits before the next
-ones are fitted.
+relative error of the function it serves. Each coefficient was rounded
+before the next ones were fitted, to float64.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ EXP2 = (
     5.65476712891969e-11,
 )
 
-# (exp(2r) - 1 - 2r) / r**2 on |2r| <= log(2)/2: the polynomial of exp, rescaled
+# (exp(2r) - 1 - 2r) / r**2 on |2r| <= log(2)/2: the polynomial of expm1, rescaled
 TANH = (
     2.0,
     1.3333333333333344,

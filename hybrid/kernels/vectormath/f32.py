@@ -48,8 +48,11 @@ _MANTISSA = np.int32(0x007FFFFF)
 
 # --- exponentials -----------------------------------------------------------------------------
 
-_MAGIC = f32(12582912.0)  # 1.5 * 2**23: adding it rounds to an integer, kept in the low bits
-_MAGIC_BITS = np.int32(0x4B400000)
+# 1.5 * 2**23: adding it rounds to an integer, kept in the low bits of the sum. With twice the
+# exponent bias on top, halves of that integer are biased exponents.
+_MAGIC = f32(12582912.0)
+_BIASED_MAGIC = _MAGIC + f32(254.0)
+_BIASED_MAGIC_BITS = np.int32(0x4B400000 + 254)
 _LOG2E = f32(1.4426950408889634)
 _LN2_HI = f32(0.693145751953125)  # 15 bits
 _LN2_LO = f32(1.428606765330187e-06)
@@ -58,6 +61,7 @@ _LN2 = f32(0.6931471805599453)
 _EXPM1 = polynomial("expm1_f32_tail", *coefficients.EXPM1)
 _EXP = polynomial("exp_f32_reduced", 1.0, 1.0, *coefficients.EXP)
 _EXP2 = polynomial("exp2_f32_tail", *coefficients.EXP2)
+_TANH = polynomial("tanh_f32_tail", *coefficients.TANH)
 
 
 @inline
@@ -67,26 +71,29 @@ def _power_of_two(k: Any) -> Any:
 
 
 @inline
-def _scale(y: Any, k: Any) -> Any:
-    """y * 2**k in two exact steps and one rounding, so that subnormal results are right."""
-    half = sar(k, 1)
-    return y * _power_of_two(half) * _power_of_two(sub(k, half))
+def _scale(y: Any, bits: Any) -> Any:
+    """y * 2**k for the bits of k + _BIASED_MAGIC.
+
+    Two exact steps and one rounding, so that subnormal results are right.
+    """
+    half = sar(bits, 1)
+    return y * bits_float(shl(half, 23)) * bits_float(shl(sub(bits, half), 23))
 
 
 @inline
 def _reduce_exp(x: Any) -> Any:
-    """(r, k) with x = k log(2) + r, |r| <= log(2)/2."""
-    rounded = fma(x, _LOG2E, _MAGIC)
-    k = rounded - _MAGIC
+    """(r, bits): x = k log(2) + r, |r| <= log(2)/2, and the bits of k + _BIASED_MAGIC."""
+    rounded = fma(x, _LOG2E, _BIASED_MAGIC)
+    k = rounded - _BIASED_MAGIC
     r = fma(k, -_LN2_LO, fma(k, -_LN2_HI, x))
-    return r, sub(float_bits(rounded), _MAGIC_BITS)
+    return r, float_bits(rounded)
 
 
 @inline
 def _expm1_parts(x: Any) -> Any:
     """(p, k) with exp(x) = (1 + p) * 2**k and |1 + p| between sqrt(1/2) and sqrt(2)."""
-    r, k = _reduce_exp(x)
-    return fma(r * r, _EXPM1(r), r), k
+    r, bits = _reduce_exp(x)
+    return fma(r * r, _EXPM1(r), r), sub(bits, _BIASED_MAGIC_BITS)
 
 
 @inline
@@ -94,8 +101,8 @@ def exp_f32(x: Any) -> Any:
     """e**x."""
     x = select(f32(89.0) < x, f32(89.0), x)
     x = select(f32(-104.0) > x, f32(-104.0), x)
-    r, k = _reduce_exp(x)
-    return _scale(_EXP(r), k)
+    r, bits = _reduce_exp(x)
+    return _scale(_EXP(r), bits)
 
 
 @inline
@@ -103,9 +110,9 @@ def exp2_f32(x: Any) -> Any:
     """2**x."""
     x = select(f32(129.0) < x, f32(129.0), x)
     x = select(f32(-151.0) > x, f32(-151.0), x)
-    rounded = x + _MAGIC
-    r = x - (rounded - _MAGIC)
-    return _scale(fma(r, _EXP2(r), _ONE), sub(float_bits(rounded), _MAGIC_BITS))
+    rounded = x + _BIASED_MAGIC
+    r = x - (rounded - _BIASED_MAGIC)
+    return _scale(fma(r, _EXP2(r), _ONE), float_bits(rounded))
 
 
 @inline
@@ -137,8 +144,7 @@ def tanh_f32(x: Any) -> Any:
     return copysign(e / (e + f32(2)), x)
 
 
-_TANH = polynomial("tanh_f32_tail", *coefficients.TANH)
-
+# (exp(2r) - 1 - 2r) / r**2 on |2r| <= log(2)/2: the polynomial of exp, rescaled
 # --- logarithms -----------------------------------------------------------------------------
 
 _LOG = polynomial("log_f32_tail", *coefficients.LOG)
@@ -178,7 +184,8 @@ def _log_edges(x: Any, y: Any) -> Any:
 def log_f32(x: Any) -> Any:
     """Natural logarithm: log(2) in one part, whose error is 1/16 ULP at most (k = -1)."""
     f, k = _split(x)
-    return _log_edges(x, fma(k, _LN2, f + _log_tail(f)))
+    log_m = fma(fma(f, _LOG(f), -_HALF), f * f, f)
+    return _log_edges(x, fma(k, _LN2, log_m))
 
 
 @inline

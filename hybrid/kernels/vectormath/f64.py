@@ -20,12 +20,14 @@ from hybrid.kernels.intrinsics import (
     copysign,
     fabs,
     float_bits,
-    float_of_int,
     fma,
+    mul,
+    or_,
     polynomial,
     sar,
     select,
     shl,
+    shr,
     sub,
     xor,
 )
@@ -35,12 +37,18 @@ from hybrid.kernels.vectormath.inline import inline
 from hybrid.kernels.vectormath.reduction import reduce_f64
 
 _SQRT_HALF = np.int64(0x3FE6A09E667F3BCD)  # bits of sqrt(1/2)
+_ONE_OVER_SQRT_HALF = np.int64(0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
 _MANTISSA = np.int64(0x000FFFFFFFFFFFFF)
 
 # --- exponentials -----------------------------------------------------------------------------
 
-_MAGIC = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to an integer, kept in the low bits
+# 1.5 * 2**52: adding it rounds to an integer, kept in the low bits of the sum. With twice the
+# exponent bias on top, halves of that integer are biased exponents.
+_TWICE_BIAS = np.int64(2046)
+_MAGIC = 6755399441055744.0
+_BIASED_MAGIC = _MAGIC + 2046.0
 _MAGIC_BITS = np.int64(0x4338000000000000)
+_BIASED_MAGIC_BITS = np.int64(0x4338000000000000 + 2046)
 _LOG2E = 1.4426950408889634
 _LN2_HI = 0.6931471805582987  # 38 bits
 _LN2_LO = 1.6465949582897082e-12
@@ -48,6 +56,7 @@ _LN2_LO = 1.6465949582897082e-12
 _EXP = polynomial("exp_f64_tail", *coefficients.EXP)
 _EXPM1 = polynomial("expm1_f64_tail", *coefficients.EXPM1)
 _EXP2 = polynomial("exp2_f64_tail", *coefficients.EXP2)
+_TANH = polynomial("tanh_f64_tail", *coefficients.TANH)
 
 
 @inline
@@ -57,26 +66,29 @@ def _power_of_two(k: Any) -> Any:
 
 
 @inline
-def _scale(y: Any, k: Any) -> Any:
-    """y * 2**k in two exact steps and one rounding, so that subnormal results are right."""
-    half = sar(k, 1)
-    return y * _power_of_two(half) * _power_of_two(sub(k, half))
+def _scale(y: Any, bits: Any) -> Any:
+    """y * 2**k for the bits of k + _BIASED_MAGIC.
+
+    Two exact steps and one rounding, so that subnormal results are right.
+    """
+    half = sar(bits, 1)
+    return y * bits_float(shl(half, 52)) * bits_float(shl(sub(bits, half), 52))
 
 
 @inline
 def _reduce_exp(x: Any) -> Any:
-    """(r, k) with x = k log(2) + r, |r| <= log(2)/2."""
-    rounded = fma(x, _LOG2E, _MAGIC)
-    k = rounded - _MAGIC
+    """(r, bits): x = k log(2) + r, |r| <= log(2)/2, and the bits of k + _BIASED_MAGIC."""
+    rounded = fma(x, _LOG2E, _BIASED_MAGIC)
+    k = rounded - _BIASED_MAGIC
     r = fma(k, -_LN2_LO, fma(k, -_LN2_HI, x))
-    return r, sub(float_bits(rounded), _MAGIC_BITS)
+    return r, float_bits(rounded)
 
 
 @inline
 def _expm1_parts(x: Any) -> Any:
     """(p, k) with exp(x) = (1 + p) * 2**k and |1 + p| between sqrt(1/2) and sqrt(2)."""
-    r, k = _reduce_exp(x)
-    return fma(r * r, _EXPM1(r), r), k
+    r, bits = _reduce_exp(x)
+    return fma(r * r, _EXPM1(r), r), sub(bits, _BIASED_MAGIC_BITS)
 
 
 @inline
@@ -88,8 +100,8 @@ def _clamp_exp(x: Any) -> Any:
 @inline
 def exp_f64(x: Any) -> Any:
     """e**x."""
-    r, k = _reduce_exp(_clamp_exp(x))
-    return _scale(1.0 + fma(r * r, _EXP(r), r), k)
+    r, bits = _reduce_exp(_clamp_exp(x))
+    return _scale(1.0 + fma(r * r, _EXP(r), r), bits)
 
 
 @inline
@@ -97,9 +109,9 @@ def exp2_f64(x: Any) -> Any:
     """2**x."""
     x = select(x > 1025.0, 1025.0, x)
     x = select(x < -1076.0, -1076.0, x)
-    rounded = x + _MAGIC
-    r = x - (rounded - _MAGIC)
-    return _scale(fma(r, _EXP2(r), 1.0), sub(float_bits(rounded), _MAGIC_BITS))
+    rounded = x + _BIASED_MAGIC
+    r = x - (rounded - _BIASED_MAGIC)
+    return _scale(fma(r, _EXP2(r), 1.0), float_bits(rounded))
 
 
 @inline
@@ -111,9 +123,6 @@ def expm1_f64(x: Any) -> Any:
     half = _power_of_two(sub(k, np.int64(1)))
     y = fma(p, half, half - 0.5) * 2.0
     return copysign(select(k == np.int64(0), p, y), x)
-
-
-_TANH = polynomial("tanh_f64_tail", *coefficients.TANH)
 
 
 @inline
@@ -137,19 +146,24 @@ _ATANH = polynomial("log_f64_tail", *coefficients.ATANH)
 
 @inline
 def _split_normal(x: Any) -> Any:
-    """(f, k) with x = (1 + f) * 2**k, 1 + f between sqrt(1/2) and sqrt(2); k an integer."""
-    bits = sub(float_bits(x), _SQRT_HALF)
+    """(f, k + 1023) with x = (1 + f) * 2**k, 1 + f between sqrt(1/2) and sqrt(2)."""
+    bits = add(float_bits(x), _ONE_OVER_SQRT_HALF)
     f = bits_float(add(and_(bits, _MANTISSA), _SQRT_HALF)) - 1.0
-    return f, sar(bits, 52)
+    return f, shr(bits, 52)
+
+
+@inline
+def _unbiased(exponent: Any) -> Any:
+    """k as a float64; adding in place of a conversion, which AVX2 lacks for int64."""
+    return bits_float(or_(exponent, _MAGIC_BITS)) - (_MAGIC + 1023.0)
 
 
 @inline
 def _split(x: Any) -> Any:
-    """The same for subnormal numbers too; k as a floating-point number."""
+    """(f, k) for subnormal numbers too; k as a floating-point number."""
     tiny = x < 2.2250738585072014e-308
-    # The bit pattern of a subnormal number, as an integer, is its multiple of 2**-1074.
-    f, k = _split_normal(select(tiny, float_of_int(float_bits(x)), x))
-    return f, float_of_int(k) - select(tiny, 1074.0, 0.0)
+    f, exponent = _split_normal(select(tiny, x * 18014398509481984.0, x))
+    return f, _unbiased(exponent) - select(tiny, 54.0, 0.0)
 
 
 @inline
@@ -199,9 +213,9 @@ def log1p_f64(x: Any) -> Any:
     back = u - x
     lost = (1.0 - back) + (x - (u - back))
     f, exponent = _split_normal(u)
-    k = float_of_int(exponent)
-    bounded = k_.minimum(exponent, np.int64(1022))
-    carry = lost * _power_of_two(sub(np.int64(0), bounded))
+    k = _unbiased(exponent)
+    # 2**-k; 2**-1022 where that would be subnormal, as nothing is lost for such x.
+    carry = lost * bits_float(shl(k_.maximum(sub(_TWICE_BIAS, exponent), np.int64(1)), 52))
     g = f + carry
     carry = carry - (g - f)
     y = g + fma(k, _LN2_LO, fma(-carry, g, carry) + _log_tail(g))
@@ -294,16 +308,16 @@ _ERFCX = polynomial("erfc_f64_scaled", *coefficients.ERFCX)
 
 @inline
 def _erfc_parts(a: Any) -> Any:
-    """(y, k) with erfc(a) = y * 2**k for 0 <= a <= 27.3: exp(-a**2) by a polynomial.
+    """(y, bits) with erfc(a) = y * 2**k for 0 <= a <= 27.3: exp(-a**2) by a polynomial.
 
     The substitution is M. Shepherd's and J. Laframboise's (Math. Comp. 36, 1981).
     """
     square = a * a
-    r, k = _reduce_exp(-square)
+    r, bits = _reduce_exp(-square)
     r = r - fma(a, a, -square)
     u = (a + a) / (a + 4.0)
     ratio = fma(u, _ERFCX(u - 1.0), 1.0) / fma(2.0, a, 1.0)
-    return fma(fma(r * r, _EXP(r), r), ratio, ratio), k
+    return fma(fma(r * r, _EXP(r), r), ratio, ratio), bits
 
 
 @inline
@@ -312,8 +326,8 @@ def erf_f64(x: Any) -> Any:
     a = fabs(x)
     a = select(a > 6.0, 6.0, a)
     near = fma(a, _ERF(a * a), a)
-    y, k = _erfc_parts(a)
-    far = fma(-y, _power_of_two(k), 1.0)
+    y, bits = _erfc_parts(a)
+    far = fma(-y, _power_of_two(sub(bits, _BIASED_MAGIC_BITS)), 1.0)
     return copysign(select(a < 1.0, near, far), x)
 
 
@@ -322,9 +336,9 @@ def erfc_f64(x: Any) -> Any:
     """Complementary error function."""
     a = fabs(x)
     a = select(a > 27.3, 27.3, a)
-    y, k = _erfc_parts(a)
+    y, bits = _erfc_parts(a)
     # Close to 1 half a ULP weighs twice: one rounding of 1 - erf instead of several.
-    y = select(a < 0.35, 1.0 - fma(a, _ERF(a * a), a), _scale(y, k))
+    y = select(a < 0.35, 1.0 - fma(a, _ERF(a * a), a), _scale(y, bits))
     return select(x < 0.0, 2.0 - y, y)
 
 
@@ -376,9 +390,9 @@ def pow_f64(x: Any, y: Any) -> Any:
     t = y * log_hi
     t_lo = fma(y, log_lo, fma(y, log_hi, -t))
     t_lo = select(fabs(t) < 800.0, t_lo, 0.0)
-    r, k = _reduce_exp(_clamp_exp(t))
+    r, bits = _reduce_exp(_clamp_exp(t))
     r = r + t_lo
-    return derived.pow_edges(x, y, _scale(1.0 + fma(r * r, _EXP(r), r), k))
+    return derived.pow_edges(x, y, _scale(1.0 + fma(r * r, _EXP(r), r), bits))
 
 
 @inline
@@ -400,8 +414,8 @@ def reciprocal_cube_root(a: Any) -> Any:
     The guess divides the bit pattern by -3, after W. Kahan's "Computing a real cube root" (1991);
     Newton's method for the reciprocal needs no division.
     """
-    third = float_of_int(float_bits(a)) * 0.3333333333333333
-    r = bits_float(np.int64(6.142611916939803e18 - third))
+    third = shr(mul(shr(float_bits(a), 32), np.int64(0x55555556)), 32)
+    r = bits_float(sub(np.int64(0x553EF0FE00000000), shl(third, 32)))
     scaled = a * 0.3333333333333333
     r = r * fma(-scaled * r, r * r, 1.3333333333333333)
     r = r * fma(-scaled * r, r * r, 1.3333333333333333)

@@ -10,7 +10,16 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.op import Example
 from hybrid.core.tensor import ArrayLike, Tensor
-from hybrid.ops.elementwise.declare import REAL, Key, Loop, call, elementwise, key_of, meeting, unary
+from hybrid.ops.elementwise.declare import (
+    REAL,
+    Key,
+    Loop,
+    call,
+    elementwise,
+    key_of,
+    meeting,
+    unary,
+)
 from hybrid.ops.elementwise.exponential import erfc, exp
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.elementwise.special import special
@@ -140,6 +149,7 @@ silu = unary(
     rule=REAL,
     doc="``x * sigmoid(x)``.",
 )
+
 
 def _softplus_eager(xp: Any, x: Any) -> Any:
     x = _inexact(xp, x)

@@ -9,7 +9,16 @@ import numpy as np
 
 from hybrid.core.op import OPS
 from hybrid.core.tensor import ArrayLike, Tensor
-from hybrid.ops.elementwise.declare import PIECEWISE, UFUNCS, binary, elementwise, loops_of, unary
+from hybrid.ops.elementwise.declare import (
+    PIECEWISE,
+    UFUNCS,
+    Binary,
+    Unary,
+    binary,
+    elementwise,
+    loops_of,
+    unary,
+)
 from hybrid.ops.elementwise.operands import SCALARS
 from hybrid.ops.elementwise.operators import attach_divmod, reroute_power, variant
 from hybrid.ops.elementwise.selection import where
@@ -128,7 +137,7 @@ abs = unary(
 )
 absolute = abs
 
-sign = unary(
+sign: Unary = unary(
     "sign",
     "sign({0})",
     ufunc=np.sign,
@@ -136,7 +145,7 @@ sign = unary(
     doc="-1, 0 or 1 by the sign; NaN stays NaN.",
 )
 
-copysign = binary(
+copysign: Binary = binary(
     "copysign",
     "copysign({0}, {1})",
     lambda g, out, x, y: g * (copysign(1.0, x) * copysign(1.0, y)),
@@ -212,7 +221,8 @@ def _power_by_base(g: Tensor, out: Tensor, x: Any, y: Any) -> Tensor | None:
     if type(y) in SCALARS:
         if y == 0:
             return None
-        return g * (2 * x) if y == 2 else g * (y * x ** (y - 1))
+        slope: Tensor = 2 * x if y == 2 else y * x ** (y - 1)
+        return g * slope
     return g * where(y == 0, 0, y * x ** where(y == 0, 1, y - 1))
 
 
@@ -309,4 +319,4 @@ variant(OPS["reciprocal"], "i", _integer_reciprocal)
 
 attach_divmod(divmod)
 reroute_power(OPS["pow"], {2: square, 0.5: sqrt, -1: reciprocal})
-UFUNCS[np.divmod] = divmod  # type: ignore[assignment]
+UFUNCS[np.divmod] = divmod

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import bind, located
+from hybrid.core.dispatch import bind, located, state
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.dtypes import DType
 from hybrid.errors import DTypeError
-from hybrid.ops.elementwise.declare import Key, Loop, elementwise, unary
+from hybrid.ops.elementwise.declare import Key, Loop, Unary, elementwise, unary
 
 # --- astype ---------------------------------------------------------------------------------------
 
@@ -57,17 +58,20 @@ def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True) -> Tensor:
     >>> astype([1.5, -1.5], "int32")
     Tensor([ 1, -1], dtype=int32)
     """
-    x = asarray(x)
     wanted = _supported(dtype)
+    if copy and state.plain and type(x) is Tensor and type(x._data) is np.ndarray:
+        return wrap(x._data.astype(wanted))
+    x = asarray(x)
     if not copy and x.dtype == wanted and not x.spec.weak:
         return x
     result: Tensor = bind(ASTYPE, (x,), {"dtype": wanted})
     return result
 
 
+@cache
 def _supported(dtype: Any) -> DType:
     try:
-        wanted = np.dtype(dtype)
+        wanted: DType = np.dtype(dtype)
     except TypeError:
         raise DTypeError(located(f"astype: {dtype!r} is not a dtype")) from None
     if wanted not in dtypes.SUPPORTED:
@@ -101,7 +105,7 @@ imag = unary(
     doc="The imaginary part, as a copy; 0 for real numbers.",
 )
 
-conj = unary(
+conj: Unary = unary(
     "conj",
     None,
     lambda g, out, x: conj(g),
@@ -143,5 +147,3 @@ def stop_gradient(x: ArrayLike, /) -> Tensor:
     """
     result: Tensor = bind(_STOP_GRADIENT, (asarray(x),), {})
     return result
-
-

@@ -13,7 +13,7 @@ path, :func:`hybrid.core.dispatch.bind`, which explains it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ Binary = Callable[[ArrayLike, ArrayLike], Tensor]
 PIECEWISE = "piecewise constant: its gradient is zero wherever it exists"
 INTEGER = "its inputs are integers or booleans"
 
-UFUNCS: dict[np.ufunc, Callable[..., Tensor]] = {}
+UFUNCS: dict[np.ufunc, Callable[..., Any]] = {}
 """The public function that does what a NumPy ufunc does."""
 
 _WEAK_KEYS: dict[str, Key] = {"b": dtypes.bool_, "i": int, "f": float, "c": complex}
@@ -64,7 +64,7 @@ def loops_of(ufunc: np.ufunc) -> DTypeRule:
         Raises TypeError where NumPy has no loop.
     """
 
-    @lru_cache(maxsize=None)
+    @cache
     def rule(*keys: Key) -> Loop:
         if dtypes.bfloat16 in keys:
             keys = tuple(dtypes.bfloat16 if _is_real_scalar(key) else key for key in keys)
@@ -134,8 +134,12 @@ def _loop(name: str, rule: DTypeRule, hint: str, specs: tuple[TensorSpec, ...]) 
     try:
         return rule(*keys)
     except TypeError:
-        given = " and ".join(f"Python {k.__name__}" if isinstance(k, type) else k.name for k in keys)
+        given = " and ".join(map(_describe, keys))
         raise DTypeError(f"{name}: not defined for {given}; {hint}") from None
+
+
+def _describe(key: Key) -> str:
+    return f"Python {key.__name__}" if isinstance(key, type) else key.name
 
 
 # --- shapes ---------------------------------------------------------------------------------------

@@ -18,7 +18,6 @@ from hybrid.ops.elementwise.operands import KNOWN, check_integers, is_weak, oper
 _array = np.ndarray
 _asarray = np.asarray
 _DIRECT = frozenset((int, float))  # NumPy's loops take these as they are, weakly
-_BFLOAT16 = "V"  # the kind of bfloat16, which NumPy widens where it meets a Python scalar
 _COMPARISONS = frozenset(("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"))
 
 Operator = Callable[..., Any]
@@ -46,22 +45,26 @@ def binary_call(op: Op, ufunc: np.ufunc) -> Callable[[ArrayLike, ArrayLike], Ten
     """Return the public function of two arrays."""
 
     def function(x: ArrayLike, y: ArrayLike, /) -> Tensor:
-        if type(x) is Tensor and state.plain:
-            if type(y) is Tensor:
-                right = y._data
-            elif type(y) in _DIRECT and x._data.dtype.kind != _BFLOAT16:
-                right = y
-            else:
-                right = None
-            if right is not None:
+        if state.plain:
+            left = x._data if type(x) is Tensor else _raw(x, y)
+            right = y._data if type(y) is Tensor else _raw(y, x)
+            if left is not None and right is not None:
                 try:
-                    data = ufunc(x._data, right)
+                    data = ufunc(left, right)
                 except Exception:
-                    return _bind(op, x, y)
+                    return _bind(op, *strong(x, y))
                 return wrap(data if type(data) is _array else _asarray(data))
         return _bind(op, *check_integers(op, *strong(x, y)))
 
     return function
+
+
+def _raw(x: Any, other: Any) -> Any:
+    """Return `x`, which is no Tensor, if a ufunc may take it as it is beside `other`, or None."""
+    if type(x) in _DIRECT:
+        # NumPy widens bfloat16, whose kind is V, where it meets a Python scalar.
+        return x if type(other) is Tensor and other._data.dtype.kind != "V" else None
+    return x if type(x) is _array and x.dtype in dtypes.SUPPORTED else None
 
 
 VARIANTS: dict[tuple[Op, str], Op] = {}
@@ -123,17 +126,12 @@ def attach_binary(name: str, op: Op, ufunc: np.ufunc) -> None:
 def _forward(op: Op, ufunc: np.ufunc) -> Operator:
     def operator(self: Tensor, other: Any) -> Any:
         if state.plain:
-            if type(other) is Tensor:
-                right = other._data
-            elif type(other) in _DIRECT and self._data.dtype.kind != _BFLOAT16:
-                right = other
-            else:
-                right = None
+            right = other._data if type(other) is Tensor else _raw(other, self)
             if right is not None:
                 try:
                     data = ufunc(self._data, right)
                 except Exception:
-                    return _bind(op, self, other)
+                    return _bind(op, self, operand(other))
                 return wrap(data if type(data) is _array else _asarray(data))
         if not isinstance(other, KNOWN):
             return NotImplemented
@@ -144,12 +142,14 @@ def _forward(op: Op, ufunc: np.ufunc) -> Operator:
 
 def _reflected(op: Op, ufunc: np.ufunc) -> Operator:
     def operator(self: Tensor, other: Any) -> Any:
-        if state.plain and type(other) in _DIRECT and self._data.dtype.kind != _BFLOAT16:
-            try:
-                data = ufunc(other, self._data)
-            except Exception:
-                return _bind(op, other, self)
-            return wrap(data if type(data) is _array else _asarray(data))
+        if state.plain:
+            left = _raw(other, self)
+            if left is not None:
+                try:
+                    data = ufunc(left, self._data)
+                except Exception:
+                    return _bind(op, operand(other), self)
+                return wrap(data if type(data) is _array else _asarray(data))
         if not isinstance(other, KNOWN):
             return NotImplemented
         return _bind(op, *check_integers(op, operand(other), self))
@@ -163,9 +163,7 @@ def attach_inplace(name: str, op: Op, ufunc: np.ufunc | None, forward: Operator)
     def operator(self: Tensor, other: Any) -> Any:
         # Alone with its memory and unknown to any tape: nobody needs to hear of the write.
         if state.plain and self._alias is None and self._node is None and ufunc is not None:
-            right = (
-                other._data if type(other) is Tensor else other if type(other) in _DIRECT else None
-            )
+            right = other._data if type(other) is Tensor else _raw(other, self)
             if right is not None:
                 try:
                     ufunc(self._data, right, out=self._data)
@@ -260,11 +258,11 @@ def reroute_power(op: Op, shortcuts: dict[float, Callable[[Tensor], Tensor]]) ->
     general = Tensor.__pow__
 
     def operator(self: Tensor, other: Any) -> Any:
-        if type(other) in _DIRECT:
-            function = shortcuts.get(other)
-            if function is not None and not is_weak(self):
-                if dtypes.is_inexact(self.dtype) or (other == 2 and self.dtype.kind in "iu"):
-                    return function(self)
+        function = shortcuts.get(other) if type(other) in _DIRECT else None
+        if function is not None:
+            kind = self._data.dtype.kind
+            if (kind in "fcV" or (other == 2 and kind in "iu")) and not is_weak(self):
+                return function(self)
         return general(self, other)
 
     _attach("__pow__", operator)

@@ -50,9 +50,12 @@ def _round_eager(xp: Any, x: Any) -> Any:
     return x.copy() if x.dtype.kind in "biu" else xp.rint(x)
 
 
+_RINT = loops_of(np.rint)
+
+
 def _round_rule(x: Key) -> Loop:
     dtype = np.dtype(x)
-    return (dtype, dtype) if dtype.kind in "biu" else loops_of(np.rint)(dtype)
+    return (dtype, dtype) if dtype.kind in "biu" else _RINT(dtype)
 
 
 _round = unary(

@@ -120,9 +120,16 @@ def _clip_rule(*keys: Key) -> Loop:
     return (meeting(*keys),) * 4
 
 
+def _clip_eager(xp: Any, x: Any, low: Any, high: Any) -> Any:
+    keys = key_of(x), key_of(low), key_of(high)
+    if dtypes.bfloat16 in keys:  # which NumPy widens where it meets a Python scalar
+        x, low, high = (xp.asarray(v, dtype=meeting(*keys)) for v in (x, low, high))
+    return xp.minimum(xp.maximum(x, low), high)
+
+
 _CLIP = elementwise(
     "clip",
-    lambda xp, x, low, high: xp.minimum(xp.maximum(x, low), high),
+    _clip_eager,
     _clip_rule,
     scalar="minimum(maximum({0}, {1}), {2})",
     vjp=(
@@ -138,9 +145,7 @@ _CLIP = elementwise(
 )
 
 
-def clip(
-    x: ArrayLike, /, min: ArrayLike | None = None, max: ArrayLike | None = None
-) -> Tensor:
+def clip(x: ArrayLike, /, min: ArrayLike | None = None, max: ArrayLike | None = None) -> Tensor:
     """Limit the elements to an interval: ``minimum(maximum(x, min), max)``.
 
     Parameters

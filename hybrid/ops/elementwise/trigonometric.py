@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hybrid.ops.elementwise.arithmetic import hypot, sqrt, square
-from hybrid.ops.elementwise.declare import binary, unary
+from hybrid.ops.elementwise.declare import Unary, binary, unary
 
 sin = unary(
     "sin",
@@ -15,7 +15,7 @@ sin = unary(
     doc="Sine.",
 )
 
-cos = unary(
+cos: Unary = unary(
     "cos",
     "cos({0})",
     lambda g, out, x: -g * sin(x),
@@ -67,7 +67,7 @@ atan2 = binary(
     lambda g, out, y, x: g * (x / hypot(x, y) / hypot(x, y)),
     lambda g, out, y, x: -g * (y / hypot(x, y) / hypot(x, y)),
     ufunc=np.arctan2,
-    doc="The angle of the point with ordinate x and abscissa y: the first argument is the ordinate.",
+    doc="The angle of a point: its ordinate is the first argument, its abscissa the second.",
 )
 arctan2 = atan2
 
@@ -79,7 +79,7 @@ sinh = unary(
     doc="Hyperbolic sine.",
 )
 
-cosh = unary(
+cosh: Unary = unary(
     "cosh",
     "cosh({0})",
     lambda g, out, x: g * sinh(x),

@@ -11,10 +11,18 @@ from dataclasses import dataclass, field, replace
 from math import prod
 
 from hybrid.core.fused import FUSED
-from hybrid.core.graph import Builder, FuncGraph, Node, Operand, Value
+from hybrid.core.graph import Builder, FuncGraph, Node, Value
 from hybrid.core.layout import Layout
 from hybrid.trace.passes import dead_code
-from hybrid.trace.passes.grouping import SMALL_BODY, SMALL_CALL, Group, Grouping, bits
+from hybrid.trace.passes.grouping import (
+    SMALL_BODY,
+    SMALL_CALL,
+    SPREAD_NODES,
+    Group,
+    Grouping,
+    bits,
+    is_cheap,
+)
 
 
 def run(graph: FuncGraph) -> FuncGraph:
@@ -24,8 +32,10 @@ def run(graph: FuncGraph) -> FuncGraph:
         return graph
     _join_consumers(grouping)
     _join_siblings(grouping)
-    nodes = [_fused(group, grouping) for group in _in_order(grouping)]
-    return dead_code.run(replace(graph, nodes=tuple(nodes)))
+    again = _computed_again(grouping)
+    found = [_fused(group, grouping, again) for group in _in_order(grouping)]
+    nodes = tuple(node for node in found if node.op is not FUSED or node.outputs)
+    return dead_code.run(replace(graph, nodes=nodes))
 
 
 # --- who goes with whom ---------------------------------------------------------------------------
@@ -100,6 +110,57 @@ def _in_order(grouping: Grouping) -> list[Group]:
     return ordered
 
 
+# --- what is computed again rather than stored ----------------------------------------------------
+
+Chains = dict[Value, tuple[Node, ...]]
+"""For each value that its readers compute themselves, the nodes that they do it with."""
+
+
+def _computed_again(grouping: Grouping) -> Chains:
+    """Find values that only other kernels read and that cost these less than reading them."""
+    found: Chains = {}
+    stored = set(grouping.kept_alive)
+    for group in grouping.each():
+        for i in group.nodes if group.fusable else ():
+            value = grouping.graph.nodes[i].output
+            outside = grouping.users.get(value, 0) & ~group.members
+            if not outside or value in stored:
+                continue
+            readers = {grouping.groups[j] for j in bits(outside)}
+            chain = _chain(value, group.reads | stored, grouping)
+            if chain and all(_computes(reader, chain, value) for reader in readers):
+                found[value] = chain
+            else:
+                stored.add(value)
+    return found
+
+
+def _chain(value: Value, known: set[Value], grouping: Grouping) -> tuple[Node, ...]:
+    """Return the few cheap nodes that make `value` from what is `known`; none if it takes more."""
+    chain: dict[Value, Node] = {}
+    waiting = [value]
+    while waiting:
+        x = waiting.pop()
+        if x in chain or x in known:
+            continue
+        node = grouping.graph.nodes[grouping.maker[x]]
+        if not is_cheap(node) or len(chain) == SPREAD_NODES:
+            return ()
+        chain[x] = node
+        waiting += [y for y in node.inputs if isinstance(y, Value)]
+    return tuple(sorted(chain.values(), key=lambda node: grouping.maker[node.output]))
+
+
+def _computes(reader: Group, chain: tuple[Node, ...], value: Value) -> bool:
+    """Tell whether a group had better compute `value` than read it."""
+    if not reader.fusable:
+        return False
+    sources = {x for node in chain for x in node.inputs if isinstance(x, Value)}
+    sources -= {node.output for node in chain}
+    more = sum(x.spec.nbytes for x in sources - reader.reads if x.spec.size > 1)
+    return more <= value.spec.nbytes
+
+
 # --- bodies ---------------------------------------------------------------------------------------
 
 
@@ -108,6 +169,7 @@ class _Body:
     """A body under construction: fresh Values for everything in it."""
 
     grouping: Grouping
+    again: Chains
     builder: Builder = field(default_factory=Builder)
     inputs: dict[Value, Value] = field(default_factory=dict)
 
@@ -116,13 +178,18 @@ class _Body:
         known = self.builder.replaced.get(value)
         if isinstance(known, Value):
             return known
+        if value in self.again:
+            for node in self.again[value]:
+                if node.output not in self.builder.replaced:
+                    self.add(node)
+            return self.read(value)
         inside: Value
         made = self.grouping.maker.get(value)
-        node = None if made is None else self.grouping.graph.nodes[made]
-        if node is not None and is_plain_view(node):
-            source = node.inputs[0]
+        view = None if made is None else self.grouping.graph.nodes[made]
+        if view is not None and is_plain_view(view):
+            source = view.inputs[0]
             assert isinstance(source, Value)
-            (inside,) = self.builder.emit(node.op, (self.read(source),), node.attrs, node.line)
+            (inside,) = self.builder.emit(view.op, (self.read(source),), view.attrs, view.line)
         else:
             inside = self.inputs[value] = Value(value.spec)
         self.builder.replace(value, inside)
@@ -152,23 +219,25 @@ def is_plain_view(node: Node) -> bool:
     return op.view(Layout(shape, odd), **node.attrs) is not None
 
 
-def _fused(group: Group, grouping: Grouping) -> Node:
+def _fused(group: Group, grouping: Grouping, again: Chains) -> Node:
     """Return the node that stands for a group."""
     graph = grouping.graph
     members = [graph.nodes[i] for i in group.nodes]
     if not group.fusable:
         return members[0]
-    body = _Body(grouping)
+    body = _Body(grouping, again)
     outputs: list[Value] = []
     for node in members:
         body.add(node)
         value = node.output
         outside = grouping.users.get(value, 0) & ~group.members
-        if outside or value in grouping.kept_alive:
+        if (outside and value not in again) or value in grouping.kept_alive:
             outputs.append(value)
-    results: tuple[Operand, ...] = tuple(body.builder.operand(v) for v in outputs)
-    inner = FuncGraph(
-        "body", tuple(body.inputs.values()), (), tuple(body.builder.nodes), results
-    )
+    results = tuple(body.builder.operand(v) for v in outputs)
+    inputs = tuple(body.inputs.values())
+    inner = dead_code.run(FuncGraph("body", inputs, (), tuple(body.builder.nodes), results))
+    read = {x for n in inner.nodes for x in n.inputs}
+    used = {outside: inside for outside, inside in body.inputs.items() if inside in read}
     line = next((node.line for node in reversed(members) if node.line is not None), None)
-    return Node(FUSED, tuple(body.inputs), {"body": inner}, tuple(outputs), line)
+    inner = replace(inner, inputs=tuple(used.values()))
+    return Node(FUSED, tuple(used), {"body": inner}, tuple(outputs), line)

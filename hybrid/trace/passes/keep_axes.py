@@ -81,8 +81,8 @@ class _KeptAxes:
     def _below(self, r: Rewriter, node: Node, operands: tuple[Operand, ...]) -> Operand | None:
         """Apply an elementwise node to the values that have their axes still."""
         shape = node.output.spec.shape
-        direct = [self.kept.get(x, x) for x in operands]
-        if _broadcast_to(shape, [x.spec.shape for x in direct]):
+        direct = [self._in_place(x) for x in operands]
+        if direct != list(operands) and _broadcast_to(shape, [x.spec.shape for x in direct]):
             value = r.emit(node.op, direct, node.attrs, node.line)[0]
             if any(x.spec.shape == shape for x in direct if x in self.reduced):
                 self.reduced.add(value)
@@ -97,6 +97,18 @@ class _KeptAxes:
         if len(found) < len(aligned):
             return None
         return self._drop(r, r.emit(node.op, found, node.attrs, node.line)[0], node)
+
+    def _in_place(self, x: Operand) -> Operand:
+        """Return `x` with its axes kept where that leaves each element where it was.
+
+        That is so where only leading axes were dropped: (3,) broadcasts like (1, 3), not like
+        (3, 1).
+        """
+        kept = self.kept.get(x)
+        if kept is None:
+            return x
+        lead = kept.spec.ndim - x.spec.ndim
+        return kept if kept.spec.shape == (1,) * lead + x.spec.shape else x
 
     def _aligned(
         self, r: Rewriter, x: Operand, shape: Shape, target: Shape, node: Node

@@ -12,6 +12,7 @@ from hybrid.core.fused import axes_of, is_view, space_of
 from hybrid.core.graph import FuncGraph, Node, Value, format_graph, verify
 from hybrid.core.interpret import interpret
 from hybrid.core.spec import TensorSpec
+from hybrid.trace.passes import dead_code
 from hybrid.trace.recorder import trace_pure
 
 
@@ -39,7 +40,7 @@ def sample(graph: FuncGraph, seed: int = 0, special: bool = False) -> list[np.nd
     arrays = []
     for value in graph.parameters:
         shape, dtype = value.spec.shape, value.spec.dtype
-        if dtype == bool:
+        if dtype.kind == "b":
             arrays.append(rng.integers(0, 2, shape).astype(bool))
             continue
         low = 0 if dtype.kind == "u" else -8
@@ -107,6 +108,9 @@ def check_body(node: Node) -> None:
         assert isinstance(output, Value)
         assert output.spec.shape == space or (axes and output.spec.shape == kept)
         assert output not in views
+    assert dead_code.run(body) is body
+    read = {x for inner in body.nodes for x in inner.inputs}
+    assert all(x in read for x in body.inputs)
 
 
 def check_bodies(graph: FuncGraph) -> None:

@@ -73,7 +73,9 @@ def ulps(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.max(np.abs(x - y) / unit, initial=0))
 
 
-@pytest.mark.parametrize(("row", "dtype"), CASES, ids=lambda p: p.pattern if isinstance(p, Row) else p)
+@pytest.mark.parametrize(
+    ("row", "dtype"), CASES, ids=lambda p: p.pattern if isinstance(p, Row) else p
+)
 def test_row(row: Row, dtype: str):
     pattern = algebra._parse(row.pattern)
     build = Build(dtype)
@@ -105,7 +107,7 @@ def test_row(row: Row, dtype: str):
         lambda x: x - (-0.0),
         lambda x: x * 0.0,  # NaN and infinity
         lambda x: x - x,
-        lambda x: x == x,  # noqa: PLR0124
+        lambda x: x == x,
         lambda x: ~(x < 1.0),  # NaN
         lambda x: x / 3.0,
         lambda x: x / 2.0**-149,  # the inverse overflows

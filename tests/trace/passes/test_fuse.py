@@ -114,6 +114,47 @@ def test_any_and_all_of_numbers():
     assert kernels(graph) == 1
 
 
+# --- what is computed again -----------------------------------------------------------------------
+
+
+def test_a_cheap_value_is_computed_by_both_its_readers():
+    graph = fused(lambda x: (hb.sum(x * 2.0, axis=0), hb.sum(x * 2.0, axis=1)), spec(4, 3))
+    assert [len(node.outputs) for node in graph.nodes if node.op.name == "fused"] == [1, 1]
+    assert all(names(body) == ["multiply", "sum"] for body in bodies(graph))
+
+
+def test_an_expensive_value_is_stored_once():
+    graph = fused(lambda x: (hb.sum(hb.exp(x), axis=0), hb.sum(hb.exp(x), axis=1)), spec(4, 3))
+    assert sum(names(body).count("exp") for body in bodies(graph)) == 1
+
+
+def test_a_value_of_two_arrays_is_not_worth_reading_both_again():
+    def f(x, y):
+        return hb.sum(x * y, axis=0), hb.sum(x * y, axis=1)
+
+    graph = fused(f, spec(4, 3), spec(4, 3))
+    assert sum(names(body).count("multiply") for body in bodies(graph)) == 1
+
+
+def test_a_value_is_computed_from_one_that_is_stored_anyway():
+    def f(x):
+        y = hb.exp(x)
+        return y, hb.sum(y * x, axis=0), hb.sum(y * x, axis=1), hb.sum(-y, axis=1)
+
+    graph = fused(f, spec(4, 3))
+    stored = [v.spec.shape for node in graph.nodes for v in node.outputs]
+    assert stored.count((4, 3)) == 1
+
+
+def test_a_scalar_is_computed_where_it_is_used():
+    def f(x, y, rate):
+        step = rate * 0.5
+        return x - step * x, y - step * y
+
+    graph = fused(f, spec(*LARGE), spec(3), spec())
+    assert kernels(graph) == 2
+
+
 # --- what stays apart -----------------------------------------------------------------------------
 
 

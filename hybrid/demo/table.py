@@ -1,0 +1,117 @@
+"""The table of the tour: both modes side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from rich.table import Table
+
+from hybrid.core.tensor import Array
+from hybrid.demo.training import Filtering, Training
+from hybrid.inspect.compare import Comparison
+from hybrid.inspect.timing import format_seconds
+from hybrid.inspect.ulp import max_ulp
+from hybrid.kernels.kernel import Stats
+from hybrid.runtime.plan import format_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All that the tour found out, each pair eager first."""
+
+    trainings: tuple[Training, Training]
+    filterings: tuple[Filtering, Filtering]
+    step: Comparison
+    filter: Comparison
+    stats: Stats
+    photograph: Array
+
+    @property
+    def step_speedup(self) -> float:
+        """How many times faster a traced training step is."""
+        eager, traced = self.trainings
+        return eager.step_seconds / traced.step_seconds
+
+    @property
+    def first_loss_ulp(self) -> float:
+        """How far apart the losses of the first step are."""
+        eager, traced = (np.float32(t.losses[0]) for t in self.trainings)
+        return max_ulp(eager, traced)
+
+    @property
+    def filter_speedup(self) -> float:
+        """How many times faster the traced filter is."""
+        eager, traced = self.filterings
+        return eager.median_seconds / traced.median_seconds
+
+
+def make_table(found: Findings) -> Table:
+    """Lay out the findings."""
+    table = Table(title="eager and traced, the same code", title_justify="left")
+    table.add_column("", no_wrap=True)
+    table.add_column("eager", justify="right", no_wrap=True)
+    table.add_column("traced", justify="right", no_wrap=True)
+    table.add_column("", justify="right", no_wrap=True)
+    _digits(table, found)
+    _photograph(table, found)
+    _compilation(table, found)
+    return table
+
+
+def _digits(table: Table, found: Findings) -> None:
+    eager, traced = found.trainings
+    table.add_row(
+        "[bold]digits[/]: accuracy on held-out images",
+        f"{eager.accuracy:.2%}",
+        f"{traced.accuracy:.2%}",
+    )
+    table.add_row(
+        "  time of a training step (median)",
+        format_seconds(eager.step_seconds),
+        format_seconds(traced.step_seconds),
+        _faster(found.step_speedup),
+    )
+    table.add_row(
+        f"  training, {len(eager.losses)} steps",
+        format_seconds(eager.total_seconds),
+        format_seconds(traced.total_seconds),
+        "with trace and compilation",
+    )
+    table.add_row("  difference of the first loss", "", _ulp(found.first_loss_ulp))
+    table.add_section()
+
+
+def _photograph(table: Table, found: Findings) -> None:
+    eager, traced = found.filterings
+    table.add_row(
+        "[bold]photograph[/]: time of the filter (median)",
+        format_seconds(eager.median_seconds),
+        format_seconds(traced.median_seconds),
+        _faster(found.filter_speedup),
+    )
+    table.add_row("  largest difference of a pixel", "", _ulp(max_ulp(eager.image, traced.image)))
+    table.add_section()
+
+
+def _compilation(table: Table, found: Findings) -> None:
+    for name, report in (("training step", found.step), ("filter", found.filter)):
+        table.add_row(
+            f"[bold]{name}[/]: first call, traced and compiled",
+            "",
+            format_seconds(report.first_call),
+        )
+        table.add_row("  kernels, library calls", "", f"{report.kernels}, {report.library_calls}")
+        table.add_row("  temporary memory", "", format_bytes(report.temp_bytes))
+    stats = found.stats
+    table.add_section()
+    table.add_row("kernels compiled in this run", "", str(stats.compiled))
+    table.add_row("kernels loaded from disk", "", str(stats.loaded))
+
+
+def _faster(ratio: float) -> str:
+    return f"[bold green]{ratio:.1f}x faster[/]" if ratio >= 1 else f"{ratio:.2f}x"
+
+
+def _ulp(distance: float) -> str:
+    return f"{distance:g} ULP"
