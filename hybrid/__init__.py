@@ -29,6 +29,31 @@ from hybrid.dtypes import (
     uint32,
     uint64,
 )
+from hybrid.inspect.compare import Comparison, compare
+from hybrid.inspect.graphview import draw
+from hybrid.ops import random
+from hybrid.ops.composite import (
+    log_softmax,
+    logsumexp,
+    softmax,
+)
+from hybrid.ops.creation import (
+    arange,
+    array,
+    empty,
+    empty_like,
+    eye,
+    full,
+    full_like,
+    identity,
+    linspace,
+    meshgrid,
+    ones,
+    ones_like,
+    tri,
+    zeros,
+    zeros_like,
+)
 from hybrid.ops.elementwise import (
     abs,
     absolute,
@@ -89,9 +114,9 @@ from hybrid.ops.elementwise import (
     less,
     less_equal,
     log,
-    log10,
     log1p,
     log2,
+    log10,
     logaddexp,
     logical_and,
     logical_not,
@@ -131,31 +156,11 @@ from hybrid.ops.elementwise import (
     trunc,
     where,
 )
-from hybrid.ops.composite import (
-    log_softmax,
-    logsumexp,
-    softmax,
-)
-from hybrid.ops.creation import (
-    arange,
-    array,
-    empty,
-    empty_like,
-    eye,
-    full,
-    full_like,
-    identity,
-    linspace,
-    meshgrid,
-    ones,
-    ones_like,
-    tri,
-    zeros,
-    zeros_like,
-)
 from hybrid.ops.indexing import (
     argsort,
     argwhere,
+    key_of,
+    native,
     nonzero,
     searchsorted,
     sort,
@@ -234,6 +239,7 @@ __version__ = "0.1.0"
 __array_api_version__ = "2024.12"
 
 __all__ = [
+    "Comparison",
     "CompiledFunction",
     "GradientTape",
     "Tensor",
@@ -284,6 +290,7 @@ __all__ = [
     "cbrt",
     "ceil",
     "clip",
+    "compare",
     "compile",
     "complex128",
     "complex64",
@@ -304,6 +311,7 @@ __all__ = [
     "divide",
     "divmod",
     "dot",
+    "draw",
     "eagerly",
     "einsum",
     "empty",
@@ -342,6 +350,7 @@ __all__ = [
     "isfinite",
     "isinf",
     "isnan",
+    "key_of",
     "leaky_relu",
     "left_shift",
     "less",
@@ -369,6 +378,7 @@ __all__ = [
     "mod",
     "moveaxis",
     "multiply",
+    "native",
     "negative",
     "nonzero",
     "norm",
@@ -382,6 +392,7 @@ __all__ = [
     "pow",
     "power",
     "prod",
+    "random",
     "ravel",
     "real",
     "reciprocal",

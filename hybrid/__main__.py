@@ -60,6 +60,7 @@ def _demo(options: argparse.Namespace) -> int:
 def _info(_: argparse.Namespace) -> int:
     from hybrid.inspect.info import info
 
+    print(f"hybrid {hybrid.__version__}")
     print(info())
     return 0
 

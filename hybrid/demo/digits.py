@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import hybrid as hb
 
 Array = hb.Tensor
@@ -10,13 +12,12 @@ Layers = list[tuple[hb.Variable, hb.Variable]]
 
 def make_layers(*widths: int) -> Layers:
     """Return weights and biases for layers of the given widths (He initialisation)."""
-    return [
-        (
-            hb.Variable(hb.random.normal((rows, columns), std=(2 / rows) ** 0.5), name=f"weights{i}"),
-            hb.Variable(hb.zeros(columns), name=f"bias{i}"),
-        )
-        for i, (rows, columns) in enumerate(zip(widths, widths[1:]), 1)
-    ]
+    layers = []
+    for i, (rows, columns) in enumerate(pairwise(widths), 1):
+        weights = hb.random.normal((rows, columns), std=(2 / rows) ** 0.5)
+        bias = hb.zeros(columns)
+        layers.append((hb.Variable(weights, name=f"w{i}"), hb.Variable(bias, name=f"b{i}")))
+    return layers
 
 
 class Adam:
@@ -32,7 +33,8 @@ class Adam:
     def update(self, gradients: list[Array]) -> None:
         """Move the parameters one step down the gradients."""
         self.count.assign_add(1)
-        rate = self.rate * hb.sqrt(1 - self.beta2**self.count) / (1 - self.beta1**self.count)
+        n = self.count.read()
+        rate = self.rate * hb.sqrt(1 - self.beta2**n) / (1 - self.beta1**n)
         for p, mean, square, g in zip(self.parameters, self.means, self.squares, gradients):
             mean.assign_add((1 - self.beta1) * (g - mean))
             square.assign_add((1 - self.beta2) * (g * g - square))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from hybrid.demo.table import Findings
 from hybrid.inspect.report import EAGER, TRACED
@@ -21,9 +22,10 @@ _STYLE = {
 
 def save_picture(found: Findings, path: Path) -> None:
     """Draw the findings and write them to an image file."""
-    figure = Figure(figsize=(11, 8.2), dpi=130, layout="constrained", facecolor="white")
-    figure.get_layout_engine().set(h_pad=0.12, w_pad=0.12, hspace=0.04, wspace=0.03)
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.05))
+    engine = ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.12, hspace=0.04, wspace=0.03)
+    figure = Figure(figsize=(11, 8.2), dpi=130, layout=engine, facecolor="white")
+    parts: Any = figure.subfigures(2, 1, height_ratios=(1, 1.05))
+    top, bottom = parts
     left, right = top.subplots(1, 2, width_ratios=(1.35, 1))
     _losses(left, found)
     _times(right, found)

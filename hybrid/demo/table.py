@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from rich import box
 from rich.table import Table
 
 from hybrid.core.tensor import Array
@@ -47,12 +48,11 @@ class Findings:
 
 
 def make_table(found: Findings) -> Table:
-    """Lay out the findings."""
-    table = Table(title="eager and traced, the same code", title_justify="left")
+    """Lay out the findings; 80 columns are enough."""
+    table = Table(title="The same code, eager and traced", title_justify="left", box=box.ROUNDED)
     table.add_column("", no_wrap=True)
-    table.add_column("eager", justify="right", no_wrap=True)
-    table.add_column("traced", justify="right", no_wrap=True)
-    table.add_column("", justify="right", no_wrap=True)
+    for name in ("eager", "traced", ""):
+        table.add_column(name, justify="right", no_wrap=True)
     _digits(table, found)
     _photograph(table, found)
     _compilation(table, found)
@@ -60,53 +60,37 @@ def make_table(found: Findings) -> Table:
 
 
 def _digits(table: Table, found: Findings) -> None:
-    eager, traced = found.trainings
-    table.add_row(
-        "[bold]digits[/]: accuracy on held-out images",
-        f"{eager.accuracy:.2%}",
-        f"{traced.accuracy:.2%}",
-    )
-    table.add_row(
-        "  time of a training step (median)",
-        format_seconds(eager.step_seconds),
-        format_seconds(traced.step_seconds),
-        _faster(found.step_speedup),
-    )
-    table.add_row(
-        f"  training, {len(eager.losses)} steps",
-        format_seconds(eager.total_seconds),
-        format_seconds(traced.total_seconds),
-        "with trace and compilation",
-    )
+    steps = len(found.trainings[0].losses)
+    seconds = [format_seconds(t.step_seconds) for t in found.trainings]
+    totals = [format_seconds(t.total_seconds) for t in found.trainings]
+    accuracies = [f"{t.accuracy:.2%}" for t in found.trainings]
+    table.add_row("[bold]digits[/]: held-out accuracy", *accuracies)
+    table.add_row("  training step (median)", *seconds, _faster(found.step_speedup))
+    table.add_row(f"  training, {steps} steps", *totals)
     table.add_row("  difference of the first loss", "", _ulp(found.first_loss_ulp))
+    _calls(table, found.step)
     table.add_section()
 
 
 def _photograph(table: Table, found: Findings) -> None:
     eager, traced = found.filterings
-    table.add_row(
-        "[bold]photograph[/]: time of the filter (median)",
-        format_seconds(eager.median_seconds),
-        format_seconds(traced.median_seconds),
-        _faster(found.filter_speedup),
-    )
+    seconds = [format_seconds(f.median_seconds) for f in found.filterings]
+    table.add_row("[bold]photograph[/]: filter (median)", *seconds, _faster(found.filter_speedup))
     table.add_row("  largest difference of a pixel", "", _ulp(max_ulp(eager.image, traced.image)))
+    _calls(table, found.filter)
     table.add_section()
+
+
+def _calls(table: Table, report: Comparison) -> None:
+    table.add_row("  trace, compile, first call", "", format_seconds(report.first_call))
+    table.add_row("  kernels + library calls", "", f"{report.kernels} + {report.library_calls}")
+    table.add_row("  temporary memory", "", format_bytes(report.temp_bytes))
 
 
 def _compilation(table: Table, found: Findings) -> None:
-    for name, report in (("training step", found.step), ("filter", found.filter)):
-        table.add_row(
-            f"[bold]{name}[/]: first call, traced and compiled",
-            "",
-            format_seconds(report.first_call),
-        )
-        table.add_row("  kernels, library calls", "", f"{report.kernels}, {report.library_calls}")
-        table.add_row("  temporary memory", "", format_bytes(report.temp_bytes))
     stats = found.stats
-    table.add_section()
-    table.add_row("kernels compiled in this run", "", str(stats.compiled))
-    table.add_row("kernels loaded from disk", "", str(stats.loaded))
+    table.add_row("[bold]kernels[/] compiled in this run", "", str(stats.compiled))
+    table.add_row("  loaded from disk", "", str(stats.loaded))
 
 
 def _faster(ratio: float) -> str:

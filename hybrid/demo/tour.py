@@ -46,9 +46,7 @@ def run(epochs: int, output: Path, *, quick: bool = False) -> int:
     filter_ = hb.compare(drawing, hb.asarray(photograph), repeat=repeat)
     eager, traced = (train(mode, data, epochs) for mode in MODES)
     plain, fused = (apply_filter(mode, photograph, 5 if quick else 30) for mode in MODES)
-    found = Findings(
-        (eager, traced), (plain, fused), step, filter_, kernel.stats(), photograph
-    )
+    found = Findings((eager, traced), (plain, fused), step, filter_, kernel.stats(), photograph)
     console.print()
     console.print(make_table(found))
     save_picture(found, output)

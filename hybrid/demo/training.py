@@ -81,7 +81,7 @@ def load_photograph() -> Array:
     return photograph
 
 
-def batches(data: Digits, epochs: int) -> Iterator[tuple[Array, Array]]:
+def batches(data: Digits, epochs: int) -> Iterator[tuple[hb.Tensor, hb.Tensor]]:
     """Yield shuffled batches of images and one-hot targets."""
     targets = np.eye(10, dtype=np.float32)[data.labels]
     rng = np.random.default_rng(SEED)
@@ -89,7 +89,7 @@ def batches(data: Digits, epochs: int) -> Iterator[tuple[Array, Array]]:
         order = rng.permutation(len(targets))
         for start in range(0, len(order) - BATCH + 1, BATCH):
             chosen = order[start : start + BATCH]
-            yield data.images[chosen], targets[chosen]
+            yield hb.asarray(data.images[chosen]), hb.asarray(targets[chosen])
 
 
 def train(mode: Mode, data: Digits, epochs: int) -> Training:

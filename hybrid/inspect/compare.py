@@ -18,7 +18,8 @@ from hybrid.inspect.state import State
 from hybrid.inspect.timing import Timing, interleaved
 from hybrid.kernels import kernel
 from hybrid.runtime.plan import Plan
-from hybrid.trace.compile import CompiledFunction, ConcreteFunction, eagerly
+from hybrid.trace.compile import CompiledFunction, eagerly
+from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.signature import flatten
 
 

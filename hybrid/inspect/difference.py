@@ -7,19 +7,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import optree
 
+from hybrid.core.containers import leaves_of
 from hybrid.core.graph import FuncGraph, Node, Value
 from hybrid.core.interpret import interpret
 from hybrid.core.source import SourceLine
-from hybrid.core.tensor import Array, Tensor, asarray
+from hybrid.core.tensor import Array, Tensor
 from hybrid.core.variable import Variable
 from hybrid.inspect.ulp import max_ulp
 from hybrid.runtime.plan import make_plan
 from hybrid.trace import passes
-from hybrid.trace.compile import ConcreteFunction
-from hybrid.trace.segment import contents, layout_of
-from hybrid.trace.signature import is_array
+from hybrid.trace.concrete import ConcreteFunction
+from hybrid.trace.segment import contents, layout_of, start
 
 _MOST_BYTES = 2**30  # of all intermediate values at once; beyond, no search is made
 
@@ -48,7 +47,7 @@ class Origin:
 
 def results(returned: Any) -> list[Array]:
     """Return copies of the numeric leaves of what a function returned."""
-    leaves = optree.tree_leaves(returned)
+    leaves = leaves_of(returned)
     numeric = (Tensor, Variable, np.ndarray, np.generic, bool, int, float, complex)
     return [np.array(x) for x in leaves if isinstance(x, numeric)]
 
@@ -87,7 +86,7 @@ def find_origin(concrete: ConcreteFunction, leaves: Sequence[Any]) -> Origin | N
     Origin or None
         None where no op differs by itself, or where the values do not fit in memory.
     """
-    environment: list[Any] = [_parameter(x) for x in leaves if is_array(x)]
+    environment = start(leaves)
     segment = concrete.root
     while segment is not None:
         known = [*environment, *map(contents, segment.captured)]
@@ -99,10 +98,6 @@ def find_origin(concrete: ConcreteFunction, leaves: Sequence[Any]) -> Origin | N
             return None
         segment = segment.children.get(segment.guard_value(environment))
     return None
-
-
-def _parameter(x: Any) -> Any:
-    return x if isinstance(x, float | complex) else asarray(x)._data
 
 
 def _first_difference(graph: FuncGraph, arrays: Sequence[Any]) -> Origin | None:
@@ -119,9 +114,7 @@ def _first_difference(graph: FuncGraph, arrays: Sequence[Any]) -> Origin | None:
     return _bisect(graph, nodes, expected, arrays)
 
 
-def _compared(
-    node: Node, expected: dict[Value, Array], found: dict[Value, Array]
-) -> Origin | None:
+def _compared(node: Node, expected: dict[Value, Array], found: dict[Value, Array]) -> Origin | None:
     ulp = largest([expected[v] for v in node.outputs], [found[v] for v in node.outputs])
     return Origin(node.op.name, node.line, ulp) if ulp else None
 

@@ -12,7 +12,8 @@ from hybrid.core.variable import Variable
 from hybrid.errors import TraceError
 from hybrid.inspect.picture import Panel, panel
 from hybrid.inspect.svg import as_dot, as_svg
-from hybrid.trace.compile import CompiledFunction, ConcreteFunction
+from hybrid.trace.compile import CompiledFunction
+from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.segment import Segment
 
 
@@ -93,7 +94,7 @@ def draw(
         return Drawing((panel(_optimized(f) if optimized else f),))
     if isinstance(f, CompiledFunction):
         if not f.concrete_functions:
-            raise TraceError(f"draw: {f.__name__} has not been traced yet; call it once before")
+            raise TraceError(f"draw: {f._name} has not been traced yet; call it once before")
         f = f.concrete_functions[-1]
     if f.root is None:
         raise TraceError(f"draw: {f.name} has no graph, it runs eagerly: {f.fallback}")

@@ -19,14 +19,13 @@ def info() -> str:
     Examples
     --------
     >>> print(info())
-    hybrid     ...
+    python    3...
     """
     _, cpu, features = native.cpu()
     widest = "AVX-512" if "+avx512f" in features else "AVX2" if "+avx2" in features else ""
     entries, size = cache_usage(cache.folder())
     fusable = sum(map(_fusable, OPS.values()))
     rows = {
-        "hybrid": _version("hybrid"),
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         **{name: _version(name) for name in _PACKAGES},
         "cpu": " ".join(filter(None, (cpu, widest, f"{parallel.get_num_threads()} threads"))),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 Arrow = tuple[int, int]
 Point = tuple[float, float]
@@ -37,9 +38,7 @@ class Layering:
     height: float
 
 
-def place(
-    sizes: Sequence[Point], arrows: Sequence[Arrow], gap: Point = (24.0, 34.0)
-) -> Layering:
+def place(sizes: Sequence[Point], arrows: Sequence[Arrow], gap: Point = (24.0, 34.0)) -> Layering:
     """Find places for boxes.
 
     Parameters
@@ -63,7 +62,7 @@ def place(
     above: list[list[int]] = [[] for _ in widths]
     below: list[list[int]] = [[] for _ in widths]
     for chain in chains.values():
-        for a, b in zip(chain, chain[1:]):
+        for a, b in pairwise(chain):
             below[a].append(b)
             above[b].append(a)
     rows: list[list[int]] = [[] for _ in range(max(layer, default=-1) + 1)]
@@ -76,9 +75,7 @@ def place(
     right = max((x[i] + widths[i] / 2 for i in range(len(widths))), default=0.0)
     x = [value - left for value in x]
     centers = tuple((x[i], y[layer[i]]) for i in range(len(sizes)))
-    paths = {
-        arrow: _path(chain, x, y, layer, heights, sizes) for arrow, chain in chains.items()
-    }
+    paths = {arrow: _path(chain, x, y, layer, heights, sizes) for arrow, chain in chains.items()}
     return Layering(centers, paths, right - left, total)
 
 
@@ -137,7 +134,7 @@ def _apart(
     the wrong order are pooled at their mean.
     """
     offsets = [0.0]
-    for a, b in zip(widths, widths[1:]):
+    for a, b in pairwise(widths):
         offsets.append(offsets[-1] + (a + b) / 2 + gap)
     pools: list[tuple[float, float, int]] = []  # mean, weight, members
     for want, weight, offset in zip(wanted, weights, offsets, strict=True):

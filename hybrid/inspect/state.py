@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
-import optree
 
+from hybrid.core.containers import leaves_of
 from hybrid.core.dispatch import own_alias
 from hybrid.core.storage import Storage
 from hybrid.core.tensor import Array, Tensor
@@ -97,10 +97,10 @@ class State:
     """
 
     def __init__(self, function: Callable[..., Any], arguments: Any) -> None:
-        leaves = optree.tree_leaves(arguments)
+        leaves = leaves_of(arguments)
         objects = [("", x) for x in leaves if not isinstance(x, Tensor | np.ndarray | Variable)]
         outside = [b.value for b in bindings(function, objects)]
-        self.places = list(_places([*leaves, *optree.tree_leaves(outside)]))
+        self.places = list(_places([*leaves, *leaves_of(outside)]))
 
     def changed(self) -> list[Array]:
         """Return copies of what has changed."""

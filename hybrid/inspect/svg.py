@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from xml.sax.saxutils import escape
 
 from hybrid.inspect.layering import Layering, Point, place
@@ -104,9 +105,9 @@ def _text(
 
 
 def _arrow(points: list[Point]) -> str:
-    """Draw a curve that leaves and arrives vertically, and is straight beside the boxes it passes."""
+    """Draw a curve that leaves and arrives vertically, straight beside the boxes it passes."""
     path = [f"M{points[0][0]:.1f},{points[0][1]:.1f}"]
-    for i, ((x0, y0), (x1, y1)) in enumerate(zip(points, points[1:])):
+    for i, ((x0, y0), (x1, y1)) in enumerate(pairwise(points)):
         if i % 2:
             path.append(f"L{x1:.1f},{y1:.1f}")
         else:

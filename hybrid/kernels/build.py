@@ -24,6 +24,7 @@ from numba.core.registry import cpu_target
 
 from hybrid.kernels import intrinsics, memory
 from hybrid.kernels.cpu import Source
+from hybrid.kernels.expression import SUFFIX
 
 _BYTE = ir.IntType(8)
 _ADDRESS = _BYTE.as_pointer()
@@ -37,6 +38,20 @@ _DATA_OFFSET = object.__basicsize__
 _TYPE_OFFSET = object.__basicsize__ - 8
 # Names of the templates that intrinsics.py spells differently.
 _ALIASES = {"abs": "absolute"}
+# What the source calls by its own name.
+_INTRINSICS = (
+    "add",
+    "add_reassoc",
+    "and_",
+    "minimum",
+    "mul",
+    "mul_reassoc",
+    "not_",
+    "or_",
+    "select",
+    "sub",
+    "xor",
+)
 
 
 def function(name: str, dtype: str) -> Any:
@@ -59,14 +74,14 @@ def namespace() -> dict[str, Any]:
         "store": memory.store,
         "advance": memory.advance,
         "release": memory.release,
+        "max_step": memory.max_step,
+        "min_step": memory.min_step,
     }
-    for name in (
-        "add sub mul and_ or_ xor not_ select minimum "
-        "add_reassoc mul_reassoc max_reassoc min_reassoc"
-    ).split():
+    for name in _INTRINSICS:
         names[name] = getattr(intrinsics, name)
-    for dtype in "int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64".split():
-        names[dtype] = getattr(np, dtype)
+    for dtype in SUFFIX:
+        if dtype != "bool":
+            names[dtype] = getattr(np, dtype)
     return names
 
 

@@ -32,7 +32,7 @@ from hybrid.kernels.phase_rows import RowsPhase
 
 _FORMS = {"map": MapPhase, "rows": RowsPhase, "columns": ColumnsPhase}
 _PLACEHOLDER = "KERNEL"
-_STRIDES = {"0": "constant", "1": "contiguous", "s": "strided"}
+_STRIDES = {"0": "constant", "1": "contiguous", "s": "strided", "p": "periodic"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def _inputs_of(spec: KernelSpec, value: int) -> set[int]:
 def _description(spec: KernelSpec) -> Iterator[str]:
     """The comment at the top of a kernel's source."""
     inner = f"r{spec.reduced - 1}" if spec.form == "rows" else "j"
-    split = ", split into blocks" if spec.split else ""
+    split = ", split into blocks" if spec.split else ", staged" if spec.staged else ""
     yield f"{spec.form} kernel{split}: loops {', '.join([*outer_loops(spec), inner])}"
     for name, operand in named_operands(spec):
         yield f"  {name}: {operand.dtype}, {_STRIDES[operand.inner]} along the inner loop"

@@ -29,8 +29,8 @@ from hybrid.kernels.region import Instr
 _STEP = {
     "sum": "add_reassoc",
     "prod": "mul_reassoc",
-    "max": "max_reassoc",
-    "min": "min_reassoc",
+    "max": "max_step",
+    "min": "min_step",
     "any": "or_",
     "all": "and_",
 }
@@ -99,9 +99,7 @@ def _pruned(lines: list[str]) -> list[str]:
     """The lines without positions that nothing reads; every line costs compile time."""
     while True:
         used = set(re.findall(r"\w+", "\n".join(_POSITION.sub("", line) for line in lines)))
-        kept = [
-            line for line in lines if not (m := _POSITION.match(line)) or m.group(1) in used
-        ]
+        kept = [line for line in lines if not (m := _POSITION.match(line)) or m.group(1) in used]
         if len(kept) == len(lines):
             return kept
         lines = kept
@@ -138,7 +136,7 @@ class Phase:
             emit(line)
         allocated = emit.lines[len(emit.lines) - len(self.allocations) :]
         del emit.lines[len(emit.lines) - len(self.allocations) :]
-        start = emit.capture(lambda: self._unravel("lo", self.grid()))
+        start = emit.capture(self._start)
         words = set(re.findall(r"\w+", "\n".join([*loop, *allocated, *start])))
         self._preamble(words)
         emit.lines += [*allocated, *start, *loop]
@@ -192,6 +190,13 @@ class Phase:
                 emit(f"{name} = 0")
         emit.depth = depth
 
+    def _start(self) -> None:
+        self.begin()
+        self._unravel("lo", self.grid())
+
+    def begin(self) -> None:
+        """What is done once, before the items."""
+
     def item(self) -> None:
         """One work item."""
         raise NotImplementedError
@@ -212,13 +217,17 @@ class Phase:
             terms += [f"k{i} * {name}_k{i}" for i in range(self.spec.kept)]
             if self.spec.form != "rows":
                 inner = self.operands[name].inner
-                terms += {"0": [], "1": ["first"], "s": [f"first * {name}_j"]}[inner]
+                terms += {"1": ["first"], "s": [f"first * {name}_j"]}.get(inner, [])
             self.emit(f"{name}_at = {' + '.join(terms)}")
 
     def place(self, name: str, base: str) -> str:
         """Index of the operand's element for inner index ``j``."""
         inner = self.operands[name].inner
         return base + {"0": "", "1": " + j", "s": f" + j * {name}_j"}[inner]
+
+    def memory(self, name: str) -> str:
+        """The pointer under which an operand's elements are accessed."""
+        return name
 
     def at(self, name: str) -> str:
         """The base of an operand at the start of the item."""
@@ -333,7 +342,7 @@ class Phase:
                 continue
             if value < self.count:
                 name = f"in{value}"
-                text = f"load({name}, {self.place(name, base(name))})"
+                text = f"load({self.memory(name)}, {self.place(name, base(name))})"
             else:
                 text = self.expression(value, names)
             names[value] = f"v{value}{tag}"
@@ -360,7 +369,7 @@ class Phase:
             value, operand = self.spec.outputs[index]
             text = self.converted(names[value], self.dtype(value), operand.dtype)
             name = f"out{index}"
-            self.emit(f"store({name}, {self.place(name, base(name))}, {text})")
+            self.emit(f"store({self.memory(name)}, {self.place(name, base(name))}, {text})")
 
     def is_last_total(self) -> bool:
         """Whether all reductions are done after this phase."""
@@ -381,8 +390,49 @@ class MapPhase(Phase):
         emit("first = block * length")
         emit("width = minimum(length, n_j - first)")
         self.locate(list(self.operands))
+        periodic = [name for name in self.operands if self._periodic(name)]
+        if not periodic:
+            self._loop("width", self.at)
+            return
+        for name in periodic:
+            self.allocate(f"{name}_row", self.operands[name].dtype, "repeated")
+            if self.spec.kept:
+                self._repeat(name, f"{name}_at")
+        with emit.block("for part in range(0, width, repeated):"):
+            emit("count = minimum(repeated, width - part)")
+            for name in self.operands:
+                if name not in periodic:
+                    emit(f"{name}_here = {name}_at + part")
+            self._loop("count", lambda name: f"{name}_here")
+
+    def begin(self) -> None:
+        """Rows that are the same for all items are repeated once."""
+        if not self.spec.kept:
+            for name in self.operands:
+                if self._periodic(name):
+                    self._repeat(name, f"{name}_offset")
+
+    def _loop(self, count: str, base: Base) -> None:
         roots = self.roots(0)
-        names = self.hoisted(roots, self.at)
-        with emit.block("for j in range(width):"):
-            names = self.compute(roots, self.at, "", names)
-            self.write_outputs(self.flow.inner_outputs, names, self.at)
+        names = self.hoisted(roots, base)
+        with self.emit.block(f"for j in range({count}):"):
+            names = self.compute(roots, base, "", names)
+            self.write_outputs(self.flow.inner_outputs, names, base)
+
+    def _periodic(self, name: str) -> bool:
+        return self.operands[name].inner == "p"
+
+    def _repeat(self, name: str, base: str) -> None:
+        """Write several periods of an operand, so that the inner loop can be long."""
+        emit = self.emit
+        with emit.block("for start in range(0, repeated, period):"):
+            with emit.block("for j in range(period):"):
+                emit(f"store({name}_row, start + j, load({name}, {base} + j * {name}_j))")
+
+    def memory(self, name: str) -> str:
+        """The operand itself, or its repeated row."""
+        return f"{name}_row" if self._periodic(name) else name
+
+    def place(self, name: str, base: str) -> str:
+        """Index of the operand's element, or of the row's, for inner index ``j``."""
+        return "j" if self._periodic(name) else super().place(name, base)

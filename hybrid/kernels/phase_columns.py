@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hybrid.kernels.loopnest import arguments
 from hybrid.kernels.phase import Base, Phase, cascades, step
 
@@ -25,12 +27,48 @@ class ColumnsPhase(Phase):
 
     def _whole(self) -> None:
         self.locate(list(self.operands))
+        for name, operand in self.operands.items():
+            if self._staged(name):
+                self.allocate(f"{name}_tile", operand.dtype, "rows * length")
+                if name.startswith("in"):
+                    self._copy(name, inwards=True)
         for number in self.passes:
             if len(self.passes) > 1:
                 self.emit(f"# pass {number}")
             self.keep(number, "rows * length")
             self._sweep(number, ("0", "rows"))
+        for name in self.operands:
+            if self._staged(name) and name.startswith("out"):
+                self._copy(name, inwards=False)
         self._finish()
+
+    # --- staging ----------------------------------------------------------------------------
+
+    def _staged(self, name: str) -> bool:
+        operand = self.operands[name]
+        return self.spec.staged and operand.inner == "s" and not operand.outer
+
+    def _copy(self, name: str, inwards: bool) -> None:
+        """Copy an operand to its tile, in which the inner loop is contiguous, or back."""
+        emit = self.emit
+        with emit.block("for j in range(width):"):
+            emit(f"at = {name}_at + j * {name}_j")
+            with emit.block("for row in range(rows):"):
+                outside, inside = f"at + row * {name}_r0", "row * length + j"
+                if inwards:
+                    emit(f"store({name}_tile, {inside}, load({name}, {outside}))")
+                else:
+                    emit(f"store({name}, {outside}, load({name}_tile, {inside}))")
+
+    def memory(self, name: str) -> str:
+        """The operand itself, or its tile."""
+        return f"{name}_tile" if self._staged(name) else name
+
+    def place(self, name: str, base: str) -> str:
+        """Index of the operand's element, or of the tile's, for inner index ``j``."""
+        return f"{base} + j" if self._staged(name) else super().place(name, base)
+
+    # --- blocks -----------------------------------------------------------------------------
 
     def _block(self) -> None:
         self.emit("first_row = row_block * row_length")
@@ -187,13 +225,17 @@ class ColumnsPhase(Phase):
         for name, operand in self.operands.items():
             if operand.outer:
                 continue
-            if self.spec.reduced == 1:
+            step_ = f"{name}_r0"
+            if self._staged(name):
+                step_ = "length"
+                emit(f"{name}_a = row * length")
+            elif self.spec.reduced == 1:
                 emit(f"{name}_a = {name}_at + row * {name}_r0")
             else:
                 terms = [f"r{i} * {name}_r{i}" for i in range(self.spec.reduced)]
                 emit(f"{name}_a = {name}_at + {' + '.join(terms)}")
-            for before, tag in zip(tags, tags[1:], strict=False):
-                emit(f"{name}_{tag} = {name}_{before} + {name}_r0")
+            for before, tag in pairwise(tags):
+                emit(f"{name}_{tag} = {name}_{before} + {step_}")
 
     def _base(self, tag: str) -> Base:
         return lambda name: f"{name}_at" if self.operands[name].outer else f"{name}_{tag}"

@@ -69,7 +69,7 @@ class RowsPhase(Phase):
                 names[value] = f"v{value}_part"
             return names
 
-        self._start(reduces)
+        self._open(reduces)
         self._blocked(reduces, ("0", "pieces"), body)
         self._end(reduces)
         for value in reduces:
@@ -108,7 +108,7 @@ class RowsPhase(Phase):
         roots = self.roots(number)
         reduces = self.flow.reduces[number]
         self._need(self.references(roots))
-        self._start(reduces)
+        self._open(reduces)
         if self.spec.reduced == 1:
             self._run(number, reduces, inner, self.at, "j")
         else:
@@ -164,7 +164,7 @@ class RowsPhase(Phase):
 
     # --- accumulation -----------------------------------------------------------------------
 
-    def _start(self, reduces: tuple[int, ...]) -> None:
+    def _open(self, reduces: tuple[int, ...]) -> None:
         for value in reduces:
             instr = self.instr(value)
             self.emit(f"v{value} = {self.constant(instr)}")

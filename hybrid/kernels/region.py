@@ -14,7 +14,19 @@ import numpy as np
 
 REDUCTIONS = ("sum", "prod", "max", "min", "any", "all")
 _DTYPES = frozenset(
-    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64".split()
+    (
+        "bool",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+        "float32",
+        "float64",
+    )
 )
 
 
@@ -175,9 +187,7 @@ def format_region(region: Region) -> str:
     for number, instr in enumerate(region.body, len(region.inputs)):
         arguments = ", ".join(map(_argument, instr.args))
         detail = f'  # "{instr.expr}"' if instr.kind == "map" else ""
-        lines.append(
-            f"  %{number} = {instr.kind} {instr.op}({arguments}) -> {instr.dtype}{detail}"
-        )
+        lines.append(f"  %{number} = {instr.kind} {instr.op}({arguments}) -> {instr.dtype}{detail}")
     for value, access in region.outputs:
         lines.append(
             f"  store %{value} {access.dtype} offset {access.offset} strides {list(access.strides)}"

@@ -11,6 +11,7 @@ from hybrid.ops import (
     linalg,
     movement,
     protocols,
+    random,
     reduction,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "linalg",
     "movement",
     "protocols",
+    "random",
     "reduction",
 ]

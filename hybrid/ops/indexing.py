@@ -484,15 +484,17 @@ def selection(key: Key, shape: Shape) -> Selection:
 
 
 def _view_of_memory(x: Tensor, index: Any) -> Tensor | None:
-    """Return ``x[index]`` the short way: eager, a basic index, no tape; None where that is not so."""
+    """Return ``x[index]`` by NumPy alone, for eager code and no tape; None where that cannot be."""
     data = x._data
+    if type(data) is Symbol:
+        return None
     key = key_of(index)
-    if key is None or type(data) is Symbol:
-        return None
     try:
+        if key is None:
+            return wrap(np.asarray(data[native(index)])) if _certainly_copies(index) else None
         part = data[index]
-    except IndexError:
-        return None
+    except (IndexError, ValueError):
+        return None  # for the long way to explain
     if type(part) is not np.ndarray:
         return wrap(np.asarray(part))
     found = selection(key, data.shape)
@@ -501,6 +503,24 @@ def _view_of_memory(x: Tensor, index: Any) -> Tensor | None:
     chain = (*alias.chain, *found.chain())
     view._alias = Alias(alias.storage, chain, alias.storage.version)
     return view
+
+
+def native(index: Any) -> Any:
+    """Return an index with Tensors as ndarrays, for NumPy."""
+    if type(index) is tuple:
+        return tuple(native(i) for i in index)
+    if isinstance(index, Variable):
+        index = index.read()
+    if isinstance(index, list):
+        return [native(i) for i in index]
+    return index.numpy() if type(index) is Tensor else index
+
+
+def _certainly_copies(index: Any) -> bool:
+    entries = index if type(index) is tuple else (index,)
+    return any(
+        type(e) is list or (isinstance(e, Tensor | np.ndarray) and e.ndim > 0) for e in entries
+    )
 
 
 # --- reading --------------------------------------------------------------------------------------

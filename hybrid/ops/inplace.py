@@ -20,7 +20,7 @@ from hybrid.errors import DTypeError, IndexingError, ShapeError
 from hybrid.ops._methods import attach, attach_properties
 from hybrid.ops.creation import full
 from hybrid.ops.elementwise.selection import where
-from hybrid.ops.indexing import At, Selection, index_update, select
+from hybrid.ops.indexing import At, Selection, index_update, native, select
 from hybrid.ops.movement import broadcast_to, reshape, sum_to
 
 FrozenChain = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
@@ -345,24 +345,13 @@ def _set_plain(x: Tensor, index: Any, value: Any) -> None:
         source = source._data
         if type(source) is Symbol:
             raise leaked(source)
-    place = _native(index)
+    place = native(index)
     _before_write(x)
     try:
         data[place] = source
     except (IndexError, ValueError) as error:
         raise _clear_error(x, index, source, error) from None
     _after_write(x, None)
-
-
-def _native(index: Any) -> Any:
-    """Return an index with Tensors as ndarrays, for NumPy."""
-    if type(index) is tuple:
-        return tuple(_native(i) for i in index)
-    if isinstance(index, Variable):
-        index = index.read()
-    if isinstance(index, list):
-        return [_native(i) for i in index]
-    return index.numpy() if type(index) is Tensor else index
 
 
 def _clear_error(x: Tensor, index: Any, source: Any, error: Exception) -> Exception:

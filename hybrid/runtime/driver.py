@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from hybrid import dtypes
 from hybrid.core.graph import Const, Node
 from hybrid.core.layout import Layout, contiguous
 from hybrid.core.spec import TensorSpec
+from hybrid.dtypes import DType
 from hybrid.runtime.driver_calls import Array, Explanation, adopt_result, new_workspace
 from hybrid.runtime.load import LoadedKernel
 from hybrid.runtime.memory import MemoryPlan, used_roots
@@ -194,11 +194,16 @@ class _Writer:
         return name
 
     def _helper(self, name: str, value: Any) -> str:
-        self.namespace[name] = value
-        return name
+        """Give `value` a name in the driver; ops that are not registered may share theirs."""
+        name = unique = "".join(c if c.isalnum() else "_" for c in name)
+        number = 1
+        while self.namespace.setdefault(unique, value) is not value:
+            number += 1
+            unique = f"{name}_{number}"
+        return unique
 
-    def _dtype(self, dtype: dtypes.DType) -> str:
-        return self._helper(dtypes.short(dtype), dtype)
+    def _dtype(self, dtype: DType) -> str:
+        return self._helper(dtype.name, np.dtype(dtype.name))
 
     # --- arrays -----------------------------------------------------------------------------------
 
@@ -283,8 +288,11 @@ class _Writer:
         call = self._constant("k", kernel.entry)
         geometry = self._constant("g", kernel.geometry)
         arrays = [self._array(root)[0] for root in (*step.inputs, *step.outputs)]
-        parallel = self._helper("par", kernel.parallel) if kernel.parallel else "0"
-        self._line(f"{call}({parallel}, {geometry}, {', '.join(arrays)})", step.node)
+        if kernel.parallel:
+            self.namespace["par"] = kernel.parallel
+        self._line(
+            f"{call}({'par' if kernel.parallel else 0}, {geometry}, {', '.join(arrays)})", step.node
+        )
 
     def _library(self, step: LibraryStep) -> None:
         if step.into is not None:

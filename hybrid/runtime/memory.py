@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hybrid.runtime.schedule import KernelStep, Place, Return, Root, Schedule, Step
+
+if TYPE_CHECKING:
+    from hybrid.kernels.region import Region
 
 # The width of a cache line and of the widest vector registers.
 ALIGNMENT = 64
@@ -180,16 +184,35 @@ def may_overwrite(step: KernelStep, source: Root, position: int) -> bool:
 
     It may if it reads the input nowhere but where it writes. Kernels with reductions sweep over
     their inputs several times, but store what has the shape of the space in the last sweep, each
-    element after it has been read; so this holds for them too.
+    element after it has been read; so this holds for them too. The output must be computed from
+    the input: only then does the order of their accesses follow from the data, which is what the
+    compiler needs to know to vectorise the loop.
     """
     region = step.region
-    _, access = region.outputs[position]
+    value, access = region.outputs[position]
     spec, target = source.spec, step.outputs[position].spec
     if (spec.dtype, spec.size) != (target.dtype, target.size):
         return False
-    reads = [a for root, a in zip(step.inputs, region.inputs, strict=True) if root is source]
+    numbers = {number for number, root in enumerate(step.inputs) if root is source}
+    if not numbers <= _origins(region, value):
+        return False
+    reads = [region.inputs[number] for number in numbers]
     for axis, size in enumerate(region.space):
         strides = {a.strides[axis] for a in reads} | {access.strides[axis]}
         if size > 1 and (len(strides) != 1 or 0 in strides):
             return False
     return all(read.offset == access.offset for read in reads)
+
+
+def _origins(region: Region, value: int) -> set[int]:
+    """Return the inputs from which a value is computed."""
+    count = len(region.inputs)
+    seen: set[int] = set()
+    pending = [value]
+    while pending:
+        number = pending.pop()
+        if number not in seen:
+            seen.add(number)
+            if number >= count:
+                pending += [a for a in region.body[number - count].args if isinstance(a, int)]
+    return {number for number in seen if number < count}

@@ -8,13 +8,14 @@ import threading
 import types
 import warnings
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, overload
 
 import numpy as np
 
-from hybrid.core import dispatch
+from hybrid.core import containers, dispatch
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.tensor import Symbol, Tensor, asarray
 from hybrid.core.variable import Variable
@@ -215,8 +216,10 @@ class CompiledFunction:
             tapes=tapes,
         )
         traced = _traced_leaves(tracer, leaves, concrete.signature)
-        values = concrete.signature.tree.unflatten(traced)
-        call = inspect.BoundArguments(self._signature, values)
+        values = containers.unflatten(concrete.signature.tree, traced)
+        call = inspect.BoundArguments(
+            self._signature, OrderedDict(zip(bound.arguments, values, strict=True))
+        )
         try:
             # `tapes=()`: tapes around the call see the segments, not what happens inside them.
             with dispatch.scope(recorder=tracer, tapes=()):

@@ -78,17 +78,19 @@ Leaf = Any
 
 def flatten(arguments: dict[str, Any]) -> tuple[list[Leaf], Any, Callable[[], tuple[str, ...]]]:
     """Flatten bound arguments; None is a leaf, so that it is part of the key."""
-    leaves, tree = containers.flatten(arguments)
+    # As a tuple: the leaves of a dict come sorted by key, those of a call in order.
+    values = tuple(arguments.values())
+    leaves, tree = containers.flatten(values)
 
     def names() -> tuple[str, ...]:
-        return tuple(map(_spell, containers.paths(arguments)))
+        keys = tuple(arguments)
+        return tuple(_spell(keys[i], rest) for i, *rest in containers.paths(values))
 
     return leaves, tree, names
 
 
-def _spell(path: tuple[Any, ...]) -> str:
-    head, *rest = path
-    return str(head) + "".join(f"[{part!r}]" for part in rest)
+def _spell(argument: str, path: list[Any]) -> str:
+    return argument + "".join(f"[{part!r}]" for part in path)
 
 
 def describe(leaves: list[Leaf], tree: Any, names: tuple[str, ...]) -> Signature:

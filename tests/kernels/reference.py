@@ -91,8 +91,10 @@ def result_of(
     """A new array for an output, and how the kernel is to see it."""
     shape = tuple(1 if reduced and i in axes else n for i, n in enumerate(space))
     array = np.full(shape, 77, dtype)
-    access = access_of(array, array, space) if array.size else Access(
-        dtype, array.ndim, 0, tuple(0 for _ in space)
+    access = (
+        access_of(array, array, space)
+        if array.size
+        else Access(dtype, array.ndim, 0, tuple(0 for _ in space))
     )
     return array, access
 
@@ -149,9 +151,7 @@ def _instruction(instr: Instr, args: list[Any], region: Region) -> Any:
         options["dtype"] = np.float64 if dtype.kind == "f" else dtype
     elif instr.expr in ("max", "min"):
         lowest, highest = (
-            (-np.inf, np.inf)
-            if dtype.kind == "f"
-            else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+            (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
         )
         options["initial"] = lowest if instr.expr == "max" else highest
     return _REDUCTIONS[instr.expr](wide, **options)

@@ -24,7 +24,7 @@ from tests.kernels.reference import (
 
 F32 = "float32"
 RTOL = {"float32": 2e-6, "float64": 4e-15}
-INTEGERS = "int8 int16 int32 int64 uint8 uint16 uint32 uint64".split()
+INTEGERS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
 
 
 def normal(shape: tuple[int, ...], dtype: str = F32, seed: int = 0) -> np.ndarray:

@@ -20,7 +20,7 @@ F32 = "float32"
 def launch() -> tuple[object, ...]:
     x = np.linspace(0, 1, 200_000, dtype=F32)
     body = [mapped("add", "{0} * 2 + 1", (0,), F32)]
-    region, (result,) = make_region(x.shape, (), [(x, x)], body, [(1, F32, False)])
+    region, _ = make_region(x.shape, (), [(x, x)], body, [(1, F32, False)])
     kernel, geometry = kernel_of(region)
     return kernel, geometry, x, x * 2 + 1
 

@@ -65,6 +65,10 @@ def outcome(call: Any) -> Any:
     return result if isinstance(result, TensorSpec) else result.spec
 
 
+def arity(op: Op) -> int:
+    return 1 if op in UNARY else 2 if op in BINARY else 3
+
+
 def inferred(op: Op, *values: Any) -> Any:
     def spec(value: Any) -> TensorSpec:
         if isinstance(value, np.ndarray):
@@ -121,10 +125,9 @@ def test_examples_infer_and_run(op: Op) -> None:
 
 @pytest.mark.parametrize("op", [op for op in PLAIN if op.compute], ids=_name)
 def test_compute_is_idempotent(op: Op) -> None:
-    arity = 1 if op in UNARY else 2 if op in BINARY else 3
-    for combination in product(ALL, repeat=min(arity, 2)):
+    for combination in product(ALL, repeat=min(arity(op), 2)):
         specs = [TensorSpec((2,), d) for d in combination]
-        specs += [TensorSpec((2,), dtypes.float32)] * (arity - len(specs))
+        specs += [TensorSpec((2,), dtypes.float32)] * (arity(op) - len(specs))
         try:
             once = op.compute(tuple(specs))  # type: ignore[misc]
         except DTypeError:
@@ -132,6 +135,51 @@ def test_compute_is_idempotent(op: Op) -> None:
         again = tuple(TensorSpec((2,), d) for d in once)
         assert op.compute(again) == once  # type: ignore[misc]
         assert op.infer(*again).dtype == op.infer(*specs).dtype
+
+
+# --- the scalar expression says it too ------------------------------------------------------------
+
+MEANING: dict[str, Any] = {
+    "select": np.where,
+    "abs": np.abs,
+    "not_": np.invert,
+    "pow": np.power,
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+    "sigmoid": scipy.special.expit,
+    "erf": scipy.special.erf,
+    "erfc": scipy.special.erfc,
+    **{
+        name: getattr(np, name)
+        for name in ["asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh"]
+    },
+}
+
+
+class Meaning(dict[str, Any]):
+    def __missing__(self, name: str) -> Any:
+        return MEANING.get(name) or getattr(np, name)
+
+
+@pytest.mark.parametrize("op", [op for op in PLAIN if op.compute], ids=_name)
+def test_scalar_expressions_compute_what_the_eager_form_does(op: Op) -> None:
+    assert op.scalar is not None
+    assert op.compute is not None
+    text = op.scalar.format("a", "b", "c")
+    for dtype in (d for d in ALL if d.kind in "biuf" and d != np.float16):
+        arrays = [sample(dtype, 8, seed) for seed in range(arity(op))]
+        if dtype.kind == "i" and op.name == "pow":
+            continue  # integer_pow stands in
+        try:
+            expected = op.eager(np, *arrays)
+            wanted = op.compute(tuple(TensorSpec(a.shape, a.dtype) for a in arrays))
+        except (TypeError, DTypeError):
+            continue
+        cast = dict(zip("abc", (a.astype(d) for a, d in zip(arrays, wanted))))
+        found = eval(text, Meaning(cast))
+        eps = np.finfo(expected.dtype).eps if expected.dtype.kind == "f" else 0
+        np.testing.assert_allclose(
+            found.astype(expected.dtype), expected, rtol=8 * float(eps), atol=0, err_msg=dtype.name
+        )
 
 
 # --- values ---------------------------------------------------------------------------------------
@@ -445,7 +493,7 @@ def test_refused_dtypes() -> None:
 
 @pytest.mark.parametrize("op", PLAIN, ids=_name)
 def test_every_op_has_a_gradient_or_says_why_not(op: Op) -> None:
-    probe = [TensorSpec((2,), dtypes.float32)] * (1 if op in UNARY else 2 if op in BINARY else 3)
+    probe = [TensorSpec((2,), dtypes.float32)] * arity(op)
     try:
         result = op.infer(*probe)
     except HybridError:

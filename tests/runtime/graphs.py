@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any
 
 import numpy as np
+
+import hybrid as hb
 
 from hybrid.core.fused import FUSED
 from hybrid.core.graph import Builder, Const, FuncGraph, Operand, Value, verify
@@ -16,15 +17,8 @@ from hybrid.core.op import OPS
 from hybrid.core.source import SourceLine
 from hybrid.core.spec import TensorSpec
 
-# The ops register themselves.
-for _module in ("creation", "elementwise", "linalg", "movement", "reduction"):
-    import_module(f"hybrid.ops.{_module}")
-for _module in ("arithmetic", "casting", "selection"):
-    import_module(f"hybrid.ops.elementwise.{_module}")
-
-f32 = np.dtype("float32")
-f64 = np.dtype("float64")
-i32 = np.dtype("int32")
+# Importing hybrid has registered the ops.
+f32, f64 = hb.float32, hb.float64
 
 
 @dataclass

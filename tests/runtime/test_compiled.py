@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -136,4 +137,5 @@ def test_many_threads_may_run_one_plan() -> None:
 
 def test_planning_needs_no_numba_until_a_kernel_is_made() -> None:
     code = "import sys, hybrid.runtime.plan; sys.exit('numba' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=root)

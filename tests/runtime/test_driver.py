@@ -70,12 +70,13 @@ def test_text_of_a_driver() -> None:
         "    try:\n"
         "        x0.dot(c0, t0)  # model.py:1\n"
         "        k0(0, g0, t0, c1, t0)  # model.py:2\n"
-        "        o0 = empty((4, 5), f32)\n"
+        "        o0 = empty((4, 5), float32)\n"
         "        t0.dot(c2, o0)  # model.py:3\n"
         "        k1(0, g1, o0, o0)  # model.py:4\n"
         "        v0 = c0.T\n"
         "        t0.dot(v0, t1)  # model.py:6\n"
-        '        r0 = adopt(hb_concat(np, t1, t1, axis=1), (4, 16), f32, "K", t1)  # model.py:7\n'
+        "        r0 = adopt(hb_concat(np, t1, t1, axis=1), "
+        '(4, 16), float32, "K", t1)  # model.py:7\n'
         "        return (o0, r0, q0.copy())\n"
         "    except Exception as error:\n"
         "        raise explained(error) from error.__cause__\n"
@@ -90,7 +91,7 @@ def test_plan_without_temporaries_has_no_workspace() -> None:
     assert plan.source == (
         "def plan_f(x0):\n"
         "    try:\n"
-        "        o0 = empty((2, 3), f32)\n"
+        "        o0 = empty((2, 3), float32)\n"
         "        k0(0, g0, x0, o0)  # model.py:1\n"
         "        return (o0,)\n"
         "    except Exception as error:\n"
@@ -250,6 +251,15 @@ def test_several_results_do_not_share_memory() -> None:
     a, b = plan.run(*arrays)
     assert not np.shares_memory(a, b)
     np.testing.assert_array_equal(b, arrays[0][1:3] + 1)
+
+
+def test_ops_of_one_name_are_told_apart() -> None:
+    sketch = Sketch("f")
+    x = sketch.input(2)
+    one = call(sketch, library_op("<lambda>", lambda x: x + 1), x)
+    two = call(sketch, library_op("<lambda>", lambda x: x * 2), one)
+    plan, arrays = plan_of(sketch.graph(two))
+    np.testing.assert_array_equal(plan.run(*arrays)[0], (arrays[0] + 1) * 2)
 
 
 # --- threads --------------------------------------------------------------------------------------

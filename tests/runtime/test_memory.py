@@ -154,3 +154,17 @@ def test_with_reductions_only_what_has_the_whole_shape_may_overwrite() -> None:
     assert isinstance(step, KernelStep)
     assert may_overwrite(step, order.planned[0], 0)
     assert not may_overwrite(step, order.planned[0], 1)
+
+
+def test_only_what_is_computed_from_an_input_may_overwrite_it() -> None:
+    body = Sketch("body")
+    x, y = body.input(4, 4), body.input(4, 4)
+    graph = body.graph(body("negative", x), body("sum", y, axis=(1,), keepdims=True))
+    sketch = Sketch()
+    a, b = sketch.input(4, 4), sketch.capture(4, 4)
+    first, second = sketch("matmul", a, b), sketch("matmul", b, a)
+    order, _ = planned(sketch, *sketch.fused(first, second, body=graph))
+    step = order.steps[2]
+    assert isinstance(step, KernelStep)
+    assert may_overwrite(step, order.planned[0], 0)
+    assert not may_overwrite(step, order.planned[1], 0)

@@ -42,6 +42,14 @@ class TestCalls:
             same(result, x.numpy() * 2)
         assert f.cache_info().misses == 1
 
+    def test_arguments_keep_their_order_whatever_their_names(self) -> None:
+        f = hb.compile(lambda z, a: z - a)
+        x, y = arange(3), arange(3) * 3
+        for _ in range(3):
+            same(f(x, y), x.numpy() - y.numpy())
+            same(f(y, x), y.numpy() - x.numpy())
+            same(f(a=x, z=y), y.numpy() - x.numpy())
+
     def test_a_python_float_is_an_input_and_does_not_retrace(self) -> None:
         @hb.compile
         def f(x: hb.Tensor, rate: float) -> hb.Tensor:

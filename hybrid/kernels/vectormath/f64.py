@@ -37,7 +37,7 @@ from hybrid.kernels.vectormath.inline import inline
 from hybrid.kernels.vectormath.reduction import reduce_f64
 
 _SQRT_HALF = np.int64(0x3FE6A09E667F3BCD)  # bits of sqrt(1/2)
-_ONE_OVER_SQRT_HALF = np.int64(0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
+_SQRT_HALF_TO_ONE = np.int64(0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
 _MANTISSA = np.int64(0x000FFFFFFFFFFFFF)
 
 # --- exponentials -----------------------------------------------------------------------------
@@ -147,7 +147,7 @@ _ATANH = polynomial("log_f64_tail", *coefficients.ATANH)
 @inline
 def _split_normal(x: Any) -> Any:
     """(f, k + 1023) with x = (1 + f) * 2**k, 1 + f between sqrt(1/2) and sqrt(2)."""
-    bits = add(float_bits(x), _ONE_OVER_SQRT_HALF)
+    bits = add(float_bits(x), _SQRT_HALF_TO_ONE)
     f = bits_float(add(and_(bits, _MANTISSA), _SQRT_HALF)) - 1.0
     return f, shr(bits, 52)
 
@@ -414,6 +414,7 @@ def reciprocal_cube_root(a: Any) -> Any:
     The guess divides the bit pattern by -3, after W. Kahan's "Computing a real cube root" (1991);
     Newton's method for the reciprocal needs no division.
     """
+    # A third of the upper half: 0x55555556 is 2**32 / 3, rounded up.
     third = shr(mul(shr(float_bits(a), 32), np.int64(0x55555556)), 32)
     r = bits_float(sub(np.int64(0x553EF0FE00000000), shl(third, 32)))
     scaled = a * 0.3333333333333333

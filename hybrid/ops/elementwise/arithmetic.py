@@ -13,6 +13,9 @@ from hybrid.ops.elementwise.declare import (
     PIECEWISE,
     UFUNCS,
     Binary,
+    DTypeRule,
+    Key,
+    Loop,
     Unary,
     binary,
     elementwise,
@@ -279,11 +282,24 @@ def divmod(x: ArrayLike, y: ArrayLike, /) -> tuple[Tensor, Tensor]:
 
 # --- integers and booleans ------------------------------------------------------------------------
 
+
+def _only(kinds: str, ufunc: np.ufunc) -> DTypeRule:
+    """Return the dtype rule of `ufunc`, restricted to dtypes of some kinds."""
+    general = loops_of(ufunc)
+
+    def rule(*keys: Key) -> Loop:
+        if any(np.dtype(key).kind not in kinds for key in keys):
+            raise TypeError
+        return general(*keys)
+
+    return rule
+
+
 # The sum of booleans is `or`, not the sum of two bits; their product is `and` as it stands.
 _any = elementwise(
     "add_boolean",
-    np.add,
-    loops_of(np.add),
+    lambda xp, x, y: xp.add(x, y),
+    _only("b", np.add),
     scalar="{0} | {1}",
     vjp=(None, None),
     doc="The sum of booleans: whether one of them is true.",
@@ -295,8 +311,8 @@ variant(OPS["add"], "b", _any)
 # These raise or divide by the rules of integers, which the scalar expressions do not know.
 _integer_power = elementwise(
     "integer_pow",
-    np.power,
-    loops_of(np.power),
+    lambda xp, x, y: xp.power(x, y),
+    _only("biu", np.power),
     scalar=None,
     vjp=(None, None),
     doc="Integers to integer powers; negative exponents raise ValueError.",
@@ -307,8 +323,8 @@ variant(OPS["pow"], "i", _integer_power)
 
 _integer_reciprocal = elementwise(
     "integer_reciprocal",
-    np.reciprocal,
-    loops_of(np.reciprocal),
+    lambda xp, x: xp.reciprocal(x),
+    _only("biu", np.reciprocal),
     scalar=None,
     vjp=(None,),
     doc="1 divided by integers, rounded towards zero.",

@@ -8,15 +8,16 @@ from hybrid import dtypes
 from hybrid.ops.elementwise.declare import Key, Loop, binary, unary
 
 
-def _truth(x: Key) -> Loop:
-    """Cast to bool first, as NumPy does for the logical functions of two arrays."""
-    return dtypes.bool_, dtypes.bool_
+def _truth(*keys: Key) -> Loop:
+    """Cast to bool first: the scalar expressions work on single bits."""
+    return (dtypes.bool_,) * (len(keys) + 1)
 
 
 logical_and = binary(
     "logical_and",
     "{0} & {1}",
     ufunc=np.logical_and,
+    rule=_truth,
     dtype="bool",
     doc="Tell where both elements are true.",
 )
@@ -25,6 +26,7 @@ logical_or = binary(
     "logical_or",
     "{0} | {1}",
     ufunc=np.logical_or,
+    rule=_truth,
     dtype="bool",
     doc="Tell where one or both elements are true.",
 )
@@ -33,6 +35,7 @@ logical_xor = binary(
     "logical_xor",
     "{0} ^ {1}",
     ufunc=np.logical_xor,
+    rule=_truth,
     dtype="bool",
     doc="Tell where exactly one of two elements is true.",
 )

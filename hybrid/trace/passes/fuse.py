@@ -22,14 +22,17 @@ from hybrid.trace.passes.grouping import (
     Grouping,
     bits,
     is_cheap,
+    is_fusable,
 )
 
 
 def run(graph: FuncGraph) -> FuncGraph:
     """Put fusable nodes into `fused` nodes, in the form that :mod:`hybrid.core.fused` states."""
-    grouping = Grouping(graph)
-    if not any(group.fusable for group in grouping.groups):
+    if not any(map(is_fusable, graph.nodes)):
         return graph
+    grouping = Grouping(graph)
+    for index in range(len(graph.nodes)):
+        _join_producers(grouping, grouping.enter(index))
     _join_consumers(grouping)
     _join_siblings(grouping)
     again = _computed_again(grouping)
@@ -41,19 +44,24 @@ def run(graph: FuncGraph) -> FuncGraph:
 # --- who goes with whom ---------------------------------------------------------------------------
 
 
+def _join_producers(grouping: Grouping, group: Group) -> bool:
+    """Merge a group with those whose results it reads, where that can be."""
+    joined = False
+    for producer in grouping.producers(group) if group.fusable else ():
+        merged = grouping.merge(producer, group)
+        if merged is not None:
+            group, joined = merged, True
+    return joined
+
+
 def _join_consumers(grouping: Grouping) -> None:
-    """Merge groups with those that read their results, until nothing changes."""
+    """Merge what could not be merged before its neighbours were, until nothing changes."""
     changed = True
     while changed:
         changed = False
-        for index in range(len(grouping.groups)):
-            group = grouping.groups[index]
-            if not group.fusable or index not in (group.nodes[0], group.nodes[-1]):
-                continue
-            for producer in list(grouping.producers(group)):
-                merged = grouping.merge(producer, group)
-                if merged is not None:
-                    group, changed = merged, True
+        for group in grouping.each():
+            if grouping.groups[group.nodes[0]] is group:
+                changed = _join_producers(grouping, group) or changed
 
 
 def _join_siblings(grouping: Grouping) -> None:
@@ -130,6 +138,8 @@ def _computed_again(grouping: Grouping) -> Chains:
             chain = _chain(value, group.reads | stored, grouping)
             if chain and all(_computes(reader, chain, value) for reader in readers):
                 found[value] = chain
+                for reader in readers:
+                    reader.reads = reader.reads - {value} | _sources(chain)
             else:
                 stored.add(value)
     return found
@@ -155,10 +165,14 @@ def _computes(reader: Group, chain: tuple[Node, ...], value: Value) -> bool:
     """Tell whether a group had better compute `value` than read it."""
     if not reader.fusable:
         return False
-    sources = {x for node in chain for x in node.inputs if isinstance(x, Value)}
-    sources -= {node.output for node in chain}
-    more = sum(x.spec.nbytes for x in sources - reader.reads if x.spec.size > 1)
-    return more <= value.spec.nbytes
+    more = (x.spec for x in _sources(chain) - reader.reads)
+    return sum(spec.nbytes for spec in more if spec.size > 1) <= value.spec.nbytes
+
+
+def _sources(chain: tuple[Node, ...]) -> set[Value]:
+    """Return what a chain of nodes reads from outside."""
+    read = {x for node in chain for x in node.inputs if isinstance(x, Value)}
+    return read - {node.output for node in chain}
 
 
 # --- bodies ---------------------------------------------------------------------------------------

@@ -113,7 +113,10 @@ class Group:
 
 
 class Grouping:
-    """A partition of the nodes of a graph into groups that can run one after the other."""
+    """A partition of the nodes of a graph into groups that can run one after the other.
+
+    Nodes are entered one by one, in order; those entered so far can be merged.
+    """
 
     def __init__(self, graph: FuncGraph) -> None:
         self.graph = graph
@@ -121,15 +124,15 @@ class Grouping:
         self.maker: dict[Value, int] = {}
         self.users: dict[Value, int] = {}
         self.kept_alive = {x for x in graph.outputs if isinstance(x, Value)}
-        last_impure = 0
-        for index, node in enumerate(graph.nodes):
-            last_impure = self._enter(index, node, last_impure)
+        self._last_impure = 0
         for index, node in enumerate(graph.nodes):
             for x in node.inputs:
                 if isinstance(x, Value):
                     self.users[x] = self.users.get(x, 0) | 1 << index
 
-    def _enter(self, index: int, node: Node, last_impure: int) -> int:
+    def enter(self, index: int) -> Group:
+        """Make the next node a group of its own."""
+        node = self.graph.nodes[index]
         reads = {x for x in node.inputs if isinstance(x, Value)}
         feeds = 0
         for x in reads:
@@ -137,10 +140,10 @@ class Grouping:
                 feeds |= 1 << self.maker[x]
         if node.op.impure:
             # Effects keep their order.
-            feeds, last_impure = feeds | last_impure, 1 << index
+            feeds, self._last_impure = feeds | self._last_impure, 1 << index
         before = feeds
         for i in bits(feeds):
-            before |= self.groups[i].before
+            before |= self.groups[i].members | self.groups[i].before
         group = Group(1 << index, before, feeds, [index], reads)
         if is_fusable(node):
             group.fusable = True
@@ -152,7 +155,7 @@ class Grouping:
         self.groups.append(group)
         for value in node.outputs:
             self.maker[value] = index
-        return last_impure
+        return group
 
     # --- merging ----------------------------------------------------------------------------------
 
@@ -160,13 +163,11 @@ class Grouping:
         """Return the groups, each once, by their first nodes."""
         return list(dict.fromkeys(self.groups))
 
-    def producers(self, group: Group) -> Iterator[Group]:
-        """Yield the fusable groups whose results `group` reads, the largest space first."""
+    def producers(self, group: Group) -> list[Group]:
+        """Return the fusable groups whose results `group` reads, the largest space first."""
         found = {self.groups[i] for i in bits(group.feeds)}
-        found.discard(group)
-        yield from sorted(
-            (g for g in found if g.fusable), key=lambda g: (-prod(g.space), -g.nodes[-1])
-        )
+        fusable = [g for g in found if g.fusable and g is not group]
+        return sorted(fusable, key=lambda g: (-prod(g.space), -g.nodes[-1]))
 
     def merge(self, first: Group, second: Group) -> Group | None:
         """Make one group of two, where `second` may read results of `first`; None if it cannot."""
@@ -208,7 +209,7 @@ class Grouping:
         """Let what runs behind part of a new group run behind all that it needs."""
         reach = merged.members | merged.before
         members = merged.members
-        for group in self.groups:
+        for group in self.groups[merged.nodes[0] :]:
             if group.before & members:
                 group.before |= reach
 

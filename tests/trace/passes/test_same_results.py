@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from unittest import mock
 
 import numpy as np
 from hypothesis import given, note
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 
 import hybrid as hb
 from hybrid.core.graph import FuncGraph, verify
-from hybrid.trace.passes import PASSES, optimize
-from tests.trace.passes.graphs import assert_same, check_bodies, sample, show, spec, traced
+from hybrid.core.layout import contiguous
+from hybrid.runtime.lower import lower
+from hybrid.trace.passes import PASSES, grouping, optimize
+from tests.trace.passes.graphs import assert_same, bodies, check_bodies, sample, show, spec, traced
 
 SHAPES = [(), (3,), (1,), (4, 3), (4, 1), (1, 3), (2, 4, 3), (1, 1), (3, 3), (3, 3)]
 DTYPES = ["float64", "float64", "float64", "int64", "bool", "float32"]
@@ -174,6 +177,23 @@ def test_all_passes_together_keep_what_the_graph_computes(graph, seed, special):
     optimized = verify(optimize(graph))
     check_bodies(optimized)
     assert_same(graph, optimized, sample(graph, seed, special), rtol=1e-6, atol=1e-6)
+
+
+@given(graph=graphs(), seed=st.integers(0, 99), limit=st.sampled_from([2, 3, 5]))
+def test_kernels_of_any_size_compute_the_same(graph, seed, limit):
+    note(show(graph))
+    limits = {"MAX_NODES": limit, "MAX_ARRAYS": limit, "SMALL_SPACE": limit, "ENOUGH_ROWS": limit}
+    with mock.patch.multiple(grouping, **limits):
+        optimized = verify(optimize(graph))
+    check_bodies(optimized)
+    assert_same(graph, optimized, sample(graph, seed), rtol=1e-6, atol=1e-6)
+
+
+@given(graph=graphs())
+def test_every_body_becomes_a_kernel(graph):
+    note(show(graph))
+    for body in bodies(optimize(graph)):
+        lower(body, tuple(contiguous(x.spec.shape) for x in body.inputs))
 
 
 @given(graph=graphs())

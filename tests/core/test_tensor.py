@@ -1,0 +1,123 @@
+"""The Tensor as an object: what it is made of, what it looks like, what it refuses."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import hybrid as hb
+from hybrid.errors import DTypeError
+
+
+def test_asarray_keeps_the_dtype_and_the_memory_of_an_ndarray() -> None:
+    a = np.arange(6, dtype=np.int16).reshape(2, 3)
+    x = hb.asarray(a)
+    assert x.dtype == np.int16
+    a[0, 0] = 42
+    assert x[0, 0].item() == 42
+    assert np.shares_memory(x.numpy(), a)
+    assert not np.shares_memory(hb.asarray(a, copy=True).numpy(), a)
+    assert hb.asarray(a) is x  # the same memory, the same Tensor
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [
+        (1.5, "float32"),
+        ([1, 2], "int64"),
+        (True, "bool"),
+        ([[1.0, 2.0]], "float32"),
+        (1j, "complex64"),
+        (np.float64(1.5), "float64"),
+        ([np.float64(1.5)], "float64"),
+        (np.arange(3.0), "float64"),
+        ([], "float32"),
+    ],
+)
+def test_python_floats_become_float32_and_numpy_keeps_its_dtype(value: object, dtype: str) -> None:
+    assert hb.asarray(value).dtype == np.dtype(dtype)
+
+
+@pytest.mark.parametrize("value", [["a"], [object()], np.array(["2020-01-01"], "datetime64[D]")])
+def test_unsupported_dtypes_are_named(value: object) -> None:
+    with pytest.raises(DTypeError, match="not supported"):
+        hb.asarray(value)
+
+
+def test_byte_swapped_and_misaligned_arrays_are_made_native() -> None:
+    swapped = np.arange(3, dtype=">f4")
+    np.testing.assert_array_equal(hb.asarray(swapped).numpy(), [0, 1, 2])
+    raw = np.zeros(17, np.uint8)[1:].view(np.float64)
+    assert hb.asarray(raw).numpy().flags.aligned
+
+
+def test_it_reads_well() -> None:
+    x = hb.asarray(np.arange(4.0).reshape(2, 2))
+    assert repr(x) == "Tensor([[0., 1.],\n        [2., 3.]], dtype=float64)"
+    assert repr(hb.asarray(3)) == "Tensor(3, dtype=int64)"
+    assert f"{hb.asarray(0.125):.2f}" == "0.12"
+    assert repr(hb.Variable([1.0], name="w")) == "Variable(w: [1.], dtype=float32)"
+
+
+def test_attributes_and_conversions() -> None:
+    x = hb.asarray(np.arange(6, dtype=np.float32).reshape(2, 3))
+    assert (x.shape, x.ndim, x.size, x.nbytes, x.device, len(x)) == ((2, 3), 2, 6, 24, "cpu", 2)
+    np.testing.assert_array_equal(x.T.numpy(), x.numpy().T)
+    assert x.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert [row.tolist() for row in x] == x.tolist()
+    assert (float(x[0, 1]), int(x[1, 2]), bool(x[0, 0])) == (1.0, 5, False)
+    with pytest.raises(ValueError, match=r"ambiguous.*any"):
+        bool(x)
+    with pytest.raises(ValueError, match="one element"):
+        x.item()
+    with pytest.raises(TypeError, match="index"):
+        [1, 2, 3][x[0, 0]]
+    assert [1, 2, 3][hb.asarray(1)] == 2
+
+
+def test_numpy_and_dlpack_take_it_without_a_copy() -> None:
+    x = hb.asarray(np.arange(3.0))
+    assert np.shares_memory(np.asarray(x), x.numpy())
+    assert np.shares_memory(np.from_dlpack(x), x.numpy())
+    assert np.asarray(x, dtype=np.float32).dtype == np.float32
+
+
+def test_copies_and_pickles_are_independent() -> None:
+    x = hb.asarray(np.arange(3.0))
+    v = hb.Variable([1.0, 2.0])
+    for y in (copy.copy(x), copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+        y[0] = 9
+    assert x[0].item() == 0
+    w = copy.deepcopy(v)
+    w.assign_add([1.0, 1.0])
+    np.testing.assert_array_equal(v.numpy(), [1, 2])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(w)).numpy(), [2, 3])
+
+
+def test_a_tensor_is_not_made_by_its_class() -> None:
+    with pytest.raises(TypeError, match="asarray"):
+        hb.Tensor([1.0])
+
+
+def test_variables_keep_shape_and_dtype() -> None:
+    v = hb.Variable([1.0, 2.0], name="v")
+    v.assign(3)
+    np.testing.assert_array_equal(v.numpy(), [3, 3])
+    with pytest.raises(ValueError, match=r"v has shape \(2,\), the new value \(3,\)"):
+        v.assign([1.0, 2.0, 3.0])
+    with pytest.raises(TypeError):
+        v.assign(hb.asarray([1j, 2j]))
+    assert (v + 1).dtype == np.float32
+    assert v.shape == (2,)
+
+
+def test_assigning_copies_and_reading_does_not_follow_later_assignments() -> None:
+    v, t = hb.Variable([1.0, 2.0]), hb.asarray([5.0, 6.0])
+    old = v.read()
+    v.assign(t)
+    t[0] = 0
+    np.testing.assert_array_equal(v.numpy(), [5, 6])
+    np.testing.assert_array_equal(old.numpy(), [1, 2])
