@@ -73,8 +73,15 @@ def promote(dtypes: Iterable[DType | int | float | complex]) -> DType:
     dtype('float32')
     >>> promote([int64, 1.0])
     dtype('float64')
+    >>> promote([bfloat16, 1.0])
+    dtype(bfloat16)
     """
-    return np.result_type(*dtypes)
+    members = tuple(dtypes)
+    scalars = [x for x in members if not isinstance(x, np.dtype)]
+    strong = np.result_type(*[x for x in members if isinstance(x, np.dtype)] or scalars)
+    if strong == bfloat16:  # NumPy widens it beside a Python scalar
+        return complex64 if any(isinstance(x, complex) for x in scalars) else bfloat16
+    return np.result_type(strong, *scalars)
 
 
 def to_inexact(dtype: DType) -> DType:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 
 from hybrid.core.spec import Shape
 
@@ -74,6 +75,8 @@ class Layout:
 
     def reshape(self, shape: Shape) -> Layout | None:
         """Give the same elements another shape; None where that needs a copy."""
+        if prod(shape) != prod(self.shape):
+            raise ValueError(f"cannot reshape {self.shape} to {shape}")
         if 0 in shape:
             return contiguous(shape, self.offset)
         old = [(n, s) for n, s in zip(self.shape, self.strides, strict=True) if n != 1]

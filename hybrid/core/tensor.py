@@ -41,6 +41,9 @@ class Symbol:
 
     __slots__ = ("__weakref__", "array", "line", "recorder", "value")
 
+    # It refuses ufuncs: NumPy would take it for an object, and compare it by identity.
+    __array_ufunc__ = None
+
     def __init__(self, value: Value, recorder: Recorder, line: SourceLine | None) -> None:
         self.value = value
         self.array: Array | None = None  # the contents, once tracing has ended in eager code
@@ -99,6 +102,15 @@ class Tensor:
         raise TypeError("a Tensor is made with hb.asarray(...), hb.zeros(...) and the like")
 
     # --- what it is -------------------------------------------------------------------------------
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        # A Python scalar that was passed to a compiled function stays one to `isinstance`, so that
+        # `isinstance(rate, float)` takes the same branch in both modes.
+        data = self._data
+        if type(data) is Symbol and data.spec.weak:
+            return _PYTHON_TYPE[data.dtype.kind]
+        return Tensor
 
     @property
     def shape(self) -> Shape:
@@ -241,10 +253,14 @@ class Tensor:
         text = np.array2string(data, separator=", ", prefix="Tensor(", threshold=200)
         return f"Tensor({text}, dtype={self.dtype.name})"
 
+    def __str__(self) -> str:
+        # Text made from a value depends on it: in a trace this ends tracing, repr() does not.
+        self._concrete("str()")
+        return repr(self)
+
     def __format__(self, spec: str) -> str:
-        if not spec:
-            return str(self)
-        return format(self.item(), spec)
+        self._concrete("format()")
+        return format(self.item(), spec) if spec else repr(self)
 
     def __copy__(self) -> Tensor:
         return self.copy()
@@ -342,6 +358,9 @@ if TYPE_CHECKING:
     )
 else:
     ArrayLike = Any
+
+
+_PYTHON_TYPE: dict[str, type] = {"b": bool, "i": int, "f": float, "c": complex}
 
 
 def _ambiguous(tensor: Tensor, kind: type) -> Exception:

@@ -182,3 +182,7 @@ def forward_operator(name: str) -> None:
 
     operator.__name__ = name
     setattr(Variable, name, operator)
+
+
+for _name in ("getitem", "len", "iter", "bool", "int", "float", "complex", "index", "format"):
+    forward_operator(f"__{_name}__")

@@ -42,7 +42,7 @@ class Origin:
 
     def __str__(self) -> str:
         where = f" ({self.line})" if self.line else ""
-        return f"{self.op}{where}, {self.ulp:g} ULP"
+        return f"{self.op}{where}, {self.ulp:g} ULP there"
 
 
 def results(returned: Any) -> list[Array]:

@@ -130,7 +130,8 @@ def _panels(concrete: ConcreteFunction, root: Segment, optimized: bool) -> Itera
             outputs[:plain] = ["return"] * plain
         graph = segment.optimized if optimized else segment.graph
         parameters = [known[i] for i in segment.parameters]
-        yield panel(graph, title, parameters, outputs)
+        idle = "" if graph.nodes or graph.outputs else ": nothing to compute"
+        yield panel(graph, title + idle, parameters, outputs)
         for value, child in reversed(segment.children.items()):
             pending.append((child, f"{title}, {guard} is {value}", [*known, *outputs]))
 

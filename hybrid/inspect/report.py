@@ -38,7 +38,7 @@ def rows(comparison: Comparison) -> list[_ROW]:
 
 def difference(comparison: Comparison) -> str:
     """Say how far the results are apart, and where that begins."""
-    origin = f", first at {comparison.origin}" if comparison.origin else ""
+    origin = f"; first in {comparison.origin}" if comparison.origin else ""
     if comparison.ulp == float("inf"):
         return f"not the same kind of result{origin}"
     return f"{comparison.ulp:g} ULP{origin}"
@@ -49,7 +49,7 @@ def as_text(comparison: Comparison) -> str:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=comparison.name, title_justify="left", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     table.add_column("")
     table.add_column("eager", justify="right")
     table.add_column("traced", justify="left")
@@ -57,8 +57,12 @@ def as_text(comparison: Comparison) -> str:
         table.add_row(*row)
     out = io.StringIO()
     # Wide enough for any row: the text is read in logs and doctests too, which know no terminal.
-    Console(file=out, width=160, color_system=None, emoji=False, markup=False).print(table)
-    return "\n".join(line.rstrip() for line in out.getvalue().rstrip().split("\n"))
+    console = Console(
+        file=out, width=160, color_system=None, emoji=False, markup=False, force_jupyter=False
+    )
+    console.print(table)
+    lines = [comparison.name, *out.getvalue().rstrip().split("\n")]
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def as_html(comparison: Comparison) -> str:

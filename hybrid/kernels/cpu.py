@@ -19,16 +19,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hybrid.kernels.expression import Header
-from hybrid.kernels.loopnest import (
+from hybrid.kernels.phase import MapPhase, Text
+from hybrid.kernels.phase_columns import ColumnsPhase
+from hybrid.kernels.phase_rows import RowsPhase
+from hybrid.kernels.spec import (
     KernelSpec,
     dataflow,
     named_operands,
     outer_loops,
     phases,
 )
-from hybrid.kernels.phase import MapPhase, Text
-from hybrid.kernels.phase_columns import ColumnsPhase
-from hybrid.kernels.phase_rows import RowsPhase
 
 _FORMS = {"map": MapPhase, "rows": RowsPhase, "columns": ColumnsPhase}
 _PLACEHOLDER = "KERNEL"

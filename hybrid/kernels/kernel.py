@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from hybrid.kernels import cache, cpu
-from hybrid.kernels.loopnest import Geometry, KernelSpec, canonical
+from hybrid.kernels.loopnest import canonical
 from hybrid.kernels.region import Region
+from hybrid.kernels.spec import Geometry, KernelSpec
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hybrid.kernels.expression import SUFFIX, Header, literal, render
-from hybrid.kernels.loopnest import (
+from hybrid.kernels.region import Instr
+from hybrid.kernels.spec import (
     KernelSpec,
     arguments,
     dataflow,
@@ -24,7 +25,6 @@ from hybrid.kernels.loopnest import (
     named_operands,
     pass_roots,
 )
-from hybrid.kernels.region import Instr
 
 _STEP = {
     "sum": "add_reassoc",
@@ -425,9 +425,9 @@ class MapPhase(Phase):
     def _repeat(self, name: str, base: str) -> None:
         """Write several periods of an operand, so that the inner loop can be long."""
         emit = self.emit
-        with emit.block("for start in range(0, repeated, period):"):
-            with emit.block("for j in range(period):"):
-                emit(f"store({name}_row, start + j, load({name}, {base} + j * {name}_j))")
+        outer, inner = "for start in range(0, repeated, period):", "for j in range(period):"
+        with emit.block(outer), emit.block(inner):
+            emit(f"store({name}_row, start + j, load({name}, {base} + j * {name}_j))")
 
     def memory(self, name: str) -> str:
         """The operand itself, or its repeated row."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hybrid.kernels.loopnest import arguments
 from hybrid.kernels.phase import Base, Phase, cascades, step
+from hybrid.kernels.spec import arguments
 
 # Rows that are added into the first accumulator before it is added to the result.
 ROW_GROUP = 128

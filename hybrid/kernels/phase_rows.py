@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hybrid.kernels.loopnest import arguments
 from hybrid.kernels.phase import Phase, cascades, step
+from hybrid.kernels.spec import arguments
 
 # Elements that a vectorised accumulation covers: 1024 over 64 lanes makes 16 additions in a row.
 REDUCE_BLOCK = 1024

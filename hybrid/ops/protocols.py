@@ -469,9 +469,6 @@ def _copy(x: Any, order: str = "K", subok: bool = False) -> Tensor:
     return asarray(x, copy=True)
 
 
-# A Symbol refuses ufuncs: NumPy would take it for an object, and compare it by identity.
-setattr(Symbol, "__array_ufunc__", None)  # noqa: B010
-
 # --- attached -------------------------------------------------------------------------------------
 
 for _cell in (Tensor, Variable):

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from math import prod
 from types import FunctionType
 from typing import Any
 
@@ -26,6 +25,7 @@ from hybrid.runtime.driver_calls import Array, Explanation, adopt_result, new_wo
 from hybrid.runtime.load import LoadedKernel
 from hybrid.runtime.memory import MemoryPlan, used_roots
 from hybrid.runtime.schedule import KernelStep, LibraryStep, Place, Return, Root, Schedule
+from hybrid.runtime.view_text import view_expression
 
 Run = Callable[..., tuple[Array, ...]]
 
@@ -265,7 +265,7 @@ class _Writer:
             return name
         key = root, place.layout
         if key not in self.views:
-            text = _view_expression(name, layout, place.layout) or self._replayed(name, place)
+            text = view_expression(name, layout, place.layout) or self._replayed(name, place)
             self.views[key] = self._fresh_name("v")
             self.held.setdefault(root, []).append(self.views[key])
             self._line(f"{self.views[key]} = {text}")
@@ -399,30 +399,3 @@ def _is_matrix(spec: TensorSpec) -> bool:
 def _tells_scalars(node: Node) -> bool:
     op = node.op
     return not (op.elementwise or op.view is not None or op.name in ("astype", "fused"))
-
-
-def _view_expression(name: str, have: Layout, want: Layout) -> str | None:
-    """Write a view with a plain method call, where one will do."""
-    if len(have.shape) == len(want.shape) and have.offset == want.offset:
-        axes = _permutation(have, want)
-        if axes is not None:
-            reverse = axes == tuple(reversed(range(len(axes))))
-            return f"{name}.T" if reverse else f"{name}.transpose({axes})"
-    if prod(have.shape) == prod(want.shape) > 0 and have.reshape(want.shape) == want:
-        return f"{name}.reshape({want.shape})"
-    return None
-
-
-def _permutation(have: Layout, want: Layout) -> tuple[int, ...] | None:
-    """Return the order of axes that makes one layout the other, if that is all it takes."""
-    axes: list[int] = []
-    for axis in zip(want.shape, want.strides, strict=True):
-        options = [
-            i
-            for i, other in enumerate(zip(have.shape, have.strides, strict=True))
-            if other == axis and i not in axes
-        ]
-        if not options:
-            return None
-        axes.append(options[0])
-    return tuple(axes)

@@ -158,13 +158,13 @@ class CompiledFunction:
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         leaves, tree, names = flatten(dict(bound.arguments))
-        leaves = [asarray(x) if is_dlpack(x) and not isinstance(x, Tensor) else x for x in leaves]
+        leaves = [asarray(x) if is_dlpack(x) else x for x in leaves]
         leaves = [np.asarray(x) if isinstance(x, np.generic) else x for x in leaves]
         return bound, leaves, tree, names
 
     def _find(self, signature: Signature) -> ConcreteFunction | None:
         concrete = self._cache.get(signature)
-        if concrete is None or concrete.changed():
+        if concrete is None or (concrete.fallback is None and concrete.changed()):
             return None
         return concrete
 

@@ -21,6 +21,7 @@ from hybrid.core.source import SourceLine, user_line
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.storage import Chain
 from hybrid.core.tensor import Symbol, Tensor, wrap
+from hybrid.dtypes import promote
 from hybrid.errors import TraceError
 
 
@@ -86,7 +87,7 @@ class GraphRecorder:
         line = self._line()
         weak = False
         if op.compute is None:
-            operands: tuple[Operand, ...] = tuple(map(self.operand, inputs))
+            operands: tuple[Operand, ...] = self._as_given(inputs)
         else:
             # The specs as the user gave them decide: a Python scalar is weak, a Const is not.
             specs = tuple(x.spec if type(x) is Tensor else weak_scalar(x) for x in inputs)
@@ -110,6 +111,13 @@ class GraphRecorder:
         values = tuple(Value(replace(spec, weak=weak)) for spec in specs)
         self.nodes.append(Node(op, operands, dict(attrs), values, line))
         return values
+
+    def _as_given(self, inputs: tuple[Any, ...]) -> tuple[Operand, ...]:
+        """Return the operands of an op that promotes nothing: scalars join arrays of their kind."""
+        present = [x.dtype for x in inputs if type(x) is Tensor]
+        return tuple(
+            self.operand(x) if type(x) is Tensor else _literal_beside(x, present) for x in inputs
+        )
 
     def operand(self, x: Any) -> Operand:
         """Return what stands for `x` in the graph."""
@@ -205,6 +213,16 @@ class GraphRecorder:
     def initial_value(self, tensor: Tensor) -> Tensor:
         """Refuse: a pure function makes no Variables."""
         raise TraceError("a Variable cannot be made here")
+
+
+def _literal_beside(x: Any, present: list[np.dtype[Any]]) -> Const:
+    own = weak_scalar(x).dtype
+    alike = [d for d in present if d.kind == own.kind or (own.kind == "i" and d.kind == "u")]
+    if alike and own.kind in "if":
+        dtype = promote(alike)
+        if own.kind == "f" or np.iinfo(dtype).min <= x <= np.iinfo(dtype).max:
+            return Const(_scalar_in(x, dtype), dtype)
+    return Const(x, own)
 
 
 def _scalar_in(x: Any, dtype: np.dtype[Any]) -> Any:

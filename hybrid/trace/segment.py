@@ -58,6 +58,14 @@ class FromArgument:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedView:
+    """A result leaf that shares memory with others: a view of a value of the environment."""
+
+    index: int
+    chain: Chain
+
+
+@dataclass(frozen=True, slots=True)
 class Same:
     """A result leaf that is the same object as an earlier one."""
 
@@ -71,7 +79,7 @@ class Fixed:
     value: Any
 
 
-Leaf = FromEnvironment | FromArgument | Same | Fixed
+Leaf = FromEnvironment | FromArgument | SharedView | Same | Fixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,24 +92,39 @@ class Result:
     def build(self, environment: Environment, arguments: Sequence[Any]) -> Any:
         """Return what the user's function returned."""
         made: list[Any] = []
+        bases: dict[int, Tensor] = {}
         for leaf in self.leaves:
-            made.append(_build(leaf, environment, arguments, made))
+            if isinstance(leaf, SharedView):
+                base = bases.setdefault(leaf.index, _tensor(environment[leaf.index]))
+                made.append(_view(base, leaf.chain))
+            else:
+                made.append(_build(leaf, environment, arguments, made))
         return containers.unflatten(self.tree, made)
 
 
-def _build(leaf: Leaf, environment: Environment, arguments: Sequence[Any], made: list[Any]) -> Any:
+def _tensor(value: Any) -> Tensor:
+    return value if type(value) is Tensor else wrap(value)
+
+
+def _view(value: Tensor, chain: Chain) -> Tensor:
+    for op, attrs in chain:
+        value = dispatch.bind(op, (value,), attrs)
+    return value
+
+
+def _build(
+    leaf: FromEnvironment | FromArgument | Same | Fixed,
+    environment: Environment,
+    arguments: Sequence[Any],
+    made: list[Any],
+) -> Any:
     match leaf:
         case FromEnvironment(index, weak):
             value = environment[index]
-            if weak:
-                return value.item()
-            return value if type(value) is Tensor else wrap(value)
+            return value.item() if weak else _tensor(value)
         case FromArgument(number, chain):
             value = arguments[number]
-            if chain:
-                for op, attrs in chain:
-                    value = dispatch.bind(op, (asarray(value),), attrs)
-            return value
+            return _view(asarray(value), chain) if chain else value
         case Same(number):
             return made[number]
         case Fixed(value):

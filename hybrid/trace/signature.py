@@ -125,7 +125,7 @@ def _by_identity(leaf: Any) -> bool:
 
 def is_dlpack(leaf: Any) -> bool:
     """Tell whether `leaf` is an array of another library."""
-    return hasattr(type(leaf), "__dlpack__") and not isinstance(leaf, Variable)
+    return hasattr(type(leaf), "__dlpack__") and not isinstance(leaf, Tensor | np.ndarray)
 
 
 def is_array(leaf: Leaf) -> bool:

@@ -18,6 +18,7 @@ from hybrid.core import containers, dispatch
 from hybrid.core.graph import FuncGraph, Value, format_graph
 from hybrid.core.source import SourceLine, user_line
 from hybrid.core.spec import TensorSpec
+from hybrid.core.storage import Chain
 from hybrid.core.tensor import Symbol, Tensor, asarray, wrap
 from hybrid.core.variable import Variable
 from hybrid.errors import TraceError
@@ -32,6 +33,7 @@ from hybrid.trace.segment import (
     Runner,
     Same,
     Segment,
+    SharedView,
     Write,
     contents,
 )
@@ -54,6 +56,13 @@ class EagerFrom:
     def __str__(self) -> str:
         where = f" at {self.line.describe()}" if self.line else ""
         return f"{self.why}{where}"
+
+
+def _shared_storages(leaves: list[Any]) -> set[int]:
+    """Return the Storages (by identity) of which several results are aliases."""
+    tensors = {id(x): x for x in leaves if type(x) is Tensor and type(x._data) is Symbol}
+    storages = [id(x._alias.storage) for x in tensors.values() if x._alias is not None]
+    return {s for s in storages if storages.count(s) > 1}
 
 
 class Tracer(GraphRecorder):
@@ -329,23 +338,28 @@ class Tracer(GraphRecorder):
         if self._known:
             raise Unstable
         wanted: list[Value] = []
-        plain = [self._result_leaf(x, leaves, i, wanted) for i, x in enumerate(leaves)]
+        shared = _shared_storages(leaves)
+        plain = [self._result_leaf(x, leaves[:i], shared, wanted) for i, x in enumerate(leaves)]
         segment = self._segment([], None, wanted)
-        made: list[Leaf] = [
-            FromEnvironment(self._index[x], x.spec.weak) if isinstance(x, Value) else x
-            for x in plain
-        ]
+        made = [self._placed(x) for x in plain]
         segment.result = Result(tree, tuple(made))
         self._attach(segment)
         self._run(segment, self.environment, self.arguments)
         self.open = False
         return segment.result
 
-    def _result_leaf(self, x: Any, leaves: list[Any], i: int, wanted: list[Value]) -> Value | Leaf:
+    def _placed(self, x: Value | tuple[Value, Chain] | Leaf) -> Leaf:
+        if isinstance(x, tuple):
+            return SharedView(self._index[x[0]], x[1])
+        return FromEnvironment(self._index[x], x.spec.weak) if isinstance(x, Value) else x
+
+    def _result_leaf(
+        self, x: Any, earlier: list[Any], shared: set[int], wanted: list[Value]
+    ) -> Value | tuple[Value, Chain] | Leaf:
         if type(x) is not Tensor or type(x._data) is not Symbol:
             return Fixed(x)
-        for j in range(i):
-            if leaves[j] is x:
+        for j, other in enumerate(earlier):
+            if other is x:
                 return Same(j)
         for leaf, tensor, _ in self._inputs:
             if x is tensor:
@@ -353,6 +367,10 @@ class Tracer(GraphRecorder):
             mine, its = x._alias, tensor._alias
             if mine and its and mine.storage is its.storage and not its.chain:
                 return FromArgument(leaf, mine.chain)
+        if x._alias is not None and id(x._alias.storage) in shared:
+            value = x._alias.storage.base.value
+            wanted.append(value)
+            return value, x._alias.chain
         value = self._lift(x)
         wanted.append(value)
         return value

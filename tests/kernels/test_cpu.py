@@ -61,6 +61,17 @@ def test_map_over_any_strides(pair: tuple[np.ndarray, np.ndarray], data: st.Data
     check(view.shape, (), [view, other], body, [(2, F32, False)], bases=[base, other])
 
 
+@pytest.mark.parametrize(
+    ("shape", "small"),
+    [((5000, 10), (10,)), ((9, 63), (63,)), ((3, 700, 10), (3, 1, 10)), ((2, 8000, 3), (2, 1, 3))],
+)
+def test_short_rows_repeat(shape: tuple[int, ...], small: tuple[int, ...]) -> None:
+    x, bias = normal(shape), normal(small, seed=1)
+    body = [mapped("add", "{0} + {1}", (0, 1), F32)]
+    kernel, _ = check(shape, (), [x, bias], body, [(2, F32, False)])
+    assert kernel.spec.inputs[1].inner == "p"
+
+
 def test_a_map_over_nothing_touches_nothing() -> None:
     x, result = np.zeros(1, F32), np.full(1, 5, F32)
     access = Access(F32, 1, 0, (1,))
@@ -161,7 +172,8 @@ PATTERNS = [
     ((1,), [(7, 300), (4, 1), (5, 0), (3, 70_000)]),
     ((0,), [(300, 70), (1, 40), (0, 50), (5000, 33)]),
     ((0, 2), [(5, 6, 70), (300, 3, 200)]),
-    ((1,), [(3, 40, 50), (2, 3000, 65)]),
+    ((1,), [(3, 40, 50), (2, 3000, 65), (1000, 5)]),
+    ((0, 2), [(6, 4, 70, 30), (60, 3, 90, 20)]),
 ]
 CASES = [(axes, shape) for axes, shapes in PATTERNS for shape in shapes]
 
@@ -215,6 +227,17 @@ def test_max_and_min_pass_nan_on(shape: tuple[int, ...]) -> None:
         x.ravel()[np.random.default_rng(seed).integers(0, x.size, 2)] = np.nan
         x[0, 0] = (np.inf, -np.inf, 0.0, np.nan, 1.0)[seed]
         check(shape, axes, [x], body, [(1, F32, True), (2, F32, True)])
+
+
+@pytest.mark.parametrize("columns", [1, 4, 10, 47])
+def test_softmax_of_short_rows(columns: int) -> None:
+    x = normal((3000, columns))
+    kernel, (result,) = check((3000, columns), (1,), [x], softmax(F32), [(5, F32, False)], 1e-5)
+    assert kernel.spec.staged == (columns > 1)
+    region, _ = make_region(x.shape, (1,), [(x, x)], softmax(F32), [(5, F32, False)])
+    _, geometry = kernel_of(region)
+    kernel.call(parallel.driver_address(), geometry, x, x)
+    np.testing.assert_array_equal(x, result)
 
 
 def test_values_of_the_kept_axes_inside_and_outside() -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from hybrid.kernels.cpu import source
-from hybrid.kernels.loopnest import canonical, dataflow, geometry_slots
+from hybrid.kernels.loopnest import canonical
 from hybrid.kernels.region import Access, Instr, Region, format_region, supported, unsupported
+from hybrid.kernels.spec import dataflow, geometry_slots
 from tests.kernels.reference import layer_norm, make_region, mapped, reduce, softmax
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -40,11 +41,18 @@ def test_contiguous_axes_become_one_loop_of_any_size() -> None:
 
 
 def test_a_broadcast_row_keeps_two_loops_whatever_the_rank() -> None:
-    spec, _ = canonical(elementwise(zeros(4, 5, 6), zeros(6)))
-    other, _ = canonical(elementwise(zeros(70, 3), zeros(3)))
+    spec, _ = canonical(elementwise(zeros(4, 5, 70), zeros(70)))
+    other, _ = canonical(elementwise(zeros(70, 99), zeros(99)))
     assert spec == other
     assert spec.kept == 1
     assert [operand.inner for operand in spec.inputs] == ["1", "1"]
+
+
+def test_a_short_broadcast_row_becomes_one_long_loop() -> None:
+    spec, geometry = canonical(elementwise(zeros(400, 10), zeros(10)))
+    assert (spec.kept, spec.inputs[1].inner) == (0, "p")
+    slots = geometry_slots(spec)
+    assert [geometry[slots[name]] for name in ("n_j", "period")] == [4000, 10]
 
 
 def test_a_broadcast_column_is_constant_in_the_longest_inner_loop() -> None:

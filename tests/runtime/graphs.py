@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 import hybrid as hb
-
 from hybrid.core.fused import FUSED
 from hybrid.core.graph import Builder, Const, FuncGraph, Operand, Value, verify
 from hybrid.core.layout import Layout, contiguous

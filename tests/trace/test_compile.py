@@ -62,6 +62,24 @@ class TestCalls:
             same(result, x.numpy() * np.float32(i / 3))
         assert f.cache_info().misses == 1
 
+    def test_isinstance_sees_the_python_scalar_that_was_passed(self) -> None:
+        def f(x: hb.Tensor, rate: object) -> hb.Tensor:
+            return x * rate if isinstance(rate, float) else x
+
+        same(hb.compile(f)(arange(3), 3.0), arange(3).numpy() * 3)
+
+    @pytest.mark.parametrize("dtype", ["int8", "int32", "uint16", "float32"])
+    def test_python_scalars_are_weak_in_every_op(self, dtype: str) -> None:
+        def f(x: hb.Tensor) -> tuple[hb.Tensor, ...]:
+            y = x * 1
+            y[1] = 3
+            return x**3, x + 1, hb.where(x > 1, x, 0), y, hb.maximum(x, 2)
+
+        x = hb.asarray(np.arange(4).astype(dtype))
+        for got, want in zip(hb.compile(f)(x), f(x), strict=True):
+            assert got.dtype == want.dtype
+            same(got, want)
+
     def test_scalar_results_of_scalar_arguments_stay_python_scalars(self) -> None:
         def f(x: float) -> float:
             return x * 2.0 + 1
@@ -524,6 +542,54 @@ class TestEagerFallback:
         with pytest.raises(ValueError, match=r"add.*\(3,\).*\(4,\)(.|\n)*the culprit"):
             f(arange(3), arange(4))
         same(f(arange(3), arange(3)), arange(3).numpy() * 2)
+
+
+class TestResults:
+    def test_results_that_share_memory_share_it_in_both_modes(self) -> None:
+        def f(x: hb.Tensor) -> tuple[hb.Tensor, ...]:
+            y = x * 2
+            return y[1:], y, y.T
+
+        x = hb.asarray(np.ones((3, 3), np.float32))
+        traced = hb.compile(f)
+        for g in (traced, traced, f):
+            tail, whole, turned = g(x)
+            tail[0] = 7
+            assert whole.numpy()[1, 0] == 7
+            assert turned.numpy()[0, 1] == 7
+
+    def test_text_made_from_a_value_is_that_of_the_value(self) -> None:
+        f = hb.compile(lambda x: x * len(f"{hb.sum(x):.1f}"))
+        with pytest.warns(EagerFallbackWarning, match="format"):
+            same(f(hb.asarray([1.0, 2.0])), [3, 6])
+        same(f(hb.asarray([100.0, 2.0])), [500, 10])
+
+    def test_a_number_that_the_function_changes_itself_is_not_frozen(self) -> None:
+        n = 0
+
+        @hb.compile
+        def f(x: hb.Tensor) -> hb.Tensor:
+            nonlocal n
+            n += 1
+            return x * n
+
+        with pytest.warns(EagerFallbackWarning, match="changes n"):
+            same(f(hb.asarray([1.0])), [1])
+        same(f(hb.asarray([1.0])), [2])
+        same(f(hb.asarray([1.0])), [3])
+
+    def test_random_numbers_are_the_same_in_both_modes_and_go_on(self) -> None:
+        def f() -> tuple[hb.Tensor, ...]:
+            return hb.random.normal((3,)), hb.random.uniform((2,)), hb.random.permutation(5)
+
+        traced = hb.compile(f)
+        hb.random.seed(3)
+        wanted = [f() for _ in range(3)]
+        hb.random.seed(3)
+        for want in wanted:
+            for a, b in zip(traced(), want, strict=True):
+                np.testing.assert_array_equal(a.numpy(), b.numpy())
+        assert traced.cache_info().misses == 1
 
 
 class TestLooking:
