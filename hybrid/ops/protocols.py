@@ -20,7 +20,7 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.dispatch import located, state
-from hybrid.core.tensor import Symbol, Tensor, asarray
+from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.errors import GradientError, HybridError
 from hybrid.ops import creation, elementwise, indexing, linalg, movement, reduction

@@ -99,7 +99,7 @@ def test_boxes_never_overlap_and_arrows_point_down(
     layout = place(sizes, arrows)
     boxes = list(zip(layout.centers, sizes, strict=True))
     for i, ((x, y), (w, h)) in enumerate(boxes):
-        assert -1e-6 <= x - w / 2
+        assert x - w / 2 >= -1e-6
         assert x + w / 2 <= layout.width + 1e-6
         for (x2, y2), (w2, h2) in boxes[:i]:
             apart = abs(x - x2) >= (w + w2) / 2 - 1e-6 or abs(y - y2) >= (h + h2) / 2 - 1e-6

@@ -1,0 +1,111 @@
+"""What the documents say is run: their Python is executed in order, their claims about names hold."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import linecache
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hybrid as hb
+from hybrid import errors
+from hybrid.trace.passes import PASSES
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+_FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
+_OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fenced block: its language, its text and the line it begins on."""
+
+    language: str
+    text: str
+    line: int
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(found[1], found[2], text.count("\n", 0, found.start()) + 1)
+        for found in _FENCE.finditer(text)
+    ]
+
+
+def run(page: Path, language: str, text: str, line: int, names: dict[str, Any]) -> None:
+    """Run one block in the names that the earlier blocks of its page have left."""
+    if language == "pycon":
+        test = doctest.DocTestParser().get_doctest(text, names, page.name, str(page), line)
+        test.globs = names  # a copy otherwise, which would lose what the block defines
+        report: list[str] = []
+        doctest.DocTestRunner(optionflags=_OPTIONS).run(test, out=report.append, clear_globs=False)
+        assert not report, "".join(report)
+    elif language == "python":
+        where = f"<{page.name}, line {line}>"
+        linecache.cache[where] = len(text), None, text.splitlines(keepends=True), where
+        exec(compile(text, where, "exec"), names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    with warnings.catch_warnings():
+        for block in blocks(page):
+            run(page, block.language, block.text, block.line, names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path):
+    for target, anchor in _LINK.findall(page.read_text(encoding="utf-8")):
+        found = (page.parent / target) if target else page
+        assert found.exists(), target
+        if anchor:
+            assert anchor in anchors(found), f"{target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that a page's headings get where it is shown."""
+    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-") for title in titles}
+
+
+def test_each_exception_has_its_section():
+    defined = {
+        name
+        for name, kind in vars(errors).items()
+        if inspect.isclass(kind) and kind.__module__ == errors.__name__
+    }
+    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    described = set(re.findall(r"^### (\w+)$", page, re.MULTILINE))
+    assert described == defined
+
+
+def test_each_pass_has_its_section():
+    page = (ROOT / "docs" / "passes.md").read_text(encoding="utf-8")
+    described = re.findall(r"^## (\w+)$", page, re.MULTILINE)
+    assert described == [step.name for step in PASSES]
+
+
+def test_each_environment_variable_is_documented():
+    read = set()
+    for path in (ROOT / "hybrid").rglob("*.py"):
+        read |= set(re.findall(r"\"(HYBRID_[A-Z_]+)\"", path.read_text(encoding="utf-8")))
+    page = (ROOT / "docs" / "semantics.md").read_text(encoding="utf-8")
+    assert read
+    assert read <= set(re.findall(r"`(HYBRID_[A-Z_]+)`", page))
+
+
+def test_the_changelog_knows_this_version():
+    assert f"## [{hb.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
