@@ -107,11 +107,13 @@ def _first_difference(graph: FuncGraph, arrays: Sequence[Any]) -> Origin | None:
     everything = tuple(v for n in nodes for v in n.outputs)
     expected = dict(zip(everything, _eager(graph, everything, arrays), strict=True))
     found = dict(zip(everything, _traced(graph, everything, arrays), strict=True))
-    for node in nodes:
+    ends = [n for n in nodes if any(v in graph.outputs for v in n.outputs)]
+    differing = [n for n in ends if _compared(n, expected, found)]
+    for node in _ancestors(nodes, differing):
         origin = _compared(node, expected, found)
         if origin is not None:
             return origin
-    return _bisect(graph, nodes, expected, arrays)
+    return _bisect(graph, nodes, ends, expected, arrays)
 
 
 def _compared(node: Node, expected: dict[Value, Array], found: dict[Value, Array]) -> Origin | None:
@@ -120,7 +122,11 @@ def _compared(node: Node, expected: dict[Value, Array], found: dict[Value, Array
 
 
 def _bisect(
-    graph: FuncGraph, nodes: list[Node], expected: dict[Value, Array], arrays: Sequence[Any]
+    graph: FuncGraph,
+    nodes: list[Node],
+    ends: list[Node],
+    expected: dict[Value, Array],
+    arrays: Sequence[Any],
 ) -> Origin | None:
     """Cut the graph behind one node at a time, as the passes see it then."""
 
@@ -128,26 +134,23 @@ def _bisect(
         found = _traced(graph, node.outputs, arrays)
         return _compared(node, expected, dict(zip(node.outputs, found, strict=True)))
 
-    results = [n for n in nodes if any(v in graph.outputs for v in n.outputs)]
-    last = next((found for n in results if (found := origin(n))), None)
-    if last is None:
+    end = next((n for n in ends if origin(n)), None)
+    if end is None:
         return None
-    end = next(n for n in results if (n.op.name, n.line) == (last.op, last.line))
-    path = _ancestors(nodes, end)
+    path = _ancestors(nodes, [end])
     low, high = 0, len(path) - 1
     while low < high:
         middle = (low + high) // 2
-        here = origin(path[middle])
-        if here is None:
-            low = middle + 1
+        if origin(path[middle]):
+            high = middle
         else:
-            high, last = middle, here
-    return last
+            low = middle + 1
+    return origin(path[low])
 
 
-def _ancestors(nodes: list[Node], end: Node) -> list[Node]:
-    """Return the nodes that `end` depends on, itself included, in order."""
-    needed: set[Any] = set(end.outputs)
+def _ancestors(nodes: list[Node], ends: Sequence[Node]) -> list[Node]:
+    """Return the nodes that `ends` depend on, themselves included, in order."""
+    needed: set[Any] = {v for end in ends for v in end.outputs}
     kept: list[Node] = []
     for node in reversed(nodes):
         if needed.intersection(node.outputs):

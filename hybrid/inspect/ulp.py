@@ -76,5 +76,5 @@ def _difference(x: Array, y: Array) -> Array:
     """Subtract integers without overflow."""
     wide = np.uint64 if x.dtype.kind in "bu" else np.int64
     low, high = np.minimum(x, y).astype(wide), np.maximum(x, y).astype(wide)
-    # Modulo 2**64 the difference of two int64 is right as a uint64.
-    return np.asarray((high.view(np.uint64) - low.view(np.uint64)).astype(np.float64))
+    with np.errstate(over="ignore"):  # modulo 2**64 the difference of two int64 is right
+        return np.asarray((high.view(np.uint64) - low.view(np.uint64)).astype(np.float64))

@@ -114,6 +114,8 @@ class _Writer:
         """Write the whole function."""
         self.name = "plan_" + "".join(c if c.isalnum() else "_" for c in self.schedule.name)
         self._name_parameters()
+        for root, array in self.schedule.constants:
+            self.names[root] = self._constant("q", array)
         kernels = (step for step in self.schedule.steps if isinstance(step, KernelStep))
         self.read_by_kernels = {root for step in kernels for root in step.inputs}
         sources = (output.source for output in self.schedule.returns)

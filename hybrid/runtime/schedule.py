@@ -22,6 +22,8 @@ from hybrid.runtime.lower import Unsupported, lower
 if TYPE_CHECKING:
     from hybrid.kernels.region import Access, Region
 
+CONSTANT_BYTES = 1 << 18  # the largest array that a Plan computes once and keeps
+
 # Library functions that write into an array they are given, by the name of the op.
 INTO: dict[str, Callable[..., Any]] = {"matmul": np.matmul}
 
@@ -34,7 +36,7 @@ class Root:
     ----------
     origin : str
         ``"parameter"``; ``"planned"``: the Plan provides its memory; ``"result"``: a library
-        function does.
+        function does; ``"constant"``: computed when the Plan is made.
     number : int
         Counts the roots of one origin.
     spec : TensorSpec
@@ -160,6 +162,7 @@ class Schedule:
     inputs: int
     steps: tuple[Step, ...]
     planned: tuple[Root, ...]
+    constants: tuple[tuple[Root, np.ndarray[Any, Any]], ...]
     returns: tuple[Return, ...]
 
 
@@ -168,6 +171,7 @@ class _Building:
     places: dict[Value, Place] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     planned: list[Root] = field(default_factory=list)
+    constants: list[tuple[Root, np.ndarray[Any, Any]]] = field(default_factory=list)
     results: int = 0
 
     def place(self, operand: Operand) -> Place | Const:
@@ -217,6 +221,7 @@ def schedule(graph: FuncGraph, layouts: tuple[Layout, ...]) -> Schedule:
         len(graph.inputs),
         tuple(building.steps),
         tuple(building.planned),
+        tuple(building.constants),
         returns,
     )
 
@@ -225,11 +230,37 @@ def _schedule_node(building: _Building, node: Node) -> None:
     if is_view(node) and _schedule_view(building, node):
         return
     if node.op.name != "fused":
-        _schedule_library(building, node)
+        if not _schedule_constant(building, node):
+            _schedule_library(building, node)
     elif all(value.spec.size == 0 for value in node.outputs):
         building.define(node.outputs, tuple(building.plan(v.spec) for v in node.outputs))
     else:
         _schedule_fused(building, node)
+
+
+def _schedule_constant(building: _Building, node: Node) -> bool:
+    """Compute a node now that depends on nothing: ``arange(128)``, a block of zeros."""
+    literals = all(isinstance(operand, Const) for operand in node.inputs)
+    if node.op.impure or not literals or node.output.spec.nbytes > CONSTANT_BYTES:
+        return False
+    arrays = [np.array(operand.value, operand.spec.dtype) for operand in _constants(node)]
+    try:
+        found = node.op.eager(np, *arrays, **node.attrs)
+    except Exception:  # the same error is due when the Plan runs, with the user's line
+        return False
+    for value, array in zip(node.outputs, found if node.op.multi else (found,), strict=True):
+        root = Root("constant", len(building.constants), value.spec, contiguous(value.spec.shape))
+        kept = np.array(array, value.spec.dtype, order="C")
+        kept.setflags(write=False)
+        building.constants.append((root, kept))
+        building.define((value,), (root,))
+    return True
+
+
+def _constants(node: Node) -> Iterator[Const]:
+    for operand in node.inputs:
+        if isinstance(operand, Const):
+            yield operand
 
 
 def _schedule_view(building: _Building, node: Node) -> bool:
@@ -293,7 +324,8 @@ def _returns(building: _Building, outputs: tuple[Operand, ...]) -> Iterator[Retu
             yield Return(source, False)
             continue
         root = source.root
-        own = root.origin != "parameter" and root not in owned and source.whole
+        fresh = root.origin not in ("parameter", "constant")
+        own = fresh and root not in owned and source.whole
         if own:
             owned.add(root)
         yield Return(source, own)

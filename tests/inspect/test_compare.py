@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import hybrid as hb
+from hybrid.inspect import difference
 from hybrid.inspect.difference import largest
 from hybrid.inspect.timing import Timing, format_seconds, interleaved
 
@@ -195,3 +196,23 @@ def test_timing_gives_median_and_spread() -> None:
 )
 def test_durations_are_written_with_a_unit(seconds: float, text: str) -> None:
     assert format_seconds(seconds) == text
+
+
+def test_a_difference_that_only_shorter_graphs_show_is_found_by_cutting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    f = hb.compile(lambda x: ((x + 1) * 2 - 3) / 4)
+    x = hb.asarray([1.0, 2.0])
+    concrete = f.get_concrete_function(x)
+    traced = difference._traced
+
+    def off_from_the_product_on(graph, outputs, arrays):  # type: ignore[no-untyped-def]
+        found = traced(graph, outputs, arrays)
+        position = [n.output for n in graph.nodes].index(outputs[-1])
+        alone = len(outputs) == 1 and position >= 1
+        return [np.nextafter(a, np.float32(9)) for a in found] if alone else found
+
+    monkeypatch.setattr(difference, "_traced", off_from_the_product_on)
+    origin = difference.find_origin(concrete, [x])
+    assert origin is not None
+    assert (origin.op, origin.ulp) == ("multiply", 1)
