@@ -1,4 +1,4 @@
-"""What the documents say is run: their Python is executed in order, their claims about names hold."""
+"""The documents are true: their Python runs, links lead somewhere, lists are complete."""
 
 from __future__ import annotations
 

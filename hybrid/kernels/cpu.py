@@ -91,24 +91,9 @@ def _operands(spec: KernelSpec) -> Iterator[str]:
     for slot, (name, operand) in enumerate(named_operands(spec), 1):
         clear: tuple[str, ...] = ()
         if name in outputs:
-            index = outputs.index(name)
-            depends = sorted(_inputs_of(spec, spec.outputs[index][0]))
-            clear = tuple(f"in{i}" for i in depends)
-            clear += tuple(other for other in outputs if other != name)
+            clear = inputs + tuple(other for other in outputs if other != name)
         more = f", clear_of={clear}" if clear else ""
         yield f'{name}_pointer = operand({slot}, "{operand.dtype}", "{name}"{more})'
-
-
-def _inputs_of(spec: KernelSpec, value: int) -> set[int]:
-    """The inputs that a value depends on."""
-    count = len(spec.inputs)
-    if value < count:
-        return {value}
-    found: set[int] = set()
-    for arg in spec.body[value - count].args:
-        if isinstance(arg, int):
-            found |= _inputs_of(spec, arg)
-    return found
 
 
 def _description(spec: KernelSpec) -> Iterator[str]:

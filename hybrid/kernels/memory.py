@@ -7,9 +7,10 @@ code free of reference counts, and makes a kernel independent of the rank of its
 
 Operands carry what is known about aliasing: LLVM's loop vectoriser gives up beyond a few run-time
 overlap checks and, where memory is reused in place, such checks fail and leave the scalar loop.
-So every load names its operand's alias scope, and a store says which scopes it stays clear of.
-A store is declared clear of an input only if the stored value depends on that input: then the
-order of the two accesses to one element is fixed by the data, even if the memory is the same.
+So every load names its operand's alias scope, and a store is declared clear of all others. An
+output may be the memory of an input only if the stored value depends on that input, element by
+element: then the order of the two accesses is fixed by the data. Leaving out a single pair brings
+the checks back for all: Adam's update of 8192 elements in place took 19 us with them, 2.5 without.
 """
 
 from __future__ import annotations

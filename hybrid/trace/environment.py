@@ -13,6 +13,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import is_
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -27,28 +28,80 @@ _LONG = 64
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One name that the trace depends on: where it is bound, and to what."""
+    """One name that the trace depends on.
+
+    Attributes
+    ----------
+    name : str
+        As a person would write it.
+    holder : dict, list or cell
+        What is looked into.
+    key : str, optional
+        The name in a dict of globals; None for a cell, and for the contents of a container.
+    value : object
+        What was found; for the contents of a container a tuple of them, keys first.
+    """
 
     name: str
-    read: Callable[[], Any]
+    holder: Any
+    key: str | None
     value: Any
+
+    def read(self) -> Any:
+        """Return what the name means now."""
+        holder = self.holder
+        if self.key is not None:
+            return holder.get(self.key, _MISSING)
+        if type(holder) is CellType:
+            try:
+                return holder.cell_contents
+            except ValueError:
+                return _MISSING
+        return (*holder, *holder.values()) if isinstance(holder, dict) else tuple(holder)
 
     @property
     def changed(self) -> bool:
         """Whether the name means something else now."""
         now = self.read()
-        return now is not self.value and not _same_literal(now, self.value)
+        return now is not self.value and not _same(now, self.value)
 
 
-def _same_literal(now: Any, before: Any) -> bool:
+def _same(now: Any, before: Any) -> bool:
+    """Compare numbers and texts by value, the contents of containers one by one."""
     kind = type(now)
     if kind is not type(before):
         return False
     if kind in (int, str, float, bytes):
         return bool(now == before)
-    if kind is tuple and len(now) == len(before):  # the contents of a list, dict or object
-        return all(a is b or _same_literal(a, b) for a, b in zip(now, before, strict=True))
+    if kind is tuple and len(now) == len(before):
+        return all(map(is_, now, before)) or all(
+            a is b or _same(a, b) for a, b in zip(now, before, strict=True)
+        )
     return False
+
+
+def unchanged(found: tuple[Binding, ...]) -> Callable[[], bool]:
+    """Return a function that tells, as fast as Python can, whether all names mean the same."""
+    if not found:
+        return lambda: True
+    scope: dict[str, Any] = {"same": _same, "missing": _MISSING}
+    tests = []
+    for i, binding in enumerate(found):
+        scope |= {f"h{i}": binding.holder, f"v{i}": binding.value, f"b{i}": binding}
+        if binding.key is not None:
+            now = f"h{i}.get({binding.key!r}, missing)"
+        elif type(binding.holder) is CellType:
+            now = f"b{i}.read()"
+        elif isinstance(binding.holder, dict):
+            now = f"(*h{i}, *h{i}.values())"
+        else:
+            now = f"tuple(h{i})"
+        by_identity = binding.key is not None or type(binding.holder) is CellType
+        first = f"(x := {now}) is v{i} or same(x, v{i})" if by_identity else f"same({now}, v{i})"
+        tests.append(f"({first})")
+    exec(f"def valid():\n    return {' and '.join(tests)}\n", scope)
+    valid: Callable[[], bool] = scope["valid"]
+    return valid
 
 
 def bindings(function: Callable[..., Any], objects: list[tuple[str, Any]]) -> tuple[Binding, ...]:
@@ -72,7 +125,7 @@ def bindings(function: Callable[..., Any], objects: list[tuple[str, Any]]) -> tu
         seen.add(id(current.__code__))
         for binding in _names(current):
             found.append(binding)
-            found += _contents(binding, seen)
+            found += _contents(binding.name, binding.value, seen)
             pending.append(_function_of(binding.value))
     return tuple(found)
 
@@ -92,7 +145,7 @@ def changed_by_itself(before: tuple[Binding, ...]) -> str | None:
 def _literal_changed(before: Any, now: Any) -> bool:
     literal = (int, float, complex, str, bytes)
     if isinstance(before, literal) and isinstance(now, literal):
-        return not _same_literal(now, before)
+        return not _same(now, before)
     if isinstance(before, tuple) and isinstance(now, tuple) and len(before) == len(now):
         return any(_literal_changed(a, b) for a, b in zip(before, now, strict=True))
     return False
@@ -111,13 +164,17 @@ def _users(code: CodeType) -> bool:
 
 
 def _names(function: FunctionType) -> Iterator[Binding]:
-    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
-    for name, cell in cells.items():
-        yield Binding(name, _cell_reader(cell), _cell_reader(cell)())
+    names = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    for name, cell in names:
+        yield _bound(name, cell, None)
     scope = function.__globals__
     for name in _global_names(function.__code__):
         if name in scope and not isinstance(scope[name], ModuleType):
-            yield Binding(name, _global_reader(scope, name), scope[name])
+            yield _bound(name, scope, name)
+
+
+def _bound(name: str, holder: Any, key: str | None) -> Binding:
+    return Binding(name, holder, key, Binding(name, holder, key, None).read())
 
 
 def _global_names(code: CodeType) -> Iterator[str]:
@@ -128,45 +185,31 @@ def _global_names(code: CodeType) -> Iterator[str]:
             yield from _global_names(constant)
 
 
-def _cell_reader(cell: CellType) -> Callable[[], Any]:
-    def read() -> Any:
-        try:
-            return cell.cell_contents
-        except ValueError:
-            return _MISSING
-
-    return read
-
-
-def _global_reader(scope: dict[str, Any], name: str) -> Callable[[], Any]:
-    return lambda: scope.get(name, _MISSING)
-
-
-def _contents(binding: Binding, seen: set[int]) -> Iterator[Binding]:
+def _contents(name: str, value: Any, seen: set[int]) -> Iterator[Binding]:
     """Guard what a list or dict holds, and the attributes of the user's own objects."""
-    value = binding.value
-    if isinstance(value, list) and len(value) <= _LONG:
-        yield Binding(f"{binding.name}[...]", lambda: tuple(value), tuple(value))
-    elif isinstance(value, dict) and len(value) <= _LONG:
-        yield Binding(f"{binding.name}[...]", lambda: tuple(value.items()), tuple(value.items()))
+    if isinstance(value, list | dict):
+        if len(value) <= _LONG:
+            yield _bound(f"{name}[...]", value, None)
     else:
-        yield from _attributes(binding.name, value, seen)
+        yield from _attributes(name, value, seen)
 
 
 def _attributes(name: str, obj: Any, seen: set[int]) -> Iterator[Binding]:
     kind = type(obj)
-    module = sys.modules.get(kind.__module__)
-    home = getattr(module, "__file__", None) or ""
     plain = not isinstance(obj, type | ModuleType | FunctionType) and hasattr(obj, "__dict__")
-    if not plain or id(obj) in seen or home.startswith(_INSTALLED) or kind.__module__ == "builtins":
-        return
-    if kind.__module__.partition(".")[0] == "hybrid" and not kind.__module__.startswith(
-        "hybrid.demo"
-    ):
+    if not plain or id(obj) in seen or not _users_own(kind):
         return
     seen.add(id(obj))
     fields = vars(obj)
     if len(fields) <= _LONG:
-        yield Binding(f"{name}.*", lambda: tuple(fields.items()), tuple(fields.items()))
+        yield _bound(f"{name}.*", fields, None)
     for field, value in list(fields.items()):
-        yield from _contents(Binding(f"{name}.{field}", lambda: None, value), seen)
+        yield from _contents(f"{name}.{field}", value, seen)
+
+
+def _users_own(kind: type) -> bool:
+    module = sys.modules.get(kind.__module__)
+    home = getattr(module, "__file__", None) or ""
+    package, _, rest = kind.__module__.partition(".")
+    framework = package == "hybrid" and not rest.startswith("demo")
+    return not framework and package != "builtins" and not home.startswith(_INSTALLED)

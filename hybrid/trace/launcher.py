@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.tensor import Tensor, wrap
+from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.trace.concrete import ConcreteFunction
-from hybrid.trace.environment import Binding
-from hybrid.trace.segment import FromEnvironment, Segment, contents, start
+from hybrid.trace.environment import unchanged
+from hybrid.trace.segment import FromEnvironment, Result, Segment, commit, contents, start
 from hybrid.trace.signature import Signature, is_array
 
 
@@ -26,7 +26,7 @@ class Launcher:
         environment.extend(contents(source) for source in segment.captured)
         plan = segment.plan_for([environment[i] for i in segment.parameters])
         self.run = _launcher(segment, plan.run, leaves)
-        self.valid = _validity(concrete.bindings)
+        self.valid = unchanged(concrete.bindings)
 
 
 def _launcher(
@@ -43,45 +43,44 @@ def _launcher(
         cell = f"c{i}._tensor._data" if type(source) is Variable else f"c{i}._data"
         fetch.append(cell)
     call = ", ".join(fetch[i] for i in segment.parameters)
-    first = inputs + len(sources)
     scope: dict[str, Any] = {f"c{i}": s for i, s in enumerate(sources)}
-    scope |= {"plan": plan, "wrap": wrap, "new": object.__new__, "Tensor": Tensor}
+    scope |= {"plan": plan, "new": object.__new__, "Tensor": Tensor}
     lines = ["def run(args):", f"    out = plan({call})"]
-    assert segment.result is not None
-    if not segment.writes and _is_one_tensor(segment, first):
-        lines += [
-            "    t = new(Tensor)",
-            "    t._data = out[0]",
-            "    t._alias = t._node = None",
-            "    return t",
-        ]
+    result = segment.result
+    assert result is not None
+    first = inputs + len(sources)
+    rest = [write for write in segment.writes if not write.rebind]
+    for i, write in enumerate(w for w in segment.writes if w.rebind):
+        scope[f"w{i}"] = write.target
+        lines += [*_new_tensor(f"out[{write.index - first}]"), f"    w{i}._tensor = t"]
+    if not rest and _is_one_tensor(result, first):
+        lines += [*_new_tensor("out[0]"), "    return t"]
     else:
-        scope |= {"segment": segment, "build": segment.result.build}
-        captured = ", ".join(fetch[inputs:])
-        lines.append(f"    env = [{', '.join(fetch[:inputs] + fetch[inputs:])}, *out]")
-        del captured
-        if segment.writes:
-            lines.append("    segment.commit(env, args)")
+        scope |= {"build": result.build, "commit": commit, "rest": rest}
+        lines.append(f"    env = [{', '.join((*fetch, '*out'))}]")
+        if rest:
+            lines += ["    for write in rest:", "        commit(write, env, args)"]
         lines.append("    return build(env, args)")
     exec("\n".join(lines), scope)
     run: Callable[[tuple[Any, ...]], Any] = scope["run"]
     return run
 
 
-def _is_one_tensor(segment: Segment, first: int) -> bool:
-    result = segment.result
-    assert result is not None
+def _new_tensor(data: str) -> list[str]:
+    """Write what `wrap` does, without the call."""
+    return [
+        "    t = new(Tensor)",
+        f"    t._data = {data}",
+        "    t._alias = t._node = None",
+    ]
+
+
+def _is_one_tensor(result: Result, first: int) -> bool:
     return (
         len(result.leaves) == 1
         and result.tree.num_nodes == 1
         and result.leaves[0] == FromEnvironment(first, False)
     )
-
-
-def _validity(outside: tuple[Binding, ...]) -> Callable[[], bool]:
-    if not outside:
-        return lambda: True
-    return lambda: not any(b.changed for b in outside)
 
 
 def fast_key(args: tuple[Any, ...]) -> Any:
