@@ -25,12 +25,24 @@ class SourceLine:
         return linecache.getline(self.filename, self.lineno).strip()
 
     def __str__(self) -> str:
-        return f"{os.path.basename(self.filename)}:{self.lineno}"
+        cell = _notebook_cell(self.filename)
+        return f"{cell or os.path.basename(self.filename)}:{self.lineno}"
 
     def describe(self) -> str:
         """Name file, line, function and text, for error messages."""
         text = f": {self.text}" if self.text else ""
-        return f"{self.filename}:{self.lineno} in {self.function}{text}"
+        place = _notebook_cell(self.filename) or self.filename
+        return f"{place}:{self.lineno} in {self.function}{text}"
+
+
+def _notebook_cell(filename: str) -> str | None:
+    """Return ``cell 3`` for the file name that a notebook gives to its third cell."""
+    if "ipykernel_" not in filename:
+        return None
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    numbers = getattr(getattr(shell, "compile", None), "_filename_map", {})
+    number = numbers.get(filename)
+    return None if number is None else f"cell {number}"
 
 
 def is_framework(code: CodeType) -> bool:

@@ -439,6 +439,8 @@ def asarray(obj: Any, dtype: Any = None, *, copy: bool | None = None) -> Tensor:
 
 def as_ndarray(obj: Any, dtype: Any = None, copy: bool | None = None) -> Array:
     """Turn anything array-like but a Tensor into an ndarray of a supported dtype."""
+    if isinstance(obj, np.ma.MaskedArray):
+        raise DTypeError("asarray: a masked array would lose its mask; fill it first (x.filled())")
     if isinstance(obj, list | tuple) and _holds_tensors(obj):
         obj = _nested(obj)
     if dtype is None and not isinstance(obj, np.ndarray | np.generic):
@@ -477,6 +479,7 @@ def _nested(obj: Any) -> Any:
 
 
 def _checked(array: Array) -> Array:
+    array = np.asarray(array)  # a matrix or a memory map becomes the plain array that it holds
     if array.dtype in dtypes.SUPPORTED and array.dtype.isnative:
         return array if array.flags.aligned else array.copy()
     native = array.dtype.newbyteorder("=")

@@ -94,7 +94,7 @@ def draw(
         return Drawing((panel(_optimized(f) if optimized else f),))
     if isinstance(f, CompiledFunction):
         if not f.concrete_functions:
-            raise TraceError(f"draw: {f._name} has not been traced yet; call it once before")
+            raise TraceError(f"draw: {f.name} has not been traced yet; call it once before")
         f = f.concrete_functions[-1]
     if f.root is None:
         raise TraceError(f"draw: {f.name} has no graph, it runs eagerly: {f.fallback}")

@@ -114,7 +114,7 @@ class CompiledFunction:
         self.__wrapped__ = function
         self.fullgraph = fullgraph
         self._signature = inspect.signature(function)
-        self._name = getattr(function, "__name__", type(function).__name__)
+        self.name = getattr(function, "__name__", type(function).__name__)
         self._cache: dict[Signature, ConcreteFunction] = {}
         self._launchers: dict[Any, Launcher] = {}
         self._reasons: list[str] = []
@@ -171,7 +171,7 @@ class CompiledFunction:
     # --- tracing ----------------------------------------------------------------------------------
 
     def _first(self, signature: Signature, bound: inspect.BoundArguments, leaves: list[Any]) -> Any:
-        concrete = ConcreteFunction(self._name, signature, self._why(signature))
+        concrete = ConcreteFunction(self.name, signature, self._why(signature))
         self._anchor(concrete, leaves)
         self._misses += 1
         self._reasons.append(concrete.reason)
@@ -206,7 +206,7 @@ class CompiledFunction:
         before = bindings(self.__wrapped__, objects)
         tapes = dispatch.state.tapes
         tracer = Tracer(
-            self._name,
+            self.name,
             leaves,
             known,
             environment,
@@ -299,7 +299,7 @@ class CompiledFunction:
         concrete.fallback = why
         where = f"\n  at {why.line.describe()}" if why.line else ""
         warnings.warn(
-            f"{self._name} runs eagerly from now on: {why.why}{where}\n"
+            f"{self.name} runs eagerly from now on: {why.why}{where}\n"
             "  Use hb.where and array operations, keep such values out of the compiled function, "
             "or compile a smaller part of it.",
             EagerFallbackWarning,
@@ -354,9 +354,9 @@ class CompiledFunction:
 
     def explain(self) -> str:
         """Say in words what was traced, why again, and what runs eagerly."""
-        lines = [f"{self._name}: {len(self._cache)} traces, {self._hits} calls replayed"]
+        lines = [f"{self.name}: {len(self._cache)} traces, {self._hits} calls replayed"]
         for number, concrete in enumerate(self._cache.values(), 1):
-            lines.append(f"{number}. {self._name}{concrete.signature}")
+            lines.append(f"{number}. {self.name}{concrete.signature}")
             lines.append(f"   traced because {concrete.reason}")
             segments = concrete.segments
             nodes = sum(len(s.graph.nodes) for s in segments)
@@ -382,7 +382,7 @@ class CompiledFunction:
         if self._misses == RETRACES_BEFORE_WARNING + 1:
             text = "\n  ".join(dict.fromkeys(self._reasons[-RETRACES_BEFORE_WARNING:]))
             warnings.warn(
-                f"{self._name} was traced {self._misses} times, because\n  {text}",
+                f"{self.name} was traced {self._misses} times, because\n  {text}",
                 RetraceWarning,
                 stacklevel=4,
             )
@@ -406,7 +406,7 @@ class CompiledFunction:
         return self if instance is None else types.MethodType(self, instance)
 
     def __repr__(self) -> str:
-        return f"<compiled function {self._name}>"
+        return f"<compiled function {self.name}>"
 
 
 def _traced_leaves(tracer: Tracer, leaves: list[Any], signature: Signature) -> list[Any]:

@@ -54,6 +54,15 @@ def test_byte_swapped_and_misaligned_arrays_are_made_native() -> None:
     assert hb.asarray(raw).numpy().flags.aligned
 
 
+def test_subclasses_of_ndarray_become_plain_and_masks_are_not_lost() -> None:
+    base = np.arange(4.0).view(np.recarray)
+    x = hb.asarray(base)
+    assert type(x.numpy()) is np.ndarray
+    assert np.shares_memory(x.numpy(), base)
+    with pytest.raises(DTypeError, match="mask"):
+        hb.asarray(np.ma.masked_array([1.0, 2.0], [True, False]))
+
+
 def test_it_reads_well() -> None:
     x = hb.asarray(np.arange(4.0).reshape(2, 2))
     assert repr(x) == "Tensor([[0., 1.],\n        [2., 3.]], dtype=float64)"
