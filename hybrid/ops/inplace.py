@@ -147,6 +147,8 @@ def write(target: Tensor, value: ArrayLike) -> None:
     if not _fits(spec.shape, target.shape):
         raise ShapeError(located(_misfit(spec.shape, target.shape)))
     if state.recorder is not None:
+        state.recorder.before_write(target)  # which may end the trace
+    if state.recorder is not None:
         _write_traced(target, value)
     elif type(target._data) is Symbol:
         raise leaked(target._data)

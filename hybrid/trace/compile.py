@@ -25,6 +25,7 @@ from hybrid.trace.differentiate import run_under
 from hybrid.trace.environment import bindings, changed_by_itself
 from hybrid.trace.launcher import Launcher, fast_key, is_flat
 from hybrid.trace.segment import Environment, Segment, start
+from hybrid.trace.sharing import same_array
 from hybrid.trace.signature import (
     Identity,
     Signature,
@@ -128,7 +129,7 @@ class CompiledFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if dispatch.state.plain and not kwargs and not _requests:
             launcher = self._launchers.get(fast_key(args))
-            if launcher is not None and launcher.valid():
+            if launcher is not None and launcher.valid() and launcher.clear(args):
                 self._hits += 1
                 return launcher.run(args)
         return self._call(args, kwargs)
@@ -176,11 +177,6 @@ class CompiledFunction:
         self._misses += 1
         self._reasons.append(concrete.reason)
         self._warn_of_retraces()
-        if _overlap(leaves, signature):
-            why = EagerFrom("two arguments share part of their memory", None)
-            self._fall_back(concrete, why)
-            self._cache[signature] = concrete
-            return self.__wrapped__(*bound.args, **bound.kwargs)
         result, repeatable = self._trace(concrete, bound, leaves, [], start(leaves))
         if repeatable:  # a call that made Variables is not like the next one
             self._cache[signature] = concrete
@@ -238,12 +234,15 @@ class CompiledFunction:
         concrete.bindings = bindings(self.__wrapped__, objects)
         self._made_variables |= tracer.made_variables
         changed = changed_by_itself(before)
-        if tracer.gave_up is not None:
+        if tracer.entangled:
+            self._warn_eager("this time", tracer.gave_up)
+        elif tracer.gave_up is not None:
             self._fall_back(concrete, tracer.gave_up)
         elif changed is not None:
             why = f"it changes {changed}, a Python value that it also reads"
             self._fall_back(concrete, EagerFrom(why, None))
-        return made, not tracer.made_variables
+        # What is of this one call is not kept: Variables made, memory that happens to be shared.
+        return made, not tracer.made_variables and not tracer.entangled
 
     # --- replaying --------------------------------------------------------------------------------
 
@@ -253,6 +252,9 @@ class CompiledFunction:
         bound: inspect.BoundArguments,
         leaves: list[Any],
     ) -> Any:
+        if concrete.entangled(leaves):
+            with self._lock:
+                return self._trace(concrete.again(), bound, leaves, [], start(leaves))[0]
         tapes = dispatch.state.tapes
         run = functools.partial(run_under, tapes) if tapes else Segment.run
         environment = start(leaves)
@@ -297,9 +299,13 @@ class CompiledFunction:
     def _fall_back(self, concrete: ConcreteFunction, why: EagerFrom) -> None:
         """Run this signature eagerly from the next call on, and say so once."""
         concrete.fallback = why
-        where = f"\n  at {why.line.describe()}" if why.line else ""
+        self._warn_eager("from now on", why)
+
+    def _warn_eager(self, how_long: str, why: EagerFrom | None) -> None:
+        where = f"\n  at {why.line.describe()}" if why is not None and why.line else ""
+        reason = why.why if why is not None else "it cannot be traced"
         warnings.warn(
-            f"{self.name} runs eagerly from now on: {why.why}{where}\n"
+            f"{self.name} runs eagerly {how_long}: {reason}{where}\n"
             "  Use hb.where and array operations, keep such values out of the compiled function, "
             "or compile a smaller part of it.",
             EagerFallbackWarning,
@@ -417,32 +423,9 @@ def _traced_leaves(tracer: Tracer, leaves: list[Any], signature: Signature) -> l
             continue
         spec = key if isinstance(key, TensorSpec) else weak_scalar(leaf)
         tensor = tracer.argument(i, spec)
-        same = next((j for j in range(i) if _same_array(leaves[j], leaf)), None)
+        same = next((j for j in range(i) if same_array(leaves[j], leaf)), None)
         traced.append(tensor if same is None else traced[same])
     return traced
-
-
-def _same_array(a: Any, b: Any) -> bool:
-    if not isinstance(a, Tensor | np.ndarray) or not isinstance(b, Tensor | np.ndarray):
-        return False
-    x, y = asarray(a)._data, asarray(b)._data
-    place = "__array_interface__"
-    return x is y or (
-        x.shape == y.shape
-        and x.strides == y.strides
-        and x.dtype == y.dtype
-        and getattr(x, place)["data"] == getattr(y, place)["data"]
-        and x.size > 0
-    )
-
-
-def _overlap(leaves: list[Any], signature: Signature) -> bool:
-    """Tell whether arguments share memory without being the same array."""
-    return any(
-        not _same_array(leaves[group[0]], leaves[i])
-        for group in signature.aliases
-        for i in group[1:]
-    )
 
 
 @overload

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hybrid.core.graph import FuncGraph
 from hybrid.trace.environment import Binding
 from hybrid.trace.segment import Segment
+from hybrid.trace.sharing import entangled
 from hybrid.trace.signature import Signature
 from hybrid.trace.tracer import EagerFrom
 
@@ -56,6 +58,24 @@ class ConcreteFunction:
             found.append(segment)
             pending.extend(reversed(segment.children.values()))
         return found
+
+    def entangled(self, leaves: Sequence[Any]) -> bool:
+        """Tell whether memory that the trace writes in place is shared by what it takes for apart.
+
+        Parameters
+        ----------
+        leaves : sequence
+            The arguments of a call.
+        """
+        targets = [w.target for s in self.segments for w in s.writes if not w.rebind]
+        if not targets:
+            return False
+        captured = [source for segment in self.segments for source in segment.captured]
+        return entangled(targets, leaves, captured)
+
+    def again(self) -> ConcreteFunction:
+        """Return an untraced one for the same signature."""
+        return ConcreteFunction(self.name, self.signature, self.reason)
 
     def changed(self) -> list[str]:
         """Return the names outside the arguments that mean something else by now."""

@@ -12,13 +12,14 @@ from hybrid.core.variable import Variable
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.environment import unchanged
 from hybrid.trace.segment import FromEnvironment, Result, Segment, commit, contents, start
+from hybrid.trace.sharing import identical
 from hybrid.trace.signature import Signature, is_array
 
 
 class Launcher:
     """A replay without any look-up: the Plan of a one-segment trace, bound to its captures."""
 
-    __slots__ = ("concrete", "run", "valid")
+    __slots__ = ("clear", "concrete", "run", "valid")
 
     def __init__(self, concrete: ConcreteFunction, segment: Segment, leaves: list[Any]) -> None:
         self.concrete = concrete
@@ -27,6 +28,14 @@ class Launcher:
         plan = segment.plan_for([environment[i] for i in segment.parameters])
         self.run = _launcher(segment, plan.run, leaves)
         self.valid = unchanged(concrete.bindings)
+        self.clear = _apart(concrete, segment)
+
+
+def _apart(concrete: ConcreteFunction, segment: Segment) -> Callable[[tuple[Any, ...]], bool]:
+    """Return a function that tells whether arguments share no memory that is written in place."""
+    if all(write.rebind for write in segment.writes):
+        return lambda args: True
+    return lambda args: not identical(args) and not concrete.entangled(args)
 
 
 def _launcher(
@@ -50,14 +59,17 @@ def _launcher(
     assert result is not None
     first = inputs + len(sources)
     rest = [write for write in segment.writes if not write.rebind]
+    simple = not rest and _is_one_tensor(result, first)
+    if not simple:
+        # Before the writes: a result may be what a Variable held until now.
+        lines.append(f"    env = [{', '.join((*fetch, '*out'))}]")
     for i, write in enumerate(w for w in segment.writes if w.rebind):
         scope[f"w{i}"] = write.target
         lines += [*_new_tensor(f"out[{write.index - first}]"), f"    w{i}._tensor = t"]
-    if not rest and _is_one_tensor(result, first):
+    if simple:
         lines += [*_new_tensor("out[0]"), "    return t"]
     else:
         scope |= {"build": result.build, "commit": commit, "rest": rest}
-        lines.append(f"    env = [{', '.join((*fetch, '*out'))}]")
         if rest:
             lines += ["    for write in rest:", "        commit(write, env, args)"]
         lines.append("    return build(env, args)")

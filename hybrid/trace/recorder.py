@@ -198,6 +198,9 @@ class GraphRecorder:
         """Refuse: there is no value here yet."""
         raise TraceError(dispatch.located(f"{why} of a value that is not known yet"))
 
+    def before_write(self, target: Tensor) -> None:
+        """Nothing outside is known here, so that nothing can be shared."""
+
     def read_variable(self, variable: Any) -> Tensor:
         """Capture a Variable by reference."""
         raise TraceError("a Variable cannot be read here")

@@ -11,8 +11,9 @@ import numpy as np
 from hybrid.core import containers
 from hybrid.core.dispatch import PYTHON_SCALARS
 from hybrid.core.spec import TensorSpec, weak_scalar
-from hybrid.core.tensor import Array, Tensor, asarray
+from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
+from hybrid.trace.sharing import identical
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Signature:
     leaves : tuple
         A TensorSpec, Literal or Identity for each leaf.
     aliases : tuple of tuple of int
-        Groups of array leaves that share memory.
+        Groups of leaves that are the same array.
     names : tuple of str
         How the user would write each leaf: ``x``, ``batch['image']``.
     """
@@ -96,7 +97,7 @@ def _spell(argument: str, path: list[Any]) -> str:
 def describe(leaves: list[Leaf], tree: Any, names: tuple[str, ...]) -> Signature:
     """Return the signature of flattened arguments."""
     keys = tuple(map(leaf_key, leaves))
-    return Signature(tree, keys, shared_memory(leaves), names)
+    return Signature(tree, keys, identical(leaves), names)
 
 
 def leaf_key(leaf: Leaf) -> TensorSpec | Literal | Identity:
@@ -135,25 +136,6 @@ def is_array(leaf: Leaf) -> bool:
     return isinstance(leaf, float | complex)
 
 
-def shared_memory(leaves: list[Leaf]) -> tuple[tuple[int, ...], ...]:
-    """Group the array leaves that share memory with one another."""
-    arrays: list[tuple[int, Array]] = []
-    for i, leaf in enumerate(leaves):
-        data = leaf._data if isinstance(leaf, Tensor) else leaf
-        if isinstance(data, np.ndarray) and data.size:
-            arrays.append((i, data))
-    groups: list[list[tuple[int, Array]]] = []
-    for i, array in arrays:
-        home = next(
-            (g for g in groups if any(np.may_share_memory(array, other) for _, other in g)), None
-        )
-        if home is None:
-            groups.append([(i, array)])
-        else:
-            home.append((i, array))
-    return tuple(tuple(i for i, _ in group) for group in groups if len(group) > 1)
-
-
 # --- words ----------------------------------------------------------------------------------------
 
 
@@ -167,7 +149,7 @@ def difference(new: Signature, old: Signature) -> list[str]:
         if before != now
     ]
     if new.aliases != old.aliases:
-        words.append("other arguments share memory with one another")
+        words.append("other arguments are the same array")
     return words
 
 

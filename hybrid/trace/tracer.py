@@ -37,6 +37,7 @@ from hybrid.trace.segment import (
     Write,
     contents,
 )
+from hybrid.trace.sharing import overlap, same_array
 
 MAX_DEPTH = 128
 MAX_WIDTH = 16
@@ -63,6 +64,11 @@ def _shared_storages(leaves: list[Any]) -> set[int]:
     tensors = {id(x): x for x in leaves if type(x) is Tensor and type(x._data) is Symbol}
     storages = [id(x._alias.storage) for x in tensors.values() if x._alias is not None]
     return {s for s in storages if storages.count(s) > 1}
+
+
+def _aliases(a: Tensor, b: Tensor) -> bool:
+    mine, its = a._alias, b._alias
+    return a is b or (mine is not None and its is not None and mine.storage is its.storage)
 
 
 class Tracer(GraphRecorder):
@@ -119,6 +125,8 @@ class Tracer(GraphRecorder):
         self._inputs: list[tuple[int, Tensor, Value]] = []
         self._variables: dict[int, tuple[Variable, Tensor, Value, bool]] = {}
         self._made: list[Variable] = []
+        self._overlaps: list[tuple[Tensor, Tensor]] = []
+        self.entangled = False
 
     # --- arguments --------------------------------------------------------------------------------
 
@@ -126,6 +134,7 @@ class Tracer(GraphRecorder):
         """Return the Tensor that stands for an argument, the next in the environment."""
         tensor = self.parameter(spec)
         value = tensor._data.value
+        self._note_overlaps(self.arguments[leaf], tensor, argument=True)
         self._inputs.append((leaf, tensor, value))
         self._enter(value)
         return tensor
@@ -133,6 +142,48 @@ class Tracer(GraphRecorder):
     def _enter(self, value: Value) -> None:
         self._index[value] = self._size
         self._size += 1
+
+    # --- memory that several arrays share ---------------------------------------------------------
+
+    def _note_overlaps(self, source: Any, tensor: Tensor, *, argument: bool) -> None:
+        """Remember which Tensors from outside share memory: the graph takes them for apart.
+
+        The same array as two arguments is one Tensor in the trace.
+        """
+        for i, other, _ in self._inputs:
+            known = self.arguments[i]
+            if overlap(known, source) and not (argument and same_array(known, source)):
+                self._overlaps.append((tensor, other))
+        for known, other, _ in self._shadows.values():
+            if other is not tensor and overlap(known, source):
+                self._overlaps.append((tensor, other))
+
+    def shadow(self, tensor: Tensor) -> Tensor:
+        """Return what stands for a Tensor from outside; eager, if what it shares was written."""
+        known = len(self._shadows)
+        shadow = super().shadow(tensor)
+        if len(self._shadows) > known:
+            self._note_overlaps(tensor, shadow, argument=False)
+            written = [t for _, t, value in self._inputs if self._symbol_value(t) is not value]
+            written += [
+                t for _, t, value in self._shadows.values() if self._symbol_value(t) is not value
+            ]
+            if any(a is shadow and any(b is t for t in written) for a, b in self._overlaps):
+                self._disentangle()
+                return tensor
+        return shadow
+
+    def before_write(self, target: Tensor) -> None:
+        """Go on eagerly before memory is written that another array shares."""
+        if any(_aliases(target, t) for pair in self._overlaps for t in pair):
+            self._disentangle()
+
+    def _disentangle(self) -> None:
+        why = "an array is written that shares memory with another one"
+        if self.fullgraph:
+            raise TraceError(dispatch.located(f"{self.name}: fullgraph=True, but {why}"))
+        self.entangled = True
+        self._give_up(why)
 
     # --- Variables --------------------------------------------------------------------------------
 

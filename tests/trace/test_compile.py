@@ -252,6 +252,19 @@ class TestVariables:
         same(old, [1, 2])
         same(v, [3, 6])
 
+    def test_a_returned_value_is_the_one_before_the_assignment(self) -> None:
+        v = hb.Variable([1.0, 2.0])
+
+        @hb.compile
+        def f() -> hb.Tensor:
+            old = v.read()
+            v.assign(old * 2)
+            return old
+
+        kept = [f() for _ in range(4)]
+        for i, old in enumerate(kept):
+            same(old, np.array([1.0, 2.0]) * 2**i)
+
     def test_swapping_two_variables(self) -> None:
         a, b = hb.Variable(1.0), hb.Variable(2.0)
 
@@ -348,15 +361,49 @@ class TestWrites:
         same(f(hb.asarray([1.0, 4.0])), [10, 0, 0])
         same(log, [5, 0, 0])
 
-    def test_overlapping_arguments_run_eagerly_with_a_warning(self) -> None:
+    def test_arguments_that_overlap_are_written_as_in_eager_code(self) -> None:
         def f(x: hb.Tensor, y: hb.Tensor) -> hb.Tensor:
             x += 1
             return y * 2
 
-        base = np.zeros(6)
-        with pytest.warns(EagerFallbackWarning, match="share part of their memory"):
-            result = hb.compile(f)(base[:4], base[2:])
-        same(result, [2, 2, 0, 0])
+        traced = hb.compile(f)
+        for _ in range(3):  # a trace of separate arrays is known by the second round
+            base = np.zeros(6)
+            with pytest.warns(EagerFallbackWarning, match="shares memory"):
+                same(traced(base[:4], base[2:]), [2, 2, 0, 0])
+            apart = hb.zeros(4, dtype=hb.float64)
+            same(traced(apart, hb.zeros(4, dtype=hb.float64)), [0, 0, 0, 0])
+            twice = hb.zeros(4, dtype=hb.float64)
+            same(traced(twice, twice), [2, 2, 2, 2])
+
+    def test_arguments_that_overlap_and_are_only_read_are_traced(self) -> None:
+        traced = hb.compile(lambda x, y: y - x)
+        base = hb.asarray(np.arange(6.0) ** 2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for _ in range(3):
+                same(traced(base[:-1], base[1:]), np.diff(base.numpy()))
+        assert traced.cache_info().misses == 1
+
+    @pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+    def test_a_captured_tensor_passed_as_an_argument_is_seen_to_be_the_same(self) -> None:
+        buf = hb.zeros(4)
+
+        def reads(x: hb.Tensor) -> hb.Tensor:
+            x += 1
+            return buf * 2
+
+        def writes(x: hb.Tensor) -> hb.Tensor:
+            buf[1:] += 1
+            return x * 2
+
+        for f, expected in ((reads, [2, 2, 2, 2]), (writes, [0, 2, 2, 2])):
+            traced = hb.compile(f)
+            for argument in (buf, hb.zeros(4), buf, hb.zeros(4), buf):
+                buf[...] = 0
+                result = traced(argument)
+                want = expected if argument is buf else np.zeros(4)
+                same(result, want)
 
     def test_the_same_tensor_twice(self) -> None:
         def f(x: hb.Tensor, y: hb.Tensor) -> hb.Tensor:

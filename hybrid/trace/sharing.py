@@ -1,0 +1,80 @@
+"""Which arrays share memory: what a trace that writes in place must know of its surroundings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hybrid.core.tensor import Array, Tensor
+from hybrid.core.variable import Variable
+
+
+def memory_of(x: Any) -> Array | None:
+    """Return the ndarray behind a Tensor, Variable or ndarray; None for anything else."""
+    if isinstance(x, Variable):
+        x = x._tensor
+    data = x._data if type(x) is Tensor else x
+    return data if isinstance(data, np.ndarray) else None
+
+
+def overlap(a: Any, b: Any) -> bool:
+    """Tell whether two arrays may share memory; judged by their bounds, so never wrongly no."""
+    x, y = memory_of(a), memory_of(b)
+    return x is not None and y is not None and bool(np.may_share_memory(x, y))
+
+
+def same_array(a: Any, b: Any) -> bool:
+    """Tell whether two arrays are the same elements in the same order."""
+    x, y = memory_of(a), memory_of(b)
+    if x is None or y is None:
+        return False
+    return x is y or (
+        (x.shape, x.strides, x.dtype) == (y.shape, y.strides, y.dtype)
+        and x.size > 0
+        and _address(x) == _address(y)
+    )
+
+
+def _address(x: Array) -> Any:
+    return x.__array_interface__["data"][0]
+
+
+def identical(leaves: Sequence[Any]) -> tuple[tuple[int, ...], ...]:
+    """Group the leaves that are the same array."""
+    groups: list[list[int]] = []
+    for i, leaf in enumerate(leaves):
+        if memory_of(leaf) is None:
+            continue
+        home = next((g for g in groups if same_array(leaves[g[0]], leaf)), None)
+        if home is None:
+            groups.append([i])
+        else:
+            home.append(i)
+    return tuple(tuple(group) for group in groups if len(group) > 1)
+
+
+def entangled(
+    targets: Sequence[int | Any], arguments: Sequence[Any], captured: Sequence[Any]
+) -> bool:
+    """Tell whether memory that is written in place is also that of another array.
+
+    Parameters
+    ----------
+    targets : sequence
+        What is written: numbers of arguments, or captured objects.
+    arguments : sequence
+        The same array passed twice is one array, which traces know.
+    captured : sequence
+    """
+    for target in targets:
+        if isinstance(target, int):
+            array = arguments[target]
+            others = [x for x in arguments if not same_array(x, array)] + list(captured)
+        else:
+            array = target
+            others = [*arguments, *(x for x in captured if x is not target)]
+        if any(overlap(array, other) for other in others):
+            return True
+    return False
