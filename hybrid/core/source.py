@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import os
 import sys
+import warnings
 from dataclasses import dataclass
 from types import CodeType, FrameType
 
@@ -57,6 +58,18 @@ def user_frame() -> FrameType | None:
     while frame is not None and is_framework(frame.f_code):
         frame = frame.f_back
     return frame
+
+
+def warn_user(message: str, category: type[Warning]) -> None:
+    """Warn at the user's line, whatever frames of hybrid lie between."""
+    frame = user_frame()
+    if frame is None:
+        warnings.warn(message, category, stacklevel=2)
+        return
+    registry = frame.f_globals.setdefault("__warningregistry__", {})
+    warnings.warn_explicit(
+        message, category, frame.f_code.co_filename, frame.f_lineno, registry=registry
+    )
 
 
 def user_line() -> SourceLine | None:

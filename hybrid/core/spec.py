@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
+
 from hybrid import dtypes
 
 Shape = tuple[int, ...]
@@ -74,3 +76,19 @@ _WEAK_SAMPLE: dict[str, complex] = {"b": False, "i": 0, "f": 0.0, "c": 0j}
 def promote_specs(specs: tuple[TensorSpec, ...]) -> dtypes.DType:
     """Return the dtype in which values of `specs` meet."""
     return dtypes.promote(_WEAK_SAMPLE[s.dtype.kind] if s.weak else s.dtype for s in specs)
+
+
+_KINDS = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
+
+
+def fits(shape: Shape, target: Shape) -> bool:
+    """Tell whether an array of `shape` broadcasts to exactly `target`."""
+    lead = len(target) - len(shape)
+    return lead >= 0 and all(n in (1, m) for n, m in zip(shape, target[lead:], strict=True))
+
+
+def casts(spec: TensorSpec, target: dtypes.DType) -> bool:
+    """Tell whether NumPy's ``same_kind`` rule casts a value of `spec` to `target`."""
+    if spec.weak:
+        return _KINDS[spec.dtype.kind] <= _KINDS.get(target.kind, 2)
+    return bool(np.can_cast(spec.dtype, target, "same_kind"))

@@ -14,7 +14,7 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.graph import Value
-from hybrid.core.source import SourceLine
+from hybrid.core.source import SourceLine, user_line
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.storage import Alias
 from hybrid.errors import DTypeError
@@ -486,4 +486,6 @@ def _checked(array: Array) -> Array:
     if native in dtypes.SUPPORTED:
         return array.astype(native)
     names = "bool, int8..int64, uint8..uint64, float16..float64, bfloat16, complex64, complex128"
-    raise DTypeError(f"asarray: dtype {array.dtype} is not supported; hybrid has {names}")
+    message = f"asarray: dtype {array.dtype} is not supported; hybrid has {names}"
+    line = user_line()
+    raise DTypeError(f"{message}\n  at {line.describe()}" if line else message)

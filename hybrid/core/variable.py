@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from hybrid.core import dispatch
-from hybrid.core.spec import Shape, TensorSpec
-from hybrid.core.tensor import Array, Tensor, as_ndarray, wrap
+from hybrid.core.spec import Shape, TensorSpec, casts, fits
+from hybrid.core.tensor import Array, Tensor, as_ndarray, asarray, wrap
 from hybrid.dtypes import DType
-from hybrid.errors import ShapeError, TraceError
+from hybrid.errors import DTypeError, ShapeError, TraceError
 
 
 class Variable:
@@ -117,20 +117,22 @@ class Variable:
         if recorder is not None:
             recorder.assign_variable(self, value)
             return
-        source = value._data if isinstance(value, Tensor) else value
+        if not isinstance(value, Tensor | int | float | complex):
+            value = asarray(value)
+        self.check(dispatch.spec_of(value))
         array = np.empty(self.shape, self.dtype)
-        try:
-            np.copyto(array, source, casting="same_kind")
-        except ValueError:
-            raise self._mismatch(value) from None
+        np.copyto(array, value._data if isinstance(value, Tensor) else value, casting="unsafe")
         self._tensor = wrap(array)
 
-    def _mismatch(self, value: Any) -> Exception:
-        shape = np.shape(value) if not isinstance(value, Tensor) else value.shape
+    def check(self, spec: TensorSpec) -> None:
+        """Raise unless a value of `spec` can be assigned."""
         name = self.name or "a Variable"
-        return ShapeError(
-            dispatch.located(f"assign: {name} has shape {self.shape}, the new value {shape}")
-        )
+        if not fits(spec.shape, self.shape):
+            what = f"{name} has shape {self.shape}, the new value {spec.shape}"
+            raise ShapeError(dispatch.located(f"assign: {what}"))
+        if not casts(spec, self.dtype):
+            what = f"{name} has dtype {self.dtype}, the new value {spec.dtype}"
+            raise DTypeError(dispatch.located(f"assign: {what}; convert it with astype first"))
 
     def assign_add(self, value: Any) -> None:
         """Add `value` to the contents."""

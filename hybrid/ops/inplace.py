@@ -12,7 +12,7 @@ import numpy as np
 
 from hybrid.core.dispatch import bind, leaked, located, refresh, resolve, spec_of, state
 from hybrid.core.op import OPS, Example, Op, register
-from hybrid.core.spec import Shape, TensorSpec
+from hybrid.core.spec import Shape, TensorSpec, casts, fits
 from hybrid.core.storage import Alias, Chain, Storage
 from hybrid.core.tensor import ArrayLike, Symbol, Tensor, asarray, wrap
 from hybrid.core.variable import Variable
@@ -144,7 +144,7 @@ def write(target: Tensor, value: ArrayLike) -> None:
     target, value = resolve(target), _operand(value)
     spec = spec_of(value)
     _check_cast(spec, target)
-    if not _fits(spec.shape, target.shape):
+    if not fits(spec.shape, target.shape):
         raise ShapeError(located(_misfit(spec.shape, target.shape)))
     if state.recorder is not None:
         state.recorder.before_write(target)  # which may end the trace
@@ -178,15 +178,8 @@ def _operand(value: Any) -> Any:
     return asarray(value)
 
 
-_KINDS = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
-
-
 def _check_cast(spec: TensorSpec, target: Tensor) -> None:
-    if spec.weak:
-        fine = _KINDS[spec.dtype.kind] <= _KINDS.get(target.dtype.kind, 2)
-    else:
-        fine = np.can_cast(spec.dtype, target.dtype, "same_kind")
-    if not fine:
+    if not casts(spec, target.dtype):
         raise DTypeError(
             located(
                 f"a value of dtype {spec.dtype.name} cannot be written into a Tensor of dtype "
@@ -195,17 +188,12 @@ def _check_cast(spec: TensorSpec, target: Tensor) -> None:
         )
 
 
-def _fits(shape: Shape, target: Shape) -> bool:
-    lead = len(target) - len(shape)
-    return lead >= 0 and all(n in (1, m) for n, m in zip(shape, target[lead:]))
-
-
 def _misfit(shape: Shape, target: Shape) -> str:
     return f"a value of shape {shape} does not fit the part that is written, of shape {target}"
 
 
 def _check_fit(shape: Shape, target: Shape) -> None:
-    if not _fits(shape, target):
+    if not fits(shape, target):
         raise ShapeError(_misfit(shape, target))
 
 
@@ -366,7 +354,7 @@ def _clear_error(x: Tensor, index: Any, source: Any, error: Exception) -> Except
         shape = _picked(part, found)
     except (IndexingError, ShapeError) as clear:
         return clear
-    if not _fits(np.shape(source), shape):
+    if not fits(np.shape(source), shape):
         return ShapeError(located(_misfit(np.shape(source), shape)))
     return error
 
@@ -410,7 +398,7 @@ def _mask(index: Any, x: Tensor, value: Any) -> Tensor | None:
     if not isinstance(index, Tensor | np.ndarray) or index.dtype.kind != "b" or not index.ndim:
         return None
     rest = x.shape[index.ndim :]
-    if index.shape != x.shape[: index.ndim] or not _fits(spec_of(value).shape, rest):
+    if index.shape != x.shape[: index.ndim] or not fits(spec_of(value).shape, rest):
         return None
     return reshape(index, index.shape + (1,) * len(rest))
 

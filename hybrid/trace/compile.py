@@ -6,7 +6,6 @@ import functools
 import inspect
 import threading
 import types
-import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 
 from hybrid.core import containers, dispatch
+from hybrid.core.source import warn_user
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.tensor import Symbol, Tensor, asarray
 from hybrid.core.variable import Variable
@@ -304,12 +304,11 @@ class CompiledFunction:
     def _warn_eager(self, how_long: str, why: EagerFrom | None) -> None:
         where = f"\n  at {why.line.describe()}" if why is not None and why.line else ""
         reason = why.why if why is not None else "it cannot be traced"
-        warnings.warn(
+        warn_user(
             f"{self.name} runs eagerly {how_long}: {reason}{where}\n"
             "  Use hb.where and array operations, keep such values out of the compiled function, "
             "or compile a smaller part of it.",
             EagerFallbackWarning,
-            stacklevel=5,
         )
 
     # --- the fast way -----------------------------------------------------------------------------
@@ -360,16 +359,19 @@ class CompiledFunction:
 
     def explain(self) -> str:
         """Say in words what was traced, why again, and what runs eagerly."""
-        lines = [f"{self.name}: {len(self._cache)} traces, {self._hits} calls replayed"]
+        kept = len(self._cache)
+        made = _counted(self._misses, "trace")
+        dropped = f" ({kept} kept)" if kept != self._misses else ""
+        lines = [f"{self.name}: {made}{dropped}, {_counted(self._hits, 'call')} replayed"]
         for number, concrete in enumerate(self._cache.values(), 1):
             lines.append(f"{number}. {self.name}{concrete.signature}")
             lines.append(f"   traced because {concrete.reason}")
             segments = concrete.segments
-            nodes = sum(len(s.graph.nodes) for s in segments)
-            lines.append(f"   {nodes} nodes in {len(segments)} segment(s)")
+            nodes = _counted(sum(len(s.graph.nodes) for s in segments), "node")
+            lines.append(f"   {nodes} in {_counted(len(segments), 'segment')}")
             if concrete.fallback is not None:
                 lines.append(f"   runs eagerly: {concrete.fallback}")
-            if names := concrete.changed():
+            elif names := concrete.changed():
                 lines.append(f"   out of date: {', '.join(names)} changed; the next call retraces")
         return "\n".join(lines)
 
@@ -387,10 +389,8 @@ class CompiledFunction:
     def _warn_of_retraces(self) -> None:
         if self._misses == RETRACES_BEFORE_WARNING + 1:
             text = "\n  ".join(dict.fromkeys(self._reasons[-RETRACES_BEFORE_WARNING:]))
-            warnings.warn(
-                f"{self.name} was traced {self._misses} times, because\n  {text}",
-                RetraceWarning,
-                stacklevel=4,
+            warn_user(
+                f"{self.name} was traced {self._misses} times, because\n  {text}", RetraceWarning
             )
 
     def _anchor(self, concrete: ConcreteFunction, leaves: list[Any]) -> None:
@@ -413,6 +413,10 @@ class CompiledFunction:
 
     def __repr__(self) -> str:
         return f"<compiled function {self.name}>"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _traced_leaves(tracer: Tracer, leaves: list[Any], signature: Signature) -> list[Any]:

@@ -14,7 +14,7 @@ from hybrid.trace.signature import Signature
 from hybrid.trace.tracer import EagerFrom
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class ConcreteFunction:
     """A function traced for one signature: a tree of segments.
 
@@ -80,6 +80,9 @@ class ConcreteFunction:
     def changed(self) -> list[str]:
         """Return the names outside the arguments that mean something else by now."""
         return [b.name for b in self.bindings if b.changed]
+
+    def __repr__(self) -> str:
+        return f"<concrete function {self.name}{self.signature}>"
 
     def __str__(self) -> str:
         text = [f"{self.name}{self.signature}"]

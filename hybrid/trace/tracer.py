@@ -202,15 +202,7 @@ class Tracer(GraphRecorder):
         from hybrid.ops.movement import broadcast_to
 
         value = value if isinstance(value, Tensor) else asarray(value)
-        if not np.can_cast(value.dtype, variable.dtype, casting="same_kind"):
-            raise TypeError(
-                dispatch.located(
-                    f"assign: a Variable of dtype {variable.dtype} cannot take {value.dtype}; "
-                    "convert it with astype first"
-                )
-            )
-        if np.broadcast_shapes(value.shape, variable.shape) != variable.shape:
-            raise variable._mismatch(value)
+        variable.check(value.spec)
         if value.dtype != variable.dtype:
             value = value.astype(variable.dtype)
         if value.shape != variable.shape:
