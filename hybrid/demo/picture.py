@@ -48,18 +48,16 @@ def _losses(axes: Any, found: Findings) -> None:
 
 def _times(axes: Any, found: Findings) -> None:
     """Draw the times relative to eager, so that both tasks fit one axis."""
-    tasks = (
-        ("training step", [t.step_seconds for t in found.trainings], found.step_speedup),
-        ("photograph filter", [f.median_seconds for f in found.filterings], found.filter_speedup),
-    )
-    for place, (_, (eager, traced), speedup) in enumerate(tasks):
+    tasks = (("training step", found.step), ("photograph filter", found.filter))
+    for place, (_, report) in enumerate(tasks):
+        eager, traced = report.eager.median, report.traced.median
         at = len(tasks) - 1 - place
         axes.barh(at + 0.19, 1.0, height=0.34, color=EAGER)
         axes.barh(at - 0.19, traced / eager, height=0.34, color=TRACED)
         _label(axes, 1.0, at + 0.19, f"eager {format_seconds(eager)}")
-        text = f"traced {format_seconds(traced)}, {speedup:.1f}x faster"
+        text = f"traced {format_seconds(traced)}, {report.speedup:.1f}x faster"
         _label(axes, traced / eager, at - 0.19, text)
-    axes.set_yticks(range(len(tasks))[::-1], [name for name, _, _ in tasks])
+    axes.set_yticks(range(len(tasks))[::-1], [name for name, _ in tasks])
     axes.set_xlim(0, 1.5)
     axes.set_ylim(-0.6, len(tasks) - 0.4)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0])

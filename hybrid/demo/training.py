@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -53,11 +54,6 @@ class Training:
     accuracy: float
 
     @property
-    def step_seconds(self) -> float:
-        """The median time of a step."""
-        return float(np.median(self.seconds[1:]))
-
-    @property
     def total_seconds(self) -> float:
         """The time of all steps, the first one included."""
         return sum(self.seconds)
@@ -92,6 +88,12 @@ def batches(data: Digits, epochs: int) -> Iterator[tuple[hb.Tensor, hb.Tensor]]:
             yield hb.asarray(data.images[chosen]), hb.asarray(targets[chosen])
 
 
+def _progress(total: int, what: str, unit: str) -> tqdm[Any]:
+    """Return a progress bar; into a file it writes a line now and then, not ten a second."""
+    often = 0.1 if sys.stderr.isatty() else 5.0
+    return tqdm(total=total, desc=what, unit=unit, mininterval=often)
+
+
 def train(mode: Mode, data: Digits, epochs: int) -> Training:
     """Train a classifier from the same seed, eagerly or traced."""
     hb.random.seed(SEED)
@@ -100,7 +102,7 @@ def train(mode: Mode, data: Digits, epochs: int) -> Training:
     losses: list[float] = []
     seconds: list[float] = []
     steps = epochs * (len(data.images) // BATCH)
-    with tqdm(total=steps, desc=f"digits, {mode:6}", unit="step") as progress:
+    with _progress(steps, f"digits, {mode:6}", "step") as progress:
         for images, targets in batches(data, epochs):
             started = time.perf_counter()
             loss = float(step(images, targets))
@@ -120,19 +122,16 @@ class Filtering:
     image: Array
     seconds: list[float]
 
-    @property
-    def median_seconds(self) -> float:
-        """The median time of a run."""
-        return float(np.median(self.seconds[1:]))
-
 
 def apply_filter(mode: Mode, photograph: Array, runs: int) -> Filtering:
     """Filter the photograph several times, eagerly or traced."""
     function: Callable[[Any], Any] = drawing if mode == "eager" else hb.compile(drawing)
     source = hb.asarray(photograph)
     seconds: list[float] = []
-    for _ in tqdm(range(runs + 1), desc=f"photo,  {mode:6}", unit="run"):
-        started = time.perf_counter()
-        image = function(source)
-        seconds.append(time.perf_counter() - started)
+    with _progress(runs + 1, f"photo,  {mode:6}", "run") as progress:
+        for _ in range(runs + 1):
+            started = time.perf_counter()
+            image = function(source)
+            seconds.append(time.perf_counter() - started)
+            progress.update()
     return Filtering(mode, image.numpy(), seconds)
