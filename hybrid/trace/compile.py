@@ -8,7 +8,7 @@ import threading
 import types
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, overload
 
@@ -38,6 +38,7 @@ from hybrid.trace.signature import (
 from hybrid.trace.tracer import MAX_WIDTH, EagerFrom, Tracer, Unstable
 
 RETRACES_BEFORE_WARNING = 8
+LAUNCHERS = 256  # at most, for one function
 
 
 class CacheInfo(NamedTuple):
@@ -147,11 +148,17 @@ class CompiledFunction:
             with self._lock:
                 concrete = self._find(signature)
                 if concrete is None:
-                    return self._first(signature, arguments, leaves)
+                    result, concrete = self._first(signature, arguments, leaves)
+                    self._remember(concrete, leaves, args, kwargs)
+                    return result
         self._hits += 1
         if concrete.fallback is not None or concrete.root is None:
             return self.__wrapped__(*args, **kwargs)
-        return self._replay(concrete, arguments, leaves)
+        if concrete.entangled(leaves):
+            with self._lock:
+                return self._trace(concrete.again(), arguments, leaves, [], start(leaves))[0]
+        self._remember(concrete, leaves, args, kwargs)
+        return self._replay(concrete, leaves, lambda: arguments)
 
     def _bind(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -171,7 +178,9 @@ class CompiledFunction:
 
     # --- tracing ----------------------------------------------------------------------------------
 
-    def _first(self, signature: Signature, bound: inspect.BoundArguments, leaves: list[Any]) -> Any:
+    def _first(
+        self, signature: Signature, bound: inspect.BoundArguments, leaves: list[Any]
+    ) -> tuple[Any, ConcreteFunction]:
         concrete = ConcreteFunction(self.name, signature, self._why(signature))
         self._anchor(concrete, leaves)
         self._misses += 1
@@ -180,8 +189,7 @@ class CompiledFunction:
         result, repeatable = self._trace(concrete, bound, leaves, [], start(leaves))
         if repeatable:  # a call that made Variables is not like the next one
             self._cache[signature] = concrete
-            self._remember(concrete, leaves)
-        return result
+        return result, concrete
 
     def _trace(
         self,
@@ -249,12 +257,10 @@ class CompiledFunction:
     def _replay(
         self,
         concrete: ConcreteFunction,
-        bound: inspect.BoundArguments,
-        leaves: list[Any],
+        leaves: Sequence[Any],
+        bound: Callable[[], inspect.BoundArguments],
     ) -> Any:
-        if concrete.entangled(leaves):
-            with self._lock:
-                return self._trace(concrete.again(), bound, leaves, [], start(leaves))[0]
+        """Run the segments on the way that the guards' values lead; trace where it is new."""
         tapes = dispatch.state.tapes
         run = functools.partial(run_under, tapes) if tapes else Segment.run
         environment = start(leaves)
@@ -264,13 +270,12 @@ class CompiledFunction:
         while True:
             run(segment, environment, leaves)
             if segment.result is not None:
-                self._remember(concrete, leaves)
                 return segment.result.build(environment, leaves)
             value = segment.guard_value(environment)
             path.append((segment, value))
             following = segment.children.get(value)
             if following is None:
-                return self._branch(concrete, bound, leaves, path, environment)
+                return self._branch(concrete, bound(), list(leaves), path, environment)
             segment = following
 
     def _branch(
@@ -313,16 +318,42 @@ class CompiledFunction:
 
     # --- the fast way -----------------------------------------------------------------------------
 
-    def _remember(self, concrete: ConcreteFunction, leaves: list[Any]) -> None:
-        """Make the next call of the same arguments cheap, where the trace is one segment."""
-        root = concrete.root
-        simple = root is not None and root.result is not None and concrete.fallback is None
-        if not simple or concrete.signature.aliases or not is_flat(concrete.signature, leaves):
+    def _remember(
+        self,
+        concrete: ConcreteFunction,
+        leaves: list[Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        """Make the next call with such arguments cheap; `leaves` may end in default values."""
+        if kwargs:
             return
-        assert root is not None
-        key = fast_key(tuple(leaves))
-        if key is not None and len(self._launchers) < 256:
-            self._launchers[key] = Launcher(concrete, root, leaves)
+        root = concrete.root
+        known = self._cache.get(concrete.signature) is concrete
+        if root is None or concrete.fallback is not None or not known:
+            return
+        if concrete.signature.aliases or not is_flat(concrete.signature, leaves, args):
+            return
+        key = fast_key(args)
+        if key is None or len(self._launchers) >= LAUNCHERS:
+            return
+        known_launcher = self._launchers.get(key)
+        if known_launcher is None or known_launcher.concrete is not concrete:
+            rest = tuple(leaves[len(args) :])
+            replay = functools.partial(self._relaunch, concrete, rest)
+            self._launchers[key] = Launcher(concrete, leaves, len(args), replay)
+
+    def _relaunch(
+        self, concrete: ConcreteFunction, rest: tuple[Any, ...], args: tuple[Any, ...]
+    ) -> Any:
+        """Replay a tree of several segments without looking for it."""
+
+        def bound() -> inspect.BoundArguments:
+            arguments = self._signature.bind(*args)
+            arguments.apply_defaults()
+            return arguments
+
+        return self._replay(concrete, (*args, *rest), bound)
 
     # --- looking ----------------------------------------------------------------------------------
 

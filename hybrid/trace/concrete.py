@@ -67,10 +67,11 @@ class ConcreteFunction:
         leaves : sequence
             The arguments of a call.
         """
-        targets = [w.target for s in self.segments for w in s.writes if not w.rebind]
+        segments = self.segments
+        targets = [w.target for s in segments for w in s.writes if not w.rebind]
         if not targets:
             return False
-        captured = [source for segment in self.segments for source in segment.captured]
+        captured = [source for segment in segments for source in segment.captured]
         return entangled(targets, leaves, captured)
 
     def again(self) -> ConcreteFunction:

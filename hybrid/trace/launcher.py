@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -15,49 +16,66 @@ from hybrid.trace.segment import FromEnvironment, Result, Segment, commit, conte
 from hybrid.trace.sharing import identical
 from hybrid.trace.signature import Signature, is_array
 
+Replay = Callable[[tuple[Any, ...]], Any]
+
 
 class Launcher:
-    """A replay without any look-up: the Plan of a one-segment trace, bound to its captures."""
+    """A call without look-ups: for one segment its Plan, bound to its captures.
+
+    Parameters
+    ----------
+    concrete : ConcreteFunction
+    leaves : list
+        The arguments of the call that is remembered, default values last.
+    given : int
+        How many of them were given.
+    replay : callable
+        Takes the arguments; for traces of several segments.
+    """
 
     __slots__ = ("clear", "concrete", "run", "valid")
 
-    def __init__(self, concrete: ConcreteFunction, segment: Segment, leaves: list[Any]) -> None:
+    def __init__(
+        self, concrete: ConcreteFunction, leaves: list[Any], given: int, replay: Replay
+    ) -> None:
         self.concrete = concrete
+        self.valid = unchanged(concrete.bindings)
+        self.clear = _apart(concrete, leaves[given:])
+        segment = concrete.root
+        assert segment is not None
+        if segment.result is None:
+            self.run = replay
+            return
         environment = start(leaves)
         environment.extend(contents(source) for source in segment.captured)
         plan = segment.plan_for([environment[i] for i in segment.parameters])
-        self.run = _launcher(segment, plan.run, leaves)
-        self.valid = unchanged(concrete.bindings)
-        self.clear = _apart(concrete, segment)
+        self.run = _launcher(segment, segment.result, plan.run, leaves, given)
 
 
-def _apart(concrete: ConcreteFunction, segment: Segment) -> Callable[[tuple[Any, ...]], bool]:
+def _apart(concrete: ConcreteFunction, rest: list[Any]) -> Callable[[tuple[Any, ...]], bool]:
     """Return a function that tells whether arguments share no memory that is written in place."""
-    if all(write.rebind for write in segment.writes):
+    if all(write.rebind for segment in concrete.segments for write in segment.writes):
         return lambda args: True
-    return lambda args: not identical(args) and not concrete.entangled(args)
+    return lambda args: not identical(args) and not concrete.entangled([*args, *rest])
 
 
 def _launcher(
-    segment: Segment, plan: Callable[..., Any], leaves: list[Any]
-) -> Callable[[tuple[Any, ...]], Any]:
+    segment: Segment, result: Result, plan: Callable[..., Any], leaves: list[Any], given: int
+) -> Replay:
     """Generate the function that goes from arguments to results without any decision."""
+    scope: dict[str, Any] = {"plan": plan, "new": object.__new__, "Tensor": Tensor}
     fetch = []
     for i, leaf in enumerate(leaves):
         if is_array(leaf):
-            fetch.append(f"args[{i}]._data" if type(leaf) is Tensor else f"args[{i}]")
-    inputs = len(fetch)
-    sources = segment.captured
-    for i, source in enumerate(sources):
-        cell = f"c{i}._tensor._data" if type(source) is Variable else f"c{i}._data"
-        fetch.append(cell)
+            name = f"args[{i}]" if i < given else f"d{i}"
+            scope[f"d{i}"] = leaf if i >= given else None
+            fetch.append(f"{name}._data" if type(leaf) is Tensor else name)
+    for i, source in enumerate(segment.captured):
+        scope[f"c{i}"] = source
+        fetch.append(f"c{i}._tensor._data" if type(source) is Variable else f"c{i}._data")
+    first = len(fetch)
     call = ", ".join(fetch[i] for i in segment.parameters)
-    scope: dict[str, Any] = {f"c{i}": s for i, s in enumerate(sources)}
-    scope |= {"plan": plan, "new": object.__new__, "Tensor": Tensor}
     lines = ["def run(args):", f"    out = plan({call})"]
-    result = segment.result
-    assert result is not None
-    first = inputs + len(sources)
     rest = [write for write in segment.writes if not write.rebind]
     simple = not rest and _is_one_tensor(result, first)
     if not simple:
@@ -70,11 +88,13 @@ def _launcher(
         lines += [*_new_tensor("out[0]"), "    return t"]
     else:
         scope |= {"build": result.build, "commit": commit, "rest": rest}
+        scope["defaults"] = tuple(leaves[given:])
+        arguments = "args" if given == len(leaves) else "(*args, *defaults)"
         if rest:
-            lines += ["    for write in rest:", "        commit(write, env, args)"]
-        lines.append("    return build(env, args)")
+            lines += ["    for write in rest:", f"        commit(write, env, {arguments})"]
+        lines.append(f"    return build(env, {arguments})")
     exec("\n".join(lines), scope)
-    run: Callable[[tuple[Any, ...]], Any] = scope["run"]
+    run: Replay = scope["run"]
     return run
 
 
@@ -109,12 +129,19 @@ def fast_key(args: tuple[Any, ...]) -> Any:
             key.append(kind)
         elif kind is int or kind is bool or kind is str or x is None:
             key += (kind, x)
+        elif kind.__hash__ is _BY_IDENTITY:
+            # A model, a Variable: its trace, and with it this key, dies with it.
+            key += (kind, id(x))
         else:
             return None
     return tuple(key)
 
 
-def is_flat(signature: Signature, leaves: list[Any]) -> bool:
-    """Tell whether the arguments are the leaves themselves, in order."""
+_BY_IDENTITY: Any = object.__hash__
+
+
+def is_flat(signature: Signature, leaves: list[Any], args: tuple[Any, ...]) -> bool:
+    """Tell whether the leaves are the arguments as given, in order, and then default values."""
+    given = len(args) <= len(leaves) and all(map(is_, leaves, args))
     distinct = len(set(map(id, leaves))) == len(leaves)
-    return bool(signature.tree.num_nodes == len(leaves) + 1 and distinct)
+    return bool(signature.tree.num_nodes == len(leaves) + 1 and given and distinct)

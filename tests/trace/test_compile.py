@@ -50,6 +50,17 @@ class TestCalls:
             same(f(y, x), y.numpy() - x.numpy())
             same(f(a=x, z=y), y.numpy() - x.numpy())
 
+    def test_a_keyword_given_once_does_not_become_the_default(self) -> None:
+        @hb.compile
+        def f(x: hb.Tensor, *, k: int = 2, rate: float = 0.5) -> hb.Tensor:
+            return x * k * rate
+
+        x = arange(3)
+        for _ in range(3):
+            same(f(x), x.numpy())
+            same(f(x, k=4), x.numpy() * 2)
+            same(f(x, rate=1.5), x.numpy() * 3)
+
     def test_a_python_float_is_an_input_and_does_not_retrace(self) -> None:
         @hb.compile
         def f(x: hb.Tensor, rate: float) -> hb.Tensor:
