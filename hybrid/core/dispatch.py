@@ -188,11 +188,15 @@ def refresh(tensor: Tensor) -> None:
     if alias is None or alias.version == alias.storage.version:
         return
     storage = alias.storage
+    traced = type(storage.base) is Symbol
     current = wrap(storage.base)
     current._node = storage.node
-    for op, attrs in alias.chain:
-        current = bind(op, (current,), attrs)
-    tensor._data = current._data
+    # A Tensor from outside a trace is no part of it: its memory is up to date, its node may not be.
+    with scope(recorder=state.recorder if traced else None):
+        for op, attrs in alias.chain:
+            current = bind(op, (current,), attrs)
+    if traced:
+        tensor._data = current._data
     tensor._node = current._node
     alias.version = storage.version
 

@@ -214,6 +214,14 @@ class Tensor:
     def __complex__(self) -> complex:
         return complex(self._scalar(complex))
 
+    def __round__(self, ndigits: int | None = None) -> Any:
+        if self.spec.weak:  # a Python scalar rounds to a Python scalar
+            return round(float(self), ndigits)
+        if ndigits:
+            scale = 10.0**ndigits
+            return (self * scale).round() / scale
+        return self.round()
+
     def _scalar(self, kind: type) -> Any:
         data = self._data
         if self.size != 1:

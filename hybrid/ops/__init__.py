@@ -12,6 +12,7 @@ from hybrid.ops import (
     movement,
     protocols,
     random,
+    rearranging,
     reduction,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "movement",
     "protocols",
     "random",
+    "rearranging",
     "reduction",
 ]

@@ -153,7 +153,7 @@ def identity(n: int, dtype: Any = dtypes.float32) -> Tensor:
 
 def tri(n: int, m: int | None = None, k: int = 0, dtype: Any = dtypes.float32) -> Tensor:
     """Return a matrix of ones at and below diagonal `k`, zeros above."""
-    from hybrid.ops.movement import tril
+    from hybrid.ops.rearranging import tril
 
     return tril(ones((n, n if m is None else m), dtype), k)
 

@@ -656,7 +656,7 @@ def nonzero(x: ArrayLike, /) -> tuple[Tensor, ...]:
 
 def argwhere(x: ArrayLike, /) -> Tensor:
     """Return the indices of the elements that are not zero, one row per element."""
-    from hybrid.ops.movement import stack
+    from hybrid.ops.rearranging import stack
 
     return stack(nonzero(x), axis=-1)
 

@@ -407,6 +407,8 @@ def vector_norm(
     if not dtypes.is_inexact(x.dtype):
         x = x.astype(dtypes.float64)
     axes = all_axes("vector_norm", axis, x.shape)
+    if x.dtype.kind == "c":
+        x = absolute(x)
     if ord == 2:
         total = (x * x).sum(axis=axes, keepdims=keepdims)
         at_origin = total == 0

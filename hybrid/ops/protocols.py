@@ -23,7 +23,7 @@ from hybrid.core.dispatch import located, state
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.errors import GradientError, HybridError
-from hybrid.ops import creation, elementwise, indexing, linalg, movement, reduction
+from hybrid.ops import creation, elementwise, indexing, linalg, movement, rearranging, reduction
 from hybrid.ops.elementwise.declare import UFUNCS
 from hybrid.ops.elementwise.operands import KNOWN, SCALARS
 from hybrid.ops.elementwise.selection import where
@@ -102,7 +102,7 @@ def _called(
     dtype = options.pop("dtype", None)
     if options.get("casting") == "same_kind":
         del options["casting"]
-    if function is None or options or (mask is not True and targets == (None,)):
+    if function is None or options or (mask is not True and all(t is None for t in targets)):
         return _NOT_HANDLED
     if dtype is not None:
         dtype = np.dtype(dtype)
@@ -195,7 +195,7 @@ def _same_name(func: Function) -> Function | None:
     if func.__module__ == "numpy.linalg":
         modules = (linalg,)
     elif func.__module__ == "numpy":
-        modules = (elementwise, reduction, movement, indexing, creation, linalg)
+        modules = (elementwise, reduction, movement, rearranging, indexing, creation, linalg)
     else:
         return None
     for module in modules:
@@ -368,7 +368,7 @@ for _writer in (np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagona
 def _concatenate(
     arrays: Any, /, axis: int | None = 0, out: Any = None, *, dtype: Any = None, casting: str = ""
 ) -> Any:
-    result = movement.concat(arrays, axis=axis)
+    result = rearranging.concat(arrays, axis=axis)
     return _deliver(result if dtype is None else result.astype(dtype, copy=False), out)
 
 

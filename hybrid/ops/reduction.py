@@ -16,8 +16,10 @@ from hybrid.errors import ShapeError
 from hybrid.ops._axes import Axes, all_axes, as_dtype, one_axis, without
 from hybrid.ops._methods import attach
 from hybrid.ops.elementwise.arithmetic import sqrt
+from hybrid.ops.elementwise.casting import conj
 from hybrid.ops.elementwise.selection import where
-from hybrid.ops.movement import broadcast_to, expand_dims, flip, moveaxis, pad, reshape, split
+from hybrid.ops.movement import broadcast_to, expand_dims, flip, moveaxis, reshape, split
+from hybrid.ops.rearranging import pad
 
 Axis = int | Axes | None
 
@@ -407,11 +409,17 @@ def _expand_var(x: Tensor, *, axis: Axes, correction: float, keepdims: bool) -> 
     return var.astype(x.dtype, copy=False) if dtypes.is_inexact(x.dtype) else var
 
 
+def _deviation(x: Tensor, axis: Axes) -> Tensor:
+    """What the variance squares, conjugated where it is complex: the gradients' direction."""
+    deviation = x - _reduce(MEAN, x, axis, keepdims=True)
+    return conj(deviation) if deviation.dtype.kind == "c" else deviation
+
+
 def _vjp_var(
     g: Tensor, out: Tensor, x: Tensor, *, axis: Axes, correction: float, keepdims: bool
 ) -> Tensor:
     scale = restore(g, axis, keepdims) * 2 / _divisor(x, axis, correction)
-    return scale * (x - _reduce(MEAN, x, axis, keepdims=True))
+    return scale * _deviation(x, axis)
 
 
 _VAR_EXAMPLES = (
@@ -451,7 +459,7 @@ def _vjp_std(
     # Where all elements are equal the deviation is 0; the subgradient 0 is taken there.
     root = restore(out, axis, keepdims)
     safe = where(root == 0, 1, root) * _divisor(x, axis, correction)
-    return restore(g, axis, keepdims) / safe * (x - _reduce(MEAN, x, axis, keepdims=True))
+    return restore(g, axis, keepdims) / safe * _deviation(x, axis)
 
 
 STD = register(

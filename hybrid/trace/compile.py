@@ -326,7 +326,7 @@ class CompiledFunction:
         kwargs: dict[str, Any],
     ) -> None:
         """Make the next call with such arguments cheap; `leaves` may end in default values."""
-        if kwargs:
+        if kwargs or dispatch.state.tapes:  # under a tape, segments run on Tensors
             return
         root = concrete.root
         known = self._cache.get(concrete.signature) is concrete

@@ -24,7 +24,7 @@ from hybrid.ops.creation import zeros
 from hybrid.runtime.plan import Plan, make_plan
 from hybrid.trace import passes
 from hybrid.trace.recorder import GraphRecorder
-from hybrid.trace.segment import Environment, Segment, layout_of
+from hybrid.trace.segment import Environment, Local, Segment, layout_of
 
 
 @dataclass(eq=False, slots=True)
@@ -260,7 +260,7 @@ def run_under(
 
 def _run_recorded(segment: Segment, environment: Environment, arguments: Sequence[Any]) -> None:
     for source in segment.captured:
-        environment.append(source if type(source) is Tensor else source.read())
+        environment.append(_tensor_of(source))
     inputs = tuple(environment[i] for i in segment.parameters)
     if segment.differentiable is None:
         segment.differentiable = GraphCall(segment.graph)
@@ -276,6 +276,13 @@ def _run_recorded(segment: Segment, environment: Environment, arguments: Sequenc
         )
         environment.extend(results[: len(call.graph.outputs)])
     segment.commit(environment, arguments)
+
+
+def _tensor_of(source: Any) -> Tensor:
+    if type(source) is Tensor:
+        return source
+    tensor: Tensor = wrap(source.contents) if type(source) is Local else source.read()
+    return tensor
 
 
 def _watched(tensor: Any) -> bool:

@@ -151,6 +151,8 @@ def changed_by_itself(before: tuple[Binding, ...]) -> str | None:
 
 
 def _literal_changed(before: Any, now: Any) -> bool:
+    if isinstance(now, Tensor) and now is not before:
+        return True  # a value of the trace is kept outside, where the next call reads it
     literal = (int, float, complex, str, bytes)
     if isinstance(before, literal) and isinstance(now, literal):
         return not _same(now, before)

@@ -12,7 +12,7 @@ from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.environment import unchanged
-from hybrid.trace.segment import FromEnvironment, Result, Segment, commit, contents, start
+from hybrid.trace.segment import FromEnvironment, Local, Result, Segment, commit, contents, start
 from hybrid.trace.sharing import identical
 from hybrid.trace.signature import Signature, is_array
 
@@ -72,7 +72,8 @@ def _launcher(
             fetch.append(f"{name}._data" if type(leaf) is Tensor else name)
     for i, source in enumerate(segment.captured):
         scope[f"c{i}"] = source
-        fetch.append(f"c{i}._tensor._data" if type(source) is Variable else f"c{i}._data")
+        attribute = {Variable: "_tensor._data", Local: "contents"}.get(type(source), "_data")
+        fetch.append(f"c{i}.{attribute}")
     first = len(fetch)
     call = ", ".join(fetch[i] for i in segment.parameters)
     lines = ["def run(args):", f"    out = plan({call})"]

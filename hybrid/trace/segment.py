@@ -74,9 +74,10 @@ class Same:
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """A result leaf that is a Python object, or a Tensor or Variable from outside."""
+    """A result leaf that is a Python object, or a Tensor from outside (or a view of it)."""
 
     value: Any
+    chain: Chain = ()
 
 
 Leaf = FromEnvironment | FromArgument | SharedView | Same | Fixed
@@ -127,8 +128,8 @@ def _build(
             return _view(asarray(value), chain) if chain else value
         case Same(number):
             return made[number]
-        case Fixed(value):
-            return value
+        case Fixed(value, chain):
+            return _view(value, chain) if chain else value
 
 
 @dataclass(eq=False, slots=True)
@@ -197,8 +198,27 @@ class Segment:
         return kind(value.numpy() if type(value) is Tensor else value)
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Local:
+    """An array that the function made by itself while it was traced, as it was when first used.
+
+    Each call makes such an array anew, so that its contents are a constant of the trace; `fresh`
+    says that a result is this memory, which then must be another one at each call.
+    """
+
+    array: Array
+    fresh: bool
+
+    @property
+    def contents(self) -> Array:
+        """The array, or a copy of it."""
+        return self.array.copy() if self.fresh else self.array
+
+
 def contents(source: Any) -> Array:
-    """Return the ndarray behind a captured Tensor or Variable."""
+    """Return the ndarray behind a captured Tensor, Variable or local array."""
+    if type(source) is Local:
+        return source.contents
     data: Array = source._tensor._data if type(source) is Variable else source._data
     return data
 
@@ -221,6 +241,7 @@ def _strong(x: complex) -> Tensor:
 def layout_of(array: Any) -> Layout:
     """Return how a parameter lies in memory, strides in elements."""
     if type(array) is not np.ndarray:
+        assert not isinstance(array, Tensor), "a Plan takes ndarrays"
         return contiguous(())
     size = array.itemsize
     return Layout(array.shape, tuple(s // size for s in array.strides))

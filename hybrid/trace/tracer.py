@@ -9,6 +9,7 @@ to get Python to the same place, and the segments it passes are checked against 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from hybrid.core.graph import FuncGraph, Value, format_graph
 from hybrid.core.source import SourceLine, user_line
 from hybrid.core.spec import TensorSpec
 from hybrid.core.storage import Chain
-from hybrid.core.tensor import Symbol, Tensor, asarray, wrap
+from hybrid.core.tensor import Array, Symbol, Tensor, asarray, wrap
 from hybrid.core.variable import Variable
 from hybrid.errors import TraceError
 from hybrid.trace.recorder import GraphRecorder
@@ -29,6 +30,7 @@ from hybrid.trace.segment import (
     FromArgument,
     FromEnvironment,
     Leaf,
+    Local,
     Result,
     Runner,
     Same,
@@ -43,7 +45,7 @@ MAX_DEPTH = 128
 MAX_WIDTH = 16
 
 
-class Unstable(Exception):
+class Unstable(BaseException):  # no `except Exception` of the user's may catch it
     """A path that was traced again and did not repeat itself."""
 
 
@@ -126,6 +128,8 @@ class Tracer(GraphRecorder):
         self._variables: dict[int, tuple[Variable, Tensor, Value, bool]] = {}
         self._made: list[Variable] = []
         self._overlaps: list[tuple[Tensor, Tensor]] = []
+        self._first_contents: dict[int, Array] = {}
+        self._path: list[Segment] = []
         self.entangled = False
 
     # --- arguments --------------------------------------------------------------------------------
@@ -163,6 +167,7 @@ class Tracer(GraphRecorder):
         known = len(self._shadows)
         shadow = super().shadow(tensor)
         if len(self._shadows) > known:
+            self._first_contents[id(tensor)] = np.array(tensor._data)
             self._note_overlaps(tensor, shadow, argument=False)
             written = [t for _, t, value in self._inputs if self._symbol_value(t) is not value]
             written += [
@@ -281,6 +286,7 @@ class Tracer(GraphRecorder):
             self._attach(segment)
             self._run(segment, self.environment, self.arguments)
             value = segment.guard_value(self.environment) if guard else None
+            self._path.append(segment)
         self._parent = segment, value
         self._depth += 1
         self.nodes = []
@@ -360,7 +366,7 @@ class Tracer(GraphRecorder):
     def _check_known(self, segment: Segment) -> tuple[Segment, Any]:
         known, value = self._known.pop(0)
         same = format_graph(known.graph, lines=False) == format_graph(segment.graph, lines=False)
-        if not same or known.guard != segment.guard or len(known.writes) != len(segment.writes):
+        if not same or known.guard != segment.guard:
             raise Unstable
         self.root = self.root or known
         return known, value
@@ -380,16 +386,63 @@ class Tracer(GraphRecorder):
             return Result(tree, tuple(Fixed(self._concrete_leaf(x)) for x in leaves))
         if self._known:
             raise Unstable
+        self._capture_results(leaves)
+        local = self._local_arrays(returned, leaves)
         wanted: list[Value] = []
         shared = _shared_storages(leaves)
-        plain = [self._result_leaf(x, leaves[:i], shared, wanted) for i, x in enumerate(leaves)]
+        plain = [
+            self._result_leaf(x, leaves[:i], shared, wanted, local) for i, x in enumerate(leaves)
+        ]
         segment = self._segment([], None, wanted)
         made = [self._placed(x) for x in plain]
         segment.result = Result(tree, tuple(made))
         self._attach(segment)
         self._run(segment, self.environment, self.arguments)
+        self._path.append(segment)
+        self._make_local(local, set(wanted))
         self.open = False
         return segment.result
+
+    def _capture_results(self, leaves: list[Any]) -> None:
+        """Capture what is returned as it is: it is from outside, or was made by the function."""
+        for x in leaves:
+            if type(x) is Tensor and type(x._data) is not Symbol:
+                self.shadow(x)
+
+    def _local_arrays(self, returned: Any, leaves: list[Any]) -> dict[int, Value]:
+        """Return the captures that only this trace still knows: the function made them itself.
+
+        What they are worth was taken when they were first used; the memory dies with this call.
+        """
+        found: dict[int, Value] = {}
+        for source, tensor, _ in self._shadows.values():
+            array = source._data
+            # Captures, shadows and this frame (twice) know the Tensor, and the segments; so do the
+            # leaves, and what they come from: containers, or the three frames that pass it on.
+            known = 4 + sum(s is source for seg in self._path for s in seg.captured)
+            known += sum(w.target is source for seg in self._path for w in seg.writes)
+            known += 4 if returned is source else 2 * sum(x is source for x in leaves)
+            # The Tensor and this frame know the array, and the environment.
+            held = 3 + sum(x is array for x in self.environment)
+            alone = sys.getrefcount(source) <= known and sys.getrefcount(array) <= held
+            if alone and array.base is None and source._alias is None:
+                found[id(source)] = self.captures[id(source)][1]
+            del tensor
+        return found
+
+    def _make_local(self, local: dict[int, Value], wanted: set[Value]) -> None:
+        """Let later calls begin with the first contents of the function's own arrays."""
+        if not local:
+            return
+        bases = {self._index[value] for value in wanted}
+        for segment in self._path:
+            segment.captured = tuple(
+                Local(self._first_contents[id(s)], self._index[local[id(s)]] in bases)
+                if id(s) in local
+                else s
+                for s in segment.captured
+            )
+            segment.writes = tuple(w for w in segment.writes if id(w.target) not in local)
 
     def _placed(self, x: Value | tuple[Value, Chain] | Leaf) -> Leaf:
         if isinstance(x, tuple):
@@ -397,19 +450,33 @@ class Tracer(GraphRecorder):
         return FromEnvironment(self._index[x], x.spec.weak) if isinstance(x, Value) else x
 
     def _result_leaf(
-        self, x: Any, earlier: list[Any], shared: set[int], wanted: list[Value]
+        self,
+        x: Any,
+        earlier: list[Any],
+        shared: set[int],
+        wanted: list[Value],
+        local: dict[int, Value],
     ) -> Value | tuple[Value, Chain] | Leaf:
+        for j, other in enumerate(earlier):
+            if other is x and type(x) is Tensor:
+                return Same(j)
+        if id(x) in local:
+            x = self._shadows[id(x._data)][1]
         if type(x) is not Tensor or type(x._data) is not Symbol:
             return Fixed(x)
-        for j, other in enumerate(earlier):
-            if other is x:
-                return Same(j)
         for leaf, tensor, _ in self._inputs:
             if x is tensor:
                 return FromArgument(leaf)
             mine, its = x._alias, tensor._alias
             if mine and its and mine.storage is its.storage and not its.chain:
                 return FromArgument(leaf, mine.chain)
+        for source, tensor, _ in self._shadows.values():
+            if id(source) not in local:
+                mine, its = x._alias, tensor._alias
+                if x is tensor:
+                    return Fixed(source)
+                if mine and its and mine.storage is its.storage and not its.chain:
+                    return Fixed(source, mine.chain)
         if x._alias is not None and id(x._alias.storage) in shared:
             value = x._alias.storage.base.value
             wanted.append(value)

@@ -602,6 +602,90 @@ class TestEagerFallback:
         same(f(arange(3), arange(3)), arange(3).numpy() * 2)
 
 
+class TestLocalArrays:
+    """Arrays that a function makes with NumPy are new at each call."""
+
+    def test_accumulators_start_anew(self) -> None:
+        def f(x: hb.Tensor) -> tuple[hb.Tensor, hb.Tensor]:
+            total = np.zeros(3, np.float32)
+            other = hb.asarray([1.0, 2.0, 3.0])
+            total = hb.asarray(total)
+            total += x
+            other *= x
+            return total, other
+
+        traced = hb.compile(f)
+        for k in (1.0, 2.0, 3.0, 4.0):
+            x = hb.asarray(np.full(3, k, np.float32))
+            for got, want in zip(traced(x), f(x), strict=True):
+                same(got, want)
+
+    def test_a_constant_that_is_returned_is_not_changed_by_the_caller(self) -> None:
+        def f(x: hb.Tensor) -> hb.Tensor:
+            return hb.asarray([1.0, 2.0]) * 1 if x is None else hb.asarray([1.0, 2.0])
+
+        traced = hb.compile(f)
+        for _ in range(4):
+            result = traced(hb.zeros(2))
+            same(result, [1, 2])
+            result += 5
+
+    def test_across_a_guard(self) -> None:
+        def f(x: hb.Tensor) -> hb.Tensor:
+            total = hb.asarray([0.0, 0.0])
+            total += x
+            if x.sum() > 0:
+                total += 1
+            return total
+
+        traced = hb.compile(f)
+        for k in (1.0, -1.0, 2.0, -2.0, 3.0):
+            x = hb.asarray([k, k])
+            same(traced(x), f(x))
+
+    def test_a_captured_array_that_is_returned_is_itself(self) -> None:
+        w = hb.zeros(3)
+
+        @hb.compile
+        def f(x: hb.Tensor) -> tuple[hb.Tensor, hb.Tensor]:
+            w[0] += x
+            return w, w[1:]
+
+        for k in range(3):
+            whole, tail = f(1.0)
+            assert whole is w
+            tail[0] = 10 + k
+            assert w.tolist() == [k + 1, 10 + k, 0]
+
+    @pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+    def test_overlapping_captured_views_stay_tensors_of_their_memory(self) -> None:
+        b = hb.zeros(6)
+        u, w = b[:4], b[2:]
+
+        def f(x: float) -> hb.Tensor:
+            u[...] += x
+            w[...] *= 2
+            return b.sum()
+
+        traced = hb.compile(f)
+        for _ in range(3):
+            b[...] = 1
+            same(traced(1.0), 16.0)
+            assert b.tolist() == [2, 2, 4, 4, 2, 2]
+
+
+def test_a_function_first_called_under_a_tape_replays_outside_of_it() -> None:
+    f = hb.compile(lambda x: hb.exp(x[:2]) * 2 + x[1:])
+    x = hb.asarray(np.array([1.0, 2.0, 3.0]))
+    for _ in range(2):
+        with hb.GradientTape() as tape:
+            tape.watch(x)
+            y = f(x)
+        assert tape.gradient(y, x) is not None
+        for _ in range(3):
+            same(f(x), np.exp(x.numpy()[:2]) * 2 + x.numpy()[1:])
+
+
 class TestResults:
     def test_results_that_share_memory_share_it_in_both_modes(self) -> None:
         def f(x: hb.Tensor) -> tuple[hb.Tensor, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from hybrid.core.op import OPS
 from hybrid.core.tensor import ArrayLike, Tensor
+from hybrid.ops.elementwise.casting import conj
 from hybrid.ops.elementwise.declare import (
     PIECEWISE,
     UFUNCS,
@@ -129,10 +130,15 @@ positive = unary(
     doc="Return a copy.",
 )
 
+
+def _conj(x: Tensor) -> Tensor:
+    return conj(x) if x.dtype.kind == "c" else x
+
+
 abs = unary(
     "abs",
     "abs({0})",
-    lambda g, out, x: g * sign(x),
+    lambda g, out, x: g * _conj(sign(x)),
     ufunc=np.absolute,
     operator="__abs__",
     doc="Absolute value.",

@@ -1,0 +1,442 @@
+"""Ops that put elements into new arrays: joining, padding, repeating, rolling, triangles."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from hybrid.core.dispatch import bind, located
+from hybrid.core.op import Example, Op, register
+from hybrid.core.spec import TensorSpec, promote_specs
+from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.errors import ShapeError
+from hybrid.ops._axes import Axes, as_shape, one_axis
+from hybrid.ops._methods import attach
+from hybrid.ops.movement import (
+    SLICE,
+    expand_dims,
+    narrow,
+    ravel,
+    reshape,
+    squeeze,
+)
+
+# --- joining --------------------------------------------------------------------------------------
+
+
+def _infer_concat(*specs: TensorSpec, axis: int) -> TensorSpec:
+    first = specs[0]
+    for spec in specs[1:]:
+        rest = [s.shape[:axis] + s.shape[axis + 1 :] for s in (first, spec)]
+        if spec.ndim != first.ndim or rest[0] != rest[1]:
+            raise ShapeError(
+                f"concat: shapes {first.shape} and {spec.shape} differ in another axis than {axis}"
+            )
+    total = sum(s.shape[axis] for s in specs)
+    shape = (*first.shape[:axis], total, *first.shape[axis + 1 :])
+    return TensorSpec(shape, promote_specs(specs), first.device)
+
+
+def _vjp_concat(i: int, g: Tensor, out: Tensor, *inputs: Tensor, axis: int) -> Tensor:
+    start = sum(x.shape[axis] for x in inputs[:i])
+    return narrow(g, axis, start, inputs[i].shape[axis]).astype(inputs[i].dtype, copy=False)
+
+
+CONCAT = register(
+    Op(
+        name="concat",
+        family="movement",
+        infer=_infer_concat,
+        eager=lambda xp, *arrays, axis: xp.concatenate(arrays, axis=axis),
+        vjp=_vjp_concat,
+        examples=(
+            Example(((2, 3), (4, 3)), {"axis": 0}),
+            Example(((2,), (3,), (1,)), {"axis": 0}, ("float32", "int64", "float32")),
+        ),
+        doc="Join arrays along an axis they have.",
+    )
+)
+
+
+def concat(arrays: Sequence[ArrayLike], /, *, axis: int | None = 0) -> Tensor:
+    """Join arrays along an axis.
+
+    Parameters
+    ----------
+    arrays : sequence of array-like
+        Of the same shape but for `axis`; they meet in a common dtype.
+    axis : int, optional
+        None joins the raveled arrays.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ShapeError
+        Where shapes do not fit or there is no array.
+
+    Examples
+    --------
+    >>> concat([[1, 2], [3]])
+    Tensor([1, 2, 3], dtype=int64)
+    """
+    tensors = [asarray(a) for a in arrays]
+    if not tensors:
+        raise ShapeError(located("concat: there is no array to join"))
+    if axis is None:
+        tensors, axis = [ravel(t) for t in tensors], 0
+    elif not tensors[0].ndim:
+        raise ShapeError(located("concat: arrays without axes cannot be joined, use stack"))
+    axis = one_axis("concat", axis, tensors[0].shape)
+    return bind(CONCAT, tuple(tensors), {"axis": axis})
+
+
+def concatenate(arrays: Sequence[ArrayLike], axis: int | None = 0) -> Tensor:
+    """NumPy's name of :func:`concat`."""
+    return concat(arrays, axis=axis)
+
+
+def _infer_stack(*specs: TensorSpec, axis: int) -> TensorSpec:
+    first = specs[0]
+    for spec in specs[1:]:
+        if spec.shape != first.shape:
+            raise ShapeError(
+                f"stack: shapes {first.shape} and {spec.shape} differ, all must be the same"
+            )
+    shape = (*first.shape[:axis], len(specs), *first.shape[axis:])
+    return TensorSpec(shape, promote_specs(specs), first.device)
+
+
+def _vjp_stack(i: int, g: Tensor, out: Tensor, *inputs: Tensor, axis: int) -> Tensor:
+    part = squeeze(narrow(g, axis, i, 1), axis)
+    return part.astype(inputs[i].dtype, copy=False)
+
+
+STACK = register(
+    Op(
+        name="stack",
+        family="movement",
+        infer=_infer_stack,
+        eager=lambda xp, *arrays, axis: xp.stack(arrays, axis=axis),
+        vjp=_vjp_stack,
+        expand=lambda *arrays, axis: concat([expand_dims(a, axis) for a in arrays], axis=axis),
+        examples=(Example(((2, 3), (2, 3)), {"axis": 1}), Example(((), ()), {"axis": 0})),
+        doc="Join arrays along a new axis.",
+    )
+)
+
+
+def stack(arrays: Sequence[ArrayLike], /, *, axis: int = 0) -> Tensor:
+    """Join arrays of one shape along a new axis."""
+    tensors = tuple(asarray(a) for a in arrays)
+    if not tensors:
+        raise ShapeError(located("stack: there is no array to join"))
+    return bind(STACK, tensors, {"axis": one_axis("stack", axis, tensors[0].shape, extra=1)})
+
+
+def vstack(arrays: Sequence[ArrayLike], /) -> Tensor:
+    """Join arrays row by row; an array of one axis is a row."""
+    return concat([_at_least_2d(asarray(a)) for a in arrays], axis=0)
+
+
+def hstack(arrays: Sequence[ArrayLike], /) -> Tensor:
+    """Join arrays column by column; arrays of one axis are joined along it."""
+    tensors = [t if t.ndim else reshape(t, 1) for t in map(asarray, arrays)]
+    return concat(tensors, axis=0 if tensors and tensors[0].ndim == 1 else 1)
+
+
+def _at_least_2d(x: Tensor) -> Tensor:
+    return x if x.ndim >= 2 else reshape(x, (1, x.size))
+
+
+# --- copies that rearrange ------------------------------------------------------------------------
+
+
+ROLL = register(
+    Op(
+        name="roll",
+        family="movement",
+        infer=lambda x, *, shift, axis: TensorSpec(x.shape, x.dtype, x.device),
+        eager=lambda xp, x, *, shift, axis: xp.roll(x, shift, axis),
+        vjp=(lambda g, out, x, *, shift, axis: roll(g, tuple(-s for s in shift), axis),),
+        examples=(Example(((3, 4),), {"shift": (1, -2), "axis": (0, 1)}),),
+        doc="Shift elements along axes; what leaves at the end comes in at the front.",
+    )
+)
+
+
+def roll(x: ArrayLike, /, shift: int | Axes, axis: int | Axes | None = None) -> Tensor:
+    """Shift elements along axes, those that leave come in again at the other end.
+
+    Parameters
+    ----------
+    x : array-like
+    shift : int or tuple of int
+        One per axis.
+    axis : int or tuple of int, optional
+        None rolls the raveled array.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> roll([1, 2, 3], 1)
+    Tensor([3, 1, 2], dtype=int64)
+    """
+    x = asarray(x)
+    if axis is None:
+        return reshape(roll(ravel(x), shift, 0), x.shape)
+    axes = tuple(axis) if isinstance(axis, Iterable) else (axis,)
+    shifts = tuple(shift) if isinstance(shift, Iterable) else (shift,) * len(axes)
+    if len(axes) != len(shifts):
+        raise ShapeError(located(f"roll: {len(shifts)} shifts for {len(axes)} axes"))
+    attrs = {
+        "shift": tuple(operator.index(s) for s in shifts),
+        "axis": tuple(one_axis("roll", a, x.shape) for a in axes),
+    }
+    return bind(ROLL, (x,), attrs)
+
+
+Width = tuple[tuple[int, int], ...]
+
+
+def _infer_pad(x: TensorSpec, *, width: Width, mode: str, value: Any) -> TensorSpec:
+    if any(a < 0 or b < 0 for a, b in width):
+        raise ShapeError(f"pad: width {width} has a negative entry")
+    if mode != "constant":
+        for n, pair in zip(x.shape, width):
+            if n == 0 and pair != (0, 0):
+                raise ShapeError(f"pad: mode {mode!r} has nothing to repeat in shape {x.shape}")
+    shape = tuple(a + n + b for n, (a, b) in zip(x.shape, width, strict=True))
+    return TensorSpec(shape, x.dtype, x.device)
+
+
+def _eager_pad(xp: Any, x: Any, *, width: Width, mode: str, value: Any) -> Any:
+    if mode != "constant":
+        return xp.pad(x, width, mode=mode)
+    out = xp.full([a + n + b for n, (a, b) in zip(x.shape, width)], value, x.dtype)
+    out[(..., *(slice(a, a + n) for n, (a, _) in zip(x.shape, width)))] = x
+    return out
+
+
+def _vjp_pad(g: Tensor, out: Tensor, x: Tensor, *, width: Width, mode: str, value: Any) -> Tensor:
+    if mode == "constant":
+        starts = tuple(a for a, _ in width)
+        return bind(SLICE, (g,), {"starts": starts, "sizes": x.shape, "steps": (1,) * x.ndim})
+    from hybrid.ops.creation import arange, zeros
+    from hybrid.ops.indexing import index_update
+
+    for axis, (n, pair) in enumerate(zip(x.shape, width)):
+        if pair != (0, 0):
+            source = pad(arange(n), pair, mode)
+            shape = (*g.shape[:axis], n, *g.shape[axis + 1 :])
+            g = index_update(zeros(shape, g.dtype), g, (source,), (axis,), axis, "add")
+    return g
+
+
+PAD = register(
+    Op(
+        name="pad",
+        family="movement",
+        infer=_infer_pad,
+        eager=_eager_pad,
+        vjp=(_vjp_pad,),
+        examples=(
+            Example(((2, 3),), {"width": ((1, 2), (0, 1)), "mode": "constant", "value": 0}),
+            Example(((3, 4),), {"width": ((1, 0), (2, 2)), "mode": "edge", "value": 0}),
+            Example(((3, 4),), {"width": ((1, 0), (2, 2)), "mode": "reflect", "value": 0}),
+            Example(((3, 4),), {"width": ((1, 0), (2, 2)), "mode": "wrap", "value": 0}),
+        ),
+        doc="Put elements around the edges.",
+    )
+)
+
+_PAD_MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
+
+
+def pad(x: ArrayLike, /, width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Tensor:
+    """Put elements before and after each axis.
+
+    Parameters
+    ----------
+    x : array-like
+    width : int, (before, after), or one such pair per axis
+    mode : str
+        ``"constant"``, ``"edge"``, ``"reflect"``, ``"symmetric"`` or ``"wrap"``.
+    constant_values : scalar
+        What to pad with in mode ``"constant"``.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> pad([1, 2], (1, 0))
+    Tensor([0, 1, 2], dtype=int64)
+    """
+    x = asarray(x)
+    if mode not in _PAD_MODES:
+        raise ValueError(f"pad: mode {mode!r} is not one of {', '.join(_PAD_MODES)}")
+    try:
+        pairs = np.broadcast_to(np.asarray(width, np.int64), (x.ndim, 2))
+    except ValueError:
+        raise ShapeError(located(f"pad: width {width} does not fit the shape {x.shape}")) from None
+    attrs = {
+        "width": tuple((int(a), int(b)) for a, b in pairs),
+        "mode": mode,
+        "value": np.asarray(constant_values).item(),
+    }
+    return bind(PAD, (x,), attrs)
+
+
+def _infer_tile(x: TensorSpec, *, reps: Axes) -> TensorSpec:
+    shape = (1,) * (len(reps) - x.ndim) + x.shape
+    return TensorSpec(tuple(n * r for n, r in zip(shape, reps)), x.dtype, x.device)
+
+
+def _vjp_tile(g: Tensor, out: Tensor, x: Tensor, *, reps: Axes) -> Tensor:
+    shape = (1,) * (len(reps) - x.ndim) + x.shape
+    apart = reshape(g, tuple(size for pair in zip(reps, shape) for size in pair))
+    return reshape(apart.sum(axis=tuple(range(0, 2 * len(reps), 2))), x.shape)
+
+
+TILE = register(
+    Op(
+        name="tile",
+        family="movement",
+        infer=_infer_tile,
+        eager=lambda xp, x, *, reps: xp.tile(x, reps),
+        vjp=(_vjp_tile,),
+        examples=(Example(((2, 3),), {"reps": (3, 1, 2)}), Example(((2,),), {"reps": (2,)})),
+        doc="Repeat the whole array along each axis.",
+    )
+)
+
+
+def tile(x: ArrayLike, /, reps: int | Iterable[int]) -> Tensor:
+    """Repeat the whole array `reps` times along each axis."""
+    x = asarray(x)
+    times = as_shape("tile", reps)
+    return bind(TILE, (x,), {"reps": (1,) * (x.ndim - len(times)) + times})
+
+
+def _infer_repeat(x: TensorSpec, *, repeats: int, axis: int) -> TensorSpec:
+    shape = (*x.shape[:axis], x.shape[axis] * repeats, *x.shape[axis + 1 :])
+    return TensorSpec(shape, x.dtype, x.device)
+
+
+def _vjp_repeat(g: Tensor, out: Tensor, x: Tensor, *, repeats: int, axis: int) -> Tensor:
+    apart = reshape(g, (*x.shape[: axis + 1], repeats, *x.shape[axis + 1 :]))
+    return apart.sum(axis=axis + 1)
+
+
+REPEAT = register(
+    Op(
+        name="repeat",
+        family="movement",
+        infer=_infer_repeat,
+        eager=lambda xp, x, *, repeats, axis: xp.repeat(x, repeats, axis),
+        vjp=(_vjp_repeat,),
+        examples=(Example(((2, 3),), {"repeats": 2, "axis": 1}),),
+        doc="Repeat each element along an axis.",
+    )
+)
+
+
+def repeat(x: ArrayLike, /, repeats: int | Sequence[int], axis: int | None = None) -> Tensor:
+    """Repeat each element.
+
+    Parameters
+    ----------
+    x : array-like
+    repeats : int or sequence of int
+        How often; a sequence says it for each element of the axis.
+    axis : int, optional
+        None repeats the elements of the raveled array.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> repeat([1, 2], 2)
+    Tensor([1, 1, 2, 2], dtype=int64)
+    """
+    x = asarray(x)
+    if axis is None:
+        x, axis = ravel(x), 0
+    axis = one_axis("repeat", axis, x.shape)
+    if isinstance(repeats, Sequence | np.ndarray):
+        from hybrid.ops.indexing import take
+
+        return take(x, np.repeat(np.arange(x.shape[axis]), repeats), axis=axis)
+    return bind(REPEAT, (x,), {"repeats": as_shape("repeat", repeats)[0], "axis": axis})
+
+
+def _infer_triangle(name: str) -> Any:
+    def infer(x: TensorSpec, *, k: int) -> TensorSpec:
+        if x.ndim < 2:
+            raise ShapeError(f"{name}: shape {x.shape} has fewer than two axes")
+        return TensorSpec(x.shape, x.dtype, x.device)
+
+    return infer
+
+
+_triangle_examples = (Example(((3, 4),), {"k": 0}), Example(((2, 3, 3),), {"k": -1}))
+
+TRIU = register(
+    Op(
+        name="triu",
+        family="movement",
+        infer=_infer_triangle("triu"),
+        eager=lambda xp, x, *, k: xp.triu(x, k),
+        vjp=(lambda g, out, x, *, k: triu(g, k=k),),
+        examples=_triangle_examples,
+        doc="The upper triangle of the last two axes, zeros below.",
+    )
+)
+
+TRIL = register(
+    Op(
+        name="tril",
+        family="movement",
+        infer=_infer_triangle("tril"),
+        eager=lambda xp, x, *, k: xp.tril(x, k),
+        vjp=(lambda g, out, x, *, k: tril(g, k=k),),
+        examples=_triangle_examples,
+        doc="The lower triangle of the last two axes, zeros above.",
+    )
+)
+
+
+def triu(x: ArrayLike, /, k: int = 0) -> Tensor:
+    """Zero what lies below diagonal `k` of the last two axes."""
+    return bind(TRIU, (asarray(x),), {"k": operator.index(k)})
+
+
+def tril(x: ArrayLike, /, k: int = 0) -> Tensor:
+    """Zero what lies above diagonal `k` of the last two axes."""
+    return bind(TRIL, (asarray(x),), {"k": operator.index(k)})
+
+
+def diff(x: ArrayLike, /, n: int = 1, axis: int = -1) -> Tensor:
+    """Return the differences of neighbours along an axis, taken `n` times."""
+    x = asarray(x)
+    axis = one_axis("diff", axis, x.shape)
+    for _ in range(n):
+        size = max(x.shape[axis] - 1, 0)
+        later, earlier = narrow(x, axis, min(1, x.shape[axis]), size), narrow(x, axis, 0, size)
+        x = later != earlier if x.dtype.kind == "b" else later - earlier
+    return x
+
+
+attach(repeat=repeat)

@@ -1,0 +1,288 @@
+"""Random programs: a compiled function does what the same source does eagerly.
+
+Each example is the text of a Python function, drawn from a seed: arithmetic, reductions, slices,
+writes in place, Variables, containers, decisions on data, bounded loops, early returns, exceptions.
+It runs on several inputs, eagerly and compiled; results, what the arguments hold afterwards, the
+Variables and the type of an exception are compared. ``HYBRID_FUZZ_EXAMPLES`` sets how many.
+
+This is about tracing, so the optimised graphs are interpreted: building kernels would take most
+of the time. ``HYBRID_FUZZ_KERNELS=1`` builds them.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import warnings
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hybrid as hb
+from hybrid.core.interpret import interpret
+from hybrid.errors import EagerFallbackWarning, RetraceWarning
+
+EXAMPLES = int(os.environ.get("HYBRID_FUZZ_EXAMPLES", "60"))
+FIRST = int(os.environ.get("HYBRID_FUZZ_SEED", "0"))
+ROWS, COLUMNS = 3, 4
+
+
+class Program:
+    """Writes one random function ``f(x, y, s, d)`` with the Variables ``v`` and ``w`` outside."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.lines: list[str] = []
+        self.matrices = ["x", "y", "d['m']"]
+        self.rows = ["x[0]", "y[-1]", "d['r'][0]", "v"]
+        self.fresh = 0
+
+    def source(self) -> str:
+        """Return the text of the function."""
+        self.lines.append("def f(x, y, s, d):")
+        self.block(1, self.random.randint(4, 8), 2)
+        self.lines.append("    " + self.result())
+        return "\n".join(self.lines) + "\n"
+
+    def pick(self, *options: str) -> str:
+        """Return one of the texts."""
+        return self.random.choice(options)
+
+    def scalar(self) -> str:
+        """Return an expression without axes."""
+        m = self.pick(*self.matrices)
+        return self.pick(
+            f"{m}.sum()", f"{m}.mean()", f"{m}.max()", f"{m}[1, 2]", "s", "w", "0.5", "2",
+            f"{self.pick(*self.rows)}.sum()",
+        )  # fmt: skip
+
+    def row(self) -> str:
+        """Return an expression of shape (COLUMNS,)."""
+        m, r = self.pick(*self.matrices), self.pick(*self.rows)
+        return self.pick(
+            r, r, f"{m}.sum(axis=0) * 0.25", f"{m}[{self.random.randrange(ROWS)}]",
+            f"{r}[::-1]", f"({r} * {self.scalar()})", f"hb.tanh({r})", f"{m}.max(axis=0)",
+        )  # fmt: skip
+
+    def matrix(self, depth: int = 2) -> str:
+        """Return an expression of shape (ROWS, COLUMNS)."""
+        if depth == 0:
+            return self.pick(*self.matrices)
+        a, b = self.matrix(depth - 1), self.matrix(depth - 1)
+        return self.pick(
+            f"({a} + {b})", f"({a} - {self.row()})", f"hb.tanh({a} * {b})", f"hb.sin({a})",
+            f"{a}.T.reshape({ROWS}, {COLUMNS})", f"{a}[::-1]", f"hb.where({a} > {b}, {a}, {b})",
+            f"({a} * 0.5 + {self.scalar()})", f"hb.maximum({a}, {self.scalar()})", a,
+        )  # fmt: skip
+
+    def condition(self) -> str:
+        """Return a decision on data."""
+        a, b = self.scalar(), self.scalar()
+        m = self.pick(*self.matrices)
+        plain = self.pick(
+            f"{m}.sum() > {a}", f"{m}[0, 0] < {b}", f"{m}.sum() > 0 and {m}[1, 1] < 1",
+            f"{a} > {b} or {m}.max() < 2", f"not ({m} > 0).any()", f"s > {a}",
+        )  # fmt: skip
+        return plain
+
+    def write(self) -> str:
+        """Return a statement that writes in place."""
+        m = self.pick(*self.matrices)
+        return self.pick(
+            f"{m}[{self.random.randrange(ROWS)}] = {self.row()}",
+            f"{m}[:, 1:3] *= 0.5",
+            f"{m}.T[1] -= 0.25",
+            f"{m}[{m} > 1] = {self.random.choice(['0.5', '-1', 's'])}",
+            f"{m}[[0, 2]] = {self.row()}",
+            f"{m}[hb.asarray([2, 0, 2])] += 0.125",
+            f"np.add({m}, {self.row()}, out={m})",
+            f"hb.multiply({m}, 0.5, out={m})",
+            f"{m}[:] = hb.clip({self.matrix(1)}, -4, 4)",
+            f"{m}[1:] = {m}[:-1]",
+            f"{m}[...] = {m}[:, ::-1]",
+        )
+
+    def variable(self) -> str:
+        """Return a statement that changes a Variable."""
+        return self.pick(
+            f"v.assign(hb.clip({self.row()}, -4, 4))",
+            f"v.assign_add({self.row()} * 0.125)",
+            "w.assign_add(1)",
+            "v.assign_sub(v * 0.5)",
+            "box['v'].assign(box['v'] * 0.5)",
+            "pair[1].assign(pair[1] * 0.5 + s)",
+        )
+
+    def name(self) -> str:
+        """Return a new name."""
+        self.fresh += 1
+        return f"t{self.fresh}"
+
+    def result(self) -> str:
+        """Return a return statement."""
+        m, r, s = self.matrix(), self.row(), self.scalar()
+        return self.pick(
+            f"return {m}", f"return {m}, {r}", f"return {{'a': {m}, 'b': [{r}, {s}]}}",
+            f"return [{m}, None, 'text', ({s},)]", "return x", "return x[0], y.T",
+        )  # fmt: skip
+
+    def block(self, indent: int, statements: int, depth: int) -> None:
+        """Write statements; names that they make are known inside only."""
+        known = list(self.matrices), list(self.rows)
+        for _ in range(statements):
+            self.statement(indent, depth)
+        if indent > 1:
+            self.matrices, self.rows = known
+
+    def put(self, indent: int, text: str) -> None:
+        """Write a line."""
+        self.lines.append("    " * indent + text)
+
+    def statement(self, indent: int, depth: int) -> None:
+        """Write one statement, with what belongs to it."""
+        kind = self.random.choices(
+            ["matrix", "row", "write", "variable", "if", "loop", "while", "return", "try", "draw",
+             "raise"],
+            [4, 3, 5, 3, 3 * depth, depth, depth, 0.5, 0.5 * depth, 0.5, 0.3],
+        )[0]  # fmt: skip
+        if kind == "matrix":
+            text, name = self.matrix(), self.name()
+            self.put(indent, f"{name} = {text}")
+            self.matrices.append(name)
+        elif kind == "row":
+            text, name = self.row(), self.name()
+            self.put(indent, f"{name} = {text}")
+            self.rows.append(name)
+        elif kind == "write":
+            self.put(indent, self.write())
+        elif kind == "variable":
+            self.put(indent, self.variable())
+        elif kind == "if":
+            self.put(indent, f"if {self.condition()}:")
+            self.block(indent + 1, self.random.randint(1, 3), depth - 1)
+            if self.random.random() < 0.6:
+                self.put(indent, "else:")
+                self.block(indent + 1, self.random.randint(1, 3), depth - 1)
+        elif kind == "loop":
+            self.put(indent, f"for i in range({self.random.randint(1, ROWS)}):")
+            self.block(indent + 1, self.random.randint(1, 2), 0)
+            self.put(indent + 1, f"{self.pick(*self.matrices)}[i] += i * 0.25")
+            if self.random.random() < 0.5:
+                self.put(indent + 1, f"if {self.condition()}: {self.pick('break', 'continue')}")
+        elif kind == "while":
+            count = self.name()
+            self.put(indent, f"{count} = 0")
+            self.put(indent, f"while {count} < 3 and ({self.condition()}):")
+            self.block(indent + 1, self.random.randint(1, 2), 0)
+            self.put(indent + 1, f"{count} += 1")
+        elif kind == "return":
+            self.put(indent, f"if {self.condition()}:")
+            self.put(indent + 1, self.result())
+        elif kind == "raise":
+            self.put(indent, f"if {self.condition()}:")
+            self.put(indent + 1, "raise KeyError('on purpose')")
+        elif kind == "draw":
+            self.put(indent, f"{self.pick(*self.matrices)}[1] += hb.random.uniform({COLUMNS})")
+        else:
+            self.put(indent, "try:")
+            self.block(indent + 1, self.random.randint(1, 2), depth - 1)
+            self.put(indent + 1, f"if {self.condition()}: raise ValueError('on purpose')")
+            self.put(indent, "except ValueError:")
+            self.block(indent + 1, 1, 0)
+
+
+def calls(seed: int) -> list[tuple[Any, ...]]:
+    """Return the arguments of a few calls of one signature; the first ones come twice."""
+    drawn = np.random.default_rng(seed)
+
+    def arguments(scale: float, shift: float) -> tuple[Any, ...]:
+        def matrix() -> np.ndarray[Any, Any]:
+            values = drawn.normal(size=(ROWS, COLUMNS)) * scale + shift
+            return np.round(values, 3)
+
+        held = {"m": matrix(), "r": [matrix()[0]]}
+        return matrix(), matrix(), float(np.round(drawn.normal(), 3)), held
+
+    different = [arguments(1, 0), arguments(0.5, 1), arguments(2, -1), arguments(1, 0)]
+    return [different[i] for i in (0, 1, 0, 2, 3, 1, 2)]
+
+
+def as_tensors(x: Any) -> Any:
+    """Return arguments with Tensors of their own memory for the ndarrays."""
+    if isinstance(x, tuple | list):
+        return type(x)(map(as_tensors, x))
+    if isinstance(x, dict):
+        return {k: as_tensors(v) for k, v in x.items()}
+    return hb.asarray(x, copy=True) if isinstance(x, np.ndarray) else x
+
+
+def plain(x: Any) -> Any:
+    """Return results as copies that do not change any more."""
+    if isinstance(x, tuple | list):
+        return [type(x).__name__, *map(plain, x)]
+    if isinstance(x, dict):
+        return {k: plain(v) for k, v in x.items()}
+    return np.array(x) if isinstance(x, hb.Tensor | hb.Variable) else x
+
+
+def same(a: Any, b: Any) -> bool:
+    """Compare the types, dtypes and values of results."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, np.ndarray):
+        alike = a.dtype == b.dtype and a.shape == b.shape
+        return alike and np.allclose(a, b, rtol=1e-9, atol=1e-9, equal_nan=True)
+    return a == b if not isinstance(a, float) else bool(np.isclose(a, b, equal_nan=True))
+
+
+def behaviour(source: str, seed: int, compiled: Callable[[Any], Any]) -> list[Any]:
+    """Return all that can be seen of the calls."""
+    v, w = hb.Variable(np.arange(COLUMNS) / 4), hb.Variable(1.0, dtype=hb.float64)
+    scope: dict[str, Any] = {"hb": hb, "np": np, "v": v, "w": w, "box": {"v": v}, "pair": (w, v)}
+    exec(compile(source, f"<fuzz {seed}>", "exec"), scope)
+    function = compiled(scope["f"])
+    hb.random.seed(seed)
+    seen: list[Any] = []
+    for arguments in calls(seed):
+        own = as_tensors(arguments)
+        try:
+            result = plain(function(*own))
+        except (KeyError, ValueError, TypeError, IndexError, ZeroDivisionError) as error:
+            result = ["raised", type(error).__name__]
+        seen.append([result, plain(own), plain(v), plain(w)])
+    return seen
+
+
+def interpreted(graph: Any, layouts: Any) -> Any:
+    """Return what stands for a Plan: the optimised graph, computed op by op in fresh memory."""
+
+    def run(*arrays: Any) -> tuple[Any, ...]:
+        return tuple(np.array(x) for x in interpret(graph, map(np.asarray, arrays)))
+
+    return SimpleNamespace(run=run)
+
+
+@pytest.fixture(autouse=True)
+def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not os.environ.get("HYBRID_FUZZ_KERNELS"):
+        monkeypatch.setattr("hybrid.trace.segment.make_plan", interpreted)
+
+
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + EXAMPLES))
+def test_random_programs_do_the_same_compiled(seed: int) -> None:
+    source = Program(seed).source()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RetraceWarning)
+        warnings.simplefilter("ignore", EagerFallbackWarning)
+        eager = behaviour(source, seed, lambda f: f)
+        traced = behaviour(source, seed, hb.compile)
+    for i, (want, got) in enumerate(zip(eager, traced, strict=True)):
+        for what, a, b in zip(("result", "arguments", "v", "w"), want, got, strict=True):
+            assert same(a, b), f"call {i}, {what}:\n{source}\neager {a}\ntraced {b}"

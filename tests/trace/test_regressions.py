@@ -1,0 +1,136 @@
+"""What once went wrong: each test is named after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hybrid as hb
+
+
+class Held:
+    """An object with whatever attributes."""
+
+    rate = 1.0
+
+    def __init__(self, **fields: Any) -> None:
+        self.__dict__.update(fields)
+
+    @property
+    def doubled(self) -> float:
+        return self.rate * 2
+
+    def scaled(self, x: hb.Tensor) -> hb.Tensor:
+        return x * self.doubled
+
+
+class Slotted:
+    __slots__ = ("rate",)
+
+
+Case = tuple[Callable[[hb.Tensor], hb.Tensor], Callable[[float], None]]
+
+
+def in_a_nested_dict() -> Case:
+    outside: dict[str, Any] = {"a": {"b": {"rate": 1.0}}}
+    return lambda x: x * outside["a"]["b"]["rate"], partial(outside["a"]["b"].__setitem__, "rate")
+
+
+def in_a_long_list() -> Case:
+    outside = [1.0] * 100
+    return lambda x: x * outside[70], partial(outside.__setitem__, 70)
+
+
+def in_an_object_in_an_object() -> Case:
+    outside = Held(inner=Held(items=[Held()]))
+    target = outside.inner.items[0]
+    return lambda x: x * outside.inner.items[0].rate, partial(setattr, target, "rate")
+
+
+def in_a_tuple() -> Case:
+    outside = (Held(), {"rate": 1.0})
+    return lambda x: x * outside[1]["rate"], partial(outside[1].__setitem__, "rate")
+
+
+def of_a_class() -> Case:
+    class Config:
+        rate = 1.0
+
+    return lambda x: x * Config.rate, partial(setattr, Config, "rate")
+
+
+def of_a_class_read_through_a_method_and_a_property() -> Case:
+    class Model(Held):
+        pass
+
+    Model.rate = 1.0
+    model = Model()
+    return lambda x: model.scaled(x) / 2, partial(setattr, Model, "rate")
+
+
+def in_slots() -> Case:
+    outside = Slotted()
+    outside.rate = 1.0
+    return lambda x: x * outside.rate, partial(setattr, outside, "rate")
+
+
+def read_by_a_function_in_a_list() -> Case:
+    rate = {"now": 1.0}
+    steps = [lambda x: x + 0, lambda x: x * rate["now"]]
+    return lambda x: steps[1](steps[0](x)), partial(rate.__setitem__, "now")
+
+
+def read_by_a_partial() -> Case:
+    rate = {"now": 1.0}
+
+    def scaled(x: hb.Tensor, by: int) -> hb.Tensor:
+        return x * rate["now"] * by
+
+    return partial(scaled, by=1), partial(rate.__setitem__, "now")
+
+
+def among_the_defaults_of_a_helper() -> Case:
+    def helper(x: hb.Tensor, by: float = 1.0) -> hb.Tensor:
+        return x * by
+
+    def change(rate: float) -> None:
+        helper.__defaults__ = (rate,)
+
+    return lambda x: helper(x), change
+
+
+def in_closures_of_one_code() -> Case:
+    def made(rate: dict[str, float]) -> Callable[[hb.Tensor], hb.Tensor]:
+        return lambda x: x * rate["now"]
+
+    first, second = {"now": 1.0}, {"now": 1.0}
+    a, b = made(first), made(second)
+    return lambda x: a(x) * 0 + b(x), partial(second.__setitem__, "now")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        in_a_nested_dict,
+        in_a_long_list,
+        in_an_object_in_an_object,
+        in_a_tuple,
+        of_a_class,
+        of_a_class_read_through_a_method_and_a_property,
+        in_slots,
+        read_by_a_function_in_a_list,
+        read_by_a_partial,
+        among_the_defaults_of_a_helper,
+        in_closures_of_one_code,
+    ],
+)
+def test_a_number_deep_inside_what_is_captured_was_baked_in(case: Callable[[], Case]) -> None:
+    function, change = case()
+    compiled = hb.compile(function)
+    for rate in (1.0, 1.0, 1.0, 3.0, 3.0, 5.0, 1.0):
+        change(rate)
+        np.testing.assert_allclose(compiled(hb.ones(2)).numpy(), [rate, rate])
