@@ -237,6 +237,7 @@ class CompiledFunction:
         finally:
             tracer.close()
         concrete.traces += 1
+        concrete.layout_matters |= tracer.layout_matters
         concrete.root = tracer.root
         # As the function left them: what it fills while it is traced is not a change from outside.
         concrete.bindings = bindings(self.__wrapped__, objects)
@@ -250,7 +251,8 @@ class CompiledFunction:
             why = f"it changes {changed}, a Python value that it also reads"
             self._fall_back(concrete, EagerFrom(why, None))
         # What is of this one call is not kept: Variables made, memory that happens to be shared.
-        return made, not tracer.made_variables and not tracer.entangled
+        kept = not tracer.made_variables and not tracer.entangled
+        return made, kept and not concrete.entangled(leaves)
 
     # --- replaying --------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import Any
 from hybrid.core.graph import FuncGraph
 from hybrid.trace.environment import Binding
 from hybrid.trace.segment import Segment
-from hybrid.trace.sharing import entangled
+from hybrid.trace.sharing import entangled, memory_of
 from hybrid.trace.signature import Signature
 from hybrid.trace.tracer import EagerFrom
 
@@ -36,6 +36,7 @@ class ConcreteFunction:
     fallback: EagerFrom | None = None
     bindings: tuple[Binding, ...] = ()
     traces: int = 0
+    layout_matters: bool = False
     anchors: list[Any] = field(default_factory=list)
 
     @property
@@ -60,7 +61,10 @@ class ConcreteFunction:
         return found
 
     def entangled(self, leaves: Sequence[Any]) -> bool:
-        """Tell whether memory that the trace writes in place is shared by what it takes for apart.
+        """Tell whether the trace is wrong for the memory of these arguments.
+
+        It may write in place what is shared by arrays that it takes for apart, or take for a view
+        what is a copy for arguments that lie otherwise.
 
         Parameters
         ----------
@@ -69,6 +73,8 @@ class ConcreteFunction:
         """
         segments = self.segments
         targets = [w.target for s in segments for w in s.writes if not w.rebind]
+        if self.layout_matters and not all(map(_in_order, leaves)):
+            return True
         if not targets:
             return False
         captured = [source for segment in segments for source in segment.captured]
@@ -91,3 +97,8 @@ class ConcreteFunction:
         if self.fallback is not None:
             text.append(f"runs eagerly: {self.fallback}")
         return "\n".join(text)
+
+
+def _in_order(leaf: Any) -> bool:
+    array = memory_of(leaf)
+    return array is None or bool(array.flags.c_contiguous)

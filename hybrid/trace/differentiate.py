@@ -251,7 +251,11 @@ CALL_WITH_RESIDUALS = register(
 
 
 def run_under(
-    tapes: tuple[Any, ...], segment: Segment, environment: Environment, arguments: Sequence[Any]
+    tapes: tuple[Any, ...],
+    segment: Segment,
+    environment: Environment,
+    arguments: Sequence[Any],
+    fetch: Any = None,
 ) -> None:
     """Run a segment on Tensors under `tapes`, as one entry of theirs."""
     with dispatch.scope(recorder=None, tapes=tapes):

@@ -15,7 +15,7 @@ import numpy as np
 
 from hybrid.core import dispatch
 from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
-from hybrid.core.layout import contiguous
+from hybrid.core.layout import Layout, contiguous
 from hybrid.core.op import OPS, Attrs, Op
 from hybrid.core.source import SourceLine, user_line
 from hybrid.core.spec import TensorSpec, weak_scalar
@@ -178,8 +178,7 @@ class GraphRecorder:
     def is_view(self, op: Op, source: Tensor, attrs: Attrs) -> bool:
         """Tell whether eager code would get a view of `source` here."""
         chain: Chain = source._alias.chain if source._alias is not None else ()
-        base = source._alias.storage.base if source._alias is not None else source._data
-        layout = contiguous(base.shape)
+        layout = self.base_layout(source)
         for step, its in (*chain, (op, attrs)):
             assert step.view is not None
             found = step.view(layout, **its)
@@ -187,6 +186,11 @@ class GraphRecorder:
                 return False
             layout = found
         return True
+
+    def base_layout(self, source: Tensor) -> Layout:
+        """Return how the memory lies that `source` is a view of."""
+        base = source._alias.storage.base if source._alias is not None else source._data
+        return contiguous(base.shape)
 
     # --- what a straight line of code cannot do ---------------------------------------------------
 

@@ -24,7 +24,7 @@ from hybrid.trace import passes
 from hybrid.trace.signature import is_array
 
 Environment = list[Any]
-Runner = Callable[["Segment", Environment, Sequence[Any]], None]
+Runner = Callable[..., None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +177,14 @@ class Segment:
             plan = self.plans[key] = make_plan(self.optimized, tuple(map(layout_of, arrays)))
         return plan
 
-    def run(self, environment: Environment, arguments: Sequence[Any]) -> None:
-        """Compute, and commit the writes."""
-        environment.extend([contents(source) for source in self.captured])
+    def run(
+        self,
+        environment: Environment,
+        arguments: Sequence[Any],
+        fetch: Callable[[Any], Any] | None = None,
+    ) -> None:
+        """Compute, and commit the writes; `fetch` gives contents other than the present ones."""
+        environment.extend([(fetch or contents)(source) for source in self.captured])
         arrays = [environment[i] for i in self.parameters]
         environment.extend(self.plan_for(arrays).run(*arrays))
         self.commit(environment, arguments)

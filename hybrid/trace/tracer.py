@@ -17,11 +17,14 @@ import numpy as np
 
 from hybrid.core import containers, dispatch
 from hybrid.core.graph import FuncGraph, Value, format_graph
+from hybrid.core.layout import Layout, contiguous
+from hybrid.core.op import Attrs, Op
 from hybrid.core.source import SourceLine, user_line
-from hybrid.core.spec import TensorSpec
+from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.storage import Chain
 from hybrid.core.tensor import Array, Symbol, Tensor, asarray, wrap
 from hybrid.core.variable import Variable
+from hybrid.dtypes import SUPPORTED
 from hybrid.errors import TraceError
 from hybrid.trace.recorder import GraphRecorder
 from hybrid.trace.segment import (
@@ -38,8 +41,9 @@ from hybrid.trace.segment import (
     SharedView,
     Write,
     contents,
+    layout_of,
 )
-from hybrid.trace.sharing import overlap, same_array
+from hybrid.trace.sharing import memory_of, overlap, same_array
 
 MAX_DEPTH = 128
 MAX_WIDTH = 16
@@ -66,6 +70,16 @@ def _shared_storages(leaves: list[Any]) -> set[int]:
     tensors = {id(x): x for x in leaves if type(x) is Tensor and type(x._data) is Symbol}
     storages = [id(x._alias.storage) for x in tensors.values() if x._alias is not None]
     return {s for s in storages if storages.count(s) > 1}
+
+
+def _bytes(array: Array) -> Array:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+
+def _turned(shape: Shape) -> Layout:
+    """Return a layout in which the first axis is the contiguous one."""
+    axes = tuple(reversed(range(len(shape))))
+    return contiguous(shape[::-1]).transpose(axes)
 
 
 def _aliases(a: Tensor, b: Tensor) -> bool:
@@ -129,6 +143,9 @@ class Tracer(GraphRecorder):
         self._made: list[Variable] = []
         self._overlaps: list[tuple[Tensor, Tensor]] = []
         self._first_contents: dict[int, Array] = {}
+        self._expected: dict[int, Array] = {}
+        self._layout_asked = False
+        self.layout_matters = False
         self._path: list[Segment] = []
         self.entangled = False
 
@@ -167,7 +184,8 @@ class Tracer(GraphRecorder):
         known = len(self._shadows)
         shadow = super().shadow(tensor)
         if len(self._shadows) > known:
-            self._first_contents[id(tensor)] = np.array(tensor._data)
+            first = self._first_contents[id(tensor)] = np.array(tensor._data)
+            self._expected[id(tensor)] = first
             self._note_overlaps(tensor, shadow, argument=False)
             written = [t for _, t, value in self._inputs if self._symbol_value(t) is not value]
             written += [
@@ -176,10 +194,35 @@ class Tracer(GraphRecorder):
             if any(a is shadow and any(b is t for t in written) for a, b in self._overlaps):
                 self._disentangle()
                 return tensor
+        elif self._changed_by_numpy(tensor, shadow):
+            self._give_up("NumPy itself has changed an array that the function has used before")
+            return tensor
         return shadow
+
+    def _changed_by_numpy(self, tensor: Tensor, shadow: Tensor) -> bool:
+        source = self._shadows[id(tensor._data)][0]
+        expected = self._expected[id(source)]
+        return not np.array_equal(_bytes(expected), _bytes(source._data))
+
+    def base_layout(self, source: Tensor) -> Layout:
+        """Return how the memory lies; that of an argument as it is in this call."""
+        for leaf, tensor, _ in self._inputs:
+            array = memory_of(self.arguments[leaf])
+            if array is not None and _aliases(source, tensor):
+                return layout_of(array)
+        return super().base_layout(source)
+
+    def is_view(self, op: Op, source: Tensor, attrs: Attrs) -> bool:
+        """Tell whether eager code would get a view; note where the layout of an argument says."""
+        mine = any(_aliases(source, tensor) for _, tensor, _ in self._inputs)
+        if mine and op.view is not None and op.view(_turned(source.shape), **attrs) is None:
+            self._layout_asked = True
+        return super().is_view(op, source, attrs)
 
     def before_write(self, target: Tensor) -> None:
         """Go on eagerly before memory is written that another array shares."""
+        # Only a write tells a view from a copy.
+        self.layout_matters |= self._layout_asked
         if any(_aliases(target, t) for pair in self._overlaps for t in pair):
             self._disentangle()
 
@@ -284,7 +327,7 @@ class Tracer(GraphRecorder):
             segment, value = self._check_known(segment)
         else:
             self._attach(segment)
-            self._run(segment, self.environment, self.arguments)
+            self._execute(segment)
             value = segment.guard_value(self.environment) if guard else None
             self._path.append(segment)
         self._parent = segment, value
@@ -371,6 +414,17 @@ class Tracer(GraphRecorder):
         self.root = self.root or known
         return known, value
 
+    def _execute(self, segment: Segment) -> None:
+        """Run a segment on what was captured as it was when the function first used it."""
+        self._run(segment, self.environment, self.arguments, self._fetch)
+        for write in segment.writes:
+            if id(write.target) in self._expected:
+                self._expected[id(write.target)] = np.array(write.target._data)
+
+    def _fetch(self, source: Any) -> Any:
+        first = self._first_contents.get(id(source))
+        return contents(source) if first is None else first
+
     # --- the end ----------------------------------------------------------------------------------
 
     def finish(self, returned: Any) -> Result:
@@ -397,7 +451,7 @@ class Tracer(GraphRecorder):
         made = [self._placed(x) for x in plain]
         segment.result = Result(tree, tuple(made))
         self._attach(segment)
-        self._run(segment, self.environment, self.arguments)
+        self._execute(segment)
         self._path.append(segment)
         self._make_local(local, set(wanted))
         self.open = False
@@ -406,7 +460,9 @@ class Tracer(GraphRecorder):
     def _capture_results(self, leaves: list[Any]) -> None:
         """Capture what is returned as it is: it is from outside, or was made by the function."""
         for x in leaves:
-            if type(x) is Tensor and type(x._data) is not Symbol:
+            if type(x) is np.ndarray and x.dtype in SUPPORTED and x.dtype.isnative:
+                self.shadow(asarray(x))
+            elif type(x) is Tensor and type(x._data) is not Symbol:
                 self.shadow(x)
 
     def _local_arrays(self, returned: Any, leaves: list[Any]) -> dict[int, Value]:
@@ -424,6 +480,7 @@ class Tracer(GraphRecorder):
             known += 4 if returned is source else 2 * sum(x is source for x in leaves)
             # The Tensor and this frame know the array, and the environment.
             held = 3 + sum(x is array for x in self.environment)
+            held += 4 if returned is array else 2 * sum(x is array for x in leaves)
             alone = sys.getrefcount(source) <= known and sys.getrefcount(array) <= held
             if alone and array.base is None and source._alias is None:
                 found[id(source)] = self.captures[id(source)][1]
@@ -437,7 +494,7 @@ class Tracer(GraphRecorder):
         bases = {self._index[value] for value in wanted}
         for segment in self._path:
             segment.captured = tuple(
-                Local(self._first_contents[id(s)], self._index[local[id(s)]] in bases)
+                Local(self._first_contents[id(s)].copy(), self._index[local[id(s)]] in bases)
                 if id(s) in local
                 else s
                 for s in segment.captured
@@ -458,10 +515,12 @@ class Tracer(GraphRecorder):
         local: dict[int, Value],
     ) -> Value | tuple[Value, Chain] | Leaf:
         for j, other in enumerate(earlier):
-            if other is x and type(x) is Tensor:
+            if other is x and isinstance(x, Tensor | np.ndarray):
                 return Same(j)
-        if id(x) in local:
-            x = self._shadows[id(x._data)][1]
+        data = x._data if type(x) is Tensor else x
+        known = self._shadows.get(id(data)) if type(data) is np.ndarray else None
+        if known is not None and id(known[0]) in local:
+            x = known[1]
         if type(x) is not Tensor or type(x._data) is not Symbol:
             return Fixed(x)
         for leaf, tensor, _ in self._inputs:
@@ -581,7 +640,7 @@ class Tracer(GraphRecorder):
         try:
             if self._dirty() and not self._known:
                 segment = self._segment([], None, [])
-                self._run(segment, self.environment, self.arguments)
+                self._execute(segment)
         finally:
             self.open = False
 

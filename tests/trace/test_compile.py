@@ -620,6 +620,45 @@ class TestLocalArrays:
             for got, want in zip(traced(x), f(x), strict=True):
                 same(got, want)
 
+    def test_plain_ndarrays_start_anew(self) -> None:
+        def f(x: hb.Tensor) -> np.ndarray:
+            total = np.zeros(3, np.float32)
+            total += x
+            return total
+
+        traced = hb.compile(f)
+        for k in (1.0, 2.0, 3.0, 4.0):
+            x = hb.asarray(np.full(3, k, np.float32))
+            same(traced(x), f(x))
+
+    @pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+    def test_what_numpy_itself_writes_between_two_uses_is_seen(self) -> None:
+        def f(x: hb.Tensor) -> hb.Tensor:
+            a = np.zeros(3, np.float32)
+            y = x + a
+            a[0] = 1
+            return y * 10 + a
+
+        traced = hb.compile(f)
+        for k in (1.0, 2.0, 3.0):
+            x = hb.asarray(np.full(3, k, np.float32))
+            same(traced(x), f(x))
+
+    @pytest.mark.parametrize("turn", [False, True])
+    def test_a_reshape_is_a_view_where_it_is_one_in_eager_code(self, turn: bool) -> None:
+        def f(x: hb.Tensor) -> hb.Tensor:
+            flat = (x.T if turn else x).reshape(-1)
+            flat[0] = 99
+            return flat.sum()
+
+        traced = hb.compile(f)
+        for k in range(6):
+            a = np.arange(12.0).reshape(3, 4)
+            b = a.copy()
+            first, second = (a, b) if k % 2 else (a.T.copy().T, b.T.copy().T)
+            same(traced(first), f(hb.asarray(second)))
+            np.testing.assert_array_equal(first, second)
+
     def test_a_constant_that_is_returned_is_not_changed_by_the_caller(self) -> None:
         def f(x: hb.Tensor) -> hb.Tensor:
             return hb.asarray([1.0, 2.0]) * 1 if x is None else hb.asarray([1.0, 2.0])
