@@ -20,13 +20,13 @@ KINDS = (
     "float32",
     "bool",
     "int8",
-    "int64",
     "uint64",
-    "float16",
     "bfloat16",
     "float64",
     "complex64",
 )
+
+pytestmark = pytest.mark.filterwarnings("ignore::hybrid.errors.RetraceWarning")
 
 SKIPPED = frozenset(
     name
