@@ -17,4 +17,5 @@ def attach(**functions: Callable[..., Any]) -> None:
 def attach_properties(**functions: Callable[[Any], Any]) -> None:
     """Make `functions` properties of Tensor."""
     for name, function in functions.items():
-        setattr(Tensor, name, property(function))
+        summary = (function.__doc__ or "").partition("\n")[0]
+        setattr(Tensor, name, property(function, doc=summary))
