@@ -19,7 +19,7 @@ from hybrid.core.source import warn_user
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.tensor import Symbol, Tensor, asarray
 from hybrid.core.variable import Variable
-from hybrid.errors import EagerFallbackWarning, RetraceWarning
+from hybrid.errors import EagerFallbackWarning, RetraceWarning, TraceError
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.differentiate import run_under
 from hybrid.trace.environment import bindings, changed_by_itself
@@ -229,6 +229,8 @@ class CompiledFunction:
             with dispatch.scope(recorder=tracer, tapes=()):
                 try:
                     returned = self.__wrapped__(*call.args, **call.kwargs)
+                except Unstable:
+                    raise  # what this trace holds was committed by the segments run before
                 except BaseException:
                     tracer.flush()
                     raise
@@ -297,6 +299,13 @@ class CompiledFunction:
             except Unstable:
                 why = "the function did not repeat itself when it was traced again"
                 self._fall_back(concrete, EagerFrom(why, None))
+                if any(segment.writes for segment, _ in path):
+                    raise TraceError(
+                        dispatch.located(
+                            f"{self.name}: {why}, and it has written to Variables or arrays "
+                            "already; call it again, which runs it eagerly"
+                        )
+                    ) from None
                 return self.__wrapped__(*bound.args, **bound.kwargs)
             if len(segment.children) > MAX_WIDTH and concrete.fallback is None:
                 why = f"Python asked for a traced value that took more than {MAX_WIDTH} values"

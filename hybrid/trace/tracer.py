@@ -227,11 +227,8 @@ class Tracer(GraphRecorder):
             self._disentangle()
 
     def _disentangle(self) -> None:
-        why = "an array is written that shares memory with another one"
-        if self.fullgraph:
-            raise TraceError(dispatch.located(f"{self.name}: fullgraph=True, but {why}"))
         self.entangled = True
-        self._give_up(why)
+        self._give_up("an array is written that shares memory with another one")
 
     # --- Variables --------------------------------------------------------------------------------
 
@@ -307,10 +304,6 @@ class Tracer(GraphRecorder):
         if not self.open or symbol.recorder is not self:
             raise dispatch.leaked(symbol)
         self._symbol_value(tensor)
-        if self.fullgraph:
-            raise TraceError(
-                dispatch.located(f"{self.name}: fullgraph=True, but {why} needs a concrete value")
-            )
         self._give_up(f"{why} needs a concrete value")
 
     def _symbol_value(self, tensor: Tensor) -> Value:
@@ -553,6 +546,8 @@ class Tracer(GraphRecorder):
 
     def _give_up(self, why: str) -> None:
         """Run what was recorded and give every live Tensor its contents: eager from here on."""
+        if self.fullgraph:
+            raise TraceError(dispatch.located(f"{self.name}: fullgraph=True, but {why}"))
         self.gave_up = EagerFrom(why, user_line())
         for tensor in self._live_tensors():
             dispatch.refresh(tensor)

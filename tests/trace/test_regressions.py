@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -134,3 +135,29 @@ def test_a_number_deep_inside_what_is_captured_was_baked_in(case: Callable[[], C
     for rate in (1.0, 1.0, 1.0, 3.0, 3.0, 5.0, 1.0):
         change(rate)
         np.testing.assert_allclose(compiled(hb.ones(2)).numpy(), [rate, rate])
+
+
+@pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+def test_a_function_that_does_not_repeat_itself_never_writes_twice() -> None:
+    """Its first segments had committed when the new branch was traced; a rerun wrote again."""
+    numbers = itertools.count(1)
+    state = hb.Variable(0.0)
+
+    def pure(x: hb.Tensor) -> hb.Tensor:
+        y = x * next(numbers)
+        return y if x.sum() > 0 else -y
+
+    def writes(x: hb.Tensor) -> hb.Tensor:
+        state.assign_add(next(numbers) * 100.0)
+        return x if x.sum() > 0 else -x
+
+    up, down = hb.asarray([1.0]), hb.asarray([-1.0])
+    f = hb.compile(pure)
+    f(up)
+    assert f(down).item() in (2.0, 3.0)
+    g = hb.compile(writes)
+    g(up)
+    before = state.item()
+    with pytest.raises(hb.errors.TraceError, match="did not repeat itself"):
+        g(down)
+    assert state.item() == before * 2  # what the known segment writes, once
