@@ -1,0 +1,217 @@
+"""Products of matrices and tensors."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from hybrid.core.dispatch import bind, located
+from hybrid.core.op import Example, Op, register
+from hybrid.core.spec import TensorSpec, promote_specs
+from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.dtypes import promote
+from hybrid.errors import ShapeError
+from hybrid.ops._axes import Axes, one_axis, some_axes
+from hybrid.ops._methods import attach
+from hybrid.ops.movement import expand_dims, permute_dims, reshape, sum_to, swapaxes
+
+# --- matmul ---------------------------------------------------------------------------------------
+
+
+def _infer_matmul(a: TensorSpec, b: TensorSpec) -> TensorSpec:
+    if not a.ndim or not b.ndim:
+        raise ShapeError(
+            f"matmul: shapes {a.shape} and {b.shape} do not fit: both need at least one axis"
+        )
+    inner = a.shape[-1], b.shape[-2] if b.ndim > 1 else b.shape[0]
+    if inner[0] != inner[1]:
+        raise ShapeError(
+            f"matmul: shapes {a.shape} and {b.shape} do not fit: the last axis of the first has "
+            f"size {inner[0]}, the {'second to last' if b.ndim > 1 else 'only'} axis of the second "
+            f"has size {inner[1]}"
+        )
+    try:
+        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    except ValueError:
+        raise ShapeError(
+            f"matmul: shapes {a.shape} and {b.shape} do not fit: the axes before the last two, "
+            f"{a.shape[:-2]} and {b.shape[:-2]}, do not broadcast"
+        ) from None
+    rows = a.shape[-2:-1] if a.ndim > 1 else ()
+    columns = b.shape[-1:] if b.ndim > 1 else ()
+    return TensorSpec((*batch, *rows, *columns), promote_specs((a, b)), a.device)
+
+
+def _eager_matmul(xp: Any, a: Any, b: Any) -> Any:
+    out = xp.matmul(a, b)
+    # NumPy has no product of bfloat16 and computes it in float32.
+    return out if a.dtype == out.dtype == b.dtype else out.astype(promote((a.dtype, b.dtype)))
+
+
+def _as_matrices(a: Tensor, b: Tensor, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Give vectors the axis of size 1 that makes them matrices, in the product too."""
+    if b.ndim == 1:
+        b, g = expand_dims(b, -1), expand_dims(g, -1)
+    if a.ndim == 1:
+        a, g = expand_dims(a, 0), expand_dims(g, -2)
+    return a, b, g
+
+
+def _vjp_left(g: Tensor, out: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    left, right, g = _as_matrices(a, b, g)
+    found = sum_to(matmul(g, swapaxes(right, -1, -2)), left.shape)
+    return reshape(found, a.shape).astype(a.dtype, copy=False)
+
+
+def _vjp_right(g: Tensor, out: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    left, right, g = _as_matrices(a, b, g)
+    if right.ndim == 2 and left.ndim > 2:  # one product over all batches, not a sum of many
+        left, g = reshape(left, (-1, left.shape[-1])), reshape(g, (-1, g.shape[-1]))
+    found = sum_to(matmul(swapaxes(left, -1, -2), g), right.shape)
+    return reshape(found, b.shape).astype(b.dtype, copy=False)
+
+
+MATMUL = register(
+    Op(
+        name="matmul",
+        family="linalg",
+        infer=_infer_matmul,
+        eager=_eager_matmul,
+        vjp=(_vjp_left, _vjp_right),
+        examples=(
+            Example(((3, 4), (4, 5))),
+            Example(((4,), (4,))),
+            Example(((4,), (4, 5))),
+            Example(((3, 4), (4,))),
+            Example(((2, 3, 4), (4, 5))),
+            Example(((2, 1, 3, 4), (5, 4, 2))),
+            Example(((3,), (2, 3, 4))),
+            Example(((2, 2), (2, 2)), {}, ("int64", "float32")),
+        ),
+        doc="The matrix product; axes before the last two broadcast.",
+    )
+)
+
+
+def matmul(a: ArrayLike, b: ArrayLike, /) -> Tensor:
+    """Return the matrix product; ``a @ b``.
+
+    Parameters
+    ----------
+    a, b : array-like
+        Vectors, matrices, or stacks of matrices whose leading axes broadcast.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ShapeError
+        Where the shapes do not fit.
+
+    Examples
+    --------
+    >>> matmul([[1, 2], [3, 4]], [1, 1])
+    Tensor([3, 7], dtype=int64)
+    """
+    return bind(MATMUL, (asarray(a), asarray(b)), {})
+
+
+def _matmul_method(self: Tensor, other: Any) -> Tensor:
+    return matmul(self, other)
+
+
+def _rmatmul_method(self: Tensor, other: Any) -> Tensor:
+    return matmul(other, self)
+
+
+def dot(a: ArrayLike, b: ArrayLike, /) -> Tensor:
+    """Return NumPy's dot product.
+
+    For matrices it is :func:`matmul`, for vectors the inner product, for a scalar the multiple;
+    otherwise the sum over the last axis of `a` and the second to last of `b`.
+    """
+    a, b = asarray(a), asarray(b)
+    if not a.ndim or not b.ndim:
+        return a * b
+    if b.ndim <= 2:
+        return matmul(a, b)
+    return tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 2,)))
+
+
+def vecdot(a: ArrayLike, b: ArrayLike, /, *, axis: int = -1) -> Tensor:
+    """Return the inner products of vectors that lie along an axis; the other axes broadcast."""
+    a, b = asarray(a), asarray(b)
+    i, j = one_axis("vecdot", axis, a.shape), one_axis("vecdot", axis, b.shape)
+    if a.shape[i] != b.shape[j]:
+        raise ShapeError(
+            located(f"vecdot: shapes {a.shape} and {b.shape} do not fit along axis {axis}")
+        )
+    return (a * b).sum(axis=axis)
+
+
+def outer(a: ArrayLike, b: ArrayLike, /) -> Tensor:
+    """Return the products of each element of `a` with each of `b`, both raveled."""
+    return reshape(a, (-1, 1)) * reshape(b, (1, -1))
+
+
+def tensordot(
+    a: ArrayLike, b: ArrayLike, /, axes: int | tuple[Sequence[int], Sequence[int]] = 2
+) -> Tensor:
+    """Sum the products of two tensors over pairs of axes.
+
+    Parameters
+    ----------
+    a, b : array-like
+    axes : int, or a pair of sequences of int
+        How many of the last axes of `a` meet the first axes of `b`; or which axes of `a` meet
+        which of `b`.
+
+    Returns
+    -------
+    Tensor
+        The other axes of `a`, then those of `b`.
+
+    Examples
+    --------
+    >>> tensordot([[1, 2], [3, 4]], [[1, 0], [0, 1]])
+    Tensor(5, dtype=int64)
+    """
+    a, b = asarray(a), asarray(b)
+    left, right = _contracted(a, b, axes)
+    rest_a = tuple(i for i in range(a.ndim) if i not in left)
+    rest_b = tuple(i for i in range(b.ndim) if i not in right)
+    rows, columns = [a.shape[i] for i in rest_a], [b.shape[i] for i in rest_b]
+    inner = prod(a.shape[i] for i in left)
+    first = reshape(permute_dims(a, rest_a + left), (prod(rows), inner))
+    second = reshape(permute_dims(b, right + rest_b), (inner, prod(columns)))
+    return reshape(matmul(first, second), (*rows, *columns))
+
+
+def _contracted(a: Tensor, b: Tensor, axes: Any) -> tuple[Axes, Axes]:
+    if isinstance(axes, Sequence):
+        left, right = axes
+    else:
+        count = operator.index(axes)
+        left, right = range(a.ndim - count, a.ndim), range(count)
+    first, second = some_axes("tensordot", left, a.shape), some_axes("tensordot", right, b.shape)
+    if [a.shape[i] for i in first] != [b.shape[i] for i in second]:
+        raise ShapeError(
+            located(
+                f"tensordot: axes {first} of shape {a.shape} do not meet axes {second} of shape "
+                f"{b.shape}: the sizes differ"
+            )
+        )
+    return first, second
+
+
+attach(
+    __matmul__=_matmul_method,
+    __rmatmul__=_rmatmul_method,
+    dot=dot,
+)
