@@ -229,13 +229,8 @@ from hybrid.ops.reduction import (
     sum,
     var,
 )
-from hybrid.trace.compile import (
-    CompiledFunction,
-    compile,
-    eagerly,
-    functions_run_eagerly,
-    run_functions_eagerly,
-)
+from hybrid.trace.compile import CompiledFunction, compile
+from hybrid.trace.modes import eagerly, functions_run_eagerly, run_functions_eagerly
 
 __version__ = "0.1.0"
 __array_api_version__ = "2024.12"

@@ -18,8 +18,9 @@ from hybrid.inspect.state import State
 from hybrid.inspect.timing import Timing, interleaved
 from hybrid.kernels import kernel
 from hybrid.runtime.plan import Plan
-from hybrid.trace.compile import CompiledFunction, eagerly
+from hybrid.trace.compile import CompiledFunction
 from hybrid.trace.concrete import ConcreteFunction
+from hybrid.trace.modes import eagerly
 from hybrid.trace.signature import flatten
 
 

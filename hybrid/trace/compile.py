@@ -8,18 +8,17 @@ import threading
 import types
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, overload
 
 import numpy as np
 
 from hybrid.core import containers, dispatch
-from hybrid.core.source import warn_user
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.tensor import Symbol, Tensor, asarray
 from hybrid.core.variable import Variable
-from hybrid.errors import EagerFallbackWarning, RetraceWarning, TraceError
+from hybrid.errors import TraceError
+from hybrid.trace import modes, report
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.differentiate import run_under
 from hybrid.trace.environment import bindings, changed_by_itself
@@ -30,7 +29,6 @@ from hybrid.trace.signature import (
     Identity,
     Signature,
     describe,
-    difference,
     flatten,
     is_array,
     is_dlpack,
@@ -47,62 +45,6 @@ class CacheInfo(NamedTuple):
     hits: int
     misses: int
     currsize: int
-
-
-class _Eagerly(threading.local):
-    """Whether compiled functions run as plain Python in this thread."""
-
-    here: bool = False
-
-
-_eagerly = _Eagerly()
-# How many requests to run eagerly are in force, in whatever thread: zero is what a call tests.
-_requests = 0
-_everywhere = False
-
-
-def run_functions_eagerly(eagerly: bool) -> None:
-    """Let every compiled function run as the plain Python function, or as usual again.
-
-    Parameters
-    ----------
-    eagerly : bool
-
-    Examples
-    --------
-    >>> run_functions_eagerly(True)
-    >>> functions_run_eagerly()
-    True
-    >>> run_functions_eagerly(False)
-    """
-    global _everywhere, _requests
-    with _requests_lock:
-        _requests += int(eagerly) - int(_everywhere)
-        _everywhere = eagerly
-
-
-_requests_lock = threading.Lock()
-
-
-def functions_run_eagerly() -> bool:
-    """Tell whether compiled functions run as plain Python at present, in this thread."""
-    return _everywhere or _eagerly.here
-
-
-@contextmanager
-def eagerly() -> Iterator[None]:
-    """Run compiled functions as plain Python within a ``with`` block, in this thread."""
-    global _requests
-    before = _eagerly.here
-    with _requests_lock:
-        _requests += 1
-    _eagerly.here = True
-    try:
-        yield
-    finally:
-        _eagerly.here = before
-        with _requests_lock:
-            _requests -= 1
 
 
 class CompiledFunction:
@@ -128,7 +70,7 @@ class CompiledFunction:
     # --- calling ----------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if dispatch.state.plain and not kwargs and not _requests:
+        if dispatch.state.plain and not kwargs and not modes.requests:
             launcher = self._launchers.get(fast_key(args))
             if launcher is not None and launcher.valid() and launcher.clear(args):
                 self._hits += 1
@@ -136,7 +78,7 @@ class CompiledFunction:
         return self._call(args, kwargs)
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if functions_run_eagerly() or dispatch.state.recorder is not None:
+        if modes.functions_run_eagerly() or dispatch.state.recorder is not None:
             return self.__wrapped__(*args, **kwargs)
         arguments, leaves, tree, names = self._bind(args, kwargs)
         if any(type(x) is Tensor and type(x._data) is Symbol for x in leaves):
@@ -181,11 +123,12 @@ class CompiledFunction:
     def _first(
         self, signature: Signature, bound: inspect.BoundArguments, leaves: list[Any]
     ) -> tuple[Any, ConcreteFunction]:
-        concrete = ConcreteFunction(self.name, signature, self._why(signature))
+        concrete = ConcreteFunction(self.name, signature, report.why(signature, self._cache))
         self._anchor(concrete, leaves)
         self._misses += 1
         self._reasons.append(concrete.reason)
-        self._warn_of_retraces()
+        if self._misses == RETRACES_BEFORE_WARNING + 1:
+            report.warn_of_retraces(self.name, self._misses, self._reasons)
         result, repeatable = self._trace(concrete, bound, leaves, [], start(leaves))
         if repeatable:  # a call that made Variables is not like the next one
             self._cache[signature] = concrete
@@ -246,7 +189,7 @@ class CompiledFunction:
         self._made_variables |= tracer.made_variables
         changed = changed_by_itself(before)
         if tracer.entangled:
-            self._warn_eager("this time", tracer.gave_up)
+            report.warn_eager(self.name, "this time", tracer.gave_up)
         elif tracer.gave_up is not None:
             self._fall_back(concrete, tracer.gave_up)
         elif changed is not None:
@@ -315,17 +258,7 @@ class CompiledFunction:
     def _fall_back(self, concrete: ConcreteFunction, why: EagerFrom) -> None:
         """Run this signature eagerly from the next call on, and say so once."""
         concrete.fallback = why
-        self._warn_eager("from now on", why)
-
-    def _warn_eager(self, how_long: str, why: EagerFrom | None) -> None:
-        where = f"\n  at {why.line.describe()}" if why is not None and why.line else ""
-        reason = why.why if why is not None else "it cannot be traced"
-        warn_user(
-            f"{self.name} runs eagerly {how_long}: {reason}{where}\n"
-            "  Use hb.where and array operations, keep such values out of the compiled function, "
-            "or compile a smaller part of it.",
-            EagerFallbackWarning,
-        )
+        report.warn_eager(self.name, "from now on", why)
 
     # --- the fast way -----------------------------------------------------------------------------
 
@@ -401,39 +334,7 @@ class CompiledFunction:
 
     def explain(self) -> str:
         """Say in words what was traced, why again, and what runs eagerly."""
-        kept = len(self._cache)
-        made = _counted(self._misses, "trace")
-        dropped = f" ({kept} kept)" if kept != self._misses else ""
-        lines = [f"{self.name}: {made}{dropped}, {_counted(self._hits, 'call')} replayed"]
-        for number, concrete in enumerate(self._cache.values(), 1):
-            lines.append(f"{number}. {self.name}{concrete.signature}")
-            lines.append(f"   traced because {concrete.reason}")
-            segments = concrete.segments
-            nodes = _counted(sum(len(s.graph.nodes) for s in segments), "node")
-            lines.append(f"   {nodes} in {_counted(len(segments), 'segment')}")
-            if concrete.fallback is not None:
-                lines.append(f"   runs eagerly: {concrete.fallback}")
-            elif names := concrete.changed():
-                lines.append(f"   out of date: {', '.join(names)} changed; the next call retraces")
-        return "\n".join(lines)
-
-    def _why(self, signature: Signature) -> str:
-        old = self._cache.get(signature)
-        if old is not None:
-            return "what it reads from outside changed: " + ", ".join(old.changed())
-        if not self._cache:
-            return "it was called for the first time"
-        nearest: list[str] = min(
-            (difference(signature, known) for known in reversed(self._cache)), key=len
-        )
-        return "; ".join(nearest)
-
-    def _warn_of_retraces(self) -> None:
-        if self._misses == RETRACES_BEFORE_WARNING + 1:
-            text = "\n  ".join(dict.fromkeys(self._reasons[-RETRACES_BEFORE_WARNING:]))
-            warn_user(
-                f"{self.name} was traced {self._misses} times, because\n  {text}", RetraceWarning
-            )
+        return report.explain(self.name, self._hits, self._misses, self.concrete_functions)
 
     def _anchor(self, concrete: ConcreteFunction, leaves: list[Any]) -> None:
         """Let a trace die with the objects that it knows by identity."""
@@ -455,10 +356,6 @@ class CompiledFunction:
 
     def __repr__(self) -> str:
         return f"<compiled function {self.name}>"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _traced_leaves(tracer: Tracer, leaves: list[Any], signature: Signature) -> list[Any]:

@@ -40,7 +40,7 @@ class GraphRecorder:
         self.captures: dict[int, tuple[Any, Value]] = {}
         self.open = True
         self._line = line
-        self._shadows: dict[int, tuple[Tensor, Tensor, Value]] = {}
+        self.shadows: dict[int, tuple[Tensor, Tensor, Value]] = {}
         self._symbols: weakref.WeakSet[Symbol] = weakref.WeakSet()
         self._tensors: dict[int, weakref.ref[Tensor]] = {}
 
@@ -122,11 +122,12 @@ class GraphRecorder:
     def operand(self, x: Any) -> Operand:
         """Return what stands for `x` in the graph."""
         if type(x) is Tensor:
-            return self._lift(x)
+            return self.lift(x)
         spec = weak_scalar(x)
         return Const(x, spec.dtype)
 
-    def _lift(self, tensor: Tensor) -> Value:
+    def lift(self, tensor: Tensor) -> Value:
+        """Return the value that stands for a Tensor, of the trace or from outside."""
         dispatch.refresh(tensor)
         data = tensor._data
         if type(data) is not Symbol:
@@ -142,12 +143,12 @@ class GraphRecorder:
         What the trace writes to it stays in the trace until the commit.
         """
         key = id(tensor._data)
-        if key not in self._shadows:
+        if key not in self.shadows:
             value = self.capture(tensor, tensor.spec)
             shadow = self.tensor(value, self._line())
             shadow._node = tensor._node
-            self._shadows[key] = tensor, shadow, value
-        return self._shadows[key][1]
+            self.shadows[key] = tensor, shadow, value
+        return self.shadows[key][1]
 
     def capture(self, source: Any, spec: TensorSpec) -> Value:
         """Return the Value that stands for an object from outside the trace."""
@@ -170,7 +171,7 @@ class GraphRecorder:
     def _cast(self, x: Any, dtype: np.dtype[Any], line: SourceLine | None) -> Operand:
         if type(x) is not Tensor:
             return Const(_scalar_in(x, dtype), dtype)
-        value = self._lift(x)
+        value = self.lift(x)
         if value.spec.dtype == dtype:
             return value
         return self.emit(OPS["astype"], (value,), {"dtype": dtype}, line)[0]

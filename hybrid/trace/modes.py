@@ -1,0 +1,61 @@
+"""Whether compiled functions are compiled at all at present, or run as plain Python."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class _Eagerly(threading.local):
+    """Whether compiled functions run as plain Python in this thread."""
+
+    here: bool = False
+
+
+_eagerly = _Eagerly()
+# How many requests to run eagerly are in force, in whatever thread: zero is what a call tests.
+requests = 0
+_everywhere = False
+_lock = threading.Lock()
+
+
+def run_functions_eagerly(eagerly: bool) -> None:
+    """Let every compiled function run as the plain Python function, or as usual again.
+
+    Parameters
+    ----------
+    eagerly : bool
+
+    Examples
+    --------
+    >>> run_functions_eagerly(True)
+    >>> functions_run_eagerly()
+    True
+    >>> run_functions_eagerly(False)
+    """
+    global _everywhere, requests
+    with _lock:
+        requests += int(eagerly) - int(_everywhere)
+        _everywhere = eagerly
+
+
+def functions_run_eagerly() -> bool:
+    """Tell whether compiled functions run as plain Python at present, in this thread."""
+    return _everywhere or _eagerly.here
+
+
+@contextmanager
+def eagerly() -> Iterator[None]:
+    """Run compiled functions as plain Python within a ``with`` block, in this thread."""
+    global requests
+    before = _eagerly.here
+    with _lock:
+        requests += 1
+    _eagerly.here = True
+    try:
+        yield
+    finally:
+        _eagerly.here = before
+        with _lock:
+            requests -= 1

@@ -1,0 +1,261 @@
+"""What a trace knows of the world outside: arguments, captured Tensors, Variables, their memory.
+
+The graph takes them for separate values. So this module notes which of them share memory, and what
+NumPy itself may have changed; before a write that the graph would get wrong, tracing ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hybrid.core import dispatch
+from hybrid.core.graph import Value
+from hybrid.core.layout import Layout, contiguous
+from hybrid.core.op import Attrs, Op
+from hybrid.core.source import user_line
+from hybrid.core.spec import Shape, TensorSpec
+from hybrid.core.tensor import Array, Tensor, asarray
+from hybrid.core.variable import Variable
+from hybrid.errors import TraceError
+from hybrid.trace.recorder import GraphRecorder
+from hybrid.trace.segment import contents, layout_of
+from hybrid.trace.sharing import memory_of, overlap, same_array
+
+
+def _raw(array: Array) -> Array:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+
+def _turned(shape: Shape) -> Layout:
+    """Return a layout in which the first axis is the contiguous one."""
+    axes = tuple(reversed(range(len(shape))))
+    return contiguous(shape[::-1]).transpose(axes)
+
+
+def _aliases(a: Tensor, b: Tensor) -> bool:
+    mine, its = a._alias, b._alias
+    return a is b or (mine is not None and its is not None and mine.storage is its.storage)
+
+
+class OutsideRecorder(GraphRecorder):
+    """Records nodes over arguments, captured Tensors and Variables, which it reads and writes.
+
+    Parameters
+    ----------
+    name : str
+        The name of the function.
+    arguments : sequence
+        The flattened arguments as the caller gave them.
+    first : bool
+        No trace of the function exists: it may make Variables.
+
+    Attributes
+    ----------
+    inputs : list of (int, Tensor, Value)
+        For each array argument its number, what stands for it, and its contents last committed.
+    shadows : dict
+        For each captured Tensor (by the identity of its memory) the Tensor, what stands for it, and
+        its contents last committed.
+    """
+
+    def __init__(self, name: str, arguments: Sequence[Any], *, first: bool) -> None:
+        super().__init__()
+        self.name = name
+        self.arguments = arguments
+        self.first = first
+        self.inputs: list[tuple[int, Tensor, Value]] = []
+        self.variables: dict[int, tuple[Variable, Tensor, Value, bool]] = {}
+        self.made: list[Variable] = []
+        self._overlaps: list[tuple[Tensor, Tensor]] = []
+        self.first_contents: dict[int, Array] = {}
+        self.expected: dict[int, Array] = {}
+        self._layout_asked = False
+        self.layout_matters = False
+        self.entangled = False
+
+    def give_up(self, why: str) -> None:
+        """Go on eagerly."""
+        raise NotImplementedError
+
+    def argument(self, leaf: int, spec: TensorSpec) -> Tensor:
+        """Return the Tensor that stands for an argument."""
+        tensor = self.parameter(spec)
+        self._note_overlaps(self.arguments[leaf], tensor, argument=True)
+        self.inputs.append((leaf, tensor, tensor._data.value))
+        return tensor
+
+    # --- memory that several arrays share ---------------------------------------------------------
+
+    def _note_overlaps(self, source: Any, tensor: Tensor, *, argument: bool) -> None:
+        """Remember which Tensors from outside share memory: the graph takes them for apart.
+
+        The same array as two arguments is one Tensor in the trace.
+        """
+        for i, other, _ in self.inputs:
+            known = self.arguments[i]
+            if overlap(known, source) and not (argument and same_array(known, source)):
+                self._overlaps.append((tensor, other))
+        for known, other, _ in self.shadows.values():
+            if other is not tensor and overlap(known, source):
+                self._overlaps.append((tensor, other))
+
+    def shadow(self, tensor: Tensor) -> Tensor:
+        """Return what stands for a Tensor from outside; eager, if what it shares was written."""
+        known = len(self.shadows)
+        shadow = super().shadow(tensor)
+        if len(self.shadows) > known:
+            first = self.first_contents[id(tensor)] = np.array(tensor._data)
+            self.expected[id(tensor)] = first
+            self._note_overlaps(tensor, shadow, argument=False)
+            written = [t for _, t, value in self.inputs if self.value_of(t) is not value]
+            written += [t for _, t, value in self.shadows.values() if self.value_of(t) is not value]
+            if any(a is shadow and any(b is t for t in written) for a, b in self._overlaps):
+                self._disentangle()
+                return tensor
+        elif self._changed_by_numpy(tensor, shadow):
+            self.give_up("NumPy itself has changed an array that the function has used before")
+            return tensor
+        return shadow
+
+    def _changed_by_numpy(self, tensor: Tensor, shadow: Tensor) -> bool:
+        source = self.shadows[id(tensor._data)][0]
+        expected = self.expected[id(source)]
+        return not np.array_equal(_raw(expected), _raw(source._data))
+
+    def base_layout(self, source: Tensor) -> Layout:
+        """Return how the memory lies; that of an argument as it is in this call."""
+        for leaf, tensor, _ in self.inputs:
+            array = memory_of(self.arguments[leaf])
+            if array is not None and _aliases(source, tensor):
+                return layout_of(array)
+        return super().base_layout(source)
+
+    def is_view(self, op: Op, source: Tensor, attrs: Attrs) -> bool:
+        """Tell whether eager code would get a view; note where the layout of an argument says."""
+        mine = any(_aliases(source, tensor) for _, tensor, _ in self.inputs)
+        if mine and op.view is not None and op.view(_turned(source.shape), **attrs) is None:
+            self._layout_asked = True
+        return super().is_view(op, source, attrs)
+
+    def before_write(self, target: Tensor) -> None:
+        """Go on eagerly before memory is written that another array shares."""
+        # Only a write tells a view from a copy.
+        self.layout_matters |= self._layout_asked
+        if any(_aliases(target, t) for pair in self._overlaps for t in pair):
+            self._disentangle()
+
+    def _disentangle(self) -> None:
+        self.entangled = True
+        self.give_up("an array is written that shares memory with another one")
+
+    # --- Variables --------------------------------------------------------------------------------
+
+    @property
+    def made_variables(self) -> bool:
+        """Whether the function made Variables: its next call is another one then."""
+        return bool(self.made)
+
+    def read_variable(self, variable: Variable) -> Tensor:
+        """Return the traced contents of a Variable."""
+        known = self.variables.get(id(variable))
+        if known is not None:
+            return known[1]
+        value = self.capture(variable, variable.spec)
+        tensor = self.tensor(value, user_line())
+        self.variables[id(variable)] = variable, tensor, value, False
+        return tensor
+
+    def assign_variable(self, variable: Variable, value: Any) -> None:
+        """Replace the traced contents of a Variable; the cell itself changes at the commit."""
+        from hybrid.ops.movement import broadcast_to
+
+        value = value if isinstance(value, Tensor) else asarray(value)
+        variable.check(value.spec)
+        if value.dtype != variable.dtype:
+            value = value.astype(variable.dtype)
+        if value.shape != variable.shape:
+            value = broadcast_to(value, variable.shape)
+        tensor = self.tensor(self.lift(value), user_line())
+        tensor._node = value._node
+        self.variables[id(variable)] = variable, tensor, tensor._data.value, True
+
+    def created(self, variable: Variable) -> None:
+        """Note a Variable that the function made."""
+        if not self.first:
+            raise TraceError(
+                dispatch.located(
+                    f"{self.name}: a Variable is made in a later trace; make it outside, or only "
+                    "when it does not exist yet"
+                )
+            )
+        self.made.append(variable)
+
+    # --- what was written -------------------------------------------------------------------------
+
+    def value_of(self, tensor: Tensor) -> Value:
+        """Return the value that a Tensor of the trace has now."""
+        dispatch.refresh(tensor)
+        value: Value = tensor._data.value
+        return value
+
+    def pending_writes(self) -> list[tuple[Any, Value, bool]]:
+        """Return what was written since the last segment: target, new value, whether to rebind."""
+        writes: list[tuple[Any, Value, bool]] = []
+        for i, (leaf, tensor, committed) in enumerate(self.inputs):
+            value = self.value_of(tensor)
+            if value is not committed:
+                writes.append((leaf, value, False))
+                self.inputs[i] = leaf, tensor, value
+        for key, (variable, tensor, committed, assigned) in self.variables.items():
+            value = self.value_of(tensor)
+            if assigned or value is not committed:
+                writes.append((variable, value, assigned))
+                self.variables[key] = variable, tensor, value, False
+        for key, (source, tensor, committed) in self.shadows.items():
+            value = self.value_of(tensor)
+            if value is not committed:
+                writes.append((source, value, False))
+                self.shadows[key] = source, tensor, value
+        return writes
+
+    def dirty(self) -> list[Any]:
+        """Return what was written since the last segment, and is not committed."""
+        inputs = [t for _, t, value in self.inputs if self.value_of(t) is not value]
+        variables = [
+            v
+            for v, t, value, assigned in self.variables.values()
+            if assigned or self.value_of(t) is not value
+        ]
+        outside = [t for _, t, value in self.shadows.values() if self.value_of(t) is not value]
+        return [*inputs, *variables, *outside]
+
+    def live_tensors(self) -> list[Tensor]:
+        """Return the Tensors of the trace that are still alive."""
+        found = (ref() for ref in list(self._tensors.values()))
+        return [t for t in found if t is not None]
+
+    def reattach(self) -> None:
+        """Let arguments and Variables be themselves again, so that later writes reach them."""
+        for leaf, tensor, _ in self.inputs:
+            original = self.arguments[leaf]
+            if isinstance(original, Tensor | np.ndarray):
+                self._adopt(tensor, asarray(original)._data)
+        for variable, tensor, _, _ in self.variables.values():
+            self._adopt(tensor, contents(variable))
+        for source, tensor, _ in self.shadows.values():
+            self._adopt(tensor, source._data)
+
+    def _adopt(self, tensor: Tensor, array: Any) -> None:
+        tensor._data = array
+        if tensor._alias is not None and not tensor._alias.chain:
+            tensor._alias.storage.base = array
+            for other in self.live_tensors():
+                alias = other._alias
+                if alias is not None and alias.storage is tensor._alias.storage and alias.chain:
+                    data = array
+                    for op, attrs in alias.chain:
+                        data = op.eager(np, data, **attrs)
+                    other._data = data

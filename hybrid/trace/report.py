@@ -1,0 +1,65 @@
+"""What is told about a compiled function: why it was traced, why again, why it runs eagerly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hybrid.core.source import warn_user
+from hybrid.errors import EagerFallbackWarning, RetraceWarning
+from hybrid.trace.concrete import ConcreteFunction
+from hybrid.trace.signature import Signature, difference
+from hybrid.trace.tracer import EagerFrom
+
+
+def explain(name: str, hits: int, misses: int, concretes: Sequence[ConcreteFunction]) -> str:
+    """Say in words what was traced, why again, and what runs eagerly."""
+    kept = len(concretes)
+    made = _counted(misses, "trace")
+    dropped = f" ({kept} kept)" if kept != misses else ""
+    lines = [f"{name}: {made}{dropped}, {_counted(hits, 'call')} replayed"]
+    for number, concrete in enumerate(concretes, 1):
+        lines.append(f"{number}. {name}{concrete.signature}")
+        lines.append(f"   traced because {concrete.reason}")
+        segments = concrete.segments
+        nodes = _counted(sum(len(s.graph.nodes) for s in segments), "node")
+        lines.append(f"   {nodes} in {_counted(len(segments), 'segment')}")
+        if concrete.fallback is not None:
+            lines.append(f"   runs eagerly: {concrete.fallback}")
+        elif names := concrete.changed():
+            lines.append(f"   out of date: {', '.join(names)} changed; the next call retraces")
+    return "\n".join(lines)
+
+
+def why(signature: Signature, cache: Mapping[Signature, ConcreteFunction]) -> str:
+    """Say why a call with this signature is traced."""
+    old = cache.get(signature)
+    if old is not None:
+        return "what it reads from outside changed: " + ", ".join(old.changed())
+    if not cache:
+        return "it was called for the first time"
+    nearest: list[str] = min(
+        (difference(signature, known) for known in reversed(list(cache))), key=len
+    )
+    return "; ".join(nearest)
+
+
+def warn_of_retraces(name: str, traces: int, reasons: Sequence[str]) -> None:
+    """Warn of many traces, with the reasons of the latest."""
+    text = "\n  ".join(dict.fromkeys(reasons[1 - traces :]))
+    warn_user(f"{name} was traced {traces} times, because\n  {text}", RetraceWarning)
+
+
+def warn_eager(name: str, how_long: str, why: EagerFrom | None) -> None:
+    """Warn that a function runs eagerly, with the reason and the line."""
+    where = f"\n  at {why.line.describe()}" if why is not None and why.line else ""
+    reason = why.why if why is not None else "it cannot be traced"
+    warn_user(
+        f"{name} runs eagerly {how_long}: {reason}{where}\n"
+        "  Use hb.where and array operations, keep such values out of the compiled function, "
+        "or compile a smaller part of it.",
+        EagerFallbackWarning,
+    )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")

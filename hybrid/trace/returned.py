@@ -1,0 +1,106 @@
+"""What a traced function returns: which leaf is an argument, a view, a capture, a new value."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from hybrid.core.graph import Value
+from hybrid.core.storage import Chain
+from hybrid.core.tensor import Symbol, Tensor, asarray
+from hybrid.dtypes import SUPPORTED
+from hybrid.trace.outside import OutsideRecorder
+from hybrid.trace.segment import (
+    Environment,
+    Fixed,
+    FromArgument,
+    Leaf,
+    Same,
+    Segment,
+)
+
+
+def shared_storages(leaves: list[Any]) -> set[int]:
+    """Return the Storages (by identity) of which several results are aliases."""
+    tensors = {id(x): x for x in leaves if type(x) is Tensor and type(x._data) is Symbol}
+    storages = [id(x._alias.storage) for x in tensors.values() if x._alias is not None]
+    return {s for s in storages if storages.count(s) > 1}
+
+
+def capture_results(outside: OutsideRecorder, leaves: list[Any]) -> None:
+    """Capture what is returned as it is: it is from outside, or was made by the function."""
+    for x in leaves:
+        if type(x) is np.ndarray and x.dtype in SUPPORTED and x.dtype.isnative:
+            outside.shadow(asarray(x))
+        elif type(x) is Tensor and type(x._data) is not Symbol:
+            outside.shadow(x)
+
+
+def local_arrays(
+    outside: OutsideRecorder,
+    path: list[Segment],
+    environment: Environment,
+    returned: Any,
+    leaves: list[Any],
+) -> dict[int, Value]:
+    """Return the captures that only this trace still knows: the function made them itself.
+
+    What they are worth was taken when they were first used; the memory dies with this call.
+    """
+    found: dict[int, Value] = {}
+    for source, tensor, _ in outside.shadows.values():
+        array = source._data
+        # Captures, shadows and this frame (twice) know the Tensor, and the segments; so do the
+        # leaves, and what they come from: containers, or the three frames that pass it on.
+        known = 4 + sum(s is source for seg in path for s in seg.captured)
+        known += sum(w.target is source for seg in path for w in seg.writes)
+        known += 4 if returned is source else 2 * sum(x is source for x in leaves)
+        # The Tensor and this frame know the array, and the environment.
+        held = 3 + sum(x is array for x in environment)
+        held += 4 if returned is array else 2 * sum(x is array for x in leaves)
+        alone = sys.getrefcount(source) <= known and sys.getrefcount(array) <= held
+        if alone and array.base is None and source._alias is None:
+            found[id(source)] = outside.captures[id(source)][1]
+        del tensor
+    return found
+
+
+def result_leaf(
+    outside: OutsideRecorder,
+    x: Any,
+    earlier: list[Any],
+    shared: set[int],
+    wanted: list[Value],
+    local: dict[int, Value],
+) -> Value | tuple[Value, Chain] | Leaf:
+    for j, other in enumerate(earlier):
+        if other is x and isinstance(x, Tensor | np.ndarray):
+            return Same(j)
+    data = x._data if type(x) is Tensor else x
+    known = outside.shadows.get(id(data)) if type(data) is np.ndarray else None
+    if known is not None and id(known[0]) in local:
+        x = known[1]
+    if type(x) is not Tensor or type(x._data) is not Symbol:
+        return Fixed(x)
+    for leaf, tensor, _ in outside.inputs:
+        if x is tensor:
+            return FromArgument(leaf)
+        mine, its = x._alias, tensor._alias
+        if mine and its and mine.storage is its.storage and not its.chain:
+            return FromArgument(leaf, mine.chain)
+    for source, tensor, _ in outside.shadows.values():
+        if id(source) not in local:
+            mine, its = x._alias, tensor._alias
+            if x is tensor:
+                return Fixed(source)
+            if mine and its and mine.storage is its.storage and not its.chain:
+                return Fixed(source, mine.chain)
+    if x._alias is not None and id(x._alias.storage) in shared:
+        value = x._alias.storage.base.value
+        wanted.append(value)
+        return value, x._alias.chain
+    value = outside.lift(x)
+    wanted.append(value)
+    return value
