@@ -156,17 +156,7 @@ from hybrid.ops.elementwise import (
     trunc,
     where,
 )
-from hybrid.ops.indexing import (
-    argsort,
-    argwhere,
-    key_of,
-    native,
-    nonzero,
-    searchsorted,
-    sort,
-    take,
-    take_along_axis,
-)
+from hybrid.ops.indexing import take, take_along_axis
 from hybrid.ops.linalg import (
     dot,
     einsum,
@@ -214,9 +204,6 @@ from hybrid.ops.reduction import (
     amax,
     amin,
     any,
-    argmax,
-    argmin,
-    count_nonzero,
     cumprod,
     cumsum,
     cumulative_prod,
@@ -229,6 +216,8 @@ from hybrid.ops.reduction import (
     sum,
     var,
 )
+from hybrid.ops.searching import argmax, argmin, argwhere, count_nonzero, nonzero, searchsorted
+from hybrid.ops.sorting import argsort, sort
 from hybrid.trace.compile import CompiledFunction, compile
 from hybrid.trace.modes import eagerly, functions_run_eagerly, run_functions_eagerly
 
@@ -347,7 +336,6 @@ __all__ = [
     "isfinite",
     "isinf",
     "isnan",
-    "key_of",
     "leaky_relu",
     "left_shift",
     "less",
@@ -375,7 +363,6 @@ __all__ = [
     "mod",
     "moveaxis",
     "multiply",
-    "native",
     "negative",
     "nonzero",
     "norm",

@@ -14,6 +14,8 @@ from hybrid.ops import (
     random,
     rearranging,
     reduction,
+    searching,
+    sorting,
 )
 
 __all__ = [
@@ -28,4 +30,6 @@ __all__ = [
     "random",
     "rearranging",
     "reduction",
+    "searching",
+    "sorting",
 ]

@@ -23,7 +23,17 @@ from hybrid.core.dispatch import located, state
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.errors import GradientError, HybridError
-from hybrid.ops import creation, elementwise, indexing, linalg, movement, rearranging, reduction
+from hybrid.ops import (
+    creation,
+    elementwise,
+    indexing,
+    linalg,
+    movement,
+    rearranging,
+    reduction,
+    searching,
+    sorting,
+)
 from hybrid.ops.elementwise.declare import UFUNCS
 from hybrid.ops.elementwise.operands import KNOWN, SCALARS
 from hybrid.ops.elementwise.selection import where
@@ -188,6 +198,12 @@ def __array_function__(self: Any, func: Function, types: Any, args: Any, kwargs:
     return _by_numpy(func, args, kwargs)
 
 
+_MODULES: tuple[ModuleType, ...] = (
+    *(elementwise, reduction, searching, sorting, movement, rearranging, indexing, creation),
+    linalg,
+)
+
+
 @cache
 def _same_name(func: Function) -> Function | None:
     """Return hybrid's function of the same name."""
@@ -195,7 +211,7 @@ def _same_name(func: Function) -> Function | None:
     if func.__module__ == "numpy.linalg":
         modules = (linalg,)
     elif func.__module__ == "numpy":
-        modules = (elementwise, reduction, movement, rearranging, indexing, creation, linalg)
+        modules = _MODULES
     else:
         return None
     for module in modules:
@@ -374,7 +390,7 @@ def _concatenate(
 
 @implements(np.where)
 def _where(condition: Any, *branches: Any) -> Any:
-    return where(condition, *branches) if branches else indexing.nonzero(condition)
+    return where(condition, *branches) if branches else searching.nonzero(condition)
 
 
 @implements(np.clip)

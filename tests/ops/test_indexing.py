@@ -14,7 +14,7 @@ from hybrid.autodiff.tape import GradientTape
 from hybrid.core.op import OPS
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.errors import IndexingError, ShapeError
-from hybrid.ops import indexing
+from hybrid.ops import indexing, searching, sorting
 from hybrid.ops.indexing import getitem
 
 SHAPE = (4, 3, 5)
@@ -162,12 +162,12 @@ def test_take_and_along_axis():
 
 def test_nonzero_argwhere_searchsorted():
     mask = X % 7 == 0
-    for ours, numpys in zip(indexing.nonzero(mask), np.nonzero(mask), strict=True):
+    for ours, numpys in zip(searching.nonzero(mask), np.nonzero(mask), strict=True):
         np.testing.assert_array_equal(ours.numpy(), numpys)
-    np.testing.assert_array_equal(indexing.argwhere(mask).numpy(), np.argwhere(mask))
+    np.testing.assert_array_equal(searching.argwhere(mask).numpy(), np.argwhere(mask))
     for side in ("left", "right"):
         np.testing.assert_array_equal(
-            indexing.searchsorted([1, 2, 2, 3], [2, 0, 9], side=side).numpy(),
+            searching.searchsorted([1, 2, 2, 3], [2, 0, 9], side=side).numpy(),
             np.searchsorted([1, 2, 2, 3], [2, 0, 9], side=side),
         )
 
@@ -176,12 +176,10 @@ def test_nonzero_argwhere_searchsorted():
 def test_sort_is_stable_in_both_directions(axis):
     x = np.random.default_rng(0).integers(0, 3, (6, 5))
     expected = np.argsort(x, axis=axis, stable=True)
-    np.testing.assert_array_equal(indexing.argsort(x, axis=axis).numpy(), expected)
+    np.testing.assert_array_equal(sorting.argsort(x, axis=axis).numpy(), expected)
     backwards = np.argsort(-x, axis=axis, stable=True)
-    np.testing.assert_array_equal(
-        indexing.argsort(x, axis=axis, descending=True).numpy(), backwards
-    )
-    np.testing.assert_array_equal(indexing.sort(x, axis=axis).numpy(), np.sort(x, axis=axis))
+    np.testing.assert_array_equal(sorting.argsort(x, axis=axis, descending=True).numpy(), backwards)
+    np.testing.assert_array_equal(sorting.sort(x, axis=axis).numpy(), np.sort(x, axis=axis))
 
 
 def test_functional_updates_leave_the_original_alone():

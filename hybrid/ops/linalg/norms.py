@@ -7,7 +7,7 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.dispatch import located
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
-from hybrid.ops import reduction
+from hybrid.ops import searching
 from hybrid.ops._axes import Axes, all_axes
 from hybrid.ops.elementwise.arithmetic import absolute, sqrt
 from hybrid.ops.elementwise.selection import where
@@ -50,7 +50,7 @@ def vector_norm(
         at_origin = total == 0
         return where(at_origin, 0, sqrt(where(at_origin, 1, total))).astype(x.dtype, copy=False)
     if ord == 0:
-        return reduction.count_nonzero(x, axis=axes, keepdims=keepdims).astype(x.dtype)
+        return searching.count_nonzero(x, axis=axes, keepdims=keepdims).astype(x.dtype)
     size = absolute(x)
     if ord == np.inf:
         return size.max(axis=axes, keepdims=keepdims)

@@ -1,0 +1,168 @@
+"""Reading by index: ``x[index]`` with NumPy's rules, `take` and `take_along_axis`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hybrid.core.dispatch import located, own_alias, state
+from hybrid.core.spec import Shape
+from hybrid.core.storage import Alias
+from hybrid.core.tensor import ArrayLike, Symbol, Tensor, asarray, wrap
+from hybrid.errors import ShapeError
+from hybrid.ops._axes import one_axis
+from hybrid.ops._methods import attach
+from hybrid.ops.creation import arange
+from hybrid.ops.indexing.gather import gather, index_array
+from hybrid.ops.indexing.selection import key_of, native, select, selection
+from hybrid.ops.movement import ravel, reshape
+
+
+def getitem(x: Tensor, index: Any) -> Tensor:
+    """Return ``x[index]``: a view for a basic index, a copy otherwise, as NumPy does."""
+    if state.plain:
+        short = _view_of_memory(x, index)
+        if short is not None:
+            return short
+    key = key_of(index)
+    found = select(_settled(index, x), x.shape) if key is None else selection(key, x.shape)
+    view = found.view(x)
+    if found.arrays:
+        return found.pick(view)
+    if found.single or found.copies:
+        return _apart(view)
+    return view
+
+
+def _view_of_memory(x: Tensor, index: Any) -> Tensor | None:
+    """Return ``x[index]`` by NumPy alone, for eager code and no tape; None where that cannot be."""
+    data = x._data
+    if type(data) is Symbol:
+        return None
+    key = key_of(index)
+    try:
+        if key is None:
+            return wrap(np.asarray(data[native(index)])) if _certainly_copies(index) else None
+        part = data[index]
+    except (IndexError, ValueError):
+        return None  # for the long way to explain
+    if type(part) is not np.ndarray:
+        return wrap(np.asarray(part))
+    found = selection(key, data.shape)
+    view = wrap(part)
+    alias = own_alias(x)
+    chain = (*alias.chain, *found.chain())
+    view._alias = Alias(alias.storage, chain, alias.storage.version)
+    return view
+
+
+def _certainly_copies(index: Any) -> bool:
+    entries = index if type(index) is tuple else (index,)
+    return any(
+        type(e) is list or (isinstance(e, Tensor | np.ndarray) and e.ndim > 0) for e in entries
+    )
+
+
+def _settled(index: Any, x: Tensor) -> Any:
+    """Ask for the values of those traced Python ints in an index that make a view.
+
+    With an int ``x[i]`` is a view; `gather` with a traced index would be a copy, and writes to
+    either would no longer be seen in the other. A single element is a copy anyway.
+    """
+    entries = index if isinstance(index, tuple) else (index,)
+    weak = [isinstance(e, Tensor) and e.dtype.kind in "iu" and e.spec.weak for e in entries]
+    if True not in weak or (len(entries) == x.ndim and all(map(_is_integer, entries))):
+        return index
+    return tuple(int(e) if is_weak else e for e, is_weak in zip(entries, weak))
+
+
+def _is_integer(entry: Any) -> bool:
+    if isinstance(entry, Tensor):
+        return not entry.ndim and entry.dtype.kind in "iu"
+    return isinstance(entry, int | np.integer) and not isinstance(entry, bool)
+
+
+def _apart(view: Tensor) -> Tensor:
+    """Return the contents of a view with no ties to the array that it is a view of.
+
+    NumPy's ``x[0]`` of one axis is a number, which a later write to ``x`` leaves alone.
+    """
+    data = view._data
+    alone = wrap(data.copy() if isinstance(data, np.ndarray) else data)
+    alone._node = view._node
+    if state.recorder is not None:
+        state.recorder.track(alone)
+    return alone
+
+
+def take(x: ArrayLike, /, indices: ArrayLike, axis: int | None = None) -> Tensor:
+    """Take elements of one axis by their indices.
+
+    Parameters
+    ----------
+    x : array-like
+    indices : array-like of int
+        Negative ones count from the end.
+    axis : int, optional
+        Left out: `x` is raveled.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    IndexingError
+        For an index outside the axis.
+
+    Examples
+    --------
+    >>> take([10, 20, 30], [2, 0])
+    Tensor([30, 10], dtype=int64)
+    """
+    x = asarray(x)
+    if axis is None:
+        x, axis = ravel(x), 0
+    axis = one_axis("take", axis, x.shape)
+    return gather(x, (indices,), (axis,), axis)
+
+
+def take_along_axis(x: ArrayLike, /, indices: ArrayLike, axis: int = -1) -> Tensor:
+    """Take for each place of `indices` the element of `x` with that index along `axis`.
+
+    Parameters
+    ----------
+    x : array-like
+    indices : array-like of int
+        With as many axes as `x`; the other axes broadcast.
+    axis : int
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> take_along_axis([[3, 1], [2, 4]], [[1], [0]], axis=1)
+    Tensor([[1],
+            [2]], dtype=int64)
+    """
+    x, index = asarray(x), index_array(indices)
+    axis = one_axis("take_along_axis", axis, x.shape)
+    return gather(x, _grid(x.shape, index, axis), tuple(range(x.ndim)), 0)
+
+
+def _grid(shape: Shape, index: Tensor, axis: int) -> tuple[Tensor, ...]:
+    if index.ndim != len(shape):
+        raise ShapeError(
+            located(
+                f"take_along_axis: indices of shape {index.shape} must have as many axes as "
+                f"the array of shape {shape}"
+            )
+        )
+    lying = [[n if j == i else 1 for j in range(len(shape))] for i, n in enumerate(shape)]
+    return tuple(index if i == axis else reshape(arange(n), lying[i]) for i, n in enumerate(shape))
+
+
+attach(__getitem__=getitem, take=take)

@@ -1,0 +1,284 @@
+"""What an index means: a view (slice, squeeze, expand_dims), then index arrays on it."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from hybrid.core.dispatch import bind, located
+from hybrid.core.op import Attrs, Op
+from hybrid.core.spec import Shape
+from hybrid.core.storage import Chain
+from hybrid.core.tensor import Symbol, Tensor
+from hybrid.core.variable import Variable
+from hybrid.errors import IndexingError
+from hybrid.ops.indexing.gather import gather, out_of_bounds
+from hybrid.ops.movement import EXPAND_DIMS, SLICE, SQUEEZE
+from hybrid.ops.searching import nonzero
+
+
+@dataclass(slots=True)
+class Selection:
+    """An index in normal form: a view (slice, drop, insert), then index arrays on it.
+
+    `starts`, `sizes` and `steps` speak of the axes of the array; `drop` of the same axes, `insert`
+    of those of the view, `axes` and `at` as in the `gather` op; `sources` are the same axes in the
+    array itself, whose shape is `shape`. `single` says that the result is one element that ints
+    alone have chosen, which NumPy returns as a copy.
+    """
+
+    starts: list[int] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    drop: list[int] = field(default_factory=list)
+    insert: list[int] = field(default_factory=list)
+    arrays: list[Any] = field(default_factory=list)
+    axes: list[int] = field(default_factory=list)
+    at: int = 0
+    shape: Shape = ()
+    steps_of_view: Chain | None = None
+    sources: list[int] = field(default_factory=list)
+    single: bool = True
+    copies: bool = False
+
+    def chain(self) -> Chain:
+        """Return the view ops of the part of the index that is a view."""
+        if self.steps_of_view is not None:
+            return self.steps_of_view
+        steps: list[tuple[Op, Attrs]] = []
+        if tuple(self.sizes) != self.shape or any(step != 1 for step in self.steps):
+            attrs = {"starts": self.starts, "sizes": self.sizes, "steps": self.steps}
+            steps.append((SLICE, {k: tuple(v) for k, v in attrs.items()}))
+        if self.drop:
+            steps.append((SQUEEZE, {"axis": tuple(self.drop)}))
+        if self.insert:
+            steps.append((EXPAND_DIMS, {"axis": tuple(self.insert)}))
+        self.steps_of_view = tuple(steps)
+        return self.steps_of_view
+
+    def view(self, x: Tensor) -> Tensor:
+        """Apply the part of the index that is a view; `x` itself where there is none."""
+        for op, attrs in self.chain():
+            x = bind(op, (x,), attrs)
+        return x
+
+    def pick(self, view: Tensor) -> Tensor:
+        """Apply the index arrays to the view."""
+        try:
+            return gather(view, tuple(self.arrays), tuple(self.axes), self.at)
+        except IndexingError as error:
+            concrete = [np.zeros(0) if _is_traced(a) else np.asarray(a) for a in self.arrays]
+            clear = out_of_bounds(self.shape, tuple(concrete), tuple(self.sources))
+            raise (IndexingError(located(str(clear))) if clear else error) from None
+
+
+def select(index: Any, shape: Shape) -> Selection:
+    """Bring an index for an array of `shape` into normal form."""
+    entries = _without_ellipsis(_entries(index), shape)
+    advanced = any(_is_array(e) for e in entries)
+    found = Selection(shape=shape)
+    placed: list[bool] = []  # for each entry whether NumPy counts it as an index array
+    before_arrays = 0
+    dims = 0  # axes of the view so far
+    for entry in entries:
+        is_advanced = False
+        if entry is None or isinstance(entry, bool | np.bool):
+            found.insert.append(dims)
+            dims += 1
+            found.single = False
+        elif isinstance(entry, slice):
+            _take_slice(found, entry, shape)
+            dims += 1
+            found.single = False
+        elif entry is Ellipsis:
+            found.single = False
+        elif _is_array(entry):
+            is_advanced = True
+            if True not in placed:
+                before_arrays = dims
+            for array in _index_arrays(entry, shape, len(found.starts)):
+                found.sources.append(len(found.starts))
+                found.axes.append(dims)
+                found.arrays.append(array)
+                _take_slice(found, slice(None), shape)
+                dims += 1
+            found.single = False
+        else:
+            if advanced and True not in placed:
+                before_arrays = dims
+            is_advanced = advanced
+            _take_integer(found, entry, shape)
+        placed.append(is_advanced)
+    if found.arrays:
+        found.at = before_arrays if _adjacent(placed) else 0
+    return _with_booleans(found, entries)
+
+
+def _entries(index: Any) -> list[Any]:
+    entries = list(index) if isinstance(index, tuple) else [index]
+    return [_entry(e) for e in entries]
+
+
+def _entry(entry: Any) -> Any:
+    if isinstance(entry, Variable):
+        entry = entry.read()
+    if isinstance(entry, list | range):
+        entry = np.asarray(_lowered(entry)) if len(entry) else np.zeros(0, np.int64)
+    if isinstance(entry, np.generic) and entry.dtype.kind in "iu":
+        return int(entry)
+    if isinstance(entry, Tensor | np.ndarray):
+        if entry.dtype.kind == "b" and not entry.ndim:
+            return bool(entry)
+        if entry.dtype.kind not in "biu":
+            raise IndexingError(
+                located(f"index arrays hold integers or booleans, not {entry.dtype.name}")
+            )
+        return entry
+    if entry is None or entry is Ellipsis or isinstance(entry, bool | np.bool | int | slice):
+        return entry
+    try:
+        return operator.index(entry)
+    except TypeError:
+        raise IndexingError(
+            located(
+                "an index is made of ints, slices, None, ..., integer or boolean arrays, "
+                f"not {type(entry).__name__}"
+            )
+        ) from None
+
+
+def _lowered(entry: Any) -> Any:
+    if isinstance(entry, list | tuple):
+        return [_lowered(e) for e in entry]
+    return entry.item() if isinstance(entry, Tensor) else entry
+
+
+def _is_traced(array: Any) -> bool:
+    return isinstance(array, Tensor) and type(array._data) is Symbol
+
+
+def _is_array(entry: Any) -> bool:
+    return isinstance(entry, Tensor | np.ndarray)
+
+
+def _width(entry: Any) -> int:
+    """Return how many axes an entry is for."""
+    if entry is None or entry is Ellipsis or isinstance(entry, bool | np.bool):
+        return 0
+    return int(entry.ndim) if _is_array(entry) and entry.dtype.kind == "b" else 1
+
+
+def _without_ellipsis(entries: list[Any], shape: Shape) -> list[Any]:
+    """Spell the ellipsis out in full slices, and those that are left out at the end."""
+    count = sum(map(_width, entries))
+    if count > len(shape):
+        raise IndexingError(
+            located(f"the index names {count} axes, an array of shape {shape} has {len(shape)}")
+        )
+    rest = [slice(None)] * (len(shape) - count)
+    places = [i for i, e in enumerate(entries) if e is Ellipsis]
+    if len(places) > 1:
+        raise IndexingError(located("an index can hold only one ellipsis ('...')"))
+    if not places:
+        return entries + rest
+    # The ellipsis itself stays as a mark: it makes the result a view even if it stands for nothing.
+    return [*entries[: places[0] + 1], *rest, *entries[places[0] + 1 :]]
+
+
+def _take_slice(found: Selection, entry: slice, shape: Shape) -> None:
+    start, stop, step = entry.indices(shape[len(found.starts)])
+    size = len(range(start, stop, step))
+    found.starts.append(start if size else 0)
+    found.sizes.append(size)
+    found.steps.append(step if size > 1 else 1)
+
+
+def _take_integer(found: Selection, entry: int, shape: Shape) -> None:
+    axis = len(found.starts)
+    n = shape[axis]
+    if not -n <= entry < n:
+        raise IndexingError(
+            located(
+                f"index {entry} is out of bounds for axis {axis} of shape {shape}, "
+                f"which has size {n}"
+            )
+        )
+    found.drop.append(axis)
+    found.starts.append(entry % n)
+    found.sizes.append(1)
+    found.steps.append(1)
+
+
+def _index_arrays(entry: Any, shape: Shape, axis: int) -> tuple[Any, ...]:
+    if entry.dtype.kind != "b":
+        return (entry,)
+    covered = shape[axis : axis + entry.ndim]
+    if entry.shape != covered:
+        raise IndexingError(
+            located(
+                f"a boolean mask of shape {entry.shape} does not fit axes {axis} to "
+                f"{axis + entry.ndim - 1} of shape {shape}"
+            )
+        )
+    return nonzero(entry)
+
+
+def _adjacent(placed: list[bool]) -> bool:
+    first = placed.index(True)
+    last = len(placed) - 1 - placed[::-1].index(True)
+    return all(placed[first : last + 1])
+
+
+def _with_booleans(found: Selection, entries: list[Any]) -> Selection:
+    booleans = [e for e in entries if isinstance(e, bool | np.bool)]
+    if not booleans:
+        return found
+    if found.arrays or len(booleans) > 1:
+        raise IndexingError(located("True and False cannot be mixed with other index arrays"))
+    found.copies = True
+    if not booleans[0]:  # nothing is selected: index arrays without elements on the new axis
+        place = found.insert[sum(e is None for e in entries[: entries.index(booleans[0])])]
+        found.arrays, found.axes, found.at = [np.zeros(0, np.int64)], [place], place
+    return found
+
+
+Key = tuple[Any, ...]
+
+
+def key_of(index: Any) -> Key | None:
+    """Return a hashable form of an index of ints, slices, None and ``...``; None for any other."""
+    key = []
+    for entry in index if type(index) is tuple else (index,):
+        kind = type(entry)
+        if kind is slice:
+            start, stop, step = entry.start, entry.stop, entry.step
+            for bound in (start, stop, step):
+                if bound is not None and type(bound) is not int:
+                    return None
+            key.append((start, stop, step))
+        elif kind is int or entry is None or entry is Ellipsis:
+            key.append(entry)
+        else:
+            return None
+    return tuple(key)
+
+
+@lru_cache(maxsize=4096)
+def selection(key: Key, shape: Shape) -> Selection:
+    """Return :func:`select` of the index that has this key; not to be changed."""
+    return select(tuple(slice(*e) if type(e) is tuple else e for e in key), shape)
+
+
+def native(index: Any) -> Any:
+    """Return an index with Tensors as ndarrays, for NumPy."""
+    if type(index) is tuple:
+        return tuple(native(i) for i in index)
+    if isinstance(index, Variable):
+        index = index.read()
+    if isinstance(index, list):
+        return [native(i) for i in index]
+    return index.numpy() if type(index) is Tensor else index

@@ -1,0 +1,53 @@
+"""What reductions share: their axes, their dtypes, the gradient that goes back over the axes."""
+
+from __future__ import annotations
+
+from hybrid import dtypes
+from hybrid.core.dispatch import bind
+from hybrid.core.op import Example, Op
+from hybrid.core.spec import Shape, TensorSpec
+from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.dtypes import DType
+from hybrid.errors import ShapeError
+from hybrid.ops._axes import Axes, all_axes
+from hybrid.ops.movement import broadcast_to, expand_dims
+
+Axis = int | Axes | None
+
+REDUCTION_EXAMPLES = (
+    Example(((3, 4),), {"axis": (0,), "keepdims": False}),
+    Example(((2, 3, 4),), {"axis": (0, 2), "keepdims": True}),
+    Example(((3, 4),), {"axis": (0, 1), "keepdims": False}),
+    Example(((5,),), {"axis": (), "keepdims": False}),
+    Example(((3, 4),), {"axis": (1,), "keepdims": False}, ("int32",)),
+)
+EMPTY_EXAMPLE = Example(((0, 3),), {"axis": (0,), "keepdims": False})
+
+
+def spread(g: Tensor, shape: Shape, axis: Axes, keepdims: bool) -> Tensor:
+    """Broadcast a reduced `g` back over the axes that were reduced."""
+    return broadcast_to(restore(g, axis, keepdims), shape)
+
+
+def restore(reduced: Tensor, axis: Axes, keepdims: bool) -> Tensor:
+    """Put the reduced axes back with size 1."""
+    return reduced if keepdims or not axis else expand_dims(reduced, axis)
+
+
+def accumulator(dtype: DType) -> DType:
+    """Return the dtype in which NumPy adds: 64 bits for booleans and integers."""
+    if dtype.kind in "bi":
+        return dtypes.int64
+    return dtypes.uint64 if dtype.kind == "u" else dtype
+
+
+def not_empty(name: str, x: TensorSpec, axis: Axes) -> None:
+    """Refuse to reduce an axis without elements by an op that then has no result."""
+    if 0 in (x.shape[a] for a in axis):
+        raise ShapeError(f"{name}: shape {x.shape} has no elements along axis {axis}")
+
+
+def reduce(op: Op, x: ArrayLike, axis: Axis, keepdims: bool) -> Tensor:
+    """Bind a reduction, whose axes are given as users write them."""
+    x = asarray(x)
+    return bind(op, (x,), {"axis": all_axes(op.name, axis, x.shape), "keepdims": keepdims})

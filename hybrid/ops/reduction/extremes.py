@@ -1,0 +1,155 @@
+"""The largest and smallest elements along axes; whether any or all are not zero."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hybrid import dtypes
+from hybrid.core.op import Op, register
+from hybrid.core.spec import TensorSpec
+from hybrid.core.tensor import ArrayLike, Tensor
+from hybrid.ops._axes import Axes, without
+from hybrid.ops._methods import attach
+from hybrid.ops.reduction.declare import (
+    EMPTY_EXAMPLE,
+    REDUCTION_EXAMPLES,
+    Axis,
+    not_empty,
+    reduce,
+    restore,
+)
+from hybrid.ops.reduction.sums import sum
+
+
+def _infer_extreme(name: str) -> Any:
+    def infer(x: TensorSpec, *, axis: Axes, keepdims: bool) -> TensorSpec:
+        # Where the result is empty too, there is nothing to be the maximum of nothing.
+        if 0 not in without(x.shape, axis, keepdims=False):
+            not_empty(name, x, axis)
+        return TensorSpec(without(x.shape, axis, keepdims), x.dtype, x.device)
+
+    return infer
+
+
+def _vjp_extreme(g: Tensor, out: Tensor, x: Tensor, *, axis: Axes, keepdims: bool) -> Tensor:
+    # Elements that tie share the gradient equally.
+    chosen = (x == restore(out, axis, keepdims)).astype(g.dtype)
+    share = restore(g, axis, keepdims) / sum(chosen, axis=axis, keepdims=True)
+    return chosen * share
+
+
+MAX = register(
+    Op(
+        name="max",
+        family="reduction",
+        infer=_infer_extreme("max"),
+        eager=lambda xp, x, *, axis, keepdims: xp.maximum.reduce(x, axis=axis, keepdims=keepdims),
+        vjp=(_vjp_extreme,),
+        reduce="max",
+        examples=REDUCTION_EXAMPLES,
+        doc="The largest element along axes; NaN where there is one.",
+    )
+)
+
+MIN = register(
+    Op(
+        name="min",
+        family="reduction",
+        infer=_infer_extreme("min"),
+        eager=lambda xp, x, *, axis, keepdims: xp.minimum.reduce(x, axis=axis, keepdims=keepdims),
+        vjp=(_vjp_extreme,),
+        reduce="min",
+        examples=REDUCTION_EXAMPLES,
+        doc="The smallest element along axes; NaN where there is one.",
+    )
+)
+
+
+def max(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """Return the largest element along axes.
+
+    A NaN among the elements is the result. In gradients, elements that tie share equally.
+
+    Parameters
+    ----------
+    x : array-like
+    axis : int or tuple of int, optional
+        Left out: all axes.
+    keepdims : bool
+        Keep the reduced axes with size 1.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ShapeError
+        Where there are no elements to choose from.
+
+    Examples
+    --------
+    >>> max([[1, 2], [3, 0]], axis=1)
+    Tensor([2, 3], dtype=int64)
+    """
+    return reduce(MAX, x, axis, keepdims)
+
+
+def min(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """Return the smallest element along axes; as :func:`max`."""
+    return reduce(MIN, x, axis, keepdims)
+
+
+def amax(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """NumPy's second name of :func:`max`."""
+    return reduce(MAX, x, axis, keepdims)
+
+
+def amin(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """NumPy's second name of :func:`min`."""
+    return reduce(MIN, x, axis, keepdims)
+
+
+# --- any, all -------------------------------------------------------------------------------------
+
+
+def _infer_logical(x: TensorSpec, *, axis: Axes, keepdims: bool) -> TensorSpec:
+    return TensorSpec(without(x.shape, axis, keepdims), dtypes.bool_, x.device)
+
+
+ANY = register(
+    Op(
+        name="any",
+        family="reduction",
+        infer=_infer_logical,
+        eager=lambda xp, x, *, axis, keepdims: xp.any(x, axis=axis, keepdims=keepdims),
+        reduce="any",
+        examples=(*REDUCTION_EXAMPLES, EMPTY_EXAMPLE),
+        doc="Whether any element along axes is not zero.",
+    )
+)
+
+ALL = register(
+    Op(
+        name="all",
+        family="reduction",
+        infer=_infer_logical,
+        eager=lambda xp, x, *, axis, keepdims: xp.all(x, axis=axis, keepdims=keepdims),
+        reduce="all",
+        examples=(*REDUCTION_EXAMPLES, EMPTY_EXAMPLE),
+        doc="Whether all elements along axes are not zero.",
+    )
+)
+
+
+def any(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """Tell whether any element along axes is not zero."""
+    return reduce(ANY, x, axis, keepdims)
+
+
+def all(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """Tell whether all elements along axes are not zero."""
+    return reduce(ALL, x, axis, keepdims)
+
+
+attach(max=max, min=min, any=any, all=all)

@@ -1,0 +1,248 @@
+"""Mean, variance and standard deviation along axes."""
+
+from __future__ import annotations
+
+from math import prod as _product
+from typing import Any
+
+from hybrid import dtypes
+from hybrid.core.dispatch import bind
+from hybrid.core.op import Example, Op, register
+from hybrid.core.spec import TensorSpec
+from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.dtypes import DType
+from hybrid.ops._axes import Axes, all_axes, without
+from hybrid.ops._methods import attach
+from hybrid.ops.elementwise.arithmetic import sqrt
+from hybrid.ops.elementwise.casting import conj
+from hybrid.ops.elementwise.selection import where
+from hybrid.ops.reduction.declare import REDUCTION_EXAMPLES, Axis, reduce, restore, spread
+from hybrid.ops.reduction.sums import sum
+
+
+def _count(x: Tensor, axis: Axes) -> int:
+    return _product(x.shape[a] for a in axis)
+
+
+def _infer_mean(x: TensorSpec, *, axis: Axes, keepdims: bool) -> TensorSpec:
+    dtype = x.dtype if dtypes.is_inexact(x.dtype) else dtypes.float64
+    return TensorSpec(without(x.shape, axis, keepdims), dtype, x.device)
+
+
+def _wide(dtype: DType) -> DType:
+    """Return the dtype in which NumPy takes means of `dtype`."""
+    if dtype in (dtypes.float16, dtypes.bfloat16):
+        return dtypes.float32
+    return dtype if dtypes.is_inexact(dtype) else dtypes.float64
+
+
+def _eager_mean(xp: Any, x: Any, *, axis: Axes, keepdims: bool) -> Any:
+    wide = _wide(x.dtype)
+    out = xp.mean(x, axis=axis, keepdims=keepdims, dtype=wide)
+    return out.astype(x.dtype) if dtypes.is_inexact(x.dtype) else out
+
+
+def _expand_mean(x: Tensor, *, axis: Axes, keepdims: bool) -> Tensor:
+    total = sum(x.astype(_wide(x.dtype), copy=False), axis=axis, keepdims=keepdims)
+    mean = total / _count(x, axis)
+    return mean.astype(x.dtype, copy=False) if dtypes.is_inexact(x.dtype) else mean
+
+
+MEAN = register(
+    Op(
+        name="mean",
+        family="reduction",
+        infer=_infer_mean,
+        eager=_eager_mean,
+        expand=_expand_mean,
+        vjp=(
+            lambda g, out, x, *, axis, keepdims: spread(
+                g / _count(x, axis), x.shape, axis, keepdims
+            ),
+        ),
+        examples=REDUCTION_EXAMPLES,
+        doc="The arithmetic mean along axes.",
+    )
+)
+
+
+def mean(
+    x: ArrayLike, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False
+) -> Tensor:
+    """Return the arithmetic mean along axes.
+
+    Parameters
+    ----------
+    x : array-like
+    axis : int or tuple of int, optional
+        Left out: all axes.
+    dtype : dtype, optional
+        To compute in and to return; left out, float64 for booleans and integers.
+    keepdims : bool
+        Keep the reduced axes with size 1.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> mean([1.0, 2.0, 6.0])
+    Tensor(3., dtype=float32)
+    """
+    x = asarray(x)
+    return reduce(MEAN, x if dtype is None else x.astype(dtype, copy=False), axis, keepdims)
+
+
+def _infer_var(x: TensorSpec, *, axis: Axes, correction: float, keepdims: bool) -> TensorSpec:
+    spec = _infer_mean(x, axis=axis, keepdims=keepdims)
+    real = {"complex64": dtypes.float32, "complex128": dtypes.float64}.get(spec.dtype.name)
+    return spec if real is None else TensorSpec(spec.shape, real, spec.device)
+
+
+def _divisor(x: Tensor, axis: Axes, correction: float) -> float:
+    left = _count(x, axis) - correction
+    return left if left > 0 else 0
+
+
+def _expand_var(x: Tensor, *, axis: Axes, correction: float, keepdims: bool) -> Tensor:
+    wide = x.astype(_wide(x.dtype), copy=False)
+    # Two passes: the squares of deviations from the mean do not cancel, sum(x * x) would.
+    deviation = wide - _expand_mean(wide, axis=axis, keepdims=True)
+    total = sum(deviation * deviation, axis=axis, keepdims=keepdims)
+    var = total / _divisor(x, axis, correction)
+    return var.astype(x.dtype, copy=False) if dtypes.is_inexact(x.dtype) else var
+
+
+def _deviation(x: Tensor, axis: Axes) -> Tensor:
+    """What the variance squares, conjugated where it is complex: the gradients' direction."""
+    deviation = x - reduce(MEAN, x, axis, keepdims=True)
+    return conj(deviation) if deviation.dtype.kind == "c" else deviation
+
+
+def _vjp_var(
+    g: Tensor, out: Tensor, x: Tensor, *, axis: Axes, correction: float, keepdims: bool
+) -> Tensor:
+    scale = restore(g, axis, keepdims) * 2 / _divisor(x, axis, correction)
+    return scale * _deviation(x, axis)
+
+
+_VAR_EXAMPLES = (
+    Example(((3, 4),), {"axis": (0,), "correction": 0, "keepdims": False}),
+    Example(((2, 3, 4),), {"axis": (0, 2), "correction": 1, "keepdims": True}),
+    Example(((3, 4),), {"axis": (1,), "correction": 0, "keepdims": False}, ("int32",)),
+)
+
+
+def _eager_var(
+    xp: Any, x: Any, *, axis: Axes, correction: float, keepdims: bool, root: bool = False
+) -> Any:
+    function = xp.std if root else xp.var
+    if x.dtype == dtypes.bfloat16:  # NumPy's own form does not know the dtype
+        wide = function(x.astype(dtypes.float32), axis=axis, ddof=correction, keepdims=keepdims)
+        return wide.astype(dtypes.bfloat16)
+    return function(x, axis=axis, ddof=correction, keepdims=keepdims)
+
+
+VAR = register(
+    Op(
+        name="var",
+        family="reduction",
+        infer=_infer_var,
+        eager=_eager_var,
+        expand=_expand_var,
+        vjp=(_vjp_var,),
+        examples=_VAR_EXAMPLES,
+        doc="The variance along axes.",
+    )
+)
+
+
+def _vjp_std(
+    g: Tensor, out: Tensor, x: Tensor, *, axis: Axes, correction: float, keepdims: bool
+) -> Tensor:
+    # Where all elements are equal the deviation is 0; the subgradient 0 is taken there.
+    root = restore(out, axis, keepdims)
+    safe = where(root == 0, 1, root) * _divisor(x, axis, correction)
+    return restore(g, axis, keepdims) / safe * _deviation(x, axis)
+
+
+STD = register(
+    Op(
+        name="std",
+        family="reduction",
+        infer=_infer_var,
+        eager=lambda xp, x, *, axis, correction, keepdims: _eager_var(
+            xp, x, axis=axis, correction=correction, keepdims=keepdims, root=True
+        ),
+        expand=lambda x, *, axis, correction, keepdims: sqrt(
+            _expand_var(x, axis=axis, correction=correction, keepdims=keepdims)
+        ),
+        vjp=(_vjp_std,),
+        examples=_VAR_EXAMPLES,
+        doc="The standard deviation along axes.",
+    )
+)
+
+
+def _spread_of(
+    op: Op, x: ArrayLike, axis: Axis, correction: float | None, ddof: float, keepdims: bool
+) -> Tensor:
+    x = asarray(x)
+    attrs = {
+        "axis": all_axes(op.name, axis, x.shape),
+        "correction": ddof if correction is None else correction,
+        "keepdims": keepdims,
+    }
+    return bind(op, (x,), attrs)
+
+
+def var(
+    x: ArrayLike,
+    /,
+    axis: Axis = None,
+    *,
+    correction: float | None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+) -> Tensor:
+    """Return the variance along axes.
+
+    Parameters
+    ----------
+    x : array-like
+    axis : int or tuple of int, optional
+        Left out: all axes.
+    correction : float, optional
+        What to subtract from the count before dividing by it.
+    ddof : float
+        NumPy's name of `correction`.
+    keepdims : bool
+        Keep the reduced axes with size 1.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> var([1.0, 3.0], correction=1)
+    Tensor(2., dtype=float32)
+    """
+    return _spread_of(VAR, x, axis, correction, ddof, keepdims)
+
+
+def std(
+    x: ArrayLike,
+    /,
+    axis: Axis = None,
+    *,
+    correction: float | None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+) -> Tensor:
+    """Return the standard deviation along axes; arguments as of :func:`var`."""
+    return _spread_of(STD, x, axis, correction, ddof, keepdims)
+
+
+attach(mean=mean, var=var, std=std)

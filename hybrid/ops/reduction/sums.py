@@ -1,0 +1,127 @@
+"""Sums and products along axes."""
+
+from __future__ import annotations
+
+from math import prod as _product
+from typing import Any
+
+from hybrid.core.dispatch import bind
+from hybrid.core.op import Op, register
+from hybrid.core.spec import TensorSpec
+from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.ops._axes import Axes, all_axes, as_dtype, without
+from hybrid.ops._methods import attach
+from hybrid.ops.movement import flip, moveaxis, reshape
+from hybrid.ops.reduction.declare import (
+    EMPTY_EXAMPLE,
+    REDUCTION_EXAMPLES,
+    Axis,
+    accumulator,
+    spread,
+)
+from hybrid.ops.reduction.scans import cumulative_prod, shifted
+
+
+def _infer_sum(x: TensorSpec, *, axis: Axes, keepdims: bool) -> TensorSpec:
+    return TensorSpec(without(x.shape, axis, keepdims), accumulator(x.dtype), x.device)
+
+
+SUM = register(
+    Op(
+        name="sum",
+        family="reduction",
+        infer=_infer_sum,
+        eager=lambda xp, x, *, axis, keepdims: xp.add.reduce(
+            x, axis=axis, keepdims=keepdims, dtype=accumulator(x.dtype)
+        ),
+        vjp=(lambda g, out, x, *, axis, keepdims: spread(g, x.shape, axis, keepdims),),
+        reduce="sum",
+        examples=(*REDUCTION_EXAMPLES, EMPTY_EXAMPLE),
+        doc="The sum of elements along axes.",
+    )
+)
+
+
+def sum(x: ArrayLike, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False) -> Tensor:
+    """Add the elements along axes.
+
+    Parameters
+    ----------
+    x : array-like
+    axis : int or tuple of int, optional
+        Left out: all axes.
+    dtype : dtype, optional
+        To add in and to return; left out, booleans and integers are added in 64 bits.
+    keepdims : bool
+        Keep the reduced axes with size 1.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    AxisError
+        For an axis that `x` does not have.
+
+    Examples
+    --------
+    >>> sum([[1, 2], [3, 4]], axis=0)
+    Tensor([4, 6], dtype=int64)
+    """
+    return accumulate(SUM, x, axis, dtype, keepdims)
+
+
+def accumulate(op: Op, x: ArrayLike, axis: Axis, dtype: Any, keepdims: bool) -> Tensor:
+    x = asarray(x)
+    axes = all_axes(op.name, axis, x.shape)
+    if dtype is None:
+        return bind(op, (x,), {"axis": axes, "keepdims": keepdims})
+    wanted = as_dtype(op.name, dtype)
+    x = x.astype(wanted, copy=False)
+    return bind(op, (x,), {"axis": axes, "keepdims": keepdims}).astype(wanted, copy=False)
+
+
+def _vjp_prod(g: Tensor, out: Tensor, x: Tensor, *, axis: Axes, keepdims: bool) -> Tensor:
+    return spread(g, x.shape, axis, keepdims) * _product_of_others(x, axis)
+
+
+def _product_of_others(x: Tensor, axis: Axes) -> Tensor:
+    """Return for each element the product of the others along `axis`, without dividing."""
+    places = tuple(range(x.ndim - len(axis), x.ndim))
+    last = moveaxis(x, axis, places)
+    rest = last.shape[: x.ndim - len(axis)]
+    flat = reshape(last, (*rest, _product(x.shape[a] for a in axis)))
+    others = _product_before(flat) * flip(_product_before(flip(flat, -1)), -1)
+    return moveaxis(reshape(others, last.shape), places, axis)
+
+
+def _product_before(x: Tensor) -> Tensor:
+    """Return for each element of the last axis the product of those before it."""
+    return shifted(cumulative_prod(x, axis=-1), 1)
+
+
+PROD = register(
+    Op(
+        name="prod",
+        family="reduction",
+        infer=_infer_sum,
+        eager=lambda xp, x, *, axis, keepdims: xp.multiply.reduce(
+            x, axis=axis, keepdims=keepdims, dtype=accumulator(x.dtype)
+        ),
+        vjp=(_vjp_prod,),
+        reduce="prod",
+        examples=(*REDUCTION_EXAMPLES, EMPTY_EXAMPLE),
+        doc="The product of elements along axes.",
+    )
+)
+
+
+def prod(
+    x: ArrayLike, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False
+) -> Tensor:
+    """Multiply the elements along axes; arguments as of :func:`sum`."""
+    return accumulate(PROD, x, axis, dtype, keepdims)
+
+
+attach(sum=sum, prod=prod)

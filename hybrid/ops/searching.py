@@ -1,0 +1,158 @@
+"""Searching: where the elements are that are largest, not zero, or next to a value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hybrid import dtypes
+from hybrid.core.dispatch import bind, located
+from hybrid.core.op import Example, Op, register
+from hybrid.core.spec import TensorSpec
+from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
+from hybrid.errors import ShapeError
+from hybrid.ops._axes import one_axis, without
+from hybrid.ops._methods import attach
+from hybrid.ops.rearranging import stack
+from hybrid.ops.reduction.declare import Axis, not_empty
+from hybrid.ops.reduction.sums import sum
+
+# --- argmax, argmin -------------------------------------------------------------------------------
+
+
+def _infer_arg(name: str) -> Any:
+    def infer(x: TensorSpec, *, axis: int | None, keepdims: bool) -> TensorSpec:
+        axes = tuple(range(x.ndim)) if axis is None else (axis,)
+        not_empty(name, x, axes)
+        return TensorSpec(without(x.shape, axes, keepdims), dtypes.int64, x.device)
+
+    return infer
+
+
+_ARG_EXAMPLES = (
+    Example(((3, 4),), {"axis": 1, "keepdims": False}),
+    Example(((3, 4),), {"axis": None, "keepdims": True}),
+)
+
+ARGMAX = register(
+    Op(
+        name="argmax",
+        family="reduction",
+        infer=_infer_arg("argmax"),
+        eager=lambda xp, x, *, axis, keepdims: xp.argmax(x, axis=axis, keepdims=keepdims),
+        examples=_ARG_EXAMPLES,
+        doc="Where the largest element along an axis is; the first of several.",
+    )
+)
+
+ARGMIN = register(
+    Op(
+        name="argmin",
+        family="reduction",
+        infer=_infer_arg("argmin"),
+        eager=lambda xp, x, *, axis, keepdims: xp.argmin(x, axis=axis, keepdims=keepdims),
+        examples=_ARG_EXAMPLES,
+        doc="Where the smallest element along an axis is; the first of several.",
+    )
+)
+
+
+def _argument(op: Op, x: ArrayLike, axis: int | None, keepdims: bool) -> Tensor:
+    x = asarray(x)
+    where = None if axis is None else one_axis(op.name, axis, x.shape)
+    return bind(op, (x,), {"axis": where, "keepdims": keepdims})
+
+
+def argmax(x: ArrayLike, /, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
+    """Return the index of the largest element, of the first one if several tie.
+
+    Parameters
+    ----------
+    x : array-like
+    axis : int, optional
+        Left out: the index into the raveled array.
+    keepdims : bool
+        Keep the reduced axes with size 1.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> argmax([1, 5, 5])
+    Tensor(1, dtype=int64)
+    """
+    return _argument(ARGMAX, x, axis, keepdims)
+
+
+def argmin(x: ArrayLike, /, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
+    """Return the index of the smallest element; arguments as of :func:`argmax`."""
+    return _argument(ARGMIN, x, axis, keepdims)
+
+
+# --- what is not zero -----------------------------------------------------------------------------
+
+
+def nonzero(x: ArrayLike, /) -> tuple[Tensor, ...]:
+    """Return the indices of the elements that are not zero, one Tensor per axis.
+
+    How many there are depends on the data: in a trace this ends tracing, with a warning.
+    """
+    data = asarray(x)._concrete("nonzero, whose result has as many elements as the data say")
+    if not data.ndim:
+        raise ShapeError(located("nonzero: a Tensor without axes has no indices"))
+    return tuple(wrap(i) for i in np.nonzero(data))
+
+
+def argwhere(x: ArrayLike, /) -> Tensor:
+    """Return the indices of the elements that are not zero, one row per element."""
+    return stack(nonzero(x), axis=-1)
+
+
+def count_nonzero(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """Count the elements along axes that are not zero."""
+    x = asarray(x)
+    return sum(x if x.dtype.kind == "b" else x != 0, axis=axis, keepdims=keepdims)
+
+
+# --- sorted arrays --------------------------------------------------------------------------------
+
+
+SEARCHSORTED = register(
+    Op(
+        name="searchsorted",
+        family="indexing",
+        infer=lambda a, v, *, side: TensorSpec(v.shape, dtypes.int64, a.device),
+        eager=lambda xp, a, v, *, side: xp.searchsorted(a, v, side=side),
+        examples=(Example(((0,), (2, 3)), {"side": "left"}),),
+        doc="Where values belong in a sorted array.",
+    )
+)
+
+
+def searchsorted(x1: ArrayLike, x2: ArrayLike, /, *, side: str = "left") -> Tensor:
+    """Return where to insert the elements of `x2` so that `x1` stays sorted.
+
+    Parameters
+    ----------
+    x1 : array-like
+        Of one axis, sorted.
+    x2 : array-like
+    side : str
+        ``"left"`` or ``"right"`` of equal elements.
+
+    Returns
+    -------
+    Tensor
+    """
+    a = asarray(x1)
+    if a.ndim != 1:
+        raise ShapeError(located(f"searchsorted: the sorted array has one axis, not {a.shape}"))
+    if side not in ("left", "right"):
+        raise ValueError(f"searchsorted: side {side!r} is neither 'left' nor 'right'")
+    return bind(SEARCHSORTED, (a, asarray(x2)), {"side": side})
+
+
+attach(argmax=argmax, argmin=argmin, nonzero=nonzero)
