@@ -24,7 +24,7 @@ from hybrid.dtypes import DType
 from hybrid.runtime.driver_calls import Array, Explanation, adopt_result, new_workspace
 from hybrid.runtime.load import LoadedKernel
 from hybrid.runtime.memory import MemoryPlan, used_roots
-from hybrid.runtime.schedule import KernelStep, LibraryStep, Place, Return, Root, Schedule
+from hybrid.runtime.steps import KernelStep, LibraryStep, Place, Return, Root, Schedule
 from hybrid.runtime.view_text import view_expression
 
 Run = Callable[..., tuple[Array, ...]]

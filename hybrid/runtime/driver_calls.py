@@ -12,7 +12,7 @@ from hybrid.core.layout import Layout
 from hybrid.dtypes import DType
 from hybrid.errors import GraphError, HybridError
 from hybrid.runtime.memory import ALIGNMENT
-from hybrid.runtime.schedule import describe
+from hybrid.runtime.steps import describe
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hybrid.runtime.schedule import KernelStep, Place, Return, Root, Schedule, Step
+from hybrid.runtime.steps import KernelStep, Place, Return, Root, Schedule, Step
 
 if TYPE_CHECKING:
     from hybrid.kernels.region import Region

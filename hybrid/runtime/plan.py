@@ -11,7 +11,8 @@ from hybrid.core.layout import Layout
 from hybrid.runtime.driver import Run, make_driver
 from hybrid.runtime.load import LoadedKernel, load_kernel
 from hybrid.runtime.memory import plan_memory
-from hybrid.runtime.schedule import KernelStep, Step, schedule
+from hybrid.runtime.schedule import schedule
+from hybrid.runtime.steps import KernelStep, Step
 
 if TYPE_CHECKING:
     from hybrid.core.source import SourceLine

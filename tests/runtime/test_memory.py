@@ -18,7 +18,8 @@ from hybrid.runtime.memory import (
     plan_memory,
     used_roots,
 )
-from hybrid.runtime.schedule import KernelStep, Root, Schedule, schedule
+from hybrid.runtime.schedule import schedule
+from hybrid.runtime.steps import KernelStep, Root, Schedule
 from tests.runtime.graphs import (
     Sketch,
     add_bias,
