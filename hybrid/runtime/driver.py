@@ -8,7 +8,7 @@ r results of library functions, v views, q constants, k kernels, g their geometr
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -24,7 +24,16 @@ from hybrid.dtypes import DType
 from hybrid.runtime.driver_calls import Array, Explanation, adopt_result, new_workspace
 from hybrid.runtime.load import LoadedKernel
 from hybrid.runtime.memory import MemoryPlan, used_roots
-from hybrid.runtime.steps import KernelStep, LibraryStep, Place, Return, Root, Schedule
+from hybrid.runtime.steps import (
+    KernelStep,
+    LibraryStep,
+    Place,
+    Return,
+    Root,
+    Schedule,
+    Step,
+    WriteStep,
+)
 from hybrid.runtime.view_text import view_expression
 
 Run = Callable[..., tuple[Array, ...]]
@@ -109,6 +118,7 @@ class _Writer:
     counts: dict[str, int] = field(default_factory=dict)
     read_by_kernels: set[Root] = field(default_factory=set)
     returned: set[Root] = field(default_factory=set)
+    written: set[Root] = field(default_factory=set)
 
     def write(self) -> None:
         """Write the whole function."""
@@ -120,6 +130,7 @@ class _Writer:
         self.read_by_kernels = {root for step in kernels for root in step.inputs}
         sources = (output.source for output in self.schedule.returns)
         self.returned = {source.root for source in sources if isinstance(source, Place)}
+        self.written = _written_again(self.schedule.steps)
         inner = self._captured(self._body)
         parameters = ", ".join(self.parameters.values())
         self._line(f"def {self.name}({parameters}):")
@@ -151,6 +162,8 @@ class _Writer:
         for number, step in enumerate(self.schedule.steps):
             if isinstance(step, KernelStep):
                 self._kernel(step)
+            elif isinstance(step, WriteStep):
+                self._write(step)
             else:
                 self._library(step)
             self._release(number, step)
@@ -312,17 +325,23 @@ class _Writer:
             calls = [call]
         adopt = self._helper("adopt", adopt_result)
         for position, (name, value, root) in enumerate(zip(names, calls, step.outputs)):
-            order = "C" if root in self.read_by_kernels else "K"
+            order = "C" if root in self.read_by_kernels | self.written else "K"
             parts = [value, str(root.spec.shape), self._dtype(root.spec.dtype), f'"{order}"']
             parts += self._clear_of(root, step, args, names[:position])
             self._line(f"{name} = {adopt}({', '.join(parts)})", node)
+
+    def _write(self, step: WriteStep) -> None:
+        source, target = self._argument(step.source, step.node), self._view(step.target)
+        copyto = self._helper("copyto", np.copyto)
+        self._line(f'{copyto}({target}, {source}, "unsafe")', step.node)
 
     def _clear_of(
         self, root: Root, step: LibraryStep, args: list[str], siblings: list[str]
     ) -> list[str]:
         """Name the arrays whose memory a library result must not be part of."""
-        returned = root in self.returned
-        # Memory of the Plan is written again later; a result that is returned must be fresh.
+        returned = root in self.returned or root in self.written
+        # Memory of the Plan is written again later; a result that is returned, or written into,
+        # must be fresh.
         found = [
             text
             for text, arg in zip(args, step.args, strict=True)
@@ -376,7 +395,7 @@ class _Writer:
         plain = value is None or type(value) in (bool, int, str)
         return repr(value) if plain else None
 
-    def _release(self, number: int, step: KernelStep | LibraryStep) -> None:
+    def _release(self, number: int, step: Step) -> None:
         for root in dict.fromkeys((*used_roots(step), *step.outputs)):
             large = root.origin == "result" and root.spec.nbytes >= _WORTH_RELEASING
             if large and self._last_use(root) == number:
@@ -392,6 +411,16 @@ class _Writer:
         if isinstance(source, Const):
             return f"{self._literal_array(source)}.copy()"
         return self._view(source) if output.owned else f"{self._view(source)}.copy()"
+
+
+def _written_again(steps: Iterable[Step]) -> set[Root]:
+    """Return the arrays that a step writes after they have been made."""
+    made: set[Root] = set()
+    again: set[Root] = set()
+    for step in steps:
+        again |= made & set(step.outputs)
+        made |= set(step.outputs)
+    return again
 
 
 def _is_matrix(spec: TensorSpec) -> bool:

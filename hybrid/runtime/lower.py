@@ -241,10 +241,15 @@ def _stored(state: _Lowering, output: Operand) -> tuple[int, Access]:
 
 
 def output_access(spec: TensorSpec, space: Shape) -> Access:
-    """Return how a kernel over `space` stores a result into a fresh array."""
+    """Return how a kernel over `space` stores a result into an array of its own."""
+    return store_access(contiguous(spec.shape), spec, space)
+
+
+def store_access(layout: Layout, spec: TensorSpec, space: Shape) -> Access:
+    """Return how a kernel over `space` stores a result into a part of an array of `spec`."""
     from hybrid.kernels.region import Access
 
-    layout = contiguous(spec.shape).expand(space)
+    layout = layout.expand(space)
     strides = tuple(
         stride if size != 1 else 0 for size, stride in zip(space, layout.strides, strict=True)
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hybrid.runtime.steps import KernelStep, Place, Return, Root, Schedule, Step
+from hybrid.runtime.steps import KernelStep, Place, Return, Root, Schedule, Step, WriteStep
 
 if TYPE_CHECKING:
     from hybrid.kernels.region import Region
@@ -137,6 +137,8 @@ def used_roots(step: Step) -> Iterable[Root]:
     """Return the arrays that a step reads."""
     if isinstance(step, KernelStep):
         return step.inputs
+    if isinstance(step, WriteStep):
+        return (step.source.root,) if isinstance(step.source, Place) else ()
     return tuple(arg.root for arg in step.args if isinstance(arg, Place))
 
 
@@ -165,11 +167,16 @@ def _fresh(schedule: Schedule, holder: dict[Root, Root]) -> dict[Root, Return]:
 def _in_place(schedule: Schedule, last_use: dict[Root, int]) -> dict[Root, Root]:
     """Map each planned array to the first array whose memory it lies in."""
     holder = {root: root for root in schedule.planned}
+    written: set[Root] = set()
     for number, step in enumerate(schedule.steps):
+        new = {output for output in step.outputs if output not in written}
+        written |= new
         if not isinstance(step, KernelStep):
             continue
         taken: set[Root] = set()
         for position, output in enumerate(step.outputs):
+            if output not in new:
+                continue  # it is written into an array that exists already
             for source in step.inputs:
                 dies = source.planned and last_use[source] == number
                 if dies and source not in taken and may_overwrite(step, source, position):
@@ -188,11 +195,15 @@ def may_overwrite(step: KernelStep, source: Root, position: int) -> bool:
     the input: only then does the order of their accesses follow from the data, which is what the
     compiler needs to know to vectorise the loop.
     """
+    spec, target = source.spec, step.outputs[position].spec
+    same = (spec.dtype, spec.size) == (target.dtype, target.size)
+    return same and may_store(step, source, position)
+
+
+def may_store(step: KernelStep, source: Root, position: int) -> bool:
+    """Tell whether the elements of an input are those, one by one, where an output is stored."""
     region = step.region
     value, access = region.outputs[position]
-    spec, target = source.spec, step.outputs[position].spec
-    if (spec.dtype, spec.size) != (target.dtype, target.size):
-        return False
     numbers = {number for number, root in enumerate(step.inputs) if root is source}
     if not numbers <= _origins(region, value):
         return False

@@ -12,7 +12,7 @@ from hybrid.runtime.driver import Run, make_driver
 from hybrid.runtime.load import LoadedKernel, load_kernel
 from hybrid.runtime.memory import plan_memory
 from hybrid.runtime.schedule import schedule
-from hybrid.runtime.steps import KernelStep, Step
+from hybrid.runtime.steps import KernelStep, LibraryStep, Step
 
 if TYPE_CHECKING:
     from hybrid.core.source import SourceLine
@@ -131,7 +131,8 @@ def _described(step: Step, loaded: Iterator[LoadedKernel]) -> KernelCall | Libra
         return KernelCall(
             step.name, step.region, step.reads, step.writes, parallel, kernel.source, line
         )
-    return LibraryCall(step.name, step.reads, step.writes, step.reason, line)
+    reason = step.reason if isinstance(step, LibraryStep) else ""
+    return LibraryCall(step.name, step.reads, step.writes, reason, line)
 
 
 def format_plan(plan: Plan) -> str:

@@ -7,48 +7,23 @@ layout of the value in it. View ops only make a new place, so they cost nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from hybrid.core.fused import is_view
-from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
+from hybrid.core.graph import Const, FuncGraph, Node, Operand
 from hybrid.core.layout import Layout, contiguous
-from hybrid.core.spec import TensorSpec
+from hybrid.runtime.building import Building, last_uses
 from hybrid.runtime.lower import Unsupported, lower
-from hybrid.runtime.steps import KernelStep, LibraryStep, Place, Return, Root, Schedule, Step
+from hybrid.runtime.steps import KernelStep, LibraryStep, Place, Return, Root, Schedule
+from hybrid.runtime.writing import schedule_write
 
 CONSTANT_BYTES = 1 << 18  # the largest array that a Plan computes once and keeps
 
 # Library functions that write into an array they are given, by the name of the op.
 INTO: dict[str, Callable[..., Any]] = {"matmul": np.matmul}
-
-
-@dataclass(slots=True)
-class _Building:
-    places: dict[Value, Place] = field(default_factory=dict)
-    steps: list[Step] = field(default_factory=list)
-    planned: list[Root] = field(default_factory=list)
-    constants: list[tuple[Root, np.ndarray[Any, Any]]] = field(default_factory=list)
-    results: int = 0
-
-    def place(self, operand: Operand) -> Place | Const:
-        return operand if isinstance(operand, Const) else self.places[operand]
-
-    def plan(self, spec: TensorSpec) -> Root:
-        root = Root("planned", len(self.planned), spec, contiguous(spec.shape), len(self.steps))
-        self.planned.append(root)
-        return root
-
-    def result(self, spec: TensorSpec) -> Root:
-        self.results += 1
-        layout = contiguous(spec.shape)
-        return Root("result", self.results - 1, spec, layout, len(self.steps))
-
-    def define(self, values: tuple[Value, ...], roots: tuple[Root, ...]) -> None:
-        for value, root in zip(values, roots, strict=True):
-            self.places[value] = Place(root, root.layout)
 
 
 def schedule(graph: FuncGraph, layouts: tuple[Layout, ...]) -> Schedule:
@@ -65,14 +40,14 @@ def schedule(graph: FuncGraph, layouts: tuple[Layout, ...]) -> Schedule:
     -------
     Schedule
     """
-    building = _Building()
+    building = Building(last_uses(graph))
     parameters = []
     for number, (value, layout) in enumerate(zip(graph.parameters, layouts, strict=True)):
         root = Root("parameter", number, value.spec, replace(layout, offset=0))
         parameters.append(root)
         building.define((value,), (root,))
-    for node in graph.nodes:
-        _schedule_node(building, node)
+    for number, node in enumerate(graph.nodes):
+        _schedule_node(building, node, number)
     returns = tuple(_returns(building, graph.outputs))
     return Schedule(
         graph.name,
@@ -85,8 +60,10 @@ def schedule(graph: FuncGraph, layouts: tuple[Layout, ...]) -> Schedule:
     )
 
 
-def _schedule_node(building: _Building, node: Node) -> None:
+def _schedule_node(building: Building, node: Node, number: int) -> None:
     if is_view(node) and _schedule_view(building, node):
+        return
+    if node.op.name == "view_update" and schedule_write(building, node, number):
         return
     if node.op.name != "fused":
         if not _schedule_constant(building, node):
@@ -97,7 +74,7 @@ def _schedule_node(building: _Building, node: Node) -> None:
         _schedule_fused(building, node)
 
 
-def _schedule_constant(building: _Building, node: Node) -> bool:
+def _schedule_constant(building: Building, node: Node) -> bool:
     """Compute a node now that depends on nothing: ``arange(128)``, a block of zeros."""
     literals = all(isinstance(operand, Const) for operand in node.inputs)
     if node.op.impure or not literals or node.output.spec.nbytes > CONSTANT_BYTES:
@@ -122,7 +99,7 @@ def _constants(node: Node) -> Iterator[Const]:
             yield operand
 
 
-def _schedule_view(building: _Building, node: Node) -> bool:
+def _schedule_view(building: Building, node: Node) -> bool:
     source = building.place(node.inputs[0])
     if isinstance(source, Const):
         return False
@@ -134,7 +111,7 @@ def _schedule_view(building: _Building, node: Node) -> bool:
     return True
 
 
-def _schedule_fused(building: _Building, node: Node) -> None:
+def _schedule_fused(building: Building, node: Node) -> None:
     places = []
     for operand in node.inputs:
         place = building.place(operand)
@@ -156,7 +133,7 @@ def _schedule_fused(building: _Building, node: Node) -> None:
     building.define(node.outputs, outputs)
 
 
-def _schedule_library(building: _Building, node: Node, reason: str = "") -> None:
+def _schedule_library(building: Building, node: Node, reason: str = "") -> None:
     args = tuple(building.place(operand) for operand in node.inputs)
     into = _into(node)
     create = building.result if into is None else building.plan
@@ -175,7 +152,7 @@ def _into(node: Node) -> Callable[..., Any] | None:
     return into if len(kinds) == 1 and kinds.pop().kind in "biufc" else None
 
 
-def _returns(building: _Building, outputs: tuple[Operand, ...]) -> Iterator[Return]:
+def _returns(building: Building, outputs: tuple[Operand, ...]) -> Iterator[Return]:
     owned: set[Root] = set()
     for operand in outputs:
         source = building.place(operand)

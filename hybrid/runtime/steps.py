@@ -132,7 +132,38 @@ class LibraryStep:
         return sum(root.spec.nbytes for root in self.outputs)
 
 
-Step = KernelStep | LibraryStep
+@dataclass(frozen=True, slots=True)
+class WriteStep:
+    """An assignment to an array, or to a part of it, that leaves the rest as it is."""
+
+    node: Node
+    source: Place | Const
+    target: Place
+
+    @property
+    def name(self) -> str:
+        """What is done."""
+        return "write" if self.target.chain else "copy"
+
+    @property
+    def outputs(self) -> tuple[Root, ...]:
+        """The array that is written."""
+        return (self.target.root,)
+
+    @property
+    def reads(self) -> int:
+        """Bytes of the source."""
+        if isinstance(self.source, Const):
+            return 0
+        return prod(self.source.layout.shape) * self.source.root.spec.dtype.itemsize
+
+    @property
+    def writes(self) -> int:
+        """Bytes that are written."""
+        return prod(self.target.layout.shape) * self.target.root.spec.dtype.itemsize
+
+
+Step = KernelStep | LibraryStep | WriteStep
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,69 @@
+"""What scheduling knows while it walks a graph: the place of each value, and the steps so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hybrid.core.graph import Const, FuncGraph, Operand, Value
+from hybrid.core.layout import contiguous
+from hybrid.core.spec import TensorSpec
+from hybrid.runtime.steps import Place, Root, Step
+
+
+@dataclass(slots=True)
+class Building:
+    """The state of a schedule under construction.
+
+    Parameters
+    ----------
+    last_use : dict from Value to int
+        The last node that takes a value; the number of nodes for what the graph returns.
+    """
+
+    last_use: dict[Value, int]
+    places: dict[Value, Place] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    planned: list[Root] = field(default_factory=list)
+    constants: list[tuple[Root, np.ndarray[Any, Any]]] = field(default_factory=list)
+    results: int = 0
+
+    def dies(self, root: Root, number: int) -> bool:
+        """Tell whether nothing reads the array of `root` after a node."""
+        return all(
+            self.last_use.get(value, -1) <= number
+            for value, place in self.places.items()
+            if place.root is root
+        )
+
+    def place(self, operand: Operand) -> Place | Const:
+        """Return where an operand lies."""
+        return operand if isinstance(operand, Const) else self.places[operand]
+
+    def plan(self, spec: TensorSpec) -> Root:
+        """Make an array whose memory the Plan provides, written by the next step."""
+        root = Root("planned", len(self.planned), spec, contiguous(spec.shape), len(self.steps))
+        self.planned.append(root)
+        return root
+
+    def result(self, spec: TensorSpec) -> Root:
+        """Make an array that a library function provides in the next step."""
+        self.results += 1
+        layout = contiguous(spec.shape)
+        return Root("result", self.results - 1, spec, layout, len(self.steps))
+
+    def define(self, values: tuple[Value, ...], roots: tuple[Root, ...]) -> None:
+        """Say that values are the whole of arrays."""
+        for value, root in zip(values, roots, strict=True):
+            self.places[value] = Place(root, root.layout)
+
+
+def last_uses(graph: FuncGraph) -> dict[Value, int]:
+    """Return the number of the last node that takes each value."""
+    last: dict[Value, int] = {}
+    for number, node in enumerate(graph.nodes):
+        last |= {operand: number for operand in node.inputs if isinstance(operand, Value)}
+    end = len(graph.nodes)
+    return last | {operand: end for operand in graph.outputs if isinstance(operand, Value)}

@@ -1,0 +1,110 @@
+"""Writes in place: a `view_update` writes only the part that changes, where the old value is dead.
+
+In a graph a write makes a new value of the whole array. Where nothing reads the old value any more
+the new one lies in the same array and only the part is written; otherwise the array is copied
+first. If the kernel just scheduled computes what is written, it writes there itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from hybrid.core.graph import Const, Node, Operand, Value
+from hybrid.core.layout import contiguous
+from hybrid.core.op import OPS
+from hybrid.runtime.building import Building
+from hybrid.runtime.lower import store_access
+from hybrid.runtime.memory import may_store
+from hybrid.runtime.steps import KernelStep, Place, Root, WriteStep
+
+
+def schedule_write(building: Building, node: Node, number: int) -> bool:
+    """Schedule a `view_update`; False where the part to write is no view of the array."""
+    base, value = node.inputs
+    before, part = building.place(base), _part(node)
+    if isinstance(before, Const) or part is None or not node.output.spec.size:
+        return False
+    in_place = _is_whole(before) and building.dies(before.root, number)
+    own = before.root if in_place else None
+    producer = _producer(building, value, part, number)
+    if producer is not None and not _may_store(producer, before.root, own):
+        producer = None
+    if producer is not None:
+        building.steps.pop()
+        building.planned.remove(producer.output)
+    root = own or building.plan(node.output.spec)
+    if own is None:
+        building.steps.append(WriteStep(node, before, Place(root, root.layout)))
+    if producer is not None:
+        building.steps.append(producer.into(root))
+    else:
+        source = building.place(value)
+        building.steps.append(WriteStep(node, source, replace(part, root=root)))
+    building.define(node.outputs, (root,))
+    return True
+
+
+def _is_whole(place: Place) -> bool:
+    """Tell whether a value is the whole of an array that belongs to the Plan."""
+    root = place.root
+    return root.origin in ("planned", "result") and place.layout == root.layout
+
+
+def _part(node: Node) -> Place | None:
+    """Return the place that is written: what the chain of view ops shows of the new array."""
+    spec = node.output.spec
+    root = Root("planned", -1, spec, contiguous(spec.shape))
+    place, source = Place(root, root.layout), node.output
+    for name, frozen in node.attrs["chain"]:
+        op, attrs = OPS[name], dict(frozen)
+        assert op.view is not None
+        layout = op.view(place.layout, **attrs)
+        if layout is None:
+            return None
+        step = Node(op, (source,), attrs, (Value(op.infer(source.spec, **attrs)),), node.line)
+        place, source = Place(root, layout, (*place.chain, step)), step.output
+    return place
+
+
+@dataclass(frozen=True, slots=True)
+class _Producer:
+    """The last step, a kernel, with one of its outputs aimed at a part of another array."""
+
+    step: KernelStep
+    position: int
+    output: Root
+
+    def into(self, root: Root) -> KernelStep:
+        """Return the step that stores into `root`."""
+        outputs = list(self.step.outputs)
+        outputs[self.position] = root
+        return replace(self.step, outputs=tuple(outputs))
+
+
+def _producer(building: Building, value: Operand, part: Place, number: int) -> _Producer | None:
+    """Return the last step if it computes `value`, which nothing but this write wants."""
+    last = building.steps[-1] if building.steps else None
+    if isinstance(value, Const) or not isinstance(last, KernelStep):
+        return None
+    place, spec = building.places[value], value.spec
+    aimed = (part.layout.shape, part.root.spec.dtype) == (spec.shape, spec.dtype)
+    if place.root not in last.outputs or not _is_whole(place) or not aimed:
+        return None
+    if last.outputs.count(place.root) != 1 or not building.dies(place.root, number):
+        return None
+    position = last.outputs.index(place.root)
+    stored, _ = last.region.outputs[position]
+    access = store_access(part.layout, part.root.spec, last.region.space)
+    outputs = list(last.region.outputs)
+    outputs[position] = stored, access
+    region = replace(last.region, outputs=tuple(outputs))
+    return _Producer(replace(last, region=region), position, place.root)
+
+
+def _may_store(producer: _Producer, base: Root, own: Root | None) -> bool:
+    """Tell whether the kernel may store into `own`, or into a copy of the base where None."""
+    # Two outputs in one array might overlap, and which is stored last is not said.
+    if base in producer.step.outputs:
+        return False
+    reads_it = own is not None and own in producer.step.inputs
+    return not reads_it or may_store(producer.step, base, producer.position)
