@@ -37,6 +37,14 @@ from hybrid.ops.composite import (
     logsumexp,
     softmax,
 )
+from hybrid.ops.conv import (
+    conv1d,
+    conv2d,
+    conv_transpose1d,
+    conv_transpose2d,
+    convolve,
+    correlate,
+)
 from hybrid.ops.creation import (
     arange,
     array,
@@ -284,8 +292,14 @@ __all__ = [
     "concatenate",
     "conj",
     "conjugate",
+    "conv1d",
+    "conv2d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "convolve",
     "copy",
     "copysign",
+    "correlate",
     "cos",
     "cosh",
     "count_nonzero",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hybrid.ops import (
     composite,
+    conv,
     creation,
     elementwise,
     indexing,
@@ -20,6 +21,7 @@ from hybrid.ops import (
 
 __all__ = [
     "composite",
+    "conv",
     "creation",
     "elementwise",
     "indexing",
