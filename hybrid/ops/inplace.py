@@ -6,6 +6,8 @@ base: `view_update` follows the chain of view ops from the base to the part that
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -142,10 +144,7 @@ def write(target: Tensor, value: ArrayLike) -> None:
         Where the memory is read-only.
     """
     target, value = resolve(target), _operand(value)
-    spec = spec_of(value)
-    _check_cast(spec, target)
-    if not fits(spec.shape, target.shape):
-        raise ShapeError(located(_misfit(spec.shape, target.shape)))
+    check_write(target, spec_of(value))
     if state.recorder is not None:
         state.recorder.before_write(target)  # which may end the trace
     if state.recorder is not None:
@@ -154,6 +153,28 @@ def write(target: Tensor, value: ArrayLike) -> None:
         raise leaked(target._data)
     else:
         _write_eager(target, value)
+
+
+@contextmanager
+def writing(*targets: Tensor) -> Iterator[None]:
+    """Let the body of a ``with`` statement write to the memory of `targets` by itself.
+
+    For eager code outside tapes. Whoever saved the contents gets them first.
+
+    Raises
+    ------
+    ValueError
+        Where the memory is read-only.
+    """
+    for target in targets:
+        if type(target._data) is Symbol:
+            raise leaked(target._data)
+        if not target._data.flags.writeable:
+            raise ValueError(located(_READ_ONLY))
+        _before_write(target)
+    yield
+    for target in targets:
+        _after_write(target, None)
 
 
 def deliver(value: Tensor, out: Any) -> Tensor:
@@ -178,7 +199,8 @@ def _operand(value: Any) -> Any:
     return asarray(value)
 
 
-def _check_cast(spec: TensorSpec, target: Tensor) -> None:
+def check_write(target: Tensor, spec: TensorSpec) -> None:
+    """Raise unless a value of `spec` can be written into `target`."""
     if not casts(spec, target.dtype):
         raise DTypeError(
             located(
@@ -186,6 +208,8 @@ def _check_cast(spec: TensorSpec, target: Tensor) -> None:
                 f"{target.dtype.name} without loss; convert it with astype first"
             )
         )
+    if not fits(spec.shape, target.shape):
+        raise ShapeError(located(_misfit(spec.shape, target.shape)))
 
 
 def _misfit(shape: Shape, target: Shape) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import hybrid as hb
 from hybrid import dtypes
 from hybrid.autodiff.tape import GradientTape
 from hybrid.core.tensor import Tensor, asarray
@@ -88,6 +89,85 @@ def test_methods_of_ufuncs() -> None:
     check(np.subtract.outer(x, X[0]), np.subtract.outer(X, X[0]))
     check(np.hypot.reduce(x), np.hypot.reduce(X))
     check(np.add.reduceat(x, [0, 1]), np.add.reduceat(X, [0, 1]))
+
+
+MASK = X > 2
+UFUNC_CALLS: dict[str, Any] = {
+    "where with out": lambda x: np.add(x, 1, where=MASK, out=np.zeros((2, 3), np.float32)),
+    "dtype": lambda x: np.add(x, 1, dtype="f8"),
+    "signature": lambda x: np.true_divide(x, 3, signature="dd->d"),
+    "casting": lambda x: np.add(x, 1, out=np.zeros((2, 3), np.int32), casting="unsafe"),
+    "reduce where": lambda x: np.add.reduce(x, axis=1, where=MASK),
+    "reduce initial": lambda x: np.add.reduce(x, initial=5),
+    "reduce dtype": lambda x: np.multiply.reduce(x, dtype=np.float64, axis=None),
+    "reduce keepdims": lambda x: np.minimum.reduce(x, axis=(0, 1), keepdims=True),
+    "maximum where": lambda x: np.maximum.reduce(x, axis=0, where=MASK, initial=-5.0),
+    "hypot.reduce": lambda x: np.hypot.reduce(x, axis=1),
+    "hypot.reduce of all": lambda x: np.hypot.reduce(x, axis=None, keepdims=True),
+    "logaddexp.reduce": lambda x: np.logaddexp.reduce(x),
+    "bitwise_xor.reduce": lambda x: np.bitwise_xor.reduce(np.astype(x, np.int16), axis=1),
+    "add.accumulate": lambda x: np.add.accumulate(x, axis=1),
+    "maximum.accumulate": lambda x: np.maximum.accumulate(x % 4, axis=1),
+    "logaddexp.accumulate": lambda x: np.logaddexp.accumulate(x, axis=1),
+    "outer": lambda x: np.subtract.outer(x, x[0]),
+    "outer dtype": lambda x: np.multiply.outer(x, x, dtype=np.float64),
+    "matvec": lambda x: np.matvec(x, x[0]),
+    "vecmat": lambda x: np.vecmat(x[:, 0], x),
+}
+
+
+@pytest.mark.parametrize("name", UFUNC_CALLS)
+def test_options_and_methods_of_ufuncs_agree_with_numpy_and_are_traced(name: str) -> None:
+    call = UFUNC_CALLS[name]
+    expected = call(X.copy())
+    for function in (call, hb.compile(call, fullgraph=True)):
+        result = function(tensor())
+        np.testing.assert_allclose(np.asarray(result), expected, rtol=1e-6)
+        assert result.dtype == expected.dtype
+
+
+@pytest.mark.parametrize("ufunc", [np.add, np.subtract])
+def test_at_adds_up_repeated_indices_traced_and_on_tapes(ufunc: np.ufunc) -> None:
+    def f(x: Any, v: Any) -> Any:
+        y = x * 1
+        ufunc.at(y, ([0, 0], [1, 1]), v)
+        return y
+
+    expected = f(X, np.float32([1, 2]))
+    v = asarray(np.float32([1, 2]))
+    check(f(tensor(), v), expected)
+    check(hb.compile(f, fullgraph=True)(tensor(), v), expected)
+    with GradientTape() as tape:
+        tape.watch(v)
+        y = f(tensor(), v)
+    sign = 1 if ufunc is np.add else -1
+    np.testing.assert_allclose(tape.gradient(y, v).numpy(), [sign, sign])
+
+
+def test_a_gradient_is_not_lost_where_numpy_writes() -> None:
+    x = tensor()
+    with GradientTape() as tape:
+        tape.watch(x)
+        y = x * 2
+        with pytest.raises(GradientError, match=r"np\.multiply\.at is NumPy's own here"):
+            np.multiply.at(y, ([0], [1]), 3.0)
+
+
+def test_writes_by_ufuncs_are_seen_by_views_and_spare_what_tapes_saved() -> None:
+    x = tensor()
+    view = x[0]
+    with GradientTape() as tape:
+        tape.watch(x)
+        y = x * x
+    np.add(X, 1, out=x)
+    check(view, X[0] + 1)
+    check(tape.gradient(y, x), 2 * X)
+    np.multiply.at(x, (0, [1, 1]), 2)
+    check(view, (X[0] + 1) * np.float32([1, 4, 1]))
+    frozen = X.copy()
+    frozen.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        np.add(X, 1, out=asarray(frozen))
 
 
 def test_ufuncs_that_hybrid_lacks_are_numpys() -> None:

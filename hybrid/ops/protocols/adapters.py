@@ -1,0 +1,139 @@
+"""NumPy functions whose arguments need a word before hybrid's functions can take them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from hybrid import dtypes
+from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.variable import Variable
+from hybrid.ops import elementwise, linalg, movement, rearranging, searching
+from hybrid.ops.elementwise.selection import where
+from hybrid.ops.inplace import write
+from hybrid.ops.protocols.by_numpy import by_numpy, deliver, written_by_numpy
+from hybrid.ops.protocols.functions import implements
+
+Function = Callable[..., Any]
+
+
+@implements(np.concatenate)
+def _concatenate(
+    arrays: Any, /, axis: int | None = 0, out: Any = None, *, dtype: Any = None, casting: str = ""
+) -> Any:
+    result = rearranging.concat(arrays, axis=axis)
+    return deliver(result if dtype is None else result.astype(dtype, copy=False), out)
+
+
+@implements(np.where)
+def _where(condition: Any, *branches: Any) -> Any:
+    return where(condition, *branches) if branches else searching.nonzero(condition)
+
+
+@implements(np.clip)
+def _clip(x: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **options: Any) -> Any:
+    low = options.pop("min", None)
+    high = options.pop("max", None)
+    if options:
+        return by_numpy(np.clip, (x, a_min, a_max, out), options)
+    low = low if a_min is None or a_min is np._NoValue else a_min
+    high = high if a_max is None or a_max is np._NoValue else a_max
+    return deliver(elementwise.clip(x, low, high), out)
+
+
+@implements(np.dot)
+def _dot(a: Any, b: Any, out: Any = None) -> Any:
+    return deliver(linalg.dot(a, b), out)
+
+
+@implements(np.inner)
+def _inner(a: Any, b: Any, /) -> Any:
+    a, b = asarray(a), asarray(b)
+    return a * b if not a.ndim or not b.ndim else linalg.tensordot(a, b, axes=((-1,), (-1,)))
+
+
+@implements(np.vdot)
+def _vdot(a: Any, b: Any, /) -> Any:
+    return linalg.dot(elementwise.conj(movement.ravel(a)), movement.ravel(b))
+
+
+@implements(np.einsum)
+def _einsum(*operands: Any, out: Any = None, optimize: Any = False, **options: Any) -> Any:
+    if options or not isinstance(operands[0], str):
+        return by_numpy(np.einsum, operands, {"out": out, "optimize": optimize, **options})
+    return deliver(linalg.einsum(*operands), out)
+
+
+@implements(np.transpose)
+def _transpose(x: Any, axes: Any = None) -> Tensor:
+    return movement.permute_dims(x, axes)
+
+
+@implements(np.reshape)
+def _reshape(x: Any, /, shape: Any, order: str = "C", *, copy: bool | None = None) -> Any:
+    if order != "C":
+        return by_numpy(np.reshape, (x, shape), {"order": order, "copy": copy})
+    return movement.reshape(x, shape, copy=copy)
+
+
+@implements(np.copyto)
+def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+    target = asarray(dst)
+    if where is not True:
+        src = elementwise.where(where, src, target).astype(target.dtype)
+    elif casting == "unsafe":
+        src = asarray(src).astype(target.dtype)
+    write(target, src)
+
+
+@implements(np.shape)
+def _shape(x: Any) -> Any:
+    return asarray(x).shape
+
+
+@implements(np.ndim)
+def _ndim(x: Any) -> int:
+    return asarray(x).ndim
+
+
+@implements(np.size)
+def _size(x: Any, axis: Any = None) -> int:
+    x = asarray(x)
+    return x.size if axis is None else int(np.prod([x.shape[i] for i in np.atleast_1d(axis)]))
+
+
+@implements(np.result_type)
+def _result_type(*given: Any) -> dtypes.DType:
+    return np.result_type(*(x.dtype if isinstance(x, Tensor | Variable) else x for x in given))
+
+
+@implements(np.iscomplexobj)
+def _iscomplexobj(x: Any) -> bool:
+    return bool(asarray(x).dtype.kind == "c")
+
+
+@implements(np.isrealobj)
+def _isrealobj(x: Any) -> bool:
+    return not _iscomplexobj(x)
+
+
+@implements(np.copy)
+def _copy(x: Any, order: str = "K", subok: bool = False) -> Tensor:
+    return asarray(x, copy=True)
+
+
+# --- functions that write -------------------------------------------------------------------------
+
+
+def _writer(func: Function) -> None:
+    """Let NumPy change a copy of the first argument, then write that."""
+
+    @implements(func)
+    def adapter(target: Any, *args: Any, **kwargs: Any) -> None:
+        written_by_numpy(func, target, args, kwargs)
+
+
+for _func in (np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal):
+    _writer(_func)

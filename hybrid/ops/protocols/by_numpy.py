@@ -1,0 +1,114 @@
+"""What NumPy computes itself: on the concrete values, with gradients guarded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from hybrid import dtypes
+from hybrid.core.dispatch import located, state
+from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.variable import Variable
+from hybrid.errors import GradientError
+from hybrid.ops.inplace import write
+
+
+def by_numpy(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Let NumPy compute on the concrete values, and wrap what it returns.
+
+    Parameters
+    ----------
+    func : callable
+        A function of NumPy, or a method of a ufunc, that writes to none of its arguments.
+    args, kwargs
+        Of the call; Tensors in lists, tuples and dicts are found.
+    """
+    why = f"{_name(func)}, which is NumPy's own,"
+    result = func(*concrete(args, why), **concrete(kwargs, why))
+    check_gradient(func, (args, kwargs), result)
+    return _wrapped(result)
+
+
+def written_by_numpy(func: Callable[..., Any], target: Any, args: Any, kwargs: Any) -> Any:
+    """Let a NumPy function that changes its first argument do so on a copy, then write that."""
+    cell = isinstance(target, Tensor | Variable)
+    why = f"{_name(func)}, which is NumPy's own,"
+    changed = concrete(target, why).copy() if cell else target
+    result = func(changed, *concrete(args, why), **concrete(kwargs, why))
+    check_gradient(func, (target, args, kwargs), changed)
+    if cell:
+        deliver(asarray(changed), target)
+    return result
+
+
+def concrete(x: Any, why: str) -> Any:
+    """Return `x` with ndarrays in place of Tensors; `why` is what ends a trace."""
+    if isinstance(x, Variable):
+        x = x.read()
+    if isinstance(x, Tensor):
+        return x._concrete(why)
+    if isinstance(x, dict):
+        return {key: concrete(value, why) for key, value in x.items()}
+    if type(x) in (list, tuple):
+        return type(x)(concrete(item, why) for item in x)
+    return x
+
+
+def deliver(value: Any, target: Any) -> Any:
+    """Write a result into what was given as ``out=``, and return that."""
+    if target is None:
+        return value
+    if isinstance(target, tuple):
+        (target,) = target
+    if isinstance(target, Variable):
+        target.assign(value)
+    elif isinstance(target, np.ndarray) and target.dtype not in dtypes.SUPPORTED:
+        np.copyto(target, asarray(value).numpy(), casting="same_kind")
+    else:
+        write(asarray(target), value)
+    return target
+
+
+def check_gradient(func: Callable[..., Any], inputs: Any, result: Any) -> None:
+    """Refuse to lose a gradient in silence."""
+    if state.tapes and _any_tracked(inputs) and _any_inexact(result):
+        raise GradientError(
+            located(
+                f"{_name(func)} is NumPy's own here, so that the tape cannot see what it computes; "
+                "write it with functions of hybrid, or pass x.numpy() to treat x as a constant"
+            )
+        )
+
+
+def _name(func: Callable[..., Any]) -> str:
+    """Return the name by which a user calls `func`."""
+    ufunc = getattr(func, "__self__", None)
+    if isinstance(ufunc, np.ufunc):
+        return f"np.{ufunc.__name__}.{func.__name__}".removesuffix(".__call__")
+    return f"{func.__module__}.{func.__name__}".replace("numpy", "np", 1)
+
+
+def _wrapped(x: Any) -> Any:
+    if isinstance(x, np.ndarray | np.generic):
+        return asarray(x) if x.dtype in dtypes.SUPPORTED else x
+    if type(x) in (list, tuple):
+        return type(x)(_wrapped(item) for item in x)
+    if isinstance(x, tuple):  # named ones
+        return type(x)(*(_wrapped(item) for item in x))
+    return x
+
+
+def _any_tracked(x: Any) -> bool:
+    if isinstance(x, Tensor | Variable):
+        tensor = x.read() if isinstance(x, Variable) else x
+        return tensor._node is not None
+    items = x.values() if isinstance(x, dict) else x if isinstance(x, list | tuple) else ()
+    return any(map(_any_tracked, items))
+
+
+def _any_inexact(x: Any) -> bool:
+    if isinstance(x, np.ndarray | np.generic):
+        return dtypes.is_inexact(x.dtype)
+    return isinstance(x, list | tuple) and any(map(_any_inexact, x))

@@ -1,0 +1,176 @@
+"""``__array_function__``: NumPy's functions on Tensors, translated to hybrid's (NEP 18).
+
+A function of ``numpy``, ``numpy.linalg`` or ``numpy.fft`` is hybrid's public function of the same
+name, called with the same arguments: `_route` pairs the parameters of both by name, and passes
+NumPy's default where hybrid's is another one. :data:`ADAPTERS` has those that names do not explain.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from functools import cache
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+
+from hybrid.errors import HybridError
+from hybrid.ops.protocols.by_numpy import by_numpy, deliver
+
+Function = Callable[..., Any]
+
+ADAPTERS: dict[Function, Function] = {}
+"""What stands in for a NumPy function, called with the same arguments."""
+
+_NOT_HANDLED = object()
+
+
+def implements(*functions: Function) -> Callable[[Function], Function]:
+    """Register what stands in for NumPy functions, where names and arguments do not say it all.
+
+    Parameters
+    ----------
+    *functions : callable
+        Of NumPy. The decorated one takes the same arguments.
+
+    Returns
+    -------
+    callable
+        A decorator.
+    """
+
+    def decorate(ours: Function) -> Function:
+        for function in functions:
+            ADAPTERS[function] = ours
+        return ours
+
+    return decorate
+
+
+def __array_function__(self: Any, func: Function, types: Any, args: Any, kwargs: Any) -> Any:
+    """Answer for NumPy function `func` where a Tensor is among its arguments."""
+    adapter = ADAPTERS.get(func)
+    if adapter is not None:
+        return adapter(*args, **kwargs)
+    ours = namesake(func)
+    if ours is not None:
+        try:
+            result = _translated(func, ours, args, kwargs)
+        except HybridError:
+            raise
+        except (TypeError, ValueError):  # a form of the call that only NumPy's function has
+            result = _NOT_HANDLED
+        if result is not _NOT_HANDLED:
+            return result
+    return by_numpy(func, args, kwargs)
+
+
+@cache
+def namesake(func: Function) -> Function | None:
+    """Return hybrid's public function of the name and namespace of a NumPy function."""
+    package, *path = func.__module__.split(".")
+    space: Any = sys.modules["hybrid"]
+    if package != "numpy" or len(path) > 1:
+        return None
+    for part in path:
+        space = getattr(space, part, None) or sys.modules.get(f"hybrid.ops.{part}")
+    ours = getattr(space, func.__name__, None)
+    return ours if inspect.isfunction(ours) else None
+
+
+def _translated(func: Function, ours: Function, args: Any, kwargs: Any) -> Any:
+    """Call `ours` with the arguments of `func`; those left at their defaults do not matter."""
+    route = _route(func, ours, len(args), tuple(kwargs))
+    if route is None:
+        return _NOT_HANDLED
+    out = None
+    positional: list[Any] = []
+    keyword: dict[str, Any] = dict(_other_defaults(func, ours))
+    for (theirs, own), value in zip(route, (*args, *kwargs.values()), strict=True):
+        if own is not None:
+            if own.kind in (own.POSITIONAL_ONLY, own.VAR_POSITIONAL):
+                positional.append(value)
+            elif not (value is theirs.default and own.default is not own.empty):
+                keyword[own.name] = value
+        elif theirs.name == "out":
+            out = value
+        elif not _is_default(value, theirs):
+            return _NOT_HANDLED
+    return deliver(ours(*positional, **keyword), out)
+
+
+Route = tuple[tuple[inspect.Parameter, inspect.Parameter | None], ...]
+
+
+@cache
+def _route(func: Function, ours: Function, count: int, keys: tuple[str, ...]) -> Route | None:
+    """Say for each argument of a call of `func` which parameter it is, there and in `ours`.
+
+    None where `func` would refuse the call: it will say itself what is wrong.
+    """
+    signature, pairs = _signature(func), _pairs(func, ours)
+    if signature is None or pairs is None:
+        return None
+    try:
+        signature.bind(*(None,) * count, **dict.fromkeys(keys))
+    except TypeError:
+        return None
+    theirs = list(signature.parameters.values())
+    stars = [i for i, p in enumerate(theirs) if p.kind is p.VAR_POSITIONAL]
+    last = stars[0] if stars else len(theirs)
+    placed = [theirs[min(i, last)] for i in range(count)]
+    named = [signature.parameters.get(key) or theirs[-1] for key in keys]
+    return tuple((p, pairs.get(p.name)) for p in (*placed, *named))
+
+
+@cache
+def _signature(func: Function) -> inspect.Signature | None:
+    try:
+        return inspect.signature(func)
+    except ValueError:  # written in C, and its NumPy is too old to say
+        return None
+
+
+@cache
+def _pairs(func: Function, ours: Function) -> dict[str, inspect.Parameter] | None:
+    """Pair the parameters of both: by name, else by place among those that have no namesake."""
+    signature = _signature(func)
+    if signature is None:
+        return None
+    mine = dict(inspect.signature(ours).parameters)
+    pairs: dict[str, inspect.Parameter] = {}
+    for theirs, own in zip_longest(signature.parameters, list(mine.values())):
+        if theirs is None or theirs == "out":
+            continue
+        if theirs in mine:
+            pairs[theirs] = mine[theirs]
+        elif own is not None and own.kind is not own.KEYWORD_ONLY:
+            if own.name not in signature.parameters:
+                pairs[theirs] = own
+    return pairs
+
+
+@cache
+def _other_defaults(func: Function, ours: Function) -> tuple[tuple[str, Any], ...]:
+    """Return what `ours` must be told where `func` says nothing, since their defaults differ."""
+    signature = _signature(func)
+    found = []
+    for name, own in (_pairs(func, ours) or {}).items():
+        default = signature.parameters[name].default if signature else own.default
+        known = default not in (own.empty, np._NoValue) and default is not own.default
+        if known and own.default is not own.empty and own.kind is not own.POSITIONAL_ONLY:
+            if type(default) is not type(own.default) or default != own.default:
+                found.append((own.name, default))
+    return tuple(found)
+
+
+# Memory order and subclasses mean nothing to Tensors.
+_MEANINGLESS = frozenset(("order", "subok"))
+
+
+def _is_default(value: Any, parameter: inspect.Parameter) -> bool:
+    if parameter.name in _MEANINGLESS or value is parameter.default:
+        return True
+    return isinstance(value, str) and value == parameter.default
