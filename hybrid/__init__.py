@@ -7,6 +7,8 @@ compilation bought and whether the numbers differ.
 
 from __future__ import annotations
 
+from math import e, inf, nan, pi
+
 from hybrid import errors
 from hybrid.autodiff.tape import GradientTape
 from hybrid.core.spec import TensorSpec
@@ -29,6 +31,7 @@ from hybrid.dtypes import (
     uint32,
     uint64,
 )
+from hybrid.dtypes import bool_ as bool
 from hybrid.inspect.compare import Comparison, compare
 from hybrid.inspect.graphview import draw
 from hybrid.ops import random
@@ -51,6 +54,7 @@ from hybrid.ops.creation import (
     empty,
     empty_like,
     eye,
+    from_dlpack,
     full,
     full_like,
     identity,
@@ -62,6 +66,7 @@ from hybrid.ops.creation import (
     zeros,
     zeros_like,
 )
+from hybrid.ops.data_types import can_cast, finfo, iinfo, isdtype, result_type
 from hybrid.ops.elementwise import (
     abs,
     absolute,
@@ -135,6 +140,7 @@ from hybrid.ops.elementwise import (
     mod,
     multiply,
     negative,
+    nextafter,
     not_equal,
     positive,
     pow,
@@ -193,6 +199,7 @@ from hybrid.ops.movement import (
     transpose,
     unstack,
 )
+from hybrid.ops.namespace import __array_namespace_info__
 from hybrid.ops.rearranging import (
     concat,
     concatenate,
@@ -232,6 +239,8 @@ from hybrid.trace.modes import eagerly, functions_run_eagerly, run_functions_eag
 __version__ = "0.1.0"
 __array_api_version__ = "2024.12"
 
+newaxis = None
+
 __all__ = [
     "Comparison",
     "CompiledFunction",
@@ -239,6 +248,8 @@ __all__ = [
     "Tensor",
     "TensorSpec",
     "Variable",
+    "__array_api_version__",
+    "__array_namespace_info__",
     "abs",
     "absolute",
     "acos",
@@ -277,10 +288,12 @@ __all__ = [
     "bitwise_or",
     "bitwise_right_shift",
     "bitwise_xor",
+    "bool",
     "bool_",
     "broadcast_arrays",
     "broadcast_shapes",
     "broadcast_to",
+    "can_cast",
     "cbrt",
     "ceil",
     "clip",
@@ -312,6 +325,7 @@ __all__ = [
     "divmod",
     "dot",
     "draw",
+    "e",
     "eagerly",
     "einsum",
     "empty",
@@ -325,6 +339,7 @@ __all__ = [
     "expand_dims",
     "expm1",
     "eye",
+    "finfo",
     "fix",
     "flip",
     "float16",
@@ -332,6 +347,7 @@ __all__ = [
     "float64",
     "floor",
     "floor_divide",
+    "from_dlpack",
     "full",
     "full_like",
     "functions_run_eagerly",
@@ -341,12 +357,15 @@ __all__ = [
     "hstack",
     "hypot",
     "identity",
+    "iinfo",
     "imag",
+    "inf",
     "int16",
     "int32",
     "int64",
     "int8",
     "invert",
+    "isdtype",
     "isfinite",
     "isinf",
     "isnan",
@@ -377,7 +396,10 @@ __all__ = [
     "mod",
     "moveaxis",
     "multiply",
+    "nan",
     "negative",
+    "newaxis",
+    "nextafter",
     "nonzero",
     "norm",
     "not_equal",
@@ -386,6 +408,7 @@ __all__ = [
     "outer",
     "pad",
     "permute_dims",
+    "pi",
     "positive",
     "pow",
     "power",
@@ -398,6 +421,7 @@ __all__ = [
     "remainder",
     "repeat",
     "reshape",
+    "result_type",
     "right_shift",
     "rint",
     "roll",

@@ -31,10 +31,21 @@ float64: Final[DType] = np.dtype(np.float64)
 complex64: Final[DType] = np.dtype(np.complex64)
 complex128: Final[DType] = np.dtype(np.complex128)
 
-SUPPORTED: Final[frozenset[DType]] = frozenset(
-    (bool_, int8, int16, int32, int64, uint8, uint16, uint32, uint64)
-    + (float16, bfloat16, float32, float64, complex64, complex128)
-)
+KINDS: Final[dict[str, frozenset[DType]]] = {
+    "bool": frozenset((bool_,)),
+    "signed integer": frozenset((int8, int16, int32, int64)),
+    "unsigned integer": frozenset((uint8, uint16, uint32, uint64)),
+    "real floating": frozenset((float16, bfloat16, float32, float64)),
+    "complex floating": frozenset((complex64, complex128)),
+}
+"""The Array API's names of kinds; float16 and bfloat16 are beyond the standard."""
+KINDS["integral"] = KINDS["signed integer"] | KINDS["unsigned integer"]
+KINDS["numeric"] = KINDS["integral"] | KINDS["real floating"] | KINDS["complex floating"]
+
+SUPPORTED: Final[frozenset[DType]] = KINDS["bool"] | KINDS["numeric"]
+
+DEFAULT: Final[dict[str, DType]] = {"b": bool_, "i": int64, "f": float32, "c": complex64}
+"""What Python's bool, int, float and complex become, by the kind of the dtype."""
 
 _SHORT: Final[dict[DType, str]] = {bool_: "b1", bfloat16: "bf16"}
 
@@ -73,15 +84,25 @@ def promote(dtypes: Iterable[DType | int | float | complex]) -> DType:
     dtype('float32')
     >>> promote([int64, 1.0])
     dtype('float64')
-    >>> promote([bfloat16, 1.0])
-    dtype(bfloat16)
+    >>> promote([bfloat16, 1.0]), promote([bfloat16, float16])
+    (dtype(bfloat16), dtype('float32'))
     """
     members = tuple(dtypes)
     scalars = [x for x in members if not isinstance(x, np.dtype)]
-    strong = np.result_type(*[x for x in members if isinstance(x, np.dtype)] or scalars)
+    strong = _meet([x for x in members if isinstance(x, np.dtype)])
     if strong == bfloat16:  # NumPy widens it beside a Python scalar
         return complex64 if any(isinstance(x, complex) for x in scalars) else bfloat16
-    return np.result_type(strong, *scalars)
+    return np.result_type(*scalars) if strong is None else np.result_type(strong, *scalars)
+
+
+def _meet(strong: list[DType]) -> DType | None:
+    """Promote arrays' dtypes. NumPy refuses bfloat16 beside float16 and wide integers: float32."""
+    others = [x for x in strong if x != bfloat16]
+    if len(others) == len(strong):
+        return np.result_type(*others) if others else None
+    if all(x.kind in "biu" and x.itemsize == 1 for x in others):
+        return bfloat16
+    return np.result_type(float32, *others)
 
 
 def to_inexact(dtype: DType) -> DType:

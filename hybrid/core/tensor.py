@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core import dlpack, foreign
+from hybrid.core.devices import CPU, as_device
 from hybrid.core.graph import Value
-from hybrid.core.source import SourceLine, user_line
+from hybrid.core.source import SourceLine
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.storage import Alias
-from hybrid.errors import DTypeError
 
 if TYPE_CHECKING:
     from hybrid.core.variable import Variable
@@ -145,7 +148,26 @@ class Tensor:
     @property
     def device(self) -> str:
         """Where the elements are: ``"cpu"``."""
-        return "cpu"
+        return CPU
+
+    def to_device(self, device: str, /, *, stream: Any = None) -> Tensor:
+        """Return a Tensor of the same elements on a device: this one, where it is there already.
+
+        Parameters
+        ----------
+        device : str
+            ``"cpu"``.
+        stream : None
+            A CPU has none.
+
+        Returns
+        -------
+        Tensor
+        """
+        as_device("to_device", device)
+        if stream is not None:
+            raise ValueError(f"to_device: {device} has no streams, stream must be None")
+        return self
 
     @property
     def spec(self) -> TensorSpec:
@@ -237,15 +259,36 @@ class Tensor:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         data = self._concrete("a NumPy function that wants an array")
-        if copy:
-            return np.array(data, dtype=dtype)
-        return np.asarray(data, dtype=dtype)
+        return np.array(data, dtype=dtype, copy=copy)
 
-    def __dlpack__(self, **kwargs: Any) -> Any:
-        return self._concrete("__dlpack__").__dlpack__(**kwargs)
+    def __array_namespace__(self, /, *, api_version: str | None = None) -> ModuleType:
+        """Return the module whose functions take this Tensor: ``hybrid``.
 
-    def __dlpack_device__(self) -> tuple[int, int]:
-        return (1, 0)
+        Raises
+        ------
+        ValueError
+            For versions of the Array API standard that hybrid does not follow.
+        """
+        if api_version is not None and api_version not in _API_VERSIONS:
+            known = ", ".join(_API_VERSIONS)
+            raise ValueError(f"hybrid follows the Array API {known}, not {api_version!r}")
+        return import_module("hybrid")
+
+    def __dlpack__(
+        self,
+        /,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: dlpack.Device | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """Return a DLPack capsule that shares the memory; see ``hybrid.core.dlpack.export``."""
+        return dlpack.export(self._concrete("__dlpack__"), stream, max_version, dl_device, copy)
+
+    def __dlpack_device__(self) -> dlpack.Device:
+        """Return DLPack's number of the device."""
+        return dlpack.CPU
 
     def __hash__(self) -> int:
         return id(self)
@@ -368,6 +411,7 @@ else:
     ArrayLike = Any
 
 
+_API_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
 _PYTHON_TYPE: dict[str, type] = {"b": bool, "i": int, "f": float, "c": complex}
 
 
@@ -399,7 +443,9 @@ def wrap(data: Any) -> Tensor:
 _external: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
 
 
-def asarray(obj: Any, dtype: Any = None, *, copy: bool | None = None) -> Tensor:
+def asarray(
+    obj: Any, /, dtype: Any = None, *, device: Any = None, copy: bool | None = None
+) -> Tensor:
     """Turn `obj` into a Tensor.
 
     Parameters
@@ -409,6 +455,8 @@ def asarray(obj: Any, dtype: Any = None, *, copy: bool | None = None) -> Tensor:
         float32, Python complex numbers complex64, ints int64.
     dtype : dtype, optional
         What to convert to.
+    device : str, optional
+        Where the Tensor is to be: ``"cpu"``.
     copy : bool, optional
         True always copies, False never (and raises where it would have to), None copies if needed.
 
@@ -420,6 +468,8 @@ def asarray(obj: Any, dtype: Any = None, *, copy: bool | None = None) -> Tensor:
     ------
     DTypeError
         For dtypes that hybrid does not support (strings, objects, dates, long double).
+    ValueError
+        Where ``copy=False`` and a copy is needed.
 
     Examples
     --------
@@ -428,12 +478,12 @@ def asarray(obj: Any, dtype: Any = None, *, copy: bool | None = None) -> Tensor:
     """
     from hybrid.core.variable import Variable
 
+    if device is not None:
+        as_device("asarray", device)
     if isinstance(obj, Variable):
         obj = obj.read()
-    if isinstance(obj, Tensor):
-        if dtype is not None and np.dtype(dtype) != obj.dtype:
-            return obj.astype(dtype)
-        return obj.copy() if copy else obj
+    if type(obj) is Tensor:
+        return _converted(obj, dtype, copy)
     array = as_ndarray(obj, dtype, copy)
     if array is not obj:
         return wrap(array)
@@ -445,33 +495,19 @@ def asarray(obj: Any, dtype: Any = None, *, copy: bool | None = None) -> Tensor:
     return tensor
 
 
+def _converted(tensor: Tensor, dtype: Any, copy: bool | None) -> Tensor:
+    if dtype is not None and np.dtype(dtype) != tensor.dtype:
+        if copy is False:
+            raise foreign.needs_copy(f"dtype {tensor.dtype} to become {np.dtype(dtype)}")
+        return tensor.astype(dtype)
+    return tensor.copy() if copy else tensor
+
+
 def as_ndarray(obj: Any, dtype: Any = None, copy: bool | None = None) -> Array:
     """Turn anything array-like but a Tensor into an ndarray of a supported dtype."""
-    if isinstance(obj, np.ma.MaskedArray):
-        raise DTypeError("asarray: a masked array would lose its mask; fill it first (x.filled())")
     if isinstance(obj, list | tuple) and _holds_tensors(obj):
         obj = _nested(obj)
-    if dtype is None and not isinstance(obj, np.ndarray | np.generic):
-        probe = _probe(obj, copy)
-        # Python's float and complex are 64 bits wide by accident of the language, not by intent.
-        narrow = {"f": dtypes.float32, "c": dtypes.complex64}.get(probe.dtype.kind)
-        from_python = not hasattr(obj, "__array__") and not hasattr(obj, "__dlpack__")
-        if from_python and narrow is not None and not _holds_numpy(obj):
-            return _checked(probe.astype(narrow))
-        return _checked(probe)
-    return _checked(np.array(obj, dtype=dtype, copy=copy))
-
-
-def _probe(obj: Any, copy: bool | None) -> Array:
-    if hasattr(obj, "__dlpack__") and not hasattr(obj, "__array__"):
-        return np.from_dlpack(obj)
-    return np.array(obj, copy=copy)
-
-
-def _holds_numpy(obj: Any) -> bool:
-    if isinstance(obj, list | tuple):
-        return any(_holds_numpy(x) for x in obj)
-    return isinstance(obj, np.ndarray | np.generic)
+    return foreign.to_ndarray(obj, dtype, copy)
 
 
 def _holds_tensors(obj: Any) -> bool:
@@ -484,16 +520,3 @@ def _nested(obj: Any) -> Any:
     if isinstance(obj, list | tuple):
         return [_nested(x) for x in obj]
     return obj.numpy() if isinstance(obj, Tensor) else obj
-
-
-def _checked(array: Array) -> Array:
-    array = np.asarray(array)  # a matrix or a memory map becomes the plain array that it holds
-    if array.dtype in dtypes.SUPPORTED and array.dtype.isnative:
-        return array if array.flags.aligned else array.copy()
-    native = array.dtype.newbyteorder("=")
-    if native in dtypes.SUPPORTED:
-        return array.astype(native)
-    names = "bool, int8..int64, uint8..uint64, float16..float64, bfloat16, complex64, complex128"
-    message = f"asarray: dtype {array.dtype} is not supported; hybrid has {names}"
-    line = user_line()
-    raise DTypeError(f"{message}\n  at {line.describe()}" if line else message)

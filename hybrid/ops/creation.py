@@ -8,6 +8,8 @@ from math import ceil
 from typing import Any
 
 from hybrid import dtypes
+from hybrid.core import dlpack
+from hybrid.core.devices import as_device
 from hybrid.core.dispatch import bind, located, spec_of
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec
@@ -18,6 +20,43 @@ from hybrid.ops._axes import as_dtype, as_shape
 from hybrid.ops.movement import broadcast_to, copy, reshape, sum_to
 
 array = asarray
+
+
+def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
+    """Return a Tensor that shares its memory with another library's array.
+
+    Parameters
+    ----------
+    x : array
+        Anything with ``__dlpack__``: NumPy's, PyTorch's, JAX's arrays; bfloat16 included.
+    device : str, optional
+        Where the Tensor is to be: ``"cpu"``.
+    copy : bool, optional
+        True copies; False and None share the memory, and raise where that cannot be.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    BufferError, ValueError
+        Where the memory cannot be shared.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> a = np.zeros(2)
+    >>> t = from_dlpack(a)
+    >>> t += 1
+    >>> a
+    array([1., 1.])
+    """
+    as_device("from_dlpack", device)
+    if isinstance(x, Tensor):
+        return asarray(x, copy=copy)
+    return asarray(dlpack.adopt(x, device, copy))
+
 
 # --- constants ------------------------------------------------------------------------------------
 
@@ -50,7 +89,9 @@ FULL = register(
 )
 
 
-def full(shape: int | Iterable[int], fill_value: ArrayLike, *, dtype: Any = None) -> Tensor:
+def full(
+    shape: int | Iterable[int], fill_value: ArrayLike, *, dtype: Any = None, device: Any = None
+) -> Tensor:
     """Return a Tensor filled with one value.
 
     Parameters
@@ -59,6 +100,8 @@ def full(shape: int | Iterable[int], fill_value: ArrayLike, *, dtype: Any = None
     fill_value : scalar or array-like that broadcasts to `shape`
     dtype : dtype, optional
         Left out: float32, int64 or bool for Python scalars, the value's own otherwise.
+    device : str, optional
+        Where the Tensor is to be: ``"cpu"``.
 
     Returns
     -------
@@ -69,57 +112,72 @@ def full(shape: int | Iterable[int], fill_value: ArrayLike, *, dtype: Any = None
     >>> full((2,), 0.5)
     Tensor([0.5, 0.5], dtype=float32)
     """
+    as_device("full", device)
     if isinstance(fill_value, list | tuple):
         fill_value = asarray(fill_value)
     wanted = as_dtype("full", dtype) if dtype is not None else _own_dtype(fill_value)
     return bind(FULL, (fill_value,), {"shape": as_shape("full", shape), "dtype": wanted})
 
 
-_NARROW = {dtypes.float64: dtypes.float32, dtypes.complex128: dtypes.complex64}
-
-
 def _own_dtype(value: Any) -> DType:
     spec = spec_of(value)
-    return _NARROW.get(spec.dtype, spec.dtype) if spec.weak else spec.dtype
+    return dtypes.DEFAULT[spec.dtype.kind] if spec.weak else spec.dtype
 
 
-def zeros(shape: int | Iterable[int], dtype: Any = dtypes.float32) -> Tensor:
-    """Return a Tensor of zeros."""
-    return full(shape, 0, dtype=dtype)
+def _float_or(name: str, dtype: Any) -> DType:
+    """Return the dtype that is asked for, or the one that floats have."""
+    return dtypes.DEFAULT["f"] if dtype is None else as_dtype(name, dtype)
 
 
-def ones(shape: int | Iterable[int], dtype: Any = dtypes.float32) -> Tensor:
-    """Return a Tensor of ones."""
-    return full(shape, 1, dtype=dtype)
+def zeros(shape: int | Iterable[int], dtype: Any = None, *, device: Any = None) -> Tensor:
+    """Return a Tensor of zeros, float32 unless another dtype is given."""
+    return full(shape, 0, dtype=_float_or("zeros", dtype), device=device)
 
 
-def empty(shape: int | Iterable[int], dtype: Any = dtypes.float32) -> Tensor:
+def ones(shape: int | Iterable[int], dtype: Any = None, *, device: Any = None) -> Tensor:
+    """Return a Tensor of ones, float32 unless another dtype is given."""
+    return full(shape, 1, dtype=_float_or("ones", dtype), device=device)
+
+
+def empty(shape: int | Iterable[int], dtype: Any = None, *, device: Any = None) -> Tensor:
     """Return a Tensor whose contents nobody should rely on; they are zeros."""
-    return full(shape, 0, dtype=dtype)
+    return full(shape, 0, dtype=_float_or("empty", dtype), device=device)
 
 
 def full_like(
-    x: ArrayLike, /, fill_value: ArrayLike, *, dtype: Any = None, shape: Any = None
+    x: ArrayLike,
+    /,
+    fill_value: ArrayLike,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    shape: Any = None,
 ) -> Tensor:
     """Return a Tensor of the shape and dtype of `x`, filled with one value."""
     spec = spec_of(x) if not isinstance(x, int | float | complex) else asarray(x).spec
     size = spec.shape if shape is None else shape
-    return full(size, fill_value, dtype=spec.dtype if dtype is None else dtype)
+    return full(size, fill_value, dtype=spec.dtype if dtype is None else dtype, device=device)
 
 
-def zeros_like(x: ArrayLike, /, dtype: Any = None, *, shape: Any = None) -> Tensor:
+def zeros_like(
+    x: ArrayLike, /, dtype: Any = None, *, device: Any = None, shape: Any = None
+) -> Tensor:
     """Return zeros of the shape and dtype of `x`."""
-    return full_like(x, 0, dtype=dtype, shape=shape)
+    return full_like(x, 0, dtype=dtype, device=device, shape=shape)
 
 
-def ones_like(x: ArrayLike, /, dtype: Any = None, *, shape: Any = None) -> Tensor:
+def ones_like(
+    x: ArrayLike, /, dtype: Any = None, *, device: Any = None, shape: Any = None
+) -> Tensor:
     """Return ones of the shape and dtype of `x`."""
-    return full_like(x, 1, dtype=dtype, shape=shape)
+    return full_like(x, 1, dtype=dtype, device=device, shape=shape)
 
 
-def empty_like(x: ArrayLike, /, dtype: Any = None, *, shape: Any = None) -> Tensor:
+def empty_like(
+    x: ArrayLike, /, dtype: Any = None, *, device: Any = None, shape: Any = None
+) -> Tensor:
     """Return zeros of the shape and dtype of `x`."""
-    return full_like(x, 0, dtype=dtype, shape=shape)
+    return full_like(x, 0, dtype=dtype, device=device, shape=shape)
 
 
 # --- matrices -------------------------------------------------------------------------------------
@@ -138,20 +196,29 @@ EYE = register(
 )
 
 
-def eye(n: int, m: int | None = None, /, *, k: int = 0, dtype: Any = dtypes.float32) -> Tensor:
-    """Return a matrix of `n` rows (and `m` columns) with ones on diagonal `k`."""
-    rows = as_shape("eye", n)[0]
-    columns = rows if m is None else as_shape("eye", m)[0]
-    attrs = {"n": rows, "m": columns, "k": operator.index(k), "dtype": as_dtype("eye", dtype)}
+def eye(
+    n_rows: int,
+    n_cols: int | None = None,
+    /,
+    *,
+    k: int = 0,
+    dtype: Any = None,
+    device: Any = None,
+) -> Tensor:
+    """Return a matrix with ones on diagonal `k`, float32 unless another dtype is given."""
+    as_device("eye", device)
+    rows = as_shape("eye", n_rows)[0]
+    columns = rows if n_cols is None else as_shape("eye", n_cols)[0]
+    attrs = {"n": rows, "m": columns, "k": operator.index(k), "dtype": _float_or("eye", dtype)}
     return bind(EYE, (), attrs)
 
 
-def identity(n: int, dtype: Any = dtypes.float32) -> Tensor:
+def identity(n: int, dtype: Any = None) -> Tensor:
     """NumPy's name of a square :func:`eye`."""
     return eye(n, dtype=dtype)
 
 
-def tri(n: int, m: int | None = None, k: int = 0, dtype: Any = dtypes.float32) -> Tensor:
+def tri(n: int, m: int | None = None, k: int = 0, dtype: Any = None) -> Tensor:
     """Return a matrix of ones at and below diagonal `k`, zeros above."""
     from hybrid.ops.rearranging import tril
 
@@ -201,7 +268,13 @@ ARANGE = register(
 
 
 def arange(
-    start: float, /, stop: float | None = None, step: float = 1, *, dtype: Any = None
+    start: float,
+    /,
+    stop: float | None = None,
+    step: float = 1,
+    *,
+    dtype: Any = None,
+    device: Any = None,
 ) -> Tensor:
     """Return the numbers from `start` on, `step` apart, below `stop`.
 
@@ -213,6 +286,8 @@ def arange(
     step : number
     dtype : dtype, optional
         Left out: int64 if all arguments are whole, float32 otherwise.
+    device : str, optional
+        Where the Tensor is to be: ``"cpu"``.
 
     Returns
     -------
@@ -223,13 +298,14 @@ def arange(
     >>> arange(2, 8, 3)
     Tensor([2, 5], dtype=int64)
     """
+    as_device("arange", device)
     if stop is None:
         start, stop = 0, start
     a, b, s = _number(start), _number(stop), _number(step)
     if s == 0:
         raise ValueError(located("arange: the step is 0"))
     whole = all(isinstance(x, int) for x in (a, b, s))
-    default = dtypes.int64 if whole else dtypes.float32
+    default = dtypes.DEFAULT["i" if whole else "f"]
     attrs = {
         "start": a,
         "stop": b,
@@ -249,6 +325,13 @@ def _number(x: Any) -> int | float:
         return float(x)
 
 
+def _complex_number(x: Any) -> int | float | complex:
+    """Return a plain Python number, complex where `x` is."""
+    if isinstance(x, complex) or (isinstance(x, Tensor) and x.dtype.kind == "c"):
+        return complex(x)
+    return _number(x)
+
+
 LINSPACE = register(
     Op(
         name="linspace",
@@ -263,6 +346,10 @@ LINSPACE = register(
                 (),
                 {"start": 0.0, "stop": 1.0, "num": 5, "endpoint": True, "dtype": dtypes.float32},
             ),
+            Example(
+                (),
+                {"start": 0.0, "stop": 1j, "num": 3, "endpoint": False, "dtype": dtypes.complex64},
+            ),
         ),
         doc="Evenly spaced numbers by their count.",
     )
@@ -270,13 +357,14 @@ LINSPACE = register(
 
 
 def linspace(
-    start: float,
-    stop: float,
+    start: complex,
+    stop: complex,
     /,
     num: int = 50,
     *,
     endpoint: bool = True,
-    dtype: Any = dtypes.float32,
+    dtype: Any = None,
+    device: Any = None,
 ) -> Tensor:
     """Return `num` evenly spaced numbers from `start` to `stop`.
 
@@ -286,7 +374,10 @@ def linspace(
     num : int
     endpoint : bool
         Whether `stop` is the last of them.
-    dtype : dtype
+    dtype : dtype, optional
+        Left out: float32, or complex64 if `start` or `stop` is complex.
+    device : str, optional
+        Where the Tensor is to be: ``"cpu"``.
 
     Returns
     -------
@@ -297,12 +388,15 @@ def linspace(
     >>> linspace(0, 1, 3)
     Tensor([0. , 0.5, 1. ], dtype=float32)
     """
+    as_device("linspace", device)
+    ends = [_complex_number(x) for x in (start, stop)]
+    default = dtypes.DEFAULT["c" if any(isinstance(x, complex) for x in ends) else "f"]
     attrs = {
-        "start": _number(start),
-        "stop": _number(stop),
+        "start": ends[0],
+        "stop": ends[1],
         "num": as_shape("linspace", num)[0],
         "endpoint": bool(endpoint),
-        "dtype": as_dtype("linspace", dtype),
+        "dtype": default if dtype is None else as_dtype("linspace", dtype),
     }
     return bind(LINSPACE, (), attrs)
 

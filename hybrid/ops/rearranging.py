@@ -12,6 +12,7 @@ from hybrid.core.dispatch import bind, located
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec, promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import Axes, as_shape, one_axis
 from hybrid.ops._methods import attach
@@ -45,12 +46,20 @@ def _vjp_concat(i: int, g: Tensor, out: Tensor, *inputs: Tensor, axis: int) -> T
     return narrow(g, axis, start, inputs[i].shape[axis]).astype(inputs[i].dtype, copy=False)
 
 
+def _alike(arrays: tuple[Any, ...]) -> Iterable[Any]:
+    """Convert arrays to their common dtype, which NumPy does not find for bfloat16 and others."""
+    if len({x.dtype for x in arrays}) == 1:
+        return arrays
+    common = promote(x.dtype for x in arrays)
+    return [x.astype(common, copy=False) for x in arrays]
+
+
 CONCAT = register(
     Op(
         name="concat",
         family="movement",
         infer=_infer_concat,
-        eager=lambda xp, *arrays, axis: xp.concatenate(arrays, axis=axis),
+        eager=lambda xp, *arrays, axis: xp.concatenate(_alike(arrays), axis=axis),
         vjp=_vjp_concat,
         examples=(
             Example(((2, 3), (4, 3)), {"axis": 0}),
@@ -122,7 +131,7 @@ STACK = register(
         name="stack",
         family="movement",
         infer=_infer_stack,
-        eager=lambda xp, *arrays, axis: xp.stack(arrays, axis=axis),
+        eager=lambda xp, *arrays, axis: xp.stack(_alike(arrays), axis=axis),
         vjp=_vjp_stack,
         expand=lambda *arrays, axis: concat([expand_dims(a, axis) for a in arrays], axis=axis),
         examples=(Example(((2, 3), (2, 3)), {"axis": 1}), Example(((), ()), {"axis": 0})),

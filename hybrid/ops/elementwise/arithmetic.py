@@ -163,6 +163,20 @@ copysign: Binary = binary(
     doc="The size of the first array with the sign of the second.",
 )
 
+nextafter = binary(
+    "nextafter",
+    None,
+    lambda g, out, x, y: g,
+    None,
+    ufunc=np.nextafter,
+    doc="The next number that can be represented after the first one, towards the second.",
+    notes="The gradient by the first array is 1, as of a step that is infinitely small.",
+    example="""
+>>> nextafter([1.0], 2.0) - 1
+Tensor([1.1920929e-07], dtype=float32)
+""",
+)
+
 # --- powers ---------------------------------------------------------------------------------------
 
 square = unary(

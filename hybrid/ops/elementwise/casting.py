@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.devices import as_device
 from hybrid.core.dispatch import bind, located, state
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
@@ -39,7 +40,7 @@ ASTYPE = register(
 )
 
 
-def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True) -> Tensor:
+def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
     """Convert to another dtype.
 
     Parameters
@@ -48,6 +49,8 @@ def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True) -> Tensor:
     dtype : dtype or str
     copy : bool
         False returns `x` itself where it has the dtype already.
+    device : str, optional
+        Where the Tensor is to be: ``"cpu"``.
 
     Returns
     -------
@@ -59,6 +62,8 @@ def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True) -> Tensor:
     Tensor([ 1, -1], dtype=int32)
     """
     wanted = _supported(dtype)
+    if device is not None:
+        as_device("astype", device)
     if copy and state.plain and type(x) is Tensor and type(x._data) is np.ndarray:
         return wrap(x._data.astype(wanted))
     x = asarray(x)

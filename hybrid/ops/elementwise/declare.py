@@ -388,7 +388,7 @@ def binary(
     if operator:
         attach_binary(operator, op, ufunc)
     function = binary_call(op, ufunc)
-    _publish(function, op, "x, y : array-like\n    Of shapes that broadcast.\n", notes, example)
+    _publish(function, op, "x1, x2 : array-like\n    Of shapes that broadcast.\n", notes, example)
     UFUNCS[ufunc] = function
     return function
 

@@ -19,13 +19,6 @@ SCALARS = frozenset((bool, int, float, complex))
 KNOWN = (Tensor, Variable, np.ndarray, np.generic, int, float, complex, list, tuple)
 """What operators take on the other side; anything else is asked by Python what it can do itself."""
 
-_DEFAULT: dict[str, DType] = {
-    "b": dtypes.bool_,
-    "i": dtypes.int64,
-    "f": dtypes.float32,
-    "c": dtypes.complex64,
-}
-
 
 def operand(x: Any) -> Any:
     """Turn `x` into what ``bind`` takes: a Tensor or a Python scalar."""
@@ -46,7 +39,7 @@ def strong(*inputs: Any) -> tuple[Any, ...]:
     if not all(map(is_weak, operands)):
         return operands
     kinds = [_kind(x) for x in operands]
-    dtype = _DEFAULT[max(kinds, key="bifc".index)]
+    dtype = dtypes.DEFAULT[max(kinds, key="bifc".index)]
     first = operands[0]
     first = first.astype(dtype) if type(first) is Tensor else asarray(first, dtype)
     return (first, *operands[1:])

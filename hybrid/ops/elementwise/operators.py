@@ -44,17 +44,17 @@ def unary_call(op: Op, ufunc: np.ufunc | None) -> Callable[[ArrayLike], Tensor]:
 def binary_call(op: Op, ufunc: np.ufunc) -> Callable[[ArrayLike, ArrayLike], Tensor]:
     """Return the public function of two arrays."""
 
-    def function(x: ArrayLike, y: ArrayLike, /) -> Tensor:
+    def function(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
         if state.plain:
-            left = x._data if type(x) is Tensor else _raw(x, y)
-            right = y._data if type(y) is Tensor else _raw(y, x)
+            left = x1._data if type(x1) is Tensor else _raw(x1, x2)
+            right = x2._data if type(x2) is Tensor else _raw(x2, x1)
             if left is not None and right is not None:
                 try:
                     data = ufunc(left, right)
                 except Exception:
-                    return _bind(op, *strong(x, y))
+                    return _bind(op, *strong(x1, x2))
                 return wrap(data if type(data) is _array else _asarray(data))
-        return _bind(op, *check_integers(op, *strong(x, y)))
+        return _bind(op, *check_integers(op, *strong(x1, x2)))
 
     return function
 

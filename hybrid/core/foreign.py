@@ -1,0 +1,87 @@
+"""What comes from elsewhere: arrays of other libraries, buffers, nested lists and numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hybrid import dtypes
+from hybrid.core import dlpack
+from hybrid.core.source import user_line
+from hybrid.errors import DTypeError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def to_ndarray(obj: Any, dtype: Any = None, copy: bool | None = None) -> Array:
+    """Turn an array-like that holds no Tensor into an ndarray of a supported dtype.
+
+    Parameters
+    ----------
+    obj : ndarray, anything with DLPack or ``__array__``, buffer, scalar or nested sequence
+        Memory is shared where there is some. Python floats become float32, Python complex numbers
+        complex64: they are 64 bits wide by accident of the language, not by intent.
+    dtype : dtype, optional
+    copy : bool, optional
+        True always copies, False never, None where needed.
+
+    Returns
+    -------
+    ndarray
+
+    Raises
+    ------
+    DTypeError
+        For dtypes that are not supported, and masked arrays.
+    ValueError
+        Where ``copy=False`` and a copy is needed.
+    """
+    if isinstance(obj, np.ma.MaskedArray):
+        raise DTypeError("asarray: a masked array would lose its mask; fill it first (x.filled())")
+    if hasattr(obj, "__dlpack__") and not isinstance(obj, np.ndarray):
+        obj = dlpack.adopt(obj, copy=copy)
+        copy = None if copy else copy
+    array = np.array(obj, dtype=dtype, copy=copy)
+    if dtype is None and array.dtype.kind in "fc" and not _has_dtype(obj):
+        array = array.astype(dtypes.DEFAULT[array.dtype.kind])
+    return _checked(array, copy)
+
+
+def _has_dtype(obj: Any) -> bool:
+    """Tell whether `obj` says itself what its elements are, as Python's numbers do not."""
+    if isinstance(obj, list | tuple):
+        return any(map(_has_dtype, obj))
+    if isinstance(obj, np.ndarray | np.generic):
+        return True
+    if hasattr(obj, "__array__") or hasattr(obj, "__array_interface__"):
+        return True
+    try:
+        memoryview(obj)
+    except TypeError:
+        return False
+    return True
+
+
+def needs_copy(why: str) -> ValueError:
+    """Return the error for ``copy=False`` where `why` makes a copy necessary."""
+    return ValueError(f"asarray: copy=False, but a copy is needed for {why}")
+
+
+def _checked(array: Array, copy: bool | None) -> Array:
+    array = np.asarray(array)  # a matrix or a memory map becomes the plain array that it holds
+    native = array.dtype.newbyteorder("=")
+    if native not in dtypes.SUPPORTED:
+        raise _unsupported(array.dtype)
+    if array.dtype.isnative and array.flags.aligned:
+        return array
+    if copy is False:
+        raise needs_copy("elements in the order of bytes, and at the places, of this machine")
+    return array.astype(native)
+
+
+def _unsupported(dtype: dtypes.DType) -> DTypeError:
+    names = "bool, int8..int64, uint8..uint64, float16..float64, bfloat16, complex64, complex128"
+    message = f"asarray: dtype {dtype} is not supported; hybrid has {names}"
+    line = user_line()
+    return DTypeError(f"{message}\n  at {line.describe()}" if line else message)
