@@ -175,9 +175,7 @@ class GradientTape:
             node = _node_of(tensor)
             if node is None:
                 node = TapeNode(None, {}, (), (), _NONE)
-                tensor._node = node
-                if tensor._alias is not None and not tensor._alias.chain:
-                    tensor._alias.storage.node = node
+                _begin(tensor, node)
             node.watchers |= {self._id}
             self._watched[id(tensor)] = weakref.ref(tensor), node
             if isinstance(leaf, Variable):
@@ -210,9 +208,8 @@ class GradientTape:
         dispatch.refresh(tensor)
         node = tensor._node
         if node is None:
-            node = tensor._node = TapeNode(None, {}, (), (), _NONE)
-            if tensor._alias is not None and not tensor._alias.chain:
-                tensor._alias.storage.node = node
+            node = TapeNode(None, {}, (), (), _NONE)
+            _begin(tensor, node)
         if self._id not in node.watchers:
             node.watchers |= {self._id}
         self._note(variable, node)
@@ -396,6 +393,18 @@ class GradientTape:
         for parent, want, part, x in zip(node.parents, wanted, gradients, inputs, strict=True):
             if want and part is not None:
                 yield parent, _fit(part, x.spec)
+
+
+def _begin(tensor: Tensor, node: TapeNode) -> None:
+    """Make `node` the start of what is recorded of a Tensor, whichever alias of it is written."""
+    tensor._node = node
+    alias = tensor._alias
+    if alias is None:
+        return
+    if alias.chain:
+        alias.storage.watched.append(weakref.ref(tensor))
+    else:
+        alias.storage.node = node
 
 
 def _node_of(tensor: Tensor) -> Any:

@@ -34,14 +34,19 @@ class Snapshot:
 
 
 class Storage:
-    """The contents that several aliases share: the base data, its tape node and a version."""
+    """The contents that several aliases share: the base data, its tape node and a version.
 
-    __slots__ = ("_snapshot", "base", "node", "version")
+    `watched` holds the views that a tape watches though the base knows nothing of them; the next
+    write makes it known (most views are never written, and the base may be a whole data set).
+    """
+
+    __slots__ = ("_snapshot", "base", "node", "version", "watched")
 
     def __init__(self, base: Any, node: Any) -> None:
         self.base = base
         self.node = node
         self.version = 0
+        self.watched: list[weakref.ref[Any]] = []
         self._snapshot: weakref.ref[Snapshot] | None = None
 
     def snapshot(self) -> Snapshot:

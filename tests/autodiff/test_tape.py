@@ -226,3 +226,25 @@ def test_tapes_of_other_threads_see_nothing() -> None:
         thread.start()
         thread.join()
     assert tape.gradient(made[0], x) is None
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_watched_view_keeps_its_gradient_whichever_alias_is_written(traced: bool) -> None:
+    def gradient(x: hb.Tensor, through_base: bool) -> hb.Tensor:
+        view = x[1:4]
+        with hb.GradientTape() as tape:
+            tape.watch(view)
+            if through_base:
+                x[2] = 5.0
+            else:
+                view[1] = 5.0
+            z = (view * view * x[:3]).sum()
+        found: hb.Tensor = tape.gradient(z, view)
+        return found
+
+    run = hb.compile(gradient) if traced else gradient
+    for through_base in (False, True):
+        x = hb.asarray([1.0, 2.0, 3.0, 4.0])
+        # z = v0 * v0 * x0 + 5 * 5 * v0 + v2 * v2 * 5
+        same(run(x, through_base), [2 * 2 * 1 + 25, 0, 2 * 4 * 5])
+        same(x, [1, 2, 5, 4])
