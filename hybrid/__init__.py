@@ -200,6 +200,14 @@ from hybrid.ops.movement import (
     unstack,
 )
 from hybrid.ops.namespace import __array_namespace_info__
+from hybrid.ops.pooling import (
+    avg_pool,
+    avg_pool1d,
+    avg_pool2d,
+    max_pool,
+    max_pool1d,
+    max_pool2d,
+)
 from hybrid.ops.rearranging import (
     concat,
     concatenate,
@@ -280,6 +288,9 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "avg_pool",
+    "avg_pool1d",
+    "avg_pool2d",
     "bfloat16",
     "bitwise_and",
     "bitwise_invert",
@@ -388,6 +399,9 @@ __all__ = [
     "matmul",
     "matrix_transpose",
     "max",
+    "max_pool",
+    "max_pool1d",
+    "max_pool2d",
     "maximum",
     "mean",
     "meshgrid",

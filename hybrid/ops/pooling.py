@@ -1,0 +1,422 @@
+"""Pooling: the largest element or the mean of what lies under a window, at each of its places.
+
+The place of each largest element is found once, by `pool_argmax`; picking elements there and
+putting gradients back there are linear, and each other's gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from hybrid import dtypes
+from hybrid.core.dispatch import bind, located
+from hybrid.core.op import Example, Op, register
+from hybrid.core.spec import Shape, TensorSpec
+from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.errors import DTypeError, ShapeError
+from hybrid.ops.conv.geometry import Padding, PaddingLike, as_padding, per_axis, positions
+
+Sizes = int | Iterable[int]
+
+# --- where windows lie ----------------------------------------------------------------------------
+
+
+def _pooled(name: str, x: Shape, window: Shape, stride: Shape, padding: Padding) -> Shape:
+    """Return the shape of the result: a window slides over each of the last axes."""
+    first = len(x) - len(window)
+    if first < 0:
+        raise ShapeError(f"{name}: a window of {len(window)} axes for an input of shape {x}")
+    ones = (1,) * len(window)
+    places = positions(name, x[first:], window, stride, padding, ones)
+    if any(k <= max(around) for k, around in zip(window, padding)) or 0 in x[first:]:
+        raise ShapeError(
+            f"{name}: a window of {window} on an input of shape {x} padded by {padding} would lie "
+            "on padding alone"
+        )
+    return (*x[:first], *places)
+
+
+def _overlaps(size: int, places: int, window: int, stride: int, before: int) -> Iterator[Any]:
+    """Yield for each element of a window the places where it lies on the axis, and on what."""
+    for k in range(window):
+        low = max(0, -((k - before) // stride))
+        high = min(places, (size - 1 + before - k) // stride + 1)
+        if low < high:
+            start = low * stride + k - before
+            stop = start + (high - low - 1) * stride + 1
+            yield k, slice(low, high), slice(start, stop, stride)
+
+
+def _wide(x: Any) -> Any:
+    """Return `x` in the dtype to add in: float16 and bfloat16 are summed in float32."""
+    low = x.dtype in (dtypes.float16, dtypes.bfloat16)
+    return x.astype(np.float32 if low else x.dtype, copy=False)
+
+
+# --- the largest element --------------------------------------------------------------------------
+
+
+def _infer_argmax(x: TensorSpec, *, window: Shape, stride: Shape, padding: Padding) -> TensorSpec:
+    shape = _pooled("max_pool", x.shape, window, stride, padding)
+    return TensorSpec(shape, dtypes.int64, x.device)
+
+
+def _eager_argmax(xp: Any, x: Any, *, window: Shape, stride: Shape, padding: Padding) -> Any:
+    shape = _pooled("max_pool", x.shape, window, stride, padding)
+    first = x.ndim - len(window)
+    size, places = x.shape[first:], shape[first:]
+    best = xp.zeros(shape, x.dtype)
+    index = xp.full(shape, -1, np.int64)
+    numbers = xp.arange(prod(size)).reshape(size)
+    befores = [before for before, _ in padding]
+    for taps in product(*map(_overlaps, size, places, window, stride, befores)):
+        at = (..., *(place for _, place, _ in taps))
+        under = tuple(elements for _, _, elements in taps)
+        value, most = x[(..., *under)], best[at]
+        # Of elements that tie the first one stays; a NaN is larger than all but another NaN.
+        better = (index[at] < 0) | ~((value <= most) | (most != most))
+        best[at] = xp.where(better, value, most)
+        index[at] = xp.where(better, numbers[under], index[at])
+    return index
+
+
+_TWO = {"window": (2, 2), "stride": (1, 2), "padding": ((0, 1), (1, 0))}
+_ONE = {"window": (3,), "stride": (2,), "padding": ((0, 0),)}
+
+POOL_ARGMAX = register(
+    Op(
+        name="pool_argmax",
+        family="pooling",
+        infer=_infer_argmax,
+        eager=_eager_argmax,
+        examples=(Example(((2, 3, 4),), _TWO), Example(((2, 7),), _ONE, ("int32",))),
+        doc="Where the largest element under each place of a window is; the last axes flattened.",
+    )
+)
+
+
+def _flat(x: Any, count: int) -> Any:
+    """Return `x` with its leading axes as one and its last `count` axes as one."""
+    first = x.ndim - count
+    return x.reshape(prod(x.shape[:first]), prod(x.shape[first:]))
+
+
+def _check_index(name: str, x: Shape, index: TensorSpec, count: int) -> None:
+    if x[: len(x) - count] != index.shape[: index.ndim - count] or index.dtype.kind != "i":
+        raise ShapeError(f"{name}: an index {index} does not fit shape {x}")
+
+
+def _infer_pick(x: TensorSpec, index: TensorSpec, *, axes: int) -> TensorSpec:
+    _check_index("pool_pick", x.shape, index, axes)
+    return TensorSpec(index.shape, x.dtype, x.device)
+
+
+POOL_PICK = register(
+    Op(
+        name="pool_pick",
+        family="pooling",
+        infer=_infer_pick,
+        eager=lambda xp, x, index, *, axes: xp.take_along_axis(
+            _flat(x, axes), _flat(index, axes), 1
+        ).reshape(index.shape),
+        vjp=(
+            lambda g, out, x, index, *, axes: _put(g, index, x.shape[x.ndim - axes :]),
+            None,
+        ),
+        examples=(Example(((2, 3), (2, 4)), {"axes": 1}, ("float64", "int64")),),
+        doc="The elements at given places of the flattened last axes.",
+    )
+)
+
+
+def _infer_put(g: TensorSpec, index: TensorSpec, *, size: Shape) -> TensorSpec:
+    shape = (*g.shape[: g.ndim - len(size)], *size)
+    _check_index("pool_put", shape, index, len(size))
+    return TensorSpec(shape, g.dtype, g.device)
+
+
+def _eager_put(xp: Any, g: Any, index: Any, *, size: Shape) -> Any:
+    rows = prod(g.shape[: g.ndim - len(size)])
+    wide = _wide(g)
+    total = xp.zeros(rows * prod(size), wide.dtype)
+    places = _flat(index, len(size)) + xp.arange(rows)[:, None] * prod(size)
+    xp.add.at(total, places.ravel(), wide.ravel())
+    return total.astype(g.dtype, copy=False).reshape((*g.shape[: g.ndim - len(size)], *size))
+
+
+POOL_PUT = register(
+    Op(
+        name="pool_put",
+        family="pooling",
+        infer=_infer_put,
+        eager=_eager_put,
+        vjp=(
+            lambda h, out, g, index, *, size: bind(POOL_PICK, (h, index), {"axes": len(size)}),
+            None,
+        ),
+        examples=(Example(((2, 4), (2, 4)), {"size": (3,)}, ("float64", "int64")),),
+        doc="Elements added up at given places of the flattened last axes.",
+    )
+)
+
+
+def _put(g: Tensor, index: Tensor, size: Shape) -> Tensor:
+    return bind(POOL_PUT, (g, index), {"size": size})
+
+
+# --- sums -----------------------------------------------------------------------------------------
+
+
+def _infer_sum(x: TensorSpec, *, window: Shape, stride: Shape, padding: Padding) -> TensorSpec:
+    shape = _pooled("avg_pool", x.shape, window, stride, padding)
+    return TensorSpec(shape, x.dtype, x.device)
+
+
+def _eager_sum(xp: Any, x: Any, *, window: Shape, stride: Shape, padding: Padding) -> Any:
+    shape = _pooled("avg_pool", x.shape, window, stride, padding)
+    total = _wide(x)
+    for axis in range(x.ndim - len(window), x.ndim):
+        i = axis - x.ndim
+        source = total
+        total = xp.zeros((*shape[: axis + 1], *x.shape[axis + 1 :]), source.dtype)
+        after = (slice(None),) * (-1 - i)
+        taps = _overlaps(x.shape[axis], shape[axis], window[i], stride[i], padding[i][0])
+        for _, places, elements in taps:
+            total[(..., places, *after)] += source[(..., elements, *after)]
+    return total.astype(x.dtype, copy=False)
+
+
+POOL_SUM = register(
+    Op(
+        name="pool_sum",
+        family="pooling",
+        infer=_infer_sum,
+        eager=_eager_sum,
+        vjp=(lambda g, out, x, **attrs: _spread(g, x.shape, attrs),),
+        examples=(Example(((2, 3, 4),), _TWO), Example(((2, 7),), _ONE, ("bfloat16",))),
+        doc="The sum of what lies under a window, at each of its places on the last axes.",
+    )
+)
+
+
+def _infer_spread(
+    g: TensorSpec, *, size: Shape, window: Shape, stride: Shape, padding: Padding
+) -> TensorSpec:
+    shape = (*g.shape[: g.ndim - len(size)], *size)
+    if _pooled("pool_spread", shape, window, stride, padding) != g.shape:
+        raise ShapeError(f"pool_spread: shape {g.shape} is not what pooling {shape} gives")
+    return TensorSpec(shape, g.dtype, g.device)
+
+
+def _eager_spread(
+    xp: Any, g: Any, *, size: Shape, window: Shape, stride: Shape, padding: Padding
+) -> Any:
+    total = _wide(g)
+    for i in range(-len(size), 0):
+        axis = g.ndim + i
+        source = total
+        total = xp.zeros((*total.shape[:axis], size[i], *g.shape[axis + 1 :]), source.dtype)
+        after = (slice(None),) * (-1 - i)
+        taps = _overlaps(size[i], g.shape[axis], window[i], stride[i], padding[i][0])
+        for _, places, elements in taps:
+            total[(..., elements, *after)] += source[(..., places, *after)]
+    return total.astype(g.dtype, copy=False)
+
+
+POOL_SPREAD = register(
+    Op(
+        name="pool_spread",
+        family="pooling",
+        infer=_infer_spread,
+        eager=_eager_spread,
+        vjp=(lambda h, out, g, *, size, **attrs: bind(POOL_SUM, (h,), attrs),),
+        examples=(
+            Example(((2, 4, 2),), {"size": (4, 3), **_TWO}),
+            Example(((2, 3),), {"size": (7,), **_ONE}),
+        ),
+        doc="Each element added to all that lay under its place of a window.",
+    )
+)
+
+
+def _spread(g: Tensor, shape: Shape, attrs: dict[str, Any]) -> Tensor:
+    size = shape[len(shape) - len(attrs["window"]) :]
+    return bind(POOL_SPREAD, (g,), {"size": size, **attrs})
+
+
+# --- what users call ------------------------------------------------------------------------------
+
+
+def max_pool(
+    x: ArrayLike, /, window: Sizes, *, stride: Sizes | None = None, padding: PaddingLike = 0
+) -> Tensor:
+    """Return the largest element under a window, at each of its places on the last axes.
+
+    A NaN counts as the largest. Padding is never chosen. The gradient goes to the element chosen;
+    where several tie, to the first of them in the order of memory.
+
+    Parameters
+    ----------
+    x : array-like
+        Of shape (..., spatial axes), not complex.
+    window : int or tuple of int
+        Its size along each of the last axes, as many as there are numbers.
+    stride : int or tuple of int, optional
+        How far apart neighbouring places are; left out, windows lie side by side.
+    padding : int, tuple of int, tuple of (before, after), "same" or "valid"
+        How far windows may reach beyond the ends, less than their size.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ShapeError
+        Where the window does not fit.
+
+    Examples
+    --------
+    >>> max_pool([1, 5, 2, 3, 9], 2)
+    Tensor([5, 3], dtype=int64)
+    """
+    return _max_pool("max_pool", x, _count(window), window, stride, padding)
+
+
+def max_pool1d(
+    x: ArrayLike, /, window: Sizes, *, stride: Sizes | None = None, padding: PaddingLike = 0
+) -> Tensor:
+    """Return the largest element of each window, for (N, C, L); see :func:`max_pool`."""
+    return _max_pool("max_pool1d", _layered("max_pool1d", x, 1), 1, window, stride, padding)
+
+
+def max_pool2d(
+    x: ArrayLike, /, window: Sizes, *, stride: Sizes | None = None, padding: PaddingLike = 0
+) -> Tensor:
+    """Return the largest element of each window, for (N, C, H, W); see :func:`max_pool`.
+
+    Examples
+    --------
+    >>> max_pool2d([[[[1.0, 2.0, 0.0, 1.0], [3.0, 4.0, 7.0, 0.0]]]], 2)
+    Tensor([[[[4., 7.]]]], dtype=float32)
+    """
+    return _max_pool("max_pool2d", _layered("max_pool2d", x, 2), 2, window, stride, padding)
+
+
+def avg_pool(
+    x: ArrayLike,
+    /,
+    window: Sizes,
+    *,
+    stride: Sizes | None = None,
+    padding: PaddingLike = 0,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """Return the mean of what lies under a window, at each of its places on the last axes.
+
+    Parameters
+    ----------
+    x : array-like
+        Of shape (..., spatial axes); booleans and integers are averaged in float64.
+    window, stride, padding
+        As for :func:`max_pool`.
+    count_include_pad : bool
+        Whether padding counts as zeros (as in PyTorch), or not at all.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ShapeError
+        Where the window does not fit.
+
+    Examples
+    --------
+    >>> avg_pool([1.0, 5.0, 2.0, 4.0], 2)
+    Tensor([3., 3.], dtype=float32)
+    """
+    args = window, stride, padding, count_include_pad
+    return _avg_pool("avg_pool", x, _count(window), *args)
+
+
+def avg_pool1d(
+    x: ArrayLike,
+    /,
+    window: Sizes,
+    *,
+    stride: Sizes | None = None,
+    padding: PaddingLike = 0,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """Return the mean of each window, for (N, C, L); see :func:`avg_pool`."""
+    args = window, stride, padding, count_include_pad
+    return _avg_pool("avg_pool1d", _layered("avg_pool1d", x, 1), 1, *args)
+
+
+def avg_pool2d(
+    x: ArrayLike,
+    /,
+    window: Sizes,
+    *,
+    stride: Sizes | None = None,
+    padding: PaddingLike = 0,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """Return the mean of each window, for (N, C, H, W); see :func:`avg_pool`."""
+    args = window, stride, padding, count_include_pad
+    return _avg_pool("avg_pool2d", _layered("avg_pool2d", x, 2), 2, *args)
+
+
+def _count(window: Any) -> int:
+    return len(tuple(window)) if isinstance(window, Iterable) else 1
+
+
+def _layered(name: str, x: Any, count: int) -> Tensor:
+    tensor = asarray(x)
+    if tensor.ndim != count + 2:
+        raise ShapeError(
+            located(f"{name}: the input has shape {tensor.shape}, not {count + 2} axes")
+        )
+    return tensor
+
+
+def _attrs(name: str, x: Tensor, count: int, window: Any, stride: Any, padding: Any) -> Any:
+    sizes = per_axis(name, "window", window, count, 1)
+    if x.ndim < count:
+        raise ShapeError(
+            located(f"{name}: a window of {count} axes for an input of shape {x.shape}")
+        )
+    steps = sizes if stride is None else per_axis(name, "stride", stride, count, 1)
+    around = as_padding(name, padding, x.shape[x.ndim - count :], sizes, steps, (1,) * count)
+    return {"window": sizes, "stride": steps, "padding": around}
+
+
+def _max_pool(name: str, x: Any, count: int, window: Any, stride: Any, padding: Any) -> Tensor:
+    x = asarray(x)
+    if x.dtype.kind == "c":
+        raise DTypeError(located(f"{name}: {x.dtype.name} has no order, so no largest element"))
+    attrs = _attrs(name, x, count, window, stride, padding)
+    index = bind(POOL_ARGMAX, (x,), attrs)
+    return bind(POOL_PICK, (x, index), {"axes": count})
+
+
+def _avg_pool(
+    name: str, x: Any, count: int, window: Any, stride: Any, padding: Any, include: bool
+) -> Tensor:
+    x = asarray(x)
+    if not dtypes.is_inexact(x.dtype):
+        x = x.astype(dtypes.float64)
+    attrs = _attrs(name, x, count, window, stride, padding)
+    total = bind(POOL_SUM, (x,), attrs)
+    number: Any = prod(attrs["window"])
+    if not include and any(map(any, attrs["padding"])):
+        number = _eager_sum(np, np.ones(x.shape[x.ndim - count :], total.dtype), **attrs)
+    mean: Tensor = total / number
+    return mean
