@@ -248,12 +248,16 @@ class Tensor:
         data = self._data
         if self.size != 1:
             raise _ambiguous(self, kind)
+        if kind in (int, float) and self.dtype.kind == "c":
+            raise TypeError(f"{kind.__name__}() of a complex Tensor: take its real or imag first")
         if type(data) is Symbol:
             exact = kind is bool or (kind is int and self.dtype.kind in "biu")
             if exact:
                 return data.recorder.concretize(self._symbol(), kind)
             data = self._concrete(f"{kind.__name__}()")
-        return data.reshape(())[()]
+        value = data.reshape(())[()]
+        # ml_dtypes turns an infinity into some int without a word.
+        return float(value) if kind is int and self.dtype == dtypes.bfloat16 else value
 
     # --- protocols --------------------------------------------------------------------------------
 
@@ -349,6 +353,7 @@ class Tensor:
         def __ipow__(self, other: ArrayLike) -> Tensor: ...
         def __matmul__(self, other: ArrayLike) -> Tensor: ...
         def __rmatmul__(self, other: ArrayLike) -> Tensor: ...
+        def __imatmul__(self, other: ArrayLike) -> Tensor: ...
         def __and__(self, other: ArrayLike) -> Tensor: ...
         def __rand__(self, other: ArrayLike) -> Tensor: ...
         def __iand__(self, other: ArrayLike) -> Tensor: ...

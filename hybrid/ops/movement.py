@@ -57,7 +57,8 @@ def reshape(x: ArrayLike, /, shape: int | Iterable[int], *, copy: bool | None = 
     shape : int or tuple of int
         One size may be -1: it is then worked out from the others.
     copy : bool, optional
-        True always copies; otherwise the result is a view where the memory of `x` allows it.
+        True always copies, False never; otherwise the result is a view where the memory of `x`
+        allows it.
 
     Returns
     -------
@@ -67,6 +68,8 @@ def reshape(x: ArrayLike, /, shape: int | Iterable[int], *, copy: bool | None = 
     ------
     ShapeError
         Where the number of elements differs.
+    ValueError
+        Where ``copy=False`` and the memory of `x` does not allow a view.
 
     Examples
     --------
@@ -76,6 +79,10 @@ def reshape(x: ArrayLike, /, shape: int | Iterable[int], *, copy: bool | None = 
     """
     x = asarray(x)
     out = bind(RESHAPE, (x,), {"shape": _resolve_shape(x, shape)})
+    if copy is False and out.size and out._alias is None:
+        raise ValueError(
+            located(f"reshape: copy=False, but {x.shape} cannot be seen as {out.shape} in place")
+        )
     return _copy(out) if copy else out
 
 

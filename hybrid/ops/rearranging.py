@@ -18,6 +18,7 @@ from hybrid.ops._axes import Axes, as_shape, one_axis
 from hybrid.ops._methods import attach
 from hybrid.ops.movement import (
     SLICE,
+    broadcast_to,
     expand_dims,
     narrow,
     ravel,
@@ -360,14 +361,15 @@ REPEAT = register(
 )
 
 
-def repeat(x: ArrayLike, /, repeats: int | Sequence[int], axis: int | None = None) -> Tensor:
+def repeat(x: ArrayLike, /, repeats: ArrayLike, axis: int | None = None) -> Tensor:
     """Repeat each element.
 
     Parameters
     ----------
     x : array-like
-    repeats : int or sequence of int
-        How often; a sequence says it for each element of the axis.
+    repeats : int or array-like of int
+        How often; an array says it for each element of the axis. The size of the result depends on
+        its values, so that it ends a trace unless it is a constant.
     axis : int, optional
         None repeats the elements of the raveled array.
 
@@ -384,6 +386,8 @@ def repeat(x: ArrayLike, /, repeats: int | Sequence[int], axis: int | None = Non
     if axis is None:
         x, axis = ravel(x), 0
     axis = one_axis("repeat", axis, x.shape)
+    if isinstance(repeats, Tensor):
+        repeats = repeats.numpy() if repeats.ndim else operator.index(repeats)
     if isinstance(repeats, Sequence | np.ndarray):
         from hybrid.ops.indexing import take
 
@@ -437,15 +441,63 @@ def tril(x: ArrayLike, /, k: int = 0) -> Tensor:
     return bind(TRIL, (asarray(x),), {"k": operator.index(k)})
 
 
-def diff(x: ArrayLike, /, n: int = 1, axis: int = -1) -> Tensor:
-    """Return the differences of neighbours along an axis, taken `n` times."""
+def diff(
+    x: ArrayLike,
+    /,
+    n: int = 1,
+    axis: int = -1,
+    prepend: ArrayLike | None = None,
+    append: ArrayLike | None = None,
+) -> Tensor:
+    """Return the differences of neighbours along an axis, taken `n` times.
+
+    Parameters
+    ----------
+    x : array-like
+        For booleans a difference is whether the neighbours differ.
+    n : int
+    axis : int
+    prepend, append : array-like, optional
+        What to put before and after `x` along `axis` first: of the shape of `x` in the other axes,
+        or a scalar.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ShapeError
+        Where `x` has no axes.
+    ValueError
+        Where `n` is negative.
+
+    Examples
+    --------
+    >>> diff([1, 4, 9], prepend=0)
+    Tensor([1, 3, 5], dtype=int64)
+    """
     x = asarray(x)
     axis = one_axis("diff", axis, x.shape)
+    if operator.index(n) < 0:
+        raise ValueError(located(f"diff: n is {n}, differences are taken at least 0 times"))
+    ends = [None if end is None else _along(end, x, axis) for end in (prepend, append)]
+    if n and ends != [None, None]:
+        x = concat([part for part in (ends[0], x, ends[1]) if part is not None], axis=axis)
     for _ in range(n):
         size = max(x.shape[axis] - 1, 0)
         later, earlier = narrow(x, axis, min(1, x.shape[axis]), size), narrow(x, axis, 0, size)
         x = later != earlier if x.dtype.kind == "b" else later - earlier
     return x
+
+
+def _along(end: ArrayLike, x: Tensor, axis: int) -> Tensor:
+    """Return what :func:`diff` puts at one end of `x`; a scalar is as wide as `x`."""
+    weak = type(end) in (bool, int, float, complex)
+    end = asarray(end, promote((x.dtype, end)) if weak else None)
+    if end.ndim:
+        return end
+    return broadcast_to(end, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
 
 
 attach(repeat=repeat)

@@ -130,3 +130,26 @@ def test_assigning_copies_and_reading_does_not_follow_later_assignments() -> Non
     t[0] = 0
     np.testing.assert_array_equal(v.numpy(), [5, 6])
     np.testing.assert_array_equal(old.numpy(), [1, 2])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_python_numbers_made_of_what_they_cannot_hold(dtype: str) -> None:
+    make = lambda value: hb.full((), value, dtype=getattr(hb, dtype))
+    with pytest.raises(OverflowError):
+        int(make(np.inf))
+    with pytest.raises(ValueError, match="NaN"):
+        int(make(np.nan))
+    assert int(make(-2.5)) == -2
+    assert float(make(-0.0)) == 0
+    for kind in (int, float):
+        with pytest.raises(TypeError, match=f"{kind.__name__}.. of a complex Tensor"):
+            kind(hb.asarray(1j))
+    assert complex(make(2)) == 2
+
+
+def test_the_namespace_of_a_tensor() -> None:
+    x = hb.zeros(2)
+    assert x.__array_namespace__() is hb
+    assert x.__array_namespace__(api_version=hb.__array_api_version__) is hb
+    with pytest.raises(ValueError, match=r"2024\.12, not '2030\.01'"):
+        x.__array_namespace__(api_version="2030.01")

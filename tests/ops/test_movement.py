@@ -160,3 +160,63 @@ def test_gradient_of_pad_counts_the_copies(mode):
         source = np.pad(np.arange(12).reshape(3, 4), width, mode)
     np.add.at(expected, source[source >= 0], weights[source >= 0])
     np.testing.assert_allclose(found, expected.reshape(3, 4))
+
+
+def eager_and_compiled(f, *args):
+    return [f(*args), mv.compile(f)(*args)]
+
+
+def test_reshape_without_a_copy_is_a_view_or_an_error():
+    for x in (X, X[:, ::2], X[0]):
+        for result in eager_and_compiled(lambda t: mv.reshape(t, (-1, 2), copy=None), x):
+            np.testing.assert_array_equal(result.numpy(), x.reshape(-1, 2))
+    assert np.shares_memory(mv.reshape(X, (4, 6), copy=False).numpy(), X)
+    assert mv.reshape(X[:0], (3, 0), copy=False).shape == (3, 0)
+    for refused in (
+        lambda t: mv.reshape(mv.permute_dims(t), (24,), copy=False),
+        mv.compile(lambda t: mv.reshape(mv.permute_dims(t), (24,), copy=False)),
+    ):
+        with pytest.raises(ValueError, match=r"copy=False, but \(4, 3, 2\) cannot be seen as"):
+            refused(asarray(X))
+
+
+def test_repeat_takes_its_counts_from_a_tensor():
+    counts = asarray([2, 0, 1])
+    np.testing.assert_array_equal(
+        mv.repeat(X, counts, axis=1).numpy(), np.repeat(X, [2, 0, 1], axis=1)
+    )
+    np.testing.assert_array_equal(mv.repeat(X, asarray(2), axis=0).numpy(), np.repeat(X, 2, axis=0))
+    f = mv.compile(lambda t, n: mv.repeat(t, n, axis=1))
+    with pytest.warns(mv.errors.EagerFallbackWarning):
+        np.testing.assert_array_equal(f(X, counts).numpy(), np.repeat(X, [2, 0, 1], axis=1))
+
+
+@pytest.mark.parametrize(
+    "ends", [{"prepend": 0}, {"append": 0.5}, {"prepend": X[:, :2], "append": X[:, :1] + 1}]
+)
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_diff_puts_something_before_and_after(ends, n):
+    for x in (X, X.astype(int)):
+        expected = np.diff(x, n, 1, **ends)
+        for result in eager_and_compiled(lambda t: mv.diff(t, n, 1, **ends), x):
+            np.testing.assert_array_equal(np.asarray(result), expected)
+            assert n == 0 or result.dtype == expected.dtype
+    with pytest.raises(ValueError, match="n is -1"):
+        mv.diff(X, n=-1)
+
+
+def test_an_in_place_matrix_product_writes():
+    a = np.arange(4.0).reshape(2, 2)
+    for run in (lambda f: f, mv.compile):
+        t = asarray(a.copy())
+        row = t[0]
+
+        def square(x):
+            x @= x
+            return x
+
+        run(square)(t)
+        np.testing.assert_array_equal(t.numpy(), a @ a)
+        np.testing.assert_array_equal(row.numpy(), (a @ a)[0])
+    with pytest.raises(ShapeError, match="cannot be written"):
+        t @= np.ones((2, 3))

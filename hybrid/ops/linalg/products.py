@@ -17,6 +17,7 @@ from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import Axes, one_axis, some_axes
 from hybrid.ops._methods import attach
+from hybrid.ops.elementwise.operators import attach_inplace
 from hybrid.ops.movement import expand_dims, permute_dims, reshape, sum_to, swapaxes
 
 # --- matmul ---------------------------------------------------------------------------------------
@@ -215,3 +216,4 @@ attach(
     __rmatmul__=_rmatmul_method,
     dot=dot,
 )
+attach_inplace("__imatmul__", MATMUL, None, _matmul_method)
