@@ -493,8 +493,9 @@ def diff(
 
 def _along(end: ArrayLike, x: Tensor, axis: int) -> Tensor:
     """Return what :func:`diff` puts at one end of `x`; a scalar is as wide as `x`."""
-    weak = type(end) in (bool, int, float, complex)
-    end = asarray(end, promote((x.dtype, end)) if weak else None)
+    if isinstance(end, bool | int | float | complex):
+        end = asarray(end, promote((x.dtype, end)))
+    end = asarray(end)
     if end.ndim:
         return end
     return broadcast_to(end, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
