@@ -53,7 +53,7 @@ def mixed_index(draw):
             entries.append(Ellipsis)
             axis += len(SHAPE) - len(names)
         if draw(st.integers(0, 5)) == 0:
-            entries.append(None)
+            entries.append(draw(st.sampled_from([None, True, False, np.array(True)])))
         n = SHAPE[axis]
         if name == "a":
             shape = draw(hnp.broadcastable_shapes(block, min_dims=0, max_dims=2, max_side=3))
@@ -115,6 +115,9 @@ def test_index_arrays(how, index, as_tensors):
         True,
         False,
         (slice(None), True),
+        (True, True, 0),
+        (0, 1, 2, True),
+        ([0], slice(None), False),
         range(3),
         np.array([1, 2], np.uint8),
     ],

@@ -30,7 +30,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     view = found.view(x)
     if found.arrays:
         return found.pick(view)
-    if found.single or found.copies:
+    if found.single:
         return _apart(view)
     return view
 

@@ -27,8 +27,8 @@ class Selection:
 
     `starts`, `sizes` and `steps` speak of the axes of the array; `drop` of the same axes, `insert`
     of those of the view, `axes` and `at` as in the `gather` op; `sources` are the same axes in the
-    array itself, whose shape is `shape`. `single` says that the result is one element that ints
-    alone have chosen, which NumPy returns as a copy.
+    array itself, whose shape is `shape`, or -1 for an axis that True or False has put in. `single`
+    says that the result is one element that ints alone have chosen, which NumPy returns as a copy.
     """
 
     starts: list[int] = field(default_factory=list)
@@ -43,7 +43,6 @@ class Selection:
     steps_of_view: Chain | None = None
     sources: list[int] = field(default_factory=list)
     single: bool = True
-    copies: bool = False
 
     def chain(self) -> Chain:
         """Return the view ops of the part of the index that is a view."""
@@ -72,22 +71,35 @@ class Selection:
             return gather(view, tuple(self.arrays), tuple(self.axes), self.at)
         except IndexingError as error:
             concrete = [np.zeros(0) if _is_traced(a) else np.asarray(a) for a in self.arrays]
-            clear = out_of_bounds(self.shape, tuple(concrete), tuple(self.sources))
+            # True and False, whose source is -1, are never out of bounds.
+            of_axes = [(a, i) for a, i in zip(concrete, self.sources, strict=True) if i >= 0]
+            arrays, axes = zip(*of_axes, strict=True)
+            clear = out_of_bounds(self.shape, arrays, axes)
             raise (IndexingError(located(str(clear))) if clear else error) from None
 
 
 def select(index: Any, shape: Shape) -> Selection:
     """Bring an index for an array of `shape` into normal form."""
     entries = _without_ellipsis(_entries(index), shape)
-    advanced = any(_is_array(e) for e in entries)
+    advanced = any(_is_array(e) or _is_bool(e) for e in entries)
     found = Selection(shape=shape)
     placed: list[bool] = []  # for each entry whether NumPy counts it as an index array
     before_arrays = 0
     dims = 0  # axes of the view so far
     for entry in entries:
         is_advanced = False
-        if entry is None or isinstance(entry, bool | np.bool):
+        if entry is None:
             found.insert.append(dims)
+            dims += 1
+            found.single = False
+        elif _is_bool(entry):  # as NumPy: an index array on a new axis, with one element or none
+            is_advanced = True
+            if True not in placed:
+                before_arrays = dims
+            found.insert.append(dims)
+            found.sources.append(-1)
+            found.axes.append(dims)
+            found.arrays.append(np.zeros(int(entry), np.int64))
             dims += 1
             found.single = False
         elif isinstance(entry, slice):
@@ -115,7 +127,7 @@ def select(index: Any, shape: Shape) -> Selection:
         placed.append(is_advanced)
     if found.arrays:
         found.at = before_arrays if _adjacent(placed) else 0
-    return _with_booleans(found, entries)
+    return found
 
 
 def _entries(index: Any) -> list[Any]:
@@ -165,9 +177,13 @@ def _is_array(entry: Any) -> bool:
     return isinstance(entry, Tensor | np.ndarray)
 
 
+def _is_bool(entry: Any) -> bool:
+    return isinstance(entry, bool | np.bool)
+
+
 def _width(entry: Any) -> int:
     """Return how many axes an entry is for."""
-    if entry is None or entry is Ellipsis or isinstance(entry, bool | np.bool):
+    if entry is None or entry is Ellipsis or _is_bool(entry):
         return 0
     return int(entry.ndim) if _is_array(entry) and entry.dtype.kind == "b" else 1
 
@@ -231,19 +247,6 @@ def _adjacent(placed: list[bool]) -> bool:
     first = placed.index(True)
     last = len(placed) - 1 - placed[::-1].index(True)
     return all(placed[first : last + 1])
-
-
-def _with_booleans(found: Selection, entries: list[Any]) -> Selection:
-    booleans = [e for e in entries if isinstance(e, bool | np.bool)]
-    if not booleans:
-        return found
-    if found.arrays or len(booleans) > 1:
-        raise IndexingError(located("True and False cannot be mixed with other index arrays"))
-    found.copies = True
-    if not booleans[0]:  # nothing is selected: index arrays without elements on the new axis
-        place = found.insert[sum(e is None for e in entries[: entries.index(booleans[0])])]
-        found.arrays, found.axes, found.at = [np.zeros(0, np.int64)], [place], place
-    return found
 
 
 Key = tuple[Any, ...]
