@@ -67,6 +67,57 @@ def test_along_an_axis_is_numpys(name, axis, dtype):
     np.testing.assert_allclose(found.numpy(), expected)
 
 
+@pytest.mark.parametrize("name", ["cummax", "cummin"])
+@given(
+    x=hnp.arrays(
+        st.sampled_from([np.float64, np.float32, np.int8, np.bool_]),
+        hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=4),
+    ),
+    data=st.data(),
+)
+def test_running_extremes_are_numpys(name, x, data):
+    axis = data.draw(st.integers(-x.ndim, x.ndim - 1))
+    ufunc = np.maximum if name == "cummax" else np.minimum
+    expected = ufunc.accumulate(x, axis=axis)
+    found = getattr(hb, name)(x, axis)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found.numpy(), expected)
+    through_numpy = ufunc.accumulate(hb.asarray(x), axis=axis)
+    np.testing.assert_array_equal(through_numpy.numpy(), expected)
+
+
+@pytest.mark.parametrize("name", ["cumulative_sum", "cumulative_prod"])
+@pytest.mark.parametrize("initial", [False, True])
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", "float32", "complex128"])
+def test_cumulative_is_the_standards(name, initial, dtype):
+    x = (np.random.default_rng(0).integers(-2, 3, (3, 0, 2, 4)) + 1).astype(dtype)
+    for part in (x, np.ones((2, 3), dtype), np.ones((2, 5), dtype)[:, ::-2]):
+        for axis in range(-part.ndim, part.ndim):
+            expected = getattr(np, name)(part, axis=axis, include_initial=initial)
+            found = getattr(hb, name)(part, axis=axis, include_initial=initial)
+            assert found.dtype == expected.dtype
+            np.testing.assert_array_equal(found.numpy(), expected)
+    assert getattr(hb, name)(np.ones(3, dtype), include_initial=initial).shape == (3 + initial,)
+    with pytest.raises(AxisError, match=r"shape \(2, 2\) needs the axis to be named"):
+        getattr(hb, name)(np.ones((2, 2)))
+
+
+def test_gradient_of_a_running_product_at_zeros():
+    x = hb.asarray(np.array([2.0, 0.0, 3.0, 0.0, 5.0]))
+    with hb.GradientTape() as tape:
+        tape.watch(x)
+        y = hb.cumprod(x).sum()
+    np.testing.assert_array_equal(tape.gradient(y, x).numpy(), [1, 2 + 6, 0, 0, 0])
+
+
+def test_running_maxima_give_the_gradient_to_the_first_of_equals():
+    x = hb.asarray(np.array([1.0, 3.0, 3.0, 2.0, np.nan, 9.0]))
+    with hb.GradientTape() as tape:
+        tape.watch(x)
+        y = (hb.cummax(x) * np.arange(6.0)).sum()
+    np.testing.assert_array_equal(tape.gradient(y, x).numpy(), [0, 1 + 2 + 3, 0, 0, 4 + 5, 0])
+
+
 def test_dtype_argument():
     x = np.array([100, 100], np.int8)
     assert reduction.sum(x).item() == 200

@@ -41,10 +41,15 @@ _REDUCE: dict[np.ufunc, Function] = {
     np.logical_or: reduction.any,
     np.logical_and: reduction.all,
 }
-_ACCUMULATE: dict[np.ufunc, Function] = {np.add: reduction.cumsum, np.multiply: reduction.cumprod}
+_ACCUMULATE: dict[np.ufunc, Function] = {
+    np.add: reduction.cumsum,
+    np.multiply: reduction.cumprod,
+    np.maximum: reduction.cummax,
+    np.minimum: reduction.cummin,
+}
 
 _ASSOCIATIVE = frozenset(
-    (np.maximum, np.minimum, np.fmax, np.fmin, np.logical_or, np.logical_and, np.logical_xor)
+    (np.fmax, np.fmin, np.logical_or, np.logical_and, np.logical_xor)
     + (np.bitwise_or, np.bitwise_and, np.bitwise_xor, np.logaddexp, np.logaddexp2, np.hypot)
     + (np.gcd, np.lcm)
 )

@@ -19,7 +19,7 @@ from hybrid.ops.reduction.declare import (
     accumulator,
     spread,
 )
-from hybrid.ops.reduction.scans import cumulative_prod, shifted
+from hybrid.ops.reduction.scans import cumprod, shifted
 
 
 def _infer_sum(x: TensorSpec, *, axis: Axes, keepdims: bool) -> TensorSpec:
@@ -98,7 +98,7 @@ def _product_of_others(x: Tensor, axis: Axes) -> Tensor:
 
 def _product_before(x: Tensor) -> Tensor:
     """Return for each element of the last axis the product of those before it."""
-    return shifted(cumulative_prod(x, axis=-1), 1)
+    return shifted(cumprod(x, -1), 1, 1)
 
 
 PROD = register(
