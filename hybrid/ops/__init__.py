@@ -18,6 +18,7 @@ from hybrid.ops import (
     reduction,
     searching,
     sorting,
+    updating,
 )
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "reduction",
     "searching",
     "sorting",
+    "updating",
 ]

@@ -19,10 +19,10 @@ from hybrid.core.storage import Alias, Chain, Storage
 from hybrid.core.tensor import ArrayLike, Symbol, Tensor, asarray, wrap
 from hybrid.core.variable import Variable
 from hybrid.errors import DTypeError, IndexingError, ShapeError
-from hybrid.ops._methods import attach, attach_properties
+from hybrid.ops._methods import attach
 from hybrid.ops.creation import full
 from hybrid.ops.elementwise.selection import where
-from hybrid.ops.indexing import At, Selection, index_update, native, select
+from hybrid.ops.indexing import Selection, index_update, native, select
 from hybrid.ops.movement import broadcast_to, reshape, sum_to
 
 FrozenChain = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
@@ -439,20 +439,4 @@ def _mask(index: Any, x: Tensor, value: Any) -> Tensor | None:
     return reshape(index, index.shape + (1,) * len(rest))
 
 
-def updated(x: Tensor, index: Any, value: ArrayLike, mode: str) -> Tensor:
-    """Return a copy of `x` with `value` set or added at `index`."""
-    value = _operand(value)
-    found = select(index, x.shape)
-    if not found.arrays:
-        chain = found.chain()
-        part = found.view(x)
-        new = part + value if mode == "add" else value
-        return view_update(x, new, chain)
-    base = found.view(x)
-    arrays, axes = tuple(found.arrays), tuple(found.axes)
-    new = index_update(base, value, arrays, axes, found.at, mode)
-    return new if base is x else view_update(x, new, found.chain())
-
-
 attach(__setitem__=setitem)
-attach_properties(at=At)

@@ -149,8 +149,12 @@ def test_a_gradient_is_not_lost_where_numpy_writes() -> None:
     with GradientTape() as tape:
         tape.watch(x)
         y = x * 2
-        with pytest.raises(GradientError, match=r"np\.multiply\.at is NumPy's own here"):
-            np.multiply.at(y, ([0], [1]), 3.0)
+        with pytest.raises(GradientError, match=r"np\.power\.at is NumPy's own here"):
+            np.power.at(y, ([0], [1]), 3.0)
+        np.multiply.at(y, ([0, 0], [1, 1]), 3.0)
+    expected = np.full(x.shape, 2.0)
+    expected[0, 1] = 18
+    check(tape.gradient(y, x), expected.astype(np.float32))
 
 
 def test_writes_by_ufuncs_are_seen_by_views_and_spare_what_tapes_saved() -> None:

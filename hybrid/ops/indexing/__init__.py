@@ -1,4 +1,4 @@
-"""Indexing: ``x[index]`` with NumPy's rules, gathering and functional updates.
+"""Indexing: ``x[index]`` with NumPy's rules, gathering and index updates.
 
 A basic index (ints, slices, None, ``...``) becomes at most three view ops: slice, squeeze,
 expand_dims. Index arrays become one `gather` behind them. A boolean mask stands for the index
@@ -7,13 +7,12 @@ arrays that :func:`nonzero` gives.
 
 from __future__ import annotations
 
-from hybrid.ops.indexing.at import At
-from hybrid.ops.indexing.gather import gather, index_update
+from hybrid.ops.indexing.gather import gather
 from hybrid.ops.indexing.reading import getitem, take, take_along_axis
 from hybrid.ops.indexing.selection import Selection, key_of, native, select
+from hybrid.ops.indexing.update import index_update
 
 __all__ = [
-    "At",
     "Selection",
     "gather",
     "getitem",

@@ -23,8 +23,9 @@ from hybrid.ops._axes import all_axes
 from hybrid.ops.elementwise.declare import UFUNCS, key_of
 from hybrid.ops.elementwise.operands import KNOWN, SCALARS
 from hybrid.ops.elementwise.selection import where as choose
-from hybrid.ops.inplace import check_write, updated, writing
+from hybrid.ops.inplace import check_write, writing
 from hybrid.ops.protocols.by_numpy import by_numpy, deliver, written_by_numpy
+from hybrid.ops.updating import At
 
 Function = Callable[..., Any]
 
@@ -46,6 +47,14 @@ _ACCUMULATE: dict[np.ufunc, Function] = {
     np.multiply: reduction.cumprod,
     np.maximum: reduction.cummax,
     np.minimum: reduction.cummin,
+}
+
+_UPDATES: dict[np.ufunc, Function] = {
+    np.add: At.add,
+    np.subtract: At.subtract,
+    np.multiply: At.multiply,
+    np.minimum: At.min,
+    np.maximum: At.max,
 }
 
 _ASSOCIATIVE = frozenset(
@@ -321,9 +330,8 @@ def _at(ufunc: np.ufunc, target: Any, index: Any, *values: Any) -> None:
     if state.plain and type(x) is Tensor:
         with writing(x):
             ufunc.at(x.numpy(), _memory(index), *map(_memory, values))
-    elif ufunc in (np.add, np.subtract) and type(x) is Tensor:
-        value = resolve(values[0])
-        deliver(updated(x, index, value if ufunc is np.add else -value, "add"), x)
+    elif ufunc in _UPDATES and type(x) is Tensor:
+        deliver(_UPDATES[ufunc](At(x, index), resolve(values[0])), x)
     else:
         written_by_numpy(ufunc.at, x, (index, *values), {})
 

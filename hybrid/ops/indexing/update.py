@@ -1,0 +1,204 @@
+"""The `index_update` op: a copy of an array with other values at index arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from hybrid import dtypes
+from hybrid.core.dispatch import bind
+from hybrid.core.op import Attrs, Example, Op, register
+from hybrid.core.spec import TensorSpec
+from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.errors import ShapeError
+from hybrid.ops._axes import Axes
+from hybrid.ops.creation import arange, ones, zeros
+from hybrid.ops.elementwise.selection import where
+from hybrid.ops.indexing.gather import (
+    check_index,
+    gather,
+    index_array,
+    move_block,
+    numpy_index,
+    out_of_bounds,
+    picked_shape,
+)
+from hybrid.ops.movement import broadcast_to, flip, reshape, sum_to
+from hybrid.ops.reduction.scans import shifted
+
+
+def _infer_update(
+    base: TensorSpec, value: TensorSpec, *index: TensorSpec, axes: Axes, at: int, mode: str
+) -> TensorSpec:
+    check_index("index_update", index)
+    shape = picked_shape(base, index, axes, at)
+    lead = len(shape) - value.ndim
+    if lead < 0 or not all(n in (1, m) for n, m in zip(value.shape, shape[lead:])):
+        raise ShapeError(
+            f"a value of shape {value.shape} does not fit the indexed part, of shape {shape}"
+        )
+    return TensorSpec(base.shape, base.dtype, base.device)
+
+
+def _eager_update(
+    xp: Any, base: Any, value: Any, *index: Any, axes: Axes, at: int, mode: str
+) -> Any:
+    out = xp.array(base)
+    native, place = numpy_index(base.ndim, index, axes)
+    value = xp.asarray(value)
+    if place != at and value.ndim:
+        spec = TensorSpec(base.shape, base.dtype)
+        value = xp.broadcast_to(value, picked_shape(spec, index, axes, at))
+        value = move_block(xp, value, max(np.ndim(i) for i in index), at, place)
+    try:
+        if mode == "set":
+            out[native] = value
+        else:
+            getattr(xp, mode).at(out, native, value.astype(out.dtype, copy=False))
+    except IndexError as error:
+        raise out_of_bounds(base.shape, index, axes) or error from None
+    return out
+
+
+Index = tuple[Tensor, ...]
+
+
+def _vjp_update(
+    i: int,
+    g: Tensor,
+    out: Tensor,
+    base: Tensor,
+    value: Tensor,
+    *index: Tensor,
+    axes: Axes,
+    at: int,
+    mode: str,
+) -> Tensor | None:
+    if i > 1:
+        return None
+    rule = _GRADIENTS[mode]
+    found = rule(i, g, out, base, value, index, {"axes": axes, "at": at})
+    return found if i == 0 else sum_to(found, value.shape).astype(value.dtype, copy=False)
+
+
+def _gradient_of_add(
+    i: int, g: Tensor, out: Tensor, base: Tensor, value: Tensor, index: Index, place: Attrs
+) -> Tensor:
+    return g if i == 0 else gather(g, index, **place)
+
+
+def _gradient_of_set(
+    i: int, g: Tensor, out: Tensor, base: Tensor, value: Tensor, index: Index, place: Attrs
+) -> Tensor:
+    if i == 0:
+        return index_update(g, 0, index, **place, mode="set")
+    picked = gather(g, index, **place)
+    if all(t.size <= 1 for t in index):
+        return picked
+    # Of several values for one place the last one stays; the others have no gradient.
+    order = reshape(arange(picked.size), picked.shape)
+    placed = index_update(zeros(base.shape, dtypes.int64), order, index, **place, mode="set")
+    return where(gather(placed, index, **place) == order, picked, 0)
+
+
+def _gradient_of_multiply(
+    i: int, g: Tensor, out: Tensor, base: Tensor, value: Tensor, index: Index, place: Attrs
+) -> Tensor:
+    if i == 0:
+        return g * index_update(
+            ones(base.shape, base.dtype), value, index, **place, mode="multiply"
+        )
+    picked = gather(g * base, index, **place)
+    places = gather(reshape(arange(base.size), base.shape), index, **place)
+    factors = reshape(broadcast_to(value, picked.shape), (picked.size,))
+    others = _product_of_others(factors, reshape(places, (places.size,)))
+    return picked * reshape(others, picked.shape)
+
+
+def _product_of_others(x: Tensor, keys: Tensor) -> Tensor:
+    """Return for each element the product of the others with the same key, without dividing."""
+    from hybrid.ops.sorting import argsort
+
+    order = argsort(keys)
+    x, keys = gather(x, (order,), (0,), 0), gather(keys, (order,), (0,), 0)
+    before = _products_before(x, keys)
+    after = flip(_products_before(flip(x), flip(keys)))
+    return gather(before * after, (argsort(order),), (0,), 0)
+
+
+def _products_before(x: Tensor, keys: Tensor) -> Tensor:
+    """Return for each element the product of those before it with the same key; keys are sorted."""
+    out = where(keys == shifted(keys, 1, -1), shifted(x, 1, 1), 1)
+    by = 1
+    while by < x.size:  # as for cumulative products: by doubling, so that zeros have gradients
+        out = out * where(keys == shifted(keys, by, -1), shifted(out, by, 1), 1)
+        by *= 2
+    return out
+
+
+def _gradient_of_extreme(
+    i: int, g: Tensor, out: Tensor, base: Tensor, value: Tensor, index: Index, place: Attrs
+) -> Tensor:
+    # What ties with the result shares the gradient equally.
+    from_base = (base == out).astype(g.dtype)
+    from_value = (value == gather(out, index, **place)).astype(g.dtype)
+    ties = index_update(from_base, from_value, index, **place, mode="add")
+    share = g / where(ties == 0, 1, ties)
+    return share * from_base if i == 0 else gather(share, index, **place) * from_value
+
+
+_GRADIENTS: dict[str, Callable[..., Tensor]] = {
+    "set": _gradient_of_set,
+    "add": _gradient_of_add,
+    "multiply": _gradient_of_multiply,
+    "minimum": _gradient_of_extreme,
+    "maximum": _gradient_of_extreme,
+}
+
+
+INDEX_UPDATE = register(
+    Op(
+        name="index_update",
+        family="indexing",
+        infer=_infer_update,
+        eager=_eager_update,
+        vjp=_vjp_update,
+        examples=(
+            Example(
+                ((4, 3), (2, 3), (2,)),
+                {"axes": (0,), "at": 0, "mode": "add"},
+                ("float32", "float32", "int64"),
+            ),
+            Example(
+                ((3, 4), (), (2,)),
+                {"axes": (1,), "at": 1, "mode": "set"},
+                ("float32", "float32", "int64"),
+            ),
+            *(
+                Example(
+                    ((4,), (5,), (5,)),
+                    {"axes": (0,), "at": 0, "mode": mode},
+                    ("float64", "float64", "int64"),
+                )
+                for mode in ("set", "add", "multiply", "minimum", "maximum")
+            ),
+        ),
+        doc="A copy of the base in which values at index arrays are set, added, multiplied ….",
+    )
+)
+
+
+def index_update(
+    base: Tensor, value: ArrayLike, index: tuple[ArrayLike, ...], axes: Axes, at: int, mode: str
+) -> Tensor:
+    """Bind the `index_update` op; index arrays are given as for :func:`gather`.
+
+    Modes are ``"set"``, where of several values for one place the last one stays, and the names of
+    ufuncs that accumulate: ``"add"``, ``"multiply"``, ``"minimum"``, ``"maximum"``.
+    """
+    if not isinstance(value, int | float | complex):
+        value = asarray(value).astype(base.dtype, copy=False)
+    attrs = {"axes": axes, "at": at, "mode": mode}
+    return bind(INDEX_UPDATE, (base, value, *map(index_array, index)), attrs)
