@@ -171,6 +171,13 @@ from hybrid.ops.elementwise import (
     where,
 )
 from hybrid.ops.indexing import take, take_along_axis
+from hybrid.ops.layers import (
+    attention,
+    batch_norm,
+    dropout,
+    embedding,
+    layer_norm,
+)
 from hybrid.ops.linalg import (
     dot,
     einsum,
@@ -180,6 +187,11 @@ from hybrid.ops.linalg import (
     tensordot,
     vecdot,
     vector_norm,
+)
+from hybrid.ops.losses import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    one_hot,
 )
 from hybrid.ops.movement import (
     broadcast_arrays,
@@ -290,10 +302,13 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "attention",
     "avg_pool",
     "avg_pool1d",
     "avg_pool2d",
+    "batch_norm",
     "bfloat16",
+    "binary_cross_entropy_with_logits",
     "bitwise_and",
     "bitwise_invert",
     "bitwise_left_shift",
@@ -331,6 +346,7 @@ __all__ = [
     "count_nonzero",
     "cummax",
     "cummin",
+    "cross_entropy",
     "cumprod",
     "cumsum",
     "cumulative_prod",
@@ -340,9 +356,11 @@ __all__ = [
     "divmod",
     "dot",
     "draw",
+    "dropout",
     "e",
     "eagerly",
     "einsum",
+    "embedding",
     "empty",
     "empty_like",
     "equal",
@@ -384,6 +402,7 @@ __all__ = [
     "isfinite",
     "isinf",
     "isnan",
+    "layer_norm",
     "leaky_relu",
     "left_shift",
     "less",
@@ -421,6 +440,7 @@ __all__ = [
     "nonzero",
     "norm",
     "not_equal",
+    "one_hot",
     "ones",
     "ones_like",
     "outer",
