@@ -253,8 +253,24 @@ from hybrid.ops.reduction import (
     sum,
     var,
 )
-from hybrid.ops.searching import argmax, argmin, argwhere, count_nonzero, nonzero, searchsorted
-from hybrid.ops.sorting import argsort, sort
+from hybrid.ops.searching import (
+    argmax,
+    argmin,
+    argwhere,
+    count_nonzero,
+    flatnonzero,
+    nonzero,
+    searchsorted,
+)
+from hybrid.ops.sets import (
+    isin,
+    unique,
+    unique_all,
+    unique_counts,
+    unique_inverse,
+    unique_values,
+)
+from hybrid.ops.sorting import argsort, sort, topk
 from hybrid.trace.compile import CompiledFunction, compile
 from hybrid.trace.modes import eagerly, functions_run_eagerly, run_functions_eagerly
 
@@ -374,6 +390,7 @@ __all__ = [
     "eye",
     "finfo",
     "fix",
+    "flatnonzero",
     "flip",
     "float16",
     "float32",
@@ -400,6 +417,7 @@ __all__ = [
     "invert",
     "isdtype",
     "isfinite",
+    "isin",
     "isinf",
     "isnan",
     "layer_norm",
@@ -492,6 +510,7 @@ __all__ = [
     "tanh",
     "tensordot",
     "tile",
+    "topk",
     "transpose",
     "tri",
     "tril",
@@ -502,6 +521,11 @@ __all__ = [
     "uint32",
     "uint64",
     "uint8",
+    "unique",
+    "unique_all",
+    "unique_counts",
+    "unique_inverse",
+    "unique_values",
     "unstack",
     "var",
     "vecdot",

@@ -19,6 +19,7 @@ from hybrid.ops import (
     rearranging,
     reduction,
     searching,
+    sets,
     sorting,
     updating,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "rearranging",
     "reduction",
     "searching",
+    "sets",
     "sorting",
     "updating",
 ]

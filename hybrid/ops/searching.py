@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import bind, located
+from hybrid.core.dispatch import bind, located, spec_of
 from hybrid.core.op import Example, Op, register
-from hybrid.core.spec import TensorSpec
+from hybrid.core.spec import TensorSpec, promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import one_axis, without
 from hybrid.ops._methods import attach
+from hybrid.ops.creation import zeros
+from hybrid.ops.elementwise.operands import is_weak
+from hybrid.ops.movement import ravel
 from hybrid.ops.rearranging import stack
 from hybrid.ops.reduction.declare import Axis, not_empty
 from hybrid.ops.reduction.sums import sum
@@ -99,15 +102,38 @@ def nonzero(x: ArrayLike, /) -> tuple[Tensor, ...]:
     """Return the indices of the elements that are not zero, one Tensor per axis.
 
     How many there are depends on the data: in a trace this ends tracing, with a warning.
+
+    Parameters
+    ----------
+    x : array-like
+        Of at least one axis.
+
+    Returns
+    -------
+    tuple of Tensor
+
+    Examples
+    --------
+    >>> nonzero([[0, 1], [1, 1]])
+    (Tensor([0, 1, 1], dtype=int64), Tensor([1, 0, 1], dtype=int64))
     """
-    data = asarray(x)._concrete("nonzero, whose result has as many elements as the data say")
-    if not data.ndim:
+    x = asarray(x)
+    if not x.ndim:
         raise ShapeError(located("nonzero: a Tensor without axes has no indices"))
+    data = x._concrete("nonzero, whose result has as many elements as the data say")
     return tuple(wrap(i) for i in np.nonzero(data))
+
+
+def flatnonzero(x: ArrayLike, /) -> Tensor:
+    """Return the indices into the raveled array of the elements that are not zero."""
+    return nonzero(ravel(x))[0]
 
 
 def argwhere(x: ArrayLike, /) -> Tensor:
     """Return the indices of the elements that are not zero, one row per element."""
+    x = asarray(x)
+    if not x.ndim:
+        return zeros((flatnonzero(x).size, 0), dtypes.int64)
     return stack(nonzero(x), axis=-1)
 
 
@@ -120,39 +146,75 @@ def count_nonzero(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False)
 # --- sorted arrays --------------------------------------------------------------------------------
 
 
+def ordered(array: Any) -> Any:
+    """Return an array that NumPy orders as it should: it sorts NaN among numbers in bfloat16."""
+    narrow = getattr(array, "dtype", None) == dtypes.bfloat16  # a literal is a Python scalar
+    return array.astype(dtypes.float32) if narrow else array
+
+
+def beside(x: ArrayLike, other: ArrayLike) -> Tensor:
+    """Return `x` as a Tensor; a Python float takes the dtype that it has in ``x == other``."""
+    spec = spec_of(x)
+    if not is_weak(x) or spec.dtype.kind != "f" or is_weak(other):
+        return asarray(x)
+    dtype = promote_specs((spec_of(other), spec))
+    return x.astype(dtype) if type(x) is Tensor else asarray(x, dtype)
+
+
 SEARCHSORTED = register(
     Op(
         name="searchsorted",
         family="indexing",
         infer=lambda a, v, *, side: TensorSpec(v.shape, dtypes.int64, a.device),
-        eager=lambda xp, a, v, *, side: xp.searchsorted(a, v, side=side),
+        eager=lambda xp, a, v, *, side: xp.searchsorted(ordered(a), ordered(v), side=side),
         examples=(Example(((0,), (2, 3)), {"side": "left"}),),
         doc="Where values belong in a sorted array.",
     )
 )
 
 
-def searchsorted(x1: ArrayLike, x2: ArrayLike, /, *, side: str = "left") -> Tensor:
+def searchsorted(
+    x1: ArrayLike, x2: ArrayLike, /, *, side: str = "left", sorter: ArrayLike | None = None
+) -> Tensor:
     """Return where to insert the elements of `x2` so that `x1` stays sorted.
 
     Parameters
     ----------
     x1 : array-like
-        Of one axis, sorted.
+        Of one axis, sorted, NaN last.
     x2 : array-like
     side : str
         ``"left"`` or ``"right"`` of equal elements.
+    sorter : array-like of int, optional
+        The indices that sort `x1`, where it is not sorted itself.
 
     Returns
     -------
     Tensor
+        Of the shape of `x2`.
+
+    Examples
+    --------
+    >>> searchsorted([1, 2, 4], [2, 3, 9])
+    Tensor([1, 2, 3], dtype=int64)
     """
     a = asarray(x1)
     if a.ndim != 1:
         raise ShapeError(located(f"searchsorted: the sorted array has one axis, not {a.shape}"))
     if side not in ("left", "right"):
         raise ValueError(f"searchsorted: side {side!r} is neither 'left' nor 'right'")
-    return bind(SEARCHSORTED, (a, asarray(x2)), {"side": side})
+    if sorter is not None:
+        from hybrid.ops.indexing import take
+
+        if asarray(sorter).shape != a.shape:
+            raise ShapeError(
+                located(
+                    f"searchsorted: the sorter has shape {asarray(sorter).shape}, the array "
+                    f"{a.shape}; it holds an index for each element"
+                )
+            )
+        a = take(a, sorter)
+    return bind(SEARCHSORTED, (a, beside(x2, a)), {"side": side})
 
 
 attach(argmax=argmax, argmin=argmin, nonzero=nonzero)

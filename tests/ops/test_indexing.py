@@ -14,7 +14,7 @@ from hybrid.autodiff.tape import GradientTape
 from hybrid.core.op import OPS
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.errors import IndexingError, ShapeError
-from hybrid.ops import indexing, searching, sorting
+from hybrid.ops import indexing
 from hybrid.ops.indexing import getitem
 
 SHAPE = (4, 3, 5)
@@ -161,28 +161,6 @@ def test_take_and_along_axis():
             indexing.take(X, [[1, -1]], axis).numpy(), np.take(X, [[1, -1]], axis)
         )
     np.testing.assert_array_equal(asarray(X).take([0], axis=1).numpy(), X.take([0], axis=1))
-
-
-def test_nonzero_argwhere_searchsorted():
-    mask = X % 7 == 0
-    for ours, numpys in zip(searching.nonzero(mask), np.nonzero(mask), strict=True):
-        np.testing.assert_array_equal(ours.numpy(), numpys)
-    np.testing.assert_array_equal(searching.argwhere(mask).numpy(), np.argwhere(mask))
-    for side in ("left", "right"):
-        np.testing.assert_array_equal(
-            searching.searchsorted([1, 2, 2, 3], [2, 0, 9], side=side).numpy(),
-            np.searchsorted([1, 2, 2, 3], [2, 0, 9], side=side),
-        )
-
-
-@pytest.mark.parametrize("axis", [0, -1])
-def test_sort_is_stable_in_both_directions(axis):
-    x = np.random.default_rng(0).integers(0, 3, (6, 5))
-    expected = np.argsort(x, axis=axis, stable=True)
-    np.testing.assert_array_equal(sorting.argsort(x, axis=axis).numpy(), expected)
-    backwards = np.argsort(-x, axis=axis, stable=True)
-    np.testing.assert_array_equal(sorting.argsort(x, axis=axis, descending=True).numpy(), backwards)
-    np.testing.assert_array_equal(sorting.sort(x, axis=axis).numpy(), np.sort(x, axis=axis))
 
 
 def test_functional_updates_leave_the_original_alone():

@@ -1,0 +1,189 @@
+"""Sets: the distinct elements of an array.
+
+How many there are depends on the data: in a trace these functions end tracing, with a warning.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hybrid import dtypes
+from hybrid.core.dispatch import bind
+from hybrid.core.op import Example, Op, register
+from hybrid.core.spec import TensorSpec
+from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
+from hybrid.ops._axes import one_axis
+from hybrid.ops.indexing import take
+from hybrid.ops.movement import ravel
+from hybrid.ops.searching import beside, ordered
+
+
+class UniqueAllResult(NamedTuple):
+    """The result of :func:`unique_all`."""
+
+    values: Tensor
+    indices: Tensor
+    inverse_indices: Tensor
+    counts: Tensor
+
+
+class UniqueCountsResult(NamedTuple):
+    """The result of :func:`unique_counts`."""
+
+    values: Tensor
+    counts: Tensor
+
+
+class UniqueInverseResult(NamedTuple):
+    """The result of :func:`unique_inverse`."""
+
+    values: Tensor
+    inverse_indices: Tensor
+
+
+def _unique(x: Tensor, axis: int | None, **options: Any) -> tuple[Tensor, ...]:
+    """Return values, first indices, inverse and counts; the values by index where a tape looks."""
+    data = x._concrete("unique, whose result has as many elements as the data say")
+    found = np.unique(
+        ordered(data), True, return_inverse=True, return_counts=True, axis=axis, **options
+    )
+    index, inverse, counts = map(wrap, found[1:])
+    values = take(ravel(x) if axis is None else x, index, axis or 0)
+    return values, index, inverse, counts
+
+
+def unique_all(x: ArrayLike, /) -> UniqueAllResult:
+    """Return the distinct elements, where each is first, which each element is, and how many.
+
+    Parameters
+    ----------
+    x : array-like
+        Each NaN is distinct from all others.
+
+    Returns
+    -------
+    UniqueAllResult
+        The named tuple (values, indices, inverse_indices, counts), the values sorted.
+        ``values[inverse_indices]`` is `x`, ``ravel(x)[indices]`` are the values, whose gradients
+        go there.
+
+    Examples
+    --------
+    >>> found = unique_all([5, 3, 5])
+    >>> found.values, found.indices
+    (Tensor([3, 5], dtype=int64), Tensor([1, 0], dtype=int64))
+    >>> found.inverse_indices, found.counts
+    (Tensor([1, 0, 1], dtype=int64), Tensor([1, 2], dtype=int64))
+    """
+    return UniqueAllResult(*_unique(asarray(x), None, equal_nan=False))
+
+
+def unique_counts(x: ArrayLike, /) -> UniqueCountsResult:
+    """Return the distinct elements and how many there are of each; as :func:`unique_all`."""
+    values, _, _, counts = _unique(asarray(x), None, equal_nan=False)
+    return UniqueCountsResult(values, counts)
+
+
+def unique_inverse(x: ArrayLike, /) -> UniqueInverseResult:
+    """Return the distinct elements and which of them each element is; as :func:`unique_all`."""
+    values, _, inverse, _ = _unique(asarray(x), None, equal_nan=False)
+    return UniqueInverseResult(values, inverse)
+
+
+def unique_values(x: ArrayLike, /) -> Tensor:
+    """Return the distinct elements, sorted; each NaN is distinct from all others."""
+    return _values(asarray(x), None, equal_nan=False)
+
+
+def _values(x: Tensor, axis: int | None, **options: Any) -> Tensor:
+    data = x._concrete("unique, whose result has as many elements as the data say")
+    if x._node is not None:  # the gradient goes to the element that is first
+        return _unique(x, axis, **options)[0]
+    found = np.unique(ordered(data), axis=axis, **options)
+    return wrap(found.astype(x.dtype, copy=False))
+
+
+def unique(
+    x: ArrayLike,
+    /,
+    return_index: bool = False,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    axis: int | None = None,
+    *,
+    equal_nan: bool = True,
+) -> Tensor | tuple[Tensor, ...]:
+    """Return the distinct elements, sorted, as NumPy's function of that name does.
+
+    Parameters
+    ----------
+    x : array-like
+    return_index : bool
+        Also return where each is first.
+    return_inverse : bool
+        Also return which of them each element is.
+    return_counts : bool
+        Also return how many there are of each.
+    axis : int, optional
+        Compare the parts along this axis instead of elements.
+    equal_nan : bool
+        Whether all NaN are one.
+
+    Returns
+    -------
+    Tensor, or tuple of Tensor if more is asked for
+
+    Examples
+    --------
+    >>> unique([5, 3, 5])
+    Tensor([3, 5], dtype=int64)
+    >>> unique([[1, 0], [1, 0]], axis=0, return_counts=True)
+    (Tensor([[1, 0]], dtype=int64), Tensor([2], dtype=int64))
+    """
+    x = asarray(x)
+    axis = None if axis is None else one_axis("unique", axis, x.shape)
+    if not (return_index or return_inverse or return_counts):
+        return _values(x, axis, equal_nan=equal_nan)
+    values, *others = _unique(x, axis, equal_nan=equal_nan)
+    asked = (return_index, return_inverse, return_counts)
+    return values, *(other for other, is_asked in zip(others, asked, strict=True) if is_asked)
+
+
+ISIN = register(
+    Op(
+        name="isin",
+        family="indexing",
+        infer=lambda x, y, *, invert: TensorSpec(x.shape, dtypes.bool_, x.device),
+        eager=lambda xp, x, y, *, invert: xp.isin(ordered(x), ordered(y), invert=invert),
+        examples=(
+            Example(((2, 3), (4,)), {"invert": False}, ("int32", "int32")),
+            Example(((3,), ()), {"invert": True}, ("float32", "float32")),
+        ),
+        doc="Whether each element is among those of another array.",
+    )
+)
+
+
+def isin(x1: ArrayLike, x2: ArrayLike, /, *, invert: bool = False) -> Tensor:
+    """Tell for each element of `x1` whether it is among the elements of `x2`.
+
+    Parameters
+    ----------
+    x1, x2 : array-like
+        NaN is among nothing.
+    invert : bool
+        Tell whether it is not.
+
+    Returns
+    -------
+    Tensor
+        Booleans of the shape of `x1`.
+
+    Examples
+    --------
+    >>> isin([1, 2, 3], [3, 1])
+    Tensor([ True, False,  True], dtype=bool)
+    """
+    return bind(ISIN, (beside(x1, x2), beside(x2, x1)), {"invert": bool(invert)})

@@ -1,0 +1,119 @@
+"""Searching is NumPy's: what is largest, not zero, or next to a value in a sorted array."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import hybrid as hb
+from hybrid.errors import EagerFallbackWarning, IndexingError, ShapeError
+
+SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
+RUN = pytest.mark.parametrize("run", [lambda f: f, hb.compile], ids=["eager", "traced"])
+
+
+@given(x=hnp.arrays(np.int64, SHAPES, elements=st.integers(0, 1)))
+def test_what_is_not_zero(x):
+    np.testing.assert_array_equal(hb.argwhere(x).numpy(), np.argwhere(x))
+    np.testing.assert_array_equal(hb.flatnonzero(x).numpy(), np.flatnonzero(x))
+    assert hb.count_nonzero(x).item() == np.count_nonzero(x)
+    if not x.ndim:
+        with pytest.raises(ShapeError, match="nonzero: a Tensor without axes"):
+            hb.nonzero(x)
+        return
+    for ours, numpys in zip(hb.nonzero(x.T), np.nonzero(x.T), strict=True):
+        np.testing.assert_array_equal(ours.numpy(), numpys)
+
+
+@given(
+    a=hnp.arrays(np.float64, st.integers(0, 6), elements=st.integers(-3, 3)),
+    v=hnp.arrays(np.float64, SHAPES, elements=st.sampled_from([-9.0, -1, 0, 0.5, 2, np.nan])),
+    side=st.sampled_from(["left", "right"]),
+)
+def test_searchsorted_is_numpys(a, v, side):
+    sorter = np.argsort(a)
+    expected = np.searchsorted(a, v, side, sorter)
+    np.testing.assert_array_equal(hb.searchsorted(a, v, side=side, sorter=sorter).numpy(), expected)
+    np.testing.assert_array_equal(hb.searchsorted(a[sorter], v, side=side).numpy(), expected)
+
+
+@RUN
+def test_a_python_float_is_searched_in_the_dtype_of_the_array(run: Callable[..., Any]):
+    a = np.array([0.0, 0.1, 0.2])
+    for dtype in (np.float32, np.float64):
+        found = run(lambda a, x: (hb.searchsorted(a, x), hb.searchsorted(a, 0.1)))
+        assert [int(i) for i in found(a.astype(dtype), 0.1)] == [1, 1]
+        assert run(hb.isin)(a.astype(dtype), 0.1).tolist() == [False, True, False]
+    assert run(hb.searchsorted)(np.array([1, 2, 3]), 2.5).item() == 2
+
+
+@RUN
+def test_searchsorted_refuses_what_has_no_order(run: Callable[..., Any]):
+    with pytest.raises(ShapeError, match=r"the sorted array has one axis, not \(2, 2\)"):
+        run(hb.searchsorted)(np.ones((2, 2)), 1.0)
+    with pytest.raises(ShapeError, match=r"the sorter has shape \(2,\), the array \(3,\)"):
+        run(lambda a, i: hb.searchsorted(a, 1.0, sorter=i))(np.ones(3), np.array([0, 1]))
+    with pytest.raises(IndexingError, match="index 5 is out of bounds for axis 0"):
+        run(lambda a, i: hb.searchsorted(a, 1.0, sorter=i))(np.ones(3), np.array([0, 5, 1]))
+    with pytest.raises(ValueError, match="side 'middle' is neither"):
+        run(lambda a: hb.searchsorted(a, 1.0, side="middle"))(np.ones(3))
+
+
+DATA_DEPENDENT: dict[str, Callable[..., Any]] = {
+    "nonzero": lambda x: hb.nonzero(x)[0] * 2,
+    "flatnonzero": lambda x: hb.flatnonzero(x) + 1,
+    "argwhere": lambda x: hb.argwhere(x).sum(axis=0),
+    "mask": lambda x: x[x > 0] * 2,
+    "mask and slice": lambda x: x[x[:, 0] > 0, ::-1].sum(axis=0),
+    "mask and ints": lambda x: x[x[:, 1] > 0, 0],
+    "unique": lambda x: hb.unique(x) * 2,
+    "unique_values": lambda x: hb.unique_values(x),
+    "unique_all": lambda x: hb.unique_all(x).counts,
+    "unique_counts": lambda x: hb.unique_counts(x).counts + 1,
+    "unique_inverse": lambda x: hb.unique_inverse(x).inverse_indices,
+}
+
+
+@pytest.mark.parametrize("name", DATA_DEPENDENT)
+def test_results_whose_shape_depends_on_data_end_the_trace_and_stay_right(name: str):
+    function = DATA_DEPENDENT[name]
+    effects = []
+
+    @hb.compile
+    def traced(x: Any) -> Any:
+        effects.append(name)
+        y = hb.exp(x) - 1  # what is traced before is kept
+        y[0] = x[0] * 3
+        return function(y) * 2, y
+
+    rng = np.random.default_rng(0)
+    with pytest.warns(EagerFallbackWarning, match="as many elements as the data say"):
+        traced(hb.asarray(rng.integers(-1, 2, (4, 3)).astype(float)))
+    assert len(effects) == 1
+    for _ in range(3):
+        x = rng.integers(-1, 2, (4, 3)).astype(float)
+        y = np.exp(x) - 1
+        y[0] = x[0] * 3
+        found, written = traced(hb.asarray(x))
+        expected = function(hb.asarray(y)) * 2
+        np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-14)
+        np.testing.assert_allclose(written.numpy(), y, rtol=1e-14)
+
+
+def test_a_mask_has_a_gradient_in_a_compiled_function():
+    @hb.compile
+    def right(x: Any) -> Any:
+        with hb.GradientTape() as tape:
+            tape.watch(x)
+            y = (x[x[:, 0] > 0, 1:] ** 2).sum() + hb.unique(x * 2).sum()
+        return tape.gradient(y, x)
+
+    with pytest.warns(EagerFallbackWarning):
+        found = right(hb.asarray([[1.0, 5.0, 5.0], [-1.0, 2.0, 2.0]]))
+    assert found.tolist() == [[2, 12, 10], [2, 2, 0]]

@@ -1,0 +1,141 @@
+"""Sorting is NumPy's for all shapes and dtypes: stable both ways, NaN last, with gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import hybrid as hb
+from hybrid.errors import AxisError, ShapeError
+
+RUN = pytest.mark.parametrize("run", [lambda f: f, hb.compile], ids=["eager", "traced"])
+DTYPES = ["bool", "int8", "uint64", "float16", "float32", "float64", "complex64"]
+SPECIAL = np.array([np.nan, -0.0, 0.0, np.inf, -np.inf, 1.0, -1.0, 2.5, 0.0, -0.0])
+
+
+@st.composite
+def arrays_with_axis(draw: Any) -> tuple[np.ndarray, int]:
+    """Draw an array with ties and special values, maybe empty or strided, and an axis."""
+    shape = draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=5))
+    dtype = np.dtype(draw(st.sampled_from(DTYPES)))
+    values = SPECIAL if dtype.kind in "fc" else np.arange(5)
+    places = draw(hnp.arrays(np.int64, shape, elements=st.integers(0, len(values) - 1)))
+    x = values[places].astype(dtype)
+    if draw(st.booleans()):
+        x = x.T[..., ::-1]
+    return x, draw(st.integers(-x.ndim, x.ndim - 1))
+
+
+def same_bits(found: np.ndarray, expected: np.ndarray) -> None:
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+    if expected.dtype.kind == "f":
+        np.testing.assert_array_equal(np.signbit(found), np.signbit(expected))
+
+
+def reference(x: np.ndarray, axis: int, descending: bool) -> np.ndarray:
+    """Return the stable order; descending is the ascending one of the values turned around."""
+    if not descending:
+        return np.argsort(x, axis=axis, stable=True)
+    n = x.shape[axis]
+    return n - 1 - np.flip(np.argsort(np.flip(x, axis), axis=axis, stable=True), axis)
+
+
+@given(case=arrays_with_axis(), descending=st.booleans())
+def test_sorting_is_stable_in_both_directions(case, descending):
+    x, axis = case
+    order = reference(x, axis, descending)
+    same_bits(hb.argsort(x, axis=axis, descending=descending).numpy(), order)
+    same_bits(
+        hb.sort(x, axis=axis, descending=descending).numpy(), np.take_along_axis(x, order, axis)
+    )
+
+
+@given(case=arrays_with_axis(), data=st.data(), largest=st.booleans())
+def test_topk_is_the_beginning_of_the_sorted_array(case, data, largest):
+    x, axis = case
+    k = data.draw(st.integers(0, x.shape[axis]))
+    order = reference(x, axis, largest).take(range(k), axis)
+    values, indices = hb.topk(x, k, axis=axis, largest=largest)
+    same_bits(indices.numpy(), order)
+    same_bits(values.numpy(), np.take_along_axis(x, order, axis))
+
+
+@pytest.mark.parametrize("largest", [True, False])
+@pytest.mark.parametrize("k", [0, 1, 7, 100])
+@pytest.mark.parametrize("high", [3, 10**6])
+def test_topk_of_long_rows_takes_the_first_of_equals(largest, k, high):
+    x = np.random.default_rng(k).integers(0, high, (3, 500, 2)).astype(np.float32)
+    x[1, 3] = -np.inf
+    order = reference(x, 1, largest)[:, :k]
+    found = hb.topk(x, k, axis=1, largest=largest)
+    np.testing.assert_array_equal(found.indices.numpy(), order)
+    x[2, 5:9] = np.nan
+    order = reference(x, 1, largest)[:, :k]
+    np.testing.assert_array_equal(hb.topk(x, k, axis=1, largest=largest).indices.numpy(), order)
+
+
+def test_bfloat16_sorts_nan_last():
+    x = np.array([3, 1, np.nan, 2, -np.inf], ml_dtypes.bfloat16)
+    assert hb.argsort(x).tolist() == [4, 1, 3, 0, 2]
+    found = hb.sort(x)
+    assert found.dtype == ml_dtypes.bfloat16
+    np.testing.assert_array_equal(found.astype("float32").numpy(), [-np.inf, 1, 2, 3, np.nan])
+    assert hb.topk(x, 2).indices.tolist() == [2, 0]
+    assert hb.searchsorted(found, x).tolist() == [3, 1, 4, 2, 0]
+    values = np.array([1, np.nan, 2, np.nan, 1, 2], ml_dtypes.bfloat16)
+    assert hb.unique(values).astype("float32").tolist()[:2] == [1, 2]
+    assert hb.unique(values).dtype == ml_dtypes.bfloat16
+
+
+def test_no_axis_sorts_the_raveled_array_and_the_method_in_place():
+    x = np.array([[3, 1], [2, 0]])
+    assert hb.sort(x, axis=None).tolist() == [0, 1, 2, 3]
+    assert hb.argsort(x, axis=None).tolist() == [3, 1, 2, 0]
+    t = hb.asarray(x.copy())
+    row = t[0]
+    t.sort()
+    assert row.tolist() == [1, 3]
+    assert t.argsort(0).tolist() == np.argsort(t.numpy(), 0).tolist()
+
+
+@RUN
+def test_gradients_go_back_to_where_elements_came_from(run: Callable[..., Any]):
+    x = hb.asarray(np.array([[3.0, 1.0, 2.0], [0.5, 0.5, -1.0]]))
+    weights = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+
+    @run
+    def slope(x: Any, descending: bool) -> Any:
+        with hb.GradientTape() as tape:
+            tape.watch(x)
+            y = (hb.sort(x, descending=descending) * weights).sum()
+        return tape.gradient(y, x)
+
+    assert slope(x, False).tolist() == [[3, 1, 2], [5, 6, 4]]
+    assert slope(x, True).tolist() == [[1, 3, 2], [4, 5, 6]]
+
+    @run
+    def slope_of_top(x: Any) -> Any:
+        with hb.GradientTape() as tape:
+            tape.watch(x)
+            y = (hb.topk(x, 2).values * np.array([1.0, 10.0])).sum()
+        return tape.gradient(y, x)
+
+    assert slope_of_top(x).tolist() == [[1, 0, 10], [1, 10, 0]]
+
+
+@RUN
+def test_wrong_axes_and_counts_are_named(run: Callable[..., Any]):
+    with pytest.raises(AxisError, match=r"sort: axis 2 does not exist .* shape \(2, 3\)"):
+        run(lambda x: hb.sort(x, axis=2))(np.ones((2, 3)))
+    with pytest.raises(AxisError, match="argsort: axis -1"):
+        run(hb.argsort)(np.float64(1.0))
+    with pytest.raises(ShapeError, match=r"topk: k is 4, axis 1 of shape \(2, 3\) has 3 elements"):
+        run(lambda x: hb.topk(x, 4))(np.ones((2, 3)))
