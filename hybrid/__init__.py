@@ -272,6 +272,9 @@ from hybrid.ops.sets import (
 )
 from hybrid.ops.sorting import argsort, sort, topk
 from hybrid.trace.compile import CompiledFunction, compile
+from hybrid.trace.control.branches import cond, switch
+from hybrid.trace.control.loops import fori_loop, while_loop
+from hybrid.trace.control.scan import map, scan
 from hybrid.trace.modes import eagerly, functions_run_eagerly, run_functions_eagerly
 
 __version__ = "0.1.0"
@@ -347,6 +350,7 @@ __all__ = [
     "complex64",
     "concat",
     "concatenate",
+    "cond",
     "conj",
     "conjugate",
     "conv1d",
@@ -398,6 +402,7 @@ __all__ = [
     "floor",
     "floor_divide",
     "from_dlpack",
+    "fori_loop",
     "full",
     "full_like",
     "functions_run_eagerly",
@@ -437,6 +442,7 @@ __all__ = [
     "logical_or",
     "logical_xor",
     "logsumexp",
+    "map",
     "matmul",
     "matrix_transpose",
     "max",
@@ -484,6 +490,7 @@ __all__ = [
     "round",
     "rsqrt",
     "run_functions_eagerly",
+    "scan",
     "searchsorted",
     "sigmoid",
     "sign",
@@ -504,6 +511,7 @@ __all__ = [
     "subtract",
     "sum",
     "swapaxes",
+    "switch",
     "take",
     "take_along_axis",
     "tan",
@@ -532,6 +540,7 @@ __all__ = [
     "vector_norm",
     "vstack",
     "where",
+    "while_loop",
     "zeros",
     "zeros_like",
 ]

@@ -103,10 +103,14 @@ def resolve(x: Any) -> Any:
         if isinstance(x, PYTHON_SCALARS) and not isinstance(x, np.generic):
             return x
         x = asarray(x)
+    recorder = state.recorder
+    data = x._data
+    if recorder is not None and type(data) is Symbol and data.recorder is not recorder:
+        return recorder.shadow(x)  # of the trace around this one, which refreshes it
     if x._alias is not None:
         refresh(x)
-    if type(x._data) is not Symbol and state.recorder is not None:
-        return state.recorder.shadow(x)
+    if recorder is not None and type(data) is not Symbol:
+        return recorder.shadow(x)
     return x
 
 
@@ -189,10 +193,12 @@ def refresh(tensor: Tensor) -> None:
         return
     storage = alias.storage
     traced = type(storage.base) is Symbol
+    if traced and not storage.base.recorder.open:
+        raise leaked(storage.base)
     current = wrap(storage.base)
     current._node = storage.node
     # A Tensor from outside a trace is no part of it: its memory is up to date, its node may not be.
-    with scope(recorder=state.recorder if traced else None):
+    with scope(recorder=storage.base.recorder if traced else None):
         for op, attrs in alias.chain:
             current = bind(op, (current,), attrs)
     if traced:

@@ -66,6 +66,22 @@ class Node:
         return self.outputs[0]
 
 
+def bodies_of(node: Node) -> tuple[FuncGraph, ...]:
+    """Return the graphs that a node runs."""
+    found: list[FuncGraph] = []
+    for name in node.op.bodies:
+        attr = node.attrs[name]
+        found += attr if isinstance(attr, tuple) else (attr,)
+    return tuple(found)
+
+
+def has_effects(node: Node) -> bool:
+    """Tell whether a node must run at each call, in order: it, or a node of its bodies."""
+    if not node.op.bodies:
+        return node.op.impure
+    return any(has_effects(inner) for body in bodies_of(node) for inner in body.nodes)
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class FuncGraph:
     """A function as a graph: inputs, captures, nodes in order, outputs.

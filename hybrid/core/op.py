@@ -73,6 +73,17 @@ class Op:
         Why an op with floating-point results has no rule.
     impure : bool
         The op must run at each call, in order, and is never removed or merged.
+    bodies : tuple of str
+        The attrs that hold FuncGraphs, or tuples of them, which the op runs.
+    prepare : callable, optional
+        ``prepare(specs, **attrs)`` gives the function that a Plan calls instead of `eager`: for
+        ops with bodies, which are compiled once.
+    narrow : callable, optional
+        ``narrow(used, **attrs)`` gives, for an op with bodies of whose results only some are used,
+        which inputs and results are to stay and the attrs for them; None where all stay.
+    recorded : callable, optional
+        ``recorded(**attrs)`` gives the attrs under which the op is recorded where a gradient may
+        be asked for: further results are then what the gradient needs.
     examples : tuple of Example
         For the tests that walk the registry.
     doc : str
@@ -93,6 +104,10 @@ class Op:
     multi: bool = False
     no_gradient: str = ""
     impure: bool = False
+    bodies: tuple[str, ...] = ()
+    prepare: Callable[..., Callable[..., Any]] | None = None
+    narrow: Callable[..., Any] | None = None
+    recorded: Callable[..., Attrs] | None = None
     examples: tuple[Example, ...] = ()
     doc: str = ""
 

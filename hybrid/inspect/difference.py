@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.containers import leaves_of
-from hybrid.core.graph import FuncGraph, Node, Value
+from hybrid.core.graph import FuncGraph, Node, Value, has_effects
 from hybrid.core.interpret import interpret
 from hybrid.core.source import SourceLine
 from hybrid.core.tensor import Array, Tensor
@@ -101,7 +101,7 @@ def find_origin(concrete: ConcreteFunction, leaves: Sequence[Any]) -> Origin | N
 
 
 def _first_difference(graph: FuncGraph, arrays: Sequence[Any]) -> Origin | None:
-    nodes = [n for n in graph.nodes if not n.op.impure]
+    nodes = [n for n in graph.nodes if not has_effects(n)]
     if sum(v.spec.nbytes for n in nodes for v in n.outputs) > _MOST_BYTES:
         return None
     everything = tuple(v for n in nodes for v in n.outputs)

@@ -319,7 +319,8 @@ class _Writer:
             self.names[root] = self._fresh_name("r")
         names = [self.names[root] for root in step.outputs]
         if node.op.multi:
-            self._line(f"{', '.join(names)}{',' if len(names) == 1 else ''} = {call}", node)
+            results = f"{', '.join(names)}{',' if len(names) == 1 else ''} = " if names else ""
+            self._line(f"{results}{call}", node)
             calls = names
         else:
             calls = [call]
@@ -376,6 +377,10 @@ class _Writer:
 
     def _eager_call(self, node: Node, args: list[str]) -> str:
         op = node.op
+        if op.prepare is not None:
+            specs = tuple(x.spec for x in node.inputs)
+            prepared = self._helper(f"hb_{op.name}", op.prepare(specs, **node.attrs))
+            return f"{prepared}({', '.join(args)})"
         function = self._helper(f"hb_{op.name}", op.eager)
         parts = [self._helper("np", np), *args]
         for key, value in node.attrs.items():

@@ -77,7 +77,9 @@ def _schedule_node(building: Building, node: Node, number: int) -> None:
 def _schedule_constant(building: Building, node: Node) -> bool:
     """Compute a node now that depends on nothing: ``arange(128)``, a block of zeros."""
     literals = all(isinstance(operand, Const) for operand in node.inputs)
-    if node.op.impure or not literals or node.output.spec.nbytes > CONSTANT_BYTES:
+    if node.op.impure or node.op.bodies or not literals:
+        return False
+    if node.output.spec.nbytes > CONSTANT_BYTES:
         return False
     arrays = [np.array(operand.value, operand.spec.dtype) for operand in _constants(node)]
     try:

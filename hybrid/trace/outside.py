@@ -170,16 +170,7 @@ class OutsideRecorder(GraphRecorder):
 
     def assign_variable(self, variable: Variable, value: Any) -> None:
         """Replace the traced contents of a Variable; the cell itself changes at the commit."""
-        from hybrid.ops.movement import broadcast_to
-
-        value = value if isinstance(value, Tensor) else asarray(value)
-        variable.check(value.spec)
-        if value.dtype != variable.dtype:
-            value = value.astype(variable.dtype)
-        if value.shape != variable.shape:
-            value = broadcast_to(value, variable.shape)
-        tensor = self.tensor(self.lift(value), user_line())
-        tensor._node = value._node
+        tensor = self.contents_for(variable, value)
         self.variables[id(variable)] = variable, tensor, tensor._data.value, True
 
     def created(self, variable: Variable) -> None:

@@ -20,9 +20,18 @@ from hybrid.core.op import OPS, Attrs, Op
 from hybrid.core.source import SourceLine, user_line
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.storage import Chain
-from hybrid.core.tensor import Symbol, Tensor, wrap
+from hybrid.core.tensor import Symbol, Tensor, asarray, wrap
 from hybrid.dtypes import promote
 from hybrid.errors import TraceError
+
+
+class Untraceable(BaseException):  # no `except Exception` of the user's may catch it
+    """A body of structured control flow that only eager code can run, and why."""
+
+    def __init__(self, why: str, line: SourceLine | None) -> None:
+        super().__init__(why)
+        self.why = why
+        self.line = line
 
 
 class GraphRecorder:
@@ -130,10 +139,8 @@ class GraphRecorder:
         """Return the value that stands for a Tensor, of the trace or from outside."""
         dispatch.refresh(tensor)
         data = tensor._data
-        if type(data) is not Symbol:
+        if type(data) is not Symbol or data.recorder is not self:
             data = self.shadow(tensor)._data
-        if data.recorder is not self:
-            raise dispatch.leaked(data)
         value: Value = data.value
         return value
 
@@ -142,6 +149,8 @@ class GraphRecorder:
 
         What the trace writes to it stays in the trace until the commit.
         """
+        if type(tensor._data) is Symbol:
+            raise dispatch.leaked(tensor._data)
         key = id(tensor._data)
         if key not in self.shadows:
             value = self.capture(tensor, tensor.spec)
@@ -195,6 +204,10 @@ class GraphRecorder:
 
     # --- what a straight line of code cannot do ---------------------------------------------------
 
+    def abandon(self, error: Untraceable) -> None:
+        """Refuse: the body of a loop or a branch cannot be traced, and there is no eager code."""
+        raise TraceError(dispatch.located(error.why))
+
     def concretize(self, symbol: Symbol, kind: type) -> Any:
         """Refuse: there is no value here yet."""
         raise TraceError(dispatch.located(f"{kind.__name__}() of a value that is not known yet"))
@@ -213,6 +226,20 @@ class GraphRecorder:
     def assign_variable(self, variable: Any, value: Any) -> None:
         """Refuse: a pure function writes nothing."""
         raise TraceError("a Variable cannot be written here")
+
+    def contents_for(self, variable: Any, value: Any) -> Tensor:
+        """Return a new Tensor with what `variable` holds once `value` is assigned to it."""
+        from hybrid.ops.movement import broadcast_to
+
+        value = value if isinstance(value, Tensor) else asarray(value)
+        variable.check(value.spec)
+        if value.dtype != variable.dtype:
+            value = value.astype(variable.dtype)
+        if value.shape != variable.shape:
+            value = broadcast_to(value, variable.shape)
+        tensor = self.tensor(self.lift(value), self._line())
+        tensor._node = value._node
+        return tensor
 
     def created(self, variable: Any) -> None:
         """Refuse: a pure function makes no Variables."""

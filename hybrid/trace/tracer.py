@@ -22,6 +22,7 @@ from hybrid.core.storage import Chain
 from hybrid.core.tensor import Symbol, Tensor, wrap
 from hybrid.errors import TraceError
 from hybrid.trace.outside import OutsideRecorder
+from hybrid.trace.recorder import Untraceable
 from hybrid.trace.returned import capture_results, local_arrays, result_leaf, shared_storages
 from hybrid.trace.segment import (
     Environment,
@@ -301,11 +302,22 @@ class Tracer(OutsideRecorder):
             x._data = x._data.array
         return x
 
-    def give_up(self, why: str) -> None:
+    def abandon(self, error: Untraceable) -> None:
+        """Go on eagerly where the body of a loop or a branch cannot be traced."""
+        if self.open:
+            self.give_up(error.why, error.line)
+        else:  # it has given up already, inside of the body
+            self._leave()
+
+    def give_up(self, why: str, line: SourceLine | None = None) -> None:
         """Run what was recorded and give every live Tensor its contents: eager from here on."""
+        line = line or user_line()
+        if dispatch.state.recorder not in (self, None):
+            raise Untraceable(why, line)  # inside a body, which the code around it runs eagerly
         if self.fullgraph:
-            raise TraceError(dispatch.located(f"{self.name}: fullgraph=True, but {why}"))
-        self.gave_up = EagerFrom(why, user_line())
+            where = f"\n  at {line.describe()}" if line else ""
+            raise TraceError(f"{self.name}: fullgraph=True, but {why}{where}")
+        self.gave_up = EagerFrom(why, line)
         for tensor in self.live_tensors():
             dispatch.refresh(tensor)
         self._cut([])
@@ -320,6 +332,10 @@ class Tracer(OutsideRecorder):
                 self._make_eager(tensor, data)
         self.reattach()
         self.open = False
+        self._leave()
+
+    def _leave(self) -> None:
+        """Let the tapes around the call see what happens from here on."""
         state = dispatch.state
         state.update(None, (*self._tapes, *state.tapes))
 

@@ -15,6 +15,7 @@ from itertools import groupby
 from hybrid.core.graph import FuncGraph, verify
 from hybrid.trace.passes import (
     algebra,
+    bodies,
     casts,
     cse,
     dead_code,
@@ -48,6 +49,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("keep_axes", keep_axes.run),
     Pass("dead_code", dead_code.run),
     Pass("fuse", fuse.run, simplify=False),
+    Pass("bodies", bodies.run, simplify=False),
 )
 
 

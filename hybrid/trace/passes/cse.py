@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from hybrid.core.graph import Const, FuncGraph, Node, Operand
+from hybrid.core.graph import Const, FuncGraph, Node, Operand, has_effects
 from hybrid.core.op import Attrs
 from hybrid.trace.passes.rewriting import Rewriter
 
@@ -16,7 +16,7 @@ def run(graph: FuncGraph) -> FuncGraph:
     known: dict[Hashable, Node] = {}
     for node in graph.nodes:
         operands = r.operands(node)
-        if not node.op.impure:
+        if not has_effects(node):
             key = (node.op.name, tuple(map(_operand_key, operands)), _attrs_key(node.attrs))
             first = known.setdefault(key, node)
             if first is not node:

@@ -1,20 +1,40 @@
-"""Dead code: nodes whose results nobody reads."""
+"""Dead code: nodes whose results nobody reads, and what loops and branches compute in vain."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import compress
 
-from hybrid.core.graph import FuncGraph, Value
+from hybrid.core.graph import FuncGraph, Node, Value, has_effects
 
 
 def run(graph: FuncGraph) -> FuncGraph:
-    """Drop the nodes that no output depends on; impure ones stay."""
+    """Drop the nodes that no output depends on; those with effects stay."""
     live = {x for x in graph.outputs if isinstance(x, Value)}
-    kept = []
+    kept: list[Node] = []
+    changed = False
     for node in reversed(graph.nodes):
-        if node.op.impure or not live.isdisjoint(node.outputs):
-            live.update(x for x in node.inputs if isinstance(x, Value))
-            kept.append(node)
-    if len(kept) == len(graph.nodes):
+        if not live.isdisjoint(node.outputs) or has_effects(node):
+            narrow = _narrowed(node, live)
+            changed = changed or narrow is not node
+            live.update(x for x in narrow.inputs if isinstance(x, Value))
+            kept.append(narrow)
+    if len(kept) == len(graph.nodes) and not changed:
         return graph
     return replace(graph, nodes=tuple(reversed(kept)))
+
+
+def _narrowed(node: Node, live: set[Value]) -> Node:
+    """Return a node with bodies without the results that nobody reads, and what only they need."""
+    if node.op.narrow is None:
+        return node
+    found = node.op.narrow(tuple(v in live for v in node.outputs), **node.attrs)
+    if found is None:
+        return node
+    inputs, outputs, attrs = found
+    return replace(
+        node,
+        inputs=tuple(compress(node.inputs, inputs)),
+        outputs=tuple(compress(node.outputs, outputs)),
+        attrs=attrs,
+    )

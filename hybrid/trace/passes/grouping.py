@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from hybrid import dtypes
-from hybrid.core.graph import FuncGraph, Node, Value
+from hybrid.core.graph import FuncGraph, Node, Value, has_effects
 from hybrid.core.spec import Shape
 from hybrid.dtypes import DType
 from hybrid.kernels.loopnest import CHEAP_FUNCTIONS, COLUMN_BLOCK, called_functions
@@ -138,7 +138,7 @@ class Grouping:
         for x in reads:
             if x in self.maker:
                 feeds |= 1 << self.maker[x]
-        if node.op.impure:
+        if has_effects(node):
             # Effects keep their order.
             feeds, self._last_impure = feeds | self._last_impure, 1 << index
         before = feeds

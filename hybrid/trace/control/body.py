@@ -1,0 +1,301 @@
+"""The body of a loop or a branch, traced into a FuncGraph of its own.
+
+What a body uses from outside becomes further operands of the node: Tensors of the trace around it,
+captured Tensors, Variables. What it writes to them becomes further results, which the code around
+the node assigns or writes in turn, so that effects are by reference and in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from hybrid.core import dispatch
+from hybrid.core.graph import FuncGraph, Operand, Value
+from hybrid.core.layout import Layout
+from hybrid.core.source import user_line
+from hybrid.core.spec import TensorSpec
+from hybrid.core.storage import Alias
+from hybrid.core.tensor import Symbol, Tensor, wrap
+from hybrid.core.variable import Variable
+from hybrid.ops.inplace import write
+from hybrid.trace.recorder import GraphRecorder, Untraceable
+
+
+@dataclass(eq=False, slots=True)
+class Cell:
+    """Something from outside that a body refers to.
+
+    Attributes
+    ----------
+    outside : Tensor
+        Of the trace around the body; of a Tensor that is a view, the base.
+    variable : Variable, optional
+        Whose contents it is.
+    tensor : Tensor
+        What stands for it in the body, at present.
+    value : Value
+        The parameter of the body.
+    assigned : bool
+        The body assigns the Variable.
+    after : Operand, optional
+        The contents at the end of the body.
+    """
+
+    outside: Tensor
+    variable: Variable | None
+    tensor: Tensor
+    value: Value
+    assigned: bool = False
+    after: Operand | None = None
+
+    @property
+    def written(self) -> bool:
+        """Whether the body changes it."""
+        return self.assigned or self.after is not self.value
+
+    def commit(self, result: Tensor) -> None:
+        """Let the code around the node see what was written."""
+        if self.variable is not None and self.assigned:
+            self.variable.assign(result)
+        else:
+            write(self.outside, result)
+
+
+class BodyRecorder(GraphRecorder):
+    """Records a body inside another trace.
+
+    Parameters
+    ----------
+    construct : str
+        ``scan``, ``cond``, ...
+    outer : GraphRecorder
+    tapes : tuple
+        The tapes of the code around the body; they see the node, not what happens in it.
+    """
+
+    def __init__(self, construct: str, outer: GraphRecorder, tapes: tuple[Any, ...]) -> None:
+        super().__init__()
+        self.construct = construct
+        self.outer = outer
+        self.tapes = tapes
+        self.cells: dict[int, Cell] = {}
+        self.inputs: list[Value] = []
+        self.results: tuple[Operand, ...] = ()
+        self._views: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def parameters(self, specs: Sequence[TensorSpec]) -> list[Tensor]:
+        """Return Tensors that stand for what the construct hands to the body."""
+        tensors = [self.parameter(spec) for spec in specs]
+        self.inputs += [t._data.value for t in tensors]
+        return tensors
+
+    def returns(self, results: Sequence[Tensor]) -> None:
+        """Note what the body returns."""
+        self.results = tuple(map(self.operand, results))
+
+    # --- what is outside --------------------------------------------------------------------------
+
+    def shadow(self, tensor: Tensor) -> Tensor:
+        """Return what stands in the body for a Tensor from outside."""
+        with dispatch.scope(recorder=self.outer, tapes=self.tapes):
+            found = dispatch.resolve(tensor)
+        self.check_open()
+        known = self._views.get(id(found))
+        if known is not None:
+            dispatch.refresh(known[1])
+            return known[1]
+        alias = dispatch.own_alias(found)
+        view = self._cell(alias).tensor
+        for op, attrs in alias.chain:
+            view = dispatch.bind(op, (view,), attrs)
+        self._views[id(found)] = found, view
+        return view
+
+    def _cell(self, alias: Alias) -> Cell:
+        storage = alias.storage
+        if id(storage) not in self.cells:
+            base = wrap(storage.base)
+            base._node = storage.node
+            base._alias = Alias(storage, (), storage.version)
+            self._enter(id(storage), base, None)
+        return self.cells[id(storage)]
+
+    def _enter(self, key: int, outside: Tensor, variable: Variable | None) -> Cell:
+        value = Value(outside.spec)
+        cell = Cell(outside, variable, self.tensor(value, user_line()), value)
+        self.cells[key] = cell
+        return cell
+
+    def _variable(self, variable: Variable) -> Cell:
+        cell = self.cells.get(id(variable))
+        if cell is None:
+            with dispatch.scope(recorder=self.outer, tapes=self.tapes):
+                outside = variable.read()
+            cell = self._enter(id(variable), outside, variable)
+        return cell
+
+    def read_variable(self, variable: Variable) -> Tensor:
+        """Return the contents of a Variable at this point of the body."""
+        return self._variable(variable).tensor
+
+    def assign_variable(self, variable: Variable, value: Any) -> None:
+        """Replace the contents of a Variable for the rest of the body, and for the next run."""
+        cell = self._variable(variable)
+        cell.tensor = self.contents_for(variable, value)
+        cell.assigned = True
+
+    def base_layout(self, source: Tensor) -> Layout:
+        """Return how the memory lies, as the trace around knows it."""
+        cell = self._cell_of(source)
+        if cell is None:
+            return super().base_layout(source)
+        return self.outer.base_layout(cell.outside)
+
+    def before_write(self, target: Tensor) -> None:
+        """Let the trace around look first at what is written."""
+        cell = self._cell_of(target)
+        if cell is not None:
+            with dispatch.scope(recorder=self.outer, tapes=self.tapes):
+                self.outer.before_write(cell.outside)
+            self.check_open()
+
+    def _cell_of(self, tensor: Tensor) -> Cell | None:
+        storage = tensor._alias.storage if tensor._alias is not None else None
+        for cell in self.cells.values():
+            mine = cell.tensor._alias
+            if cell.tensor is tensor or (mine is not None and mine.storage is storage):
+                return cell
+        return None
+
+    # --- what only eager code can do --------------------------------------------------------------
+
+    def check_open(self) -> None:
+        """Stop where the trace around has ended meanwhile."""
+        if not self.outer.open:
+            raise self.untraceable("something in it ends the trace")
+        if isinstance(self.outer, BodyRecorder):
+            self.outer.check_open()
+
+    def untraceable(self, why: str) -> Untraceable:
+        """Return what stops the trace of the body."""
+        return Untraceable(f"the body of hb.{self.construct} cannot be traced: {why}", user_line())
+
+    def abandon(self, error: Untraceable) -> None:
+        """Leave it to the outermost trace, which alone can go on eagerly."""
+        raise error
+
+    def concretize(self, symbol: Symbol, kind: type) -> Any:
+        """Stop: a body has no values."""
+        if not self.open:
+            raise dispatch.leaked(symbol)
+        hint = "use hb.cond or hb.where" if kind is bool else "pass it in from outside"
+        raise self.untraceable(f"Python asks for {kind.__name__}() of a traced value; {hint}")
+
+    def materialize(self, tensor: Tensor, why: str) -> None:
+        """Stop: a body has no values."""
+        if not self.open:
+            raise dispatch.leaked(tensor._data)
+        raise self.untraceable(f"{why} needs a concrete value")
+
+    def created(self, variable: Any) -> None:
+        """Stop: each run of the body would make another Variable."""
+        raise self.untraceable("it makes a Variable")
+
+    def initial_value(self, tensor: Tensor) -> Tensor:
+        """Stop: each run of the body would make another Variable."""
+        raise self.untraceable("it makes a Variable")
+
+
+@contextmanager
+def tracing(construct: str) -> Iterator[BodyRecorder]:
+    """Trace a body within a ``with`` block, inside the trace that is under way."""
+    state = dispatch.state
+    recorder = BodyRecorder(construct, state.recorder, state.tapes)
+    try:
+        with dispatch.scope(recorder=recorder, tapes=()):
+            yield recorder
+            for cell in recorder.cells.values():
+                cell.after = recorder.operand(cell.tensor)
+        recorder.check_open()
+    finally:
+        recorder.open = False
+
+
+# --- several bodies of one node -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the bodies of one node use from outside.
+
+    Attributes
+    ----------
+    written, read : tuple of int
+        The keys of the cells that some body changes, and of the others.
+    cells : dict
+        One cell for each key.
+    """
+
+    written: tuple[int, ...]
+    read: tuple[int, ...]
+    cells: dict[int, Cell]
+
+    def operands(self, keys: Sequence[int]) -> tuple[Tensor, ...]:
+        """Return the Tensors that the node is given for some cells."""
+        return tuple(self.cells[key].outside for key in keys)
+
+    def commit(self, results: Sequence[Tensor]) -> None:
+        """Make the written cells visible, given the node's results for them."""
+        for key, result in zip(self.written, results, strict=True):
+            self.cells[key].commit(result)
+
+
+def outside_of(bodies: Sequence[BodyRecorder]) -> Outside:
+    """Put together what several bodies use from outside."""
+    cells: dict[int, Cell] = {}
+    written: set[int] = set()
+    for body in bodies:
+        for key, cell in body.cells.items():
+            if cell.written:
+                written.add(key)
+                cells[key] = cell
+            cells.setdefault(key, cell)
+    return Outside(
+        tuple(k for k in cells if k in written),
+        tuple(k for k in cells if k not in written),
+        cells,
+    )
+
+
+def graph_of(
+    body: BodyRecorder, name: str, outside: Outside, *, state_at: int, extra: Sequence[Operand] = ()
+) -> FuncGraph:
+    """Return a body as a graph.
+
+    Parameters
+    ----------
+    body : BodyRecorder
+    name : str
+    outside : Outside
+    state_at : int
+        Before which of the inputs, and of the results, the written cells go; the other cells come
+        last.
+    extra : sequence
+        Results after all others.
+    """
+    specs = {key: cell.outside.spec for key, cell in outside.cells.items()}
+    values = {k: body.cells[k].value if k in body.cells else Value(specs[k]) for k in specs}
+    state = tuple(values[key] for key in outside.written)
+    own = {key: cell.after for key, cell in body.cells.items()}
+    after = tuple(own.get(key) or values[key] for key in outside.written)
+    inputs, results = tuple(body.inputs), body.results
+    return FuncGraph(
+        name,
+        (*inputs[:state_at], *state, *inputs[state_at:], *(values[k] for k in outside.read)),
+        (),
+        tuple(body.nodes),
+        (*results[:state_at], *after, *results[state_at:], *extra),
+    )

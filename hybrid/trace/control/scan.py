@@ -1,0 +1,410 @@
+"""Loops whose number of steps is known: ``hb.scan`` and ``hb.map``."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from hybrid.core import dispatch
+from hybrid.core.dispatch import located
+from hybrid.core.graph import FuncGraph
+from hybrid.core.interpret import interpret
+from hybrid.core.op import Op, register
+from hybrid.core.spec import TensorSpec
+from hybrid.core.tensor import Array, Tensor
+from hybrid.core.variable import Variable
+from hybrid.errors import GraphError, ShapeError
+from hybrid.ops.creation import zeros
+from hybrid.ops.movement import copy
+from hybrid.ops.rearranging import stack
+from hybrid.trace.control.body import BodyRecorder, Outside, graph_of, outside_of, tracing
+from hybrid.trace.control.narrow import live_carries, narrowed, needs
+from hybrid.trace.control.nests import Nest, check_same, defined_at, flatten, like, owned, strong
+from hybrid.trace.control.run import Body
+from hybrid.trace.recorder import GraphRecorder, Untraceable
+
+# --- the op ---------------------------------------------------------------------------------------
+
+
+def _infer(
+    *specs: TensorSpec, body: FuncGraph, carries: int, xs: int, length: int, reverse: bool
+) -> tuple[TensorSpec, ...]:
+    rows = [replace(s, shape=s.shape[1:]) for s in specs[carries : carries + xs]]
+    given = [(s.shape, s.dtype) for s in (*specs[:carries], *rows, *specs[carries + xs :])]
+    taken = [(v.spec.shape, v.spec.dtype) for v in body.inputs]
+    results = [replace(x.spec, weak=False) for x in body.outputs]
+    if taken != given or [(s.shape, s.dtype) for s in results[:carries]] != taken[:carries]:
+        raise GraphError(f"scan: the body takes {taken} but is given {given}")
+    stacked = (replace(s, shape=(length, *s.shape)) for s in results[carries:])
+    return (*results[:carries], *stacked)
+
+
+def steps(length: int, reverse: bool) -> Iterator[int]:
+    """Return the rows in the order in which a scan takes them."""
+    return iter(range(length - 1, -1, -1) if reverse else range(length))
+
+
+def _loop(
+    run: Callable[..., Sequence[Array]],
+    arrays: tuple[Any, ...],
+    body: FuncGraph,
+    counts: tuple[int, int, int],
+    reverse: bool,
+) -> tuple[Array, ...]:
+    carries, xs, length = counts
+    carry: Sequence[Any] = arrays[:carries]
+    rows, constants = arrays[carries : carries + xs], arrays[carries + xs :]
+    ys = [np.empty((length, *x.spec.shape), x.spec.dtype) for x in body.outputs[carries:]]
+    for i in steps(length, reverse):
+        found = run(*carry, *[x[i] for x in rows], *constants)
+        carry = found[:carries]
+        for y, row in zip(ys, found[carries:]):
+            y[i] = row
+    return (*carry, *ys)
+
+
+def _eager(
+    xp: Any, *arrays: Any, body: FuncGraph, carries: int, xs: int, length: int, reverse: bool
+) -> Any:
+    def run(*given: Any) -> Any:
+        return interpret(body, map(xp.asarray, given), xp)
+
+    return _loop(run, arrays, body, (carries, xs, length), reverse)
+
+
+def _prepare(
+    specs: tuple[TensorSpec, ...],
+    *,
+    body: FuncGraph,
+    carries: int,
+    xs: int,
+    length: int,
+    reverse: bool,
+) -> Any:
+    compiled = Body(body)
+
+    def run(*arrays: Any) -> tuple[Array, ...]:
+        return _loop(compiled, arrays, body, (carries, xs, length), reverse)
+
+    return run
+
+
+def _narrow(
+    used: tuple[bool, ...], *, body: FuncGraph, carries: int, xs: int, length: int, reverse: bool
+) -> Any:
+    ys = used[carries:]
+    live = live_carries([(body, ys)], used[:carries], carries)
+    inputs = (*live, *needs(body, (*live, *ys))[carries:])
+    outputs = (*live, *ys)
+    if all(inputs) and all(outputs):
+        return None
+    attrs = {
+        "body": narrowed(body, inputs, outputs),
+        "carries": sum(live),
+        "xs": sum(inputs[carries : carries + xs]),
+        "length": length,
+        "reverse": reverse,
+    }
+    return inputs, outputs, attrs
+
+
+SCAN = register(
+    Op(
+        name="scan",
+        family="control",
+        infer=_infer,
+        eager=_eager,
+        prepare=_prepare,
+        bodies=("body",),
+        narrow=_narrow,
+        multi=True,
+        doc="Run a graph for each row of some arrays, handing values from step to step.",
+    )
+)
+
+# --- scan and map ---------------------------------------------------------------------------------
+
+
+def scan(
+    f: Callable[..., Any],
+    init: Any,
+    xs: Any = None,
+    length: int | None = None,
+    reverse: bool = False,
+) -> tuple[Any, Any]:
+    """Carry values along the rows of arrays, and stack what each step gives.
+
+    It is ``for x in xs: carry, y = f(carry, x)``, with the `y` stacked. In a compiled function the
+    body is traced once and the graph has one node, however many rows there are.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(carry, x) -> (carry, y)``. The carry keeps its structure, shapes and dtypes; `y` may
+        be None or any container. Both are new arrays at each step: what `f` writes to them in
+        place stays in the step. Tensors and Variables from outside are used, and written, by
+        reference.
+    init : Tensor or nested container
+        The first carry; a number becomes a Tensor as by :func:`asarray`.
+    xs : Tensor or nested container, optional
+        Arrays with the same number of rows; None for none.
+    length : int, optional
+        The number of steps, where there is no `xs`.
+    reverse : bool
+        Take the rows from last to first; `ys` are in the order of `xs` all the same.
+
+    Returns
+    -------
+    carry
+        The last one.
+    ys
+        Results, stacked along a new first axis.
+
+    Raises
+    ------
+    ShapeError, DTypeError
+        Where the carry changes, or the arrays differ in length; the message names the leaf.
+
+    Examples
+    --------
+    Compound interest, year by year:
+
+    >>> import hybrid as hb
+    >>> @hb.compile
+    ... def balances(deposits, rate):
+    ...     def year(balance, deposit):
+    ...         balance = balance * (1 + rate) + deposit
+    ...         return balance, balance
+    ...     return hb.scan(year, 0.0, deposits)
+    >>> last, all_years = balances(hb.asarray([100.0, 100.0, 100.0]), 0.5)
+    >>> all_years
+    Tensor([100., 250., 475.], dtype=float32)
+    """
+    leaves, nest = flatten("scan", "init", init)
+    rows, row_nest = flatten("scan", "xs", xs)
+    given = Given("scan", f, [strong(x) for x in leaves], nest)
+    tensors = [strong(x) for x in rows]
+    count = _count(tensors, row_nest, length)
+    step = Rows(tensors, row_nest, count, bool(reverse))
+    recorder = dispatch.state.recorder
+    if recorder is not None:
+        try:
+            return scan_traced(given, step)
+        except Untraceable as error:
+            recorder.abandon(error)
+    return _scan_eagerly(given, step)
+
+
+def map(f: Callable[[Any], Any], xs: Any) -> Any:
+    """Apply a function to each row of some arrays, one after the other, and stack the results.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(x) -> y``.
+    xs : Tensor or nested container
+        Arrays with the same number of rows.
+
+    Returns
+    -------
+    Tensor or container of Tensors
+
+    Examples
+    --------
+    >>> import hybrid as hb
+    >>> hb.map(lambda row: hb.sort(row)[-1], hb.asarray([[3.0, 1.0], [2.0, 5.0]]))
+    Tensor([3., 5.], dtype=float32)
+    """
+
+    def step(_: None, x: Any) -> tuple[None, Any]:
+        return None, f(x)
+
+    step.__wrapped__ = f  # type: ignore[attr-defined]
+    return scan(step, None, xs)[1]
+
+
+def _count(tensors: list[Tensor], nest: Nest, length: int | None) -> int:
+    for name, x in zip(nest.names("xs"), tensors, strict=True):
+        if not x.ndim:
+            raise ShapeError(located(f"scan: {name} has no axes, so that it has no rows"))
+    known = {} if length is None else {"length": operator.index(length)}
+    known |= {n: x.shape[0] for n, x in zip(nest.names("xs"), tensors, strict=True)}
+    if not known:
+        raise ValueError(located("scan: without xs, length says how many steps there are"))
+    if len(set(known.values())) > 1:
+        text = ", ".join(f"{name}: {rows}" for name, rows in known.items())
+        raise ShapeError(located(f"scan: the numbers of rows differ ({text})"))
+    count = next(iter(known.values()))
+    if count < 0:
+        raise ValueError(located(f"scan: length is {count}"))
+    return count
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The body of a loop and the carry that it begins with."""
+
+    construct: str
+    function: Callable[..., Any]
+    leaves: list[Tensor]
+    nest: Nest
+
+    @property
+    def specs(self) -> list[TensorSpec]:
+        """Of the carry."""
+        return [x.spec for x in self.leaves]
+
+    def carry(self, container: Any) -> list[Any]:
+        """Return the leaves of the next carry, checked; a number takes the dtype of its place."""
+        leaves, nest = flatten(self.construct, "carry", container)
+        if nest == self.nest:
+            leaves = [like(x, spec) for x, spec in zip(leaves, self.specs, strict=True)]
+        else:
+            leaves = [strong(x) for x in leaves]
+        found = nest, [x.spec for x in leaves]
+        ends = "going in", f"coming out of the body {defined_at(self.function)}"
+        check_same(self.construct, "carry", (self.nest, self.specs), found, ends, self.hint())
+        return leaves
+
+    def hint(self) -> str:
+        """Say what to do where the carry changes."""
+        return (
+            "; the carry keeps its structure, shapes and dtypes: begin with "
+            "hb.asarray(..., dtype=...), or convert what the body returns with astype"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a scan goes along."""
+
+    leaves: list[Tensor]
+    nest: Nest
+    length: int
+    reverse: bool
+
+
+def split_result(given: Given, returned: Any) -> tuple[Any, Any]:
+    """Return carry and `y` of what the body of a scan returned."""
+    if not isinstance(returned, tuple) or len(returned) != 2:
+        where = defined_at(given.function)
+        raise TypeError(located(f"scan: the body {where} must return a pair (carry, y)"))
+    carry, y = returned
+    return carry, y
+
+
+# --- eager ----------------------------------------------------------------------------------------
+
+
+def _scan_eagerly(given: Given, rows: Rows) -> tuple[Any, Any]:
+    if not rows.length:
+        return _nothing(given, rows)
+    carry = [copy(x) for x in given.leaves]
+    ys: list[list[Tensor]] = []
+    first: tuple[Nest, list[TensorSpec]] | None = None
+    for i in steps(rows.length, rows.reverse):
+        x = rows.nest.build([copy(leaf[i]) for leaf in rows.leaves])
+        following, y = split_result(given, given.function(given.nest.build(carry), x))
+        del carry, x
+        leaves, y_nest = flatten("scan", "y", y)
+        del y
+        ys.append(owned(leaves))
+        carry = given.carry(following)
+        del following
+        carry = owned(carry)
+        found = y_nest, [t.spec for t in ys[-1]]
+        first = first or found
+        ends = "at the first step", f"at a later step of {defined_at(given.function)}"
+        check_same("scan", "y", first, found, ends)
+    if rows.reverse:
+        ys.reverse()
+    assert first is not None
+    stacked = [stack(column) for column in zip(*ys, strict=True)]
+    return given.nest.build(carry), first[0].build(stacked)
+
+
+class Sketch(GraphRecorder):
+    """A trace that never runs, around a body of which only the specs are wanted."""
+
+    def read_variable(self, variable: Variable) -> Tensor:
+        """Return what stands for the contents."""
+        return self.tensor(self.capture(variable, variable.spec), None)
+
+
+def _nothing(given: Given, rows: Rows) -> tuple[Any, Any]:
+    """Return the result of no steps; what `y` would be is found by a trace."""
+    sketch = Sketch()
+    with dispatch.scope(recorder=sketch, tapes=()):
+        try:
+            _, nest, specs = trace_step(given, rows)
+        except Untraceable as error:
+            sketch.abandon(error)
+            raise
+    empty = [zeros((0, *s.shape), dtype=s.dtype) for s in specs]
+    return given.nest.build([copy(x) for x in given.leaves]), nest.build(empty)
+
+
+# --- traced ---------------------------------------------------------------------------------------
+
+
+def trace_step(given: Given, rows: Rows) -> tuple[BodyRecorder, Nest, list[TensorSpec]]:
+    """Trace one step; return its body, and what `y` is."""
+    specs = [replace(x.spec, shape=x.shape[1:]) for x in rows.leaves]
+    with tracing(given.construct) as body:
+        carry = given.nest.build(body.parameters(given.specs))
+        x = rows.nest.build(body.parameters(specs))
+        following, y = split_result(given, given.function(carry, x))
+        leaves, nest = flatten("scan", "y", y)
+        results = [strong(leaf) for leaf in leaves]
+        body.returns([*given.carry(following), *results])
+    return body, nest, [t.spec for t in results]
+
+
+def scan_traced(given: Given, rows: Rows) -> tuple[Any, Any]:
+    """Record a scan as one node."""
+    body, nest, _ = trace_step(given, rows)
+    outside = outside_of([body])
+    count = len(given.leaves)
+    name = getattr(given.function, "__name__", given.construct)
+    graph = graph_of(body, name, outside, state_at=count)
+    out = bind_scan(
+        graph,
+        (*given.leaves, *outside.operands(outside.written)),
+        tuple(rows.leaves),
+        outside.operands(outside.read),
+        (rows.length, rows.reverse),
+    )
+    return _delivered(out, count, outside, given.nest, nest)
+
+
+def bind_scan(
+    body: FuncGraph,
+    carry: tuple[Tensor, ...],
+    rows: tuple[Tensor, ...],
+    constants: tuple[Tensor, ...],
+    course: tuple[int, bool],
+) -> tuple[Tensor, ...]:
+    """Apply the op; `course` is the length and whether it goes backwards."""
+    attrs = {
+        "body": body,
+        "carries": len(carry),
+        "xs": len(rows),
+        "length": course[0],
+        "reverse": course[1],
+    }
+    if dispatch.state.tapes and SCAN.recorded is not None:
+        attrs = dict(SCAN.recorded(**attrs))
+    return dispatch.bind_all(SCAN, (*carry, *rows, *constants), attrs)
+
+
+def _delivered(
+    out: tuple[Tensor, ...], count: int, outside: Outside, carry: Nest, ys: Nest
+) -> tuple[Any, Any]:
+    written = len(outside.written)
+    outside.commit(out[count : count + written])
+    stacked = out[count + written : count + written + sum(ys.present)]
+    return carry.build(out[:count]), ys.build(stacked)
