@@ -11,6 +11,7 @@ from math import e, inf, nan, pi
 
 from hybrid import errors
 from hybrid.autodiff.tape import GradientTape
+from hybrid.autodiff.vmap import vmap
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
@@ -539,6 +540,7 @@ __all__ = [
     "vecdot",
     "vector_norm",
     "vstack",
+    "vmap",
     "where",
     "while_loop",
     "zeros",

@@ -30,3 +30,14 @@ def leaves_of(container: Any) -> list[Any]:
 def paths(container: Any) -> list[tuple[Any, ...]]:
     """Return the way to each leaf: keys, indices, field names."""
     return optree.tree_paths(container, none_is_leaf=True)
+
+
+def broadcast_prefix(prefix: Any, container: Any) -> Any:
+    """Repeat each leaf of `prefix`, a container that stops early, for all leaves below it.
+
+    Raises
+    ------
+    ValueError
+        Where `prefix` is no prefix of `container`.
+    """
+    return optree.tree_broadcast_prefix(prefix, container, none_is_leaf=True)

@@ -64,6 +64,15 @@ class Op:
         ``view(layout, **attrs)`` gives the layout of the result where it is a view of the input.
     expand : callable, optional
         The op written with simpler ops, for fusion.
+    lead : callable, optional
+        ``lead(attrs, size, *shapes)`` gives the attrs with which the op does to each example of a
+        batch what it does to one: for inputs of `shapes` with a leading axis of `size` in front;
+        None where no attrs do.
+    batch : callable, optional
+        ``batch(op, size, lanes, attrs)`` applies it to a batch, for ops that `lead` cannot
+        describe; it returns the batch of results, a Lane where that is none, or None where it has
+        no rule for these inputs. Without, examples are
+        taken one by one.
     reduce : str, optional
         The monoid of a fusable reduction; its attrs are then ``axis`` (a tuple of non-negative
         ints) and ``keepdims``.
@@ -100,6 +109,8 @@ class Op:
     joint_vjp: Rule | None = None
     view: Callable[..., Layout | None] | None = None
     expand: Callable[..., Any] | None = None
+    lead: Callable[..., Attrs | None] | None = None
+    batch: Callable[..., Any] | None = None
     reduce: str | None = None
     multi: bool = False
     no_gradient: str = ""

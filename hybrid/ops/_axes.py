@@ -10,6 +10,7 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.dispatch import located
+from hybrid.core.op import Attrs
 from hybrid.core.spec import Shape
 from hybrid.errors import AxisError, DTypeError, ShapeError
 
@@ -65,3 +66,16 @@ def without(shape: Shape, axes: Axes, keepdims: bool) -> Shape:
     if keepdims:
         return tuple(1 if i in axes else n for i, n in enumerate(shape))
     return tuple(n for i, n in enumerate(shape) if i not in axes)
+
+
+def lead_axis(attrs: Attrs, size: int, *shapes: Shape) -> Attrs | None:
+    """Return the attrs of an op on axes for inputs with one more axis in front."""
+    axis = attrs["axis"]
+    if axis is None:  # all of them, as if they were one
+        return None
+    return {**attrs, "axis": axis + 1 if isinstance(axis, int) else tuple(a + 1 for a in axis)}
+
+
+def lead_as_is(attrs: Attrs, size: int, *shapes: Shape) -> Attrs:
+    """Return the attrs of an op on the last axes, which takes any number of axes before them."""
+    return attrs

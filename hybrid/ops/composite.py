@@ -10,7 +10,7 @@ from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.dtypes import DType
-from hybrid.ops._axes import Axes, all_axes, without
+from hybrid.ops._axes import Axes, all_axes, lead_axis, without
 from hybrid.ops.elementwise.comparison import isfinite
 from hybrid.ops.elementwise.exponential import exp, log
 from hybrid.ops.elementwise.selection import where
@@ -61,6 +61,7 @@ SOFTMAX = register(
     Op(
         name="softmax",
         family="composite",
+        lead=lead_axis,
         infer=_infer_same,
         eager=_eager_softmax,
         expand=_expand_softmax,
@@ -115,6 +116,7 @@ LOG_SOFTMAX = register(
     Op(
         name="log_softmax",
         family="composite",
+        lead=lead_axis,
         infer=_infer_same,
         eager=_eager_log_softmax,
         expand=_expand_log_softmax,
@@ -173,6 +175,7 @@ LOGSUMEXP = register(
     Op(
         name="logsumexp",
         family="composite",
+        lead=lead_axis,
         infer=_infer_logsumexp,
         eager=_eager_logsumexp,
         expand=_expand_logsumexp,

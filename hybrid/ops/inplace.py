@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind, leaked, located, refresh, resolve, spec_of, state
-from hybrid.core.op import OPS, Example, Op, register
+from hybrid.core.op import OPS, Attrs, Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec, casts, fits
 from hybrid.core.storage import Alias, Chain, Storage
 from hybrid.core.tensor import ArrayLike, Symbol, Tensor, asarray, wrap
@@ -88,10 +89,33 @@ def _vjp_value(
     return sum_to(_view_of(g, chain), value.shape).astype(value.dtype, copy=False)
 
 
+def _batch_view_update(op: Op, size: int, lanes: Lanes, attrs: Attrs) -> Tensor | None:
+    base, value = lanes
+    if not (base.batched or value.batched):
+        return None
+    shared = asarray(base.tensor)
+    whole = shared if base.batched else broadcast_to(shared, (size, *shared.shape))
+    spec = TensorSpec(whole.shape[1:], whole.dtype)
+    chain = []
+    for name, frozen in attrs["chain"]:
+        op, its = OPS[name], dict(frozen)
+        led = op.lead(its, size, spec.shape) if op.lead is not None else None
+        if led is None:
+            return None
+        chain.append((name, tuple(sorted(led.items()))))
+        spec = op.infer(spec, **its)
+    part = value.tensor
+    if value.batched:
+        new = 1 + spec.ndim - part.ndim
+        part = reshape(part, (size, *(1,) * new, *part.shape[1:]))
+    return bind(VIEW_UPDATE, (whole, part), {"chain": tuple(chain)})
+
+
 VIEW_UPDATE = register(
     Op(
         name="view_update",
         family="inplace",
+        batch=_batch_view_update,
         infer=_infer_view_update,
         eager=_eager_view_update,
         vjp=(_vjp_base, _vjp_value),

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind, located
 from hybrid.core.layout import Layout
-from hybrid.core.op import Example, Op, register
+from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import ShapeError
-from hybrid.ops._axes import Axes, as_shape, one_axis, some_axes
+from hybrid.ops._axes import Axes, as_shape, lead_axis, one_axis, some_axes
 from hybrid.ops._methods import attach, attach_properties
 
 # --- reshape --------------------------------------------------------------------------------------
@@ -34,6 +35,7 @@ RESHAPE = register(
     Op(
         name="reshape",
         family="movement",
+        lead=lambda attrs, size, x: {"shape": (size, *attrs["shape"])},
         infer=_infer_reshape,
         eager=lambda xp, x, *, shape: x.reshape(shape),
         vjp=(lambda g, out, x, *, shape: reshape(g, x.shape),),
@@ -132,6 +134,7 @@ PERMUTE_DIMS = register(
     Op(
         name="permute_dims",
         family="movement",
+        lead=lambda attrs, size, x: {"axes": (0, *(a + 1 for a in attrs["axes"]))},
         infer=_infer_permute,
         eager=lambda xp, x, *, axes: x.transpose(axes),
         vjp=(lambda g, out, x, *, axes: permute_dims(g, _inverse(axes)),),
@@ -226,10 +229,20 @@ def _infer_broadcast(x: TensorSpec, *, shape: Shape) -> TensorSpec:
     return TensorSpec(shape, x.dtype, x.device)
 
 
+def _batch_broadcast(op: Op, size: int, lanes: Lanes, attrs: Attrs) -> Tensor | None:
+    (lane,) = lanes
+    if not lane.batched:
+        return None
+    new = 1 + len(attrs["shape"]) - lane.tensor.ndim
+    aligned = expand_dims(lane.tensor, tuple(range(1, 1 + new)))
+    return bind(BROADCAST_TO, (aligned,), {"shape": (size, *attrs["shape"])})
+
+
 BROADCAST_TO = register(
     Op(
         name="broadcast_to",
         family="movement",
+        batch=_batch_broadcast,
         infer=_infer_broadcast,
         eager=lambda xp, x, *, shape: xp.broadcast_to(x, shape),
         vjp=(lambda g, out, x, *, shape: sum_to(g, x.shape),),
@@ -298,6 +311,7 @@ SQUEEZE = register(
     Op(
         name="squeeze",
         family="movement",
+        lead=lead_axis,
         infer=_infer_squeeze,
         eager=lambda xp, x, *, axis: x.squeeze(axis),
         vjp=(lambda g, out, x, *, axis: reshape(g, x.shape),),
@@ -337,6 +351,7 @@ EXPAND_DIMS = register(
     Op(
         name="expand_dims",
         family="movement",
+        lead=lead_axis,
         infer=_infer_expand,
         eager=lambda xp, x, *, axis: x.reshape(_expanded(x.shape, axis)),
         vjp=(lambda g, out, x, *, axis: squeeze(g, axis),),
@@ -369,6 +384,7 @@ FLIP = register(
     Op(
         name="flip",
         family="movement",
+        lead=lead_axis,
         infer=lambda x, *, axis: TensorSpec(x.shape, x.dtype, x.device),
         eager=lambda xp, x, *, axis: xp.flip(x, axis),
         vjp=(lambda g, out, x, *, axis: flip(g, axis),),
@@ -426,10 +442,16 @@ def _vjp_slice(
     return view_update(zeros(x.shape, g.dtype), g, (step,))
 
 
+def _lead_slice(attrs: Attrs, size: int, x: Shape) -> Attrs:
+    first = {"starts": 0, "sizes": size, "steps": 1}
+    return {name: (first[name], *values) for name, values in attrs.items()}
+
+
 SLICE = register(
     Op(
         name="slice",
         family="movement",
+        lead=_lead_slice,
         infer=_infer_slice,
         eager=lambda xp, x, *, starts, sizes, steps: x[(..., *slice_objects(starts, sizes, steps))],
         vjp=(_vjp_slice,),

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.batch import Lane, Lanes
 from hybrid.core.dispatch import bind, located
-from hybrid.core.op import Example, Op, register
+from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.core.variable import Variable
@@ -26,6 +27,7 @@ from hybrid.dtypes import DType
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops._axes import as_dtype, as_shape
 from hybrid.ops.indexing import take
+from hybrid.ops.rearranging import stack
 
 Size = int | Iterable[int]
 
@@ -50,6 +52,35 @@ def _halves(state: Any, count: int) -> Any:
     return _raw(state, (count + 1) // 2).astype("<u8").view("<u4")[:count]
 
 
+# --- batches --------------------------------------------------------------------------------------
+
+# Inside a vmap each example draws numbers of its own, all from the state that they share. The
+# counter then moves on by what the examples together can take.
+
+
+def _batch_advance(op: Op, size: int, lanes: Lanes, attrs: Attrs) -> Lane | None:
+    (state,) = lanes
+    if state.batched:
+        return None
+    return Lane(bind(op, (state.tensor,), {"blocks": attrs["blocks"] * size}), batched=False)
+
+
+def _batch_draw(op: Op, size: int, lanes: Lanes, attrs: Attrs) -> Tensor | None:
+    (state,) = lanes
+    if state.batched:
+        return None
+    return bind(op, (state.tensor,), {**attrs, "shape": (size, *attrs["shape"])})
+
+
+def _batch_apart(op: Op, size: int, lanes: Lanes, attrs: Attrs) -> Tensor | None:
+    (state,) = lanes
+    if state.batched:
+        return None
+    step = -(-attrs["n"] // _WORDS_PER_BLOCK)
+    states = (bind(RANDOM_ADVANCE, (state.tensor,), {"blocks": i * step}) for i in range(size))
+    return stack([bind(op, (its,), attrs) for its in states])
+
+
 # --- bits and the counter -------------------------------------------------------------------------
 
 
@@ -62,6 +93,7 @@ RANDOM_BITS = register(
     Op(
         name="random_bits",
         family="random",
+        batch=_batch_apart,
         infer=_infer_bits,
         eager=lambda xp, state, *, n: _raw(state, n),
         examples=(Example(((3,),), {"n": 7}, ("uint64",)),),
@@ -85,6 +117,7 @@ RANDOM_ADVANCE = register(
     Op(
         name="random_advance",
         family="random",
+        batch=_batch_advance,
         infer=_infer_advance,
         eager=_eager_advance,
         examples=(Example(((3,),), {"blocks": 5}, ("uint64",)),),
@@ -126,6 +159,7 @@ RANDOM_UNIFORM = register(
     Op(
         name="random_uniform",
         family="random",
+        batch=_batch_draw,
         infer=_infer_float,
         eager=_eager_uniform,
         no_gradient=_NO_GRADIENT,
@@ -173,6 +207,7 @@ RANDOM_NORMAL = register(
     Op(
         name="random_normal",
         family="random",
+        batch=_batch_draw,
         infer=_infer_float,
         eager=_eager_normal,
         no_gradient=_NO_GRADIENT,
@@ -222,6 +257,7 @@ RANDOM_INTEGERS = register(
     Op(
         name="random_integers",
         family="random",
+        batch=_batch_draw,
         infer=_infer_integers,
         eager=_eager_integers,
         examples=(
@@ -245,6 +281,7 @@ RANDOM_PERMUTATION = register(
     Op(
         name="random_permutation",
         family="random",
+        batch=_batch_apart,
         infer=_infer_permutation,
         eager=lambda xp, state, *, n: np.argsort(_raw(state, n), stable=True),
         examples=(Example(((3,),), {"n": 6}, ("uint64",)),),

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind, located
-from hybrid.core.op import Example, Op, register
+from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import TensorSpec, promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
-from hybrid.ops._axes import Axes, as_shape, one_axis
+from hybrid.ops._axes import Axes, as_shape, lead_as_is, lead_axis, one_axis
 from hybrid.ops._methods import attach
 from hybrid.ops.movement import (
     SLICE,
@@ -59,6 +60,7 @@ CONCAT = register(
     Op(
         name="concat",
         family="movement",
+        lead=lead_axis,
         infer=_infer_concat,
         eager=lambda xp, *arrays, axis: xp.concatenate(_alike(arrays), axis=axis),
         vjp=_vjp_concat,
@@ -131,6 +133,7 @@ STACK = register(
     Op(
         name="stack",
         family="movement",
+        lead=lead_axis,
         infer=_infer_stack,
         eager=lambda xp, *arrays, axis: xp.stack(_alike(arrays), axis=axis),
         vjp=_vjp_stack,
@@ -171,6 +174,7 @@ ROLL = register(
     Op(
         name="roll",
         family="movement",
+        lead=lead_axis,
         infer=lambda x, *, shift, axis: TensorSpec(x.shape, x.dtype, x.device),
         eager=lambda xp, x, *, shift, axis: xp.roll(x, shift, axis),
         vjp=(lambda g, out, x, *, shift, axis: roll(g, tuple(-s for s in shift), axis),),
@@ -255,6 +259,7 @@ PAD = register(
     Op(
         name="pad",
         family="movement",
+        lead=lambda attrs, size, x: {**attrs, "width": ((0, 0), *attrs["width"])},
         infer=_infer_pad,
         eager=_eager_pad,
         vjp=(_vjp_pad,),
@@ -318,10 +323,20 @@ def _vjp_tile(g: Tensor, out: Tensor, x: Tensor, *, reps: Axes) -> Tensor:
     return reshape(apart.sum(axis=tuple(range(0, 2 * len(reps), 2))), x.shape)
 
 
+def _batch_tile(op: Op, size: int, lanes: Lanes, attrs: Attrs) -> Tensor | None:
+    (lane,) = lanes
+    if not lane.batched:
+        return None
+    new = 1 + len(attrs["reps"]) - lane.tensor.ndim
+    aligned = reshape(lane.tensor, (size, *(1,) * new, *lane.tensor.shape[1:]))
+    return bind(TILE, (aligned,), {"reps": (1, *attrs["reps"])})
+
+
 TILE = register(
     Op(
         name="tile",
         family="movement",
+        batch=_batch_tile,
         infer=_infer_tile,
         eager=lambda xp, x, *, reps: xp.tile(x, reps),
         vjp=(_vjp_tile,),
@@ -352,6 +367,7 @@ REPEAT = register(
     Op(
         name="repeat",
         family="movement",
+        lead=lead_axis,
         infer=_infer_repeat,
         eager=lambda xp, x, *, repeats, axis: xp.repeat(x, repeats, axis),
         vjp=(_vjp_repeat,),
@@ -410,6 +426,7 @@ TRIU = register(
     Op(
         name="triu",
         family="movement",
+        lead=lead_as_is,
         infer=_infer_triangle("triu"),
         eager=lambda xp, x, *, k: xp.triu(x, k),
         vjp=(lambda g, out, x, *, k: triu(g, k=k),),
@@ -422,6 +439,7 @@ TRIL = register(
     Op(
         name="tril",
         family="movement",
+        lead=lead_as_is,
         infer=_infer_triangle("tril"),
         eager=lambda xp, x, *, k: xp.tril(x, k),
         vjp=(lambda g, out, x, *, k: tril(g, k=k),),

@@ -12,7 +12,7 @@ from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec, promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.errors import ShapeError
-from hybrid.ops._axes import one_axis, without
+from hybrid.ops._axes import lead_axis, one_axis, without
 from hybrid.ops._methods import attach
 from hybrid.ops.creation import zeros
 from hybrid.ops.elementwise.operands import is_weak
@@ -42,6 +42,7 @@ ARGMAX = register(
     Op(
         name="argmax",
         family="reduction",
+        lead=lead_axis,
         infer=_infer_arg("argmax"),
         eager=lambda xp, x, *, axis, keepdims: xp.argmax(x, axis=axis, keepdims=keepdims),
         examples=_ARG_EXAMPLES,
@@ -53,6 +54,7 @@ ARGMIN = register(
     Op(
         name="argmin",
         family="reduction",
+        lead=lead_axis,
         infer=_infer_arg("argmin"),
         eager=lambda xp, x, *, axis, keepdims: xp.argmin(x, axis=axis, keepdims=keepdims),
         examples=_ARG_EXAMPLES,

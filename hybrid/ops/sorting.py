@@ -11,7 +11,7 @@ from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import ShapeError
-from hybrid.ops._axes import one_axis
+from hybrid.ops._axes import lead_axis, one_axis
 from hybrid.ops._methods import attach
 from hybrid.ops.indexing.reading import take_along_axis
 from hybrid.ops.movement import ravel
@@ -39,6 +39,7 @@ ARGSORT = register(
     Op(
         name="argsort",
         family="indexing",
+        lead=lead_axis,
         infer=lambda x, *, axis, descending, stable: TensorSpec(x.shape, dtypes.int64, x.device),
         eager=_eager_argsort,
         examples=_EXAMPLES,

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind
-from hybrid.core.op import Example, Op, register
+from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import IndexingError, ShapeError
 from hybrid.ops._axes import Axes
-from hybrid.ops.creation import zeros
+from hybrid.ops.creation import arange, zeros
+from hybrid.ops.movement import moveaxis, reshape
 
 
 def picked_shape(base: TensorSpec, index: tuple[Any, ...], axes: Axes, at: int) -> Shape:
@@ -90,10 +92,43 @@ def _vjp_gather(
     return index_update(zeros(base.shape, g.dtype), g, index, axes, at, "add")
 
 
+def batch_index(size: int, lanes: Lanes) -> tuple[Tensor, ...]:
+    """Return index arrays with the batch axis, the number of the example first."""
+    ndim = max(lane.tensor.ndim - lane.batched for lane in lanes)
+    rows = reshape(arange(size), (size, *(1,) * ndim))
+    found = [rows]
+    for lane in lanes:
+        new = ndim + 1 - lane.tensor.ndim
+        shape = lane.tensor.shape
+        found.append(
+            reshape(lane.tensor, (size, *(1,) * new, *shape[1:])) if lane.batched else lane.tensor
+        )
+    return tuple(found)
+
+
+def _batch_gather(op: Op, size: int, lanes: Lanes, attrs: Attrs) -> Tensor | None:
+    base, *index = lanes
+    axes, at = attrs["axes"], attrs["at"]
+    if not any(lane.batched for lane in index):
+        if not base.batched:
+            return None
+        inputs = tuple(lane.tensor for lane in lanes)
+        return bind(GATHER, inputs, {"axes": tuple(a + 1 for a in axes), "at": at + 1})
+    rows, *rest = batch_index(size, index)
+    if base.batched:
+        rest, axes = [rows, *rest], (0, *(a + 1 for a in axes))
+    else:
+        rest[0] = rest[0] + rows * 0  # whichever indices differ, the first axis is the batch
+    picked = bind(GATHER, (base.tensor, *rest), {"axes": axes, "at": 0})
+    count = rows.ndim - 1
+    return moveaxis(picked, tuple(range(1, 1 + count)), tuple(range(1 + at, 1 + at + count)))
+
+
 GATHER = register(
     Op(
         name="gather",
         family="indexing",
+        batch=_batch_gather,
         infer=_infer_gather,
         eager=_eager_gather,
         vjp=_vjp_gather,

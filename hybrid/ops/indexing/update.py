@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import bind
+from hybrid.core.batch import Lanes
+from hybrid.core.dispatch import bind, spec_of
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
@@ -17,6 +18,7 @@ from hybrid.ops._axes import Axes
 from hybrid.ops.creation import arange, ones, zeros
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.indexing.gather import (
+    batch_index,
     check_index,
     gather,
     index_array,
@@ -25,7 +27,7 @@ from hybrid.ops.indexing.gather import (
     out_of_bounds,
     picked_shape,
 )
-from hybrid.ops.movement import broadcast_to, flip, reshape, sum_to
+from hybrid.ops.movement import broadcast_to, flip, moveaxis, reshape, sum_to
 from hybrid.ops.reduction.scans import shifted
 
 
@@ -158,10 +160,33 @@ _GRADIENTS: dict[str, Callable[..., Tensor]] = {
 }
 
 
+def _batch_update(op: Op, size: int, lanes: Lanes, attrs: Attrs) -> Tensor | None:
+    base, value, *index = lanes
+    axes, at = attrs["axes"], attrs["at"]
+    if not any(lane.batched for lane in lanes):
+        return None
+    shared = asarray(base.tensor)
+    whole = shared if base.batched else broadcast_to(shared, (size, *shared.shape))
+    rows, *rest = batch_index(size, index)
+    count = rows.ndim - 1
+    ndim = whole.ndim - len(axes) + count
+    part = value.tensor
+    if value.batched:
+        part = reshape(part, (size, *(1,) * (ndim - part.ndim), *part.shape[1:]))
+        kept = tuple(range(1 + at, 1 + at + count))
+        part = moveaxis(part, kept, tuple(range(1, 1 + count)))
+    elif spec_of(part).ndim > at:
+        part = reshape(part, (*(1,) * (ndim - 1 - part.ndim), *part.shape))
+        part = moveaxis(part, tuple(range(at, at + count)), tuple(range(count)))
+    moved = (0, *(a + 1 for a in axes))
+    return index_update(whole, part, (rows, *rest), moved, 0, attrs["mode"])
+
+
 INDEX_UPDATE = register(
     Op(
         name="index_update",
         family="indexing",
+        batch=_batch_update,
         infer=_infer_update,
         eager=_eager_update,
         vjp=_vjp_update,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind, located
-from hybrid.core.op import Example, Op, register
+from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec, promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.dtypes import promote
@@ -74,10 +75,21 @@ def _letters_but(used: str) -> str:
     return "".join(c for c in alphabet if c not in used)
 
 
+def _batch_einsum(op: Op, size: int, lanes: Lanes, attrs: Attrs) -> Tensor | None:
+    if not any(lane.batched for lane in lanes):
+        return None
+    taken, out = attrs["subscripts"].split("->")
+    letter = _letters_but(attrs["subscripts"])[0]
+    names = [letter + n if x.batched else n for n, x in zip(taken.split(","), lanes, strict=True)]
+    subscripts = f"{','.join(names)}->{letter}{out}"
+    return bind(EINSUM, tuple(lane.tensor for lane in lanes), {"subscripts": subscripts})
+
+
 EINSUM = register(
     Op(
         name="einsum",
         family="linalg",
+        batch=_batch_einsum,
         infer=_infer_einsum,
         eager=_eager_einsum,
         vjp=_vjp_einsum,

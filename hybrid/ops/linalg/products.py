@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.batch import Lane, Lanes
 from hybrid.core.dispatch import bind, located
-from hybrid.core.op import Example, Op, register
+from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import TensorSpec, promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.dtypes import promote
@@ -18,7 +19,7 @@ from hybrid.errors import ShapeError
 from hybrid.ops._axes import Axes, one_axis, some_axes
 from hybrid.ops._methods import attach
 from hybrid.ops.elementwise.operators import attach_inplace
-from hybrid.ops.movement import expand_dims, permute_dims, reshape, sum_to, swapaxes
+from hybrid.ops.movement import expand_dims, permute_dims, reshape, squeeze, sum_to, swapaxes
 
 # --- matmul ---------------------------------------------------------------------------------------
 
@@ -76,10 +77,34 @@ def _vjp_right(g: Tensor, out: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return reshape(found, b.shape).astype(b.dtype, copy=False)
 
 
+def _batch_matmul(op: Op, size: int, lanes: Lanes, attrs: Attrs) -> Tensor | None:
+    a, b = lanes
+    if not (a.batched or b.batched):
+        return None
+    ndim_a, ndim_b = (lane.tensor.ndim - lane.batched for lane in lanes)
+    left = _stacked(a, -2 if ndim_a == 1 else None, ndim_b - 2)
+    right = _stacked(b, -1 if ndim_b == 1 else None, ndim_a - 2)
+    out = bind(MATMUL, (left, right), {})
+    gone = tuple(axis for axis, ndim in ((-2, ndim_a), (-1, ndim_b)) if ndim == 1)
+    return squeeze(out, gone) if gone else out
+
+
+def _stacked(lane: Lane, vector: int | None, others: int) -> Tensor:
+    """Return matrices with the batch axis in front of all axes that the other operand stacks."""
+    x: Tensor = lane.tensor
+    if vector is not None:
+        x = expand_dims(x, vector)
+    if not lane.batched:
+        return x
+    own = x.ndim - 3
+    return expand_dims(x, tuple(range(1, 1 + max(others - own, 0))))
+
+
 MATMUL = register(
     Op(
         name="matmul",
         family="linalg",
+        batch=_batch_matmul,
         infer=_infer_matmul,
         eager=_eager_matmul,
         vjp=(_vjp_left, _vjp_right),

@@ -8,7 +8,7 @@ from hybrid import dtypes
 from hybrid.core.op import Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor
-from hybrid.ops._axes import Axes, without
+from hybrid.ops._axes import Axes, lead_axis, without
 from hybrid.ops._methods import attach
 from hybrid.ops.reduction.declare import (
     EMPTY_EXAMPLE,
@@ -42,6 +42,7 @@ MAX = register(
     Op(
         name="max",
         family="reduction",
+        lead=lead_axis,
         infer=_infer_extreme("max"),
         eager=lambda xp, x, *, axis, keepdims: xp.maximum.reduce(x, axis=axis, keepdims=keepdims),
         vjp=(_vjp_extreme,),
@@ -55,6 +56,7 @@ MIN = register(
     Op(
         name="min",
         family="reduction",
+        lead=lead_axis,
         infer=_infer_extreme("min"),
         eager=lambda xp, x, *, axis, keepdims: xp.minimum.reduce(x, axis=axis, keepdims=keepdims),
         vjp=(_vjp_extreme,),
@@ -121,6 +123,7 @@ ANY = register(
     Op(
         name="any",
         family="reduction",
+        lead=lead_axis,
         infer=_infer_logical,
         eager=lambda xp, x, *, axis, keepdims: xp.any(x, axis=axis, keepdims=keepdims),
         reduce="any",
@@ -133,6 +136,7 @@ ALL = register(
     Op(
         name="all",
         family="reduction",
+        lead=lead_axis,
         infer=_infer_logical,
         eager=lambda xp, x, *, axis, keepdims: xp.all(x, axis=axis, keepdims=keepdims),
         reduce="all",

@@ -11,7 +11,7 @@ from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.dtypes import DType
-from hybrid.ops._axes import Axes, all_axes, without
+from hybrid.ops._axes import Axes, all_axes, lead_axis, without
 from hybrid.ops._methods import attach
 from hybrid.ops.elementwise.arithmetic import sqrt
 from hybrid.ops.elementwise.casting import conj
@@ -52,6 +52,7 @@ MEAN = register(
     Op(
         name="mean",
         family="reduction",
+        lead=lead_axis,
         infer=_infer_mean,
         eager=_eager_mean,
         expand=_expand_mean,
@@ -148,6 +149,7 @@ VAR = register(
     Op(
         name="var",
         family="reduction",
+        lead=lead_axis,
         infer=_infer_var,
         eager=_eager_var,
         expand=_expand_var,
@@ -171,6 +173,7 @@ STD = register(
     Op(
         name="std",
         family="reduction",
+        lead=lead_axis,
         infer=_infer_var,
         eager=lambda xp, x, *, axis, correction, keepdims: _eager_var(
             xp, x, axis=axis, correction=correction, keepdims=keepdims, root=True

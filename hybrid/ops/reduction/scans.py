@@ -9,7 +9,7 @@ from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import AxisError
-from hybrid.ops._axes import as_dtype, one_axis
+from hybrid.ops._axes import as_dtype, lead_axis, one_axis
 from hybrid.ops._methods import attach
 from hybrid.ops.creation import arange, full, zeros
 from hybrid.ops.elementwise.comparison import isnan
@@ -39,6 +39,7 @@ CUMSUM = register(
     Op(
         name="cumsum",
         family="reduction",
+        lead=lead_axis,
         infer=lambda x, *, axis: TensorSpec(x.shape, accumulator(x.dtype), x.device),
         eager=lambda xp, x, *, axis: xp.cumsum(x, axis=axis, dtype=accumulator(x.dtype)),
         vjp=(lambda g, out, x, *, axis: flip(cumsum(flip(g, axis), axis), axis),),
@@ -129,6 +130,7 @@ CUMPROD = register(
     Op(
         name="cumprod",
         family="reduction",
+        lead=lead_axis,
         infer=lambda x, *, axis: TensorSpec(x.shape, accumulator(x.dtype), x.device),
         eager=lambda xp, x, *, axis: xp.cumprod(x, axis=axis, dtype=accumulator(x.dtype)),
         vjp=(_vjp_cumprod,),

@@ -9,7 +9,7 @@ from hybrid.core.dispatch import bind
 from hybrid.core.op import Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
-from hybrid.ops._axes import Axes, all_axes, as_dtype, without
+from hybrid.ops._axes import Axes, all_axes, as_dtype, lead_axis, without
 from hybrid.ops._methods import attach
 from hybrid.ops.movement import flip, moveaxis, reshape
 from hybrid.ops.reduction.declare import (
@@ -30,6 +30,7 @@ SUM = register(
     Op(
         name="sum",
         family="reduction",
+        lead=lead_axis,
         infer=_infer_sum,
         eager=lambda xp, x, *, axis, keepdims: xp.add.reduce(
             x, axis=axis, keepdims=keepdims, dtype=accumulator(x.dtype)
@@ -105,6 +106,7 @@ PROD = register(
     Op(
         name="prod",
         family="reduction",
+        lead=lead_axis,
         infer=_infer_sum,
         eager=lambda xp, x, *, axis, keepdims: xp.multiply.reduce(
             x, axis=axis, keepdims=keepdims, dtype=accumulator(x.dtype)

@@ -1,0 +1,215 @@
+"""vmap does to each example what the function does to one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hybrid as hb
+from hybrid.core.dispatch import bind
+from hybrid.core.op import OPS, Example, Op
+from hybrid.errors import ShapeError, TraceError
+from tests.ops.test_registry import CASES, inputs_of
+
+SIZE = 3
+
+
+def same(a: Any, b: Any, rtol: float = 1e-6) -> None:
+    a, b = np.asarray(a), np.asarray(b)
+    assert a.dtype == b.dtype
+    np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-6)
+
+
+def batch_of(example: Example, position: int) -> np.ndarray[Any, Any]:
+    """Return one input of an example SIZE times, each time another permutation of its elements."""
+    array = inputs_of(example)[position]
+    rng = np.random.default_rng(1)
+    return np.stack([rng.permutation(array.reshape(-1)).reshape(array.shape) for _ in range(SIZE)])
+
+
+def choices(count: int) -> list[tuple[bool, ...]]:
+    """Return which inputs have the batch axis: all, and each one alone."""
+    alone = [tuple(i == j for i in range(count)) for j in range(min(count, 3))]
+    return [c for c in dict.fromkeys([(True,) * count, *alone]) if any(c)]
+
+
+@pytest.mark.parametrize(("op", "example"), [c for c in CASES if c.values[0].family != "random"])
+def test_each_op_does_to_examples_what_it_does_to_one(op: Op, example: Example) -> None:
+    arrays = inputs_of(example)
+    for batched in choices(len(arrays)):
+        given = [batch_of(example, i) if b else arrays[i] for i, b in enumerate(batched)]
+        axes = tuple(0 if b else None for b in batched)
+
+        def apply(*inputs: Any) -> Any:
+            return bind(op, inputs, example.attrs)
+
+        try:
+            rows = [
+                apply(*(x[i] if b else x for x, b in zip(given, batched, strict=True)))
+                for i in range(SIZE)
+            ]
+        except np.linalg.LinAlgError:
+            continue  # another order of the elements need not have an inverse
+        found = hb.vmap(apply, in_axes=axes)(*given)
+        for part, wanted in zip(found, zip(*rows)) if op.multi else [(found, rows)]:
+            same(part, np.stack([np.asarray(x) for x in wanted]), rtol=1e-4)
+
+
+def test_ops_that_matter_have_rules_and_do_not_run_example_by_example() -> None:
+    slow = {op.name for op in OPS.values() if not (op.elementwise or op.lead or op.batch)}
+    fast = {"sum", "matmul", "einsum", "gather", "index_update", "reshape", "slice", "softmax"}
+    assert not slow & fast
+
+
+def test_axes_of_arguments_and_results() -> None:
+    x = np.arange(24.0).reshape(2, 3, 4)
+    w = {"a": np.ones((4, 3)), "b": 2.0}
+
+    def f(x: Any, w: Any) -> Any:
+        return (x * w["b"]).T, w["a"].sum(), x + w["a"][0]
+
+    got = hb.vmap(f, in_axes=(1, {"a": 1, "b": None}), out_axes=(2, 0, -1))(x[:, :, :3], w)
+    rows = [f(x[:, i, :3], {"a": w["a"][:, i], "b": 2.0}) for i in range(3)]
+    wanted = [np.stack(r, axis=a) for r, a in zip(zip(*rows), (2, 0, -1))]
+    for one, other in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(one.numpy(), other)
+
+
+def test_shared_results_are_repeated_or_returned_as_they_are() -> None:
+    x = hb.arange(3.0)
+    same(hb.vmap(lambda row: hb.ones(2))(x), np.ones((3, 2), np.float32))
+    same(hb.vmap(lambda row: hb.ones(2), out_axes=None)(x), np.ones(2, np.float32))
+    with pytest.raises(ValueError, match="out_axes is None"):
+        hb.vmap(lambda row: row, out_axes=None)(x)
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_gradients_of_each_example(traced: bool) -> None:
+    x = np.linspace(-1, 1, 12).reshape(4, 3)
+    w = np.linspace(0, 1, 6).reshape(3, 2)
+
+    def gradient(row: Any, w: Any) -> Any:
+        with hb.GradientTape() as tape:
+            tape.watch(w)
+            y = (hb.tanh(row @ w) ** 2).sum()
+        return tape.gradient(y, w)
+
+    mapped = hb.vmap(gradient, in_axes=(0, None))
+    x, w = hb.asarray(x), hb.asarray(w)
+    got = (hb.compile(mapped) if traced else mapped)(x, w)
+    same(got, np.stack([np.asarray(gradient(row, w)) for row in x]))
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_gradients_through_a_vmap(traced: bool) -> None:
+    def loss(x: Any, w: Any) -> Any:
+        with hb.GradientTape() as tape:
+            tape.watch([x, w])
+            y = hb.vmap(lambda row: hb.sin(row * w).sum())(x)
+            z = (y * y).sum()
+        return tape.gradient(z, [x, w])
+
+    x, w = hb.asarray(np.linspace(0, 1, 6).reshape(2, 3)), hb.asarray([1.0, 2.0, 3.0], hb.float64)
+    a, b = x.numpy(), w.numpy()
+    y = np.sin(a * b).sum(1, keepdims=True)
+    got = (hb.compile(loss) if traced else loss)(x, w)
+    same(got[0], 2 * y * np.cos(a * b) * b)
+    same(got[1], (2 * y * np.cos(a * b) * a).sum(0))
+
+
+def test_nested_vmaps_and_values_from_outside() -> None:
+    a, b, c = hb.arange(3.0), hb.arange(4.0), hb.asarray(10.0)
+    table = hb.vmap(lambda x: hb.vmap(lambda y: x * y + c)(b))(a)
+    same(table, np.outer(np.arange(3.0), np.arange(4.0)).astype(np.float32) + 10)
+
+
+def test_compiled_functions_inside_and_around() -> None:
+    inner = hb.compile(lambda row: hb.exp(row).sum())
+    x = hb.asarray(np.linspace(0, 1, 6).reshape(2, 3))
+    wanted = np.exp(x.numpy()).sum(1)
+    same(hb.vmap(inner)(x), wanted)
+    same(hb.compile(hb.vmap(inner))(x), wanted)
+
+
+def test_writes_in_place_reach_the_argument() -> None:
+    def f(row: Any, at: Any) -> Any:
+        row[at] = 7.0
+        row[1:] *= 2
+        return row.sum()
+
+    x = np.arange(6.0).reshape(2, 3)
+    rows = x.copy()
+    wanted = [f(rows[0], 0), f(rows[1], 2)]
+    same(hb.vmap(f)(x, hb.asarray([0, 2])), wanted)
+    same(x, rows)
+
+
+def test_examples_cannot_write_different_values_into_what_they_share() -> None:
+    total = hb.zeros(3)
+    x = hb.ones((2, 3))
+    with pytest.raises(TraceError, match="different values"):
+        hb.vmap(lambda row: np.add(row, total, out=total))(x)
+    v = hb.Variable(0.0, name="steps")
+    with pytest.raises(TraceError, match="steps would get another value"):
+        hb.vmap(lambda row: v.assign(row.sum()))(x)
+    hb.vmap(lambda row: v.assign_add(1.0))(x)
+    assert v.item() == 1
+
+
+def test_each_example_draws_its_own_numbers_and_the_stream_moves_on() -> None:
+    hb.random.seed(3)
+    x = hb.zeros((4, 5))
+    first = hb.vmap(lambda row: row + hb.random.uniform(5))(x).numpy()
+    second = hb.vmap(lambda row: row + hb.random.uniform(5))(x).numpy()
+    drawn = np.concatenate([first, second])
+    assert len(np.unique(drawn)) == drawn.size
+    hb.random.seed(3)
+    same(hb.compile(hb.vmap(lambda row: row + hb.random.uniform(5)))(x), first)
+    shuffled = hb.vmap(lambda row: hb.random.permutation(20))(x).numpy()
+    assert len({tuple(row) for row in shuffled}) == 4
+
+
+def test_decisions_on_what_all_examples_share_are_allowed() -> None:
+    flag = hb.asarray(2.0)
+
+    def f(row: Any) -> Any:
+        return row * 2 if flag > 1 else row
+
+    same(hb.vmap(f)(hb.arange(3.0)), np.arange(3, dtype=np.float32) * 2)
+
+
+def test_a_decision_that_differs_between_examples_names_the_lines() -> None:
+    def f(row: Any) -> Any:
+        top = row.max()
+        return row if top > 1 else -row
+
+    with pytest.raises(TraceError, match=r"(?s)made at .*top > 1.*hb\.where"):
+        hb.vmap(f)(hb.ones((2, 3)))
+    with pytest.raises(TraceError, match="value of its own"):
+        hb.vmap(lambda row: float(row))(hb.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: hb.vmap(lambda a, b: a)(hb.ones(2), 2.0), TypeError, "argument 1 is 2.0"),
+        (lambda: hb.vmap(lambda a: a)(hb.asarray(2.0)), ShapeError, "has no axis 0"),
+        (lambda: hb.vmap(lambda a, b: a)(hb.ones(2), hb.ones(3)), ShapeError, "1 has 3"),
+        (lambda: hb.vmap(lambda: hb.ones(2))(), ValueError, "axis_size"),
+        (lambda: hb.vmap(lambda a: a, in_axes=(0, 0))(hb.ones(2)), ValueError, "in_axes"),
+        (lambda: hb.vmap(lambda a: (a, a), out_axes=(0, 0, 0))(hb.ones(2)), ValueError, "out_axes"),
+    ],
+)
+def test_errors_say_which_argument(call: Any, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        call()
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_batches_of_none_and_of_one(size: int) -> None:
+    x = np.ones((size, 3, 2))
+    got = hb.vmap(lambda m: hb.cumsum(m.T @ m, axis=1)[0])(x)
+    assert got.shape == (size, 2)
+    assert hb.vmap(lambda n: hb.ones(3), axis_size=5, in_axes=None)(1).shape == (5, 3)
