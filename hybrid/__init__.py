@@ -274,6 +274,7 @@ from hybrid.ops.sets import (
 from hybrid.ops.sorting import argsort, sort, topk
 from hybrid.trace.compile import CompiledFunction, compile
 from hybrid.trace.control.branches import cond, switch
+from hybrid.trace.control.effects import assert_, callback, print
 from hybrid.trace.control.loops import fori_loop, while_loop
 from hybrid.trace.control.scan import map, scan
 from hybrid.trace.modes import eagerly, functions_run_eagerly, run_functions_eagerly
@@ -318,6 +319,7 @@ __all__ = [
     "asarray",
     "asin",
     "asinh",
+    "assert_",
     "astype",
     "atan",
     "atan2",
@@ -341,6 +343,7 @@ __all__ = [
     "broadcast_arrays",
     "broadcast_shapes",
     "broadcast_to",
+    "callback",
     "can_cast",
     "cbrt",
     "ceil",
@@ -365,9 +368,9 @@ __all__ = [
     "cos",
     "cosh",
     "count_nonzero",
+    "cross_entropy",
     "cummax",
     "cummin",
-    "cross_entropy",
     "cumprod",
     "cumsum",
     "cumulative_prod",
@@ -402,8 +405,8 @@ __all__ = [
     "float64",
     "floor",
     "floor_divide",
-    "from_dlpack",
     "fori_loop",
+    "from_dlpack",
     "full",
     "full_like",
     "functions_run_eagerly",
@@ -475,6 +478,7 @@ __all__ = [
     "positive",
     "pow",
     "power",
+    "print",
     "prod",
     "random",
     "ravel",

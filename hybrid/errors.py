@@ -40,6 +40,10 @@ class GradientError(HybridError, ValueError):
     """A gradient that does not exist or can no longer be computed."""
 
 
+class AssertionFailed(HybridError, AssertionError):
+    """A condition given to ``hb.assert_`` that does not hold."""
+
+
 class GraphError(HybridError, RuntimeError):
     """A FuncGraph that breaks its own rules: a mistake in a pass, not in the user's code."""
 

@@ -242,11 +242,11 @@ class CompiledFunction:
             except Unstable:
                 why = "the function did not repeat itself when it was traced again"
                 self._fall_back(concrete, EagerFrom(why, None))
-                if any(segment.writes for segment, _ in path):
+                if any(segment.acts for segment, _ in path):
                     raise TraceError(
                         dispatch.located(
-                            f"{self.name}: {why}, and it has written to Variables or arrays "
-                            "already; call it again, which runs it eagerly"
+                            f"{self.name}: {why}, and it has acted already, on Variables, arrays "
+                            "or by hb.print; call it again, which runs it eagerly"
                         )
                     ) from None
                 return self.__wrapped__(*bound.args, **bound.kwargs)

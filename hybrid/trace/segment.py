@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.core import containers, dispatch
-from hybrid.core.graph import FuncGraph
+from hybrid.core.graph import FuncGraph, has_effects
 from hybrid.core.layout import Layout, contiguous
 from hybrid.core.storage import Chain
 from hybrid.core.tensor import Array, Tensor, asarray, wrap
@@ -168,6 +168,11 @@ class Segment:
         if self._optimized is None:
             self._optimized = passes.optimize(self.graph)
         return self._optimized
+
+    @property
+    def acts(self) -> bool:
+        """Whether running it a second time would be noticed outside."""
+        return bool(self.writes) or any(map(has_effects, self.graph.nodes))
 
     def plan_for(self, arrays: Sequence[Any]) -> Plan:
         """Return the Plan for parameters that lie in memory as `arrays` do."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.core import containers, dispatch
-from hybrid.core.graph import FuncGraph, Value, format_graph
+from hybrid.core.graph import FuncGraph, Value, format_graph, has_effects
 from hybrid.core.source import SourceLine, user_line
 from hybrid.core.spec import TensorSpec
 from hybrid.core.storage import Chain
@@ -374,7 +374,8 @@ class Tracer(OutsideRecorder):
         if not self.open:
             return
         try:
-            if self.dirty() and not self._known:
+            acts = self.dirty() or any(map(has_effects, self.nodes))
+            if acts and not self._known:
                 segment = self._segment([], None, [])
                 self._execute(segment)
         finally:
