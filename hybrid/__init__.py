@@ -12,6 +12,7 @@ from math import e, inf, nan, pi
 from hybrid import errors
 from hybrid.autodiff.tape import GradientTape
 from hybrid.autodiff.vmap import vmap
+from hybrid.core.containers import register_container
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
@@ -481,6 +482,7 @@ __all__ = [
     "print",
     "prod",
     "random",
+    "register_container",
     "ravel",
     "real",
     "reciprocal",

@@ -62,3 +62,7 @@ class RetraceWarning(HybridWarning):
 
 class EagerFallbackWarning(HybridWarning):
     """A compiled function runs eagerly because its code cannot be traced further."""
+
+
+class SideEffectWarning(HybridWarning):
+    """A compiled function changes a container outside while it is traced; replays do not."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
 import optree
@@ -11,9 +11,57 @@ Tree = Any
 """The structure of a container without its leaves: ``optree.PyTreeSpec``."""
 
 
+_NAMESPACE = "hybrid"
+
+# The order of a dict is part of what a function sees: of its structure, and of results.
+_insertion_order = optree.dict_insertion_ordered(True, namespace=_NAMESPACE)
+_insertion_order.__enter__()  # for good; held, since its end would be the end of the mode
+
+
+def register_container(
+    kind: type,
+    flatten: Callable[[Any], tuple[Sequence[Any], Any]],
+    unflatten: Callable[[Any, Sequence[Any]], Any],
+) -> None:
+    """Let a class count as a container: what it holds is looked into, as a list's items are.
+
+    Parameters
+    ----------
+    kind : type
+    flatten : callable
+        Takes an object; returns what it holds, and the rest of it (hashable).
+    unflatten : callable
+        Takes the rest and a sequence of what is held; returns an object.
+
+    Raises
+    ------
+    ValueError
+        If the class is registered already.
+
+    Examples
+    --------
+    >>> import hybrid as hb
+    >>> class Interval:
+    ...     def __init__(self, low, high):
+    ...         self.low, self.high = low, high
+    >>> hb.register_container(
+    ...     Interval, lambda x: ((x.low, x.high), None), lambda _, parts: Interval(*parts)
+    ... )
+    >>> width = hb.compile(lambda interval: interval.high - interval.low)
+    >>> width(Interval(hb.asarray(1.0), hb.asarray(4.0)))
+    Tensor(3., dtype=float32)
+    """
+    optree.register_pytree_node(
+        kind,
+        lambda x: (*flatten(x), None),
+        lambda rest, parts: unflatten(rest, tuple(parts)),
+        namespace=_NAMESPACE,
+    )
+
+
 def flatten(container: Any) -> tuple[list[Any], Tree]:
     """Return the leaves of a container and its structure."""
-    leaves, tree = optree.tree_flatten(container, none_is_leaf=True)
+    leaves, tree = optree.tree_flatten(container, none_is_leaf=True, namespace=_NAMESPACE)
     return leaves, tree
 
 
@@ -29,7 +77,7 @@ def leaves_of(container: Any) -> list[Any]:
 
 def paths(container: Any) -> list[tuple[Any, ...]]:
     """Return the way to each leaf: keys, indices, field names."""
-    return optree.tree_paths(container, none_is_leaf=True)
+    return optree.tree_paths(container, none_is_leaf=True, namespace=_NAMESPACE)
 
 
 def broadcast_prefix(prefix: Any, container: Any) -> Any:
@@ -40,4 +88,23 @@ def broadcast_prefix(prefix: Any, container: Any) -> Any:
     ValueError
         Where `prefix` is no prefix of `container`.
     """
-    return optree.tree_broadcast_prefix(prefix, container, none_is_leaf=True)
+    return optree.tree_broadcast_prefix(prefix, container, none_is_leaf=True, namespace=_NAMESPACE)
+
+
+def held_by(container: Any) -> list[Any] | None:
+    """Return what a container holds, one level deep; None for a leaf."""
+    held, tree = optree.tree_flatten(
+        container, lambda x: x is not container, none_is_leaf=True, namespace=_NAMESPACE
+    )
+    return None if tree.is_leaf() else held
+
+
+def map_items(function: Callable[[Any], Any], container: Any, whole: Container[int]) -> Any:
+    """Replace leaves, and the containers whose identity is in `whole`, by ``function(it)``."""
+    return optree.tree_map(
+        function,
+        container,
+        is_leaf=lambda x: id(x) in whole,
+        none_is_leaf=True,
+        namespace=_NAMESPACE,
+    )

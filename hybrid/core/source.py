@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import linecache
 import os
+import site
 import sys
+import sysconfig
 import warnings
 from dataclasses import dataclass
 from types import CodeType, FrameType
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+INSTALLED = tuple(
+    {sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), *site.getsitepackages()}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +57,21 @@ def is_framework(code: CodeType) -> bool:
     return name.startswith(_PACKAGE) and not name.startswith(_PACKAGE + "demo")
 
 
+def is_installed(code: CodeType) -> bool:
+    """Tell whether code is of Python's library or of an installed package."""
+    return code.co_filename.startswith(INSTALLED) and not is_framework(code)
+
+
 def user_frame() -> FrameType | None:
-    """Return the innermost frame that is not hybrid's own."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and is_framework(frame.f_code):
+    """Return the innermost frame that is neither hybrid's own nor an installed package's."""
+    start = sys._getframe(1)
+    while start.f_back is not None and is_framework(start.f_code):
+        start = start.f_back
+    frame: FrameType | None = start
+    while frame is not None and (is_framework(frame.f_code) or is_installed(frame.f_code)):
         frame = frame.f_back
-    return frame
+    # Nothing but packages: the one that called.
+    return start if frame is None and not is_framework(start.f_code) else frame
 
 
 def warn_user(message: str, category: type[Warning]) -> None:

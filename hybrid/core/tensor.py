@@ -294,6 +294,13 @@ class Tensor:
         """Return DLPack's number of the device."""
         return dlpack.CPU
 
+    def __getattr__(self, name: str) -> Any:
+        # What stands for a Python scalar has the methods of one.
+        data = None if name.startswith("_") else self._data
+        if type(data) is Symbol and data.spec.weak and hasattr(_PYTHON_TYPE[data.dtype.kind], name):
+            return getattr(self._concrete(name).item(), name)
+        raise AttributeError(f"a Tensor has no attribute {name!r}", name=name, obj=self)
+
     def __hash__(self) -> int:
         return id(self)
 

@@ -13,7 +13,7 @@ from hybrid.core.dispatch import own_alias
 from hybrid.core.storage import Storage
 from hybrid.core.tensor import Array, Tensor
 from hybrid.core.variable import Variable
-from hybrid.trace.environment import bindings
+from hybrid.trace.reach import reach
 
 
 class Place(Protocol):
@@ -99,7 +99,7 @@ class State:
     def __init__(self, function: Callable[..., Any], arguments: Any) -> None:
         leaves = leaves_of(arguments)
         objects = [("", x) for x in leaves if not isinstance(x, Tensor | np.ndarray | Variable)]
-        outside = [b.value for b in bindings(function, objects)]
+        outside = [b.value for b in reach(function, objects).bindings]
         self.places = list(_places([*leaves, *leaves_of(outside)]))
 
     def changed(self) -> list[Array]:

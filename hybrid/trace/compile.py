@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import threading
 import types
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, overload
-
-import numpy as np
 
 from hybrid.core import containers, dispatch
 from hybrid.core.spec import TensorSpec, weak_scalar
@@ -21,17 +20,22 @@ from hybrid.errors import TraceError
 from hybrid.trace import modes, report
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.differentiate import run_under
-from hybrid.trace.environment import bindings, changed_by_itself
+from hybrid.trace.effects import Watch
 from hybrid.trace.launcher import Launcher, fast_key, is_flat
+from hybrid.trace.mutation import Copies
+from hybrid.trace.plain import run_plainly
+from hybrid.trace.reach import is_iterator
 from hybrid.trace.segment import Environment, Segment, start
 from hybrid.trace.sharing import same_array
 from hybrid.trace.signature import (
     Identity,
     Signature,
+    defaults_of,
     describe,
     flatten,
     is_array,
     is_dlpack,
+    signature_of,
 )
 from hybrid.trace.tracer import MAX_WIDTH, EagerFrom, Tracer, Unstable
 
@@ -57,13 +61,15 @@ class CompiledFunction:
         functools.update_wrapper(self, function)
         self.__wrapped__ = function
         self.fullgraph = fullgraph
-        self._signature = inspect.signature(function)
+        self._signature = signature_of(function)
+        self._defaults = defaults_of(function)
         self.name = getattr(function, "__name__", type(function).__name__)
         self._cache: dict[Signature, ConcreteFunction] = {}
         self._launchers: dict[Any, Launcher] = {}
         self._reasons: list[str] = []
         self._lock = threading.RLock()
         self._made_variables = False
+        self._warned: set[str] = set()
         self._hits = 0
         self._misses = 0
 
@@ -85,6 +91,11 @@ class CompiledFunction:
             leaked = next(x for x in leaves if type(x) is Tensor and type(x._data) is Symbol)
             raise dispatch.leaked(leaked._data)
         signature = describe(leaves, tree, names())
+        if any(isinstance(x, Identity) for x in signature.leaves):
+            used_up = next((n for n, x in zip(signature.names, leaves) if is_iterator(x)), None)
+            if used_up is not None:
+                self._refuse_iterator(used_up)
+                return run_plainly(self.__wrapped__, arguments, leaves, tree)
         concrete = self._find(signature)
         if concrete is None:
             with self._lock:
@@ -95,7 +106,7 @@ class CompiledFunction:
                     return result
         self._hits += 1
         if concrete.fallback is not None or concrete.root is None:
-            return self.__wrapped__(*args, **kwargs)
+            return run_plainly(self.__wrapped__, arguments, leaves, tree)
         if concrete.entangled(leaves):
             with self._lock:
                 return self._trace(concrete.again(), arguments, leaves, [], start(leaves))[0]
@@ -105,12 +116,23 @@ class CompiledFunction:
     def _bind(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[inspect.BoundArguments, list[Any], Any, Callable[[], tuple[str, ...]]]:
+        if defaults_of(self.__wrapped__) != self._defaults:
+            self._signature = signature_of(self.__wrapped__)
+            self._defaults = defaults_of(self.__wrapped__)
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         leaves, tree, names = flatten(dict(bound.arguments))
         leaves = [asarray(x) if is_dlpack(x) else x for x in leaves]
-        leaves = [np.asarray(x) if isinstance(x, np.generic) else x for x in leaves]
         return bound, leaves, tree, names
+
+    def _refuse_iterator(self, name: str) -> None:
+        """Warn of a call that is given an iterator, which no trace could use up again."""
+        why = f"the argument {name} is an iterator, which a call uses up; pass a list"
+        if self.fullgraph:
+            raise TraceError(dispatch.located(f"{self.name}: fullgraph=True, but {why}"))
+        if "iterator" not in self._warned:
+            self._warned.add("iterator")
+            report.warn_eager(self.name, "where it is given an iterator", EagerFrom(why, None))
 
     def _find(self, signature: Signature) -> ConcreteFunction | None:
         concrete = self._cache.get(signature)
@@ -150,7 +172,7 @@ class CompiledFunction:
             )
             if isinstance(key, Identity) and not isinstance(leaf, Variable)
         ]
-        before = bindings(self.__wrapped__, objects)
+        watch = Watch(self.__wrapped__, objects)
         tapes = dispatch.state.tapes
         tracer = Tracer(
             self.name,
@@ -167,34 +189,44 @@ class CompiledFunction:
         call = inspect.BoundArguments(
             self._signature, OrderedDict(zip(bound.arguments, values, strict=True))
         )
+        copies = Copies(values)
         try:
             # `tapes=()`: tapes around the call see the segments, not what happens inside them.
             with dispatch.scope(recorder=tracer, tapes=()):
                 try:
-                    returned = self.__wrapped__(*call.args, **call.kwargs)
+                    with watch.calls():
+                        returned = self.__wrapped__(*call.args, **call.kwargs)
+                    now = watch.after()
+                    if tracer.open and (effect := watch.decisive(now, tracer.written)) is not None:
+                        tracer.give_up(effect.why, effect.line)
                 except Unstable:
                     raise  # what this trace holds was committed by the segments run before
                 except BaseException:
                     tracer.flush()
                     raise
-                result = tracer.finish(returned)
-            made = result.build(environment, leaves)
+                changes = copies.changes()
+                if changes:
+                    returned = (returned, *(contents for _, contents in changes))
+                result = tracer.finish(returned, tuple(number for number, _ in changes))
+            tracer.write_back()
+            made = result.deliver(environment, leaves, tuple(bound.arguments.values()))
         finally:
             tracer.close()
         concrete.traces += 1
         concrete.layout_matters |= tracer.layout_matters
         concrete.root = tracer.root
-        # As the function left them: what it fills while it is traced is not a change from outside.
-        concrete.bindings = bindings(self.__wrapped__, objects)
+        # As the function left it: what it fills while it is traced is not a change from outside.
+        concrete.bindings = tuple(now.bindings)
         self._made_variables |= tracer.made_variables
-        changed = changed_by_itself(before)
         if tracer.entangled:
             report.warn_eager(self.name, "this time", tracer.gave_up)
         elif tracer.gave_up is not None:
             self._fall_back(concrete, tracer.gave_up)
-        elif changed is not None:
-            why = f"it changes {changed}, a Python value that it also reads"
-            self._fall_back(concrete, EagerFrom(why, None))
+        elif not tracer.made_variables and "effect" not in self._warned:
+            effect = watch.incidental()
+            if effect is not None:
+                self._warned.add("effect")
+                report.warn_of_effect(self.name, effect)
         # What is of this one call is not kept: Variables made, memory that happens to be shared.
         kept = not tracer.made_variables and not tracer.entangled
         return made, kept and not concrete.entangled(leaves)
@@ -217,7 +249,8 @@ class CompiledFunction:
         while True:
             run(segment, environment, leaves)
             if segment.result is not None:
-                return segment.result.build(environment, leaves)
+                given = tuple(bound().arguments.values()) if segment.result.changed else ()
+                return segment.result.deliver(environment, leaves, given)
             value = segment.guard_value(environment)
             path.append((segment, value))
             following = segment.children.get(value)
@@ -249,7 +282,7 @@ class CompiledFunction:
                             "or by hb.print; call it again, which runs it eagerly"
                         )
                     ) from None
-                return self.__wrapped__(*bound.args, **bound.kwargs)
+                return run_plainly(self.__wrapped__, bound, leaves, concrete.signature.tree)
             if len(segment.children) > MAX_WIDTH and concrete.fallback is None:
                 why = f"Python asked for a traced value that took more than {MAX_WIDTH} values"
                 self._fall_back(concrete, EagerFrom(why, None))
@@ -293,7 +326,7 @@ class CompiledFunction:
         """Replay a tree of several segments without looking for it."""
 
         def bound() -> inspect.BoundArguments:
-            arguments = self._signature.bind(*args)
+            arguments: inspect.BoundArguments = self._signature.bind(*args)
             arguments.apply_defaults()
             return arguments
 
@@ -351,6 +384,20 @@ class CompiledFunction:
             if launcher.concrete is concrete:
                 del self._launchers[key]
 
+    def __reduce__(self) -> Any:
+        # By name, where it has taken the place of its function there.
+        name: str = getattr(self.__wrapped__, "__qualname__", self.name)
+        found: Any = sys.modules.get(self.__module__)
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        return name if found is self else (CompiledFunction, (self.__wrapped__,))
+
+    def __copy__(self) -> CompiledFunction:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CompiledFunction:
+        return self
+
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
 
@@ -404,6 +451,8 @@ def compile(function: Callable[..., Any] | None = None, /, *, fullgraph: bool = 
     """
     if function is None:
         return functools.partial(CompiledFunction, fullgraph=fullgraph)
+    if isinstance(function, classmethod | staticmethod):  # the decorators in the other order
+        return type(function)(CompiledFunction(function.__func__, fullgraph=fullgraph))
     if isinstance(function, CompiledFunction):
         function = function.__wrapped__
     return CompiledFunction(function, fullgraph=fullgraph)

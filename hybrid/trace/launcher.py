@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.tensor import Tensor
+from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.environment import unchanged
@@ -125,7 +125,8 @@ def fast_key(args: tuple[Any, ...]) -> Any:
             data = x._data
             key += (kind, data.dtype, data.shape, data.strides)
         elif kind is np.ndarray:
-            key += (kind, x.dtype, x.shape, x.strides)
+            # The launcher hands the ndarray itself to the kernels, which want it aligned.
+            key += (kind, x.dtype, x.shape, x.strides, x.flags.aligned)
         elif kind is float or kind is complex:
             key.append(kind)
         elif kind is int or kind is bool or kind is str or x is None:
@@ -142,7 +143,12 @@ _BY_IDENTITY: Any = object.__hash__
 
 
 def is_flat(signature: Signature, leaves: list[Any], args: tuple[Any, ...]) -> bool:
-    """Tell whether the leaves are the arguments as given, in order, and then default values."""
+    """Tell whether the leaves are the arguments as given, in order, and then default values.
+
+    An ndarray that has to be converted (misaligned, byte-swapped) is not taken as given.
+    """
     given = len(args) <= len(leaves) and all(map(is_, leaves, args))
+    if any(type(x) is np.ndarray and asarray(x)._data is not x for x in leaves):
+        return False
     distinct = len(set(map(id, leaves))) == len(leaves)
     return bool(signature.tree.num_nodes == len(leaves) + 1 and given and distinct)

@@ -20,6 +20,7 @@ from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.tensor import Array, Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.errors import TraceError
+from hybrid.trace.plain import write_back
 from hybrid.trace.recorder import GraphRecorder
 from hybrid.trace.segment import contents, layout_of
 from hybrid.trace.sharing import memory_of, overlap, same_array
@@ -76,8 +77,8 @@ class OutsideRecorder(GraphRecorder):
         self.layout_matters = False
         self.entangled = False
 
-    def give_up(self, why: str) -> None:
-        """Go on eagerly."""
+    def give_up(self, why: str, line: Any = ...) -> None:
+        """Go on eagerly; `line` is the present one if it is not given."""
         raise NotImplementedError
 
     def argument(self, leaf: int, spec: TensorSpec) -> Tensor:
@@ -197,7 +198,7 @@ class OutsideRecorder(GraphRecorder):
         writes: list[tuple[Any, Value, bool]] = []
         for i, (leaf, tensor, committed) in enumerate(self.inputs):
             value = self.value_of(tensor)
-            if value is not committed:
+            if value is not committed and not isinstance(self.arguments[leaf], np.generic):
                 writes.append((leaf, value, False))
                 self.inputs[i] = leaf, tensor, value
         for key, (variable, tensor, committed, assigned) in self.variables.items():
@@ -250,3 +251,9 @@ class OutsideRecorder(GraphRecorder):
                     for op, attrs in alias.chain:
                         data = op.eager(np, data, **attrs)
                     other._data = data
+
+    def write_back(self) -> None:
+        """After a fallback, hand on what was written to copies of misaligned or swapped arrays."""
+        for leaf, tensor, _ in self.inputs:
+            if type(tensor._data) is np.ndarray:
+                write_back(tensor, self.arguments[leaf])

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hybrid.core.source import warn_user
-from hybrid.errors import EagerFallbackWarning, RetraceWarning
+from hybrid.errors import EagerFallbackWarning, RetraceWarning, SideEffectWarning
 from hybrid.trace.concrete import ConcreteFunction
+from hybrid.trace.effects import Effect
 from hybrid.trace.signature import Signature, difference
 from hybrid.trace.tracer import EagerFrom
 
@@ -58,6 +59,16 @@ def warn_eager(name: str, how_long: str, why: EagerFrom | None) -> None:
         "  Use hb.where and array operations, keep such values out of the compiled function, "
         "or compile a smaller part of it.",
         EagerFallbackWarning,
+    )
+
+
+def warn_of_effect(name: str, effect: Effect) -> None:
+    """Warn of a change outside that replays do not repeat."""
+    where = f"\n  at {effect.line.describe()}" if effect.line else ""
+    warn_user(
+        f"{name}: {effect.why}; calls that replay the trace do not change it again{where}\n"
+        "  Return what it adds, keep it in an hb.Variable, or do it outside.",
+        SideEffectWarning,
     )
 
 

@@ -84,7 +84,12 @@ def result_leaf(
         x = known[1]
     if type(x) is not Tensor or type(x._data) is not Symbol:
         return Fixed(x)
-    for leaf, tensor, _ in outside.inputs:
+    for leaf, tensor, committed in outside.inputs:
+        if isinstance(outside.arguments[leaf], np.generic):
+            # It cannot be written: what was written to it is a new value.
+            if x is tensor and outside.value_of(tensor) is committed:
+                return FromArgument(leaf)
+            continue
         if x is tensor:
             return FromArgument(leaf)
         mine, its = x._alias, tensor._alias

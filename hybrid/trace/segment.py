@@ -21,6 +21,7 @@ from hybrid.core.tensor import Array, Tensor, asarray, wrap
 from hybrid.core.variable import Variable
 from hybrid.runtime.plan import Plan, make_plan
 from hybrid.trace import passes
+from hybrid.trace.mutation import deliver
 from hybrid.trace.signature import is_array
 
 Environment = list[Any]
@@ -85,10 +86,35 @@ Leaf = FromEnvironment | FromArgument | SharedView | Same | Fixed
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How the return value is put together."""
+    """How the return value is put together.
+
+    Where the function changed containers among its arguments, `changed` has their numbers, and what
+    is built is a tuple of the return value and the new contents of each.
+    """
 
     tree: Any
     leaves: tuple[Leaf, ...]
+    changed: tuple[int, ...] = ()
+
+    def deliver(
+        self, environment: Environment, arguments: Sequence[Any], given: Sequence[Any]
+    ) -> Any:
+        """Return what the user's function returned, and change containers as it changed them.
+
+        Parameters
+        ----------
+        environment : list
+        arguments : sequence
+            The leaves of the arguments.
+        given : sequence
+            The arguments as the caller gave them.
+        """
+        built = self.build(environment, arguments)
+        if not self.changed:
+            return built
+        returned, *contents = built
+        deliver(list(zip(self.changed, contents, strict=True)), given)
+        return returned
 
     def build(self, environment: Environment, arguments: Sequence[Any]) -> Any:
         """Return what the user's function returned."""
@@ -240,8 +266,12 @@ def start(leaves: Sequence[Any]) -> Environment:
     """
     arrays = [x for x in leaves if is_array(x)]
     if dispatch.state.tapes:
-        return [_strong(x) if isinstance(x, float | complex) else asarray(x) for x in arrays]
-    return [x if isinstance(x, float | complex) else asarray(x)._data for x in arrays]
+        return [_strong(x) if _is_weak(x) else asarray(x) for x in arrays]
+    return [x if _is_weak(x) else asarray(x)._data for x in arrays]
+
+
+def _is_weak(x: Any) -> bool:
+    return isinstance(x, float | complex) and not isinstance(x, np.generic)
 
 
 def _strong(x: complex) -> Tensor:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import enum
+import functools
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FunctionType, MethodType
 from typing import Any
 
 import numpy as np
@@ -13,6 +17,8 @@ from hybrid.core.dispatch import PYTHON_SCALARS
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
+from hybrid.trace.environment import same_value
+from hybrid.trace.reach import slots_of, users_own
 from hybrid.trace.sharing import identical
 
 
@@ -27,12 +33,28 @@ class Identity:
         return f"<{self.kind}>"
 
 
+class Fields:
+    """The attributes of an object, as they were: what its own ``==`` may not look at."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: tuple[Any, ...]) -> None:
+        self._values = values
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Fields) and same_value(self._values, other._values)
+
+    def __hash__(self) -> int:
+        return 0
+
+
 @dataclass(frozen=True, slots=True)
 class Literal:
     """A leaf that is part of the key by type and value: 1, 1.0 and True are three."""
 
     kind: type
     value: Any
+    fields: Fields | None = None
 
     def __str__(self) -> str:
         return repr(self.value)
@@ -77,6 +99,25 @@ class Signature:
 Leaf = Any
 
 
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """Return the parameters of a function; builtins bind their arguments by themselves."""
+    kind = type(function)
+    written_in_python = isinstance(getattr(kind, "__call__", None), FunctionType)  # noqa: B004
+    if written_in_python or isinstance(function, FunctionType | MethodType | functools.partial):
+        return inspect.signature(function)
+    return inspect.signature(_anything)
+
+
+def _anything(*args: Any, **kwargs: Any) -> None: ...
+
+
+def defaults_of(function: Callable[..., Any]) -> tuple[int, int]:
+    """Return what tells whether the default values of a function were replaced."""
+    return id(getattr(function, "__defaults__", None)), id(
+        getattr(function, "__kwdefaults__", None)
+    )
+
+
 def flatten(arguments: dict[str, Any]) -> tuple[list[Leaf], Any, Callable[[], tuple[str, ...]]]:
     """Flatten bound arguments; None is a leaf, so that it is part of the key."""
     # As a tuple: the leaves of a dict come sorted by key, those of a call in order.
@@ -115,8 +156,16 @@ def leaf_key(leaf: Leaf) -> TensorSpec | Literal | Identity:
             pass
         else:
             if isinstance(leaf, PYTHON_SCALARS) or not _by_identity(leaf):
-                return Literal(type(leaf), leaf)
+                return Literal(type(leaf), leaf, _fields(leaf))
     return Identity(id(leaf), type(leaf).__name__)
+
+
+def _fields(leaf: Any) -> Fields | None:
+    kind = type(leaf)
+    if isinstance(leaf, type | enum.Enum) or not users_own(kind.__module__):
+        return None
+    own = getattr(leaf, "__dict__", {})
+    return Fields((*own, *own.values(), *slots_of(leaf)))
 
 
 def _by_identity(leaf: Any) -> bool:

@@ -164,6 +164,7 @@ class Tracer(OutsideRecorder):
         segment = self._segment(extra, guard)
         if self._known:
             segment, value = self._check_known(segment)
+            self._path.append(segment)
         else:
             self._attach(segment)
             self._execute(segment)
@@ -233,6 +234,12 @@ class Tracer(OutsideRecorder):
         self.root = self.root or known
         return known, value
 
+    @property
+    def written(self) -> list[Any]:
+        """What the segments of this call have written to in place."""
+        targets = [w.target for s in self._path for w in s.writes]
+        return [self.arguments[x] if isinstance(x, int) else x for x in targets]
+
     def _execute(self, segment: Segment) -> None:
         """Run a segment on what was captured as it was when the function first used it."""
         self._run(segment, self.environment, self.arguments, self._fetch)
@@ -246,8 +253,14 @@ class Tracer(OutsideRecorder):
 
     # --- the end ----------------------------------------------------------------------------------
 
-    def finish(self, returned: Any) -> Result:
+    def finish(self, returned: Any, changed: tuple[int, ...] = ()) -> Result:
         """End the trace: the last segment computes what the function returned.
+
+        Parameters
+        ----------
+        returned : object
+        changed : tuple of int
+            Where containers were changed: see :class:`Result`.
 
         Returns
         -------
@@ -256,7 +269,7 @@ class Tracer(OutsideRecorder):
         """
         leaves, tree = containers.flatten(returned)
         if not self.open:
-            return Result(tree, tuple(Fixed(self._concrete_leaf(x)) for x in leaves))
+            return Result(tree, tuple(Fixed(self._concrete_leaf(x)) for x in leaves), changed)
         if self._known:
             raise Unstable
         capture_results(self, leaves)
@@ -268,7 +281,7 @@ class Tracer(OutsideRecorder):
         ]
         segment = self._segment([], None, wanted)
         made = [self._placed(x) for x in plain]
-        segment.result = Result(tree, tuple(made))
+        segment.result = Result(tree, tuple(made), changed)
         self._attach(segment)
         self._execute(segment)
         self._path.append(segment)
@@ -305,13 +318,13 @@ class Tracer(OutsideRecorder):
     def abandon(self, error: Untraceable) -> None:
         """Go on eagerly where the body of a loop or a branch cannot be traced."""
         if self.open:
-            self.give_up(error.why, error.line)
+            self.give_up(error.why, error.line or user_line())
         else:  # it has given up already, inside of the body
             self._leave()
 
-    def give_up(self, why: str, line: SourceLine | None = None) -> None:
+    def give_up(self, why: str, line: Any = ...) -> None:
         """Run what was recorded and give every live Tensor its contents: eager from here on."""
-        line = line or user_line()
+        line = user_line() if line is ... else line
         if dispatch.state.recorder not in (self, None):
             raise Untraceable(why, line)  # inside a body, which the code around it runs eagerly
         if self.fullgraph:

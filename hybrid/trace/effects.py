@@ -1,0 +1,243 @@
+"""What Python does besides computing while it is traced, which no replay would do again.
+
+A replay runs no Python. So the surroundings of a function are looked at before and after it is
+traced: what it has changed there, or used up, or drawn, ends tracing, with the line that did it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import random
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType, GeneratorType
+from typing import Any
+
+import numpy as np
+
+from hybrid.core.source import SourceLine, is_framework, is_installed
+from hybrid.core.tensor import Array
+from hybrid.trace.blame import line_that_changes, line_that_names
+from hybrid.trace.environment import Binding, literal_changed
+from hybrid.trace.reach import Reached, reach
+from hybrid.trace.sharing import memory_of, overlap
+
+Objects = list[tuple[str, Any]]
+
+_CLOCKS = frozenset(
+    getattr(time, name)
+    for name in ("time", "monotonic", "perf_counter", "process_time", "thread_time")
+) | frozenset(
+    getattr(time, f"{name}_ns")
+    for name in ("time", "monotonic", "perf_counter", "process_time", "thread_time")
+)
+_MEASURES = _CLOCKS | {os.urandom, input}
+# What code that reads one of these names: only then is every call of it watched, which costs.
+_MEASURING_NAMES = frozenset(
+    {f.__name__ for f in _MEASURES}
+    | {"now", "utcnow", "today", "uuid1", "uuid4", "token_bytes", "token_hex", "token_urlsafe"}
+    | {"SystemRandom", "choice", "randbelow"}
+)
+_DATES = {"now", "utcnow", "today"}
+# Above it, arrays are compared by samples: a checksum reads about 1 GB/s.
+_WHOLE = 1 << 26
+
+
+class Effect:
+    """Something that a replay would not repeat.
+
+    Attributes
+    ----------
+    why : str
+    line : SourceLine, optional
+    """
+
+    def __init__(self, why: str, line: SourceLine | None) -> None:
+        self.why = why
+        self.line = line
+
+
+class Watch:
+    """Compares the surroundings of a function before and after it was traced.
+
+    Parameters
+    ----------
+    function : callable
+    objects : list of (name, object)
+        Arguments that the trace knows as Python objects.
+    """
+
+    def __init__(self, function: Callable[..., Any], objects: Objects) -> None:
+        self._function = function
+        self._objects = objects
+        self._before = reach(function, objects)
+        self._sums = [_checksum(x) for _, x in self._before.arrays]
+        self._states = [_state(x) for _, x in self._before.stateful]
+        self._random = _global_states()
+        self._measured: Effect | None = None
+
+    @contextmanager
+    def calls(self) -> Iterator[None]:
+        """Notice, within a ``with`` block, calls that read a clock or ask for random bytes."""
+        watched = bool(self._before.names & _MEASURING_NAMES) and sys.getprofile() is None
+        if watched:
+            sys.setprofile(self._notice)
+        try:
+            yield
+        finally:
+            if watched:
+                sys.setprofile(None)
+
+    def _notice(self, frame: FrameType, event: str, function: Any) -> None:
+        if event == "c_call" and self._measured is None and _measures(function):
+            caller: FrameType | None = frame
+            while caller is not None and is_installed(caller.f_code):
+                caller = caller.f_back
+            if caller is not None and not is_framework(caller.f_code):
+                why = f"it calls {function.__name__}(), which gives another value at each call"
+                code = caller.f_code
+                line = SourceLine(code.co_filename, caller.f_lineno, code.co_name)
+                self._measured = Effect(why, line)
+
+    def after(self) -> Reached:
+        """Return what the function reaches now."""
+        return reach(self._function, self._objects)
+
+    def decisive(self, now: Reached, written: Sequence[Any]) -> Effect | None:
+        """Return an effect that changes the result, or what others see, at each call.
+
+        Parameters
+        ----------
+        now : Reached
+            As the function has left it.
+        written : sequence
+            Arrays that the trace itself has written to already.
+        """
+        found = self._kept(now) or self._measured or self._drawn() or self._used_up()
+        return found or self._overwritten(written) or self._counted()
+
+    def _kept(self, now: Reached) -> Effect | None:
+        for name, _ in now.traced:
+            line = line_that_changes(now.codes, name)
+            return Effect(f"{name.partition('[')[0]} keeps a Tensor that it computes", line)
+        return None
+
+    def _drawn(self) -> Effect | None:
+        if _global_states() == self._random:
+            return None
+        line = line_that_names(self._before.codes, "random")
+        return Effect("it draws random numbers that are not hb.random's", line)
+
+    def _used_up(self) -> Effect | None:
+        for (name, obj), state in zip(self._before.stateful, self._states, strict=True):
+            if _state(obj) != state:
+                line = line_that_names(self._before.codes, name)
+                if isinstance(obj, random.Random | np.random.Generator | np.random.RandomState):
+                    return Effect(f"it draws random numbers from {name}", line)
+                return Effect(f"it uses up the iterator {name}", line)
+        return None
+
+    def _overwritten(self, written: Sequence[Any]) -> Effect | None:
+        for (name, array), before in zip(self._before.arrays, self._sums, strict=True):
+            if _checksum(array) != before and not any(overlap(array, x) for x in written):
+                line = line_that_changes(self._before.codes, name)
+                return Effect(f"NumPy itself writes to {name}, an array from outside", line)
+        return None
+
+    def _counted(self) -> Effect | None:
+        for binding in self._before.bindings:
+            if binding.changed and literal_changed(binding.value, binding.read()):
+                why = f"it changes {binding.name}, a Python value that it also reads"
+                return Effect(why, _blamed(binding, self._before))
+        return None
+
+    def incidental(self) -> Effect | None:
+        """Return a change of a container outside that does not change the result."""
+        for binding in self._before.bindings:
+            if binding.name.endswith("[...]") and binding.changed:
+                why = f"it changes {binding.name.removesuffix('[...]')} while it is traced"
+                return Effect(why, _blamed(binding, self._before))
+        return None
+
+
+def _blamed(binding: Binding, where: Reached) -> SourceLine | None:
+    fields = binding.holder
+    if isinstance(fields, dict) and binding.name.endswith(".*"):
+        before = dict(zip(*_halves(binding.value), strict=True))
+        changed = [k for k, v in fields.items() if before.get(k, before) is not v]
+        return line_that_changes(where.codes, changed[0]) if changed else None
+    return line_that_changes(where.codes, binding.name)
+
+
+def _halves(found: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    middle = len(found) // 2
+    return found[:middle], found[middle:]
+
+
+# --- states ---------------------------------------------------------------------------------------
+
+
+def _measures(function: Any) -> bool:
+    try:
+        if function in _MEASURES:
+            return True
+    except TypeError:  # a method of something that has no hash
+        return False
+    owner = getattr(function, "__self__", None)
+    return (
+        isinstance(owner, type)
+        and issubclass(owner, datetime.date)
+        and (function.__name__ in _DATES)
+    )
+
+
+def _global_states() -> tuple[Any, ...]:
+    return random.getstate(), _state(np.random.mtrand._rand)
+
+
+def _state(obj: Any) -> Any:
+    """Return something that differs once `obj` has been drawn from."""
+    match obj:
+        case random.SystemRandom():
+            return None
+        case random.Random():
+            return obj.getstate()
+        case np.random.Generator():
+            return _spelled(obj.bit_generator.state)
+        case np.random.RandomState():
+            return _spelled(obj.get_state(legacy=False))
+        case GeneratorType():
+            frame = obj.gi_frame
+            if frame is None:
+                return None
+            # What it holds, too: a loop comes back to the same instruction.
+            return frame.f_lasti, [(k, id(v)) for k, v in frame.f_locals.items()]
+    try:
+        return repr(obj.__reduce__())
+    except Exception:
+        return object()  # cannot be told: as if it was used
+
+
+def _spelled(state: Any) -> Any:
+    if isinstance(state, dict):
+        return {k: _spelled(v) for k, v in state.items()}
+    return state.tobytes() if isinstance(state, np.ndarray) else state
+
+
+def _checksum(x: Any) -> int:
+    array = memory_of(x)
+    if array is None or array.dtype.hasobject or not array.flags.writeable:
+        return 0
+    return zlib.crc32(_bytes(array))
+
+
+def _bytes(array: Array) -> Any:
+    flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    if flat.size <= _WHOLE:
+        return flat.data
+    pages = flat[: flat.size // 4096 * 4096].reshape(-1, 4096)
+    return np.ascontiguousarray(pages[:: -(-flat.size // _WHOLE)]).data

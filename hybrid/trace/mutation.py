@@ -1,0 +1,104 @@
+"""Containers that come as arguments, and what a function does to them.
+
+A function is given copies of the caller's lists and dicts, in which traced Tensors take the place
+of arrays. What it changes in a copy becomes part of what the trace returns; after the call, and
+after each replay, the caller's own container is changed likewise.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hybrid.core import containers
+
+_MUTABLE = (list, dict, deque)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What stands, in changed contents, for a container that came with the arguments."""
+
+    number: int
+
+
+def given_containers(arguments: Sequence[Any]) -> list[Any]:
+    """Return the containers in arguments that a function can change, outer before inner."""
+    found: list[Any] = []
+    for value in arguments:
+        _collect(value, found)
+    return found
+
+
+def _collect(value: Any, found: list[Any]) -> None:
+    held = containers.held_by(value)
+    if held is None:
+        return
+    if isinstance(value, _MUTABLE) or hasattr(value, "__dict__"):
+        found.append(value)
+    for part in held:
+        _collect(part, found)
+
+
+class Copies:
+    """The copies that a function is given, as they are before it runs.
+
+    Parameters
+    ----------
+    arguments : sequence
+        With the copies in place of the caller's containers.
+    """
+
+    def __init__(self, arguments: Sequence[Any]) -> None:
+        self._copies = given_containers(arguments)
+        self._before = [_contents(c) for c in self._copies]
+
+    def changes(self) -> list[tuple[int, Any]]:
+        """Return what was changed: the number of the container and its contents now."""
+        numbers = {id(c): Given(i) for i, c in enumerate(self._copies)}
+        return [
+            (i, _marked(_contents(copy), numbers))
+            for i, (copy, before) in enumerate(zip(self._copies, self._before, strict=True))
+            if not _same_items(_contents(copy), before)
+        ]
+
+
+def deliver(changes: Sequence[tuple[int, Any]], originals: Sequence[Any]) -> None:
+    """Change the caller's containers as the function changed its copies."""
+    if not changes:
+        return
+    given = given_containers(originals)
+    for number, contents in changes:
+        target = given[number]
+        new = _unmarked(contents, given)
+        if isinstance(target, list):
+            target[:] = new
+        elif isinstance(target, deque):
+            target.clear()
+            target.extend(new)
+        else:
+            fields = target if isinstance(target, dict) else vars(target)
+            fields.clear()
+            fields.update(new)
+
+
+def _contents(container: Any) -> Any:
+    if isinstance(container, list | deque):
+        return list(container)
+    return dict(container if isinstance(container, dict) else vars(container))
+
+
+def _same_items(a: Any, b: Any) -> bool:
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(a[key] is b[key] for key in a)
+    return len(a) == len(b) and all(x is y for x, y in zip(a, b))
+
+
+def _marked(contents: Any, numbers: dict[int, Given]) -> Any:
+    return containers.map_items(lambda x: numbers.get(id(x), x), contents, numbers)
+
+
+def _unmarked(contents: Any, given: Sequence[Any]) -> Any:
+    return containers.map_items(lambda x: given[x.number] if type(x) is Given else x, contents, ())

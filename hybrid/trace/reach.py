@@ -1,0 +1,290 @@
+"""What a function can reach besides its arguments: globals, closure cells, attributes, helpers.
+
+Helpers are followed through the user's own code; installed packages are taken as fixed.
+"""
+
+from __future__ import annotations
+
+import dis
+import os
+import random
+import sys
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+    NoneType,
+)
+from typing import Any
+
+import numpy as np
+
+from hybrid.core.source import INSTALLED, is_framework, is_installed
+from hybrid.core.tensor import Symbol, Tensor
+from hybrid.core.variable import Variable
+from hybrid.trace.environment import MISSING, Binding
+
+# What holds nothing that a program could change; arrays are looked at by themselves.
+_SCALARS = frozenset({int, float, complex, bool, str, bytes, NoneType, Variable})
+# Code with one of these names may read any attribute.
+_DYNAMIC = frozenset({"getattr", "vars", "__dict__", "hasattr", "attrgetter"})
+_ENVIRON = frozenset({"environ", "getenv", "environb"})
+
+
+@dataclass(slots=True)
+class Reached:
+    """What a function can reach.
+
+    Attributes
+    ----------
+    bindings : list of Binding
+        The names, and the contents of containers and objects, that a trace depends on.
+    codes : list of CodeType
+        The user's code: of the function and its helpers.
+    arrays : list of (str, Tensor or ndarray)
+    traced : list of (str, Tensor)
+        Tensors of a trace that something outside holds.
+    stateful : list of (str, object)
+        Iterators and generators of random numbers: reading them changes them.
+    names : set of str
+        Attributes and globals that the code names.
+    """
+
+    bindings: list[Binding] = field(default_factory=list)
+    codes: list[CodeType] = field(default_factory=list)
+    arrays: list[tuple[str, Any]] = field(default_factory=list)
+    traced: list[tuple[str, Tensor]] = field(default_factory=list)
+    stateful: list[tuple[str, Any]] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+
+
+def reach(function: Callable[..., Any], objects: list[tuple[str, Any]]) -> Reached:
+    """Return what `function` reads from outside, and the attributes of `objects`.
+
+    Parameters
+    ----------
+    function : callable
+    objects : list of (name, object)
+        Arguments that the trace knows as Python objects, ``self`` above all.
+    """
+    walk = _Walk()
+    for name, obj in objects:
+        walk.visit(name, obj, named=True)
+    walk.visit(getattr(function, "__name__", "function"), function)
+    walk.finish()
+    return walk.reached
+
+
+def is_iterator(obj: Any) -> bool:
+    """Tell whether looping over `obj` uses it up, in a way that no attribute tells."""
+    kind = type(obj)
+    return hasattr(kind, "__next__") and not users_own(kind.__module__)
+
+
+def _users(code: CodeType) -> bool:
+    return not is_framework(code) and not is_installed(code)
+
+
+def _bound(name: str, holder: Any, key: str | None) -> Binding:
+    return Binding(name, holder, key, Binding(name, holder, key, None).read())
+
+
+def _global_names(code: CodeType) -> Iterator[str]:
+    names = {i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"}
+    yield from sorted(names)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _global_names(constant)
+
+
+class _Walk:
+    """Finds whatever a function can reach, through containers, objects, classes and helpers.
+
+    Of an object that it holds, only attributes that some code names are followed further; each code
+    that is found may name more.
+    """
+
+    def __init__(self) -> None:
+        self.reached = Reached()
+        self._seen: dict[int, Any] = {}  # holds the objects, so that no identity is used twice
+        self._holders: list[tuple[str, Any, dict[str, Any], bool, set[str]]] = []
+        self._pending: list[tuple[str, Any]] = []
+
+    def visit(self, name: str, value: Any, *, named: bool = False) -> None:
+        """Look at `value` and what it holds; its attributes are all read if it is `named`."""
+        if type(value) in _SCALARS or id(value) in self._seen:
+            return
+        self._seen[id(value)] = value
+        match value:
+            case np.ndarray():
+                self.reached.arrays.append((name, value))
+            case Tensor():
+                traced = type(value._data) is Symbol
+                (self.reached.traced if traced else self.reached.arrays).append((name, value))
+            case random.Random() | np.random.Generator() | np.random.RandomState():
+                self.reached.stateful.append((name, value))
+            case BuiltinFunctionType():
+                self.reached.names.add(value.__name__)  # by whatever name it was imported
+            case FunctionType():
+                self._function(name, value)
+            case MethodType():
+                self._later(name, value.__func__)
+                self._later(name, value.__self__)
+            case partial():
+                self._later(name, value.func)
+                self._later(name, value.args)
+                self._later(name, value.keywords)
+            case property():
+                self._later(name, value.fget)
+            case classmethod() | staticmethod():
+                self._later(name, value.__func__)
+            case ModuleType():
+                if users_own(value.__name__):
+                    self._holders.append((name, value, vars(value), False, set()))
+            case type():
+                self._class(value)
+            case _:
+                self._container(name, value)
+                self._object(name, value, named)
+
+    def finish(self) -> None:
+        """Follow everything that was found until nothing is new."""
+        self._follow()
+        if self.reached.names & _ENVIRON:
+            self._bind("os.environ", os.environ._data, None)  # type: ignore[attr-defined]
+
+    def _follow(self) -> None:
+        while self._pending:
+            while self._pending:
+                self.visit(*self._pending.pop())
+            for name, obj, fields, everything, done in self._holders:
+                known = self.reached.names
+                names = set(fields) if everything or known & _DYNAMIC else known
+                for key in sorted((names & fields.keys()) - done):
+                    done.add(key)
+                    if isinstance(obj, type | ModuleType):
+                        self._bind(f"{name}.{key}", fields, key)
+                    self._later(f"{name}.{key}", fields[key])
+
+    def _later(self, name: str, value: Any) -> None:
+        self._pending.append((name, value))
+
+    def _bind(self, name: str, holder: Any, key: str | None) -> None:
+        self.reached.bindings.append(_bound(name, holder, key))
+
+    def _function(self, name: str, function: FunctionType) -> None:
+        code = function.__code__
+        if not _users(code):
+            return
+        self.reached.codes.append(code)
+        self.reached.names.update(_attribute_names(code))
+        for free, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+            self._bind(free, cell, None)
+            self._later(free, self.reached.bindings[-1].value)
+        scope = function.__globals__
+        for used in _global_names(code):
+            if used in scope:
+                self._bind(used, scope, used)
+                self._later(used, scope[used])
+        if function.__defaults__ or function.__kwdefaults__:
+            self._bind(f"the defaults of {name}", _Defaults(function), None)
+            for value in self.reached.bindings[-1].value:
+                self._later(f"a default of {name}", value)
+
+    def _class(self, kind: type) -> None:
+        for base in kind.__mro__:
+            if users_own(base.__module__) and (base is kind or id(base) not in self._seen):
+                self._seen[id(base)] = base
+                fields: Any = vars(base)
+                self._holders.append((base.__name__, base, fields, False, set()))
+                for key, value in fields.items():
+                    if key.startswith("__") and isinstance(value, FunctionType):
+                        self._later(f"{base.__name__}.{key}", value)
+
+    def _container(self, name: str, value: Any) -> None:
+        if isinstance(value, list | dict | set | deque):
+            self._bind(f"{name}[...]", value, None)
+            held = value.items() if isinstance(value, dict) else enumerate(value)
+        elif isinstance(value, tuple | frozenset):
+            held = enumerate(value)
+        else:
+            return
+        for key, item in held:
+            if type(item) not in _SCALARS:
+                self._later(f"{name}[{key!r}]", item)
+
+    def _object(self, name: str, obj: Any, named: bool) -> None:
+        kind = type(obj)
+        if is_iterator(obj):
+            self.reached.stateful.append((name, obj))
+        if not users_own(kind.__module__):
+            inner = getattr(obj, "__wrapped__", None)  # a compiled function, functools.lru_cache
+            if inner is not None:
+                self._later(name, inner)
+            return
+        self._later(kind.__name__, kind)
+        fields = getattr(obj, "__dict__", None)
+        if type(fields) is dict:
+            self._bind(f"{name}.*", fields, None)
+            self._holders.append((name, obj, fields, named, set()))
+        slots = _Slots(obj)
+        if slots.names:
+            self._bind(f"{name}.*", slots, None)
+            for value in self.reached.bindings[-1].value:
+                self._later(f"{name}.*", value)
+
+
+class _Defaults:
+    """The default values of a function, as a container that can be looked into."""
+
+    def __init__(self, function: FunctionType) -> None:
+        self._function = weakref.ref(function)  # a trace must not keep its function alive
+
+    def __iter__(self) -> Iterator[Any]:
+        function = self._function()
+        if function is not None:
+            yield from function.__defaults__ or ()
+            yield from (function.__kwdefaults__ or {}).values()
+
+
+def slots_of(obj: Any) -> tuple[Any, ...]:
+    """Return the values of the attributes of an object that are in ``__slots__``."""
+    return tuple(_Slots(obj))
+
+
+class _Slots:
+    """The attributes of an object that are in ``__slots__``."""
+
+    def __init__(self, obj: Any) -> None:
+        self.obj = obj
+        members = {k: v for base in type(obj).__mro__ for k, v in vars(base).items()}
+        self.names = [k for k, v in members.items() if isinstance(v, MemberDescriptorType)]
+
+    def __iter__(self) -> Iterator[Any]:
+        return (getattr(self.obj, name, MISSING) for name in self.names)
+
+
+def _attribute_names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _attribute_names(constant)
+
+
+def users_own(module_name: str) -> bool:
+    """Tell whether a module is of the user's own program, as opposed to an installed package."""
+    module = sys.modules.get(module_name)
+    home = getattr(module, "__file__", None) or ""
+    package, _, rest = module_name.partition(".")
+    framework = package == "hybrid" and not rest.startswith("demo")
+    frozen = package in sys.builtin_module_names or package in sys.stdlib_module_names
+    installed = frozen and package != "__main__"
+    return not framework and not installed and not home.startswith(INSTALLED)

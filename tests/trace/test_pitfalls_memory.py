@@ -1,0 +1,265 @@
+"""Arguments and results that share memory, or lie in it in unusual ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hybrid as hb
+from hybrid.errors import EagerFallbackWarning
+from tests.trace.agreement import agree, compiled_throughout
+
+
+def misaligned() -> np.ndarray:
+    raw = np.zeros(4 * 6 + 1, np.uint8)
+    array = raw[1:].view(np.float32)
+    array[:] = np.arange(6)
+    return array
+
+
+def read_only() -> np.ndarray:
+    array = np.arange(6, dtype=np.float32)
+    array.flags.writeable = False
+    return array
+
+
+ARRAYS: dict[str, Callable[[], np.ndarray]] = {
+    "not contiguous": lambda: np.arange(12, dtype=np.float32)[::2],
+    "negatively strided": lambda: np.arange(6, dtype=np.float32)[::-1],
+    "stride 0": lambda: np.broadcast_to(np.float32(2), (6,)),
+    "transposed": lambda: np.arange(6, dtype=np.float32).reshape(2, 3).T,
+    "of Fortran order": lambda: np.asfortranarray(np.arange(6, dtype=np.float32).reshape(2, 3)),
+    "read-only": read_only,
+    "misaligned": misaligned,
+    "byte-swapped": lambda: np.arange(6, dtype=">f4"),
+    "empty": lambda: np.zeros((0, 3), np.float32),
+    "0-d": lambda: np.array(3.0, np.float32),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_an_array_is_read_however_it_lies_in_memory(name: str) -> None:
+    make = ARRAYS[name]
+
+    def f(x: hb.Tensor) -> tuple[hb.Tensor, ...]:
+        return hb.tanh(x) * 2 + x.sum(), x.reshape(-1), hb.cumsum(x.ravel(), axis=0)
+
+    with compiled_throughout():
+        # An ndarray argument is a Tensor inside; so it is to the eager function.
+        agree(f, lambda: (hb.asarray(make()),), lambda: (hb.asarray(make().copy()),))
+        traced = hb.compile(f)
+        for _ in range(2):
+            for got, want in zip(traced(make()), f(hb.asarray(make())), strict=True):
+                np.testing.assert_array_equal(got.numpy(), want.numpy())
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_an_array_is_written_however_it_lies_in_memory(name: str) -> None:
+    make = ARRAYS[name]
+
+    def f(x: hb.Tensor) -> hb.Tensor:
+        x += 1
+        x[..., :1] = 5
+        return x * 2
+
+    a, b = make(), make()
+    traced = hb.compile(f)
+    for _ in range(3):
+        results = []
+        for g, array in ((traced, a), (f, b)):
+            try:
+                results.append(g(hb.asarray(array)).tolist())
+            except (ValueError, IndexError) as error:
+                results.append(type(error))
+        assert results[0] == results[1]
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_read_only_ndarray_refuses_a_write_with_the_line() -> None:
+    @hb.compile
+    def f(x: hb.Tensor) -> hb.Tensor:
+        x += 1  # not allowed
+        return x
+
+    array = np.zeros(3)
+    f(array)  # known by the time it is read-only
+    array.flags.writeable = False
+    for _ in range(2):
+        with pytest.raises(ValueError, match="read-only"):
+            f(array)
+    np.testing.assert_array_equal(array, 1)
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_an_input_returned_as_it_came_is_the_same_object(wrapped: bool) -> None:
+    f = hb.compile(lambda x, other: (x, other, x))
+    x: Any = np.arange(3.0)
+    x = hb.asarray(x) if wrapped else x
+    scalar = np.float32(3)
+    for _ in range(3):
+        first, other, again = f(x, scalar)
+        assert first is x
+        assert again is x
+        assert other is scalar
+
+
+def test_one_tensor_returned_twice_is_one_object() -> None:
+    @hb.compile
+    def f(x: hb.Tensor) -> dict[str, hb.Tensor]:
+        y = x * 2
+        return {"b": y, "a": y, "c": [y]}
+
+    for _ in range(3):
+        out = f(hb.ones(3))
+        assert list(out) == ["b", "a", "c"]
+        assert out["b"] is out["a"] is out["c"][0]
+
+
+def test_results_that_are_views_of_inputs_share_their_memory() -> None:
+    def f(x: hb.Tensor) -> tuple[hb.Tensor, ...]:
+        return x[1:], x.T, x.reshape(-1), x[None], x[:, ::2], x[0, 0]
+
+    traced = hb.compile(f)
+    for _ in range(3):
+        a, b = hb.zeros((3, 4)), hb.zeros((3, 4))
+        for i, (mine, its) in enumerate(zip(traced(a), f(b), strict=True)):
+            mine[...] = i + 1
+            its[...] = i + 1
+            np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_a_result_is_never_memory_that_the_next_call_writes() -> None:
+    @hb.compile
+    def f(x: hb.Tensor) -> tuple[hb.Tensor, hb.Tensor]:
+        return x * 2, hb.zeros(3)
+
+    kept = [f(hb.full(3, float(i))) for i in range(4)]
+    for i, (double, zeros) in enumerate(kept):
+        np.testing.assert_array_equal(double.numpy(), 2 * i)
+        zeros[...] = 7
+        np.testing.assert_array_equal(f(hb.ones(3))[1].numpy(), 0)
+
+
+@pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+@pytest.mark.parametrize("shift", [0, 1, 3, 10])
+def test_two_arguments_that_share_memory(shift: int) -> None:
+    def f(x: hb.Tensor, y: hb.Tensor) -> hb.Tensor:
+        x[1:] = x[:-1] + y[1:]
+        y *= 2
+        return x + y
+
+    def call() -> tuple[hb.Tensor, ...]:
+        base = hb.asarray(np.arange(20.0))
+        return base[:10], base[shift : shift + 10]
+
+    agree(f, call, lambda: (hb.ones(10, dtype=hb.float64), hb.ones(10, dtype=hb.float64)), rounds=3)
+
+
+@pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+def test_a_view_and_its_base_as_arguments_in_any_order() -> None:
+    def f(x: hb.Tensor, y: hb.Tensor) -> hb.Tensor:
+        y[...] = 3
+        return x.sum() + y.sum()
+
+    def call() -> tuple[hb.Tensor, ...]:
+        base = hb.zeros((3, 3))
+        return base, base.T[1]
+
+    agree(f, call, lambda: call()[::-1], lambda: (hb.zeros((3, 3)), hb.zeros(3)))
+
+
+def test_overlapping_slices_read_and_written_in_one_statement() -> None:
+    def f(x: hb.Tensor) -> hb.Tensor:
+        x[1:] = x[:-1]
+        x[:-1] += x[1:]
+        x[::-1] = x
+        x[2:], x[:-2] = x[:-2] * 1, x[2:] * 1
+        return x * 1
+
+    with compiled_throughout():
+        agree(f, lambda: (hb.asarray(np.arange(8.0)),), lambda: (hb.asarray(np.arange(8.0)[::-1]),))
+
+
+def test_a_donated_variable_value_is_not_overwritten_while_a_caller_holds_it() -> None:
+    v = hb.Variable(hb.zeros(1000))
+    step = hb.compile(lambda: v.assign(v.read() + 1))
+    held = []
+    for i in range(4):
+        held.append((i, v.read()))
+        step()
+    for i, value in held:
+        np.testing.assert_array_equal(value.numpy(), i)
+
+
+def test_out_arguments_are_written() -> None:
+    def f(x: hb.Tensor, out: hb.Tensor) -> hb.Tensor:
+        return np.add(x, 1, out=out)
+
+    with compiled_throughout():
+        traced = agree(f, lambda: (hb.ones(3), hb.zeros(3)))
+    x, out = hb.ones(3), hb.zeros(3)
+    assert traced(x, out) is out
+
+
+def test_masks_and_views_of_views_write_through() -> None:
+    def f(x: hb.Tensor) -> hb.Tensor:
+        x[x > 3] = 0
+        inner = x[1:].T[:2][::-1]
+        inner[0] += 10
+        flat = x.reshape(-1)
+        flat[0] = -1
+        return inner * 1
+
+    with compiled_throughout():
+        agree(f, lambda: (hb.asarray(np.arange(12.0).reshape(3, 4)),))
+
+
+def test_entangled_calls_warn_and_do_not_spoil_later_ones() -> None:
+    traced = hb.compile(lambda x, y: x.__iadd__(1) * y)
+    base = np.zeros(5)
+    with pytest.warns(EagerFallbackWarning, match="shares memory"):
+        np.testing.assert_array_equal(traced(base[:-1], base[1:]).numpy(), [1, 1, 1, 0])
+    with compiled_throughout():
+        for _ in range(2):
+            result = traced(np.zeros(4), np.ones(4))
+            np.testing.assert_array_equal(result.numpy(), 1)
+
+
+def test_a_numpy_scalar_argument_is_an_array_inside_and_never_written() -> None:
+    def f(x: hb.Tensor, s: hb.Tensor) -> tuple[hb.Tensor, ...]:
+        product = x * s
+        s += 1
+        return product, s * 1, s
+
+    traced = hb.compile(f)
+    for k in (3.0, 4.0, 5.0):
+        scalar = np.float64(k)
+        product, more, s = traced(hb.ones(2), scalar)
+        assert (product.dtype, product.tolist()) == (hb.float64, [k, k])
+        assert more.item() == k + 1
+        assert s.item() == k + 1
+        assert scalar == k
+    assert traced.cache_info().misses == 1
+
+
+@pytest.mark.parametrize("name", ["misaligned", "byte-swapped", "not contiguous", "0-d"])
+@pytest.mark.parametrize("ends", [False, True])
+@pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+def test_the_callers_ndarray_is_written_whatever_its_layout(name: str, ends: bool) -> None:
+    def f(x: Any) -> Any:
+        x += 1
+        if ends:
+            x *= float(x.sum())
+        x[..., :1] *= 3
+        return x.sum()
+
+    traced = hb.compile(f)
+    a, b = ARRAYS[name](), ARRAYS[name]()
+    if name == "0-d":
+        a, b = a[None], b[None]
+    for _ in range(3):
+        np.testing.assert_allclose(traced(a).numpy(), f(b), rtol=1e-6)
+        np.testing.assert_allclose(a, b, rtol=1e-6)
