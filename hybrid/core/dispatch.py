@@ -80,18 +80,20 @@ def bind(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Tensor:
     outputs: Any
     if state.plain:
         outputs = _eager(op, inputs, attrs)
+        if op.view is not None:
+            _link_view(op, inputs[0], attrs, outputs)
+        return outputs  # type: ignore[no-any-return]
+    inputs = tuple(map(resolve, inputs))
+    recorder = state.recorder
+    if recorder is None:
+        outputs = _eager(op, inputs, attrs)
     else:
-        inputs = tuple(map(resolve, inputs))
-        recorder = state.recorder
-        if recorder is None:
-            outputs = _eager(op, inputs, attrs)
-        else:
-            outputs = _record(recorder, op, inputs, attrs)
+        outputs = _record(recorder, op, inputs, attrs)
     if op.view is not None:
         _link_view(op, inputs[0], attrs, outputs)
     if state.tapes:
         state.tapes[-1].record(op, inputs, attrs, outputs)
-    return cast(Tensor, outputs)
+    return outputs  # type: ignore[no-any-return]
 
 
 def resolve(x: Any) -> Any:
@@ -116,8 +118,9 @@ def resolve(x: Any) -> Any:
 
 def _eager(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Any:
     arrays = [x._data if type(x) is Tensor else _plain(x) for x in inputs]
-    if Symbol in map(type, arrays):
-        raise leaked(next(a for a in arrays if type(a) is Symbol))
+    for array in arrays:
+        if type(array) is Symbol:
+            raise leaked(array)
     try:
         result = op.eager(np, *arrays, **attrs)
     except Exception as error:
@@ -170,12 +173,29 @@ def _link_view(op: Op, source: Any, attrs: Attrs, view: Tensor) -> None:
         return
     data = view._data
     if type(data) is np.ndarray:
-        if not np.may_share_memory(data, source._data):
+        if not _shares_memory(data, source._data):
             return
     elif not state.recorder.is_view(op, source, attrs):
         return
     alias = own_alias(source)
     view._alias = Alias(alias.storage, (*alias.chain, (op, attrs)), alias.storage.version)
+
+
+def seen_as(op: Op, source: Tensor, attrs: Attrs, data: Any) -> Tensor:
+    """Wrap what NumPy made of the memory of `source`, as view op `op` does: a short way to bind.
+
+    For eager code outside tapes.
+    """
+    view = wrap(data)
+    _link_view(op, source, attrs, view)
+    return view
+
+
+def _shares_memory(view: Any, array: Any) -> bool:
+    base = view.base  # NumPy makes it the owner of the memory
+    if base is None:
+        return view is array
+    return base is array or base is array.base or np.may_share_memory(view, array)
 
 
 def own_alias(tensor: Tensor) -> Alias:

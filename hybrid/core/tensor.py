@@ -488,6 +488,8 @@ def asarray(
     >>> asarray([1.0, 2.0])
     Tensor([1., 2.], dtype=float32)
     """
+    if type(obj) is Tensor and dtype is None and not copy and device is None:
+        return obj
     from hybrid.core.variable import Variable
 
     if device is not None:

@@ -19,7 +19,7 @@ Axes = tuple[int, ...]
 
 def one_axis(name: str, axis: Any, shape: Shape, extra: int = 0) -> int:
     """Return `axis` counted from the front; `extra` axes are about to be added."""
-    number = operator.index(axis)
+    number = axis if type(axis) is int else operator.index(axis)
     ndim = len(shape) + extra
     if not -ndim <= number < ndim:
         raise AxisError(
@@ -30,23 +30,33 @@ def one_axis(name: str, axis: Any, shape: Shape, extra: int = 0) -> int:
 
 def some_axes(name: str, axis: Any, shape: Shape, extra: int = 0) -> Axes:
     """Return `axis` (an int or several) as a tuple counted from the front, in the order given."""
-    given = tuple(axis) if isinstance(axis, Iterable) else (axis,)
+    given = axis if type(axis) is tuple else _as_tuple(axis)
     axes = tuple(one_axis(name, a, shape, extra) for a in given)
     if len(set(axes)) != len(axes):
         raise AxisError(located(f"{name}: axes {given} name one axis of shape {shape} twice"))
     return axes
 
 
+def _as_tuple(x: Any) -> tuple[Any, ...]:
+    if type(x) is int:  # before the slower question
+        return (x,)
+    return tuple(x) if isinstance(x, Iterable) else (x,)
+
+
 def all_axes(name: str, axis: Any, shape: Shape) -> Axes:
     """Return the axes to reduce, ascending; None means all of them."""
     if axis is None:
         return tuple(range(len(shape)))
+    if type(axis) is int:
+        return (one_axis(name, axis, shape),)
     return tuple(sorted(some_axes(name, axis, shape)))
 
 
 def as_shape(name: str, shape: Any) -> Shape:
     """Return `shape` (an int or several) as a tuple of ints that are not negative."""
-    given = tuple(shape) if isinstance(shape, Iterable) else (shape,)
+    if type(shape) is int and shape >= 0:
+        return (shape,)
+    given = shape if type(shape) is tuple else _as_tuple(shape)
     sizes = tuple(operator.index(n) for n in given)
     if any(n < 0 for n in sizes):
         raise ShapeError(located(f"{name}: shape {sizes} has a negative size"))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import pairwise
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from hybrid.core.batch import Lanes
-from hybrid.core.dispatch import bind, located
+from hybrid.core.dispatch import bind, located, seen_as, state
 from hybrid.core.layout import Layout
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec
@@ -80,6 +81,13 @@ def reshape(x: ArrayLike, /, shape: int | Iterable[int], *, copy: bool | None = 
             [3, 4]], dtype=int64)
     """
     x = asarray(x)
+    if copy is None and state.plain and type(x._data) is np.ndarray:
+        try:
+            data = x._data.reshape(cast(Any, shape))
+        except (TypeError, ValueError):
+            pass  # explained below
+        else:
+            return seen_as(RESHAPE, x, {"shape": data.shape}, data)
     out = bind(RESHAPE, (x,), {"shape": _resolve_shape(x, shape)})
     if copy is False and out.size and out._alias is None:
         raise ValueError(
@@ -173,10 +181,17 @@ def permute_dims(x: ArrayLike, /, axes: Iterable[int] | None = None) -> Tensor:
     """
     x = asarray(x)
     if axes is None:
+        if state.plain and type(x._data) is np.ndarray:
+            return seen_as(PERMUTE_DIMS, x, _reverse(x._data.ndim), x._data.T)
         order = tuple(range(x.ndim - 1, -1, -1))
     else:
         order = some_axes("permute_dims", axes, x.shape)
     return bind(PERMUTE_DIMS, (x,), {"axes": order})
+
+
+@cache
+def _reverse(ndim: int) -> dict[str, Axes]:
+    return {"axes": tuple(range(ndim - 1, -1, -1))}
 
 
 transpose = permute_dims
@@ -326,7 +341,9 @@ def squeeze(x: ArrayLike, /, axis: int | Axes | None = None) -> Tensor:
     """Remove axes of size 1 (all of them if `axis` is left out); a view."""
     x = asarray(x)
     if axis is None:
-        axes = tuple(i for i, n in enumerate(x.shape) if n == 1)
+        axes = tuple([i for i, n in enumerate(x.shape) if n == 1])
+        if state.plain and type(x._data) is np.ndarray:
+            return seen_as(SQUEEZE, x, {"axis": axes}, x._data.squeeze())
     else:
         axes = some_axes("squeeze", axis, x.shape)
     return bind(SQUEEZE, (x,), {"axis": tuple(sorted(axes))})

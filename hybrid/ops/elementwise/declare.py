@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import bind
+from hybrid.core.dispatch import bind, state
 from hybrid.core.op import Example, Op, register
 from hybrid.core.op import Rule as Gradient
 from hybrid.core.spec import Shape, TensorSpec
@@ -395,8 +395,10 @@ def binary(
 
 def call(op: Op, *inputs: Any) -> Tensor:
     """Apply `op` to whatever a public function is given."""
-    result: Tensor = bind(op, strong(*inputs), {})
-    return result
+    for x in inputs:
+        if type(x) is not Tensor:
+            return bind(op, strong(*inputs), {})
+    return bind(op, inputs, {}) if state.plain else bind(op, strong(*inputs), {})
 
 
 def _given(ufunc: np.ufunc | None) -> np.ufunc:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from hybrid import dtypes
-from hybrid.core.dispatch import bind
+from hybrid.core.dispatch import bind, state
 from hybrid.core.op import Example, Op
 from hybrid.core.spec import Shape, TensorSpec
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.dtypes import DType
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import Axes, all_axes
@@ -50,4 +52,11 @@ def not_empty(name: str, x: TensorSpec, axis: Axes) -> None:
 def reduce(op: Op, x: ArrayLike, axis: Axis, keepdims: bool) -> Tensor:
     """Bind a reduction, whose axes are given as users write them."""
     x = asarray(x)
+    if state.plain and (axis is None or type(axis) is int) and type(x._data) is np.ndarray:
+        try:
+            data = op.eager(np, x._data, axis=axis, keepdims=keepdims)
+        except (TypeError, ValueError):
+            pass  # explained below
+        else:
+            return wrap(data if type(data) is np.ndarray else np.asarray(data))
     return bind(op, (x,), {"axis": all_axes(op.name, axis, x.shape), "keepdims": keepdims})

@@ -5,11 +5,10 @@ from __future__ import annotations
 from math import prod as _product
 from typing import Any
 
-from hybrid.core.dispatch import bind
 from hybrid.core.op import Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
-from hybrid.ops._axes import Axes, all_axes, as_dtype, lead_axis, without
+from hybrid.ops._axes import Axes, as_dtype, lead_axis, without
 from hybrid.ops._methods import attach
 from hybrid.ops.movement import flip, moveaxis, reshape
 from hybrid.ops.reduction.declare import (
@@ -17,6 +16,7 @@ from hybrid.ops.reduction.declare import (
     REDUCTION_EXAMPLES,
     Axis,
     accumulator,
+    reduce,
     spread,
 )
 from hybrid.ops.reduction.scans import cumprod, shifted
@@ -74,13 +74,11 @@ def sum(x: ArrayLike, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool
 
 
 def accumulate(op: Op, x: ArrayLike, axis: Axis, dtype: Any, keepdims: bool) -> Tensor:
-    x = asarray(x)
-    axes = all_axes(op.name, axis, x.shape)
     if dtype is None:
-        return bind(op, (x,), {"axis": axes, "keepdims": keepdims})
+        return reduce(op, x, axis, keepdims)
     wanted = as_dtype(op.name, dtype)
-    x = x.astype(wanted, copy=False)
-    return bind(op, (x,), {"axis": axes, "keepdims": keepdims}).astype(wanted, copy=False)
+    x = asarray(x).astype(wanted, copy=False)
+    return reduce(op, x, axis, keepdims).astype(wanted, copy=False)
 
 
 def _vjp_prod(g: Tensor, out: Tensor, x: Tensor, *, axis: Axes, keepdims: bool) -> Tensor:

@@ -1,0 +1,160 @@
+"""What eager operations cost beside NumPy's and torch's: ``python -m benchmarks.eager_cost``.
+
+Every op on 16 and on 1,000,000 float32 elements, on one thread, the three libraries in turns. The
+clock is the thread's own, which stands still while others have the processor. A row is a statement;
+the ratio is that of hybrid to NumPy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+from time import thread_time
+from timeit import Timer
+from typing import Any
+
+from benchmarks.machine import limit_threads
+
+Spaces = dict[str, dict[str, Any]]  # of names, for each library
+
+SMALL, LARGE = 16, 1_000_000
+LIMITS = {SMALL: 2.5, LARGE: 1.05}
+
+STATEMENTS = (
+    *("x + y", "x - y", "x * y", "x / y", "x * 2.0", "2.0 * x", "x ** 2", "x < y", "-x", "abs(x)"),
+    *("xp.sum(x)", "xp.sum(x, axis=0)", "x.sum()", "xp.mean(x)", "xp.max(x)", "xp.argmax(x)"),
+    *("xp.any(x > 1)", "xp.cumsum(x, axis=0)", "xp.var(x)", "xp.prod(x)"),
+    *("x.reshape(4, -1)", "xp.reshape(x, (4, -1))", "xp.stack([x, y])", "xp.concatenate([x, y])"),
+    *("x[1:]", "x[3]", "x[::2]", "x[None]", "x.T", "m.T", "x[i]", "x[b]", "x[1:] = 0.0"),
+    *("xp.flip(x, (0,))", "xp.squeeze(m)", "xp.broadcast_to(x, (2, n))", "xp.zeros(n)"),
+    *("xp.where(b, x, y)", "xp.clip(x, 0.2, 0.5)", "xp.take(x, i)", "xp.sort(x)"),
+    *("v @ v", "xp.matmul(v, v)", "xp.einsum('ij,jk->ik', v, v)"),
+)
+"""`x`, `y`: n elements; `m`: `x` with two axes; `v`: a square matrix; `i`: indices; `b`: a mask."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Microseconds of one statement."""
+
+    statement: str
+    size: int
+    numpy: float
+    hybrid: float
+    torch: float | None
+
+    @property
+    def ratio(self) -> float:
+        """Hybrid's time over NumPy's."""
+        return self.hybrid / self.numpy
+
+
+def statements() -> Iterator[str]:
+    """Yield the elementwise functions of the registry, then the other statements."""
+    import numpy as np
+
+    import hybrid as hb
+    from hybrid.core.op import OPS
+
+    for name, op in OPS.items():
+        known = hasattr(hb, name) and isinstance(getattr(np, name, None), np.ufunc)
+        if op.family != "elementwise" or not known:
+            continue
+        kind = "f" if _takes(getattr(np, name), "f") else "i"
+        one = "x" if kind == "f" else "i"
+        other = ", y" if kind == "f" else ", i"
+        yield f"xp.{name}({one}{other if getattr(np, name).nin == 2 else ''})"
+    yield from STATEMENTS
+
+
+def _takes(ufunc: Any, char: str) -> bool:
+    return any(types.startswith(char * ufunc.nin + "->") for types in ufunc.types)
+
+
+def scopes(size: int) -> Spaces:
+    """Return the names that statements use, for each library at hand."""
+    import numpy as np
+
+    import hybrid as hb
+
+    rng = np.random.default_rng(0)
+    side = min(int(size**0.5), 300)
+    x, y = (rng.uniform(0.1, 0.9, size).astype(np.float32) for _ in range(2))
+    arrays: dict[str, Any] = {
+        "x": x,
+        "y": y,
+        "m": x[None].copy(),
+        "v": x[: side * side].reshape(side, side).copy(),
+        "i": rng.integers(1, 4, size),
+        "b": x > 0.5,
+    }
+    found: Spaces = {"numpy": {"xp": np, "n": size, **arrays}}
+    found["hybrid"] = {"xp": hb, "n": size}
+    found["hybrid"] |= {k: hb.asarray(a, copy=True) for k, a in arrays.items()}
+    try:
+        import torch
+    except ImportError:
+        return found
+    found["torch"] = {"xp": torch, "n": size}
+    found["torch"] |= {k: torch.from_numpy(a.copy()) for k, a in arrays.items()}
+    return found
+
+
+def measure(statement: str, size: int, spaces: Spaces, rounds: int) -> Row | None:
+    """Time `statement` in each library, in turns; None where one of the first two has it not."""
+    timers = {}
+    for name, scope in spaces.items():
+        timer = Timer(statement, timer=thread_time, globals=scope)
+        try:
+            timer.timeit(2)
+            timers[name] = timer
+        except (AttributeError, TypeError, ValueError, RuntimeError, NotImplementedError):
+            if name != "torch":
+                return None
+    calls = max(1, int(2e-3 / (timers["numpy"].timeit(3) / 3)))
+    found: dict[str, list[float]] = {name: [] for name in timers}
+    for _ in range(rounds):
+        for name, timer in timers.items():
+            found[name].append(timer.timeit(calls) / calls * 1e6)
+    times = {name: median(t) for name, t in found.items()}
+    return Row(statement, size, times["numpy"], times["hybrid"], times.get("torch"))
+
+
+def table(rows: list[Row]) -> str:
+    """Return the rows as Markdown, the dearest first."""
+    lines = ["| statement | elements | NumPy us | hybrid us | ratio | torch us |"]
+    lines.append("| --- | ---: | ---: | ---: | ---: | ---: |")
+    for row in sorted(rows, key=lambda r: (r.size, -r.ratio)):
+        torch = "" if row.torch is None else f"{row.torch:.2f}"
+        over = " !" if row.ratio > LIMITS[row.size] else ""
+        lines.append(
+            f"| `{row.statement}` | {row.size} | {row.numpy:.2f} | {row.hybrid:.2f} "
+            f"| {row.ratio:.2f}{over} | {torch} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser("python -m benchmarks.eager_cost")
+    parser.add_argument("--size", type=int, action="append", choices=(SMALL, LARGE))
+    parser.add_argument("--only", default="", help="statements that contain this text")
+    parser.add_argument("--rounds", type=int, default=15)
+    arguments = parser.parse_args()
+    limit_threads(1)
+    rows = []
+    for size in arguments.size or (SMALL, LARGE):
+        spaces = scopes(size)
+        for statement in statements():
+            if arguments.only in statement:
+                row = measure(statement, size, spaces, arguments.rounds)
+                rows += [row] if row else []
+    print(table(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
