@@ -10,7 +10,9 @@ from __future__ import annotations
 from math import e, inf, nan, pi
 
 from hybrid import errors
+from hybrid.autodiff.jacobian import hessian, jacobian
 from hybrid.autodiff.tape import GradientTape
+from hybrid.autodiff.transforms import grad, hvp, jvp, linearize, value_and_grad, vjp
 from hybrid.autodiff.vmap import vmap
 from hybrid.core.containers import register_container
 from hybrid.core.spec import TensorSpec
@@ -551,4 +553,12 @@ __all__ = [
     "while_loop",
     "zeros",
     "zeros_like",
+    "grad",
+    "hvp",
+    "jvp",
+    "linearize",
+    "value_and_grad",
+    "vjp",
+    "hessian",
+    "jacobian",
 ]

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import itertools
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
 from types import TracebackType
 from typing import Any, Literal
 
@@ -29,6 +32,8 @@ from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError, ShapeError
+from hybrid.ops.creation import eye, ones, zeros
+from hybrid.ops.movement import broadcast_to, moveaxis, reshape
 
 _tape_ids = itertools.count()
 
@@ -93,6 +98,8 @@ class GradientTape:
             Floating-point or complex.
         """
         for leaf in containers.leaves_of(tensors):
+            if leaf is None:
+                continue
             tensor = self._watchable(leaf)
             node = node_of(tensor)
             if node is None:
@@ -157,6 +164,37 @@ class GradientTape:
             tensor._node = PartNode(node, i) if op.multi else node
         node.outputs = tuple(map(own_output, results))
 
+    @contextmanager
+    def stop_recording(self) -> Iterator[None]:
+        """Let what runs inside the block go unrecorded by this tape.
+
+        Examples
+        --------
+        >>> import hybrid as hb
+        >>> x = hb.Variable(3.0)
+        >>> with hb.GradientTape() as tape:
+        ...     y = x * x
+        ...     with tape.stop_recording():
+        ...         seen = (y * 10).item()
+        >>> tape.gradient(y, x)
+        Tensor(6., dtype=float32)
+        """
+        if not self._open:
+            raise GradientError("stop_recording: this tape is not open")
+        with dispatch.scope(tapes=self._others()):
+            yield
+
+    def reset(self) -> None:
+        """Forget all that was recorded and watched so far."""
+        self._id = next(_tape_ids)  # what carries the old number is no longer this tape's
+        self._used = False
+        self._variables = {}
+        self._watched = {}
+
+    def watched_variables(self) -> tuple[Variable, ...]:
+        """Return the Variables that were watched, in the order of their first use."""
+        return tuple(self._variables)
+
     # --- differentiating --------------------------------------------------------------------------
 
     def gradient(
@@ -202,6 +240,78 @@ class GradientTape:
             self._variables = {}
         return result
 
+    def jacobian(
+        self,
+        target: Tensor,
+        sources: Any,
+        unconnected_gradients: Literal["none", "zero"] = "none",
+    ) -> Any:
+        """Differentiate every element of `target` by `sources`, all at once as a batch.
+
+        Parameters
+        ----------
+        target : Tensor
+        sources : Tensor, Variable or nested container of them
+        unconnected_gradients : {"none", "zero"}
+
+        Returns
+        -------
+        Tensor, None or container like `sources`
+            Of shape ``(*target.shape, *source.shape)``.
+        """
+        shape = target.shape
+        basis = reshape(eye(target.size, dtype=target.dtype), (target.size, *shape))
+        found = self._pulled(target, sources, basis, unconnected_gradients)
+        return containers.map_leaves(lambda g: reshape(g, (*shape, *g.shape[1:])), found)
+
+    def batch_jacobian(
+        self,
+        target: Tensor,
+        source: Any,
+        unconnected_gradients: Literal["none", "zero"] = "none",
+    ) -> Any:
+        """Differentiate each example of `target` by the same example of `source`.
+
+        Parameters
+        ----------
+        target, source : Tensor
+            The first axis of both counts examples, and example i of `target` depends on example i
+            of `source` only.
+        unconnected_gradients : {"none", "zero"}
+
+        Returns
+        -------
+        Tensor or None
+            Of shape ``(batch, *target.shape[1:], *source.shape[1:])``.
+        """
+        if not target.ndim or not source.ndim or target.shape[0] != source.shape[0]:
+            raise ShapeError(
+                dispatch.located(
+                    f"batch_jacobian: target of shape {target.shape} and source of shape "
+                    f"{source.shape} have no first axis in common"
+                )
+            )
+        batch, *rest = target.shape
+        each = prod(rest)
+        units = reshape(eye(each, dtype=target.dtype), (each, 1, *rest))
+        found = self._pulled(target, source, units, unconnected_gradients)
+        if found is None:
+            return None
+        return moveaxis(reshape(found, (*rest, batch, *source.shape[1:])), len(rest), 0)
+
+    def _pulled(
+        self, target: Tensor, sources: Any, seeds: Tensor, unconnected: Literal["none", "zero"]
+    ) -> Any:
+        """Return the gradients for a batch of output gradients."""
+        from hybrid.autodiff.vmap import vmap
+
+        persistent, self.persistent = self.persistent, True
+        try:
+            return vmap(lambda seed: self.gradient(target, sources, seed, unconnected))(seeds)
+        finally:
+            self.persistent = persistent
+            self._used = not persistent
+
     def _others(self) -> tuple[Any, ...]:
         return tuple(t for t in dispatch.state.tapes if t is not self)
 
@@ -238,6 +348,8 @@ class GradientTape:
         return seeds
 
     def _source_nodes(self, leaf: Any) -> list[AnyNode]:
+        if leaf is None:
+            return []
         if isinstance(leaf, np.ndarray):
             leaf = asarray(leaf)
         if not isinstance(leaf, Tensor | Variable):
@@ -251,6 +363,9 @@ class GradientTape:
             )
         if isinstance(leaf, Variable):
             return self._variables.get(leaf, [])
+        known = self._watched.get(id(leaf))  # watched outside of the trace or vmap we are in
+        if known is not None and known[0]() is leaf:
+            return [known[1]]
         leaf = dispatch.resolve(leaf)
         known = self._watched.get(id(leaf))
         if known is not None and known[0]() is leaf:
@@ -260,9 +375,6 @@ class GradientTape:
 
 
 def _seed(tensor: Tensor, seed: Any) -> Tensor:
-    from hybrid.ops.creation import ones
-    from hybrid.ops.movement import broadcast_to
-
     if seed is None:
         return ones(tensor.shape, dtype=tensor.dtype)
     seed = asarray(seed)
@@ -283,8 +395,6 @@ def _total(gradients: list[Tensor]) -> Tensor | None:
 
 
 def _answer(sources: Any, found: list[Tensor | None], unconnected: str) -> Any:
-    from hybrid.ops.creation import zeros
-
     if unconnected not in ("none", "zero"):
         raise ValueError(
             f'gradient: unconnected_gradients is "none" or "zero", not {unconnected!r}'
@@ -292,7 +402,7 @@ def _answer(sources: Any, found: list[Tensor | None], unconnected: str) -> Any:
     leaves, tree = containers.flatten(sources)
     if unconnected == "zero":
         found = [
-            zeros(x.shape, dtype=x.dtype) if g is None else g
+            zeros(x.shape, dtype=x.dtype) if g is None and x is not None else g
             for g, x in zip(found, leaves, strict=True)
         ]
     return containers.unflatten(tree, found)

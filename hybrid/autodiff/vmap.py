@@ -52,7 +52,7 @@ class Lanes:
         self.open = True
         state = dispatch.state
         self._around = state.recorder, state.tapes
-        self._shadows: dict[int, tuple[Tensor, Tensor, Any]] = {}
+        self._shadows: dict[tuple[int, int], tuple[Tensor, Tensor, Any]] = {}
         self._arguments: list[tuple[Tensor, Tensor, Any]] = []
 
     def outside(self) -> Any:
@@ -85,9 +85,12 @@ class Lanes:
 
     def shadow(self, tensor: Tensor) -> Tensor:
         """Return the Tensor that stands here for one from outside, which all examples share."""
-        key = id(tensor._data)
+        with self.outside():
+            tensor = dispatch.resolve(tensor)
+        key = id(tensor._data), id(tensor._node)
         if key not in self._shadows:
             example = self.inside(Lane(tensor, batched=False))
+            example._node = tensor._node  # a tape that is closed by now may be asked inside
             self._shadows[key] = tensor, example, example._data.value
         return self._shadows[key][1]
 

@@ -75,6 +75,12 @@ def leaves_of(container: Any) -> list[Any]:
     return flatten(container)[0]
 
 
+def map_leaves(function: Callable[[Any], Any], container: Any) -> Any:
+    """Return a container of the same structure, with `function` applied; None stays None."""
+    leaves, tree = flatten(container)
+    return unflatten(tree, [None if x is None else function(x) for x in leaves])
+
+
 def paths(container: Any) -> list[tuple[Any, ...]]:
     """Return the way to each leaf: keys, indices, field names."""
     return optree.tree_paths(container, none_is_leaf=True, namespace=_NAMESPACE)
