@@ -38,7 +38,7 @@ from hybrid.dtypes import (
 from hybrid.dtypes import bool_ as bool
 from hybrid.inspect.compare import Comparison, compare
 from hybrid.inspect.graphview import draw
-from hybrid.ops import random
+from hybrid.ops import linalg, random
 from hybrid.ops.composite import (
     log_softmax,
     logsumexp,
@@ -71,6 +71,7 @@ from hybrid.ops.creation import (
     zeros_like,
 )
 from hybrid.ops.data_types import can_cast, finfo, iinfo, isdtype, result_type
+from hybrid.ops.diagonals import diagonal, trace
 from hybrid.ops.elementwise import (
     abs,
     absolute,
@@ -182,16 +183,9 @@ from hybrid.ops.layers import (
     embedding,
     layer_norm,
 )
-from hybrid.ops.linalg import (
-    dot,
-    einsum,
-    matmul,
-    norm,
-    outer,
-    tensordot,
-    vecdot,
-    vector_norm,
-)
+from hybrid.ops.linalg.contraction import einsum
+from hybrid.ops.linalg.norms import norm, vector_norm
+from hybrid.ops.linalg.products import dot, inner, kron, matmul, outer, tensordot, vdot, vecdot
 from hybrid.ops.losses import (
     binary_cross_entropy_with_logits,
     cross_entropy,
@@ -378,6 +372,7 @@ __all__ = [
     "cumsum",
     "cumulative_prod",
     "cumulative_sum",
+    "diagonal",
     "diff",
     "divide",
     "divmod",
@@ -422,6 +417,7 @@ __all__ = [
     "iinfo",
     "imag",
     "inf",
+    "inner",
     "int16",
     "int32",
     "int64",
@@ -433,10 +429,12 @@ __all__ = [
     "isinf",
     "isnan",
     "layer_norm",
+    "kron",
     "leaky_relu",
     "left_shift",
     "less",
     "less_equal",
+    "linalg",
     "linspace",
     "log",
     "log10",
@@ -528,6 +526,7 @@ __all__ = [
     "tensordot",
     "tile",
     "topk",
+    "trace",
     "transpose",
     "tri",
     "tril",
@@ -545,6 +544,7 @@ __all__ = [
     "unique_values",
     "unstack",
     "var",
+    "vdot",
     "vecdot",
     "vector_norm",
     "vstack",

@@ -7,6 +7,8 @@ user's code, and what to do.
 
 from __future__ import annotations
 
+import numpy as np
+
 
 class HybridError(Exception):
     """Anything that hybrid raises on purpose."""
@@ -26,6 +28,10 @@ class AxisError(HybridError, ValueError, IndexError):
 
 class IndexingError(HybridError, IndexError):
     """An index that does not fit the array."""
+
+
+class LinAlgError(HybridError, np.linalg.LinAlgError):
+    """A matrix that the operation cannot take: not square, singular, not positive definite."""
 
 
 class TraceError(HybridError, RuntimeError):

@@ -51,10 +51,13 @@ def special(dtype: np.dtype[Any]) -> np.ndarray:
     return np.array(values).astype(dtype)
 
 
-def strided(shape: tuple[int, ...], dtype: np.dtype[Any], seed: int) -> np.ndarray:
+def strided(
+    shape: tuple[int, ...], dtype: np.dtype[Any], seed: int, *, ordinary: bool = False
+) -> np.ndarray:
     """Special values in an array whose axes lie in Fortran order, each with a step of -2."""
     rng = np.random.default_rng(seed)
-    base = rng.choice(special(dtype), tuple(2 * n for n in reversed(shape)))
+    values = np.linspace(-2, 2, 40).astype(dtype) if ordinary else special(dtype)
+    base = rng.choice(values, tuple(2 * n for n in reversed(shape)))
     return base[(slice(None, None, -2),) * len(shape)].T if shape else np.asarray(base)
 
 
@@ -72,9 +75,14 @@ def drawn(op: Op, example: Example, kind: str) -> list[np.ndarray] | None:
         if op.family == "indexing" and dtype.kind == "i" and name is not None:
             inputs.append(np.arange(int(np.prod(shape)), dtype=dtype).reshape(shape) % 3)
         else:
-            inputs.append(strided(shape, dtype, i))
+            inputs.append(strided(shape, dtype, i, ordinary=example.prepare is not None))
     if op.name == "pow" and inputs[0].dtype.kind in "biu":
         return None  # hb.pow takes integer_pow then
+    if example.prepare is not None:
+        try:
+            inputs = list(example.prepare(*inputs))
+        except TypeError:
+            return None
     if op.name == "searchsorted":
         inputs[0] = np.sort(inputs[0])
     try:

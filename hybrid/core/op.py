@@ -27,12 +27,16 @@ class Example:
         One per input; floating-point where None.
     domain : pair of float
         Where the values of floating-point inputs are drawn from.
+    prepare : callable, optional
+        ``prepare(*inputs)`` gives the inputs that the op takes (a positive definite matrix) from
+        such values; written so that it serves ndarrays and Tensors.
     """
 
     shapes: tuple[Shape, ...]
     attrs: Attrs = field(default_factory=dict)
     dtypes: tuple[str, ...] | None = None
     domain: tuple[float, float] = (-2.0, 2.0)
+    prepare: Callable[..., tuple[Any, ...]] | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)

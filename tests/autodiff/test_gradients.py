@@ -23,7 +23,7 @@ def differentiable() -> list[Any]:
     return [
         pytest.param(op, example, id=f"{op.name}-{i}")
         for op in OPS.values()
-        if op.vjp is not None and op.name not in CONTROL
+        if (op.vjp or op.joint_vjp) and op.name not in CONTROL
         for i, example in enumerate(op.examples)
         if _has_float(op, example) and _exact_result(op, example)
     ]
@@ -69,7 +69,8 @@ def draw(example: Example, seed: int) -> list[np.ndarray]:
 
 def applied(op: Op, example: Example) -> Callable[..., hb.Tensor]:
     def f(*tensors: hb.Tensor) -> hb.Tensor:
-        out = bind(op, tensors, example.attrs)
+        prepared = tensors if example.prepare is None else example.prepare(*tensors)
+        out = bind(op, prepared, example.attrs)
         results = out if op.multi else (out,)
         total = None
         for k, r in enumerate(results):
@@ -158,6 +159,8 @@ def test_every_op_with_float_results_has_a_rule_or_a_reason() -> None:
 
 
 def _float_result(op: Op, example: Example) -> bool:
-    inputs = tuple(hb.asarray(a) for a in draw(example, 0))
+    drawn = draw(example, 0)
+    prepared = drawn if example.prepare is None else example.prepare(*drawn)
+    inputs = tuple(hb.asarray(a) for a in prepared)
     out = bind(op, inputs, example.attrs)
     return any(r.dtype.kind == "f" for r in (out if op.multi else (out,)))

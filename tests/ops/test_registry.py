@@ -34,7 +34,7 @@ def inputs_of(example: Example) -> list[np.ndarray]:
         else:
             values = rng.uniform(low, high, shape)
         drawn.append(np.asarray(values).astype(dtype))
-    return drawn
+    return drawn if example.prepare is None else list(example.prepare(*drawn))
 
 
 @pytest.mark.parametrize(("op", "example"), CASES)

@@ -20,6 +20,12 @@ from hybrid.ops.elementwise.declare import Key, Loop, Unary, elementwise, unary
 # --- astype ---------------------------------------------------------------------------------------
 
 
+def _vjp_astype(g: Tensor, out: Tensor, x: Tensor, *, dtype: DType) -> Tensor:
+    if g.dtype.kind == "c" and x.dtype.kind != "c":
+        g = real(g)
+    return astype(g, x.dtype, copy=False)
+
+
 ASTYPE = register(
     Op(
         name="astype",
@@ -28,7 +34,7 @@ ASTYPE = register(
         eager=lambda xp, x, *, dtype: xp.asarray(x).astype(dtype),
         scalar="cast",
         compute=lambda specs: (specs[0].dtype,),
-        vjp=(lambda g, out, x, *, dtype: astype(g, x.dtype, copy=False),),
+        vjp=(_vjp_astype,),
         examples=(
             Example(((2, 3),), {"dtype": dtypes.float64}, domain=(-20.0, 20.0)),
             Example(((),), {"dtype": dtypes.int32}, domain=(-20.0, 20.0)),

@@ -1,18 +1,63 @@
-"""Linear algebra: products of matrices and tensors, and norms."""
+"""Linear algebra: ``hb.linalg``, the extension of the Array API standard and more of NumPy's.
+
+Products of any tensors (``einsum``, ``kron``, ...) are in the main namespace.
+"""
 
 from __future__ import annotations
 
-from hybrid.ops.linalg.contraction import einsum
-from hybrid.ops.linalg.norms import norm, vector_norm
-from hybrid.ops.linalg.products import dot, matmul, outer, tensordot, vecdot
+from hybrid.errors import LinAlgError
+from hybrid.ops.linalg.determinants import SlogdetResult, det, slogdet
+from hybrid.ops.linalg.factors import QRResult, cholesky, qr
+from hybrid.ops.linalg.leastsquares import LstsqResult, lstsq, matrix_rank, pinv
+from hybrid.ops.linalg.matrices import (
+    cross,
+    diagonal,
+    expm,
+    matrix_power,
+    multi_dot,
+    outer,
+    trace,
+)
+from hybrid.ops.linalg.norms import cond, matrix_norm, norm, vector_norm
+from hybrid.ops.linalg.products import matmul, tensordot, vecdot
+from hybrid.ops.linalg.solving import inv, solve, solve_triangular
+from hybrid.ops.linalg.spectral import EighResult, SVDResult, eigh, eigvalsh, svd, svdvals
+from hybrid.ops.movement import matrix_transpose
 
 __all__ = [
-    "dot",
-    "einsum",
+    "EighResult",
+    "LinAlgError",
+    "LstsqResult",
+    "QRResult",
+    "SVDResult",
+    "SlogdetResult",
+    "cholesky",
+    "cond",
+    "cross",
+    "det",
+    "diagonal",
+    "eigh",
+    "eigvalsh",
+    "expm",
+    "inv",
+    "lstsq",
     "matmul",
+    "matrix_norm",
+    "matrix_power",
+    "matrix_rank",
+    "matrix_transpose",
+    "multi_dot",
     "norm",
     "outer",
+    "pinv",
+    "qr",
+    "slogdet",
+    "solve",
+    "solve_triangular",
+    "svd",
+    "svdvals",
     "tensordot",
+    "trace",
     "vecdot",
     "vector_norm",
 ]

@@ -1,113 +1,33 @@
-"""Einstein summation."""
+"""Einstein summation: a contraction of tensors, taken apart into products of two.
+
+The order is planned by opt_einsum. Each product of two is one of matrices where letters are summed,
+and an elementwise one where none are, so that a graph fuses what surrounds it and a gradient is
+that of products.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
 from typing import Any
 
-from hybrid.core.batch import Lanes
+from hybrid import dtypes
 from hybrid.core.dispatch import bind, located
-from hybrid.core.op import Attrs, Example, Op, register
-from hybrid.core.spec import Shape, TensorSpec, promote_specs
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
-from hybrid.dtypes import promote
+from hybrid.core.spec import Shape
+from hybrid.core.tensor import Tensor, asarray
 from hybrid.errors import ShapeError
-from hybrid.ops.creation import eye, ones
-from hybrid.ops.movement import squeeze
+from hybrid.ops.diagonals import DIAGONAL
+from hybrid.ops.linalg.products import matmul, total
+from hybrid.ops.movement import permute_dims, reshape, squeeze
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+Optimize = bool | str | Sequence[Any]
 
 
-def _sizes(terms: list[str], shapes: list[Shape], subscripts: str) -> dict[str, int]:
-    sizes: dict[str, int] = {}
-    for term, shape in zip(terms, shapes):
-        if len(term) != len(shape):
-            raise ShapeError(
-                f"einsum: {term!r} in {subscripts!r} names {len(term)} axes, the operand has "
-                f"shape {shape}"
-            )
-        for letter, n in zip(term, shape):
-            if sizes.setdefault(letter, n) != n:
-                raise ShapeError(
-                    f"einsum: {letter!r} in {subscripts!r} has size {sizes[letter]} and {n}"
-                )
-    return sizes
-
-
-def _infer_einsum(*specs: TensorSpec, subscripts: str) -> TensorSpec:
-    left, out = subscripts.split("->")
-    sizes = _sizes(left.split(","), [s.shape for s in specs], subscripts)
-    return TensorSpec(tuple(sizes[c] for c in out), promote_specs(specs), specs[0].device)
-
-
-def _eager_einsum(xp: Any, *arrays: Any, subscripts: str) -> Any:
-    out = xp.einsum(subscripts, *arrays, optimize=len(arrays) > 1)
-    # A permutation or a diagonal comes back as a view, which no other op may write to; bfloat16
-    # comes back as float32.
-    return xp.asarray(out).astype(promote(x.dtype for x in arrays), copy=len(arrays) == 1)
-
-
-def _vjp_einsum(i: int, g: Tensor, out: Tensor, *inputs: Tensor, subscripts: str) -> Tensor:
-    left, result = subscripts.split("->")
-    terms = left.split(",")
-    own, x = terms[i], inputs[i]
-    operands = [g, *(t for j, t in enumerate(inputs) if j != i)]
-    names = [result, *(t for j, t in enumerate(terms) if j != i)]
-    # An axis that only this operand had was summed alone: its gradient is the same everywhere.
-    sizes = dict(zip(own, x.shape))
-    alone = "".join(c for c in sizes if not any(c in name for name in names))
-    if alone:
-        operands.append(ones([sizes[c] for c in alone], g.dtype))
-        names.append(alone)
-    # An axis named twice took the diagonal: the gradient lies on the diagonal.
-    spare = _letters_but(subscripts)
-    target = ""
-    for letter, n in zip(own, x.shape):
-        if letter in target:
-            operands.append(eye(n, dtype=g.dtype))
-            names.append(letter + spare[0])
-            letter, spare = spare[0], spare[1:]
-        target += letter
-    return bind(EINSUM, tuple(operands), {"subscripts": f"{','.join(names)}->{target}"}).astype(
-        x.dtype, copy=False
-    )
-
-
-def _letters_but(used: str) -> str:
-    alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    return "".join(c for c in alphabet if c not in used)
-
-
-def _batch_einsum(op: Op, size: int, lanes: Lanes, attrs: Attrs) -> Tensor | None:
-    if not any(lane.batched for lane in lanes):
-        return None
-    taken, out = attrs["subscripts"].split("->")
-    letter = _letters_but(attrs["subscripts"])[0]
-    names = [letter + n if x.batched else n for n, x in zip(taken.split(","), lanes, strict=True)]
-    subscripts = f"{','.join(names)}->{letter}{out}"
-    return bind(EINSUM, tuple(lane.tensor for lane in lanes), {"subscripts": subscripts})
-
-
-EINSUM = register(
-    Op(
-        name="einsum",
-        family="linalg",
-        batch=_batch_einsum,
-        infer=_infer_einsum,
-        eager=_eager_einsum,
-        vjp=_vjp_einsum,
-        examples=(
-            Example(((2, 3), (3, 4)), {"subscripts": "ij,jk->ik"}),
-            Example(((2, 3, 4), (2, 4, 5)), {"subscripts": "bij,bjk->bik"}),
-            Example(((3, 3),), {"subscripts": "ii->"}),
-            Example(((3, 3),), {"subscripts": "ii->i"}),
-            Example(((2, 3),), {"subscripts": "ij->ji"}),
-            Example(((2, 3), (4,)), {"subscripts": "ij,k->i"}),
-            Example(((2, 3), (3, 4), (4,)), {"subscripts": "ij,jk,k->i"}),
-        ),
-        doc="Einstein summation.",
-    )
-)
-
-
-def einsum(subscripts: str, /, *operands: ArrayLike) -> Tensor:
+def einsum(subscripts: Any, /, *operands: Any, optimize: Optimize = True) -> Tensor:
     """Multiply and sum as Einstein's notation says.
 
     Parameters
@@ -115,12 +35,18 @@ def einsum(subscripts: str, /, *operands: ArrayLike) -> Tensor:
     subscripts : str
         ``"ij,jk->ik"``: a letter per axis of each operand, then those of the result. Without the
         arrow the result has the letters that occur once, in alphabetical order. ``...`` stands
-        for axes that broadcast.
+        for axes that broadcast. Or else operands and lists of numbers in turns, as in
+        ``einsum(x, [0, 1], y, [1, 2], [0, 2])``.
     *operands : array-like
+    optimize : bool, str or path
+        How three operands and more are ordered: True and names are for ``opt_einsum``
+        (``"greedy"``, ``"optimal"``, ``"dp"`` and others), False takes them from the left, a list
+        of pairs is a path as ``numpy.einsum_path`` returns it.
 
     Returns
     -------
     Tensor
+        A view where a single operand is only permuted, or its diagonal is taken.
 
     Raises
     ------
@@ -132,11 +58,214 @@ def einsum(subscripts: str, /, *operands: ArrayLike) -> Tensor:
     >>> einsum("ij,ij->i", [[1, 2], [3, 4]], [[1, 1], [1, 1]])
     Tensor([3, 7], dtype=int64)
     """
+    if not isinstance(subscripts, str):
+        subscripts, operands = _from_numbers((subscripts, *operands))
     tensors = [asarray(x) for x in operands]
     terms, result = _parse(subscripts, [t.ndim for t in tensors])
+    _check_sizes(terms, [t.shape for t in tensors], subscripts)
+    dtype = dtypes.promote(t.dtype for t in tensors)
     terms, tensors = _without_stretched(terms, tensors)
-    attrs = {"subscripts": f"{','.join(terms)}->{result}"}
-    return bind(EINSUM, tuple(tensors), attrs)
+    tensors = [t.astype(dtype, copy=False) for t in tensors]
+    shapes = tuple(t.shape for t in tensors)
+    frozen: Any = optimize
+    if not isinstance(optimize, bool | str):
+        frozen = tuple(step if isinstance(step, str) else tuple(step) for step in optimize)
+    for step in _planned(tuple(terms), result, shapes, frozen):
+        taken = [tensors.pop(i) for i in step.places]
+        tensors.append(_contract(taken, step.terms, step.result))
+    return tensors[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One or two operands to take, from the places given in this order, and what they give."""
+
+    places: tuple[int, ...]
+    terms: tuple[str, ...]
+    result: str
+
+
+@lru_cache(maxsize=1024)
+def _planned(
+    terms: tuple[str, ...], result: str, shapes: tuple[Shape, ...], optimize: Any
+) -> tuple[_Step, ...]:
+    """Return the steps of a contraction, the last of which gives the result."""
+    left = list(terms)
+    steps = []
+    for places in _path(terms, result, shapes, optimize):
+        for pair in _in_pairs(places, len(left)):
+            taken = tuple(left.pop(i) for i in pair)
+            kept = set(result).union(*left)
+            out = (
+                result
+                if not left
+                else "".join(dict.fromkeys(c for c in "".join(taken) if c in kept))
+            )
+            steps.append(_Step(pair, taken, out))
+            left.append(out)
+    return tuple(steps)
+
+
+def _path(
+    terms: tuple[str, ...], result: str, shapes: tuple[Shape, ...], optimize: Any
+) -> Sequence[tuple[int, ...]]:
+    if len(terms) <= 2:
+        return [tuple(range(len(terms)))]
+    if optimize is False:
+        return [(0, 1)] + [(len(terms) - 2 - i, 0) for i in range(len(terms) - 2)]
+    from opt_einsum import contract_path  # 20 ms, for those who need it
+
+    if isinstance(optimize, tuple):
+        optimize = [tuple(step) for step in optimize if not isinstance(step, str)]
+    text = f"{','.join(terms)}->{result}"
+    path: Sequence[tuple[int, ...]]
+    path, _ = contract_path(text, *shapes, shapes=True, optimize=optimize)
+    return path
+
+
+def _in_pairs(places: Sequence[int], count: int) -> list[tuple[int, ...]]:
+    """Split a step of many operands: the first two, then the result with one more each time.
+
+    Places are to be popped one after another, so that each is counted without those before it.
+    """
+    if len(places) <= 2:
+        return [_popped(places)]
+    rest = sorted(places)
+    pairs = [_popped(rest[:2])]
+    shifted = [p - 2 for p in rest[2:]]
+    for i, place in enumerate(shifted):
+        last = count - 2 - i
+        pairs.append(_popped((last, place - i)))
+    return pairs
+
+
+def _popped(places: Sequence[int]) -> tuple[int, ...]:
+    first, *others = places
+    return (first, *(p - (p > first) for p in others))
+
+
+# --- one step -------------------------------------------------------------------------------------
+
+
+def _contract(tensors: list[Tensor], terms: tuple[str, ...], result: str) -> Tensor:
+    """Contract one or two operands."""
+    if len(tensors) == 1:
+        return _alone(tensors[0], terms[0], result)
+    (a, b), (ta, tb) = tensors, terms
+    a, ta = _reduced(a, ta, set(result) | set(tb))
+    b, tb = _reduced(b, tb, set(result) | set(ta))
+    shared = [c for c in ta if c in tb]
+    batch = [c for c in result if c in shared]
+    inner = [c for c in shared if c not in result]
+    rows = [c for c in result if c in ta and c not in tb]
+    columns = [c for c in result if c in tb and c not in ta]
+    if columns and rows and result.index(columns[0]) < result.index(rows[0]):
+        a, b, ta, tb, rows, columns = b, a, tb, ta, columns, rows
+    if not inner:
+        return _spread(a, ta, result) * _spread(b, tb, result)
+    if batch and not rows and not columns:
+        order = "".join(batch + inner)
+        product = _arranged(a, ta, order) * _arranged(b, tb, order)
+        return _arranged(
+            total(product, tuple(range(len(batch), len(order)))), "".join(batch), result
+        )
+    return _as_matmul(a, ta, b, tb, batch, rows, inner, columns, result)
+
+
+def _as_matmul(
+    a: Tensor,
+    ta: str,
+    b: Tensor,
+    tb: str,
+    batch: list[str],
+    rows: list[str],
+    inner: list[str],
+    columns: list[str],
+    result: str,
+) -> Tensor:
+    sizes = dict(zip(ta + tb, a.shape + b.shape))
+    outside, high, summed, wide = (
+        tuple(sizes[c] for c in letters) for letters in (batch, rows, inner, columns)
+    )
+    left = _arranged(a, ta, "".join(batch + rows + inner))
+    right = _arranged(b, tb, "".join(batch + inner + columns))
+    # Without a batch, an operand that has neither rows nor columns is a vector.
+    height = (prod(high),) if batch or rows else ()
+    width = (prod(wide),) if batch or columns else ()
+    left = reshape(left, (*outside, *height, prod(summed)))
+    right = reshape(right, (*outside, prod(summed), *width))
+    product = reshape(matmul(left, right), (*outside, *high, *wide))
+    return _arranged(product, "".join(batch + rows + columns), result)
+
+
+def _alone(x: Tensor, term: str, result: str) -> Tensor:
+    x, term = _reduced(x, term, set(result))
+    return permute_dims(x, tuple(term.index(c) for c in result))
+
+
+def _reduced(x: Tensor, term: str, kept: set[str]) -> tuple[Tensor, str]:
+    """Take the diagonal of letters that occur twice, and sum over those that nobody else has."""
+    for letter in dict.fromkeys(term):
+        while term.count(letter) > 1:
+            i, j = term.index(letter), term.rindex(letter)
+            rest = [k for k in range(x.ndim) if k not in (i, j)]
+            x = bind(DIAGONAL, (permute_dims(x, (*rest, i, j)),), {"offset": 0})
+            term = "".join(term[k] for k in rest) + letter
+    alone = tuple(i for i, c in enumerate(term) if c not in kept)
+    if not alone:
+        return x, term
+    return total(x, alone), "".join(c for c in term if c in kept)
+
+
+def _arranged(x: Tensor, term: str, order: str) -> Tensor:
+    """Bring the axes into an order."""
+    return x if term == order else permute_dims(x, tuple(term.index(c) for c in order))
+
+
+def _spread(x: Tensor, term: str, result: str) -> Tensor:
+    """Bring the axes into the order of the result, with size 1 for those that are not there."""
+    x = _arranged(x, term, "".join(c for c in result if c in term))
+    sizes = iter(x.shape)
+    return reshape(x, tuple(next(sizes) if c in term else 1 for c in result))
+
+
+# --- the notation ---------------------------------------------------------------------------------
+
+
+def _from_numbers(given: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+    """Return subscripts and operands for ``einsum(x, [0, 1], y, [1, 2], [0, 2])``."""
+    pairs = len(given) // 2
+    operands = given[: 2 * pairs : 2]
+    terms = [_term(numbers) for numbers in given[1 : 2 * pairs : 2]]
+    text = ",".join(terms)
+    return text if len(given) % 2 == 0 else f"{text}->{_term(given[-1])}", operands
+
+
+def _term(numbers: Any) -> str:
+    return "".join("..." if n is Ellipsis else _LETTERS[n] for n in numbers)
+
+
+def _check_sizes(terms: list[str], shapes: list[Shape], subscripts: str) -> None:
+    sizes: dict[str, int] = {}
+    for term, shape in zip(terms, shapes):
+        if len(term) != len(shape):
+            raise ShapeError(
+                located(
+                    f"einsum: {term!r} in {subscripts!r} names {len(term)} axes, the operand has "
+                    f"shape {shape}"
+                )
+            )
+        for letter, n in zip(term, shape):
+            known = sizes.get(letter, 1)
+            if 1 not in (n, known) and n != known:
+                raise ShapeError(
+                    located(f"einsum: {letter!r} in {subscripts!r} has size {known} and {n}")
+                )
+            sizes[letter] = n if known == 1 else known
+
+
+def _letters_but(used: str) -> str:
+    return "".join(c for c in _LETTERS if c not in used)
 
 
 def _parse(subscripts: str, ndims: list[int]) -> tuple[list[str], str]:

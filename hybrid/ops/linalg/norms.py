@@ -1,20 +1,32 @@
-"""Norms of vectors and matrices."""
+"""Norms of vectors and matrices, and condition numbers."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.dispatch import located
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
-from hybrid.ops import searching
-from hybrid.ops._axes import Axes, all_axes
+from hybrid.ops import reduction, searching
+from hybrid.ops._axes import Axes, all_axes, some_axes
 from hybrid.ops.elementwise.arithmetic import absolute, sqrt
 from hybrid.ops.elementwise.selection import where
+from hybrid.ops.linalg._matrices import as_lapack, checked
+from hybrid.ops.linalg.solving import inv
+from hybrid.ops.linalg.spectral import svdvals
+from hybrid.ops.movement import expand_dims, moveaxis, squeeze
+
+_REDUCE: dict[Any, Any] = {
+    "nuc": reduction.sum,
+    **dict.fromkeys((1, 2, np.inf), reduction.max),
+    **dict.fromkeys((-1, -2, -np.inf), reduction.min),
+}
 
 
 def vector_norm(
-    x: ArrayLike, /, *, axis: int | Axes | None = None, keepdims: bool = False, ord: float = 2
+    x: ArrayLike, /, *, axis: int | Axes | None = None, keepdims: bool = False, ord: Any = 2
 ) -> Tensor:
     """Return the norm of vectors that lie along axes.
 
@@ -42,6 +54,8 @@ def vector_norm(
     x = asarray(x)
     if not dtypes.is_inexact(x.dtype):
         x = x.astype(dtypes.float64)
+    if isinstance(ord, str):
+        raise ValueError(located(f"vector_norm: there is no order {ord!r} for vectors"))
     axes = all_axes("vector_norm", axis, x.shape)
     if x.dtype.kind == "c":
         x = absolute(x)
@@ -58,7 +72,54 @@ def vector_norm(
         return size.min(axis=axes, keepdims=keepdims)
     if ord == 1:
         return size.sum(axis=axes, keepdims=keepdims)
-    return (size**ord).sum(axis=axes, keepdims=keepdims) ** (1 / ord)
+    powered: Tensor = (size**ord).sum(axis=axes, keepdims=keepdims) ** (1 / ord)
+    return powered
+
+
+def matrix_norm(
+    x: ArrayLike, /, *, keepdims: bool = False, ord: float | str | None = "fro"
+) -> Tensor:
+    """Return the norms of matrices, which lie along the last two axes.
+
+    Parameters
+    ----------
+    x : array-like
+    keepdims : bool
+        Keep the last two axes with size 1.
+    ord : {"fro", "nuc", 1, -1, 2, -2, inf, -inf}
+        The root of the sum of squares; the sum of singular values; the largest (where negative the
+        smallest) sum of a column's magnitudes, singular value, sum of a row's magnitudes.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    LinAlgError
+        Where `x` has fewer than two axes.
+    ValueError
+        For another `ord`.
+
+    Examples
+    --------
+    >>> matrix_norm([[1.0, 2.0], [3.0, -4.0]], ord=1)
+    Tensor(6., dtype=float32)
+    """
+    x = as_lapack("matrix_norm", x)
+    checked("matrix_norm", x)
+    if ord is None or ord == "fro":
+        return vector_norm(x, axis=(-2, -1), keepdims=keepdims)
+    reduce = _REDUCE.get(ord)
+    if reduce is None:
+        raise ValueError(located(f"matrix_norm: there is no order {ord!r} for matrices"))
+    if ord in ("nuc", 2, -2):
+        found = reduce(svdvals(x), axis=-1)
+        return expand_dims(found, (-2, -1)) if keepdims else found
+    columns = ord in (1, -1)
+    sums = absolute(x).sum(axis=-2 if columns else -1, keepdims=True)
+    found = reduce(sums, axis=-1 if columns else -2, keepdims=True)
+    return found if keepdims else squeeze(found, (-2, -1))
 
 
 def norm(
@@ -66,16 +127,84 @@ def norm(
     /,
     ord: float | str | None = None,
     axis: int | Axes | None = None,
-    *,
     keepdims: bool = False,
 ) -> Tensor:
-    """Return a vector norm, or the Frobenius norm of matrices (``ord="fro"`` or left out)."""
-    if ord is None or ord == "fro":
-        return vector_norm(x, axis=axis, keepdims=keepdims)
+    """Return a norm of vectors or matrices, by NumPy's rules.
+
+    Parameters
+    ----------
+    x : array-like
+    ord : number or {"fro", "nuc"}, optional
+        See :func:`vector_norm` and :func:`matrix_norm`. Left out: the root of the sum of squares.
+    axis : int or pair of int, optional
+        One axis for norms of vectors, two for norms of matrices. Left out: `x` is one vector or one
+        matrix, or, where `ord` is left out too, the vector of all its elements.
+    keepdims : bool
+        Keep the reduced axes with size 1.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ValueError
+        Where `ord` does not fit, or more than two axes are left.
+
+    Examples
+    --------
+    >>> norm([3.0, 4.0])
+    Tensor(5., dtype=float32)
+    >>> norm([[1.0, 2.0], [3.0, 4.0]], ord=np.inf)
+    Tensor(7., dtype=float32)
+    """
     x = asarray(x)
-    axes = all_axes("norm", axis, x.shape)
-    if isinstance(ord, str) or len(axes) != 1:
+    if ord is None and axis is None:
+        return vector_norm(x, keepdims=keepdims)
+    axes = tuple(range(x.ndim)) if axis is None else some_axes("norm", axis, x.shape)
+    if len(axes) == 1:
+        return vector_norm(x, axis=axes, keepdims=keepdims, ord=2 if ord is None else ord)
+    if len(axes) != 2:
         raise ValueError(
-            located(f"norm: order {ord!r} over axes {axes} of shape {x.shape} is not supported")
+            located(f"norm: a norm is over one axis or two, not over {axes} of shape {x.shape}")
         )
-    return vector_norm(x, axis=axes, keepdims=keepdims, ord=ord)
+    found = matrix_norm(moveaxis(x, axes, (-2, -1)), ord=ord)
+    return expand_dims(found, axes) if keepdims else found
+
+
+def cond(x: ArrayLike, /, p: float | str | None = None) -> Tensor:
+    """Return the condition numbers of matrices.
+
+    Parameters
+    ----------
+    x : array-like
+        Matrices along the last two axes.
+    p : optional
+        The order of the norm, as in :func:`matrix_norm`; left out, the 2-norm: the largest singular
+        value by the smallest.
+
+    Returns
+    -------
+    Tensor
+        Infinity for a singular matrix and ``p`` 2 or left out.
+
+    Raises
+    ------
+    LinAlgError
+        Where a matrix is not square, or singular, and `p` is another.
+
+    Examples
+    --------
+    >>> cond([[2.0, 0.0], [0.0, 1.0]])
+    Tensor(2., dtype=float32)
+    """
+    if p not in (None, 2, -2):
+        return matrix_norm(x, ord=p) * matrix_norm(inv(x), ord=p)
+    x = as_lapack("cond", x)
+    checked("cond", x)
+    values = svdvals(x)
+    large, small = values[..., 0], values[..., -1]
+    if p == -2:
+        return small / large
+    singular = small == 0
+    return where(singular, np.inf, large / where(singular, 1, small))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid import dtypes
 from hybrid.core.batch import Lane, Lanes
 from hybrid.core.dispatch import bind, located
 from hybrid.core.op import Attrs, Example, Op, register
@@ -16,10 +17,21 @@ from hybrid.core.spec import TensorSpec, promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
+from hybrid.ops import reduction
 from hybrid.ops._axes import Axes, one_axis, some_axes
 from hybrid.ops._methods import attach
+from hybrid.ops.elementwise.casting import conj
 from hybrid.ops.elementwise.operators import attach_inplace
-from hybrid.ops.movement import expand_dims, permute_dims, reshape, squeeze, sum_to, swapaxes
+from hybrid.ops.movement import (
+    expand_dims,
+    moveaxis,
+    permute_dims,
+    ravel,
+    reshape,
+    squeeze,
+    sum_to,
+    swapaxes,
+)
 
 # --- matmul ---------------------------------------------------------------------------------------
 
@@ -66,7 +78,7 @@ def _as_matrices(a: Tensor, b: Tensor, g: Tensor) -> tuple[Tensor, Tensor, Tenso
 def _vjp_left(g: Tensor, out: Tensor, a: Tensor, b: Tensor) -> Tensor:
     left, right, g = _as_matrices(a, b, g)
     found = sum_to(matmul(g, swapaxes(right, -1, -2)), left.shape)
-    return reshape(found, a.shape).astype(a.dtype, copy=False)
+    return reshape(found, a.shape)
 
 
 def _vjp_right(g: Tensor, out: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -74,7 +86,7 @@ def _vjp_right(g: Tensor, out: Tensor, a: Tensor, b: Tensor) -> Tensor:
     if right.ndim == 2 and left.ndim > 2:  # one product over all batches, not a sum of many
         left, g = reshape(left, (-1, left.shape[-1])), reshape(g, (-1, g.shape[-1]))
     found = sum_to(matmul(swapaxes(left, -1, -2), g), right.shape)
-    return reshape(found, b.shape).astype(b.dtype, copy=False)
+    return reshape(found, b.shape)
 
 
 def _batch_matmul(op: Op, size: int, lanes: Lanes, attrs: Attrs) -> Tensor | None:
@@ -82,14 +94,14 @@ def _batch_matmul(op: Op, size: int, lanes: Lanes, attrs: Attrs) -> Tensor | Non
     if not (a.batched or b.batched):
         return None
     ndim_a, ndim_b = (lane.tensor.ndim - lane.batched for lane in lanes)
-    left = _stacked(a, -2 if ndim_a == 1 else None, ndim_b - 2)
-    right = _stacked(b, -1 if ndim_b == 1 else None, ndim_a - 2)
+    left = stacked(a, -2 if ndim_a == 1 else None, ndim_b - 2)
+    right = stacked(b, -1 if ndim_b == 1 else None, ndim_a - 2)
     out = bind(MATMUL, (left, right), {})
     gone = tuple(axis for axis, ndim in ((-2, ndim_a), (-1, ndim_b)) if ndim == 1)
     return squeeze(out, gone) if gone else out
 
 
-def _stacked(lane: Lane, vector: int | None, others: int) -> Tensor:
+def stacked(lane: Lane, vector: int | None, others: int) -> Tensor:
     """Return matrices with the batch axis in front of all axes that the other operand stacks."""
     x: Tensor = lane.tensor
     if vector is not None:
@@ -170,20 +182,105 @@ def dot(a: ArrayLike, b: ArrayLike, /) -> Tensor:
     return tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 2,)))
 
 
-def vecdot(a: ArrayLike, b: ArrayLike, /, *, axis: int = -1) -> Tensor:
-    """Return the inner products of vectors that lie along an axis; the other axes broadcast."""
+def inner(a: ArrayLike, b: ArrayLike, /) -> Tensor:
+    """Sum the products over the last axes of both; for scalars the plain product.
+
+    Examples
+    --------
+    >>> inner([[1, 2], [3, 4]], [1, 1])
+    Tensor([3, 7], dtype=int64)
+    """
     a, b = asarray(a), asarray(b)
+    return a * b if not a.ndim or not b.ndim else tensordot(a, b, axes=((-1,), (-1,)))
+
+
+def vdot(a: ArrayLike, b: ArrayLike, /) -> Tensor:
+    """Return the inner product of all elements of `a`, conjugated, with those of `b`.
+
+    Examples
+    --------
+    >>> vdot([1j, 2.0], [1j, 1.0])
+    Tensor(3.+0.j, dtype=complex64)
+    """
+    return matmul(conjugated(ravel(a)), ravel(b))
+
+
+def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
+    """Return the inner products of vectors that lie along an axis; the other axes broadcast.
+
+    Parameters
+    ----------
+    x1, x2 : array-like
+        The elements of `x1` are conjugated where they are complex.
+    axis : int
+        Of both. Their sizes along it must agree.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ShapeError
+        Where the sizes differ.
+
+    Examples
+    --------
+    >>> vecdot([[1, 2], [3, 4]], [1, 1])
+    Tensor([3, 7], dtype=int64)
+    """
+    a, b = asarray(x1), asarray(x2)
     i, j = one_axis("vecdot", axis, a.shape), one_axis("vecdot", axis, b.shape)
     if a.shape[i] != b.shape[j]:
         raise ShapeError(
             located(f"vecdot: shapes {a.shape} and {b.shape} do not fit along axis {axis}")
         )
-    return (a * b).sum(axis=axis)
+    return total(conjugated(moveaxis(a, i, -1)) * moveaxis(b, j, -1), -1)
+
+
+def total(x: Tensor, axis: int | Axes) -> Tensor:
+    """Sum along axes in the dtype of `x`, as products of matrices do; booleans are joined by or."""
+    if x.dtype == dtypes.bool_:
+        return reduction.any(x, axis=axis)
+    return reduction.sum(x, axis=axis, dtype=x.dtype)
+
+
+def conjugated(x: ArrayLike) -> Tensor:
+    """Return the complex conjugate; real numbers as they are, without a copy."""
+    x = asarray(x)
+    return conj(x) if x.dtype.kind == "c" else x
 
 
 def outer(a: ArrayLike, b: ArrayLike, /) -> Tensor:
     """Return the products of each element of `a` with each of `b`, both raveled."""
     return reshape(a, (-1, 1)) * reshape(b, (1, -1))
+
+
+def kron(a: ArrayLike, b: ArrayLike, /) -> Tensor:
+    """Return the Kronecker product: each element of `a` times the whole of `b`, side by side.
+
+    Parameters
+    ----------
+    a, b : array-like
+        The one with fewer axes gets axes of size 1 in front.
+
+    Returns
+    -------
+    Tensor
+        Its size along each axis is the product of the sizes.
+
+    Examples
+    --------
+    >>> kron([1, 10], [1, 2, 3])
+    Tensor([ 1,  2,  3, 10, 20, 30], dtype=int64)
+    """
+    a, b = asarray(a), asarray(b)
+    ndim = max(a.ndim, b.ndim)
+    left = (1,) * (ndim - a.ndim) + a.shape
+    right = (1,) * (ndim - b.ndim) + b.shape
+    spread = reshape(a, [n for size in left for n in (size, 1)])
+    block = reshape(b, [n for size in right for n in (1, size)])
+    return reshape(spread * block, [m * n for m, n in zip(left, right)])
 
 
 def tensordot(

@@ -13,6 +13,7 @@ from hybrid.core.variable import Variable
 from hybrid.ops import elementwise, linalg, movement, rearranging, searching
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.inplace import write
+from hybrid.ops.linalg import contraction, products
 from hybrid.ops.protocols.by_numpy import by_numpy, deliver, written_by_numpy
 from hybrid.ops.protocols.functions import implements
 
@@ -45,25 +46,23 @@ def _clip(x: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **optio
 
 @implements(np.dot)
 def _dot(a: Any, b: Any, out: Any = None) -> Any:
-    return deliver(linalg.dot(a, b), out)
-
-
-@implements(np.inner)
-def _inner(a: Any, b: Any, /) -> Any:
-    a, b = asarray(a), asarray(b)
-    return a * b if not a.ndim or not b.ndim else linalg.tensordot(a, b, axes=((-1,), (-1,)))
-
-
-@implements(np.vdot)
-def _vdot(a: Any, b: Any, /) -> Any:
-    return linalg.dot(elementwise.conj(movement.ravel(a)), movement.ravel(b))
+    return deliver(products.dot(a, b), out)
 
 
 @implements(np.einsum)
-def _einsum(*operands: Any, out: Any = None, optimize: Any = False, **options: Any) -> Any:
-    if options or not isinstance(operands[0], str):
+def _einsum(*operands: Any, out: Any = None, optimize: Any = True, **options: Any) -> Any:
+    if options:
         return by_numpy(np.einsum, operands, {"out": out, "optimize": optimize, **options})
-    return deliver(linalg.einsum(*operands), out)
+    return deliver(contraction.einsum(*operands, optimize=optimize), out)
+
+
+@implements(np.linalg.pinv)
+def _pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = np._NoValue) -> Any:
+    if hermitian:
+        return by_numpy(np.linalg.pinv, (a, rcond, hermitian), {"rtol": rtol})
+    if rcond is None and rtol is np._NoValue:
+        rcond = 1e-15  # NumPy's, which differs from the standard's
+    return linalg.pinv(a, rtol=rcond if rcond is not None else rtol)
 
 
 @implements(np.transpose)
