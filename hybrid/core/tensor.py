@@ -150,7 +150,7 @@ class Tensor:
         """Where the elements are: ``"cpu"``."""
         return CPU
 
-    def to_device(self, device: str, /, *, stream: Any = None) -> Tensor:
+    def to_device(self, device: str, /, stream: Any = None) -> Tensor:
         """Return a Tensor of the same elements on a device: this one, where it is there already.
 
         Parameters

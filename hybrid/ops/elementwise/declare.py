@@ -13,7 +13,7 @@ path, :func:`hybrid.core.dispatch.bind`, which explains it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -261,6 +261,7 @@ def unary(
     doc: str,
     ufunc: np.ufunc | None = None,
     eager: Callable[..., Any] | None = None,
+    mend: Callable[..., Any] | None = None,
     rule: DTypeRule | None = None,
     operator: str = "",
     no_gradient: str = "",
@@ -285,6 +286,8 @@ def unary(
         Its loops give the dtype rule and, where `eager` is None, the eager form.
     eager : callable, optional
         ``eager(xp, x)``.
+    mend : callable, optional
+        ``mend(xp, result, x)`` gives the result where that of `ufunc` is wrong.
     rule : callable, optional
         Dtype rule, where it is not that of `ufunc`.
     operator : str
@@ -307,6 +310,10 @@ def unary(
     """
     given = None if dtype is None else (dtype,)
     shapes: tuple[Shape, ...] = ((2, 3), (), (0, 3))
+    direct: Callable[..., Any] | None = ufunc if eager is None else None
+    if mend is not None:
+        eager = _mended(_given(ufunc), mend)
+        direct = partial(eager, np)
     op = elementwise(
         name,
         eager or _given(ufunc),
@@ -318,7 +325,6 @@ def unary(
         hint=hint,
         no_gradient=no_gradient,
     )
-    direct = ufunc if eager is None else None
     if operator:
         attach_unary(operator, op, direct)
     function = unary_call(op, direct)
@@ -334,6 +340,7 @@ def binary(
     *vjp: Gradient | None,
     doc: str,
     ufunc: np.ufunc,
+    mend: Callable[..., Any] | None = None,
     rule: DTypeRule | None = None,
     operator: str = "",
     no_gradient: str = "",
@@ -355,6 +362,8 @@ def binary(
     doc : str
         One line.
     ufunc : numpy.ufunc
+    mend : callable, optional
+        ``mend(xp, result, x, y)`` gives the result where that of `ufunc` is wrong.
     rule : callable, optional
         Dtype rule, where it is not that of `ufunc`.
     operator : str
@@ -374,9 +383,11 @@ def binary(
         ((2, 1), (1, 3)),
         ((), (2,)),
     )
+    eager = ufunc if mend is None else _mended(ufunc, mend)
+    direct = ufunc if mend is None else partial(eager, np)
     op = elementwise(
         name,
-        ufunc,
+        eager,
         rule or loops_of(ufunc),
         scalar=scalar,
         vjp=vjp or (None, None),
@@ -386,8 +397,8 @@ def binary(
         no_gradient=no_gradient,
     )
     if operator:
-        attach_binary(operator, op, ufunc)
-    function = binary_call(op, ufunc)
+        attach_binary(operator, op, direct)
+    function = binary_call(op, direct)
     _publish(function, op, "x1, x2 : array-like\n    Of shapes that broadcast.\n", notes, example)
     UFUNCS[ufunc] = function
     return function
@@ -415,6 +426,12 @@ def _by_name(ufunc: np.ufunc) -> Callable[..., Any]:
         return getattr(xp, name)(*arrays)
 
     return _narrowed(eager) if ufunc.nin == 2 else eager
+
+
+def _mended(ufunc: np.ufunc, mend: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the eager form that corrects what `ufunc` gives."""
+    plain = _by_name(ufunc)
+    return lambda xp, *arrays: mend(xp, plain(xp, *arrays), *arrays)
 
 
 def _publish(

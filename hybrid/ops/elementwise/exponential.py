@@ -39,6 +39,10 @@ expm1 = unary(
     "expm1({0})",
     lambda g, out, x: g * (out + 1),
     ufunc=np.expm1,
+    # NumPy's formula multiplies infinities by 0 where C99's exp does not.
+    mend=lambda xp, out, x: (
+        xp.where(xp.isfinite(out), out, xp.exp(x) - 1) if out.dtype.kind == "c" else out
+    ),
     doc="``exp(x) - 1``, accurate near 0.",
 )
 

@@ -26,7 +26,7 @@ Operator = Callable[..., Any]
 # --- public functions -----------------------------------------------------------------------------
 
 
-def unary_call(op: Op, ufunc: np.ufunc | None) -> Callable[[ArrayLike], Tensor]:
+def unary_call(op: Op, ufunc: Callable[..., Any] | None) -> Callable[[ArrayLike], Tensor]:
     """Return the public function of one array; `ufunc` is what it may call directly."""
 
     def function(x: ArrayLike, /) -> Tensor:
@@ -41,7 +41,7 @@ def unary_call(op: Op, ufunc: np.ufunc | None) -> Callable[[ArrayLike], Tensor]:
     return function
 
 
-def binary_call(op: Op, ufunc: np.ufunc) -> Callable[[ArrayLike, ArrayLike], Tensor]:
+def binary_call(op: Op, ufunc: Callable[..., Any]) -> Callable[[ArrayLike, ArrayLike], Tensor]:
     """Return the public function of two arrays."""
 
     def function(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
@@ -94,7 +94,7 @@ def _bind(op: Op, *operands: Any) -> Tensor:
 # --- operators ------------------------------------------------------------------------------------
 
 
-def attach_unary(name: str, op: Op, ufunc: np.ufunc | None) -> None:
+def attach_unary(name: str, op: Op, ufunc: Callable[..., Any] | None) -> None:
     """Attach operator `name` to Tensor and Variable."""
 
     def operator(self: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ def attach_unary(name: str, op: Op, ufunc: np.ufunc | None) -> None:
     _attach(name, operator)
 
 
-def attach_binary(name: str, op: Op, ufunc: np.ufunc) -> None:
+def attach_binary(name: str, op: Op, ufunc: Callable[..., Any]) -> None:
     """Attach operator `name` to Tensor and Variable, with its reflected and in-place forms.
 
     Comparisons have neither: Python reflects them by itself.
@@ -123,7 +123,7 @@ def attach_binary(name: str, op: Op, ufunc: np.ufunc) -> None:
     attach_inplace(f"__i{plain}__", op, ufunc, forward)
 
 
-def _forward(op: Op, ufunc: np.ufunc) -> Operator:
+def _forward(op: Op, ufunc: Callable[..., Any]) -> Operator:
     def operator(self: Tensor, other: Any) -> Any:
         if state.plain:
             right = other._data if type(other) is Tensor else _raw(other, self)
@@ -140,7 +140,7 @@ def _forward(op: Op, ufunc: np.ufunc) -> Operator:
     return operator
 
 
-def _reflected(op: Op, ufunc: np.ufunc) -> Operator:
+def _reflected(op: Op, ufunc: Callable[..., Any]) -> Operator:
     def operator(self: Tensor, other: Any) -> Any:
         if state.plain:
             left = _raw(other, self)
@@ -157,7 +157,7 @@ def _reflected(op: Op, ufunc: np.ufunc) -> Operator:
     return operator
 
 
-def attach_inplace(name: str, op: Op, ufunc: np.ufunc | None, forward: Operator) -> None:
+def attach_inplace(name: str, op: Op, ufunc: Callable[..., Any] | None, forward: Operator) -> None:
     """Attach in-place operator `name`: a write, as in NumPy, that every alias sees."""
 
     def operator(self: Tensor, other: Any) -> Any:
