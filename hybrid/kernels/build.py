@@ -22,7 +22,7 @@ from numba.core import compiler
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
-from hybrid.kernels import intrinsics, memory
+from hybrid.kernels import intrinsics, memory, planes, tiles
 from hybrid.kernels.cpu import Source
 from hybrid.kernels.expression import SUFFIX
 
@@ -76,6 +76,8 @@ def namespace() -> dict[str, Any]:
         "release": memory.release,
         "max_step": memory.max_step,
         "min_step": memory.min_step,
+        "fill_planes": planes.fill_planes,
+        "outer_tile": tiles.outer_tile,
     }
     for name in _INTRINSICS:
         names[name] = getattr(intrinsics, name)

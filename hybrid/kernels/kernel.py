@@ -118,8 +118,17 @@ def kernel_of(region: Region) -> tuple[Kernel, Geometry]:
 
 
 def _obtain(spec: KernelSpec) -> Kernel:
-    global _stats
     source = cpu.source(spec)
+    call, found = load(source)
+    return Kernel(spec, source.name, source.text, call, found)
+
+
+def load(source: cpu.Source) -> tuple[Callable[..., None], bool]:
+    """The entry point of compiled source, and whether its code was on disk.
+
+    Each call makes another one: keep it.
+    """
+    global _stats
     key = cache.key(source.text)
     started = time.perf_counter()
     code = cache.read(key)
@@ -145,4 +154,4 @@ def _obtain(spec: KernelSpec) -> Kernel:
         _stats = replace(
             _stats, loaded=_stats.loaded + 1, load_seconds=_stats.load_seconds + elapsed
         )
-    return Kernel(spec, source.name, source.text, call, found)
+    return call, found

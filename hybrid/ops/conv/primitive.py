@@ -15,8 +15,9 @@ from hybrid.core.spec import Shape, TensorSpec, promote_specs
 from hybrid.core.tensor import Tensor
 from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
-from hybrid.ops.conv import library
+from hybrid.ops.conv import compute
 from hybrid.ops.conv.geometry import Padding, positions
+from hybrid.ops.conv.library import computed
 
 
 def _check_channels(name: str, x: Shape, w: Shape, groups: int) -> None:
@@ -68,7 +69,7 @@ def _weight_shape(x: Shape, g: Shape, size: Shape, **attrs: Any) -> Shape:
 def _same_dtype(a: Any, b: Any) -> tuple[Any, Any, Any]:
     """Return both arrays in the dtype to compute in, and the dtype of the result."""
     dtype = promote((a.dtype, b.dtype))
-    wide = library.computed(dtype)
+    wide = computed(dtype)
     return a.astype(wide, copy=False), b.astype(wide, copy=False), dtype
 
 
@@ -82,7 +83,7 @@ def _infer_conv(x: TensorSpec, w: TensorSpec, **attrs: Any) -> TensorSpec:
 def _eager_conv(xp: Any, x: Any, w: Any, **attrs: Any) -> Any:
     _conv_shape(x.shape, w.shape, **attrs)
     x, w, dtype = _same_dtype(x, w)
-    return library.convolved(xp, x, w, **attrs).astype(dtype, copy=False)
+    return compute.convolved(xp, x, w, **attrs).astype(dtype, copy=False)
 
 
 def _attrs(
@@ -135,7 +136,7 @@ def _infer_input(g: TensorSpec, w: TensorSpec, **attrs: Any) -> TensorSpec:
 def _eager_input(xp: Any, g: Any, w: Any, **attrs: Any) -> Any:
     _input_shape(g.shape, w.shape, **attrs)
     g, w, dtype = _same_dtype(g, w)
-    return library.by_input(xp, g, w, **attrs).astype(dtype, copy=False)
+    return compute.by_input(xp, g, w, **attrs).astype(dtype, copy=False)
 
 
 CONV_INPUT = register(
@@ -172,7 +173,7 @@ def _infer_weight(x: TensorSpec, g: TensorSpec, **attrs: Any) -> TensorSpec:
 def _eager_weight(xp: Any, x: Any, g: Any, **attrs: Any) -> Any:
     _weight_shape(x.shape, g.shape, **attrs)
     x, g, dtype = _same_dtype(x, g)
-    return library.by_weight(xp, x, g, **attrs).astype(dtype, copy=False)
+    return compute.by_weight(xp, x, g, **attrs).astype(dtype, copy=False)
 
 
 CONV_WEIGHT = register(

@@ -1,0 +1,82 @@
+"""What the kernels of this package share: registers, numbers in the geometry, loading, calling."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from hybrid.kernels.cpu import Source
+from hybrid.kernels.spec import PARALLEL_NS, Geometry
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Padding = tuple[tuple[int, int], ...]
+
+# Bytes of planes that one item of work fills: they are read again for each block of channels.
+PLANES = 1 << 19
+# Items of work from which on work is not cut any finer.
+ITEMS = 8
+# Multiply-adds of float32 that one core does in a nanosecond.
+RATE = 40
+
+_lock = threading.Lock()
+_loaded: dict[str, Callable[..., None]] = {}
+
+
+@functools.cache
+def registers() -> tuple[int, int]:
+    """Bytes of a vector register, and how many of them accumulators may take; 0 without FMA."""
+    from hybrid.kernels import native
+
+    triple, _, features = native.cpu()
+    have = set(features.split(","))
+    if {"+avx512f", "+avx512vl"} <= have:
+        return 64, 24
+    if {"+fma", "+avx2"} <= have:
+        return 32, 12
+    return (16, 24) if triple.startswith(("aarch64", "arm64")) else (16, 0)
+
+
+def takes(dtype: np.dtype[Any], *arrays: Array) -> bool:
+    """Whether there are kernels for arrays of `dtype`."""
+    known = dtype in (np.float32, np.float64) and registers()[1] > 0
+    return known and all(array.size for array in arrays)
+
+
+def source_of(
+    text: str, phases: tuple[str, ...], slots: tuple[str, ...], arrays: int, **values: Any
+) -> Source:
+    """Put values into the text of a kernel, name it by what it is, read its geometry.
+
+    ``{unpack}`` becomes the statements that read the geometry.
+    """
+    first = 2 + len(phases)
+    unpack = "\n".join(f"    {s} = load(geometry, {i})" for i, s in enumerate(slots, first))
+    text = text.format(name="KERNEL", unpack=unpack, **values)
+    name = f"k_convolution_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    functions = tuple(f"{name}_{phase}" for phase in phases)
+    return Source(name, text.replace("KERNEL", name), functions, arrays)
+
+
+def geometry(
+    cost: int, temporary: int, items: Iterable[int], slots: Iterable[str], values: Mapping[str, int]
+) -> Geometry:
+    """Return the numbers that a kernel is called with."""
+    return np.array([cost, temporary, *items, *(values[slot] for slot in slots)], np.int64)
+
+
+def run(source: Source, numbers: Geometry, *arrays: Array) -> None:
+    """Call a kernel, with threads where that is worth it."""
+    from hybrid.kernels import kernel, parallel
+
+    call = _loaded.get(source.name)
+    if call is None:
+        with _lock:
+            call = _loaded.get(source.name)
+            if call is None:
+                call = _loaded[source.name] = kernel.load(source)[0]
+    call(parallel.driver_address() if numbers[0] >= PARALLEL_NS else 0, numbers, *arrays)
