@@ -193,6 +193,8 @@ def test_values_are_those_of_numpy(ufunc: np.ufunc, function: Any) -> None:
         arrays = [sample(dtype, 8, seed) for seed in range(ufunc.nin)]
         if ufunc is np.power and dtype.kind == "i":
             arrays[1] = abs(arrays[1])
+        if dtype == dtypes.bfloat16 and ufunc in (np.radians, np.degrees):
+            continue  # ml_dtypes has loops for deg2rad and rad2deg only; the aliases widen
         try:
             expected = ufunc(*arrays)
         except TypeError:
