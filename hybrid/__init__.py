@@ -71,7 +71,7 @@ from hybrid.ops.creation import (
     zeros_like,
 )
 from hybrid.ops.data_types import can_cast, finfo, iinfo, isdtype, result_type
-from hybrid.ops.diagonals import diagonal, trace
+from hybrid.ops.diagonals import diagonal
 from hybrid.ops.elementwise import (
     abs,
     absolute,
@@ -562,7 +562,6 @@ __all__ = [
     "tensordot",
     "tile",
     "topk",
-    "trace",
     "transpose",
     "tri",
     "tril",

@@ -213,3 +213,18 @@ def test_batches_of_none_and_of_one(size: int) -> None:
     got = hb.vmap(lambda m: hb.cumsum(m.T @ m, axis=1)[0])(x)
     assert got.shape == (size, 2)
     assert hb.vmap(lambda n: hb.ones(3), axis_size=5, in_axes=None)(1).shape == (5, 3)
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_control_flow_is_mapped(traced: bool) -> None:
+    def f(row: Any) -> Any:
+        last, sums = hb.scan(lambda c, a: (c + a, c * a), row[0] * 0, row)
+        grown = hb.while_loop(lambda c: c.sum() < 20, lambda c: c + 1, row)
+        chosen = hb.cond(row.sum() > 5, lambda q: q * 2, lambda q: q - 1, row)
+        return last, sums, grown, chosen, hb.fori_loop(0, 3, lambda i, c: c + row * i, row)
+
+    x = hb.reshape(hb.arange(6.0), (2, 3))
+    mapped = hb.vmap(f)
+    got = (hb.compile(mapped) if traced else mapped)(x)
+    for part, wanted in zip(got, zip(*(f(row) for row in x), strict=True), strict=True):
+        same(part, np.stack([w.numpy() for w in wanted]))

@@ -71,7 +71,7 @@ def _eager(
     xp: Any, *arrays: Any, body: FuncGraph, carries: int, xs: int, length: int, reverse: bool
 ) -> Any:
     def run(*given: Any) -> Any:
-        return interpret(body, map(xp.asarray, given), xp)
+        return interpret(body, [xp.asarray(x) for x in given], xp)
 
     return _loop(run, arrays, body, (carries, xs, length), reverse)
 
