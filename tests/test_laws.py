@@ -72,7 +72,7 @@ def drawn(op: Op, example: Example, kind: str) -> list[np.ndarray] | None:
     inputs = []
     for i, (shape, name) in enumerate(zip(example.shapes, fixed, strict=True)):
         dtype = np.dtype(name or (ml_dtypes.bfloat16 if kind == "bfloat16" else kind))
-        if op.family == "indexing" and dtype.kind == "i" and name is not None:
+        if op.family in ("indexing", "statistics") and dtype.kind in "iu" and name is not None:
             inputs.append(np.arange(int(np.prod(shape)), dtype=dtype).reshape(shape) % 3)
         else:
             inputs.append(strided(shape, dtype, i, ordinary=example.prepare is not None))
@@ -85,6 +85,8 @@ def drawn(op: Op, example: Example, kind: str) -> list[np.ndarray] | None:
             return None
     if op.name == "searchsorted":
         inputs[0] = np.sort(inputs[0])
+    if op.name == "quantile":
+        inputs[1] = np.linspace(0, 1, inputs[1].size).reshape(inputs[1].shape)
     try:
         op.infer(*(TensorSpec(a.shape, a.dtype) for a in inputs), **example.attrs)
     except (DTypeError, TypeError):

@@ -22,6 +22,7 @@ from hybrid.ops import (
     searching,
     sets,
     sorting,
+    statistics,
     updating,
 )
 
@@ -45,5 +46,6 @@ __all__ = [
     "searching",
     "sets",
     "sorting",
+    "statistics",
     "updating",
 ]

@@ -13,7 +13,7 @@ from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import lead_axis, one_axis
 from hybrid.ops._methods import attach
-from hybrid.ops.indexing.reading import take_along_axis
+from hybrid.ops.indexing import take_along_axis
 from hybrid.ops.movement import ravel
 from hybrid.ops.searching import ordered
 

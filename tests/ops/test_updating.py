@@ -121,3 +121,40 @@ def test_updates_refuse_what_does_not_fit(run: Callable[..., Any]):
         run(lambda x: x.at[[0, 1]].max(np.ones(3)))(x)
     with pytest.raises(DTypeError, match="float64 does not fit into a Tensor of dtype int64"):
         run(lambda x: x.at[[0]].add(np.array([0.5])))(hb.asarray([1, 2]))
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_scatter_writes_where_take_along_axis_reads(axis: int):
+    index = np.array([[2, 0, -1, 2], [0, 0, 1, 1]])[:, :3] if axis == 0 else np.array([[3, 0, 3]])
+    values = np.arange(1.0, index.size + 1).reshape(index.shape)
+    expected = X[:, :3].copy() if axis == 0 else X.copy()
+    x = hb.asarray(expected.copy())
+    grid = (index, np.arange(3)) if axis == 0 else (np.arange(3)[:, None], index)
+    added = expected.copy()
+    np.add.at(added, grid, values)
+    np.testing.assert_array_equal(hb.scatter_add(x, index, values, axis=axis).numpy(), added)
+    np.put_along_axis(expected, index, values, axis)
+    np.testing.assert_array_equal(hb.scatter(x, index, values, axis=axis).numpy(), expected)
+    view = x[0]
+    hb.put_along_axis(x, index, values, axis)
+    np.testing.assert_array_equal(x.numpy(), expected)
+    np.testing.assert_array_equal(view.numpy(), expected[0])
+
+
+def test_put_along_the_raveled_array_and_in_a_trace():
+    @hb.compile
+    def put(x: Any, index: Any, values: Any) -> None:
+        hb.put_along_axis(x, index, values, axis=None)
+
+    for write in (hb.put_along_axis, put):
+        x = np.zeros((2, 3))
+        options = {"axis": None} if write is hb.put_along_axis else {}
+        write(hb.asarray(x), np.array([4, 0]), np.array([7.0, 8.0]), **options)
+        np.testing.assert_array_equal(x, [[8, 0, 0], [0, 7, 0]])
+
+
+def test_indices_along_an_axis_are_checked():
+    with pytest.raises(IndexingError, match="index 4 is out of bounds for axis 1 of shape"):
+        hb.scatter(X, [[4], [0], [0]], 1.0)
+    with pytest.raises(ShapeError, match=r"scatter_add: indices of shape \(2,\) must have as many"):
+        hb.scatter_add(X, [0, 1], 1.0)

@@ -7,8 +7,9 @@ arrays that :func:`nonzero` gives.
 
 from __future__ import annotations
 
+from hybrid.ops.indexing.along import put_along_axis, scatter, scatter_add, take_along_axis
 from hybrid.ops.indexing.gather import gather
-from hybrid.ops.indexing.reading import getitem, take, take_along_axis
+from hybrid.ops.indexing.reading import getitem, take
 from hybrid.ops.indexing.selection import Selection, key_of, native, select
 from hybrid.ops.indexing.update import index_update
 
@@ -19,6 +20,9 @@ __all__ = [
     "index_update",
     "key_of",
     "native",
+    "put_along_axis",
+    "scatter",
+    "scatter_add",
     "select",
     "take",
     "take_along_axis",

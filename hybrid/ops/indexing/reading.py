@@ -6,17 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.dispatch import located, own_alias, state
-from hybrid.core.spec import Shape
+from hybrid.core.dispatch import own_alias, state
 from hybrid.core.storage import Alias
 from hybrid.core.tensor import ArrayLike, Symbol, Tensor, asarray, wrap
-from hybrid.errors import ShapeError
 from hybrid.ops._axes import one_axis
 from hybrid.ops._methods import attach
-from hybrid.ops.creation import arange
-from hybrid.ops.indexing.gather import gather, index_array
+from hybrid.ops.indexing.gather import gather
 from hybrid.ops.indexing.selection import key_of, native, select, selection
-from hybrid.ops.movement import ravel, reshape
+from hybrid.ops.movement import ravel
 
 
 def getitem(x: Tensor, index: Any) -> Tensor:
@@ -126,43 +123,6 @@ def take(x: ArrayLike, /, indices: ArrayLike, axis: int | None = None) -> Tensor
         x, axis = ravel(x), 0
     axis = one_axis("take", axis, x.shape)
     return gather(x, (indices,), (axis,), axis)
-
-
-def take_along_axis(x: ArrayLike, /, indices: ArrayLike, axis: int = -1) -> Tensor:
-    """Take for each place of `indices` the element of `x` with that index along `axis`.
-
-    Parameters
-    ----------
-    x : array-like
-    indices : array-like of int
-        With as many axes as `x`; the other axes broadcast.
-    axis : int
-
-    Returns
-    -------
-    Tensor
-
-    Examples
-    --------
-    >>> take_along_axis([[3, 1], [2, 4]], [[1], [0]], axis=1)
-    Tensor([[1],
-            [2]], dtype=int64)
-    """
-    x, index = asarray(x), index_array(indices)
-    axis = one_axis("take_along_axis", axis, x.shape)
-    return gather(x, _grid(x.shape, index, axis), tuple(range(x.ndim)), 0)
-
-
-def _grid(shape: Shape, index: Tensor, axis: int) -> tuple[Tensor, ...]:
-    if index.ndim != len(shape):
-        raise ShapeError(
-            located(
-                f"take_along_axis: indices of shape {index.shape} must have as many axes as "
-                f"the array of shape {shape}"
-            )
-        )
-    lying = [[n if j == i else 1 for j in range(len(shape))] for i, n in enumerate(shape)]
-    return tuple(index if i == axis else reshape(arange(n), lying[i]) for i, n in enumerate(shape))
 
 
 attach(__getitem__=getitem, take=take)

@@ -1,0 +1,351 @@
+"""Counting elements: by value, by the bin they fall into."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, cast
+
+import numpy as np
+
+from hybrid import dtypes
+from hybrid.core.dispatch import bind, located
+from hybrid.core.op import Example, Op, register
+from hybrid.core.spec import TensorSpec
+from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
+from hybrid.errors import DTypeError, IndexingError, ShapeError
+from hybrid.ops import reduction
+from hybrid.ops.creation import zeros
+from hybrid.ops.elementwise import where
+from hybrid.ops.indexing import take
+from hybrid.ops.movement import ravel, reshape
+from hybrid.ops.rearranging import diff
+from hybrid.ops.searching import ordered, searchsorted
+
+# --- bincount -------------------------------------------------------------------------------------
+
+
+def _infer_bincount(x: TensorSpec, *weights: TensorSpec, length: int) -> TensorSpec:
+    if x.ndim != 1 or x.dtype.kind not in "biu":
+        raise DTypeError(f"bincount: counts integers along one axis, not {x}")
+    for w in weights:
+        if w.shape != x.shape or w.dtype.kind == "c":
+            raise ShapeError(f"bincount: weights {w} do not fit elements {x}")
+    return TensorSpec((length,), dtypes.float64 if weights else dtypes.int64, x.device)
+
+
+def _eager_bincount(xp: Any, x: Any, *weights: Any, length: int) -> Any:
+    x = x.astype(dtypes.int64, copy=False)
+    if x.size and (x.min() < 0 or x.max() >= length):
+        wrong = x[(x < 0) | (x >= length)][0]
+        if wrong < 0:
+            raise ValueError(f"bincount: {wrong} is negative, there is no bin for it")
+        raise IndexingError(f"bincount: {wrong} is out of bounds for {length} bins")
+    weights = tuple(w.astype(dtypes.float64, copy=False) for w in weights)
+    return xp.bincount(x, *weights, minlength=length)
+
+
+def _vjp_bincount(
+    i: int, g: Tensor, out: Tensor, x: Tensor, *weights: Tensor, length: int
+) -> Tensor | None:
+    return take(g, x).astype(weights[0].dtype, copy=False) if i else None
+
+
+BINCOUNT = register(
+    Op(
+        name="bincount",
+        family="statistics",
+        infer=_infer_bincount,
+        eager=_eager_bincount,
+        vjp=_vjp_bincount,
+        examples=(
+            Example(((5,), (5,)), {"length": 4}, ("uint8", "float64")),
+            Example(((6,),), {"length": 3}, ("uint8",)),
+            Example(((0,),), {"length": 0}, ("uint8",)),
+        ),
+        doc="How often each small integer occurs, or the sum of its weights.",
+    )
+)
+
+
+def bincount(
+    x: ArrayLike,
+    /,
+    weights: ArrayLike | None = None,
+    minlength: int = 0,
+    *,
+    length: int | None = None,
+) -> Tensor:
+    """Count how often each integer occurs.
+
+    Parameters
+    ----------
+    x : array-like of int
+        Of one axis, none negative.
+    weights : array-like, optional
+        What to add for each element instead of 1; the result is float64 then, with gradients.
+    minlength : int
+        The smallest size of the result, which else depends on the largest element. In a trace
+        that is a decision: for another size the function is traced again.
+    length : int, optional
+        The size of the result, whatever the elements are; the graph then is one for all.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ValueError
+        For a negative element.
+    IndexError
+        For an element that `length` has no place for.
+
+    Examples
+    --------
+    >>> bincount([0, 2, 2])
+    Tensor([1, 0, 2], dtype=int64)
+    """
+    x = asarray(x)
+    if not x.size and x.ndim == 1:
+        x = x.astype(dtypes.int64)
+    inputs = (x,) if weights is None else (x, asarray(weights))
+    _infer_checked(inputs)
+    if length is None:
+        length = int(reduction.max(x)) + 1 if x.size else 0
+        length = max(length, operator.index(minlength), 0)
+    return bind(BINCOUNT, inputs, {"length": operator.index(length)})
+
+
+def _infer_checked(inputs: tuple[Tensor, ...]) -> None:
+    """Refuse wrong inputs before the data is asked how long the result is."""
+    try:
+        _infer_bincount(*(t.spec for t in inputs), length=0)
+    except (DTypeError, ShapeError) as error:
+        raise type(error)(located(str(error))) from None
+
+
+# --- digitize -------------------------------------------------------------------------------------
+
+
+def _infer_digitize(x: TensorSpec, bins: TensorSpec, *, right: bool) -> TensorSpec:
+    if bins.ndim != 1:
+        raise ShapeError(f"digitize: the bins have one axis, not shape {bins.shape}")
+    if x.dtype.kind == "c":
+        raise DTypeError("digitize: complex numbers have no order")
+    return TensorSpec(x.shape, dtypes.int64, x.device)
+
+
+def _eager_digitize(xp: Any, x: Any, bins: Any, *, right: bool) -> Any:
+    return xp.asarray(xp.digitize(ordered(x), ordered(bins), right=right))
+
+
+DIGITIZE = register(
+    Op(
+        name="digitize",
+        family="statistics",
+        infer=_infer_digitize,
+        eager=_eager_digitize,
+        examples=(
+            Example(((2, 3), (0,)), {"right": False}, ("float32", "float32")),
+            Example(((), (1,)), {"right": True}, ("float64", "float32")),
+        ),
+        doc="The number of the bin that each element falls into.",
+    )
+)
+
+
+def digitize(x: ArrayLike, bins: ArrayLike, /, right: bool = False) -> Tensor:
+    """Return the number of the bin that each element falls into.
+
+    Parameters
+    ----------
+    x : array-like
+    bins : array-like
+        The edges, increasing or decreasing.
+    right : bool
+        Whether a bin holds its right edge instead of its left one.
+
+    Returns
+    -------
+    Tensor
+        0 before the first edge, ``len(bins)`` behind the last.
+
+    Raises
+    ------
+    ValueError
+        Where the edges neither increase nor decrease.
+
+    Examples
+    --------
+    >>> digitize([0.5, 1.0, 9.0], [1.0, 2.0])
+    Tensor([0, 1, 2], dtype=int64)
+    """
+    return bind(DIGITIZE, (asarray(x), asarray(bins)), {"right": bool(right)})
+
+
+# --- histogram ------------------------------------------------------------------------------------
+
+Limits = tuple[float, float] | None
+
+
+def _infer_edges(x: TensorSpec, *, bins: int, limits: Limits) -> TensorSpec:
+    if x.dtype.kind == "c":
+        raise DTypeError("histogram: complex numbers have no order")
+    dtype = x.dtype if dtypes.is_inexact(x.dtype) else dtypes.float64
+    return TensorSpec((bins + 1,), dtype, x.device)
+
+
+def _eager_edges(xp: Any, x: Any, *, bins: int, limits: Limits) -> Any:
+    edges = xp.histogram_bin_edges(ordered(x), bins, limits)
+    return edges.astype(x.dtype if dtypes.is_inexact(x.dtype) else dtypes.float64, copy=False)
+
+
+HISTOGRAM_BIN_EDGES = register(
+    Op(
+        name="histogram_bin_edges",
+        family="statistics",
+        infer=_infer_edges,
+        eager=_eager_edges,
+        no_gradient="the bins of a histogram are held fixed",
+        examples=(
+            Example(((2, 3),), {"bins": 4, "limits": (0.0, 1.0)}),
+            Example(((5,),), {"bins": 1, "limits": (-1.0, 2.0)}, ("int32",)),
+        ),
+        doc="The edges of bins of equal width.",
+    )
+)
+
+
+def _infer_histogram(
+    x: TensorSpec, edges: TensorSpec, *weights: TensorSpec, uniform: bool
+) -> TensorSpec:
+    if edges.ndim != 1 or not edges.size:
+        raise ShapeError(
+            f"histogram: the edges have one axis and elements, not shape {edges.shape}"
+        )
+    for w in weights:
+        if w.shape != x.shape:
+            raise ShapeError(f"histogram: weights of shape {w.shape} do not fit shape {x.shape}")
+    return TensorSpec(
+        (edges.shape[0] - 1,), weights[0].dtype if weights else dtypes.int64, x.device
+    )
+
+
+def _eager_histogram(xp: Any, x: Any, edges: Any, *weights: Any, uniform: bool) -> Any:
+    x, edges = ordered(x), ordered(edges)
+    # By equal bins NumPy counts in one pass, by edges it sorts.
+    bins = {"bins": edges.size - 1, "range": (edges[0], edges[-1])} if uniform else {"bins": edges}
+    counts = xp.histogram(x, weights=weights[0] if weights else None, **bins)[0]
+    return counts.astype(weights[0].dtype if weights else dtypes.int64, copy=False)
+
+
+def _vjp_histogram(
+    i: int, g: Tensor, out: Tensor, x: Tensor, edges: Tensor, *weights: Tensor, uniform: bool
+) -> Tensor | None:
+    if i != 2:
+        return None
+    n = edges.shape[0] - 1
+    if not n:
+        return zeros(x.shape, g.dtype)
+    place = searchsorted(edges, x, side="right") - 1
+    place = where(x == edges[-1], n - 1, place)
+    inside = (place >= 0) & (place < n)
+    return where(inside, take(g, where(inside, place, 0)), 0)
+
+
+HISTOGRAM = register(
+    Op(
+        name="histogram",
+        family="statistics",
+        infer=_infer_histogram,
+        eager=_eager_histogram,
+        vjp=_vjp_histogram,
+        examples=(
+            Example(((7,), (1,), (7,)), {"uniform": False}, ("int64", "float64", "float64")),
+            Example(((7,), (1,)), {"uniform": False}, ("float32", "float32")),
+        ),
+        doc="How many elements, or what weights, fall between edges.",
+    )
+)
+
+
+def histogram_bin_edges(
+    x: ArrayLike,
+    /,
+    bins: int | str | ArrayLike = 10,
+    range: tuple[float, float] | None = None,
+    weights: ArrayLike | None = None,
+) -> Tensor:
+    """Return the edges of the bins that :func:`histogram` counts in; arguments as there."""
+    x = asarray(x)
+    if isinstance(bins, str):
+        data = x._concrete(f"bins={bins!r}, whose number depends on the data")
+        return wrap(np.histogram_bin_edges(data, bins, range, weights))
+    if _is_count(bins):
+        limits = None if range is None else (float(range[0]), float(range[1]))
+        count = operator.index(cast(int, bins))
+        if count < 1:
+            raise ValueError(located(f"histogram: bins is {count}, it must be at least 1"))
+        return bind(HISTOGRAM_BIN_EDGES, (x,), {"bins": count, "limits": limits})
+    return asarray(bins)
+
+
+def _is_count(bins: Any) -> bool:
+    return not np.ndim(bins) if not isinstance(bins, Tensor) else not bins.ndim
+
+
+def histogram(
+    x: ArrayLike,
+    /,
+    bins: int | str | ArrayLike = 10,
+    range: tuple[float, float] | None = None,
+    density: bool = False,
+    weights: ArrayLike | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Count the elements that fall into each bin.
+
+    Parameters
+    ----------
+    x : array-like
+        The raveled elements are counted; NaN and what is outside of the bins is not.
+    bins : int, str or array-like
+        How many bins of equal width, NumPy's name of a rule for that, or the edges. A rule looks
+        at the data: in a trace it ends tracing.
+    range : pair of float, optional
+        From where to where; left out, from the smallest to the largest element.
+    density : bool
+        Divide by the number of elements and the widths, so that the integral is 1.
+    weights : array-like, optional
+        What to add for each element instead of 1; they have gradients.
+
+    Returns
+    -------
+    counts : Tensor
+        Each bin holds its left edge, the last one both.
+    edges : Tensor
+
+    Raises
+    ------
+    ValueError
+        For edges that do not increase, or a range that is not finite.
+
+    Examples
+    --------
+    >>> histogram([1.0, 2.0, 2.0, 4.0], bins=3)
+    (Tensor([1, 2, 1], dtype=int64), Tensor([1., 2., 3., 4.], dtype=float32))
+    """
+    x = asarray(x)
+    edges = histogram_bin_edges(x, bins, range)
+    uniform = isinstance(bins, str) or _is_count(bins)
+    inputs: tuple[Tensor, ...] = (ravel(x), edges)
+    if weights is not None:
+        weights = asarray(weights)
+        if weights.shape != x.shape:
+            raise ShapeError(
+                located(f"histogram: weights of shape {weights.shape} do not fit shape {x.shape}")
+            )
+        inputs = (*inputs, reshape(weights, (x.size,)))
+    counts = bind(HISTOGRAM, inputs, {"uniform": uniform})
+    if density:
+        counts = counts / diff(edges).astype(dtypes.float64) / reduction.sum(counts)
+    return counts, edges

@@ -1,0 +1,361 @@
+"""Quantiles, percentiles and medians, with NaN counted or left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from hybrid import dtypes
+from hybrid.core.dispatch import bind, located
+from hybrid.core.op import Example, Op, register
+from hybrid.core.spec import TensorSpec
+from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.errors import DTypeError, ShapeError
+from hybrid.ops import elementwise
+from hybrid.ops._axes import Axes, all_axes
+from hybrid.ops.creation import zeros
+from hybrid.ops.indexing import scatter_add, take_along_axis
+from hybrid.ops.movement import broadcast_to, expand_dims, moveaxis, reshape
+from hybrid.ops.reduction import Axis, sum
+from hybrid.ops.searching import ordered
+from hybrid.ops.sorting import argsort
+
+# --- methods --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """Where a quantile lies among `n` sorted elements.
+
+    Parameters
+    ----------
+    place : callable
+        ``place(xp, n, q)`` gives the place as a floating-point number, the first element at 0.
+    weight : callable
+        ``weight(xp, fraction)`` says how much the upper neighbour of a place counts.
+    slope : callable
+        ``slope(n)`` is the derivative of the place by `q` as far as the weight follows it.
+    exact : bool
+        The result is one of the elements.
+    """
+
+    place: Callable[[Any, Any, Any], Any]
+    weight: Callable[[Any, Any], Any] = lambda xp, fraction: fraction
+    slope: Callable[[Any], Any] = lambda n: n * 0.0
+    exact: bool = False
+
+
+def _continuous(alpha: float, beta: float) -> Method:
+    return Method(
+        lambda xp, n, q: n * q + (alpha + q * (1 - alpha - beta)) - 1,
+        slope=lambda n: n + (1 - alpha - beta),
+    )
+
+
+def _exact(place: Callable[[Any, Any, Any], Any]) -> Method:
+    return Method(place, exact=True)
+
+
+def _closest(xp: Any, n: Any, q: Any) -> Any:
+    place = n * q - 1.5
+    low = xp.floor(place)
+    return xp.where((place == low) & (low % 2 == 1), low, low + 1)
+
+
+# The names and formulas of numpy.quantile: Hyndman and Fan, "Sample Quantiles in Statistical
+# Packages" (1996), and four more.
+METHODS: dict[str, Method] = {
+    "linear": Method(lambda xp, n, q: (n - 1) * q, slope=lambda n: n - 1.0),
+    "inverted_cdf": _exact(lambda xp, n, q: xp.ceil(n * q - 1)),
+    "averaged_inverted_cdf": Method(
+        lambda xp, n, q: n * q - 1, lambda xp, fraction: xp.where(fraction == 0, 0.5, 1.0)
+    ),
+    "closest_observation": _exact(_closest),
+    "interpolated_inverted_cdf": _continuous(0, 1),
+    "hazen": _continuous(0.5, 0.5),
+    "weibull": _continuous(0, 0),
+    "median_unbiased": _continuous(1 / 3, 1 / 3),
+    "normal_unbiased": _continuous(3 / 8, 3 / 8),
+    "lower": _exact(lambda xp, n, q: xp.floor((n - 1) * q)),
+    "higher": _exact(lambda xp, n, q: xp.ceil((n - 1) * q)),
+    "nearest": _exact(lambda xp, n, q: xp.rint((n - 1) * q)),
+    "midpoint": Method(
+        lambda xp, n, q: (n - 1) * q, lambda xp, fraction: xp.where(fraction == 0, 0.0, 0.5)
+    ),
+}
+
+
+def _neighbours(xp: Any, method: str, n: Any, q: Any) -> tuple[Any, Any, Any]:
+    """Return the indices of the neighbours of the place of `q`, and the weight of the upper one."""
+    rule = METHODS[method]
+    place = rule.place(xp, n, q)
+    low = xp.floor(place)
+    top = xp.maximum(n - 1, 0)
+    weight = rule.weight(xp, place - low)
+    lower = xp.minimum(xp.maximum(low, 0), top)
+    upper = lower if rule.exact else xp.minimum(xp.maximum(low + 1, 0), top)
+    return lower.astype(dtypes.int64), upper.astype(dtypes.int64), weight
+
+
+# --- the op: quantiles of rows --------------------------------------------------------------------
+
+
+def _infer(x: TensorSpec, q: TensorSpec, *, method: str, skip: bool) -> TensorSpec:
+    if x.dtype.kind == "c":
+        raise DTypeError(f"quantile: {x.dtype.name} has no order; it takes real numbers")
+    if not x.shape[-1]:
+        raise ShapeError("quantile: there are no elements along the axis")
+    keeps = METHODS[method].exact or dtypes.is_inexact(x.dtype)
+    return TensorSpec((*q.shape, *x.shape[:-1]), x.dtype if keeps else dtypes.float64, x.device)
+
+
+def _eager(xp: Any, x: Any, q: Any, *, method: str, skip: bool) -> Any:
+    x, q = xp.asarray(x), xp.asarray(q)
+    spec = _infer(
+        TensorSpec(x.shape, x.dtype), TensorSpec(q.shape, q.dtype), method=method, skip=skip
+    )
+    outside = ~((q >= 0) & (q <= 1))
+    if outside.any():
+        raise ValueError(f"quantile: {q[outside].flat[0]} is not between 0 and 1")
+    rows, rest = ordered(x), x.shape[:-1]
+    flat = q.reshape((q.size,) + (1,) * len(rest))
+    may_be_nan = dtypes.is_inexact(x.dtype)
+    if skip and may_be_nan:
+        rows = xp.sort(rows, axis=-1)
+        count = xp.count_nonzero(~xp.isnan(rows), axis=-1)
+        lower, upper, weight = _neighbours(xp, method, count, flat)
+    else:
+        count = x.shape[-1]
+        lower, upper, weight = _neighbours(xp, method, xp.asarray(count), flat)
+        places = xp.unique(xp.concatenate([lower.ravel(), upper.ravel(), xp.asarray([count - 1])]))
+        rows = xp.partition(rows, places, axis=-1)
+    low, high = _at(xp, rows, lower), _at(xp, rows, upper)
+    out = low if METHODS[method].exact else _between(xp, low, high, weight)
+    if may_be_nan and not skip:
+        out = xp.where(xp.isnan(rows[..., -1]), xp.nan, out)
+    return xp.array(out.reshape(spec.shape), dtype=spec.dtype)
+
+
+def _at(xp: Any, rows: Any, index: Any) -> Any:
+    index = xp.broadcast_to(index, (index.shape[0], *rows.shape[:-1]))
+    return xp.take_along_axis(rows[None], index[..., None], -1)[..., 0]
+
+
+def _between(xp: Any, low: Any, high: Any, weight: Any) -> Any:
+    """Interpolate from the nearer end; equal or infinite ends do not make NaN."""
+    low, high = low.astype(dtypes.float64), high.astype(dtypes.float64)
+    with xp.errstate(invalid="ignore", over="ignore"):
+        gap = high - low
+        near = xp.where(weight < 0.5, low + gap * weight, high - gap * (1 - weight))
+        far = xp.where(weight == 0, low, xp.where(weight == 1, high, low + high))
+        return xp.where(low == high, low, xp.where(xp.isfinite(gap), near, far))
+
+
+def _vjp_x(g: Tensor, out: Tensor, x: Tensor, q: Tensor, *, method: str, skip: bool) -> Tensor:
+    order = argsort(x)
+    lower, upper, weight = _neighbours_of_rows(x, q, method, skip)
+    g = reshape(g, lower.shape).astype(dtypes.float64)
+    total = zeros(x.shape, dtypes.float64)
+    parts = (
+        [(lower, g)] if METHODS[method].exact else [(lower, g * (1 - weight)), (upper, g * weight)]
+    )
+    for place, part in parts:
+        origin = take_along_axis(order, moveaxis(place, 0, -1), -1)
+        total = scatter_add(total, origin, moveaxis(part, 0, -1), axis=-1)
+    return total.astype(x.dtype, copy=False)
+
+
+def _vjp_q(g: Tensor, out: Tensor, x: Tensor, q: Tensor, *, method: str, skip: bool) -> Tensor:
+    lower, upper, _ = _neighbours_of_rows(x, q, method, skip)
+    sorted_ = take_along_axis(x, argsort(x), -1).astype(dtypes.float64)
+    low, high = (take_along_axis(sorted_, moveaxis(i, 0, -1), -1) for i in (lower, upper))
+    slope = (high - low) * METHODS[method].slope(_counts(x, skip))[..., None]
+    by_row = moveaxis(slope, -1, 0) * reshape(g, lower.shape).astype(dtypes.float64)
+    return reshape(sum(by_row, axis=tuple(range(1, by_row.ndim))), q.shape).astype(
+        q.dtype, copy=False
+    )
+
+
+def _counts(x: Tensor, skip: bool) -> Tensor:
+    """Return how many elements of each row count."""
+    if skip and dtypes.is_inexact(x.dtype):
+        return sum((~elementwise.isnan(x)).astype(dtypes.int64), axis=-1)
+    return broadcast_to(asarray(x.shape[-1]), x.shape[:-1])
+
+
+def _neighbours_of_rows(x: Tensor, q: Tensor, method: str, skip: bool) -> tuple[Tensor, ...]:
+    rest = x.shape[:-1]
+    flat = reshape(q, (q.size,) + (1,) * len(rest))
+    found = _neighbours(elementwise, method, _counts(x, skip), flat)
+    return tuple(broadcast_to(part, (q.size, *rest)) for part in found)
+
+
+def _example(shapes: Any, method: str, dtype: str = "float64", *, skip: bool = False) -> Example:
+    # One domain for both inputs: where quantiles can be asked for.
+    attrs = {"method": method, "skip": skip}
+    return Example(shapes, attrs, (dtype, "float64"), domain=(0.05, 0.93))
+
+
+QUANTILE = register(
+    Op(
+        name="quantile",
+        family="statistics",
+        infer=_infer,
+        eager=_eager,
+        vjp=(_vjp_x, _vjp_q),
+        examples=(
+            *(_example(((2, 5), (3,)), method) for method in METHODS),
+            _example(((3, 2, 4), ()), "linear", skip=True),
+            _example(((6,), ()), "lower", "int32"),
+            _example(((6,), (1,)), "hazen", "float32"),
+        ),
+        doc="Quantiles of the last axis, with NaN skipped or not.",
+    )
+)
+
+
+# --- functions ------------------------------------------------------------------------------------
+
+
+def _quantile(
+    name: str, x: ArrayLike, q: ArrayLike, axis: Axis, method: str, keepdims: bool, skip: bool
+) -> Tensor:
+    if method not in METHODS:
+        raise ValueError(
+            located(f"{name}: there is no method {method!r}, only {', '.join(METHODS)}")
+        )
+    x, q = asarray(x), _as_float64(q)
+    axes = all_axes(name, axis, x.shape)
+    if x.dtype.kind == "b" and not METHODS[method].exact:
+        x = x.astype(dtypes.float64)
+    out = bind(QUANTILE, (_rows(x, axes), q), {"method": method, "skip": skip})
+    return expand_dims(out, tuple(q.ndim + a for a in axes)) if keepdims and axes else out
+
+
+def _as_float64(q: ArrayLike) -> Tensor:
+    # A Python float keeps its digits: places among many elements need them.
+    return q.astype(dtypes.float64) if isinstance(q, Tensor) else asarray(q, dtypes.float64)
+
+
+def _rows(x: Tensor, axes: Axes) -> Tensor:
+    """Return `x` with `axes` made one, the last."""
+    last = tuple(range(x.ndim - len(axes), x.ndim))
+    moved = moveaxis(x, axes, last)
+    rest = moved.shape[: x.ndim - len(axes)]
+    return reshape(moved, (*rest, prod(x.shape[a] for a in axes)))
+
+
+def quantile(
+    x: ArrayLike,
+    q: ArrayLike,
+    /,
+    axis: Axis = None,
+    *,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Tensor:
+    """Return quantiles along axes.
+
+    Parameters
+    ----------
+    x : array-like
+        Of real numbers.
+    q : array-like
+        What part of the elements lies below, from 0 to 1. It has gradients too.
+    axis : int or tuple of int, optional
+        Left out: all axes.
+    method : str
+        What is taken between two elements: the names of :func:`numpy.quantile`.
+    keepdims : bool
+        Keep the reduced axes with size 1.
+
+    Returns
+    -------
+    Tensor
+        The axes of `q` come first. Floating-point `x` keeps its dtype, integers give float64, but
+        with a method whose result is an element keep theirs. NaN where there is one.
+
+    Raises
+    ------
+    ValueError
+        For a `q` outside of 0 to 1, an unknown method, or no elements.
+
+    Notes
+    -----
+    Between infinite neighbours that are equal the result is they, where NumPy has NaN.
+
+    Examples
+    --------
+    >>> quantile([1.0, 2.0, 4.0], [0.25, 0.5])
+    Tensor([1.5, 2. ], dtype=float32)
+    """
+    return _quantile("quantile", x, q, axis, method, keepdims, skip=False)
+
+
+def percentile(
+    x: ArrayLike,
+    q: ArrayLike,
+    /,
+    axis: Axis = None,
+    *,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Tensor:
+    """Return percentiles along axes: :func:`quantile` of ``q / 100``."""
+    return _quantile("percentile", x, _as_float64(q) / 100, axis, method, keepdims, skip=False)
+
+
+def median(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """Return the middle element along axes, or what lies halfway between the two in the middle.
+
+    Parameters
+    ----------
+    x : array-like
+    axis : int or tuple of int, optional
+        Left out: all axes.
+    keepdims : bool
+        Keep the reduced axes with size 1.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> median([[1.0, 9.0, 2.0], [3.0, 4.0, 5.0]], axis=1)
+    Tensor([2., 4.], dtype=float32)
+    """
+    return _quantile("median", x, 0.5, axis, "linear", keepdims, skip=False)
+
+
+def nanquantile(
+    x: ArrayLike,
+    q: ArrayLike,
+    /,
+    axis: Axis = None,
+    *,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Tensor:
+    """Return quantiles of the elements that are not NaN; NaN where there are none."""
+    return _quantile("nanquantile", x, q, axis, method, keepdims, skip=True)
+
+
+def nanpercentile(
+    x: ArrayLike,
+    q: ArrayLike,
+    /,
+    axis: Axis = None,
+    *,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Tensor:
+    """Return percentiles of the elements that are not NaN; NaN where there are none."""
+    return _quantile("nanpercentile", x, _as_float64(q) / 100, axis, method, keepdims, skip=True)
+
+
+def nanmedian(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """Return the median of the elements that are not NaN; NaN where there are none."""
+    return _quantile("nanmedian", x, 0.5, axis, "linear", keepdims, skip=True)
