@@ -38,7 +38,7 @@ from hybrid.dtypes import (
 from hybrid.dtypes import bool_ as bool
 from hybrid.inspect.compare import Comparison, compare
 from hybrid.inspect.graphview import draw
-from hybrid.ops import linalg, random
+from hybrid.ops import fft, linalg, random
 from hybrid.ops.composite import (
     log_softmax,
     logsumexp,
@@ -450,6 +450,7 @@ __all__ = [
     "expm1",
     "eye",
     "fabs",
+    "fft",
     "finfo",
     "fix",
     "flatnonzero",

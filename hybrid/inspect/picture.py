@@ -15,7 +15,7 @@ Kind = Literal["input", "capture", "op", "view", "fused", "library", "output"]
 
 _WIDTH = 30  # characters in a line of a box
 _LONG = 14  # lines of a fused region that are shown
-_LIBRARY = ("linalg", "random", "conv")  # families that run outside generated kernels
+_LIBRARY = ("linalg", "fft", "random", "conv")  # families that run outside generated kernels
 
 
 @dataclass(frozen=True, slots=True)

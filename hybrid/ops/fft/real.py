@@ -1,0 +1,300 @@
+"""Transforms of real numbers, whose spectra are Hermitian: half of them is stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hybrid.core.dispatch import bind, located
+from hybrid.core.op import Attrs, Example, Op, register
+from hybrid.core.spec import TensorSpec
+from hybrid.core.tensor import ArrayLike, Tensor
+from hybrid.errors import DTypeError, ShapeError
+from hybrid.ops._axes import lead_axis
+from hybrid.ops.creation import arange
+from hybrid.ops.elementwise.casting import conj
+from hybrid.ops.elementwise.selection import where
+from hybrid.ops.fft._sizes import (
+    COMPLEX,
+    REAL,
+    SWAPPED,
+    Norm,
+    as_norm,
+    as_signal,
+    resized,
+    sizes_and_axes,
+)
+from hybrid.ops.fft.transforms import FFT, AxesLike, Sizes, library
+from hybrid.ops.movement import reshape
+
+# --- the two directions ---------------------------------------------------------------------------
+
+
+def _infer_rfft(x: TensorSpec, *, axis: int, norm: str) -> TensorSpec:
+    if x.dtype not in COMPLEX or x.dtype.kind == "c":
+        raise DTypeError(f"rfft: there is no transform of {x.dtype}")
+    shape = (*x.shape[:axis], x.shape[axis] // 2 + 1, *x.shape[axis + 1 :])
+    return TensorSpec(shape, COMPLEX[x.dtype], x.device)
+
+
+def _infer_irfft(x: TensorSpec, *, n: int, axis: int, norm: str) -> TensorSpec:
+    if x.dtype not in REAL:
+        raise DTypeError(f"irfft: there is no transform of {x.dtype}")
+    if x.shape[axis] != n // 2 + 1:
+        raise ShapeError(f"irfft: shape {x.shape} is not half of a spectrum of {n} points")
+    return TensorSpec((*x.shape[:axis], n, *x.shape[axis + 1 :]), REAL[x.dtype], x.device)
+
+
+def _counts(x: Tensor, n: int, axis: int) -> Tensor:
+    """Return how often each element of half a spectrum stands in the whole, along its axis."""
+    k = reshape(arange(x.shape[axis]), (-1,) + (1,) * (x.ndim - 1 - axis))
+    return where((k == 0) | (2 * k == n), 1, 2)
+
+
+def _vjp_rfft(g: Tensor, out: Tensor, x: Tensor, *, axis: int, norm: str) -> Tensor:
+    n = x.shape[axis]
+    attrs = {"n": n, "axis": axis, "norm": SWAPPED[norm]}
+    half = conj(g) / _counts(g, n, axis).astype(x.dtype)
+    return bind(IRFFT, (half,), attrs)
+
+
+def _vjp_irfft(g: Tensor, out: Tensor, x: Tensor, *, n: int, axis: int, norm: str) -> Tensor:
+    spectrum = bind(RFFT, (g,), {"axis": axis, "norm": SWAPPED[norm]})
+    return conj(spectrum) * _counts(x, n, axis).astype(g.dtype)
+
+
+RFFT = register(
+    Op(
+        name="rfft",
+        family="fft",
+        lead=lead_axis,
+        infer=_infer_rfft,
+        eager=lambda xp, x, *, axis, norm: library(xp).rfft(x, axis=axis, norm=norm),
+        vjp=(_vjp_rfft,),
+        examples=(
+            Example(((5,),), {"axis": 0, "norm": "backward"}),
+            Example(((4, 3),), {"axis": 0, "norm": "ortho"}),
+        ),
+        doc="Half of the discrete Fourier transform of real numbers.",
+    )
+)
+
+IRFFT = register(
+    Op(
+        name="irfft",
+        family="fft",
+        lead=lead_axis,
+        infer=_infer_irfft,
+        eager=lambda xp, x, *, n, axis, norm: library(xp).irfft(x, n, axis=axis, norm=norm),
+        vjp=(_vjp_irfft,),
+        examples=(
+            Example(((3,),), {"n": 5, "axis": 0, "norm": "forward"}, ("complex64",)),
+            Example(((2, 3),), {"n": 4, "axis": 1, "norm": "ortho"}, ("complex64",)),
+        ),
+        doc="The real numbers of which half of the transform is given.",
+    )
+)
+
+
+def _half(x: Tensor, axis: int, norm: str) -> Tensor:
+    return bind(RFFT, (x,), {"axis": axis, "norm": norm})
+
+
+def _whole(name: str, x: Tensor, n: int | None, axis: int, norm: str) -> Tensor:
+    size = 2 * (x.shape[axis] - 1) if n is None else n
+    if size < 1:
+        raise ShapeError(
+            located(f"{name}: invalid number of data points ({size}) for shape {x.shape}")
+        )
+    x = resized(name, x, (size // 2 + 1,), (axis,))
+    x = x.astype(COMPLEX[x.dtype], copy=False)
+    return bind(IRFFT, (x,), {"n": size, "axis": axis, "norm": norm})
+
+
+# --- one axis -------------------------------------------------------------------------------------
+
+
+def rfft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "backward") -> Tensor:
+    """Return the discrete Fourier transform of real numbers, without its conjugate half.
+
+    Parameters
+    ----------
+    x : array-like
+        Real.
+    n : int, optional
+        Crop the axis to this size, or fill it up with zeros, before.
+    axis : int
+    norm : {"backward", "ortho", "forward"}
+        Which direction is divided by the size: the inverse transform, both by its root, or this.
+
+    Returns
+    -------
+    Tensor
+        Complex, with ``n // 2 + 1`` elements along the axis.
+
+    Raises
+    ------
+    DTypeError
+        For complex `x`.
+    AxisError
+        For an axis that `x` does not have.
+    ShapeError
+        Where there are no data points.
+
+    Examples
+    --------
+    >>> rfft([1.0, 0.0, 0.0, 0.0])
+    Tensor([1.+0.j, 1.+0.j, 1.+0.j], dtype=complex64)
+    """
+    x = as_signal("rfft", x, real=True)
+    sizes, axes = sizes_and_axes("rfft", x, (n,), (axis,))
+    return _half(resized("rfft", x, sizes, axes), axes[0], as_norm("rfft", norm))
+
+
+def irfft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "backward") -> Tensor:
+    """Return the inverse of :func:`rfft`.
+
+    Parameters
+    ----------
+    x : array-like
+        Half a spectrum. The imaginary parts of its first element, and of its last where `n` is
+        even, are not read.
+    n : int, optional
+        The size of the result along the axis; ``2 * (m - 1)`` if left out, m being that of `x`.
+    axis : int
+    norm : {"backward", "ortho", "forward"}
+
+    Returns
+    -------
+    Tensor
+        Real.
+
+    Raises
+    ------
+    AxisError
+        For an axis that `x` does not have.
+    ShapeError
+        Where there are no data points.
+
+    Examples
+    --------
+    >>> irfft([1.0, 1.0, 1.0])
+    Tensor([1., 0., 0., 0.], dtype=float32)
+    """
+    x = as_signal("irfft", x)
+    (size,), (place,) = sizes_and_axes("irfft", x, (n,), (axis,))
+    return _whole("irfft", x, size, place, as_norm("irfft", norm))
+
+
+def hfft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "backward") -> Tensor:
+    """Return the transform of a Hermitian signal, of which half is given; it is real.
+
+    The arguments are those of :func:`irfft`.
+
+    Examples
+    --------
+    >>> hfft([1.0, 0.0, 0.0])
+    Tensor([1., 1., 1., 1.], dtype=float32)
+    """
+    x = as_signal("hfft", x)
+    (size,), (place,) = sizes_and_axes("hfft", x, (n,), (axis,))
+    return _whole("hfft", conj(x), size, place, SWAPPED[as_norm("hfft", norm)])
+
+
+def ihfft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "backward") -> Tensor:
+    """Return the inverse of :func:`hfft`: half of a Hermitian signal.
+
+    The arguments are those of :func:`rfft`.
+
+    Examples
+    --------
+    >>> ihfft([1.0, 1.0, 1.0, 1.0])
+    Tensor([1.-0.j, 0.-0.j, 0.-0.j], dtype=complex64)
+    """
+    x = as_signal("ihfft", x, real=True)
+    sizes, axes = sizes_and_axes("ihfft", x, (n,), (axis,))
+    half = _half(resized("ihfft", x, sizes, axes), axes[0], SWAPPED[as_norm("ihfft", norm)])
+    return conj(half)
+
+
+# --- several axes ---------------------------------------------------------------------------------
+
+
+def _real_transformed(name: str, x: ArrayLike, s: Sizes, axes: AxesLike, norm: Norm) -> Tensor:
+    x = as_signal(name, x, real=True)
+    sizes, found = sizes_and_axes(name, x, s, axes)
+    scale = as_norm(name, norm)
+    _any_axis(name, found)
+    x = _half(resized(name, x, sizes, found), found[-1], scale)
+    attrs: Attrs = {"axis": found[:-1], "inverse": False, "norm": scale}
+    return bind(FFT, (x,), attrs) if len(found) > 1 else x
+
+
+def _real_inverse(name: str, x: ArrayLike, s: Sizes, axes: AxesLike, norm: Norm) -> Tensor:
+    x = as_signal(name, x)
+    sizes, found = sizes_and_axes(name, x, s, axes)
+    scale = as_norm(name, norm)
+    _any_axis(name, found)
+    if len(found) > 1:
+        x = resized(name, x, sizes[:-1], found[:-1])
+        attrs: Attrs = {"axis": found[:-1], "inverse": True, "norm": scale}
+        x = bind(FFT, (x,), attrs)
+    return _whole(name, x, sizes[-1], found[-1], scale)
+
+
+def _any_axis(name: str, axes: Any) -> None:
+    if not axes:
+        raise ShapeError(located(f"{name}: there is no axis to transform"))
+
+
+def rfftn(
+    x: ArrayLike, /, s: Sizes = None, axes: AxesLike = None, norm: Norm = "backward"
+) -> Tensor:
+    """Return the transform of real numbers along several axes; half of it along the last of them.
+
+    Parameters
+    ----------
+    x : array-like
+        Real.
+    s : sequence of int, optional
+        The size to which each axis is cropped or filled up with zeros; -1 leaves it.
+    axes : sequence of int, optional
+        Left out: the last ``len(s)`` axes, or all of them.
+    norm : {"backward", "ortho", "forward"}
+        As in :func:`rfft`.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    DTypeError, AxisError, ShapeError
+        As :func:`rfft`; and where there are not as many sizes as axes.
+
+    Examples
+    --------
+    >>> rfftn([[1.0, 0.0], [0.0, 0.0]]).shape
+    (2, 2)
+    """
+    return _real_transformed("rfftn", x, s, axes, norm)
+
+
+def irfftn(
+    x: ArrayLike, /, s: Sizes = None, axes: AxesLike = None, norm: Norm = "backward"
+) -> Tensor:
+    """Return the inverse of :func:`rfftn`; `s` gives the sizes of the result."""
+    return _real_inverse("irfftn", x, s, axes, norm)
+
+
+def rfft2(
+    x: ArrayLike, /, s: Sizes = None, axes: AxesLike = (-2, -1), norm: Norm = "backward"
+) -> Tensor:
+    """Return the transform of real numbers along the last two axes; see :func:`rfftn`."""
+    return _real_transformed("rfft2", x, s, axes, norm)
+
+
+def irfft2(
+    x: ArrayLike, /, s: Sizes = None, axes: AxesLike = (-2, -1), norm: Norm = "backward"
+) -> Tensor:
+    """Return the inverse of :func:`rfft2`; `s` gives the sizes of the result."""
+    return _real_inverse("irfft2", x, s, axes, norm)
