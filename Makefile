@@ -11,7 +11,7 @@ BENCH_STAMP := $(VENV)/.installed-bench
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types layers pytest bench fmt lock clean
+.PHONY: help venv demo test lint types layers pytest docs bench fmt lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | \
@@ -50,6 +50,9 @@ layers: $(STAMP)  ## the import contracts between the layers
 pytest: $(STAMP)  ## tests, doctests and notebooks
 	$(BIN)/python -m pytest -n $(JOBS) -q
 	$(BIN)/python -m pytest -n $(JOBS) -q -p tests.conftest --doctest-modules hybrid benchmarks
+
+docs: $(STAMP)  ## write docs/ops.md anew from the registry
+	$(BIN)/python -m hybrid ops > docs/ops.md
 
 bench: $(BENCH_STAMP)  ## compare with NumPy, JAX and torch, write benchmarks/results
 	$(BIN)/python -m benchmarks

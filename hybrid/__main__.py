@@ -1,4 +1,4 @@
-"""The command line: ``hybrid demo`` and ``hybrid info``, also as ``python -m hybrid``."""
+"""The command line: ``hybrid demo``, ``info`` and ``ops``, also as ``python -m hybrid``."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
     info = commands.add_parser("info", help="versions, processor, kernel cache, ops")
     info.set_defaults(run=_info)
+    ops = commands.add_parser("ops", help="all ops and functions, as the page docs/ops.md")
+    ops.set_defaults(run=_ops)
     return parser
 
 
@@ -62,6 +64,13 @@ def _info(_: argparse.Namespace) -> int:
 
     print(f"hybrid {hybrid.__version__}")
     print(info())
+    return 0
+
+
+def _ops(_: argparse.Namespace) -> int:
+    from hybrid.inspect.ops_page import ops_page
+
+    print(ops_page(), end="")
     return 0
 
 

@@ -22,6 +22,7 @@ KINDS = (
     "int8",
     "uint64",
     "bfloat16",
+    "float16",
     "float64",
     "complex64",
 )
