@@ -226,6 +226,8 @@ def _infer_histogram(
     for w in weights:
         if w.shape != x.shape:
             raise ShapeError(f"histogram: weights of shape {w.shape} do not fit shape {x.shape}")
+        if w.dtype == dtypes.bool_:
+            raise DTypeError("histogram: booleans are no weights, convert them with astype first")
     return TensorSpec(
         (edges.shape[0] - 1,), weights[0].dtype if weights else dtypes.int64, x.device
     )
