@@ -18,6 +18,7 @@ from hybrid.core import dispatch
 from hybrid.core.op import Attrs, Op
 from hybrid.core.storage import Chain, Snapshot
 from hybrid.core.tensor import Symbol, Tensor, wrap
+from hybrid.dtypes import is_inexact
 
 _sequence = itertools.count()
 
@@ -129,5 +130,6 @@ def own_output(tensor: Tensor) -> Saved:
 def restore_output(node: TapeNode, i: int) -> Tensor:
     tensor = node.outputs[i].restore()
     assert node.op is not None
-    tensor._node = PartNode(node, i) if node.op.multi else node
+    if is_inexact(tensor.dtype):
+        tensor._node = PartNode(node, i) if node.op.multi else node
     return tensor

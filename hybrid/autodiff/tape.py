@@ -161,7 +161,8 @@ class GradientTape:
         saved = tuple(Saved(x) if type(x) is Tensor else x for x in inputs)
         node = TapeNode(op, attrs, saved, parents, wanted)
         for i, tensor in enumerate(results):
-            tensor._node = PartNode(node, i) if op.multi else node
+            if is_inexact(tensor.dtype):
+                tensor._node = PartNode(node, i) if op.multi else node
         node.outputs = tuple(map(own_output, results))
 
     @contextmanager

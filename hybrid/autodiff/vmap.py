@@ -18,7 +18,7 @@ from hybrid.autodiff.batching import batched_op, filled
 from hybrid.core import containers, dispatch
 from hybrid.core.batch import Lane
 from hybrid.core.graph import Value
-from hybrid.core.layout import contiguous
+from hybrid.core.layout import Layout, contiguous
 from hybrid.core.op import Attrs, Op
 from hybrid.core.source import user_line
 from hybrid.core.tensor import Symbol, Tensor, asarray, wrap
@@ -119,6 +119,17 @@ class Lanes:
                 return False
             layout = found
         return True
+
+    def base_layout(self, source: Tensor) -> Layout:
+        """Return how the memory of one example lies."""
+        base = source._alias.storage.base if source._alias is not None else source._data
+        return contiguous(base.shape)
+
+    def after_write(self, target: Tensor) -> None:
+        """All aliases follow by themselves."""
+
+    def abandon(self, error: BaseException) -> None:
+        """Let plain Python run the body of a loop that cannot be traced, on all examples."""
 
     def concretize(self, symbol: Symbol, kind: type) -> Any:
         """Give Python the value that all examples share."""

@@ -172,7 +172,8 @@ def write(target: Tensor, value: ArrayLike) -> None:
     if state.recorder is not None:
         state.recorder.before_write(target)  # which may end the trace
     if state.recorder is not None:
-        _write_traced(target, value)
+        write_traced(target, value)
+        state.recorder.after_write(target)
     elif type(target._data) is Symbol:
         raise leaked(target._data)
     else:
@@ -321,7 +322,8 @@ def _filled(target: Tensor, value: Any) -> Tensor:
     return value if value.shape == target.shape else broadcast_to(value, target.shape)
 
 
-def _write_traced(target: Tensor, value: Any) -> None:
+def write_traced(target: Tensor, value: Any) -> None:
+    """Make the functional update that stands for a write in a trace."""
     value = resolve(value)
     alias = target._alias
     if alias is None:

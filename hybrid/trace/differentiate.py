@@ -23,6 +23,7 @@ from hybrid.dtypes import is_inexact
 from hybrid.ops.creation import zeros
 from hybrid.runtime.plan import Plan, make_plan
 from hybrid.trace import passes
+from hybrid.trace.control.pullback import has_gradient, refuse_witnesses, replay, silent, value_of
 from hybrid.trace.recorder import GraphRecorder
 from hybrid.trace.segment import Environment, Local, Segment, layout_of
 
@@ -35,6 +36,7 @@ class GraphCall:
     plans: dict[Any, Plan] = field(default_factory=dict)
     derivatives: dict[tuple[bool, ...], Derivative] = field(default_factory=dict)
     _optimized: FuncGraph | None = None
+    _quiet: GraphCall | None = None
 
     def __str__(self) -> str:
         return self.graph.name
@@ -49,6 +51,14 @@ class GraphCall:
                 self._optimized = passes.optimize(self.graph)
             plan = self.plans[key] = make_plan(self._optimized, tuple(map(layout_of, arrays)))
         return tuple(plan.run(*arrays))
+
+    def quiet(self) -> GraphCall:
+        """Return the graph without its effects, for a run that only repeats another one."""
+        if self._quiet is None:
+            graph = silent(self.graph)
+            refuse_witnesses(self.graph)
+            self._quiet = self if graph is self.graph else GraphCall(graph)
+        return self._quiet
 
     def derivative(self, wanted: tuple[bool, ...]) -> Derivative:
         """Return forward and backward graph for the gradient by the `wanted` parameters."""
@@ -95,13 +105,10 @@ def derive(graph: FuncGraph, wanted: tuple[bool, ...]) -> Derivative:
         with tape:
             tape.watch(sources)
             for node in graph.nodes:
-                inputs = tuple(_tensor(x, tensors) for x in node.inputs)
-                bound: Any = dispatch.bind(node.op, inputs, node.attrs)
-                results = bound if node.op.multi else (bound,)
-                tensors.update(zip(node.outputs, results, strict=True))
+                replay(node, tensors)
         split = len(recorder.nodes)
-        outputs = [_tensor(x, tensors) for x in graph.outputs]
-        seeded = tuple(i for i, t in enumerate(outputs) if _has_gradient(t))
+        outputs = [value_of(x, tensors) for x in graph.outputs]
+        seeded = tuple(i for i, t in enumerate(outputs) if has_gradient(t))
         seeds = [recorder.parameter(_spec(outputs[i])) for i in seeded]
         targets = [outputs[i] for i in seeded]
         found = tape.gradient(targets, sources, output_gradients=seeds) if seeded else []
@@ -145,16 +152,8 @@ def _split(
     return Derivative(GraphCall(forward_graph), GraphCall(backward_graph), *places)
 
 
-def _tensor(operand: Operand, tensors: dict[Value, Tensor]) -> Any:
-    return tensors[operand] if isinstance(operand, Value) else operand.value
-
-
 def _spec(tensor: Tensor) -> TensorSpec:
     return replace(tensor.spec, weak=False)
-
-
-def _has_gradient(x: Any) -> bool:
-    return isinstance(x, Tensor) and x._node is not None and is_inexact(x.dtype)
 
 
 # --- the op ---------------------------------------------------------------------------------------
@@ -174,8 +173,8 @@ Gradients = tuple[Tensor | None, ...]
 def _joint_vjp(
     wanted: tuple[bool, ...], g: Gradients, out: tuple[Tensor, ...], *inputs: Any, call: GraphCall
 ) -> tuple[Any, ...]:
-    derivative = call.derivative(wanted)
     # Without the residuals at hand (a derivative of a derivative) the forward graph runs again.
+    derivative = call.quiet().derivative(wanted)
     forward = dispatch.bind_all(CALL, inputs, {"call": derivative.forward})
     return _backward(derivative, g, inputs, forward[len(out) :])
 

@@ -219,6 +219,9 @@ class GraphRecorder:
     def before_write(self, target: Tensor) -> None:
         """Nothing outside is known here, so that nothing can be shared."""
 
+    def after_write(self, target: Tensor) -> None:
+        """All aliases follow by themselves."""
+
     def read_variable(self, variable: Any) -> Tensor:
         """Capture a Variable by reference."""
         raise TraceError("a Variable cannot be read here")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.dispatch import own_alias, state
+from hybrid.core.dispatch import own_alias, resolve, state
 from hybrid.core.storage import Alias
 from hybrid.core.tensor import ArrayLike, Symbol, Tensor, asarray, wrap
 from hybrid.ops._axes import one_axis
@@ -23,7 +23,9 @@ def getitem(x: Tensor, index: Any) -> Tensor:
         if short is not None:
             return short
     key = key_of(index)
-    found = select(_settled(index, x), x.shape) if key is None else selection(key, x.shape)
+    if key is None and _makes_view(index, x):
+        return _row(x, index)
+    found = select(index, x.shape) if key is None else selection(key, x.shape)
     view = found.view(x)
     if found.arrays:
         return found.pick(view)
@@ -61,17 +63,36 @@ def _certainly_copies(index: Any) -> bool:
     )
 
 
-def _settled(index: Any, x: Tensor) -> Any:
-    """Ask for the values of those traced Python ints in an index that make a view.
+def _makes_view(index: Any, x: Tensor) -> bool:
+    """Tell whether traced Python ints in an index make a view in eager code.
 
-    With an int ``x[i]`` is a view; `gather` with a traced index would be a copy, and writes to
-    either would no longer be seen in the other. A single element is a copy anyway.
+    With an int ``x[i]`` is a view; a single element is a copy anyway.
     """
     entries = index if isinstance(index, tuple) else (index,)
-    weak = [isinstance(e, Tensor) and e.dtype.kind in "iu" and e.spec.weak for e in entries]
-    if True not in weak or (len(entries) == x.ndim and all(map(_is_integer, entries))):
-        return index
-    return tuple(int(e) if is_weak else e for e, is_weak in zip(entries, weak))
+    if not any(map(_is_weak_integer, entries)):
+        return False
+    return len(entries) < x.ndim or not all(map(_is_integer, entries))
+
+
+def _is_weak_integer(entry: Any) -> bool:
+    return isinstance(entry, Tensor) and entry.dtype.kind in "iu" and entry.spec.weak
+
+
+def _row(x: Tensor, index: Any) -> Tensor:
+    """Return what traced Python ints show of `x`, tied to it as a view is.
+
+    `gather` with a traced index gives a copy: the trace is asked to keep it and `x` in step, or for
+    the values of the ints, if it cannot.
+    """
+    tie = getattr(state.recorder, "tie", None)
+    if tie is None:
+        entries = index if isinstance(index, tuple) else (index,)
+        return getitem(x, tuple(int(e) if _is_weak_integer(e) else e for e in entries))
+    x = resolve(x)
+    found = select(index, x.shape)
+    part = found.pick(found.view(x))
+    tie(part, x, index)
+    return part
 
 
 def _is_integer(entry: Any) -> bool:

@@ -7,6 +7,7 @@ the node assigns or writes in turn, so that effects are by reference and in orde
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from hybrid.core.spec import TensorSpec
 from hybrid.core.storage import Alias
 from hybrid.core.tensor import Symbol, Tensor, wrap
 from hybrid.core.variable import Variable
-from hybrid.ops.inplace import write
+from hybrid.ops.inplace import setitem, write, write_traced
 from hybrid.trace.recorder import GraphRecorder, Untraceable
 
 
@@ -85,6 +86,7 @@ class BodyRecorder(GraphRecorder):
         self.inputs: list[Value] = []
         self.results: tuple[Operand, ...] = ()
         self._views: dict[int, tuple[Tensor, Tensor]] = {}
+        self._ties: list[tuple[weakref.ref[Tensor], Tensor, Any]] = []
 
     def parameters(self, specs: Sequence[TensorSpec]) -> list[Tensor]:
         """Return Tensors that stand for what the construct hands to the body."""
@@ -162,6 +164,34 @@ class BodyRecorder(GraphRecorder):
                 self.outer.before_write(cell.outside)
             self.check_open()
 
+    def tie(self, part: Tensor, base: Tensor, index: Any) -> None:
+        """Let ``part = base[index]``, which traced ints make, follow `base`, and `base` it."""
+        self._ties.append((weakref.ref(part), base, index))
+
+    def after_write(self, target: Tensor) -> None:
+        """Bring what is tied to `target` in step."""
+        self._ties = [tie for tie in self._ties if tie[0]() is not None]
+        for ref, base, index in self._ties:
+            part = ref()
+            if part is not None and _aliases(part, target):
+                with self._untied():
+                    dispatch.refresh(part)
+                    setitem(base, index, part)
+                target = base
+        for ref, base, index in self._ties:
+            part = ref()
+            if part is not None and part is not target and _aliases(base, target):
+                with self._untied():
+                    write_traced(part, base[index])
+
+    @contextmanager
+    def _untied(self) -> Iterator[None]:
+        ties, self._ties = self._ties, []
+        try:
+            yield
+        finally:
+            self._ties = ties
+
     def _cell_of(self, tensor: Tensor) -> Cell | None:
         storage = tensor._alias.storage if tensor._alias is not None else None
         for cell in self.cells.values():
@@ -207,6 +237,11 @@ class BodyRecorder(GraphRecorder):
     def initial_value(self, tensor: Tensor) -> Tensor:
         """Stop: each run of the body would make another Variable."""
         raise self.untraceable("it makes a Variable")
+
+
+def _aliases(a: Tensor, b: Tensor) -> bool:
+    mine, its = a._alias, b._alias
+    return a is b or (mine is not None and its is not None and mine.storage is its.storage)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import DTypeError, GraphError, ShapeError
 from hybrid.trace.control.body import BodyRecorder, graph_of, outside_of, tracing
+from hybrid.trace.control.branch_gradient import recorded, vjp
 from hybrid.trace.control.narrow import narrowed, needs
 from hybrid.trace.control.nests import Nest, check_same, defined_at, flatten, owned, strong
 from hybrid.trace.control.run import Body
@@ -24,7 +25,7 @@ from hybrid.trace.recorder import Untraceable
 
 
 def _infer(
-    index: TensorSpec, *specs: TensorSpec, branches: tuple[FuncGraph, ...]
+    index: TensorSpec, *specs: TensorSpec, branches: tuple[FuncGraph, ...], kept: int = 0
 ) -> tuple[TensorSpec, ...]:
     given = [(s.shape, s.dtype) for s in specs]
     for branch in branches:
@@ -38,11 +39,15 @@ def _choose(index: Any, count: int) -> int:
     return min(max(int(index), 0), count - 1)
 
 
-def _eager(xp: Any, index: Any, *arrays: Any, branches: tuple[FuncGraph, ...]) -> Any:
+def _eager(
+    xp: Any, index: Any, *arrays: Any, branches: tuple[FuncGraph, ...], kept: int = 0
+) -> Any:
     return interpret(branches[_choose(index, len(branches))], map(xp.asarray, arrays), xp)
 
 
-def _prepare(specs: tuple[TensorSpec, ...], *, branches: tuple[FuncGraph, ...]) -> Any:
+def _prepare(
+    specs: tuple[TensorSpec, ...], *, branches: tuple[FuncGraph, ...], kept: int = 0
+) -> Any:
     bodies = tuple(map(Body, branches))
 
     def run(index: Any, *arrays: Any) -> Any:
@@ -51,12 +56,18 @@ def _prepare(specs: tuple[TensorSpec, ...], *, branches: tuple[FuncGraph, ...]) 
     return run
 
 
-def _narrow(used: tuple[bool, ...], *, branches: tuple[FuncGraph, ...]) -> Any:
+def _narrow(used: tuple[bool, ...], *, branches: tuple[FuncGraph, ...], kept: int = 0) -> Any:
     needed = tuple(map(any, zip(*(needs(branch, used) for branch in branches), strict=True)))
     if all(needed) and all(used):
         return None
     few = tuple(narrowed(branch, needed, used) for branch in branches)
     return (True, *needed), used, {"branches": few}
+
+
+def _vjp(
+    wanted: tuple[bool, ...], g: Any, out: tuple[Tensor, ...], *inputs: Tensor, **attrs: Any
+) -> Any:
+    return vjp(SWITCH, wanted, g, out, inputs, attrs)
 
 
 SWITCH = register(
@@ -68,6 +79,8 @@ SWITCH = register(
         prepare=_prepare,
         bodies=("branches",),
         narrow=_narrow,
+        joint_vjp=_vjp,
+        recorded=recorded,
         multi=True,
         doc="Run one of several graphs: that of the index, clamped; False is the first.",
     )
@@ -216,8 +229,9 @@ def _traced(
         for i, (body, f) in enumerate(zip(bodies, functions, strict=True))
     )
     given = outside.operands((*outside.written, *outside.read))
-    out = dispatch.bind_all(SWITCH, (index, *given), {"branches": branches})
-    outside.commit(out[count:])
+    attrs = recorded(branches=branches) if dispatch.state.tapes else {"branches": branches}
+    out = dispatch.bind_all(SWITCH, (index, *given), attrs)
+    outside.commit(out[count : count + len(outside.written)])
     return found[0][0].build(out[:count])
 
 

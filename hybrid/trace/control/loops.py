@@ -23,7 +23,9 @@ from hybrid.trace.control.body import graph_of, outside_of, tracing
 from hybrid.trace.control.narrow import live_carries, narrowed, needs
 from hybrid.trace.control.nests import defined_at, describe, flatten, is_number, owned, strong
 from hybrid.trace.control.run import Body
-from hybrid.trace.control.scan import Given, bind_scan
+from hybrid.trace.control.scan import Given
+from hybrid.trace.control.scan_op import bind_scan
+from hybrid.trace.control.while_gradient import vjp
 from hybrid.trace.recorder import Untraceable
 
 # --- the op ---------------------------------------------------------------------------------------
@@ -99,6 +101,7 @@ WHILE = register(
         prepare=_prepare,
         bodies=("cond", "body"),
         narrow=_narrow,
+        joint_vjp=vjp,
         multi=True,
         doc="Run a graph on its own results for as long as another one gives True.",
     )

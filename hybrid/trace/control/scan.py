@@ -3,128 +3,23 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from hybrid.core import dispatch
 from hybrid.core.dispatch import located
-from hybrid.core.graph import FuncGraph
-from hybrid.core.interpret import interpret
-from hybrid.core.op import Op, register
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import Array, Tensor
+from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
-from hybrid.errors import GraphError, ShapeError
+from hybrid.errors import ShapeError
 from hybrid.ops.creation import zeros
 from hybrid.ops.movement import copy
 from hybrid.ops.rearranging import stack
 from hybrid.trace.control.body import BodyRecorder, Outside, graph_of, outside_of, tracing
-from hybrid.trace.control.narrow import live_carries, narrowed, needs
 from hybrid.trace.control.nests import Nest, check_same, defined_at, flatten, like, owned, strong
-from hybrid.trace.control.run import Body
+from hybrid.trace.control.scan_op import bind_scan
 from hybrid.trace.recorder import GraphRecorder, Untraceable
-
-# --- the op ---------------------------------------------------------------------------------------
-
-
-def _infer(
-    *specs: TensorSpec, body: FuncGraph, carries: int, xs: int, length: int, reverse: bool
-) -> tuple[TensorSpec, ...]:
-    rows = [replace(s, shape=s.shape[1:]) for s in specs[carries : carries + xs]]
-    given = [(s.shape, s.dtype) for s in (*specs[:carries], *rows, *specs[carries + xs :])]
-    taken = [(v.spec.shape, v.spec.dtype) for v in body.inputs]
-    results = [replace(x.spec, weak=False) for x in body.outputs]
-    if taken != given or [(s.shape, s.dtype) for s in results[:carries]] != taken[:carries]:
-        raise GraphError(f"scan: the body takes {taken} but is given {given}")
-    stacked = (replace(s, shape=(length, *s.shape)) for s in results[carries:])
-    return (*results[:carries], *stacked)
-
-
-def steps(length: int, reverse: bool) -> Iterator[int]:
-    """Return the rows in the order in which a scan takes them."""
-    return iter(range(length - 1, -1, -1) if reverse else range(length))
-
-
-def _loop(
-    run: Callable[..., Sequence[Array]],
-    arrays: tuple[Any, ...],
-    body: FuncGraph,
-    counts: tuple[int, int, int],
-    reverse: bool,
-) -> tuple[Array, ...]:
-    carries, xs, length = counts
-    carry: Sequence[Any] = arrays[:carries]
-    rows, constants = arrays[carries : carries + xs], arrays[carries + xs :]
-    ys = [np.empty((length, *x.spec.shape), x.spec.dtype) for x in body.outputs[carries:]]
-    for i in steps(length, reverse):
-        found = run(*carry, *[x[i] for x in rows], *constants)
-        carry = found[:carries]
-        for y, row in zip(ys, found[carries:]):
-            y[i] = row
-    return (*carry, *ys)
-
-
-def _eager(
-    xp: Any, *arrays: Any, body: FuncGraph, carries: int, xs: int, length: int, reverse: bool
-) -> Any:
-    def run(*given: Any) -> Any:
-        return interpret(body, [xp.asarray(x) for x in given], xp)
-
-    return _loop(run, arrays, body, (carries, xs, length), reverse)
-
-
-def _prepare(
-    specs: tuple[TensorSpec, ...],
-    *,
-    body: FuncGraph,
-    carries: int,
-    xs: int,
-    length: int,
-    reverse: bool,
-) -> Any:
-    compiled = Body(body)
-
-    def run(*arrays: Any) -> tuple[Array, ...]:
-        return _loop(compiled, arrays, body, (carries, xs, length), reverse)
-
-    return run
-
-
-def _narrow(
-    used: tuple[bool, ...], *, body: FuncGraph, carries: int, xs: int, length: int, reverse: bool
-) -> Any:
-    ys = used[carries:]
-    live = live_carries([(body, ys)], used[:carries], carries)
-    inputs = (*live, *needs(body, (*live, *ys))[carries:])
-    outputs = (*live, *ys)
-    if all(inputs) and all(outputs):
-        return None
-    attrs = {
-        "body": narrowed(body, inputs, outputs),
-        "carries": sum(live),
-        "xs": sum(inputs[carries : carries + xs]),
-        "length": length,
-        "reverse": reverse,
-    }
-    return inputs, outputs, attrs
-
-
-SCAN = register(
-    Op(
-        name="scan",
-        family="control",
-        infer=_infer,
-        eager=_eager,
-        prepare=_prepare,
-        bodies=("body",),
-        narrow=_narrow,
-        multi=True,
-        doc="Run a graph for each row of some arrays, handing values from step to step.",
-    )
-)
 
 # --- scan and map ---------------------------------------------------------------------------------
 
@@ -306,7 +201,7 @@ def _scan_eagerly(given: Given, rows: Rows) -> tuple[Any, Any]:
     carry = [copy(x) for x in given.leaves]
     ys: list[list[Tensor]] = []
     first: tuple[Nest, list[TensorSpec]] | None = None
-    for i in steps(rows.length, rows.reverse):
+    for i in range(rows.length)[:: -1 if rows.reverse else 1]:
         x = rows.nest.build([copy(leaf[i]) for leaf in rows.leaves])
         following, y = split_result(given, given.function(given.nest.build(carry), x))
         del carry, x
@@ -379,26 +274,6 @@ def scan_traced(given: Given, rows: Rows) -> tuple[Any, Any]:
         (rows.length, rows.reverse),
     )
     return _delivered(out, count, outside, given.nest, nest)
-
-
-def bind_scan(
-    body: FuncGraph,
-    carry: tuple[Tensor, ...],
-    rows: tuple[Tensor, ...],
-    constants: tuple[Tensor, ...],
-    course: tuple[int, bool],
-) -> tuple[Tensor, ...]:
-    """Apply the op; `course` is the length and whether it goes backwards."""
-    attrs = {
-        "body": body,
-        "carries": len(carry),
-        "xs": len(rows),
-        "length": course[0],
-        "reverse": course[1],
-    }
-    if dispatch.state.tapes and SCAN.recorded is not None:
-        attrs = dict(SCAN.recorded(**attrs))
-    return dispatch.bind_all(SCAN, (*carry, *rows, *constants), attrs)
 
 
 def _delivered(

@@ -120,6 +120,22 @@ def writes_in_a_branch(x: hb.Tensor) -> Any:
     return y
 
 
+def rows_by_the_index(x: hb.Tensor) -> Any:
+    m = hb.asarray(M) * 1
+
+    def step(i: int, c: hb.Tensor) -> hb.Tensor:
+        row, other = m[i], m[(i + 1) % 4]
+        tail = row[1:]
+        m[i] *= 2
+        c = c + tail.sum()  # sees the write through m
+        tail[0] = -1
+        other += row
+        m[0, i % 3] = 7
+        return c * row + other
+
+    return hb.fori_loop(0, 4, step, x), m
+
+
 def one_array_twice(x: hb.Tensor) -> Any:
     return hb.fori_loop(0, 3, lambda i, c: (c[0] + c[1], c[0]), (x, x))
 
@@ -157,7 +173,8 @@ def integers_and_booleans(x: hb.Tensor) -> Any:
 PROGRAMS = [
     fibonacci, tree_carry, backwards, two_inputs, counted, counted_by_data, halving, never, either,
     neither, several, by_number, rows, nested, writes_to_its_carry, writes_to_what_is_outside,
-    writes_in_a_branch, one_array_twice, returns_what_is_outside, of_no_rows, no_steps, no_carry,
+    writes_in_a_branch, rows_by_the_index, one_array_twice, returns_what_is_outside, of_no_rows,
+    no_steps, no_carry,
     integers_and_booleans,
 ]  # fmt: skip
 

@@ -80,7 +80,7 @@ def test_a_compiled_function_prints_what_eager_code_prints(
     assert g.cache_info().misses == 1
 
 
-@pytest.mark.parametrize("f", [twice_alike, in_a_scan])
+@pytest.mark.parametrize("f", [twice_alike, in_a_scan, in_a_while])
 def test_a_gradient_does_not_print_again(
     f: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,124 @@
+"""Gradients of bodies: a graph replayed under a tape, and what of it must not happen twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from hybrid.autodiff.tape import GradientTape
+from hybrid.core import dispatch
+from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value, bodies_of, has_effects
+from hybrid.core.op import Attrs
+from hybrid.core.tensor import Tensor
+from hybrid.dtypes import is_inexact
+from hybrid.errors import GradientError
+
+
+def recorded_attrs(node: Node) -> Attrs:
+    """Return the attrs under which a node is applied where a gradient may be asked for."""
+    return node.attrs if node.op.recorded is None else node.op.recorded(**node.attrs)
+
+
+def replay(node: Node, tensors: dict[Value, Any]) -> None:
+    """Apply a node to the Tensors that stand for its inputs, and note its results."""
+    inputs = tuple(value_of(x, tensors) for x in node.inputs)
+    bound: Any = dispatch.bind(node.op, inputs, recorded_attrs(node))
+    tensors.update(zip(node.outputs, bound if node.op.multi else (bound,)))
+
+
+def value_of(operand: Operand, tensors: Mapping[Value, Any]) -> Any:
+    """Return the Tensor or number that stands for an operand."""
+    return operand.value if isinstance(operand, Const) else tensors[operand]
+
+
+def gradients(
+    graph: FuncGraph,
+    parameters: Sequence[Tensor],
+    wanted: Sequence[bool],
+    given: Sequence[Tensor],
+    seeds: Mapping[int, Tensor],
+) -> list[Tensor | None]:
+    """Replay a graph, without its effects, and return the gradient by each wanted parameter.
+
+    Parameters
+    ----------
+    graph : FuncGraph
+    parameters : sequence of Tensor
+        Of the trace that is under way.
+    wanted : sequence of bool
+        One for each parameter.
+    given : sequence of Tensor
+        What the effects of the graph had as results: see :func:`witnessed`.
+    seeds : mapping
+        The gradient by each output that has one, by its number.
+    """
+    quiet = silent(graph)
+    tensors: dict[Value, Any] = dict(zip(graph.parameters, parameters, strict=True))
+    tensors.update(zip(witnessed(graph), given, strict=True))
+    tape = GradientTape(persistent=True, watch_accessed_variables=False)
+    sources = [t for t, want in zip(parameters, wanted, strict=True) if want]
+    with dispatch.scope(tapes=()):
+        with tape:
+            tape.watch(sources)
+            for node in quiet.nodes:
+                replay(node, tensors)
+        ends = {i: value_of(graph.outputs[i], tensors) for i in seeds}
+        ends = {i: t for i, t in ends.items() if has_gradient(t)}
+        found: Any = [None] * len(sources)
+        if ends:
+            found = tape.gradient(
+                list(ends.values()), sources, output_gradients=[seeds[i] for i in ends]
+            )
+    by_source = iter(found)
+    return [next(by_source) if want else None for want in wanted]
+
+
+def has_gradient(x: Any) -> bool:
+    """Tell whether a tape knows how `x` came about."""
+    return isinstance(x, Tensor) and x._node is not None and is_inexact(x.dtype)
+
+
+def witnessed(graph: FuncGraph) -> tuple[Value, ...]:
+    """Return the results of the effects of a graph: a replay must be given them."""
+    return tuple(v for node in graph.nodes if node.op.impure for v in node.outputs)
+
+
+def silent(graph: FuncGraph) -> FuncGraph:
+    """Return a graph without its effects, whose results count as given."""
+    if not any(map(has_effects, graph.nodes)):
+        return graph
+    nodes = tuple(_silent(node) for node in graph.nodes if not node.op.impure)
+    return replace(graph, nodes=nodes)
+
+
+def refuse_witnesses(graph: FuncGraph) -> None:
+    """Raise where running a graph again would ask a callback again."""
+    found = next((node for node in graph.nodes if node.op.impure and node.outputs), None)
+    if found is not None:
+        where = f"\n  at {found.line.describe()}" if found.line else ""
+        raise GradientError(
+            f"gradient: it would call hb.{found.op.name} again, for its results; let it return "
+            "nothing here, or write the loop around it in Python or as a single hb.scan" + where
+        )
+
+
+def _silent(node: Node) -> Node:
+    if not has_effects(node):
+        return node
+    for body in bodies_of(node):
+        refuse_witnesses(body)
+    attrs = dict(node.attrs)
+    for name in node.op.bodies:
+        body = attrs[name]
+        attrs[name] = tuple(map(silent, body)) if isinstance(body, tuple) else silent(body)
+    return replace(node, attrs=attrs)
+
+
+def reached(graph: FuncGraph, active: Sequence[bool]) -> tuple[bool, ...]:
+    """Return which outputs may have a gradient by the active parameters."""
+    live = {v for v, on in zip(graph.parameters, active, strict=True) if on}
+    for node in graph.nodes:
+        if not live.isdisjoint(x for x in node.inputs if isinstance(x, Value)):
+            live.update(v for v in node.outputs if is_inexact(v.spec.dtype))
+    return tuple(x in live if isinstance(x, Value) else False for x in graph.outputs)

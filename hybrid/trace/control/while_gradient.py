@@ -1,0 +1,138 @@
+"""The gradient of a while loop: the loop once more, on a tape that keeps every step.
+
+How many steps there are is known at the run only, so that no graph of fixed shapes can hold what
+they leave behind. So the gradient is one op: it runs the loop with a stack that grows (the record
+of a tape) and walks back along it. The bodies are compiled. Its own gradient, to any order, is the
+same op around itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hybrid.autodiff.tape import GradientTape
+from hybrid.core import dispatch
+from hybrid.core.graph import FuncGraph
+from hybrid.core.op import Op, register
+from hybrid.core.spec import TensorSpec
+from hybrid.core.tensor import Tensor, wrap
+from hybrid.dtypes import is_inexact
+from hybrid.trace.control.pullback import refuse_witnesses, silent
+from hybrid.trace.differentiate import CALL, GraphCall
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Loop:
+    """A while loop as a function of Tensors."""
+
+    cond: GraphCall
+    body: GraphCall
+    carries: int
+
+    def __call__(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        carry, constants = tuple(inputs[: self.carries]), tuple(inputs[self.carries :])
+        while True:
+            found = dispatch.bind_all(CALL, (*carry, *constants), {"call": self.cond})
+            carry = found[1:] or carry
+            if not found[0]._data:
+                return carry
+            carry = dispatch.bind_all(CALL, (*carry, *constants), {"call": self.body})
+
+    def __str__(self) -> str:
+        return f"while_loop {self.body.graph.name}"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Pulled:
+    """The gradient of a function of Tensors by its wanted inputs, given those by its results."""
+
+    function: Any
+    wanted: tuple[int, ...]
+    seeded: tuple[int, ...]
+
+    def __call__(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        count = len(inputs) - len(self.seeded)
+        given, seeds = list(inputs[:count]), list(inputs[count:])
+        with GradientTape(watch_accessed_variables=False) as tape:
+            sources = [given[i] for i in self.wanted]
+            tape.watch(sources)
+            out = self.function(given)
+        found: list[Tensor] = tape.gradient(
+            [out[i] for i in self.seeded],
+            sources,
+            output_gradients=seeds,
+            unconnected_gradients="zero",
+        )
+        return tuple(found)
+
+    def __str__(self) -> str:
+        return f"gradient of {self.function}"
+
+
+def _infer(*specs: TensorSpec, of: Pulled) -> tuple[TensorSpec, ...]:
+    return tuple(replace(specs[i], weak=False) for i in of.wanted)
+
+
+def _eager(xp: Any, *arrays: Any, of: Pulled) -> Any:
+    with dispatch.scope(recorder=None, tapes=()):
+        return tuple(t._data for t in of([wrap(xp.asarray(a)) for a in arrays]))
+
+
+def _vjp(
+    wanted: tuple[bool, ...],
+    g: tuple[Tensor | None, ...],
+    out: tuple[Tensor, ...],
+    *inputs: Tensor,
+    of: Any,
+) -> tuple[Tensor | None, ...]:
+    seeded = tuple(i for i, part in enumerate(g) if part is not None)
+    return pull(of, wanted, g, seeded, inputs)
+
+
+GRADIENT = register(
+    Op(
+        name="while_gradient",
+        family="control",
+        infer=_infer,
+        eager=_eager,
+        joint_vjp=_vjp,
+        multi=True,
+        doc="The gradient of a while loop, which it runs again.",
+    )
+)
+
+
+def pull(
+    function: Any,
+    wanted: tuple[bool, ...],
+    g: tuple[Tensor | None, ...],
+    seeded: tuple[int, ...],
+    inputs: tuple[Tensor, ...],
+) -> tuple[Tensor | None, ...]:
+    """Return the gradients of `function` by its wanted inputs."""
+    numbers = tuple(i for i, want in enumerate(wanted) if want)
+    seeds = tuple(g[i] for i in seeded)
+    attrs = {"of": Pulled(function, numbers, seeded)}
+    by_input = dict(
+        zip(numbers, dispatch.bind_all(GRADIENT, (*inputs, *seeds), attrs), strict=True)
+    )
+    return tuple(by_input.get(i) for i in range(len(inputs)))
+
+
+def vjp(
+    wanted: tuple[bool, ...],
+    g: tuple[Tensor | None, ...],
+    out: tuple[Tensor, ...],
+    *inputs: Tensor,
+    cond: FuncGraph,
+    body: FuncGraph,
+    carries: int,
+) -> tuple[Tensor | None, ...]:
+    """Return the gradients of a while loop by its wanted inputs."""
+    refuse_witnesses(cond)
+    refuse_witnesses(body)
+    seeded = tuple(i for i, part in enumerate(g) if part is not None and is_inexact(out[i].dtype))
+    loop = Loop(GraphCall(silent(cond)), GraphCall(silent(body)), carries)
+    return pull(loop, wanted, g, seeded, inputs)
