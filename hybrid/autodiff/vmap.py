@@ -135,11 +135,16 @@ class Lanes:
         """Give Python the value that all examples share."""
         return kind(self._shared(symbol, f"{kind.__name__}()"))
 
-    def materialize(self, tensor: Tensor, why: str) -> None:
+    def materialize(self, tensor: Tensor, why: str) -> Any:
         """Give a Tensor the contents that all examples share."""
         shared = self._shared(tensor._data, why)
         with self.outside():
             tensor._data = np.asarray(shared)
+        return tensor._data
+
+    def written_since(self, tensor: Tensor) -> Tensor | None:
+        """Nothing is written that is not there at once."""
+        return None
 
     def _shared(self, symbol: Any, why: str) -> Tensor:
         lane: Lane = symbol.value.lane

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import dis
 import linecache
 import os
 import site
@@ -92,3 +94,49 @@ def user_line() -> SourceLine | None:
     if frame is None:
         return None
     return SourceLine(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+
+
+def written_array() -> str | None:
+    """Say what a traced value is being written into, if the user's line assigns to an index.
+
+    Only an ndarray asks for contents then; a Tensor would take the value as it is.
+    """
+    frame = user_frame()
+    if frame is None:
+        return None
+    code = frame.f_code
+    if dis.opname[code.co_code[frame.f_lasti]] != "STORE_SUBSCR":
+        return None
+    line, end_line, column, end_column = list(code.co_positions())[frame.f_lasti // 2]
+    text = linecache.getline(code.co_filename, line or 0).encode()[column or 0 : end_column]
+    target = _parsed(text.decode(errors="replace")) if line == end_line else None
+    if not isinstance(target, ast.Subscript) or not isinstance(target.value, ast.Name):
+        return (
+            "writing into an ndarray (hb.asarray(...) makes it a Tensor, which takes it as it is)"
+        )
+    name = target.value.id
+    made = _assignment(code, name)
+    if made is None:
+        return f"writing into the ndarray {name} (first say {name} = hb.asarray({name}))"
+    before = linecache.getline(code.co_filename, made).strip()
+    value = before.partition("=")[2].strip()
+    now = f"{name} = hb.asarray({value})"
+    return f"writing into the ndarray {name} (in line {made} say {now} instead of {before})"
+
+
+def _parsed(expression: str) -> ast.expr | None:
+    try:
+        return ast.parse(expression, mode="eval").body
+    except (SyntaxError, ValueError):
+        return None
+
+
+def _assignment(code: CodeType, name: str) -> int | None:
+    """Return the only line that is a plain assignment to a local variable."""
+    stores = [i for i in dis.get_instructions(code) if i.opname == "STORE_FAST"]
+    lines = {i.positions.lineno for i in stores if i.argval == name and i.positions}
+    if len(lines) != 1:
+        return None
+    (line,) = lines
+    text = linecache.getline(code.co_filename, line or 0).strip()
+    return line if text.partition("=")[0].strip() == name and text.count(";") == 0 else None

@@ -18,7 +18,7 @@ from hybrid import dtypes
 from hybrid.core import dlpack, foreign
 from hybrid.core.devices import CPU, as_device
 from hybrid.core.graph import Value
-from hybrid.core.source import SourceLine
+from hybrid.core.source import SourceLine, written_array
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.storage import Alias
 
@@ -35,8 +35,8 @@ class Recorder(Protocol):
     def concretize(self, symbol: Symbol, kind: type) -> Any:
         """Return the concrete value that Python asks a traced one for."""
 
-    def materialize(self, tensor: Tensor, why: str) -> None:
-        """End tracing: give `tensor`, and all that live, concrete values."""
+    def materialize(self, tensor: Tensor, why: str) -> Array:
+        """Return the contents of `tensor`, if need be by ending the trace."""
 
 
 class Symbol:
@@ -206,9 +206,15 @@ class Tensor:
 
     def _concrete(self, why: str) -> Array:
         data = self._data
-        if type(data) is Symbol:
-            data.recorder.materialize(self, why)
-            data = self._data
+        if type(data) is not Symbol:
+            from hybrid.core.dispatch import state
+
+            new = None if state.recorder is None else state.recorder.written_since(self)
+            if new is not None:
+                new._concrete(why)  # ends the trace, which commits what it has written
+        else:
+            written = written_array()  # an ndarray takes traced values by asking for their contents
+            return data.recorder.materialize(self, why if written is None else written)
         return cast(Array, data)
 
     def _symbol(self) -> Symbol:

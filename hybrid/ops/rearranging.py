@@ -152,6 +152,27 @@ def stack(arrays: Sequence[ArrayLike], /, *, axis: int = 0) -> Tensor:
     return bind(STACK, tensors, {"axis": one_axis("stack", axis, tensors[0].shape, extra=1)})
 
 
+def joined(obj: Any) -> Tensor:
+    """Return nested sequences, in which Tensors are, as one Tensor; dtypes meet as in NumPy.
+
+    Raises
+    ------
+    ShapeError
+        Where parts differ in shape.
+    """
+    if not isinstance(obj, list | tuple):
+        # A Python scalar in an array is as wide as NumPy makes it, one of a trace too.
+        weak = type(obj) is Tensor and obj.spec.weak
+        tensor = asarray(obj if isinstance(obj, Tensor) or weak else np.asarray(obj))
+        return tensor.astype(tensor.dtype, copy=True) if weak else tensor
+    parts = [joined(part) for part in obj]
+    shapes = {part.shape for part in parts}
+    if len(shapes) > 1:
+        listed = ", ".join(map(str, sorted(shapes)))
+        raise ShapeError(located(f"array: parts of different shapes, {listed}, make no array"))
+    return stack(parts) if parts else asarray(np.zeros(0))
+
+
 def vstack(arrays: Sequence[ArrayLike], /) -> Tensor:
     """Join arrays row by row; an array of one axis is a row."""
     return concat([_at_least_2d(asarray(a)) for a in arrays], axis=0)

@@ -37,6 +37,7 @@ from hybrid.trace.signature import (
     is_dlpack,
     signature_of,
 )
+from hybrid.trace.stand_in import numpy_stood_in
 from hybrid.trace.tracer import MAX_WIDTH, EagerFrom, Tracer, Unstable
 
 RETRACES_BEFORE_WARNING = 8
@@ -194,7 +195,7 @@ class CompiledFunction:
             # `tapes=()`: tapes around the call see the segments, not what happens inside them.
             with dispatch.scope(recorder=tracer, tapes=()):
                 try:
-                    with watch.calls():
+                    with watch.calls(), numpy_stood_in(watch.bindings):
                         returned = self.__wrapped__(*call.args, **call.kwargs)
                     now = watch.after()
                     if tracer.open and (effect := watch.decisive(now, tracer.written)) is not None:

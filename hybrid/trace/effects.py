@@ -80,6 +80,11 @@ class Watch:
         self._random = _global_states()
         self._measured: Effect | None = None
 
+    @property
+    def bindings(self) -> Sequence[Binding]:
+        """What the function read from outside before it was traced."""
+        return self._before.bindings
+
     @contextmanager
     def calls(self) -> Iterator[None]:
         """Notice, within a ``with`` block, calls that read a clock or ask for random bytes."""

@@ -193,6 +193,14 @@ class OutsideRecorder(GraphRecorder):
         value: Value = tensor._data.value
         return value
 
+    def written_since(self, tensor: Tensor) -> Tensor | None:
+        """Return what was written in the trace to memory that a Tensor from outside shows."""
+        known = [*self.shadows.values(), *((self.arguments[i], t, v) for i, t, v in self.inputs)]
+        for source, shadow, committed in known:
+            if self.value_of(shadow) is not committed and overlap(source, tensor):
+                return shadow
+        return None
+
     def pending_writes(self) -> list[tuple[Any, Value, bool]]:
         """Return what was written since the last segment: target, new value, whether to rebind."""
         writes: list[tuple[Any, Value, bool]] = []

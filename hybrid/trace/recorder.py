@@ -212,9 +212,13 @@ class GraphRecorder:
         """Refuse: there is no value here yet."""
         raise TraceError(dispatch.located(f"{kind.__name__}() of a value that is not known yet"))
 
-    def materialize(self, tensor: Tensor, why: str) -> None:
+    def materialize(self, tensor: Tensor, why: str) -> Any:
         """Refuse: there is no value here yet."""
         raise TraceError(dispatch.located(f"{why} of a value that is not known yet"))
+
+    def written_since(self, tensor: Tensor) -> Tensor | None:
+        """Nothing outside is written here."""
+        return None
 
     def before_write(self, target: Tensor) -> None:
         """Nothing outside is known here, so that nothing can be shared."""

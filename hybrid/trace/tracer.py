@@ -10,7 +10,7 @@ to get Python to the same place, and the segments it passes are checked against 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -19,8 +19,9 @@ from hybrid.core.graph import FuncGraph, Value, format_graph, has_effects
 from hybrid.core.source import SourceLine, user_line
 from hybrid.core.spec import TensorSpec
 from hybrid.core.storage import Chain
-from hybrid.core.tensor import Symbol, Tensor, wrap
+from hybrid.core.tensor import Array, Symbol, Tensor, wrap
 from hybrid.errors import TraceError
+from hybrid.trace.known import known_value
 from hybrid.trace.outside import OutsideRecorder
 from hybrid.trace.recorder import Untraceable
 from hybrid.trace.returned import capture_results, local_arrays, result_leaf, shared_storages
@@ -132,6 +133,9 @@ class Tracer(OutsideRecorder):
         """Return the value that Python asked for; the nodes so far become a segment."""
         if not self.open or symbol.recorder is not self:
             raise dispatch.leaked(symbol)
+        known = known_value(self.nodes, symbol.value)
+        if known is not None:
+            return kind(known)
         if self.fullgraph:
             raise TraceError(
                 dispatch.located(
@@ -146,16 +150,22 @@ class Tracer(OutsideRecorder):
             return kind(symbol.array)
         return self._cut([symbol.value], guard=kind)
 
-    def materialize(self, tensor: Tensor, why: str) -> None:
-        """End tracing: run what was recorded and go on eagerly in the same place."""
+    def materialize(self, tensor: Tensor, why: str) -> Array:
+        """Return the contents of `tensor`: end tracing, and go on eagerly in the same place.
+
+        What depends on nothing is known; then tracing goes on.
+        """
         symbol = tensor._data
         if symbol.array is not None:
             tensor._data = symbol.array
-            return
+            return cast(Array, tensor._data)
         if not self.open or symbol.recorder is not self:
             raise dispatch.leaked(symbol)
-        self.value_of(tensor)
+        known = known_value(self.nodes, self.value_of(tensor))
+        if known is not None:
+            return known
         self.give_up(f"{why} needs a concrete value")
+        return cast(Array, tensor._data)
 
     # --- segments ---------------------------------------------------------------------------------
 

@@ -224,7 +224,7 @@ class BodyRecorder(GraphRecorder):
         hint = "use hb.cond or hb.where" if kind is bool else "pass it in from outside"
         raise self.untraceable(f"Python asks for {kind.__name__}() of a traced value; {hint}")
 
-    def materialize(self, tensor: Tensor, why: str) -> None:
+    def materialize(self, tensor: Tensor, why: str) -> Any:
         """Stop: a body has no values."""
         if not self.open:
             raise dispatch.leaked(tensor._data)

@@ -1,0 +1,139 @@
+"""NumPy's functions that make arrays, as they are inside a trace: traced values can be written in.
+
+NumPy hands over no call without a Tensor among its arguments, and an ndarray can hold no traced
+value. So while a function is traced, its name for ``numpy`` stands for a module whose functions are
+these (:mod:`hybrid.trace.stand_in`). Outside traces, and for dtypes and memory orders that Tensors
+do not have, they are NumPy's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from hybrid import dtypes
+from hybrid.core.dispatch import state
+from hybrid.core.tensor import Tensor
+from hybrid.core.variable import Variable
+from hybrid.ops import creation
+from hybrid.ops.rearranging import joined
+
+Function = Callable[..., Any]
+
+MAKERS: dict[Function, Function] = {}
+"""What stands for a function of NumPy inside a trace."""
+
+
+def _stands_for(func: Function) -> Callable[[Function], Function]:
+    """Register a function that is tried in traces; where it returns None, `func` is called."""
+
+    def decorate(ours: Function) -> Function:
+        @wraps(func)
+        def maker(*args: Any, **kwargs: Any) -> Any:
+            made = None if state.recorder is None else ours(*args, **kwargs)
+            return func(*args, **kwargs) if made is None else made
+
+        MAKERS[func] = maker
+        return ours
+
+    return decorate
+
+
+def _supported(dtype: Any, order: str, rest: dict[str, Any]) -> bool:
+    return (
+        np.dtype(dtype) in dtypes.SUPPORTED and order in ("C", "K", "A") and not any(rest.values())
+    )
+
+
+def _filled_with(func: Function, value: int) -> None:
+    @_stands_for(func)
+    def make(shape: Any, dtype: Any = float, order: str = "C", **rest: Any) -> Tensor | None:
+        dtype = float if dtype is None else dtype
+        return creation.full(shape, value, dtype=dtype) if _supported(dtype, order, rest) else None
+
+
+for _func, _value in ((np.zeros, 0), (np.empty, 0), (np.ones, 1)):
+    _filled_with(_func, _value)
+
+
+@_stands_for(np.full)
+def _full(
+    shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", **rest: Any
+) -> Tensor | None:
+    value = fill_value if isinstance(fill_value, Tensor) else np.asarray(fill_value)
+    dtype = value.dtype if dtype is None else dtype
+    return creation.full(shape, value, dtype=dtype) if _supported(dtype, order, rest) else None
+
+
+def _like(x: Any, value: Any, dtype: Any, order: str, shape: Any, rest: Any) -> Tensor | None:
+    """Make an array like an ndarray; with a Tensor NumPy hands the call over by itself."""
+    if type(x) is not np.ndarray or not x.flags.c_contiguous:
+        return None
+    dtype = x.dtype if dtype is None else dtype
+    if not _supported(dtype, order, rest):
+        return None
+    return creation.full(x.shape if shape is None else shape, value, dtype=dtype)
+
+
+def _filled_like(func: Function, value: int) -> None:
+    @_stands_for(func)
+    def make(
+        x: Any,
+        dtype: Any = None,
+        order: str = "K",
+        subok: bool = True,
+        shape: Any = None,
+        **rest: Any,
+    ) -> Tensor | None:
+        return _like(x, value, dtype, order, shape, rest)
+
+
+for _like_func, _value in ((np.zeros_like, 0), (np.empty_like, 0), (np.ones_like, 1)):
+    _filled_like(_like_func, _value)
+
+
+@_stands_for(np.full_like)
+def _full_like(
+    x: Any,
+    fill_value: Any,
+    dtype: Any = None,
+    order: str = "K",
+    subok: bool = True,
+    shape: Any = None,
+    **rest: Any,
+) -> Tensor | None:
+    value = fill_value if isinstance(fill_value, Tensor) else np.asarray(fill_value)
+    return _like(x, value, dtype, order, shape, rest)
+
+
+# --- arrays of traced values ----------------------------------------------------------------------
+
+
+def _array(
+    obj: Any, dtype: Any = None, *, copy: bool | None = True, order: str = "K", **rest: Any
+) -> Tensor | None:
+    if not _holds_tensors(obj) or not _supported(dtype or float, order, rest):
+        return None
+    made = joined(obj)
+    if dtype is not None and np.dtype(dtype) != made.dtype:
+        return made.astype(dtype)
+    return made.copy() if copy and made is obj else made
+
+
+_stands_for(np.array)(_array)
+
+
+@_stands_for(np.asarray)
+def _asarray(
+    obj: Any, dtype: Any = None, order: str = "K", *, copy: bool | None = None, **rest: Any
+) -> Tensor | None:
+    return _array(obj, dtype, copy=copy, order=order or "K", **rest)
+
+
+def _holds_tensors(obj: Any) -> bool:
+    if isinstance(obj, list | tuple):
+        return any(map(_holds_tensors, obj))
+    return isinstance(obj, Tensor | Variable) or type(obj) is Tensor

@@ -1,0 +1,193 @@
+"""NumPy's names inside a trace: arrays that a function makes by itself can hold traced values."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy import zeros
+
+import hybrid as hb
+from hybrid.errors import EagerFallbackWarning
+from hybrid.trace.effects import Watch
+from hybrid.trace.stand_in import numpy_stood_in
+
+X = np.arange(1.0, 6.0)
+
+
+def differences(x: Any) -> Any:
+    out = np.zeros(5)
+    out[1:-1] = x[2:] - x[:-2]
+    return out
+
+
+def element_by_element(x: Any) -> Any:
+    out = np.empty((5, 2))
+    for i in range(5):
+        out[i, 0] = x[i] * 2
+        out[i, 1] = i
+    return out
+
+
+def time_steps(x: Any) -> Any:
+    u = np.ones_like(np.linspace(0, 1, 5))
+    for _ in range(3):
+        un = u.copy()
+        u[1:-1] = un[1:-1] + 0.1 * (un[2:] - 2 * un[1:-1] + un[:-2]) + x[1:-1]
+    return u
+
+
+def by_imported_name(x: Any) -> Any:
+    out = zeros((2, 5), dtype=np.float32)
+    out[1] = x
+    return out
+
+
+def filled(x: Any) -> Any:
+    return np.full((2, 5), x) + np.full(5, 1.5)
+
+
+def filled_like(x: Any) -> Any:
+    out = np.full_like(np.arange(5), x[1], dtype=np.float64)
+    out += np.zeros_like(np.arange(5))
+    return out
+
+
+def array_of_values(x: Any) -> Any:
+    return np.array([[x[0], 2.0], [np.cos(x[1]), x[2]]])
+
+
+def array_of_an_array(x: Any) -> Any:
+    y = np.asarray(x)
+    z = np.array(x, dtype=np.float32)
+    return np.asarray([y, z])
+
+
+def in_a_helper(x: Any) -> Any:
+    return differences(x) + element_by_element(x)[:, 0]
+
+
+def known_values(x: Any) -> Any:
+    weights = np.ones(3)
+    weights[1] = 2
+    weights /= weights.sum()
+    index = np.zeros(2, int)
+    index[1] = 3
+    if weights[1] > 0.4:
+        x = x + float(weights[1])
+    return x[index] + x[int(index[1])] + len(range(index[1]))
+
+
+FUNCTIONS: list[Callable[..., Any]] = [
+    *(differences, element_by_element, time_steps, by_imported_name, filled, filled_like),
+    *(array_of_values, array_of_an_array, in_a_helper, known_values),
+]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
+def test_numpy_code_that_makes_arrays_is_traced_unedited(function: Callable[..., Any]) -> None:
+    traced = hb.compile(function, fullgraph=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for scale in (1.0, 2.0, 3.0):
+            found, expected = traced(hb.asarray(X * scale)), function(X * scale)
+            assert found.dtype == expected.dtype
+            np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
+    assert traced.cache_info().misses == 1
+
+
+def test_a_closure_cell_may_hold_numpy() -> None:
+    numpy = np
+
+    @hb.compile(fullgraph=True)
+    def f(x: Any) -> Any:
+        out = numpy.zeros(5)
+        out[0] = x.sum()
+        return out
+
+    np.testing.assert_array_equal(f(hb.asarray(X)).numpy(), [15, 0, 0, 0, 0])
+    assert numpy is np
+
+
+def test_names_mean_numpy_again_after_a_trace_and_after_an_error() -> None:
+    @hb.compile
+    def f(x: Any) -> Any:
+        assert type(np.zeros(2)) is hb.Tensor
+        raise LookupError
+
+    original = np.zeros
+    with pytest.raises(LookupError):
+        f(hb.asarray(X))
+    assert np.zeros is original
+    assert type(np.zeros(2)) is np.ndarray
+    assert type(zeros(2)) is np.ndarray
+
+
+def test_other_threads_and_guards_see_numpy_meanwhile() -> None:
+    seen: list[Any] = []
+
+    def elsewhere() -> None:
+        seen.append(type(np.zeros(2)))
+        seen.append([b.name for b in watch.bindings if b.changed])
+
+    watch = Watch(differences, [])
+    with numpy_stood_in(watch.bindings), numpy_stood_in(Watch(differences, []).bindings):
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+    assert seen == [np.ndarray, []]
+
+
+def test_what_tensors_cannot_be_stays_numpys() -> None:
+    @hb.compile
+    def f(x: Any) -> Any:
+        names = np.zeros(2, dtype=object)
+        names[0] = "a"
+        turned = np.zeros((2, 3), order="F")
+        return x * len(names[0]) * turned.flags.f_contiguous
+
+    np.testing.assert_array_equal(f(hb.asarray(X)).numpy(), X)
+
+
+def test_an_ndarray_that_takes_no_traced_value_is_named_with_the_line_to_change() -> None:
+    @hb.compile
+    def f(x: Any) -> Any:
+        out = np.arange(5.0)
+        out[1:] = x[1:] * 2
+        return out
+
+    with pytest.warns(EagerFallbackWarning) as caught:
+        result = f(hb.asarray(X))
+    np.testing.assert_array_equal(result, [0, 4, 6, 8, 10])
+    text = str(caught[0].message)
+    assert "say out = hb.asarray(np.arange(5.0)) instead of out = np.arange(5.0)" in text
+    assert "out[1:] = x[1:] * 2" in text
+
+
+def test_parts_of_different_shapes_make_no_array() -> None:
+    def f(x: Any) -> Any:
+        return np.array([x, x[1:]])
+
+    for function in (lambda: f(X), lambda: hb.compile(f)(hb.asarray(X))):
+        with pytest.raises(ValueError, match="shape"):
+            function()
+
+
+def test_contents_of_a_captured_tensor_written_in_the_trace_are_read_after_the_write() -> None:
+    kept = hb.zeros(3)
+    part = kept[1:]
+
+    @hb.compile
+    def f(x: Any) -> Any:
+        kept[1] = x.sum()
+        return kept.tolist(), part.tolist()
+
+    for scale in (1.0, 2.0):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", EagerFallbackWarning)
+            found = f(hb.asarray(X * scale))
+        assert found == ([0.0, 15 * scale, 0.0], [15 * scale, 0.0])
