@@ -60,6 +60,11 @@ def is_float(dtype: DType) -> bool:
     return dtype.kind == "f" or dtype == bfloat16
 
 
+def is_half(dtype: DType) -> bool:
+    """Tell whether `dtype` is one of 16 bits, in which a long sum stops to grow."""
+    return dtype.char in "eE"
+
+
 def is_inexact(dtype: DType) -> bool:
     """Tell whether `dtype` is real or complex floating-point: what a gradient can have."""
     return dtype.kind == "c" or is_float(dtype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pytest
 
 import hybrid as hb
@@ -198,3 +199,21 @@ def test_what_moves_elements_keeps_the_dtype(dtype: Any, mode: Any) -> None:
 
     for found in mode(moved, hb.ones((2, 3), dtype)):
         assert found.dtype == dtype
+
+
+@DTYPE_MODES
+def test_arithmetic_of_booleans_is_numpys(mode: Any) -> None:
+    """The standard leaves it open, docs/semantics.md says what hybrid does."""
+    x, y = hb.asarray([True, False]), hb.asarray([True, True])
+    for name in ("add", "multiply", "divide", "floor_divide", "remainder", "pow", "maximum"):
+        expected = getattr(np, name)(x.numpy(), y.numpy())
+        assert mode(getattr(hb, name), x, y).dtype == expected.dtype
+        np.testing.assert_array_equal(getattr(hb, name)(x, y).numpy(), expected)
+    for refused, way_out in (
+        (hb.subtract, "logical_xor"),
+        (lambda x, y: x - y, "x \\^ y"),
+        (lambda x, y: -x, "~x or logical_not"),
+        (lambda x, y: hb.sign(y), "astype"),
+    ):
+        with pytest.raises(TypeError, match=way_out):
+            mode(refused, x, y)

@@ -54,6 +54,9 @@ def vector_norm(
     x = asarray(x)
     if not dtypes.is_inexact(x.dtype):
         x = x.astype(dtypes.float64)
+    if dtypes.is_half(x.dtype):  # whose squares overflow early
+        wide = x.astype(dtypes.float32)
+        return vector_norm(wide, axis=axis, keepdims=keepdims, ord=ord).astype(x.dtype)
     if isinstance(ord, str):
         raise ValueError(located(f"vector_norm: there is no order {ord!r} for vectors"))
     axes = all_axes("vector_norm", axis, x.shape)

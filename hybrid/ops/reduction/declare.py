@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from hybrid import dtypes
@@ -41,6 +44,17 @@ def accumulator(dtype: DType) -> DType:
     if dtype.kind in "bi":
         return dtypes.int64
     return dtypes.uint64 if dtype.kind == "u" else dtype
+
+
+def in_accumulator(method: Callable[..., Any], x: Any, **options: Any) -> Any:
+    """Apply NumPy's `method` (a reduction or scan) to `x` in the dtype that partial results need.
+
+    For float16 and bfloat16 that is float32, and the result is rounded once: a sum of ones would
+    end at 2048 and at 256.
+    """
+    if dtypes.is_half(x.dtype):
+        return method(x, dtype=dtypes.float32, **options).astype(x.dtype)
+    return method(x, dtype=accumulator(x.dtype), **options)
 
 
 def not_empty(name: str, x: TensorSpec, axis: Axes) -> None:

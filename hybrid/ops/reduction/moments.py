@@ -31,7 +31,7 @@ def _infer_mean(x: TensorSpec, *, axis: Axes, keepdims: bool) -> TensorSpec:
 
 def _wide(dtype: DType) -> DType:
     """Return the dtype in which NumPy takes means of `dtype`."""
-    if dtype in (dtypes.float16, dtypes.bfloat16):
+    if dtypes.is_half(dtype):
         return dtypes.float32
     return dtype if dtypes.is_inexact(dtype) else dtypes.float64
 
@@ -139,9 +139,9 @@ def _eager_var(
     xp: Any, x: Any, *, axis: Axes, correction: float, keepdims: bool, root: bool = False
 ) -> Any:
     function = xp.std if root else xp.var
-    if x.dtype == dtypes.bfloat16:  # NumPy's own form does not know the dtype
+    if dtypes.is_half(x.dtype):  # in which NumPy would square and add
         wide = function(x.astype(dtypes.float32), axis=axis, ddof=correction, keepdims=keepdims)
-        return wide.astype(dtypes.bfloat16)
+        return wide.astype(x.dtype)
     return function(x, axis=axis, ddof=correction, keepdims=keepdims)
 
 

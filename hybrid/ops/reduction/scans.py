@@ -16,7 +16,7 @@ from hybrid.ops.elementwise.comparison import isnan
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.movement import flip, moveaxis, narrow, reshape, split
 from hybrid.ops.rearranging import concat, pad
-from hybrid.ops.reduction.declare import accumulator
+from hybrid.ops.reduction.declare import accumulator, in_accumulator
 
 _EXAMPLES = (
     Example(((3, 4),), {"axis": 0}),
@@ -41,7 +41,7 @@ CUMSUM = register(
         family="reduction",
         lead=lead_axis,
         infer=lambda x, *, axis: TensorSpec(x.shape, accumulator(x.dtype), x.device),
-        eager=lambda xp, x, *, axis: xp.cumsum(x, axis=axis, dtype=accumulator(x.dtype)),
+        eager=lambda xp, x, *, axis: in_accumulator(xp.cumsum, x, axis=axis),
         vjp=(lambda g, out, x, *, axis: flip(cumsum(flip(g, axis), axis), axis),),
         examples=_EXAMPLES,
         doc="The running sum along an axis.",
@@ -132,7 +132,7 @@ CUMPROD = register(
         family="reduction",
         lead=lead_axis,
         infer=lambda x, *, axis: TensorSpec(x.shape, accumulator(x.dtype), x.device),
-        eager=lambda xp, x, *, axis: xp.cumprod(x, axis=axis, dtype=accumulator(x.dtype)),
+        eager=lambda xp, x, *, axis: in_accumulator(xp.cumprod, x, axis=axis),
         vjp=(_vjp_cumprod,),
         examples=_EXAMPLES,
         doc="The running product along an axis.",

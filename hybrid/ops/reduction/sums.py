@@ -16,6 +16,7 @@ from hybrid.ops.reduction.declare import (
     REDUCTION_EXAMPLES,
     Axis,
     accumulator,
+    in_accumulator,
     reduce,
     spread,
 )
@@ -32,8 +33,8 @@ SUM = register(
         family="reduction",
         lead=lead_axis,
         infer=_infer_sum,
-        eager=lambda xp, x, *, axis, keepdims: xp.add.reduce(
-            x, axis=axis, keepdims=keepdims, dtype=accumulator(x.dtype)
+        eager=lambda xp, x, *, axis, keepdims: in_accumulator(
+            xp.add.reduce, x, axis=axis, keepdims=keepdims
         ),
         vjp=(lambda g, out, x, *, axis, keepdims: spread(g, x.shape, axis, keepdims),),
         reduce="sum",
@@ -106,8 +107,8 @@ PROD = register(
         family="reduction",
         lead=lead_axis,
         infer=_infer_sum,
-        eager=lambda xp, x, *, axis, keepdims: xp.multiply.reduce(
-            x, axis=axis, keepdims=keepdims, dtype=accumulator(x.dtype)
+        eager=lambda xp, x, *, axis, keepdims: in_accumulator(
+            xp.multiply.reduce, x, axis=axis, keepdims=keepdims
         ),
         vjp=(_vjp_prod,),
         reduce="prod",
