@@ -316,11 +316,13 @@ from hybrid.ops.statistics import (
     ptp,
     quantile,
 )
+from hybrid.trace.checkpointing import checkpoint
 from hybrid.trace.compile import CompiledFunction, compile
 from hybrid.trace.control.branches import cond, switch
 from hybrid.trace.control.effects import assert_, callback, print
 from hybrid.trace.control.loops import fori_loop, while_loop
 from hybrid.trace.control.scan import map, scan
+from hybrid.trace.custom import custom_gradient, custom_jvp, custom_vjp
 from hybrid.trace.modes import eagerly, functions_run_eagerly, run_functions_eagerly
 
 __version__ = "0.1.0"
@@ -656,4 +658,8 @@ __all__ = [
     "vjp",
     "hessian",
     "jacobian",
+    "checkpoint",
+    "custom_gradient",
+    "custom_vjp",
+    "custom_jvp",
 ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -133,3 +134,45 @@ def restore_output(node: TapeNode, i: int) -> Tensor:
     if is_inexact(tensor.dtype):
         tensor._node = PartNode(node, i) if node.op.multi else node
     return tensor
+
+
+def now() -> int:
+    """Return a mark: nodes made later have a higher sequence."""
+    return next(_sequence)
+
+
+def boundary(results: Iterable[Tensor], start: int) -> list[Tensor]:
+    """Return what the record of `results` since `start` depends on: watched or made before.
+
+    Parameters
+    ----------
+    results : iterable of Tensor
+    start : int
+        A mark from :func:`now`.
+
+    Returns
+    -------
+    list of Tensor
+        One for each node, with the contents that were used.
+    """
+    found: dict[int, Tensor] = {}
+    seen: set[int] = set()
+    pending: list[AnyNode] = []
+
+    def visit(node: AnyNode, tensor: Callable[[], Tensor]) -> None:
+        if node.sequence < start or (type(node) is TapeNode and node.op is None):
+            found.setdefault(id(node), tensor())
+        elif id(node) not in seen:
+            seen.add(id(node))
+            pending.append(node)
+
+    for result in results:
+        if result._node is not None:
+            visit(result._node, lambda result=result: result)  # type: ignore[misc]
+    while pending:
+        last = pending.pop()
+        node = last.node if isinstance(last, PartNode) else last
+        for parent, saved in zip(node.parents, node.inputs, strict=True):
+            if parent is not None:
+                visit(parent, saved.restore)
+    return list(found.values())

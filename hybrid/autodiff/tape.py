@@ -143,6 +143,9 @@ class GradientTape:
             node.watchers |= {self._id}
         self._note(variable, node)
 
+    def assigned(self, variable: Variable) -> None:
+        """What is assigned carries its own record (called by the dispatch)."""
+
     def record(self, op: Op, inputs: tuple[Any, ...], attrs: Attrs, outputs: Any) -> None:
         """Note an op for all open tapes that watch one of its inputs (called by the dispatch)."""
         wanted = NONE

@@ -28,6 +28,9 @@ class Tape(Protocol):
     def accessed(self, variable: Any, tensor: Tensor) -> None:
         """Note that a Variable was read."""
 
+    def assigned(self, variable: Any) -> None:
+        """Note that a Variable is about to be assigned."""
+
 
 class _State(threading.local):
     """The trace and the tapes of this thread; `plain` says that there are none."""

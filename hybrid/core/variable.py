@@ -120,6 +120,8 @@ class Variable:
         if not isinstance(value, Tensor | int | float | complex):
             value = asarray(value)
         self.check(dispatch.spec_of(value))
+        for tape in dispatch.state.tapes:
+            tape.assigned(self)
         array = np.empty(self.shape, self.dtype)
         np.copyto(array, value._data if isinstance(value, Tensor) else value, casting="unsafe")
         self._tensor = wrap(array)

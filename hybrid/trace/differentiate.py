@@ -20,6 +20,7 @@ from hybrid.core.op import Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Array, Tensor, wrap
 from hybrid.dtypes import is_inexact
+from hybrid.errors import GradientError
 from hybrid.ops.creation import zeros
 from hybrid.runtime.plan import Plan, make_plan
 from hybrid.trace import passes
@@ -247,6 +248,69 @@ CALL_WITH_RESIDUALS = register(
         doc="Run a graph and keep what its gradient needs.",
     )
 )
+
+
+def _custom_vjp(
+    wanted: tuple[bool, ...],
+    g: Gradients,
+    out: tuple[Tensor, ...],
+    *inputs: Any,
+    call: GraphCall,
+    derivative: Chosen,
+) -> tuple[Any, ...]:
+    for i, want in enumerate(wanted):
+        if want and not derivative.wanted[i]:
+            raise GradientError(
+                f"{call.graph.name} has a gradient of its own, by its arguments only; it also uses "
+                f"a watched value of {inputs[i].spec} from outside. Pass that as an argument"
+            )
+    count = len(call.graph.outputs)
+    found = _backward(derivative.value, g, inputs, out[count:])
+    if all(part is None for part in g[count:]):
+        return found
+    # The gradient of the gradient comes back through the residuals, which are plain results.
+    through = (*(None for _ in range(count)), *g[count:])
+    more = _joint_vjp(wanted, through, out, *inputs, call=derivative.value.forward)
+    return tuple(a if b is None else b if a is None else a + b for a, b in zip(found, more))
+
+
+CUSTOM_CALL = register(
+    Op(
+        name="custom_call",
+        family="control",
+        infer=lambda *specs, call, derivative: _infer(*specs, call=derivative.value.forward),
+        eager=lambda xp, *arrays, call, derivative: derivative.value.forward.run(arrays),
+        joint_vjp=_custom_vjp,
+        multi=True,
+        doc="Run a graph whose gradient the user has given.",
+    )
+)
+
+
+def given_derivative(
+    name: str,
+    recorder: GraphRecorder,
+    split: int,
+    entries: tuple[tuple[Value, ...], tuple[Value, ...]],
+    results: tuple[tuple[Operand, ...], tuple[Operand, ...]],
+    places: tuple[tuple[int, ...], tuple[int, ...]],
+) -> tuple[GraphCall, Derivative]:
+    """Return the graph of a function and its derivative, both recorded one after the other.
+
+    Parameters
+    ----------
+    name : str
+    recorder : GraphRecorder
+    split : int
+        How many nodes belong to the function itself.
+    entries : (parameters, seeds)
+    results : (outputs, gradients)
+    places : (seeded, connected)
+        Which outputs have seeds, and which parameters gradients.
+    """
+    derivative = _split(name, recorder, split, entries, results, places)
+    plain = FuncGraph(name, entries[0], (), tuple(recorder.nodes[:split]), results[0])
+    return GraphCall(plain), derivative
 
 
 def run_under(

@@ -1,0 +1,131 @@
+"""checkpoint changes what a gradient keeps, and nothing else."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hybrid as hb
+from hybrid.errors import GradientError
+
+MODES = [pytest.param(lambda f: f, id="eager"), pytest.param(hb.compile, id="traced")]
+Mode = Callable[[Any], Any]
+
+
+def same(a: Any, b: Any) -> None:
+    np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-6)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_values_and_gradients_are_those_without(mode: Mode) -> None:
+    w = hb.Variable([[1.0, 2.0], [0.5, -1.0]], dtype=hb.float64)
+    captured = hb.asarray([3.0, 4.0], hb.float64)
+
+    def block(x: Any, gain: float, *, parts: Any) -> Any:
+        y = hb.tanh(x @ w) * gain + captured * parts["p"]
+        return {"y": y, "twice": 2 * y, "note": None}
+
+    def loss(block: Any, x: Any, p: Any) -> Any:
+        with hb.GradientTape() as tape:
+            tape.watch([x, p, captured])
+            found = block(x, 1.5, parts={"p": p})
+            z = (found["y"] ** 2).sum() + found["twice"][0]
+        return z, tape.gradient(z, {"x": x, "p": p, "w": w, "captured": captured})
+
+    x, p = hb.asarray([0.3, -0.2], hb.float64), hb.asarray(2.0, hb.float64)
+    plain, plain_gradients = loss(block, x, p)
+    value, gradients = mode(lambda x, p: loss(hb.checkpoint(block), x, p))(x, p)
+    same(value, plain)
+    for name, wanted in plain_gradients.items():
+        same(gradients[name], wanted)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_second_derivatives_and_nested_checkpoints(mode: Mode) -> None:
+    inner = hb.checkpoint(lambda x: hb.sin(x) * x)
+    outer = hb.checkpoint(lambda x: inner(x) ** 2)
+    x = hb.asarray([0.5, 1.5], hb.float64)
+
+    def plain(x: Any) -> Any:
+        return ((hb.sin(x) * x) ** 2).sum()
+
+    def second(f: Any) -> Any:
+        return hb.grad(lambda x: hb.grad(f)(x).sum())
+
+    same(mode(second(lambda x: outer(x).sum()))(x), second(plain)(x))
+    same(hb.vmap(hb.grad(lambda x: mode(outer)(x)))(x), hb.grad(plain)(x))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_second_run_draws_the_same_numbers_and_changes_no_variable(mode: Mode) -> None:
+    count = hb.Variable(0.0)
+
+    @hb.checkpoint
+    def noisy(x: Any) -> Any:
+        count.assign_add(1.0)
+        return x * hb.random.uniform(3) * count
+
+    def run(x: Any) -> Any:
+        with hb.GradientTape() as tape:
+            tape.watch(x)
+            y = noisy(x)
+        count.assign(count * 10)
+        return y, tape.gradient(y, x), hb.random.uniform(1)
+
+    hb.random.seed(7)
+    x = hb.asarray([1.0, 2.0, 4.0])
+    y, gradient, after = mode(run)(x)
+    same(gradient, y.numpy() / x.numpy())
+    assert count.item() == 10
+    hb.random.seed(7)
+    hb.random.uniform(3)
+    same(after, hb.random.uniform(1))
+
+
+def test_a_chain_of_n_keeps_the_square_root_of_n() -> None:
+    size, steps = 20_000, 64
+
+    def chain(x: Any, n: int) -> Any:
+        for _ in range(n):
+            x = hb.sin(x)
+        return x
+
+    def peak(block: Any, blocks: int) -> int:
+        x = hb.ones(size, dtype=hb.float64)
+        gc.collect()
+        tracemalloc.start()
+        with hb.GradientTape() as tape:
+            tape.watch(x)
+            y = x
+            for _ in range(blocks):
+                y = block(y, steps // blocks)
+        tape.gradient(y, x)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    plain, less = peak(chain, 8), peak(hb.checkpoint(chain), 8)
+    assert plain > steps * size * 8
+    assert less < (8 + 8 + 6) * size * 8
+
+
+def test_writes_to_arguments_are_refused_with_the_name() -> None:
+    @hb.checkpoint
+    def writes(x: Any) -> Any:
+        x[0] = 0.0
+        return x * 2
+
+    x = hb.ones(3)
+    with hb.GradientTape() as tape:
+        tape.watch(x)
+        with pytest.raises(GradientError, match="writes writes to an argument"):
+            writes(x * 1)
+
+
+def test_without_a_tape_it_is_the_function() -> None:
+    same(hb.checkpoint(hb.exp)(hb.zeros(2)), [1, 1])
