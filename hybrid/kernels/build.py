@@ -77,6 +77,7 @@ def namespace() -> dict[str, Any]:
         "max_step": memory.max_step,
         "min_step": memory.min_step,
         "fill_planes": planes.fill_planes,
+        "dot_tile": tiles.dot_tile,
         "outer_tile": tiles.outer_tile,
     }
     for name in _INTRINSICS:

@@ -11,6 +11,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from hybrid.kernels.memory import numba_type
@@ -25,11 +26,8 @@ def _vector(context: Any, dtype: str, lanes: int) -> Any:
 
 def _fused(builder: Any, kind: Any, lanes: int, *values: Any) -> Any:
     """``a * b + c`` with one rounding."""
-    suffix = "f32" if isinstance(kind.element, ir.FloatType) else "f64"
-    name = f"llvm.fma.v{lanes}{suffix}"
-    function = builder.module.globals.get(name)
-    if function is None:
-        function = ir.Function(builder.module, ir.FunctionType(kind, [kind] * 3), name)
+    name = f"llvm.fma.{_suffix(kind, lanes)}"
+    function = _declared(builder, name, kind, kind, kind, kind)
     return builder.call(function, values)
 
 
@@ -119,3 +117,142 @@ def outer_tile(dtype: str, rows: int, vectors: int, lanes: int) -> Any:
         return signature, codegen
 
     return tile
+
+
+def dot_tile(dtype: str, rows: int, taps_: int, lanes: int) -> Any:
+    """A function that computes `rows` times `taps_` sums of products along rows of images.
+
+    ``tile(planes, base, taps, first, count, slopes, at, step, channel, channels, height, width,
+    plane_width, images, plane_step, slope_step, sums)`` stores at ``sums[r * taps_ + t]`` the sum
+    over n, i and j of ``slopes[at + n * slope_step + (channel + r) * step + i * width + j] *
+    planes[base + n * plane_step + taps[first + t] + i * plane_width + j]``. What would be beyond
+    the last of `count` taps or `channels` repeats the last.
+    """
+
+    @intrinsic
+    def tile(
+        typingctx: Any,
+        planes: Any,
+        base: Any,
+        taps: Any,
+        first: Any,
+        count: Any,
+        slopes: Any,
+        at: Any,
+        step: Any,
+        channel: Any,
+        channels: Any,
+        height: Any,
+        width: Any,
+        plane_width: Any,
+        images: Any,
+        plane_step: Any,
+        slope_step: Any,
+        sums: Any,
+    ) -> Any:
+        word = types.int64
+        first_words = (planes, word, taps, word, word, slopes)
+        signature = types.none(*first_words, *(word,) * 10, sums)
+
+        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            kind = _vector(context, dtype, lanes)
+            planes, base, taps, first, count, slopes, at, step = values[:8]
+            channel, channels, height, width, plane_width = values[8:13]
+            images, plane_step, slope_step, sums = values[13:]
+
+            def up_to(index: Any, number: Any) -> Any:
+                last = builder.sub(number, _INDEX(1))
+                return builder.select(builder.icmp_signed("<", index, last), index, last)
+
+            def met(t: int) -> Any:
+                place = builder.gep(taps, [up_to(builder.add(first, _INDEX(t)), count)])
+                return builder.add(base, builder.load(place))
+
+            def given(r: int) -> Any:
+                index = up_to(builder.add(channel, _INDEX(r)), channels)
+                return builder.add(at, builder.mul(index, step))
+
+            columns, lines = [met(t) for t in range(taps_)], [given(r) for r in range(rows)]
+            zero = ir.Constant(kind, [0.0] * lanes)
+            totals = [cgutils.alloca_once(builder, kind) for _ in range(rows * taps_)]
+            for total in totals:
+                builder.store(zero, total)
+
+            def add(line: Any, plane_line: Any, read: Any) -> None:
+                given = [read(slopes, builder.add(s, line)) for s in lines]
+                for t, place in enumerate(columns):
+                    value = read(planes, builder.add(place, plane_line))
+                    for r in range(rows):
+                        total = totals[r * taps_ + t]
+                        old = builder.load(total)
+                        builder.store(_fused(builder, kind, lanes, given[r], value, old), total)
+
+            rest = builder.srem(width, _INDEX(lanes))
+            whole = builder.sdiv(width, _INDEX(lanes))
+            done = builder.sub(width, rest)
+            mask = _first_lanes(builder, rest, lanes)
+            some = builder.icmp_signed(">", rest, _INDEX(0))
+            with (
+                cgutils.for_range(builder, images) as image,
+                cgutils.for_range(builder, height) as row,
+            ):
+                line = builder.add(
+                    builder.mul(image.index, slope_step), builder.mul(row.index, width)
+                )
+                plane_line = builder.add(
+                    builder.mul(image.index, plane_step), builder.mul(row.index, plane_width)
+                )
+                with cgutils.for_range(builder, whole) as chunk:
+                    j = builder.mul(chunk.index, _INDEX(lanes))
+                    add(
+                        builder.add(line, j),
+                        builder.add(plane_line, j),
+                        lambda pointer, index: _load(builder, kind, pointer, index),
+                    )
+                with builder.if_then(some):
+                    add(
+                        builder.add(line, done),
+                        builder.add(plane_line, done),
+                        lambda pointer, index: _masked(builder, kind, pointer, index, mask, zero),
+                    )
+            for number, total in enumerate(totals):
+                found = _sum(builder, kind, builder.load(total), lanes)
+                builder.store(found, builder.gep(sums, [_INDEX(number)]))
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return tile
+
+
+def _first_lanes(builder: Any, count: Any, lanes: int) -> Any:
+    """The mask of the first `count` lanes."""
+    kind = ir.VectorType(_LANE, lanes)
+    numbers = ir.Constant(kind, list(range(lanes)))
+    limit = _spread(builder, kind, builder.trunc(count, _LANE), lanes)
+    return builder.icmp_unsigned("<", numbers, limit)
+
+
+def _declared(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
+    found = builder.module.globals.get(name)
+    return found or ir.Function(builder.module, ir.FunctionType(result, arguments), name)
+
+
+def _suffix(kind: Any, lanes: int) -> str:
+    return f"v{lanes}{'f32' if isinstance(kind.element, ir.FloatType) else 'f64'}"
+
+
+def _masked(builder: Any, kind: Any, pointer: Any, index: Any, mask: Any, zero: Any) -> Any:
+    """Load the lanes of a mask; the memory behind the others is not touched, they are zero."""
+    place = builder.bitcast(builder.gep(pointer, [index]), kind.as_pointer())
+    name = f"llvm.masked.load.{_suffix(kind, mask.type.count)}.p0"
+    function = _declared(builder, name, kind, place.type, _LANE, mask.type, kind)
+    return builder.call(function, [place, _LANE(_width(kind)), mask, zero])
+
+
+def _sum(builder: Any, kind: Any, vector: Any, lanes: int) -> Any:
+    """Add the lanes up, in pairs."""
+    name = f"llvm.vector.reduce.fadd.{_suffix(kind, lanes)}"
+    function = _declared(builder, name, kind.element, kind.element, kind)
+    start = ir.Constant(kind.element, -0.0)
+    return builder.call(function, [start, vector], fastmath=("reassoc",))

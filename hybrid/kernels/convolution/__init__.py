@@ -17,5 +17,6 @@ the number of threads.
 from __future__ import annotations
 
 from hybrid.kernels.convolution.images import backward, forward
+from hybrid.kernels.convolution.weights import by_weight
 
-__all__ = ["backward", "forward"]
+__all__ = ["backward", "by_weight", "forward"]

@@ -33,6 +33,8 @@ from hybrid.kernels.spec import Geometry
 
 # Results that are computed for each that is wanted: beyond it, products of copied windows win.
 _WASTE = 2.0
+# Channels of a tile: each number is a kernel to compile.
+_ROWS = (1, 2, 4, 6, 8)
 
 _SLOTS = (
     "channels",
@@ -199,8 +201,12 @@ class _Part:
 
 
 def _rows_of_tile(outputs: int) -> int:
+    """Return how many channels a tile has: few beyond the last, few loads for each product."""
     most = 8 if registers()[1] > 12 else 6
-    return -(-outputs // -(-outputs // most))
+    return min(
+        (rows for rows in _ROWS if rows <= most),
+        key=lambda rows: -(-outputs // rows) * (rows + 1),
+    )
 
 
 def _vectors_of_tile(rows: int, length: int, lanes: int) -> int:

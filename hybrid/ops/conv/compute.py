@@ -69,4 +69,9 @@ def by_weight(
     groups: int,
 ) -> Any:
     """Return the transpose of :func:`convolved` by its weights, applied to `g`."""
+    if xp is np and x.ndim <= 4:
+        lifted = _lifted(size, stride, padding, dilation)
+        found = convolution.by_weight(_image(x), _image(g), *lifted, groups)
+        if found is not None:
+            return found.reshape((g.shape[1], x.shape[1] // groups, *size))
     return library.by_weight(xp, x, g, size, stride, padding, dilation, groups)
