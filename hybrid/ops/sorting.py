@@ -118,6 +118,7 @@ SORT = register(
     Op(
         name="sort",
         family="indexing",
+        lead=lead_axis,
         infer=lambda x, *, axis, descending, stable: TensorSpec(x.shape, x.dtype, x.device),
         eager=_eager_sort,
         vjp=(_vjp_sort,),
@@ -184,6 +185,7 @@ TOP = register(
     Op(
         name="topk",
         family="indexing",
+        lead=lead_axis,
         infer=_infer_top,
         eager=_eager_top,
         examples=(

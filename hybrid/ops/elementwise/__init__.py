@@ -55,6 +55,7 @@ from hybrid.ops.elementwise.exponential import (
     log10,
     logaddexp,
 )
+from hybrid.ops.elementwise.gamma import digamma, erfinv, lgamma, polygamma
 from hybrid.ops.elementwise.logical import (
     bitwise_and,
     bitwise_invert,
@@ -117,6 +118,10 @@ from hybrid.ops.elementwise.ufuncs import (
 )
 
 __all__ = [
+    "digamma",
+    "erfinv",
+    "lgamma",
+    "polygamma",
     "abs",
     "absolute",
     "acos",

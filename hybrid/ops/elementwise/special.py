@@ -17,11 +17,15 @@ def special(name: str) -> Callable[..., Any]:
     """
 
     def eager(xp: Any, x: Any) -> Any:
-        package = "scipy.special" if xp.__name__ == "numpy" else "cupyx.scipy.special"
-        function = getattr(import_module(package), name)
+        function = getattr(special_module(xp), name)
         x = xp.asarray(x)
         dtype = dtypes.to_inexact(x.dtype)
         wide = dtypes.float32 if dtype.itemsize == 2 else dtype
         return xp.asarray(function(x.astype(wide, copy=False))).astype(dtype, copy=False)
 
     return eager
+
+
+def special_module(xp: Any) -> Any:
+    """Return the module of special functions that goes with NumPy or CuPy."""
+    return import_module("scipy.special" if xp.__name__ == "numpy" else "cupyx.scipy.special")

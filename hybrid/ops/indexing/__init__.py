@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from hybrid.ops.indexing.along import put_along_axis, scatter, scatter_add, take_along_axis
 from hybrid.ops.indexing.gather import gather
+from hybrid.ops.indexing.positions import ravel_multi_index, unravel_index
 from hybrid.ops.indexing.reading import getitem, take
 from hybrid.ops.indexing.selection import Selection, key_of, native, select
 from hybrid.ops.indexing.update import index_update
@@ -21,6 +22,8 @@ __all__ = [
     "key_of",
     "native",
     "put_along_axis",
+    "ravel_multi_index",
+    "unravel_index",
     "scatter",
     "scatter_add",
     "select",

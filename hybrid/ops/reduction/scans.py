@@ -184,6 +184,7 @@ def _running(name: str, ufunc: str, what: str) -> Op:
         Op(
             name=name,
             family="reduction",
+            lead=lead_axis,
             infer=lambda x, *, axis: TensorSpec(x.shape, x.dtype, x.device),
             eager=lambda xp, x, *, axis: getattr(xp, ufunc).accumulate(x, axis=axis),
             vjp=(_vjp_running,),
