@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from hybrid.core.op import Attrs, Op
-from hybrid.core.source import user_line
+from hybrid.core.source import at_user_line, user_line
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.storage import Alias, Storage
 from hybrid.core.tensor import Symbol, Tensor, asarray, wrap
@@ -244,10 +244,7 @@ def spec_of(x: Any) -> TensorSpec:
     return asarray(x).spec
 
 
-def located(message: str) -> str:
-    """Append the user's line to a message."""
-    line = user_line()
-    return f"{message}\n  at {line.describe()}" if line else message
+located = at_user_line
 
 
 def _explained(op: Op, inputs: tuple[Any, ...], attrs: Attrs, error: Exception) -> Exception:
@@ -261,7 +258,15 @@ def _explained(op: Op, inputs: tuple[Any, ...], attrs: Attrs, error: Exception) 
         if "\n  at " in str(error):
             return error
         return type(error)(located(str(error)))
+    if isinstance(error, OverflowError):
+        return too_wide(op, error)
     line = user_line()
     if line is not None:
         error.add_note(f"in hb.{op.name} at {line.describe()}")
     return error
+
+
+def too_wide(op: Op, error: Exception) -> OverflowError:
+    """Return the error for a Python int that the dtype of the arrays beside it cannot hold."""
+    hint = "convert the array to a wider dtype first, x.astype(hb.int64)"
+    return OverflowError(located(f"{op.name}: {error}; {hint}"))

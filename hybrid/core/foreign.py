@@ -81,7 +81,6 @@ def _checked(array: Array, copy: bool | None) -> Array:
 
 
 def _unsupported(dtype: dtypes.DType) -> DTypeError:
-    names = "bool, int8..int64, uint8..uint64, float16..float64, bfloat16, complex64, complex128"
-    message = f"asarray: dtype {dtype} is not supported; hybrid has {names}"
+    message = f"asarray: dtype {dtype} is not supported; hybrid has {dtypes.NAMES}"
     line = user_line()
     return DTypeError(f"{message}\n  at {line.describe()}" if line else message)

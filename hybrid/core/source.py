@@ -96,6 +96,12 @@ def user_line() -> SourceLine | None:
     return SourceLine(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
 
 
+def at_user_line(message: str) -> str:
+    """Append the user's line to a message."""
+    line = user_line()
+    return f"{message}\n  at {line.describe()}" if line else message
+
+
 def written_array() -> str | None:
     """Say what a traced value is being written into, if the user's line assigns to an index.
 

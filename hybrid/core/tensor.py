@@ -18,7 +18,7 @@ from hybrid import dtypes
 from hybrid.core import dlpack, foreign
 from hybrid.core.devices import CPU, as_device
 from hybrid.core.graph import Value
-from hybrid.core.source import SourceLine, written_array
+from hybrid.core.source import SourceLine, at_user_line, written_array
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.storage import Alias
 
@@ -177,7 +177,7 @@ class Tensor:
 
     def __len__(self) -> int:
         if not self.shape:
-            raise TypeError("len() of a 0-d Tensor")
+            raise TypeError(at_user_line("len() of a 0-d Tensor: it has no axis"))
         return self.shape[0]
 
     # --- concrete values --------------------------------------------------------------------------
@@ -192,9 +192,8 @@ class Tensor:
     def item(self) -> Scalar:
         """Return the only element as a Python scalar."""
         if self.size != 1:
-            raise ValueError(
-                f"item() needs a Tensor of one element, this one has shape {self.shape}"
-            )
+            text = f"item() needs a Tensor of one element, this one has shape {self.shape}"
+            raise ValueError(at_user_line(text))
         if type(self._data) is Symbol and self.dtype.kind in "biu":
             kind = bool if self.dtype.kind == "b" else int
             return cast(Scalar, self._data.recorder.concretize(self._symbol(), kind))
@@ -231,9 +230,8 @@ class Tensor:
 
     def __index__(self) -> int:
         if self.dtype.kind not in "iu" or self.ndim:
-            raise TypeError(
-                f"only an integer Tensor of no axes can be used as an index, not {self.spec}"
-            )
+            text = f"only an integer Tensor of no axes can be used as an index, not {self.spec}"
+            raise TypeError(at_user_line(text))
         return int(self._scalar(int))
 
     def __float__(self) -> float:
@@ -311,8 +309,9 @@ class Tensor:
         return id(self)
 
     def __iter__(self) -> Iterator[Tensor]:
-        for i in range(len(self)):
-            yield self[i]
+        if not self.shape:
+            raise TypeError(at_user_line("iteration over a 0-d Tensor: x.item() is its value"))
+        return (self[i] for i in range(self.shape[0]))
 
     def __repr__(self) -> str:
         data = self._data
@@ -435,13 +434,11 @@ _PYTHON_TYPE: dict[str, type] = {"b": bool, "i": int, "f": float, "c": complex}
 
 def _ambiguous(tensor: Tensor, kind: type) -> Exception:
     if kind is bool:
-        return ValueError(
-            f"the truth value of a Tensor of shape {tensor.shape} is ambiguous: "
-            "use hb.any(x) or hb.all(x)"
-        )
-    return TypeError(
-        f"{kind.__name__}() needs a Tensor of one element, this one has shape {tensor.shape}"
-    )
+        hint = "use hb.any(x) or hb.all(x)"
+        text = f"the truth value of a Tensor of shape {tensor.shape} is ambiguous: {hint}"
+        return ValueError(at_user_line(text))
+    text = f"{kind.__name__}() needs a Tensor of one element, this one has shape {tensor.shape}"
+    return TypeError(at_user_line(text))
 
 
 _new = object.__new__

@@ -65,9 +65,15 @@ def as_shape(name: str, shape: Any) -> Shape:
 
 def as_dtype(name: str, dtype: Any) -> dtypes.DType:
     """Return `dtype` as one of the supported dtypes."""
-    found: dtypes.DType = np.dtype(dtype)
+    try:
+        found: dtypes.DType = np.dtype(dtype)
+    except TypeError:
+        text = f"{name}: {dtype!r} is no dtype; hybrid has {dtypes.NAMES}"
+        raise DTypeError(located(text)) from None
     if found not in dtypes.SUPPORTED:
-        raise DTypeError(located(f"{name}: dtype {found} is not supported"))
+        raise DTypeError(
+            located(f"{name}: dtype {found} is not supported; hybrid has {dtypes.NAMES}")
+        )
     return found
 
 

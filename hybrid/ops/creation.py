@@ -116,6 +116,11 @@ def full(
     if isinstance(fill_value, list | tuple):
         fill_value = asarray(fill_value)
     wanted = as_dtype("full", dtype) if dtype is not None else _own_dtype(fill_value)
+    if type(fill_value) is int and wanted.kind in "iu":
+        try:
+            wanted.type(fill_value)
+        except OverflowError as error:
+            raise OverflowError(located(f"full: {error}")) from None
     return bind(FULL, (fill_value,), {"shape": as_shape("full", shape), "dtype": wanted})
 
 

@@ -401,6 +401,8 @@ def _set_plain(x: Tensor, index: Any, value: Any) -> None:
     _before_write(x)
     try:
         data[place] = source
+    except OverflowError as error:
+        raise OverflowError(located(f"setitem: {error}")) from None
     except (IndexError, ValueError) as error:
         raise _clear_error(x, index, source, error) from None
     _after_write(x, None)
@@ -434,7 +436,10 @@ def _assigned(value: Any, x: Tensor) -> Any:
     value = _operand(value)
     if type(value) is Tensor:
         return value if value.dtype == x.dtype else value.astype(x.dtype)
-    cast = np.array(value, dtype=x.dtype)  # refuses what NumPy refuses: 300 for uint8
+    try:
+        cast = np.array(value, dtype=x.dtype)  # refuses what NumPy refuses: 300 for uint8
+    except OverflowError as error:
+        raise OverflowError(located(f"setitem: {error}")) from None
     return cast.item() if x.dtype.kind in "biu" else value
 
 

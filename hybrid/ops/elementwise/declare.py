@@ -434,13 +434,18 @@ def _mended(ufunc: np.ufunc, mend: Callable[..., Any]) -> Callable[..., Any]:
     return lambda xp, *arrays: mend(xp, plain(xp, *arrays), *arrays)
 
 
+_OUT = """out : Tensor or ndarray, optional
+    What the result is written to, and returned.
+"""
+
+
 def _publish(
     function: Callable[..., Tensor], op: Op, parameters: str, notes: str, example: str
 ) -> None:
     """Give a public function its name and its docstring."""
     function.__name__ = function.__qualname__ = op.name
     function.__module__ = "hybrid"
-    sections = [op.doc, _section("Parameters", parameters), _section("Returns", "Tensor\n")]
+    sections = [op.doc, _section("Parameters", parameters + _OUT), _section("Returns", "Tensor\n")]
     if notes:
         sections.append(_section("Notes", notes.strip() + "\n"))
     if example:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import state
+from hybrid.core.dispatch import state, too_wide
 from hybrid.core.op import Op
 from hybrid.core.tensor import Symbol, Tensor, asarray
 from hybrid.core.variable import Variable
@@ -83,5 +83,8 @@ def _checked(op: Op, value: int, dtype: DType, *, flipped: bool) -> int | float:
     if dtype.kind not in "iu" or fits(value, dtype):
         return value
     nothing = np.empty(0, dtype)
-    result = op.eager(np, value, nothing) if flipped else op.eager(np, nothing, value)
+    try:
+        result = op.eager(np, value, nothing) if flipped else op.eager(np, nothing, value)
+    except OverflowError as error:
+        raise too_wide(op, error) from None
     return float("inf" if value > 0 else "-inf") if result.dtype == dtypes.bool_ else value

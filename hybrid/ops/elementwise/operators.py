@@ -29,7 +29,9 @@ Operator = Callable[..., Any]
 def unary_call(op: Op, ufunc: Callable[..., Any] | None) -> Callable[[ArrayLike], Tensor]:
     """Return the public function of one array; `ufunc` is what it may call directly."""
 
-    def function(x: ArrayLike, /) -> Tensor:
+    def function(x: ArrayLike, /, *, out: Any = None) -> Tensor:
+        if out is not None:
+            return _into(out, function(x))
         if ufunc is not None and type(x) is Tensor and state.plain:
             try:
                 data = ufunc(x._data)
@@ -44,7 +46,9 @@ def unary_call(op: Op, ufunc: Callable[..., Any] | None) -> Callable[[ArrayLike]
 def binary_call(op: Op, ufunc: Callable[..., Any]) -> Callable[[ArrayLike, ArrayLike], Tensor]:
     """Return the public function of two arrays."""
 
-    def function(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
+    def function(x1: ArrayLike, x2: ArrayLike, /, *, out: Any = None) -> Tensor:
+        if out is not None:
+            return _into(out, function(x1, x2))
         if state.plain:
             left = x1._data if type(x1) is Tensor else _raw(x1, x2)
             right = x2._data if type(x2) is Tensor else _raw(x2, x1)
@@ -57,6 +61,12 @@ def binary_call(op: Op, ufunc: Callable[..., Any]) -> Callable[[ArrayLike, Array
         return _bind(op, *check_integers(op, *strong(x1, x2)))
 
     return function
+
+
+def _into(out: Any, value: Tensor) -> Tensor:
+    from hybrid.ops.inplace import deliver
+
+    return deliver(value, out)
 
 
 def _raw(x: Any, other: Any) -> Any:

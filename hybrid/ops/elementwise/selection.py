@@ -167,11 +167,21 @@ def clip(x: ArrayLike, /, min: ArrayLike | None = None, max: ArrayLike | None = 
     >>> clip([1.0, 5.0, 9.0], 2.0, 8.0)
     Tensor([2., 5., 8.], dtype=float32)
     """
+    min, max = _reached(x, min, lowest=True), _reached(x, max, lowest=False)
     if min is None:
         return call_positive(x) if max is None else minimum(x, max)
     if max is None:
         return maximum(x, min)
     return call(_CLIP, x, min, max)
+
+
+def _reached(x: ArrayLike, bound: Any, *, lowest: bool) -> Any:
+    """Return a bound, or None for a Python int that no element of the dtype of `x` can pass."""
+    if type(bound) is not int or not isinstance(x, Tensor | np.ndarray) or x.dtype.kind not in "iu":
+        return bound
+    info = np.iinfo(x.dtype)
+    never = bound < info.min if lowest else bound > info.max
+    return None if never else bound
 
 
 def call_positive(x: ArrayLike) -> Tensor:
