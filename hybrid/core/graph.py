@@ -269,7 +269,8 @@ def _format_node(node: Node, names: dict[Value, str]) -> str:
     results = ", ".join(f"{names[v]}: {v.spec}" for v in node.outputs)
     parts = [_name(x, names) for x in node.inputs]
     parts += [f"{k}={format_attr(v)}" for k, v in sorted(node.attrs.items())]
-    return f"{results} = {node.op.name}({', '.join(parts)})"
+    call = f"{node.op.name}({', '.join(parts)})"
+    return f"{results} = {call}" if results else call
 
 
 def _name(operand: Operand, names: dict[Value, str]) -> str:
@@ -284,6 +285,7 @@ def format_attr(value: Any) -> str:
         inner = format_graph(value, lines=False).split("\n")
         return "\n    ".join(inner)
     if isinstance(value, tuple):
-        inside = ",".join(format_attr(v) for v in value)
+        graphs = any(isinstance(v, FuncGraph) for v in value)
+        inside = (", " if graphs else ",").join(format_attr(v) for v in value)
         return f"({inside})"
     return str(value)

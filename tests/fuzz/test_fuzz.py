@@ -1,7 +1,8 @@
 """Random programs: a compiled function does what the same source does eagerly.
 
 Each example is the text of a Python function, drawn from a seed: arithmetic, reductions, slices,
-writes in place, Variables, containers, decisions on data, bounded loops, early returns, exceptions.
+writes in place, Variables, containers, decisions on data, bounded loops (of hb too), early returns,
+exceptions.
 It runs on several inputs, eagerly and compiled; results, what the arguments hold afterwards, the
 Variables and the type of an exception are compared. ``HYBRID_FUZZ_EXAMPLES`` sets how many.
 
@@ -99,7 +100,7 @@ class Program:
             f"{m}[[0, 2]] = {self.row()}",
             f"{m}[hb.asarray([2, 0, 2])] += 0.125",
             f"np.add({m}, {self.row()}, out={m})",
-            f"hb.multiply({m}, 0.5, out={m})",
+            f"np.multiply({m}, 0.5, out={m})",
             f"{m}[:] = hb.clip({self.matrix(1)}, -4, 4)",
             f"{m}[1:] = {m}[:-1]",
             f"{m}[...] = {m}[:, ::-1]",
@@ -141,12 +142,71 @@ class Program:
         """Write a line."""
         self.lines.append("    " * indent + text)
 
+    def body(self, indent: int, head: str, result: Callable[[], str], *rows: str) -> None:
+        """Write a function for a loop or a branch: a block without decisions, and its result."""
+        known = list(self.matrices), list(self.rows)
+        self.put(indent, head)
+        self.rows += rows * 3
+        for _ in range(self.random.randint(0, 2)):
+            kind = self.random.choice([self.write, self.variable, None])
+            if kind is not None:
+                self.put(indent + 1, kind())
+            else:
+                text, name = self.pick(self.row(), f"{self.pick(*self.rows)} + 0"), self.name()
+                self.put(indent + 1, f"{name} = {text}")
+                self.rows.append(name)
+        self.put(indent + 1, f"return {result()}")
+        self.matrices, self.rows = known
+
+    def clipped(self) -> str:
+        """Return a row that does not grow from step to step."""
+        return f"hb.clip({self.row()}, -4, 4)"
+
+    def construct(self, indent: int) -> None:
+        """Write a loop or a branch of hb."""
+        kind = self.random.choice(["fori", "scan", "while", "cond", "switch", "nested"])
+        f, g, name = self.name(), self.name(), self.name()
+        if kind == "fori":
+            self.body(indent, f"def {f}(i, c):", self.clipped, "c", f"{self.matrix(0)}[i]")
+            self.put(indent, f"{name} = hb.fori_loop(0, {ROWS}, {f}, {self.row()})")
+        elif kind == "scan":
+            self.body(
+                indent, f"def {f}(c, r):", lambda: f"{self.clipped()}, {self.row()}", "c", "r"
+            )
+            last = self.name()
+            back = self.pick("True", "False")
+            source = f"hb.scan({f}, {self.row()}, {self.matrix(1)}, reverse={back})"
+            self.put(indent, f"{last}, {name} = {source}")
+            self.matrices.append(name)
+            name = last
+        elif kind == "while":
+            self.body(indent, f"def {f}(q):", lambda: f"q[0] + 1, {self.clipped()}", "q[1]")
+            count = f"lambda q: hb.logical_and(q[0] < 3, q[1].sum() > {self.scalar()})"
+            self.put(indent, f"{name} = hb.while_loop({count}, {f}, (0, {self.row()}))[1]")
+        elif kind == "nested":
+            self.body(indent, f"def {f}(i, c):", self.clipped, "c")
+            inner = f"hb.fori_loop(0, 2, {f}, c * 0.5)"
+            self.body(
+                indent, f"def {g}(c, r):", lambda: f"{inner}, {self.scalar()} * 1.0", "c", "r"
+            )
+            self.put(indent, f"{name} = hb.scan({g}, {self.row()}, {self.matrix(0)})[0]")
+        else:
+            self.body(indent, f"def {f}():", lambda: f"{self.row()} + 0.0")
+            self.body(indent, f"def {g}():", lambda: f"{self.row()} * 1.0")
+            a, b = self.scalar(), self.scalar()
+            chosen = f"({a} > {b}) * 1 + 0" if kind == "switch" else f"{a} > {b}"
+            call = f"hb.cond({chosen}, {f}, {g})"
+            if kind == "switch":
+                call = f"hb.switch({chosen}, [{f}, {g}])"
+            self.put(indent, f"{name} = {call}")
+        self.rows.append(name)
+
     def statement(self, indent: int, depth: int) -> None:
         """Write one statement, with what belongs to it."""
         kind = self.random.choices(
             ["matrix", "row", "write", "variable", "if", "loop", "while", "return", "try", "draw",
-             "raise"],
-            [4, 3, 5, 3, 3 * depth, depth, depth, 0.5, 0.5 * depth, 0.5, 0.3],
+             "raise", "construct"],
+            [4, 3, 5, 3, 3 * depth, depth, depth, 0.5, 0.5 * depth, 0.5, 0.3, depth],
         )[0]  # fmt: skip
         if kind == "matrix":
             text, name = self.matrix(), self.name()
@@ -158,6 +218,8 @@ class Program:
             self.rows.append(name)
         elif kind == "write":
             self.put(indent, self.write())
+        elif kind == "construct":
+            self.construct(indent)
         elif kind == "variable":
             self.put(indent, self.variable())
         elif kind == "if":

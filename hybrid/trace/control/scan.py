@@ -199,10 +199,11 @@ def _scan_eagerly(given: Given, rows: Rows) -> tuple[Any, Any]:
     if not rows.length:
         return _nothing(given, rows)
     carry = [copy(x) for x in given.leaves]
+    xs = [copy(x) for x in rows.leaves]  # as they were, whatever the body writes to them
     ys: list[list[Tensor]] = []
     first: tuple[Nest, list[TensorSpec]] | None = None
     for i in range(rows.length)[:: -1 if rows.reverse else 1]:
-        x = rows.nest.build([copy(leaf[i]) for leaf in rows.leaves])
+        x = rows.nest.build([leaf[i] for leaf in xs])
         following, y = split_result(given, given.function(given.nest.build(carry), x))
         del carry, x
         leaves, y_nest = flatten("scan", "y", y)

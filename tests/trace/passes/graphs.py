@@ -157,6 +157,25 @@ def strided(x: hb.Tensor, y: hb.Tensor) -> Any:
     return hb.exp(turned + y[1:4, ::-1]) - 1.0, turned
 
 
+def recurrence(x: hb.Tensor, w: hb.Tensor) -> Any:
+    """A scan of which only the last carry is read; one branch of a cond in it is dead weight."""
+
+    def step(carry: Any, row: hb.Tensor) -> Any:
+        h, unread = carry
+        h = hb.cond(h.sum() > 0, lambda: (hb.tanh(w @ h + row), row), lambda: (h * 0.5, h))[0]
+        return (h, unread + h), hb.exp(h)
+
+    return hb.scan(step, (x[0], x[0]), x)[0][0]
+
+
+def countdown(x: hb.Tensor) -> Any:
+    def step(carry: Any) -> Any:
+        hb.print("left: {}", carry[0])
+        return carry[0] - 1, carry[1] / 2
+
+    return hb.while_loop(lambda carry: carry[0] > 0, step, (3, x))[1]
+
+
 PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[TensorSpec, ...]]] = {
     "softmax": (softmax, (spec(8, 10),)),
     "layer_norm": (layer_norm, (spec(8, 16), spec(16), spec(16))),
@@ -165,4 +184,6 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[TensorSpec, ...]]] = {
     "whole_norm_small": (whole_norm, (spec(16, 16),)),
     "whole_norm_large": (whole_norm, (spec(512, 512),)),
     "strided": (strided, (spec(5, 3), spec(6, 5))),
+    "recurrence": (recurrence, (spec(4, 3), spec(3, 3))),
+    "countdown": (countdown, (spec(3),)),
 }
