@@ -10,13 +10,14 @@ from __future__ import annotations
 from math import e, inf, nan, pi
 
 from hybrid import errors
+from hybrid.autodiff.define_by_run import asarray, no_grad
 from hybrid.autodiff.jacobian import hessian, jacobian
 from hybrid.autodiff.tape import GradientTape
 from hybrid.autodiff.transforms import grad, hvp, jvp, linearize, value_and_grad, vjp
 from hybrid.autodiff.vmap import vmap
 from hybrid.core.containers import register_container
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.dtypes import (
     bfloat16,
@@ -683,6 +684,7 @@ __all__ = [
     "jacobian",
     "checkpoint",
     "custom_gradient",
+    "no_grad",
     "custom_vjp",
     "custom_jvp",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 from hybrid.autodiff.record import AnyNode, PartNode, Saved, TapeNode, restore_output
@@ -15,7 +15,7 @@ from hybrid.errors import GradientError
 
 
 def propagate(
-    tape: int, seeds: list[tuple[AnyNode, Tensor]], keep: set[AnyNode], *, release: bool
+    tape: int, seeds: list[tuple[AnyNode, Tensor]], keep: Container[AnyNode], *, release: bool
 ) -> dict[AnyNode, Tensor]:
     """Walk the nodes from last to first, adding up the gradient of each."""
     totals: dict[AnyNode, Any] = {}

@@ -80,6 +80,11 @@ class TapeNode:
         self.watchers: Tapes = NONE
         self.sequence = next(_sequence)
 
+    @property
+    def stays(self) -> bool:
+        """Whether a write in place that is not recorded leaves the node where it is."""
+        return False
+
 
 class PartNode:
     """One result of a node whose op has several."""
@@ -90,6 +95,8 @@ class PartNode:
         self.node = node
         self.index = index
         self.watchers: Tapes = NONE
+
+    stays = False
 
     @property
     def tapes(self) -> Tapes:

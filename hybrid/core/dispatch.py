@@ -33,11 +33,16 @@ class Tape(Protocol):
 
 
 class _State(threading.local):
-    """The trace and the tapes of this thread; `plain` says that there are none."""
+    """The trace and the tapes of this thread; `plain` says that there are none.
+
+    `always` holds the tapes that stay open for good, `depth` counts the scopes that we are in.
+    """
 
     recorder: Any = None
     tapes: tuple[Any, ...] = ()
     plain: bool = True
+    always: tuple[Any, ...] = ()
+    depth: int = 0
 
     def update(self, recorder: Any, tapes: tuple[Any, ...]) -> None:
         self.recorder = recorder
@@ -51,12 +56,25 @@ state = _State()
 @contextmanager
 def scope(*, recorder: Any = ..., tapes: Any = ...) -> Iterator[None]:
     """Run a block under another recorder or other tapes."""
-    before = state.recorder, state.tapes
+    before, always = (state.recorder, state.tapes), state.always
     state.update(before[0] if recorder is ... else recorder, before[1] if tapes is ... else tapes)
+    state.depth += 1
     try:
         yield
     finally:
+        state.depth -= 1
         state.update(*before)
+        if state.always is not always and before[0] is None:
+            state.update(None, (*state.always, *before[1]))
+
+
+def record_always(tape: Any) -> None:
+    """Keep a tape open in this thread for good, from the end of all scopes on."""
+    if tape in state.always:
+        return
+    state.always = (tape,)
+    if not state.depth:
+        state.update(state.recorder, (tape, *state.tapes))
 
 
 def bind_all(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> tuple[Tensor, ...]:

@@ -8,8 +8,8 @@ from typing import Any
 from hybrid.core.tensor import Tensor
 
 
-def attach(**functions: Callable[..., Any]) -> None:
-    """Make `functions` methods of Tensor."""
+def attach(**functions: Any) -> None:
+    """Make `functions` methods of Tensor, or descriptors its attributes."""
     for name, function in functions.items():
         setattr(Tensor, name, function)
 

@@ -19,7 +19,7 @@ from hybrid.core.spec import Shape, TensorSpec, casts, fits
 from hybrid.core.storage import Alias, Chain, Storage
 from hybrid.core.tensor import ArrayLike, Symbol, Tensor, asarray, wrap
 from hybrid.core.variable import Variable
-from hybrid.errors import DTypeError, IndexingError, ShapeError
+from hybrid.errors import DTypeError, GradientError, IndexingError, ShapeError
 from hybrid.ops._methods import attach
 from hybrid.ops.creation import full
 from hybrid.ops.elementwise.selection import where
@@ -267,6 +267,12 @@ def _before_write(target: Tensor) -> None:
 def _after_write(target: Tensor, node: Any) -> None:
     """Make `node`, that of the whole base, what aliases find when they are next read on a tape."""
     alias = target._alias
+    if node is None and target._node is not None and target._node.stays:
+        node = target._node
+        if alias is not None:
+            alias.storage.version += 1
+            alias.version = alias.storage.version
+        return
     if alias is None:
         target._node = node
         return
@@ -283,6 +289,13 @@ def _after_write(target: Tensor, node: Any) -> None:
 def _node_after(target: Tensor, value: Any) -> Any:
     """Return the tape's node for the base of `target` once `value` is written."""
     refresh(target)
+    if target._node is not None and target._node.stays:
+        raise GradientError(
+            located(
+                "a Tensor with requires_grad=True is written in place while its use is recorded; "
+                "write under hb.no_grad(), or to a copy"
+            )
+        )
     tracked = type(value) is Tensor and value._node is not None
     alias = target._alias
     if alias is not None:

@@ -1,0 +1,267 @@
+"""Define-by-run style, a thin layer over the tape: ``requires_grad``, ``backward()``, ``grad``.
+
+One tape is open for good, from the first Tensor on that requires a gradient, in the thread that
+made it. What it records hangs on Tensors like any other record, so it is freed with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from hybrid.autodiff.backward import propagate
+from hybrid.autodiff.record import NONE, PartNode, TapeNode, begin, node_of
+from hybrid.autodiff.tape import GradientTape
+from hybrid.core import dispatch
+from hybrid.core import tensor as core_tensor
+from hybrid.core.tensor import Symbol, Tensor
+from hybrid.dtypes import is_inexact
+from hybrid.errors import GradientError, ShapeError
+from hybrid.ops._methods import attach
+from hybrid.ops.creation import ones
+from hybrid.ops.movement import broadcast_to, reshape
+
+_TAPE = GradientTape(persistent=True, watch_accessed_variables=False)
+
+
+class LeafNode(TapeNode):
+    """The start of a record: a Tensor that requires a gradient, and what has arrived there."""
+
+    __slots__ = ("grad",)
+
+    def __init__(self) -> None:
+        super().__init__(None, {}, (), (), NONE)
+        self.watchers = frozenset((_TAPE._id,))
+        self.grad: Tensor | None = None
+
+    @property
+    def stays(self) -> bool:
+        """An optimiser writes to it under `no_grad`."""
+        return True
+
+
+class _Leaves:
+    """Contains all leaves: where the backward pass leaves what it brings."""
+
+    def __contains__(self, node: object) -> bool:
+        return isinstance(node, LeafNode)
+
+
+def asarray(
+    obj: Any,
+    /,
+    dtype: Any = None,
+    *,
+    device: Any = None,
+    copy: bool | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Turn `obj` into a Tensor.
+
+    Parameters
+    ----------
+    obj : Tensor, Variable, ndarray, anything with DLPack, scalar or nested sequence
+        An ndarray keeps its dtype and shares its memory with the Tensor. Python floats become
+        float32, Python complex numbers complex64, ints int64.
+    dtype : dtype, optional
+        What to convert to.
+    device : str, optional
+        Where the Tensor is to be: ``"cpu"``.
+    copy : bool, optional
+        True always copies, False never (and raises where it would have to), None copies if needed.
+    requires_grad : bool
+        What is computed from the Tensor is recorded, until :func:`no_grad`; ``backward()`` of a
+        result adds its gradient to the ``grad`` of this Tensor.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    DTypeError
+        For dtypes that hybrid does not support (strings, objects, dates, long double).
+    GradientError
+        Where a gradient is required of whole numbers or booleans.
+    ValueError
+        Where ``copy=False`` and a copy is needed.
+
+    Examples
+    --------
+    >>> x = asarray([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    Tensor([2., 4.], dtype=float32)
+    """
+    tensor = core_tensor.asarray(obj, dtype, device=device, copy=copy)
+    return _require(detach(tensor)) if requires_grad else tensor
+
+
+def _require(tensor: Tensor) -> Tensor:
+    if not is_inexact(tensor.dtype):
+        raise GradientError(
+            dispatch.located(
+                f"requires_grad: a Tensor of dtype {tensor.dtype.name} has no gradient; "
+                "give it a floating-point dtype"
+            )
+        )
+    if type(tensor._data) is Symbol:
+        raise GradientError(
+            dispatch.located(
+                "requires_grad inside a compiled function: use hb.grad or hb.GradientTape there, "
+                "or call the compiled function on a Tensor that requires a gradient"
+            )
+        )
+    begin(tensor, LeafNode())
+    dispatch.record_always(_TAPE)
+    return tensor
+
+
+def detach(x: Tensor) -> Tensor:
+    """Return a Tensor of the same memory whose record ends there."""
+    with dispatch.scope(tapes=()):
+        alone = reshape(x, x.shape)
+    alone._node = None
+    return alone
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Record nothing inside the block, on no tape; also a decorator.
+
+    Examples
+    --------
+    >>> import hybrid as hb
+    >>> x = hb.asarray(3.0, requires_grad=True)
+    >>> with hb.no_grad():
+    ...     y = x * x
+    >>> y.requires_grad
+    False
+    """
+    with dispatch.scope(tapes=()):
+        yield
+
+
+def _requires_grad(self: Tensor) -> bool:
+    """Whether what is computed from the Tensor is recorded for ``backward()``."""
+    node = node_of(self)
+    return node is not None and _TAPE._id in (node.tapes | node.watchers)
+
+
+def _set_requires_grad(self: Tensor, value: bool) -> None:
+    if value:
+        if not _requires_grad(self):
+            _require(self)
+    elif isinstance(self._node, LeafNode):
+        begin(self, TapeNode(None, {}, (), (), NONE))
+    elif _requires_grad(self):
+        raise GradientError(
+            dispatch.located("requires_grad = False: this Tensor is a result; use detach()")
+        )
+
+
+def _grad(self: Tensor) -> Tensor | None:
+    """The gradient that ``backward()`` has added up here; None before the first."""
+    node = self._node
+    return node.grad if isinstance(node, LeafNode) else None
+
+
+def _set_grad(self: Tensor, value: Any) -> None:
+    if not isinstance(self._node, LeafNode):
+        raise GradientError(dispatch.located("grad: this Tensor does not require a gradient"))
+    if value is not None:
+        value = core_tensor.asarray(value)
+        if value.shape != self.shape:
+            raise ShapeError(
+                dispatch.located(f"grad: shape {value.shape} for a Tensor of shape {self.shape}")
+            )
+    self._node.grad = value
+
+
+def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> None:
+    """Add the gradient of this Tensor to the ``grad`` of all that require one.
+
+    Parameters
+    ----------
+    gradient : array-like, optional
+        The gradient by this Tensor; 1 where it is one number.
+    retain_graph : bool
+        Keep the record, so that ``backward()`` may be called again.
+
+    Raises
+    ------
+    GradientError
+        If nothing that requires a gradient led to this Tensor, if it has several elements and no
+        `gradient` is given, or if its record was used up by an earlier call.
+    """
+    node = node_of(self)
+    if node is None or not _requires_grad(self):
+        raise GradientError(
+            dispatch.located(
+                "backward: this Tensor does not depend on one with requires_grad=True, or was "
+                "computed in another thread, under no_grad or inside a compiled function"
+            )
+        )
+    if gradient is None and self.size != 1:
+        raise GradientError(
+            dispatch.located(
+                f"backward: a Tensor of shape {self.shape} is not one number; sum it, or give the "
+                "gradient by it"
+            )
+        )
+    seed = ones(self.shape, dtype=self.dtype) if gradient is None else _fitted(gradient, self)
+    with dispatch.scope(tapes=tuple(t for t in dispatch.state.tapes if t is not _TAPE)):
+        _check_record(node)
+        totals = propagate(_TAPE._id, [(node, seed)], _Leaves(), release=not retain_graph)
+        for leaf, found in totals.items():
+            assert isinstance(leaf, LeafNode)
+            leaf.grad = found if leaf.grad is None else leaf.grad + found
+
+
+def _fitted(gradient: Any, target: Tensor) -> Tensor:
+    given = core_tensor.asarray(gradient).astype(target.dtype, copy=False)
+    try:
+        return broadcast_to(given, target.shape)
+    except ShapeError:
+        raise GradientError(
+            dispatch.located(
+                f"backward: a gradient of shape {given.shape} for a Tensor of shape {target.shape}"
+            )
+        ) from None
+
+
+def _check_record(start: Any) -> None:
+    """Raise where a part of the record was released by an earlier pass."""
+    pending, seen = [start], set()
+    while pending:
+        node = pending.pop()
+        node = node.node if isinstance(node, PartNode) else node
+        if id(node) in seen or isinstance(node, LeafNode):
+            continue
+        seen.add(id(node))
+        if node.op is None and _TAPE._id in node.tapes:
+            raise GradientError(
+                dispatch.located(
+                    "backward: a part of the record was used up by an earlier backward(); call "
+                    "that with retain_graph=True"
+                )
+            )
+        pending += [p for p in node.parents if p is not None]
+
+
+def _detach_method(self: Tensor) -> Tensor:
+    return detach(self)
+
+
+def _requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
+    """Set ``requires_grad`` and return the Tensor."""
+    _set_requires_grad(self, requires_grad)
+    return self
+
+
+_requires_grad_.__name__ = "requires_grad_"
+_detach_method.__name__ = "detach"
+_detach_method.__doc__ = detach.__doc__
+attach(backward=backward, detach=_detach_method, requires_grad_=_requires_grad_)
+attach(requires_grad=property(_requires_grad, _set_requires_grad), grad=property(_grad, _set_grad))
