@@ -11,6 +11,7 @@ from hybrid.core import dispatch
 from hybrid.core.op import Attrs, Op
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.unknown import same, same_shape
 from hybrid.errors import GradientError
 
 
@@ -102,15 +103,17 @@ def _fit(computed: Any, spec: TensorSpec) -> Tensor:
     """Undo broadcasting and promotion: give a gradient the shape and dtype of its input."""
     gradient: Tensor = asarray(computed)
     shape = gradient.shape
-    if shape != spec.shape:
+    if not same_shape(shape, spec.shape):
         lead = len(shape) - len(spec.shape)
         if lead >= 0:
             axes = tuple(range(lead)) + tuple(
-                lead + i for i, n in enumerate(spec.shape) if n == 1 and shape[lead + i] != 1
+                axis
+                for axis, (n, m) in enumerate(zip(spec.shape, shape[lead:], strict=True), lead)
+                if not same(n, m) and n == 1 and m != 1
             )
             gradient = gradient.sum(axis=axes, keepdims=True) if axes else gradient
             gradient = gradient.reshape(gradient.shape[lead:]) if lead else gradient
-        if gradient.shape != spec.shape:
+        if not same_shape(gradient.shape, spec.shape):
             from hybrid.ops.movement import broadcast_to
 
             gradient = broadcast_to(gradient, spec.shape)

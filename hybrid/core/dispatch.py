@@ -14,6 +14,7 @@ from hybrid.core.source import at_user_line, user_line
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.storage import Alias, Storage
 from hybrid.core.tensor import Symbol, Tensor, asarray, wrap
+from hybrid.core.unknown import Unknown
 from hybrid.errors import HybridError
 
 PYTHON_SCALARS = (bool, int, float, complex)
@@ -123,6 +124,10 @@ def resolve(x: Any) -> Any:
     In a trace, a Tensor from outside is replaced by the one that stands for it there.
     """
     if type(x) is not Tensor:
+        if type(x) is Unknown:
+            x = in_trace(x)
+            if type(x) is Tensor:
+                return x
         if isinstance(x, PYTHON_SCALARS) and not isinstance(x, np.generic):
             return x
         x = asarray(x)
@@ -135,6 +140,15 @@ def resolve(x: Any) -> Any:
     if recorder is not None and type(data) is not Symbol:
         return recorder.shadow(x)
     return x
+
+
+def in_trace(x: Unknown) -> Any:
+    """Return the weak Tensor that stands for an unknown number in the trace at hand, or a number.
+
+    Where no trace is under way that could hold it, it is the number that it is in this call.
+    """
+    recorder = state.recorder
+    return recorder.number(x) if recorder is not None and x.open else x.concrete()
 
 
 def _eager(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Any:
@@ -152,6 +166,8 @@ def _eager(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Any:
 
 
 def _plain(x: Any) -> Any:
+    if type(x) is Unknown:
+        return x.concrete()
     if isinstance(x, (*PYTHON_SCALARS, np.ndarray)):
         return x
     data = asarray(x)._data

@@ -12,6 +12,7 @@ from hybrid import dtypes
 from hybrid.core.op import Attrs, Op
 from hybrid.core.source import SourceLine
 from hybrid.core.spec import TensorSpec
+from hybrid.core.unknown import spell
 from hybrid.errors import GraphError
 
 
@@ -288,4 +289,4 @@ def format_attr(value: Any) -> str:
         graphs = any(isinstance(v, FuncGraph) for v in value)
         inside = (", " if graphs else ",").join(format_attr(v) for v in value)
         return f"({inside})"
-    return str(value)
+    return spell(value)

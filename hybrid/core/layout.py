@@ -7,6 +7,7 @@ from itertools import pairwise
 from math import prod
 
 from hybrid.core.spec import Shape
+from hybrid.core.unknown import same
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Layout:
         """Whether the elements lie in C order without gaps."""
         expected = 1
         for size, stride in zip(reversed(self.shape), reversed(self.strides), strict=True):
-            if size != 1 and stride != expected:
+            if not same(stride, expected) and size != 1 and stride != expected:
                 return 0 in self.shape
             expected *= size
         return True
@@ -45,7 +46,7 @@ class Layout:
         """Broadcast to `shape`: new and stretched axes get stride 0."""
         lead = len(shape) - len(self.shape)
         strides = tuple(
-            0 if old == 1 and new != 1 else stride
+            stride if same(old, new) or old != 1 else 0
             for old, new, stride in zip(self.shape, shape[lead:], self.strides, strict=True)
         )
         return Layout(shape, (0,) * lead + strides, self.offset)
@@ -53,7 +54,8 @@ class Layout:
     def slice(self, axis: int, start: int, size: int, step: int) -> Layout:
         """Take `size` elements of one axis from `start` on, `step` apart."""
         shape, strides = list(self.shape), list(self.strides)
-        offset = self.offset + (start * strides[axis] if size else 0)
+        # Of no elements none is the first; an unknown size is not asked whether it is 0.
+        offset = self.offset + (0 if same(size, 0) else start * strides[axis])
         shape[axis], strides[axis] = size, strides[axis] * step
         return Layout(tuple(shape), tuple(strides), offset)
 
@@ -77,6 +79,8 @@ class Layout:
         """Give the same elements another shape; None where that needs a copy."""
         if prod(shape) != prod(self.shape):
             raise ValueError(f"cannot reshape {self.shape} to {shape}")
+        if self.is_contiguous:
+            return contiguous(shape, self.offset)
         if 0 in shape:
             return contiguous(shape, self.offset)
         old = [(n, s) for n, s in zip(self.shape, self.strides, strict=True) if n != 1]

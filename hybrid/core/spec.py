@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.unknown import same, spell
 
 Shape = tuple[int, ...]
 
@@ -19,6 +20,8 @@ class TensorSpec:
     Parameters
     ----------
     shape : tuple of int
+        In a trace a size may be an :class:`~hybrid.core.unknown.Unknown`; in an ``input_signature``
+        None says that it is for each call to decide.
     dtype : dtype
     device : str
         ``"cpu"`` or ``"cuda:0"``.
@@ -53,7 +56,7 @@ class TensorSpec:
         return self.size * self.dtype.itemsize
 
     def __str__(self) -> str:
-        dims = ",".join(map(str, self.shape))
+        dims = ",".join(map(spell, self.shape))
         text = dtypes.short(self.dtype) + ("*" if self.weak else "")
         place = "" if self.device == "cpu" else f"@{self.device}"
         return f"{text}[{dims}]{place}"
@@ -84,7 +87,36 @@ _KINDS = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
 def fits(shape: Shape, target: Shape) -> bool:
     """Tell whether an array of `shape` broadcasts to exactly `target`."""
     lead = len(target) - len(shape)
-    return lead >= 0 and all(n in (1, m) for n, m in zip(shape, target[lead:], strict=True))
+    return lead >= 0 and all(
+        same(n, 1) or n in (m, 1) for n, m in zip(shape, target[lead:], strict=True)
+    )
+
+
+def broadcast_shapes(*shapes: Shape) -> Shape:
+    """Return the shape that arrays of `shapes` broadcast to.
+
+    Raises
+    ------
+    ValueError
+        Where they do not.
+    """
+    found: Shape = ()
+    for shape in shapes:
+        long, short = (found, shape) if len(found) >= len(shape) else (shape, found)
+        lead = len(long) - len(short)
+        found = (*long[:lead], *map(_broadcast_size, long[lead:], short))
+    return found
+
+
+def _broadcast_size(m: int, n: int) -> int:
+    # What is certain comes first: an unknown size is asked for as late as can be.
+    if same(m, n) or same(n, 1):
+        return m
+    if same(m, 1) or m == n or m == 1:
+        return n
+    if n == 1:
+        return m
+    raise ValueError("shapes do not broadcast")
 
 
 def casts(spec: TensorSpec, target: dtypes.DType) -> bool:

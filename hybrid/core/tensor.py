@@ -21,6 +21,7 @@ from hybrid.core.graph import Value
 from hybrid.core.source import SourceLine, at_user_line, written_array
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.storage import Alias
+from hybrid.core.unknown import Unknown
 
 if TYPE_CHECKING:
     from hybrid.core.variable import Variable
@@ -505,6 +506,8 @@ def asarray(
         as_device("asarray", device)
     if isinstance(obj, Variable):
         obj = obj.read()
+    if type(obj) is Unknown:
+        obj = _of_unknown(obj)
     if type(obj) is Tensor:
         return _converted(obj, dtype, copy)
     array = as_ndarray(obj, dtype, copy)
@@ -524,6 +527,15 @@ def _converted(tensor: Tensor, dtype: Any, copy: bool | None) -> Tensor:
             raise foreign.needs_copy(f"dtype {tensor.dtype} to become {np.dtype(dtype)}")
         return tensor.astype(dtype)
     return tensor.copy() if copy else tensor
+
+
+def _of_unknown(x: Unknown) -> Any:
+    from hybrid.core.dispatch import in_trace
+
+    found = in_trace(x)
+    if not isinstance(found, Tensor):
+        return found
+    return found.astype(dtypes.int64 if isinstance(x.hint, int) else dtypes.float32)
 
 
 def as_ndarray(obj: Any, dtype: Any = None, copy: bool | None = None) -> Array:

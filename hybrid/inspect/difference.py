@@ -18,7 +18,8 @@ from hybrid.inspect.ulp import max_ulp
 from hybrid.runtime.plan import make_plan
 from hybrid.trace import passes
 from hybrid.trace.concrete import ConcreteFunction
-from hybrid.trace.segment import contents, layout_of, start
+from hybrid.trace.segment import contents, start
+from hybrid.trace.sized import layout_of
 
 _MOST_BYTES = 2**30  # of all intermediate values at once; beyond, no search is made
 
@@ -89,8 +90,10 @@ def find_origin(concrete: ConcreteFunction, leaves: Sequence[Any]) -> Origin | N
     environment = start(leaves)
     segment = concrete.root
     while segment is not None:
-        known = [*environment, *map(contents, segment.captured)]
-        found = _first_difference(segment.graph, [known[i] for i in segment.parameters])
+        known = [*environment, *(contents(source, leaves) for source in segment.captured)]
+        found = _first_difference(
+            segment.sized(leaves).graph, [known[i] for i in segment.parameters]
+        )
         if found is not None:
             return found
         segment.run(environment, leaves)

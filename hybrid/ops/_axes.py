@@ -12,6 +12,7 @@ from hybrid import dtypes
 from hybrid.core.dispatch import located
 from hybrid.core.op import Attrs
 from hybrid.core.spec import Shape
+from hybrid.core.unknown import as_size
 from hybrid.errors import AxisError, DTypeError, ShapeError
 
 Axes = tuple[int, ...]
@@ -57,7 +58,7 @@ def as_shape(name: str, shape: Any) -> Shape:
     if type(shape) is int and shape >= 0:
         return (shape,)
     given = shape if type(shape) is tuple else _as_tuple(shape)
-    sizes = tuple(operator.index(n) for n in given)
+    sizes = tuple(as_size(n) for n in given)
     if any(n < 0 for n in sizes):
         raise ShapeError(located(f"{name}: shape {sizes} has a negative size"))
     return sizes

@@ -5,15 +5,16 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable
 from math import ceil
-from typing import Any
+from typing import Any, cast
 
 from hybrid import dtypes
 from hybrid.core import dlpack
 from hybrid.core.devices import as_device
 from hybrid.core.dispatch import bind, located, spec_of
 from hybrid.core.op import Example, Op, register
-from hybrid.core.spec import Shape, TensorSpec
+from hybrid.core.spec import Shape, TensorSpec, fits
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.unknown import is_unknown
 from hybrid.dtypes import DType
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import as_dtype, as_shape
@@ -62,8 +63,7 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
 
 
 def _infer_full(value: TensorSpec, *, shape: Shape, dtype: DType) -> TensorSpec:
-    tail = shape[len(shape) - value.ndim :]
-    if value.ndim > len(shape) or not all(n in (1, m) for n, m in zip(value.shape, tail)):
+    if not fits(value.shape, shape):
         raise ShapeError(f"full: a value of shape {value.shape} does not broadcast to {shape}")
     return TensorSpec(shape, dtype, value.device)
 
@@ -324,6 +324,8 @@ def _number(x: Any) -> int | float:
     """Return a plain Python number; a traced one is asked for its value."""
     if isinstance(x, Tensor):
         return int(x) if x.dtype.kind in "biu" else float(x)
+    if is_unknown(x) and x.open:
+        return cast(float, x)
     try:
         return operator.index(x)
     except TypeError:

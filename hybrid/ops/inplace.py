@@ -15,13 +15,15 @@ import numpy as np
 from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind, leaked, located, refresh, resolve, spec_of, state
 from hybrid.core.op import OPS, Attrs, Example, Op, register
-from hybrid.core.spec import Shape, TensorSpec, casts, fits
+from hybrid.core.spec import Shape, TensorSpec, broadcast_shapes, casts, fits
 from hybrid.core.storage import Alias, Chain, Storage
 from hybrid.core.tensor import ArrayLike, Symbol, Tensor, asarray, wrap
+from hybrid.core.unknown import is_unknown, same_shape
 from hybrid.core.variable import Variable
 from hybrid.errors import DTypeError, GradientError, IndexingError, ShapeError
 from hybrid.ops._methods import attach
 from hybrid.ops.creation import full
+from hybrid.ops.elementwise.operands import fits as holds
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.indexing import Selection, index_update, native, select
 from hybrid.ops.movement import broadcast_to, reshape, sum_to
@@ -332,7 +334,7 @@ def _filled(target: Tensor, value: Any) -> Tensor:
     if spec_of(value).weak:
         return full(target.shape, value, dtype=target.dtype)
     value = value.astype(target.dtype, copy=False)
-    return value if value.shape == target.shape else broadcast_to(value, target.shape)
+    return value if same_shape(value.shape, target.shape) else broadcast_to(value, target.shape)
 
 
 def write_traced(target: Tensor, value: Any) -> None:
@@ -439,7 +441,7 @@ def _clear_error(x: Tensor, index: Any, source: Any, error: Exception) -> Except
 def _picked(part: Tensor, found: Selection) -> Shape:
     if not found.arrays:
         return part.shape
-    block = np.broadcast_shapes(*(i.shape for i in found.arrays))
+    block = broadcast_shapes(*(i.shape for i in found.arrays))
     rest = tuple(n for i, n in enumerate(part.shape) if i not in found.axes)
     return (*rest[: found.at], *block, *rest[found.at :])
 
@@ -449,6 +451,8 @@ def _assigned(value: Any, x: Tensor) -> Any:
     value = _operand(value)
     if type(value) is Tensor:
         return value if value.dtype == x.dtype else value.astype(x.dtype)
+    if is_unknown(value) and (x.dtype.kind not in "iu" or holds(value, x.dtype)):
+        return value
     try:
         cast = np.array(value, dtype=x.dtype)  # refuses what NumPy refuses: 300 for uint8
     except OverflowError as error:

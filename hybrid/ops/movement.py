@@ -15,8 +15,10 @@ from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind, located, seen_as, state
 from hybrid.core.layout import Layout
 from hybrid.core.op import Attrs, Example, Op, register
-from hybrid.core.spec import Shape, TensorSpec
+from hybrid.core.spec import Shape, TensorSpec, fits
+from hybrid.core.spec import broadcast_shapes as broadcast
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.unknown import Unknown, as_size, same, same_shape
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import Axes, as_shape, lead_axis, one_axis, some_axes
 from hybrid.ops._methods import attach, attach_properties
@@ -98,11 +100,11 @@ def reshape(x: ArrayLike, /, shape: int | Iterable[int], *, copy: bool | None = 
 
 def _resolve_shape(x: Tensor, shape: Any) -> Shape:
     given = tuple(shape) if isinstance(shape, Iterable) else (shape,)
-    sizes = tuple(operator.index(n) for n in given)
+    sizes = tuple(as_size(n) for n in given)
     if -1 not in sizes:
         return as_shape("reshape", sizes)
     known = prod(n for n in sizes if n != -1)
-    if sizes.count(-1) > 1 or known <= 0 or x.size % known:
+    if sizes.count(-1) > 1 or known <= 0 or x.size % known != 0:
         raise ShapeError(
             located(
                 f"reshape: the -1 in {sizes} cannot be worked out for {x.size} elements "
@@ -237,9 +239,7 @@ def _transpose_method(self: Tensor, *axes: Any) -> Tensor:
 
 
 def _infer_broadcast(x: TensorSpec, *, shape: Shape) -> TensorSpec:
-    tail = shape[len(shape) - x.ndim :]
-    fits = len(shape) >= x.ndim and all(n in (1, m) for n, m in zip(x.shape, tail))
-    if not fits:
+    if not fits(x.shape, shape):
         raise ShapeError(f"broadcast_to: shape {x.shape} does not broadcast to {shape}")
     return TensorSpec(shape, x.dtype, x.device)
 
@@ -279,7 +279,7 @@ def broadcast_to(x: ArrayLike, /, shape: int | Iterable[int]) -> Tensor:
 def broadcast_shapes(*shapes: Shape) -> Shape:
     """Return the shape that arrays of `shapes` broadcast to."""
     try:
-        return np.broadcast_shapes(*shapes)
+        return broadcast(*shapes)
     except ValueError:
         text = ", ".join(map(str, shapes))
         raise ShapeError(located(f"broadcast: shapes {text} do not fit each other")) from None
@@ -289,15 +289,19 @@ def broadcast_arrays(*arrays: ArrayLike) -> list[Tensor]:
     """Broadcast several arrays to their common shape; read-only views."""
     tensors = [asarray(a) for a in arrays]
     shape = broadcast_shapes(*(t.shape for t in tensors))
-    return [t if t.shape == shape else broadcast_to(t, shape) for t in tensors]
+    return [t if same_shape(t.shape, shape) else broadcast_to(t, shape) for t in tensors]
 
 
 def sum_to(g: Tensor, shape: Shape) -> Tensor:
     """Undo a broadcast: sum `g` over what was stretched, back to `shape`."""
-    if g.shape == shape:
+    if same_shape(g.shape, shape):
         return g
     lead = g.ndim - len(shape)
-    stretched = [lead + i for i, n in enumerate(shape) if n == 1 and g.shape[lead + i] != 1]
+    stretched = [
+        axis
+        for axis, (n, m) in enumerate(zip(shape, g.shape[lead:]), lead)
+        if not same(n, m) and n == 1 and m != 1
+    ]
     axes = (*range(lead), *stretched)
     summed = g.sum(axis=axes, keepdims=True) if axes else g
     return summed if not lead else bind(RESHAPE, (summed,), {"shape": shape})
@@ -422,7 +426,8 @@ def flip(x: ArrayLike, /, axis: int | Axes | None = None) -> Tensor:
 def _infer_slice(x: TensorSpec, *, starts: Axes, sizes: Axes, steps: Axes) -> TensorSpec:
     for n, start, size, step in zip(x.shape, starts, sizes, steps, strict=True):
         last = start + (size - 1) * step
-        if size < 0 or (size and not (0 <= start < n and 0 <= last < n)):
+        low, high = (start, last) if step > 0 else (last, start)
+        if size < 0 or (not (low >= 0 and high < n) and size != 0):
             raise ShapeError(
                 f"slice: starts {starts}, sizes {sizes}, steps {steps} leave the shape {x.shape}"
             )
@@ -436,6 +441,28 @@ def slice_objects(starts: Axes, sizes: Axes, steps: Axes) -> tuple[slice, ...]:
         stop = start + size * step
         found.append(slice(start, stop if stop >= 0 else None, step) if size else slice(0, 0))
     return tuple(found)
+
+
+def slice_bounds(entry: slice, n: int) -> tuple[int, int, int]:
+    """Return first index, number of elements and step of a slice of an axis of size `n`."""
+    if Unknown not in map(type, (n, entry.start, entry.stop, entry.step)):
+        start, stop, step = entry.indices(n)
+        return start, len(range(start, stop, step)), step
+    step = 1 if entry.step is None else operator.index(entry.step)
+    if step == 0:
+        raise ValueError("slice step cannot be zero")
+    low, high = (0, n) if step > 0 else (-1, n - 1)
+    first, last = (low, high) if step > 0 else (high, low)
+    start = first if entry.start is None else _clipped(as_size(entry.start), n, low, high)
+    stop = last if entry.stop is None else _clipped(as_size(entry.stop), n, low, high)
+    distance = stop - start if step > 0 else start - stop
+    return start, 0 if distance < 0 else (distance + abs(step) - 1) // abs(step), step
+
+
+def _clipped(bound: int, n: int, low: int, high: int) -> int:
+    if bound < 0:
+        return max(bound + n, low)
+    return min(bound, high)
 
 
 def _view_slice(layout: Layout, *, starts: Axes, sizes: Axes, steps: Axes) -> Layout:
@@ -507,16 +534,16 @@ def split(x: ArrayLike, /, indices_or_sections: int | Sequence[int], axis: int =
     n = x.shape[axis]
     cuts: list[int | None]
     if isinstance(indices_or_sections, Sequence | np.ndarray):
-        cuts = [operator.index(i) for i in indices_or_sections]
+        cuts = [as_size(i) for i in indices_or_sections]
     else:
-        parts = operator.index(indices_or_sections)
-        if parts < 1 or n % parts:
+        parts = as_size(indices_or_sections)
+        if parts < 1 or n % parts != 0:
             raise ShapeError(
                 located(f"split: axis {axis} of shape {x.shape} does not split into {parts} parts")
             )
         cuts = [n // parts * i for i in range(1, parts)]
-    ranges = [slice(a, b).indices(n) for a, b in pairwise([0, *cuts, None])]
-    return [narrow(x, axis, min(a, n), max(b - a, 0)) for a, b, _ in ranges]
+    ranges = [slice_bounds(slice(a, b), n) for a, b in pairwise([0, *cuts, None])]
+    return [narrow(x, axis, start, size) for start, size, _ in ranges]
 
 
 def unstack(x: ArrayLike, /, axis: int = 0) -> tuple[Tensor, ...]:

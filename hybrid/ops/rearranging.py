@@ -13,6 +13,7 @@ from hybrid.core.dispatch import bind, located
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import TensorSpec, promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.unknown import as_size
 from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import Axes, as_shape, lead_as_is, lead_axis, one_axis
@@ -321,16 +322,31 @@ def pad(x: ArrayLike, /, width: Any, mode: str = "constant", *, constant_values:
     x = asarray(x)
     if mode not in _PAD_MODES:
         raise ValueError(f"pad: mode {mode!r} is not one of {', '.join(_PAD_MODES)}")
-    try:
-        pairs = np.broadcast_to(np.asarray(width, np.int64), (x.ndim, 2))
-    except ValueError:
-        raise ShapeError(located(f"pad: width {width} does not fit the shape {x.shape}")) from None
     attrs = {
-        "width": tuple((int(a), int(b)) for a, b in pairs),
+        "width": _widths(x, width),
         "mode": mode,
         "value": np.asarray(constant_values).item(),
     }
     return bind(PAD, (x,), attrs)
+
+
+def _widths(x: Tensor, width: Any) -> Width:
+    """Return a pair of whole numbers for each axis."""
+    given = width.tolist() if isinstance(width, Tensor | np.ndarray | np.generic) else width
+    rows = list(given) if isinstance(given, Iterable) else [given]
+    if not any(isinstance(row, Iterable) for row in rows):
+        rows = [rows]  # what is not nested is for all axes
+    pairs = [_pair(row if isinstance(row, Iterable) else (row,)) for row in rows]
+    if len(pairs) == 1:
+        pairs *= x.ndim
+    if len(pairs) != x.ndim or None in pairs:
+        raise ShapeError(located(f"pad: width {width} does not fit the shape {x.shape}"))
+    return tuple(pair for pair in pairs if pair is not None)
+
+
+def _pair(row: Iterable[Any]) -> tuple[int, int] | None:
+    ends = tuple(as_size(n) for n in row)
+    return (ends[0], ends[-1]) if len(ends) in (1, 2) else None
 
 
 def _infer_tile(x: TensorSpec, *, reps: Axes) -> TensorSpec:

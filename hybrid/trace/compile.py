@@ -13,32 +13,32 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, overload
 
 from hybrid.core import containers, dispatch
-from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.tensor import Symbol, Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.errors import TraceError
 from hybrid.trace import modes, report
+from hybrid.trace.arguments import traced_leaves
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.differentiate import run_under
 from hybrid.trace.effects import Watch
+from hybrid.trace.generalise import Generaliser, as_specs
 from hybrid.trace.launcher import Launcher, fast_key, is_flat
 from hybrid.trace.mutation import Copies
 from hybrid.trace.plain import run_plainly
 from hybrid.trace.reach import is_iterator
 from hybrid.trace.segment import Environment, Segment, start
-from hybrid.trace.sharing import same_array
 from hybrid.trace.signature import (
     Identity,
     Signature,
     defaults_of,
     describe,
     flatten,
-    is_array,
     is_dlpack,
     signature_of,
 )
 from hybrid.trace.stand_in import numpy_stood_in
 from hybrid.trace.tracer import MAX_WIDTH, EagerFrom, Tracer, Unstable
+from hybrid.trace.traces import Traces
 
 RETRACES_BEFORE_WARNING = 8
 LAUNCHERS = 256  # at most, for one function
@@ -58,14 +58,22 @@ class CompiledFunction:
     Made by :func:`compile`.
     """
 
-    def __init__(self, function: Callable[..., Any], *, fullgraph: bool = False) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        fullgraph: bool = False,
+        dynamic: bool | None = None,
+        input_signature: Sequence[Any] | None = None,
+    ) -> None:
         functools.update_wrapper(self, function)
         self.__wrapped__ = function
         self.fullgraph = fullgraph
         self._signature = signature_of(function)
         self._defaults = defaults_of(function)
         self.name = getattr(function, "__name__", type(function).__name__)
-        self._cache: dict[Signature, ConcreteFunction] = {}
+        self._traces = Traces()
+        self._generaliser = Generaliser(dynamic, as_specs(input_signature))
         self._launchers: dict[Any, Launcher] = {}
         self._reasons: list[str] = []
         self._lock = threading.RLock()
@@ -91,16 +99,16 @@ class CompiledFunction:
         if any(type(x) is Tensor and type(x._data) is Symbol for x in leaves):
             leaked = next(x for x in leaves if type(x) is Tensor and type(x._data) is Symbol)
             raise dispatch.leaked(leaked._data)
-        signature = describe(leaves, tree, names())
+        signature = self._describe(leaves, tree, names())
         if any(isinstance(x, Identity) for x in signature.leaves):
             used_up = next((n for n, x in zip(signature.names, leaves) if is_iterator(x)), None)
             if used_up is not None:
                 self._refuse_iterator(used_up)
                 return run_plainly(self.__wrapped__, arguments, leaves, tree)
-        concrete = self._find(signature)
+        concrete = self._find(signature, leaves)
         if concrete is None:
             with self._lock:
-                concrete = self._find(signature)
+                concrete = self._find(signature, leaves)
                 if concrete is None:
                     result, concrete = self._first(signature, arguments, leaves)
                     self._remember(concrete, leaves, args, kwargs)
@@ -135,18 +143,26 @@ class CompiledFunction:
             self._warned.add("iterator")
             report.warn_eager(self.name, "where it is given an iterator", EagerFrom(why, None))
 
-    def _find(self, signature: Signature) -> ConcreteFunction | None:
-        concrete = self._cache.get(signature)
-        if concrete is None or (concrete.fallback is None and concrete.changed()):
-            return None
-        return concrete
+    def _describe(self, leaves: list[Any], tree: Any, names: tuple[str, ...]) -> Signature:
+        return self._generaliser.declared(self.name, describe(leaves, tree, names), leaves)
+
+    def _find(self, exact: Signature, leaves: list[Any]) -> ConcreteFunction | None:
+        """Return the trace for just this signature, or one for more."""
+        found = self._traces.find(exact, leaves)
+        if found is None:
+            general = self._generaliser.general(exact)
+            found = self._traces.find(general, leaves) if general is not exact else None
+        return found
 
     # --- tracing ----------------------------------------------------------------------------------
 
     def _first(
-        self, signature: Signature, bound: inspect.BoundArguments, leaves: list[Any]
+        self, exact: Signature, bound: inspect.BoundArguments, leaves: list[Any]
     ) -> tuple[Any, ConcreteFunction]:
-        concrete = ConcreteFunction(self.name, signature, report.why(signature, self._cache))
+        opened = self._generaliser.learn(exact)
+        signature = self._generaliser.general(exact)
+        why = report.why(signature, leaves, self._traces, opened)
+        concrete = ConcreteFunction(self.name, signature, why, number=self._misses)
         self._anchor(concrete, leaves)
         self._misses += 1
         self._reasons.append(concrete.reason)
@@ -154,7 +170,7 @@ class CompiledFunction:
             report.warn_of_retraces(self.name, self._misses, self._reasons)
         result, repeatable = self._trace(concrete, bound, leaves, [], start(leaves))
         if repeatable:  # a call that made Variables is not like the next one
-            self._cache[signature] = concrete
+            self._traces.keep(concrete)
         return result, concrete
 
     def _trace(
@@ -181,11 +197,11 @@ class CompiledFunction:
             known,
             environment,
             fullgraph=self.fullgraph,
-            first=not self._cache and not self._made_variables and not known,
+            first=not len(self._traces) and not self._made_variables and not known,
             run=functools.partial(run_under, tapes) if tapes else Segment.run,
             tapes=tapes,
         )
-        traced = _traced_leaves(tracer, leaves, concrete.signature)
+        traced = traced_leaves(tracer, leaves, concrete.signature)
         values = containers.unflatten(concrete.signature.tree, traced)
         call = inspect.BoundArguments(
             self._signature, OrderedDict(zip(bound.arguments, values, strict=True))
@@ -214,6 +230,7 @@ class CompiledFunction:
         finally:
             tracer.close()
         concrete.traces += 1
+        concrete.depend(tracer.unknowns.conditions)
         concrete.layout_matters |= tracer.layout_matters
         concrete.root = tracer.root
         # As the function left it: what it fills while it is traced is not a change from outside.
@@ -245,17 +262,19 @@ class CompiledFunction:
         run = functools.partial(run_under, tapes) if tapes else Segment.run
         environment = start(leaves)
         path: list[tuple[Segment, Any]] = []
-        segment = concrete.root
+        segment, conditions = concrete.root, concrete.conditions
         assert segment is not None
         while True:
             run(segment, environment, leaves)
             if segment.result is not None:
-                given = tuple(bound().arguments.values()) if segment.result.changed else ()
-                return segment.result.deliver(environment, leaves, given)
+                result = segment.sized(leaves).result
+                given = tuple(bound().arguments.values()) if result.changed else ()
+                return result.deliver(environment, leaves, given)
             value = segment.guard_value(environment)
             path.append((segment, value))
             following = segment.children.get(value)
-            if following is None:
+            # What was traced meanwhile may hold for other sizes only.
+            if following is None or concrete.conditions is not conditions:
                 return self._branch(concrete, bound(), list(leaves), path, environment)
             segment = following
 
@@ -270,6 +289,7 @@ class CompiledFunction:
         """Trace the path that begins at a guard's value not met before."""
         with self._lock:
             segment, value = path[-1]
+            conditions = concrete.conditions
             self._reasons.append(f"a new value {value!r} at a decision of Python on a traced value")
             try:
                 result, _ = self._trace(concrete, bound, leaves, path, environment)
@@ -284,6 +304,8 @@ class CompiledFunction:
                         )
                     ) from None
                 return run_plainly(self.__wrapped__, bound, leaves, concrete.signature.tree)
+            if concrete.conditions is not conditions:
+                self._forget_launchers((concrete,))
             if len(segment.children) > MAX_WIDTH and concrete.fallback is None:
                 why = f"Python asked for a traced value that took more than {MAX_WIDTH} values"
                 self._fall_back(concrete, EagerFrom(why, None))
@@ -307,14 +329,16 @@ class CompiledFunction:
         if kwargs or dispatch.state.tapes:  # under a tape, segments run on Tensors
             return
         root = concrete.root
-        known = self._cache.get(concrete.signature) is concrete
+        known = concrete in self._traces
         if root is None or concrete.fallback is not None or not known:
             return
         if concrete.signature.aliases or not is_flat(concrete.signature, leaves, args):
             return
         key = fast_key(args)
-        if key is None or len(self._launchers) >= LAUNCHERS:
+        if key is None:
             return
+        while len(self._launchers) >= LAUNCHERS:
+            self._launchers.pop(next(iter(self._launchers)), None)
         known_launcher = self._launchers.get(key)
         if known_launcher is None or known_launcher.concrete is not concrete:
             rest = tuple(leaves[len(args) :])
@@ -344,24 +368,27 @@ class CompiledFunction:
             As in a call.
         """
         _, leaves, tree, names = self._bind(args, kwargs)
-        signature = describe(leaves, tree, names())
-        if self._find(signature) is None:
+        signature = self._describe(leaves, tree, names())
+        if self._find(signature, leaves) is None:
             self._call(args, kwargs)
-        return self._cache[signature]
+        found = self._find(signature, leaves)
+        assert found is not None
+        return found
 
     @property
     def concrete_functions(self) -> tuple[ConcreteFunction, ...]:
         """All traces, oldest first."""
-        return tuple(self._cache.values())
+        return tuple(self._traces)
 
     def cache_info(self) -> CacheInfo:
         """Return how many calls were replayed (hits) and traced (misses), and the traces kept."""
-        return CacheInfo(self._hits, self._misses, len(self._cache))
+        return CacheInfo(self._hits, self._misses, len(self._traces))
 
     def cache_clear(self) -> None:
         """Forget all traces; compiled kernels stay."""
         with self._lock:
-            self._cache.clear()
+            self._traces.clear()
+            self._generaliser.forget()
             self._launchers.clear()
             self._reasons.clear()
             self._hits = self._misses = 0
@@ -380,10 +407,12 @@ class CompiledFunction:
                     concrete.anchors.append(leaf)
 
     def _evict(self, signature: Signature) -> None:
-        concrete = self._cache.pop(signature, None)
+        self._forget_launchers(self._traces.drop(signature))
+
+    def _forget_launchers(self, concretes: Sequence[ConcreteFunction]) -> None:
         for key, launcher in list(self._launchers.items()):
-            if launcher.concrete is concrete:
-                del self._launchers[key]
+            if launcher.concrete in concretes:
+                self._launchers.pop(key, None)
 
     def __reduce__(self) -> Any:
         # By name, where it has taken the place of its function there.
@@ -406,24 +435,32 @@ class CompiledFunction:
         return f"<compiled function {self.name}>"
 
 
-def _traced_leaves(tracer: Tracer, leaves: list[Any], signature: Signature) -> list[Any]:
-    traced: list[Any] = []
-    for i, (leaf, key) in enumerate(zip(leaves, signature.leaves, strict=True)):
-        if not is_array(leaf):
-            traced.append(leaf)
-            continue
-        spec = key if isinstance(key, TensorSpec) else weak_scalar(leaf)
-        tensor = tracer.argument(i, spec)
-        same = next((j for j in range(i) if same_array(leaves[j], leaf)), None)
-        traced.append(tensor if same is None else traced[same])
-    return traced
-
-
 @overload
 def compile(function: Callable[..., Any], /) -> CompiledFunction: ...
 @overload
-def compile(*, fullgraph: bool = False) -> Callable[[Callable[..., Any]], CompiledFunction]: ...
-def compile(function: Callable[..., Any] | None = None, /, *, fullgraph: bool = False) -> Any:
+def compile(
+    function: Callable[..., Any],
+    /,
+    *,
+    fullgraph: bool = False,
+    dynamic: bool | None = None,
+    input_signature: Sequence[Any] | None = None,
+) -> CompiledFunction: ...
+@overload
+def compile(
+    *,
+    fullgraph: bool = False,
+    dynamic: bool | None = None,
+    input_signature: Sequence[Any] | None = None,
+) -> Callable[[Callable[..., Any]], CompiledFunction]: ...
+def compile(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    fullgraph: bool = False,
+    dynamic: bool | None = None,
+    input_signature: Sequence[Any] | None = None,
+) -> Any:
     """Trace a function and run it as fused kernels.
 
     The function is traced once per shape and dtype of its arguments; later calls replay the trace
@@ -435,6 +472,14 @@ def compile(function: Callable[..., Any] | None = None, /, *, fullgraph: bool = 
     function : callable
     fullgraph : bool
         Raise :class:`hybrid.errors.TraceError` where the function cannot become one graph.
+    dynamic : bool, optional
+        Whether sizes of arguments are unknown in a trace, so that it serves calls of any size. Left
+        out, an axis becomes unknown by itself when it comes with a third size; False keeps one
+        trace for each size, True leaves all of them open from the first trace on.
+    input_signature : sequence, optional
+        A :class:`hybrid.TensorSpec` (or a container of them) for each of the leading parameters;
+        None in a shape is an unknown size. Other arguments are refused with TypeError or
+        ValueError.
 
     Returns
     -------
@@ -450,10 +495,15 @@ def compile(function: Callable[..., Any] | None = None, /, *, fullgraph: bool = 
     >>> f(hb.asarray([0.0, 0.0]))
     Tensor([0., 0.], dtype=float32)
     """
+    options: dict[str, Any] = {
+        "fullgraph": fullgraph,
+        "dynamic": dynamic,
+        "input_signature": input_signature,
+    }
     if function is None:
-        return functools.partial(CompiledFunction, fullgraph=fullgraph)
+        return functools.partial(CompiledFunction, **options)
     if isinstance(function, classmethod | staticmethod):  # the decorators in the other order
-        return type(function)(CompiledFunction(function.__func__, fullgraph=fullgraph))
+        return type(function)(CompiledFunction(function.__func__, **options))
     if isinstance(function, CompiledFunction):
         function = function.__wrapped__
-    return CompiledFunction(function, fullgraph=fullgraph)
+    return CompiledFunction(function, **options)

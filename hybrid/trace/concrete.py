@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hybrid.core.formula import reader
 from hybrid.core.graph import FuncGraph
+from hybrid.core.unknown import Condition
 from hybrid.trace.environment import Binding
 from hybrid.trace.segment import Segment
 from hybrid.trace.sharing import entangled, memory_of
 from hybrid.trace.signature import Signature
 from hybrid.trace.tracer import EagerFrom
+
+
+def _always(arguments: Sequence[Any]) -> bool:
+    return True
 
 
 @dataclass(eq=False, repr=False, slots=True)
@@ -27,6 +33,8 @@ class ConcreteFunction:
         Why and from which line on it runs eagerly.
     reason : str
         Why it was traced.
+    conditions : tuple of Condition
+        Under which it holds, beside the signature.
     """
 
     name: str
@@ -38,6 +46,27 @@ class ConcreteFunction:
     traces: int = 0
     layout_matters: bool = False
     anchors: list[Any] = field(default_factory=list)
+    conditions: tuple[Condition, ...] = ()
+    holds: Callable[[Sequence[Any]], bool] = _always
+    number: int = 0
+
+    def depend(self, conditions: Iterable[Condition]) -> None:
+        """Let calls use this trace only where these conditions hold too.
+
+        Parameters
+        ----------
+        conditions : iterable of Condition
+            On sizes and int arguments; they are looked at before anything runs.
+        """
+        both = tuple(dict.fromkeys((*self.conditions, *conditions)))
+        if both != self.conditions:
+            self.conditions = both
+            self.holds = reader([f"({c.text(lambda x: x.place)})" for c in both], " and ")
+
+    @property
+    def out_of_date(self) -> bool:
+        """Whether the world outside is not what was traced."""
+        return self.fallback is None and bool(self.changed())
 
     @property
     def graph(self) -> FuncGraph:
@@ -93,6 +122,8 @@ class ConcreteFunction:
 
     def __str__(self) -> str:
         text = [f"{self.name}{self.signature}"]
+        if self.conditions:
+            text.append(f"where {', '.join(map(str, self.conditions))}")
         text += [str(segment.graph) for segment in self.segments]
         if self.fallback is not None:
             text.append(f"runs eagerly: {self.fallback}")

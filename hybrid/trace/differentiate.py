@@ -26,7 +26,8 @@ from hybrid.runtime.plan import Plan, make_plan
 from hybrid.trace import passes
 from hybrid.trace.control.pullback import has_gradient, refuse_witnesses, replay, silent, value_of
 from hybrid.trace.recorder import GraphRecorder
-from hybrid.trace.segment import Environment, Local, Segment, layout_of
+from hybrid.trace.segment import Derived, Environment, Local, Segment
+from hybrid.trace.sized import layout_of
 
 
 @dataclass(eq=False, slots=True)
@@ -327,15 +328,16 @@ def run_under(
 
 def _run_recorded(segment: Segment, environment: Environment, arguments: Sequence[Any]) -> None:
     for source in segment.captured:
-        environment.append(_tensor_of(source))
+        environment.append(_tensor_of(source, arguments))
     inputs = tuple(environment[i] for i in segment.parameters)
-    if segment.differentiable is None:
-        segment.differentiable = GraphCall(segment.graph)
-    call = segment.differentiable
+    sized = segment.sized(arguments)
+    if sized.differentiable is None:
+        sized.differentiable = GraphCall(sized.graph)
+    call = sized.differentiable
     wanted = tuple(_watched(x) for x in inputs)
     if not any(wanted):
         arrays = [x._data for x in inputs]
-        environment.extend(wrap(a) for a in segment.plan_for(arrays).run(*arrays))
+        environment.extend(wrap(a) for a in sized.plan_for(arrays).run(*arrays))
     else:
         chosen = Chosen(wanted, call.derivative(wanted))
         results = dispatch.bind_all(
@@ -345,9 +347,11 @@ def _run_recorded(segment: Segment, environment: Environment, arguments: Sequenc
     segment.commit(environment, arguments)
 
 
-def _tensor_of(source: Any) -> Tensor:
+def _tensor_of(source: Any, arguments: Sequence[Any]) -> Tensor:
     if type(source) is Tensor:
         return source
+    if type(source) is Derived:
+        return wrap(np.asarray(source.read(arguments)))
     tensor: Tensor = wrap(source.contents) if type(source) is Local else source.read()
     return tensor
 

@@ -8,11 +8,21 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.formula import ROUNDING, Input, input_formula, read, text
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.environment import unchanged
-from hybrid.trace.segment import FromEnvironment, Local, Result, Segment, commit, contents, start
+from hybrid.trace.segment import (
+    Derived,
+    FromEnvironment,
+    Local,
+    Result,
+    Segment,
+    commit,
+    contents,
+    start,
+)
 from hybrid.trace.sharing import identical
 from hybrid.trace.signature import Signature, is_array
 
@@ -47,9 +57,10 @@ class Launcher:
             self.run = replay
             return
         environment = start(leaves)
-        environment.extend(contents(source) for source in segment.captured)
-        plan = segment.plan_for([environment[i] for i in segment.parameters])
-        self.run = _launcher(segment, segment.result, plan.run, leaves, given)
+        environment.extend(contents(source, leaves) for source in segment.captured)
+        sized = segment.sized(leaves)
+        plan = sized.plan_for([environment[i] for i in segment.parameters])
+        self.run = _launcher(segment, sized.result, plan.run, leaves, given)
 
 
 def _apart(concrete: ConcreteFunction, rest: list[Any]) -> Callable[[tuple[Any, ...]], bool]:
@@ -63,7 +74,7 @@ def _launcher(
     segment: Segment, result: Result, plan: Callable[..., Any], leaves: list[Any], given: int
 ) -> Replay:
     """Generate the function that goes from arguments to results without any decision."""
-    scope: dict[str, Any] = {"plan": plan, "new": object.__new__, "Tensor": Tensor}
+    scope: dict[str, Any] = {"plan": plan, "new": object.__new__, "Tensor": Tensor} | ROUNDING
     fetch = []
     for i, leaf in enumerate(leaves):
         if is_array(leaf):
@@ -71,6 +82,9 @@ def _launcher(
             scope[f"d{i}"] = leaf if i >= given else None
             fetch.append(f"{name}._data" if type(leaf) is Tensor else name)
     for i, source in enumerate(segment.captured):
+        if type(source) is Derived:
+            fetch.append(text(source.formula, lambda x: _place(x, leaves, given)))
+            continue
         scope[f"c{i}"] = source
         attribute = {Variable: "_tensor._data", Local: "contents"}.get(type(source), "_data")
         fetch.append(f"c{i}.{attribute}")
@@ -97,6 +111,11 @@ def _launcher(
     exec("\n".join(lines), scope)
     run: Replay = scope["run"]
     return run
+
+
+def _place(unknown: Input, leaves: list[Any], given: int) -> str:
+    """Write where an unknown number is: among the arguments, or known from a default value."""
+    return unknown.place if unknown.leaf < given else str(read(input_formula(unknown))(leaves))
 
 
 def _new_tensor(data: str) -> list[str]:

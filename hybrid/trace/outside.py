@@ -7,23 +7,28 @@ NumPy itself may have changed; before a write that the graph would get wrong, tr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from hybrid.core import dispatch
+from hybrid import dtypes
+from hybrid.core import dispatch, formula
+from hybrid.core.formula import Formula
 from hybrid.core.graph import Value
 from hybrid.core.layout import Layout, contiguous
 from hybrid.core.op import Attrs, Op
 from hybrid.core.source import user_line
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.tensor import Array, Tensor, asarray
+from hybrid.core.unknown import Unknown, Unknowns, is_unknown, known
 from hybrid.core.variable import Variable
 from hybrid.errors import TraceError
 from hybrid.trace.plain import write_back
 from hybrid.trace.recorder import GraphRecorder
-from hybrid.trace.segment import contents, layout_of
+from hybrid.trace.segment import Derived, contents
 from hybrid.trace.sharing import memory_of, overlap, same_array
+from hybrid.trace.sized import layout_of
 
 
 def _raw(array: Array) -> Array:
@@ -39,6 +44,21 @@ def _turned(shape: Shape) -> Layout:
 def _aliases(a: Tensor, b: Tensor) -> bool:
     mine, its = a._alias, b._alias
     return a is b or (mine is not None and its is not None and mine.storage is its.storage)
+
+
+def _always_view(op: Op, shape: Shape, attrs: Attrs) -> bool:
+    """Tell whether an op gives a view however its argument lies in memory."""
+    assert op.view is not None
+    sizes = tuple(map(known, shape))
+    # Where a size is not known it is not asked for; as 0 or 1 it would answer for itself only.
+    if any(map(is_unknown, shape)) and not set(sizes).isdisjoint((0, 1)):
+        return False
+    hints = {key: _known(attr) for key, attr in attrs.items()}
+    return op.view(_turned(sizes), **hints) is not None
+
+
+def _known(attr: Any) -> Any:
+    return tuple(map(_known, attr)) if type(attr) is tuple else known(attr)
 
 
 class OutsideRecorder(GraphRecorder):
@@ -76,6 +96,8 @@ class OutsideRecorder(GraphRecorder):
         self._layout_asked = False
         self.layout_matters = False
         self.entangled = False
+        self.unknowns = Unknowns()
+        self._derived: dict[Formula, Derived] = {}
 
     def give_up(self, why: str, line: Any = ...) -> None:
         """Go on eagerly; `line` is the present one if it is not given."""
@@ -88,6 +110,17 @@ class OutsideRecorder(GraphRecorder):
         self.inputs.append((leaf, tensor, tensor._data.value))
         return tensor
 
+    def number(self, x: Unknown) -> Any:
+        """Return the weak Tensor that stands for an unknown number; one for each formula."""
+        kind = dtypes.int64 if isinstance(x.hint, int) else dtypes.float64
+        if kind == dtypes.int64 and not -(2**63) <= x < 2**63:
+            return x.concrete()
+        source = self._derived.get(x.formula)
+        if source is None:
+            source = self._derived[x.formula] = Derived(x.formula, formula.read(x.formula))
+        value = self.capture(source, TensorSpec((), kind, weak=True))
+        return self.tensor(value, user_line())
+
     # --- memory that several arrays share ---------------------------------------------------------
 
     def _note_overlaps(self, source: Any, tensor: Tensor, *, argument: bool) -> None:
@@ -96,18 +129,18 @@ class OutsideRecorder(GraphRecorder):
         The same array as two arguments is one Tensor in the trace.
         """
         for i, other, _ in self.inputs:
-            known = self.arguments[i]
-            if overlap(known, source) and not (argument and same_array(known, source)):
+            array = self.arguments[i]
+            if overlap(array, source) and not (argument and same_array(array, source)):
                 self._overlaps.append((tensor, other))
-        for known, other, _ in self.shadows.values():
-            if other is not tensor and overlap(known, source):
+        for array, other, _ in self.shadows.values():
+            if other is not tensor and overlap(array, source):
                 self._overlaps.append((tensor, other))
 
     def shadow(self, tensor: Tensor) -> Tensor:
         """Return what stands for a Tensor from outside; eager, if what it shares was written."""
-        known = len(self.shadows)
+        before = len(self.shadows)
         shadow = super().shadow(tensor)
-        if len(self.shadows) > known:
+        if len(self.shadows) > before:
             first = self.first_contents[id(tensor)] = np.array(tensor._data)
             self.expected[id(tensor)] = first
             self._note_overlaps(tensor, shadow, argument=False)
@@ -130,14 +163,14 @@ class OutsideRecorder(GraphRecorder):
         """Return how the memory lies; that of an argument as it is in this call."""
         for leaf, tensor, _ in self.inputs:
             array = memory_of(self.arguments[leaf])
-            if array is not None and _aliases(source, tensor):
-                return layout_of(array)
+            if array is not None and _aliases(source, tensor) and not array.flags.c_contiguous:
+                return replace(layout_of(array), shape=tensor.shape)
         return super().base_layout(source)
 
     def is_view(self, op: Op, source: Tensor, attrs: Attrs) -> bool:
         """Tell whether eager code would get a view; note where the layout of an argument says."""
         mine = any(_aliases(source, tensor) for _, tensor, _ in self.inputs)
-        if mine and op.view is not None and op.view(_turned(source.shape), **attrs) is None:
+        if mine and not _always_view(op, source.shape, attrs):
             self._layout_asked = True
         return super().is_view(op, source, attrs)
 
@@ -161,9 +194,9 @@ class OutsideRecorder(GraphRecorder):
 
     def read_variable(self, variable: Variable) -> Tensor:
         """Return the traced contents of a Variable."""
-        known = self.variables.get(id(variable))
-        if known is not None:
-            return known[1]
+        found = self.variables.get(id(variable))
+        if found is not None:
+            return found[1]
         value = self.capture(variable, variable.spec)
         tensor = self.tensor(value, user_line())
         self.variables[id(variable)] = variable, tensor, value, False

@@ -21,6 +21,7 @@ from hybrid.core.source import SourceLine, user_line
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.storage import Chain
 from hybrid.core.tensor import Symbol, Tensor, asarray, wrap
+from hybrid.core.unknown import Unknown
 from hybrid.dtypes import promote
 from hybrid.errors import TraceError
 
@@ -201,6 +202,10 @@ class GraphRecorder:
         """Return how the memory lies that `source` is a view of."""
         base = source._alias.storage.base if source._alias is not None else source._data
         return contiguous(base.shape)
+
+    def number(self, x: Unknown) -> Any:
+        """Return what stands for an unknown number beside Tensors: here the number of this call."""
+        return x.concrete()
 
     # --- what a straight line of code cannot do ---------------------------------------------------
 

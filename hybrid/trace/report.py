@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from hybrid.core.source import warn_user
 from hybrid.errors import EagerFallbackWarning, RetraceWarning, SideEffectWarning
@@ -10,6 +11,7 @@ from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.effects import Effect
 from hybrid.trace.signature import Signature, difference
 from hybrid.trace.tracer import EagerFrom
+from hybrid.trace.traces import Traces
 
 
 def explain(name: str, hits: int, misses: int, concretes: Sequence[ConcreteFunction]) -> str:
@@ -21,6 +23,8 @@ def explain(name: str, hits: int, misses: int, concretes: Sequence[ConcreteFunct
     for number, concrete in enumerate(concretes, 1):
         lines.append(f"{number}. {name}{concrete.signature}")
         lines.append(f"   traced because {concrete.reason}")
+        if concrete.conditions:
+            lines.append(f"   holds where {', '.join(map(str, concrete.conditions))}")
         segments = concrete.segments
         nodes = _counted(sum(len(s.graph.nodes) for s in segments), "node")
         lines.append(f"   {nodes} in {_counted(len(segments), 'segment')}")
@@ -31,16 +35,23 @@ def explain(name: str, hits: int, misses: int, concretes: Sequence[ConcreteFunct
     return "\n".join(lines)
 
 
-def why(signature: Signature, cache: Mapping[Signature, ConcreteFunction]) -> str:
-    """Say why a call with this signature is traced."""
-    old = cache.get(signature)
-    if old is not None:
-        return "what it reads from outside changed: " + ", ".join(old.changed())
-    if not cache:
+def why(
+    signature: Signature, leaves: Sequence[Any], traces: Traces, generalised: Sequence[str]
+) -> str:
+    """Say why a call with this signature is traced; `generalised` says what is left open now."""
+    variants = traces.of(signature)
+    for old in variants:
+        if old.holds(leaves):
+            return "what it reads from outside changed: " + ", ".join(old.changed())
+    if generalised:
+        return "; ".join(generalised)
+    if variants:
+        broken = [c for c in variants[0].conditions if not c.holds(leaves)]
+        return "another trace holds only where " + ", ".join(map(str, broken))
+    if not len(traces):
         return "it was called for the first time"
-    nearest: list[str] = min(
-        (difference(signature, known) for known in reversed(list(cache))), key=len
-    )
+    known = [concrete.signature for concrete in traces]
+    nearest: list[str] = min((difference(signature, old) for old in reversed(known)), key=len)
     return "; ".join(nearest)
 
 

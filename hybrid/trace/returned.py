@@ -7,15 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core import formula
 from hybrid.core.graph import Value
 from hybrid.core.storage import Chain
 from hybrid.core.tensor import Symbol, Tensor, asarray
+from hybrid.core.unknown import Unknown
 from hybrid.dtypes import SUPPORTED
 from hybrid.trace.outside import OutsideRecorder
 from hybrid.trace.segment import (
     Environment,
     Fixed,
     FromArgument,
+    FromFormula,
     Leaf,
     Same,
     Segment,
@@ -82,6 +85,8 @@ def result_leaf(
     known = outside.shadows.get(id(data)) if type(data) is np.ndarray else None
     if known is not None and id(known[0]) in local:
         x = known[1]
+    if type(x) is Unknown and x.open:
+        return FromFormula(formula.read(x.formula))
     if type(x) is not Tensor or type(x._data) is not Symbol:
         return Fixed(x)
     for leaf, tensor, committed in outside.inputs:

@@ -7,22 +7,24 @@ one segment to a later one live in one list, the environment of the call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from hybrid.core import containers, dispatch
+from hybrid.core import containers, dispatch, formula
+from hybrid.core.formula import Formula, Input
 from hybrid.core.graph import FuncGraph, has_effects
-from hybrid.core.layout import Layout, contiguous
 from hybrid.core.storage import Chain
 from hybrid.core.tensor import Array, Tensor, asarray, wrap
 from hybrid.core.variable import Variable
-from hybrid.runtime.plan import Plan, make_plan
-from hybrid.trace import passes
+from hybrid.runtime.plan import Plan
 from hybrid.trace.mutation import deliver
 from hybrid.trace.signature import is_array
+from hybrid.trace.sized import Sized, specialise, substitute, unknowns_in
+
+MAX_SIZES = 128  # for which a segment keeps its Plans
 
 Environment = list[Any]
 Runner = Callable[..., None]
@@ -81,7 +83,14 @@ class Fixed:
     chain: Chain = ()
 
 
-Leaf = FromEnvironment | FromArgument | SharedView | Same | Fixed
+@dataclass(frozen=True, slots=True)
+class FromFormula:
+    """A result leaf that is a Python number which follows from sizes and int arguments."""
+
+    read: Callable[[Sequence[Any]], Any]
+
+
+Leaf = FromEnvironment | FromArgument | SharedView | Same | Fixed | FromFormula
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +138,12 @@ class Result:
         return containers.unflatten(self.tree, made)
 
 
+def _sized_result(result: Result | None, values: Mapping[Input, int]) -> Result | None:
+    if result is None:
+        return None
+    return replace(result, leaves=tuple(substitute(leaf, values) for leaf in result.leaves))
+
+
 def _tensor(value: Any) -> Tensor:
     return value if type(value) is Tensor else wrap(value)
 
@@ -140,7 +155,7 @@ def _view(value: Tensor, chain: Chain) -> Tensor:
 
 
 def _build(
-    leaf: FromEnvironment | FromArgument | Same | Fixed,
+    leaf: FromEnvironment | FromArgument | Same | Fixed | FromFormula,
     environment: Environment,
     arguments: Sequence[Any],
     made: list[Any],
@@ -154,6 +169,8 @@ def _build(
             return _view(asarray(value), chain) if chain else value
         case Same(number):
             return made[number]
+        case FromFormula(read):
+            return read(arguments)
         case Fixed(value, chain):
             return _view(value, chain) if chain else value
 
@@ -184,40 +201,69 @@ class Segment:
     guard: tuple[type, int] | None = None
     result: Result | None = None
     children: dict[Any, Segment] = field(default_factory=dict)
-    plans: dict[Any, Plan] = field(default_factory=dict)
-    differentiable: Any = None
-    _optimized: FuncGraph | None = None
+    _sizes: dict[tuple[int, ...], Sized] = field(default_factory=dict)
+    _inputs: tuple[Input, ...] | None = None
+    _read: Callable[[Sequence[Any]], tuple[int, ...]] | None = None
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The unknown sizes that the Plan depends on."""
+        if self._inputs is None:
+            found = unknowns_in(self.graph)
+            if self.result is not None:
+                found |= unknowns_in(self.result.leaves)
+            self._inputs = tuple(sorted(found, key=lambda x: (x.leaf, x.axis or 0)))
+            places = "".join(f"{x.place}, " for x in self._inputs)
+            self._read = formula.reader([f"({places})"], "")
+        return self._inputs
+
+    def sized(self, arguments: Sequence[Any]) -> Sized:
+        """Return the graph for the sizes of these arguments; those used last are kept."""
+        inputs = self.inputs
+        assert self._read is not None
+        key = self._read(arguments) if inputs else ()
+        found = self._sizes.pop(key, None) if inputs else self._sizes.get(key)
+        if found is None:
+            graph, result = self.graph, self.result
+            if inputs:
+                values = dict(zip(inputs, key, strict=True))
+                graph, result = specialise(graph, values), _sized_result(result, values)
+            found = Sized(graph, result)
+            while len(self._sizes) >= MAX_SIZES:
+                self._sizes.pop(next(iter(self._sizes)), None)
+        self._sizes[key] = found
+        return found
+
+    @property
+    def latest(self) -> Sized:
+        """The graph for the sizes that were called last."""
+        return next(reversed(self._sizes.values()))
 
     @property
     def optimized(self) -> FuncGraph:
-        """The graph after all passes; what the Plans are made of."""
-        if self._optimized is None:
-            self._optimized = passes.optimize(self.graph)
-        return self._optimized
+        """The graph after all passes, for the sizes that were called last."""
+        return self.latest.optimized
 
     @property
     def acts(self) -> bool:
         """Whether running it a second time would be noticed outside."""
         return bool(self.writes) or any(map(has_effects, self.graph.nodes))
 
-    def plan_for(self, arrays: Sequence[Any]) -> Plan:
-        """Return the Plan for parameters that lie in memory as `arrays` do."""
-        key = tuple([a.strides if type(a) is np.ndarray else None for a in arrays])
-        plan = self.plans.get(key)
-        if plan is None:
-            plan = self.plans[key] = make_plan(self.optimized, tuple(map(layout_of, arrays)))
-        return plan
+    @property
+    def plans(self) -> dict[Any, Plan]:
+        """The Plans for the sizes that were called last, one for each layout of the arguments."""
+        return self.latest.plans
 
     def run(
         self,
         environment: Environment,
         arguments: Sequence[Any],
-        fetch: Callable[[Any], Any] | None = None,
+        fetch: Callable[[Any, Sequence[Any]], Any] | None = None,
     ) -> None:
         """Compute, and commit the writes; `fetch` gives contents other than the present ones."""
-        environment.extend([(fetch or contents)(source) for source in self.captured])
+        environment.extend([(fetch or contents)(source, arguments) for source in self.captured])
         arrays = [environment[i] for i in self.parameters]
-        environment.extend(self.plan_for(arrays).run(*arrays))
+        environment.extend(self.sized(arguments).plan_for(arrays).run(*arrays))
         self.commit(environment, arguments)
 
     def commit(self, environment: Environment, arguments: Sequence[Any]) -> None:
@@ -251,10 +297,23 @@ class Local:
         return self.array.copy() if self.fresh else self.array
 
 
-def contents(source: Any) -> Array:
-    """Return the ndarray behind a captured Tensor, Variable or local array."""
+@dataclass(frozen=True, eq=False, slots=True)
+class Derived:
+    """A Python number that follows from sizes and int arguments, and meets Tensors in the graph."""
+
+    formula: Formula
+    read: Callable[[Sequence[Any]], Any]
+
+    def __str__(self) -> str:
+        return formula.text(self.formula)
+
+
+def contents(source: Any, arguments: Sequence[Any] = ()) -> Any:
+    """Return the ndarray behind a captured Tensor, Variable or local array; a derived number."""
     if type(source) is Local:
         return source.contents
+    if type(source) is Derived:
+        return source.read(arguments)
     data: Array = source._tensor._data if type(source) is Variable else source._data
     return data
 
@@ -276,15 +335,6 @@ def _is_weak(x: Any) -> bool:
 
 def _strong(x: complex) -> Tensor:
     return wrap(np.asarray(x))
-
-
-def layout_of(array: Any) -> Layout:
-    """Return how a parameter lies in memory, strides in elements."""
-    if type(array) is not np.ndarray:
-        assert not isinstance(array, Tensor), "a Plan takes ndarrays"
-        return contiguous(())
-    size = array.itemsize
-    return Layout(array.shape, tuple(s // size for s in array.strides))
 
 
 def commit(write: Write, environment: Environment, arguments: Sequence[Any]) -> None:

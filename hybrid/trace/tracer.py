@@ -257,9 +257,9 @@ class Tracer(OutsideRecorder):
             if id(write.target) in self.expected:
                 self.expected[id(write.target)] = np.array(write.target._data)
 
-    def _fetch(self, source: Any) -> Any:
+    def _fetch(self, source: Any, arguments: Sequence[Any]) -> Any:
         first = self.first_contents.get(id(source))
-        return contents(source) if first is None else first
+        return contents(source, arguments) if first is None else first
 
     # --- the end ----------------------------------------------------------------------------------
 
@@ -297,7 +297,8 @@ class Tracer(OutsideRecorder):
         self._path.append(segment)
         self._make_local(local, set(wanted))
         self.open = False
-        return segment.result
+        found: Result = segment.sized(self.arguments).result
+        return found
 
     def _make_local(self, local: dict[int, Value], wanted: set[Value]) -> None:
         """Let later calls begin with the first contents of the function's own arrays."""
@@ -323,7 +324,7 @@ class Tracer(OutsideRecorder):
             if x._data.array is None:
                 raise dispatch.leaked(x._data)
             x._data = x._data.array
-        return x
+        return settled(x)
 
     def abandon(self, error: Untraceable) -> None:
         """Go on eagerly where the body of a loop or a branch cannot be traced."""
@@ -354,7 +355,7 @@ class Tracer(OutsideRecorder):
             if type(data) is Symbol and data.array is not None:
                 self._make_eager(tensor, data)
         self.reattach()
-        self.open = False
+        self.open = self.unknowns.open = False
         self._leave()
 
     def _leave(self) -> None:
@@ -383,7 +384,7 @@ class Tracer(OutsideRecorder):
 
     def close(self) -> None:
         """Let go of everything: what outlives the trace must not keep the arguments alive."""
-        self.open = False
+        self.open = self.unknowns.open = False
         self.arguments = ()
         self.environment = []
         self._known = []

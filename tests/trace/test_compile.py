@@ -790,7 +790,7 @@ class TestLooking:
         assert "mode: value 'a' -> 'b'" in text
 
     def test_many_retraces_warn_once(self) -> None:
-        f = hb.compile(lambda x: x + 1)
+        f = hb.compile(lambda x: x + 1, dynamic=False)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             for n in range(1, 14):

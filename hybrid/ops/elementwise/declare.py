@@ -22,7 +22,7 @@ from hybrid import dtypes
 from hybrid.core.dispatch import bind, state
 from hybrid.core.op import Example, Op, register
 from hybrid.core.op import Rule as Gradient
-from hybrid.core.spec import Shape, TensorSpec
+from hybrid.core.spec import Shape, TensorSpec, broadcast_shapes
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.dtypes import DType
 from hybrid.errors import DTypeError, ShapeError
@@ -153,22 +153,10 @@ def broadcast(name: str, specs: tuple[TensorSpec, ...]) -> Shape:
     ShapeError
         Naming the op and the shapes.
     """
-    shape = specs[0].shape
-    for spec in specs[1:]:
-        if spec.shape != shape:
-            shape = _broadcast_two(shape, spec.shape)
-            if -1 in shape:
-                raise _do_not_broadcast(name, specs)
-    return shape
-
-
-def _broadcast_two(a: Shape, b: Shape) -> Shape:
-    """Broadcast two shapes; a size of -1 marks axes that do not fit."""
-    if len(a) < len(b):
-        a, b = b, a
-    lead = len(a) - len(b)
-    sizes = (m if n in (1, m) else n if m == 1 else -1 for m, n in zip(a[lead:], b))
-    return (*a[:lead], *sizes)
+    try:
+        return broadcast_shapes(*(spec.shape for spec in specs))
+    except ValueError:
+        raise _do_not_broadcast(name, specs) from None
 
 
 def _do_not_broadcast(name: str, specs: tuple[TensorSpec, ...]) -> ShapeError:

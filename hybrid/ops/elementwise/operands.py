@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from hybrid import dtypes
 from hybrid.core.dispatch import state, too_wide
 from hybrid.core.op import Op
 from hybrid.core.tensor import Symbol, Tensor, asarray
+from hybrid.core.unknown import Unknown, known
 from hybrid.core.variable import Variable
 from hybrid.dtypes import DType
 
@@ -24,6 +26,8 @@ def operand(x: Any) -> Any:
     """Turn `x` into what ``bind`` takes: a Tensor or a Python scalar."""
     if type(x) is Tensor or type(x) in SCALARS or type(x) is Variable:
         return x
+    if type(x) is Unknown:
+        return x if x.open else x.hint
     if type(x) is np.ndarray and state.plain and x.dtype in dtypes.SUPPORTED:
         return x
     return asarray(x)
@@ -49,12 +53,13 @@ def is_weak(x: Any) -> bool:
     """Tell whether `x` is a Python scalar, or stands for one in a trace."""
     if type(x) is Tensor:
         return type(x._data) is Symbol and x._data.spec.weak
-    return type(x) in SCALARS
+    return type(x) in SCALARS or type(x) is Unknown
 
 
 def _kind(x: Any) -> str:
     if type(x) is Tensor:
         return x.dtype.kind
+    x = known(x)
     return {bool: "b", int: "i", float: "f"}.get(type(x), "c")
 
 
@@ -72,9 +77,9 @@ def check_integers(op: Op, x: Any, y: Any) -> tuple[Any, Any]:
     """
     if state.recorder is None:
         return x, y
-    if type(y) is int and type(x) is Tensor:
+    if type(known(y)) is int and type(x) is Tensor:
         return x, _checked(op, y, x.dtype, flipped=False)
-    if type(x) is int and type(y) is Tensor:
+    if type(known(x)) is int and type(y) is Tensor:
         return _checked(op, x, y.dtype, flipped=True), y
     return x, y
 
@@ -83,6 +88,7 @@ def _checked(op: Op, value: int, dtype: DType, *, flipped: bool) -> int | float:
     if dtype.kind not in "iu" or fits(value, dtype):
         return value
     nothing = np.empty(0, dtype)
+    value = operator.index(value)
     try:
         result = op.eager(np, value, nothing) if flipped else op.eager(np, nothing, value)
     except OverflowError as error:

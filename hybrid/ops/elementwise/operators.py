@@ -11,6 +11,7 @@ from hybrid import dtypes
 from hybrid.core.dispatch import bind, located, spec_of, state
 from hybrid.core.op import Op
 from hybrid.core.tensor import ArrayLike, Tensor, wrap
+from hybrid.core.unknown import same_shape
 from hybrid.core.variable import Variable, forward_operator
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops.elementwise.operands import KNOWN, check_integers, is_weak, operand, strong
@@ -208,7 +209,7 @@ def write_back(name: str, target: Tensor, value: Tensor) -> None:
     """
     from hybrid.ops.inplace import write
 
-    if value.shape != target.shape:
+    if not same_shape(value.shape, target.shape):
         raise ShapeError(
             located(
                 f"{name}: the result has shape {value.shape}, it cannot be written into a Tensor "

@@ -11,7 +11,7 @@ from hybrid import dtypes
 from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind
 from hybrid.core.op import Attrs, Example, Op, register
-from hybrid.core.spec import Shape, TensorSpec
+from hybrid.core.spec import Shape, TensorSpec, broadcast_shapes
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import IndexingError, ShapeError
 from hybrid.ops._axes import Axes
@@ -22,7 +22,7 @@ from hybrid.ops.movement import moveaxis, reshape
 def picked_shape(base: TensorSpec, index: tuple[Any, ...], axes: Axes, at: int) -> Shape:
     """Return the shape of ``base[index]``: the axes of the indices stand at place `at`."""
     try:
-        block = np.broadcast_shapes(*(i.shape for i in index))
+        block = broadcast_shapes(*(i.shape for i in index))
     except ValueError:
         text = ", ".join(str(i.shape) for i in index)
         raise ShapeError(f"index arrays of shapes {text} do not broadcast") from None
@@ -156,4 +156,4 @@ def index_array(index: Any) -> Tensor:
     """Return an index array as a Tensor."""
     tensor = asarray(index)
     # An empty list is float32 by the rule for Python sequences.
-    return tensor if tensor.size or tensor.dtype.kind in "iu" else tensor.astype(dtypes.int64)
+    return tensor if tensor.dtype.kind in "iu" or tensor.size else tensor.astype(dtypes.int64)

@@ -9,6 +9,7 @@ import numpy as np
 from hybrid.core.dispatch import own_alias, resolve, state
 from hybrid.core.storage import Alias
 from hybrid.core.tensor import ArrayLike, Symbol, Tensor, asarray, wrap
+from hybrid.core.unknown import Unknown
 from hybrid.ops._axes import one_axis
 from hybrid.ops._methods import attach
 from hybrid.ops.indexing.gather import gather
@@ -22,7 +23,8 @@ def getitem(x: Tensor, index: Any) -> Tensor:
         short = _view_of_memory(x, index)
         if short is not None:
             return short
-    key = key_of(index)
+    # The key of an unknown size would be the size that it is in this call.
+    key = key_of(index) if Unknown not in map(type, x.shape) else None
     if key is None and _makes_view(index, x):
         return _row(x, index)
     found = select(index, x.shape) if key is None else selection(key, x.shape)

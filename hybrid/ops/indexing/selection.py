@@ -14,10 +14,11 @@ from hybrid.core.op import Attrs, Op
 from hybrid.core.spec import Shape
 from hybrid.core.storage import Chain
 from hybrid.core.tensor import Symbol, Tensor
+from hybrid.core.unknown import is_unknown, same
 from hybrid.core.variable import Variable
 from hybrid.errors import IndexingError
 from hybrid.ops.indexing.gather import gather, out_of_bounds
-from hybrid.ops.movement import EXPAND_DIMS, SLICE, SQUEEZE
+from hybrid.ops.movement import EXPAND_DIMS, SLICE, SQUEEZE, slice_bounds
 from hybrid.ops.searching import nonzero
 
 
@@ -49,7 +50,8 @@ class Selection:
         if self.steps_of_view is not None:
             return self.steps_of_view
         steps: list[tuple[Op, Attrs]] = []
-        if tuple(self.sizes) != self.shape or any(step != 1 for step in self.steps):
+        whole = all(map(same, self.sizes, self.shape))
+        if not whole or any(step != 1 for step in self.steps):
             attrs = {"starts": self.starts, "sizes": self.sizes, "steps": self.steps}
             steps.append((SLICE, {k: tuple(v) for k, v in attrs.items()}))
         if self.drop:
@@ -206,11 +208,11 @@ def _without_ellipsis(entries: list[Any], shape: Shape) -> list[Any]:
 
 
 def _take_slice(found: Selection, entry: slice, shape: Shape) -> None:
-    start, stop, step = entry.indices(shape[len(found.starts)])
-    size = len(range(start, stop, step))
-    found.starts.append(start if size else 0)
+    start, size, step = slice_bounds(entry, shape[len(found.starts)])
+    unknown = is_unknown(size)  # then nobody asks whether there is an element at all
+    found.starts.append(start if unknown or size else 0)
     found.sizes.append(size)
-    found.steps.append(step if size > 1 else 1)
+    found.steps.append(step if unknown or size > 1 else 1)
 
 
 def _take_integer(found: Selection, entry: int, shape: Shape) -> None:
@@ -224,7 +226,7 @@ def _take_integer(found: Selection, entry: int, shape: Shape) -> None:
             )
         )
     found.drop.append(axis)
-    found.starts.append(entry % n)
+    found.starts.append(entry + n if entry < 0 else entry)
     found.sizes.append(1)
     found.steps.append(1)
 

@@ -11,7 +11,7 @@ from hybrid import dtypes
 from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind, spec_of
 from hybrid.core.op import Attrs, Example, Op, register
-from hybrid.core.spec import TensorSpec
+from hybrid.core.spec import TensorSpec, fits
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import Axes
@@ -36,8 +36,7 @@ def _infer_update(
 ) -> TensorSpec:
     check_index("index_update", index)
     shape = picked_shape(base, index, axes, at)
-    lead = len(shape) - value.ndim
-    if lead < 0 or not all(n in (1, m) for n, m in zip(value.shape, shape[lead:])):
+    if not fits(value.shape, shape):
         raise ShapeError(
             f"a value of shape {value.shape} does not fit the indexed part, of shape {shape}"
         )

@@ -17,6 +17,7 @@ from hybrid import dtypes
 from hybrid.core.dispatch import bind, located
 from hybrid.core.spec import Shape
 from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.unknown import known, same
 from hybrid.errors import ShapeError
 from hybrid.ops.diagonals import DIAGONAL
 from hybrid.ops.linalg.products import matmul, total
@@ -66,7 +67,8 @@ def einsum(subscripts: Any, /, *operands: Any, optimize: Optimize = True) -> Ten
     dtype = dtypes.promote(t.dtype for t in tensors)
     terms, tensors = _without_stretched(terms, tensors)
     tensors = [t.astype(dtype, copy=False) for t in tensors]
-    shapes = tuple(t.shape for t in tensors)
+    # The order of contractions is chosen for the sizes of this call, also if they are unknown.
+    shapes = tuple(tuple(map(known, t.shape)) for t in tensors)
     frozen: Any = optimize
     if not isinstance(optimize, bool | str):
         frozen = tuple(step if isinstance(step, str) else tuple(step) for step in optimize)
@@ -256,12 +258,15 @@ def _check_sizes(terms: list[str], shapes: list[Shape], subscripts: str) -> None
                 )
             )
         for letter, n in zip(term, shape):
-            known = sizes.get(letter, 1)
-            if 1 not in (n, known) and n != known:
+            before = sizes.setdefault(letter, n)
+            if same(n, before) or n == before:
+                continue
+            if before == 1:
+                sizes[letter] = n
+            elif n != 1:
                 raise ShapeError(
-                    located(f"einsum: {letter!r} in {subscripts!r} has size {known} and {n}")
+                    located(f"einsum: {letter!r} in {subscripts!r} has size {before} and {n}")
                 )
-            sizes[letter] = n if known == 1 else known
 
 
 def _letters_but(used: str) -> str:
@@ -300,9 +305,15 @@ def _parse(subscripts: str, ndims: list[int]) -> tuple[list[str], str]:
 def _without_stretched(terms: list[str], tensors: list[Tensor]) -> tuple[list[str], list[Tensor]]:
     """Remove axes of size 1 that broadcast against another operand's."""
     sizes: dict[str, int] = {}
+    stretched = False
     for term, tensor in zip(terms, tensors):
         for letter, n in zip(term, tensor.shape):
-            sizes[letter] = n if n != 1 else sizes.get(letter, 1)
+            before = sizes.setdefault(letter, n)
+            if not same(before, n) and before != n:
+                stretched = True
+                sizes[letter] = n if n != 1 else before
+    if not stretched:
+        return terms, tensors
     left, kept = [], []
     for term, tensor in zip(terms, tensors):
         drop = [i for i, (c, n) in enumerate(zip(term, tensor.shape)) if n == 1 and sizes[c] != 1]

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from hybrid import dtypes
 from hybrid.core.batch import Lane, Lanes
 from hybrid.core.dispatch import bind, located
 from hybrid.core.op import Attrs, Example, Op, register
-from hybrid.core.spec import TensorSpec, promote_specs
+from hybrid.core.spec import TensorSpec, broadcast_shapes, promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
@@ -49,7 +47,7 @@ def _infer_matmul(a: TensorSpec, b: TensorSpec) -> TensorSpec:
             f"has size {inner[1]}"
         )
     try:
-        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        batch = broadcast_shapes(a.shape[:-2], b.shape[:-2])
     except ValueError:
         raise ShapeError(
             f"matmul: shapes {a.shape} and {b.shape} do not fit: the axes before the last two, "

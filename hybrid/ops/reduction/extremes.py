@@ -24,7 +24,7 @@ from hybrid.ops.reduction.sums import sum
 def _infer_extreme(name: str) -> Any:
     def infer(x: TensorSpec, *, axis: Axes, keepdims: bool) -> TensorSpec:
         # Where the result is empty too, there is nothing to be the maximum of nothing.
-        if 0 not in without(x.shape, axis, keepdims=False):
+        if 0 in (x.shape[a] for a in axis) and 0 not in without(x.shape, axis, keepdims=False):
             not_empty(name, x, axis)
         return TensorSpec(without(x.shape, axis, keepdims), x.dtype, x.device)
 

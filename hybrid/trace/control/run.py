@@ -10,7 +10,7 @@ import numpy as np
 from hybrid.core.graph import FuncGraph
 from hybrid.core.tensor import Array
 from hybrid.runtime.plan import make_plan
-from hybrid.trace.segment import layout_of
+from hybrid.trace.sized import layout_of
 
 Run = Callable[..., tuple[Array, ...]]
 

@@ -1,0 +1,148 @@
+"""A graph over unknown sizes becomes a graph for the sizes of a call, and that one a Plan.
+
+Nothing of the user's Python runs for it: sizes are put in the place of formulas. Kernels are
+generic in sizes, so that new sizes cost passes and lowering but no compilation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from hybrid.core import formula
+from hybrid.core.formula import Input
+from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
+from hybrid.core.layout import Layout, contiguous
+from hybrid.core.spec import TensorSpec
+from hybrid.core.tensor import Tensor
+from hybrid.core.unknown import Unknown
+from hybrid.runtime.plan import Plan, make_plan
+from hybrid.trace import passes
+
+
+@dataclass(eq=False, slots=True)
+class Sized:
+    """A graph whose sizes are all known, with its Plans and, once asked for, its derivative.
+
+    Attributes
+    ----------
+    graph : FuncGraph
+    result : Result, optional
+        How the function's result is put together, for a last segment.
+    """
+
+    graph: FuncGraph
+    result: Any
+    plans: dict[Any, Plan] = field(default_factory=dict)
+    differentiable: Any = None
+    _optimized: FuncGraph | None = None
+
+    @property
+    def optimized(self) -> FuncGraph:
+        """The graph after all passes; what the Plans are made of."""
+        if self._optimized is None:
+            self._optimized = passes.optimize(self.graph)
+        return self._optimized
+
+    def plan_for(self, arrays: Sequence[Any]) -> Plan:
+        """Return the Plan for parameters that lie in memory as `arrays` do."""
+        key = tuple([a.strides if type(a) is np.ndarray else None for a in arrays])
+        plan = self.plans.get(key)
+        if plan is None:
+            plan = self.plans[key] = make_plan(self.optimized, tuple(map(layout_of, arrays)))
+        return plan
+
+
+def layout_of(array: Any) -> Layout:
+    """Return how a parameter lies in memory, strides in elements."""
+    if type(array) is not np.ndarray:
+        assert not isinstance(array, Tensor), "a Plan takes ndarrays"
+        return contiguous(())
+    size = array.itemsize
+    return Layout(array.shape, tuple(s // size for s in array.strides))
+
+
+# --- unknown sizes --------------------------------------------------------------------------------
+
+
+def unknowns_in(x: Any) -> set[Input]:
+    """Return the inputs that sizes and attributes of a graph, or of what holds some, depend on."""
+    if type(x) is Unknown:
+        return formula.inputs_of(x.formula)
+    if isinstance(x, FuncGraph):
+        specs = [v.spec for v in x.parameters]
+        specs += [v.spec for node in x.nodes for v in node.outputs]
+        parts: list[Any] = [spec.shape for spec in specs] + [node.attrs for node in x.nodes]
+    elif isinstance(x, tuple | list):
+        parts = list(x)
+    elif isinstance(x, Mapping):
+        parts = list(x.values())
+    elif is_dataclass(x) and not isinstance(x, type):
+        parts = [getattr(x, f.name) for f in fields(x)] if _may_hold(x) else []
+    else:
+        parts = []
+    return {found for part in parts for found in unknowns_in(part)}
+
+
+def _may_hold(x: Any) -> bool:
+    """Tell whether a dataclass is a plain record: one that two equal ones can stand for."""
+    params = getattr(x, "__dataclass_params__", None)
+    return bool(params is not None and params.eq and params.frozen)
+
+
+def substitute(x: Any, values: Mapping[Input, int]) -> Any:
+    """Return `x` with each Unknown replaced by its number; `x` itself where there is none."""
+    if type(x) is Unknown:
+        return formula.evaluate(x.formula, values)
+    if type(x) is tuple or type(x) is list:
+        new = [substitute(part, values) for part in x]
+        return x if all(a is b for a, b in zip(new, x, strict=True)) else type(x)(new)
+    if type(x) is dict:
+        return {key: substitute(part, values) for key, part in x.items()}
+    if isinstance(x, FuncGraph):
+        return specialise(x, values)
+    if is_dataclass(x) and not isinstance(x, type) and _may_hold(x):
+        old = {f.name: getattr(x, f.name) for f in fields(x)}
+        changed = {k: new for k, v in old.items() if (new := substitute(v, values)) is not v}
+        return replace(x, **changed) if changed else x
+    return x
+
+
+def specialise(graph: FuncGraph, values: Mapping[Input, int]) -> FuncGraph:
+    """Return `graph` for these sizes; its Values are new ones.
+
+    Parameters
+    ----------
+    graph : FuncGraph
+    values : mapping
+        The number that each input is.
+
+    Returns
+    -------
+    FuncGraph
+    """
+    new: dict[Value, Value] = {}
+
+    def sized(value: Value) -> Value:
+        spec: TensorSpec = value.spec
+        found = new[value] = Value(replace(spec, shape=substitute(spec.shape, values)))
+        return found
+
+    def operand(x: Operand) -> Operand:
+        return x if isinstance(x, Const) else new[x]
+
+    inputs, captures = tuple(map(sized, graph.inputs)), tuple(map(sized, graph.captures))
+    nodes = [
+        Node(
+            node.op,
+            tuple(map(operand, node.inputs)),
+            {key: substitute(attr, values) for key, attr in node.attrs.items()},
+            tuple(map(sized, node.outputs)),
+            node.line,
+        )
+        for node in graph.nodes
+    ]
+    return FuncGraph(graph.name, inputs, captures, tuple(nodes), tuple(map(operand, graph.outputs)))
