@@ -18,6 +18,7 @@ from hybrid.ops.elementwise.casting import conj
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.reduction.declare import REDUCTION_EXAMPLES, Axis, reduce, restore, spread
 from hybrid.ops.reduction.sums import sum
+from hybrid.ops.sizes import divided
 
 
 def _count(x: Tensor, axis: Axes) -> int:
@@ -44,7 +45,7 @@ def _eager_mean(xp: Any, x: Any, *, axis: Axes, keepdims: bool) -> Any:
 
 def _expand_mean(x: Tensor, *, axis: Axes, keepdims: bool) -> Tensor:
     total = sum(x.astype(_wide(x.dtype), copy=False), axis=axis, keepdims=keepdims)
-    mean = total / _count(x, axis)
+    mean = divided(total, _count(x, axis))
     return mean.astype(x.dtype, copy=False) if dtypes.is_inexact(x.dtype) else mean
 
 
@@ -58,7 +59,7 @@ MEAN = register(
         expand=_expand_mean,
         vjp=(
             lambda g, out, x, *, axis, keepdims: spread(
-                g / _count(x, axis), x.shape, axis, keepdims
+                divided(g, _count(x, axis)), x.shape, axis, keepdims
             ),
         ),
         examples=REDUCTION_EXAMPLES,
@@ -111,7 +112,7 @@ def _expand_var(x: Tensor, *, axis: Axes, correction: float, keepdims: bool) -> 
     # Two passes: the squares of deviations from the mean do not cancel, sum(x * x) would.
     deviation = wide - _expand_mean(wide, axis=axis, keepdims=True)
     total = sum(deviation * deviation, axis=axis, keepdims=keepdims)
-    var = total / _divisor(x, axis, correction)
+    var = divided(total, _divisor(x, axis, correction))
     return var.astype(x.dtype, copy=False) if dtypes.is_inexact(x.dtype) else var
 
 
@@ -124,7 +125,7 @@ def _deviation(x: Tensor, axis: Axes) -> Tensor:
 def _vjp_var(
     g: Tensor, out: Tensor, x: Tensor, *, axis: Axes, correction: float, keepdims: bool
 ) -> Tensor:
-    scale = restore(g, axis, keepdims) * 2 / _divisor(x, axis, correction)
+    scale = divided(restore(g, axis, keepdims) * 2, _divisor(x, axis, correction))
     return scale * _deviation(x, axis)
 
 
@@ -165,8 +166,8 @@ def _vjp_std(
 ) -> Tensor:
     # Where all elements are equal the deviation is 0; the subgradient 0 is taken there.
     root = restore(out, axis, keepdims)
-    safe = where(root == 0, 1, root) * _divisor(x, axis, correction)
-    return restore(g, axis, keepdims) / safe * _deviation(x, axis)
+    share = divided(restore(g, axis, keepdims), _divisor(x, axis, correction))
+    return share / where(root == 0, 1, root) * _deviation(x, axis)
 
 
 STD = register(

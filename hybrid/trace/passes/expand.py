@@ -64,7 +64,9 @@ def _fuses(node: Node) -> bool:
     op = node.op
     if any(v.spec.dtype not in FUSABLE for v in node.outputs):
         return False
-    return op.view is not None or op.scalar is not None or op.reduce is not None
+    # What has no inputs is computed once, when the Plan is made.
+    alone = not node.inputs and not op.impure
+    return alone or op.view is not None or op.scalar is not None or op.reduce is not None
 
 
 def _is_closed(graph: FuncGraph) -> bool:
