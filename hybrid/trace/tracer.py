@@ -20,6 +20,7 @@ from hybrid.core.source import SourceLine, user_line
 from hybrid.core.spec import TensorSpec
 from hybrid.core.storage import Chain
 from hybrid.core.tensor import Array, Symbol, Tensor, wrap
+from hybrid.core.unknown import settled
 from hybrid.errors import TraceError
 from hybrid.trace.known import known_value
 from hybrid.trace.outside import OutsideRecorder
