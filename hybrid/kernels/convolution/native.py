@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -52,11 +53,20 @@ def source_of(
 ) -> Source:
     """Put values into the text of a kernel, name it by what it is, read its geometry.
 
-    ``{unpack}`` becomes the statements that read the geometry.
+    ``{unpack}`` becomes the statements that read the geometry, as far as a phase needs it.
     """
     first = 2 + len(phases)
-    unpack = "\n".join(f"    {s} = load(geometry, {i})" for i, s in enumerate(slots, first))
-    text = text.format(name="KERNEL", unpack=unpack, **values)
+    text = text.replace("{unpack}", "UNPACK").format(name="KERNEL", **values)
+    head, *bodies = text.split("\n\n\n")
+    for number, body in enumerate(bodies):
+        words = set(re.findall(r"\w+", body))
+        reads = [
+            f"    {slot} = load(geometry, {i})"
+            for i, slot in enumerate(slots, first)
+            if slot in words
+        ]
+        bodies[number] = body.replace("UNPACK", "\n".join(reads))
+    text = "\n\n\n".join([head, *bodies])
     name = f"k_convolution_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     functions = tuple(f"{name}_{phase}" for phase in phases)
     return Source(name, text.replace("KERNEL", name), functions, arrays)
