@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from hybrid.core import dispatch
@@ -217,7 +218,7 @@ def _traced(
         bodies.append(body)
         found.append((nest, [t.spec for t in results]))
     # The true branch is named first.
-    ends = [side + defined_at(f) for side, f in zip(sides, functions, strict=True)]
+    ends = [partial(_origin, side, f) for side, f in zip(sides, functions, strict=True)]
     order = range(len(functions)) if construct == "switch" else (1, 0)
     first = order[0]
     for other in order[1:]:
@@ -233,6 +234,10 @@ def _traced(
     out = dispatch.bind_all(SWITCH, (index, *given), attrs)
     outside.commit(out[count : count + len(outside.written)])
     return found[0][0].build(out[:count])
+
+
+def _origin(side: str, function: Callable[..., Any]) -> str:
+    return side + defined_at(function)
 
 
 def _name(function: Callable[..., Any], number: int) -> str:

@@ -61,11 +61,14 @@ def flatten(construct: str, what: str, container: Any) -> tuple[list[Any], Nest]
     leaves, tree = containers.flatten(container)
     nest = Nest(tree, tuple(x is not None for x in leaves))
     found = [x for x in leaves if x is not None]
-    for name, x in zip(nest.names(what), found, strict=True):
-        if not isinstance(x, (Tensor, Variable, np.ndarray, np.generic, *PYTHON_SCALARS)):
-            kind = type(x).__name__
+    for i, x in enumerate(found):
+        if not isinstance(x, _LEAVES):
+            kind, name = type(x).__name__, nest.names(what)[i]
             raise DTypeError(located(f"{construct}: {name} is a {kind}, not an array or a number"))
     return [x if is_number(x) else asarray(x) for x in found], nest
+
+
+_LEAVES = (Tensor, Variable, np.ndarray, np.generic, *PYTHON_SCALARS)
 
 
 def is_number(x: Any) -> bool:
@@ -141,7 +144,7 @@ def check_same(
     root: str,
     wanted: tuple[Nest, Sequence[TensorSpec]],
     found: tuple[Nest, Sequence[TensorSpec]],
-    sides: tuple[str, str],
+    sides: tuple[Callable[[], str], Callable[[], str]],
     hint: str = "",
 ) -> None:
     """Raise unless two containers have the same structure, shapes and dtypes, naming the leaf.
@@ -151,18 +154,23 @@ def check_same(
     construct, root : str
         The function that is called, and what the containers are: ``carry``, ``result``.
     wanted, found : (Nest, specs)
-    sides : pair of str
-        Where each comes from: "going in", "coming out of the body step at f.py:3".
+    sides : pair of callables
+        Say where each comes from: "going in", "coming out of the body step at f.py:3".
     """  # fmt: skip
-    one, other = sides
+    kind: type[HybridError] = ShapeError
     if wanted[0] != found[0]:
-        a, b = (_written(nest) for nest, _ in (wanted, found))
-        raise ShapeError(located(f"{construct}: {root} is {a} {one} and {b} {other}{hint}"))
-    for name, x, y in zip(wanted[0].names(root), wanted[1], found[1], strict=True):
-        if (x.shape, x.dtype) != (y.shape, y.dtype):
-            kind: type[HybridError] = DTypeError if x.shape == y.shape else ShapeError
-            text = f"{construct}: {name} is {describe(x)} {one} and {describe(y)} {other}{hint}"
-            raise kind(located(text))
+        name, a, b = root, _written(wanted[0]), _written(found[0])
+    else:
+        pairs = list(zip(wanted[1], found[1], strict=True))
+        differ = [(x.shape, x.dtype) != (y.shape, y.dtype) for x, y in pairs]
+        if True not in differ:
+            return
+        place = differ.index(True)
+        x, y = pairs[place]
+        name, a, b = wanted[0].names(root)[place], describe(x), describe(y)
+        kind = DTypeError if x.shape == y.shape else ShapeError
+    one, other = (side() for side in sides)
+    raise kind(located(f"{construct}: {name} is {a} {one} and {b} {other}{hint}"))
 
 
 def _written(nest: Nest) -> str:

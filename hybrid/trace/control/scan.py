@@ -139,6 +139,20 @@ def _count(tensors: list[Tensor], nest: Nest, length: int | None) -> int:
     return count
 
 
+_HINT = (
+    "; the carry keeps its structure, shapes and dtypes: begin with hb.asarray(..., dtype=...), "
+    "or convert what the body returns with astype"
+)
+
+
+def _going_in() -> str:
+    return "going in"
+
+
+def _at_first() -> str:
+    return "at the first step"
+
+
 @dataclass(frozen=True, slots=True)
 class Given:
     """The body of a loop and the carry that it begins with."""
@@ -161,16 +175,12 @@ class Given:
         else:
             leaves = [strong(x) for x in leaves]
         found = nest, [x.spec for x in leaves]
-        ends = "going in", f"coming out of the body {defined_at(self.function)}"
-        check_same(self.construct, "carry", (self.nest, self.specs), found, ends, self.hint())
+        before = self.nest, self.specs
+        check_same(self.construct, "carry", before, found, (_going_in, self._coming_out), _HINT)
         return leaves
 
-    def hint(self) -> str:
-        """Say what to do where the carry changes."""
-        return (
-            "; the carry keeps its structure, shapes and dtypes: begin with "
-            "hb.asarray(..., dtype=...), or convert what the body returns with astype"
-        )
+    def _coming_out(self) -> str:
+        return f"coming out of the body {defined_at(self.function)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +212,10 @@ def _scan_eagerly(given: Given, rows: Rows) -> tuple[Any, Any]:
     xs = [copy(x) for x in rows.leaves]  # as they were, whatever the body writes to them
     ys: list[list[Tensor]] = []
     first: tuple[Nest, list[TensorSpec]] | None = None
+
+    def later() -> str:
+        return f"at a later step of {defined_at(given.function)}"
+
     for i in range(rows.length)[:: -1 if rows.reverse else 1]:
         x = rows.nest.build([leaf[i] for leaf in xs])
         following, y = split_result(given, given.function(given.nest.build(carry), x))
@@ -214,8 +228,7 @@ def _scan_eagerly(given: Given, rows: Rows) -> tuple[Any, Any]:
         carry = owned(carry)
         found = y_nest, [t.spec for t in ys[-1]]
         first = first or found
-        ends = "at the first step", f"at a later step of {defined_at(given.function)}"
-        check_same("scan", "y", first, found, ends)
+        check_same("scan", "y", first, found, (_at_first, later))
     if rows.reverse:
         ys.reverse()
     assert first is not None
