@@ -217,3 +217,43 @@ def test_arithmetic_of_booleans_is_numpys(mode: Any) -> None:
     ):
         with pytest.raises(TypeError, match=way_out):
             mode(refused, x, y)
+
+
+@DTYPE_MODES
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
+def test_the_extensions_keep_the_dtype(dtype: str, mode: Any) -> None:
+    la, eye = hb.linalg, hb.eye(3, dtype=dtype)
+    kept = [la.cholesky, la.det, la.inv, la.pinv, la.trace, la.matrix_transpose, la.diagonal]
+    kept += [
+        lambda x: la.solve(x, x),
+        lambda x: la.matrix_power(x, 2),
+        lambda x: la.outer(x[0], x[1]),
+    ]
+    kept += [lambda x: la.cross(x, x), lambda x: la.tensordot(x, x), lambda x: la.vecdot(x, x)]
+    kept += [lambda x: la.qr(x)[0], lambda x: la.svd(x)[2], lambda x: la.slogdet(x)[0]]
+    kept += [lambda x: la.eigh(x)[1], lambda x: la.matmul(x, x)]
+    real = {"complex64": "float32", "complex128": "float64"}.get(dtype, dtype)
+    sizes = [la.eigvalsh, la.svdvals, la.matrix_norm, la.vector_norm]
+    sizes += [lambda x: la.slogdet(x)[1], lambda x: la.svd(x)[1], lambda x: la.eigh(x)[0]]
+    for wanted, functions in ((dtype, kept), (real, sizes)):
+        for found in mode(lambda x: [f(x) for f in functions], eye):
+            assert found.dtype == wanted
+    assert mode(la.matrix_rank, eye).dtype == hb.int64
+
+
+@DTYPE_MODES
+@pytest.mark.parametrize("single", [True, False])
+def test_transforms_have_the_precision_of_their_argument(single: bool, mode: Any) -> None:
+    real, complex_ = ("float32", "complex64") if single else ("float64", "complex128")
+    ft, x, z = hb.fft, hb.ones((4, 6), real), hb.ones((4, 6), complex_)
+    for found in mode(lambda z: [ft.fft(z), ft.ifft(z), ft.fftn(z), ft.ifftn(z)], z):
+        assert found.dtype == complex_
+    for found in mode(lambda x: [ft.fft(x), ft.rfft(x), ft.rfftn(x), ft.ihfft(x)], x):
+        assert found.dtype == complex_
+    for found in mode(lambda z: [ft.irfft(z), ft.irfftn(z), ft.hfft(z)], z):
+        assert found.dtype == real
+    for found in mode(lambda x: [ft.fftshift(x), ft.ifftshift(x)], x):
+        assert found.dtype == real
+    for frequencies in (ft.fftfreq, ft.rfftfreq):
+        assert frequencies(4).dtype == hb.float32
+        assert frequencies(4, dtype=hb.float64, device="cpu").dtype == hb.float64

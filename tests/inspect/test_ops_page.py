@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,12 @@ import hybrid as hb
 from hybrid import dtypes
 from hybrid.core.op import OPS, Op
 from hybrid.inspect.ops_page import accepted, ops_page, taken
+
+PAGE = Path(__file__).parents[2] / "docs" / "ops.md"
+
+
+def test_the_page_is_up_to_date() -> None:
+    assert PAGE.read_text(encoding="utf-8") == ops_page(), "run: make docs"
 
 
 def test_every_op_and_every_function_has_a_row() -> None:
