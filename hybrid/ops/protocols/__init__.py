@@ -10,6 +10,8 @@ its warning, and on a tape it is refused where a gradient would be lost.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.ops.protocols import adapters
@@ -17,6 +19,9 @@ from hybrid.ops.protocols.functions import __array_function__, implements
 from hybrid.ops.protocols.ufuncs import __array_ufunc__
 
 __all__ = ["adapters", "implements"]
+
+if find_spec("einops") is not None:
+    from hybrid.ops.protocols import tensors_in_einops
 
 for _cell in (Tensor, Variable):
     for _protocol in (__array_ufunc__, __array_function__):

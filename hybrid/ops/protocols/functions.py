@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
-from hybrid.errors import HybridError
+from hybrid import dtypes
+from hybrid.errors import DTypeError, HybridError
 from hybrid.ops.protocols.by_numpy import by_numpy, deliver
 
 Function = Callable[..., Any]
@@ -58,6 +59,10 @@ def __array_function__(self: Any, func: Function, types: Any, args: Any, kwargs:
     if ours is not None:
         try:
             result = _translated(func, ours, args, kwargs)
+        except DTypeError:
+            if not any(map(_is_foreign, _leaves(args))):
+                raise
+            result = _NOT_HANDLED  # objects, texts or dates are beside the Tensors
         except HybridError:
             raise
         except (TypeError, ValueError):  # a form of the call that only NumPy's function has
@@ -78,6 +83,21 @@ def namesake(func: Function) -> Function | None:
         space = getattr(space, part, None) or sys.modules.get(f"hybrid.ops.{part}")
     ours = getattr(space, func.__name__, None)
     return ours if inspect.isfunction(ours) else None
+
+
+def _leaves(x: Any) -> Iterator[Any]:
+    if isinstance(x, list | tuple):
+        for item in x:
+            yield from _leaves(item)
+    else:
+        yield x
+
+
+def _is_foreign(x: Any) -> bool:
+    """Tell whether NumPy has to make an array of `x` that no Tensor can be."""
+    return (
+        x is None or isinstance(x, str) or getattr(x, "dtype", dtypes.bool_) not in dtypes.SUPPORTED
+    )
 
 
 def _translated(func: Function, ours: Function, args: Any, kwargs: Any) -> Any:
