@@ -9,9 +9,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 JOBS ?= 2
+FUZZ ?= 10000
+SEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types layers pytest docs bench fmt lock clean
+.PHONY: help venv demo test lint types layers pytest fuzz docs bench fmt lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | \
@@ -50,6 +52,9 @@ layers: $(STAMP)  ## the import contracts between the layers
 pytest: $(STAMP)  ## tests, doctests and notebooks
 	$(BIN)/python -m pytest -n $(JOBS) -q
 	$(BIN)/python -m pytest -n $(JOBS) -q -p tests.conftest --doctest-modules hybrid benchmarks
+
+fuzz: $(STAMP)  ## random programs, compiled against eager: FUZZ=10000 of them from seed SEED
+	HYBRID_FUZZ_EXAMPLES=$(FUZZ) HYBRID_FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -n $(JOBS) -q tests/fuzz
 
 docs: $(STAMP)  ## write docs/ops.md anew from the registry
 	$(BIN)/python -m hybrid ops > docs/ops.md

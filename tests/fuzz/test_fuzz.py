@@ -26,13 +26,17 @@ import hybrid as hb
 from hybrid.core.interpret import interpret
 from hybrid.errors import EagerFallbackWarning, RetraceWarning
 
-EXAMPLES = int(os.environ.get("HYBRID_FUZZ_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("HYBRID_FUZZ_EXAMPLES", "200"))
 FIRST = int(os.environ.get("HYBRID_FUZZ_SEED", "0"))
 ROWS, COLUMNS = 3, 4
 
 
 class Program:
-    """Writes one random function ``f(x, y, s, d)`` with the Variables ``v`` and ``w`` outside."""
+    """Writes one random function ``f(x, y, k, s, n, d)``; the Variables `v` and `w` are outside.
+
+    `x` and `y` are float matrices, `k` an integer one, `s` a float, `n` an int, `d` a dict of
+    matrices and a list of rows.
+    """
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -43,7 +47,7 @@ class Program:
 
     def source(self) -> str:
         """Return the text of the function."""
-        self.lines.append("def f(x, y, s, d):")
+        self.lines.append("def f(x, y, k, s, n, d):")
         self.block(1, self.random.randint(4, 8), 2)
         self.lines.append("    " + self.result())
         return "\n".join(self.lines) + "\n"
@@ -52,12 +56,16 @@ class Program:
         """Return one of the texts."""
         return self.random.choice(options)
 
+    # --- expressions ------------------------------------------------------------------------------
+
     def scalar(self) -> str:
         """Return an expression without axes."""
         m = self.pick(*self.matrices)
         return self.pick(
-            f"{m}.sum()", f"{m}.mean()", f"{m}.max()", f"{m}[1, 2]", "s", "w", "0.5", "2",
-            f"{self.pick(*self.rows)}.sum()",
+            f"{m}.sum()", f"{m}.mean()", f"{m}.max()", f"{m}[1, 2]", "s", "w", "0.5", "2", "n",
+            f"{self.pick(*self.rows)}.sum()", "k.sum()", "k[0, n % 3]", f"len({m})",
+            f"max({m}[0, 0], {m}[1, 1])", f"min(s, {m}.mean())", f"sum({m}[:, 1])",
+            f"({m}.min() if {m}[0, 1] > 0 else s)", f"abs({m}[2, 3])", "n * s", f"{m}.std()",
         )  # fmt: skip
 
     def row(self) -> str:
@@ -66,6 +74,11 @@ class Program:
         return self.pick(
             r, r, f"{m}.sum(axis=0) * 0.25", f"{m}[{self.random.randrange(ROWS)}]",
             f"{r}[::-1]", f"({r} * {self.scalar()})", f"hb.tanh({r})", f"{m}.max(axis=0)",
+            f"{m}[n % 3]", f"hb.sort({r})", f"hb.cumsum({r}) * 0.25", f"({m}.T @ {m}[:, 0]) * 0.1",
+            f"hb.stack([{r}[i] * i for i in range({COLUMNS})])",
+            f"{m}.mean(axis=0, keepdims=True)[0]",
+            f"[*{m}][1]", f"np.where({r} > 0, {r}, 0.5)", f"(lambda q: q * 2 - {r})({r})",
+            f"hb.roll({r}, n % 4)", f"{m}[k[0, 0] % {ROWS}]", f"hb.softmax({r})",
         )  # fmt: skip
 
     def matrix(self, depth: int = 2) -> str:
@@ -77,6 +90,10 @@ class Program:
             f"({a} + {b})", f"({a} - {self.row()})", f"hb.tanh({a} * {b})", f"hb.sin({a})",
             f"{a}.T.reshape({ROWS}, {COLUMNS})", f"{a}[::-1]", f"hb.where({a} > {b}, {a}, {b})",
             f"({a} * 0.5 + {self.scalar()})", f"hb.maximum({a}, {self.scalar()})", a,
+            f"hb.concat([{a}[1:], {b}[:1]])", f"np.sqrt(abs({a}))", f"{a}[[2, 0, 1]]",
+            f"({a} * (k // 2) + k % 3)", f"hb.stack([{self.row()}, {self.row()}, {self.row()}])",
+            f"{a}.at[1].add({self.row()})", f"hb.clip({a}, -n, n)", f"{a}.copy()",
+            f"({a} / (1 + {b} ** 2))", f"helper({a}, {self.scalar()})", f"(-{a}).T.T",
         )  # fmt: skip
 
     def condition(self) -> str:
@@ -85,9 +102,12 @@ class Program:
         m = self.pick(*self.matrices)
         plain = self.pick(
             f"{m}.sum() > {a}", f"{m}[0, 0] < {b}", f"{m}.sum() > 0 and {m}[1, 1] < 1",
-            f"{a} > {b} or {m}.max() < 2", f"not ({m} > 0).any()", f"s > {a}",
+            f"{a} > {b} or {m}.max() < 2", f"not ({m} > 0).any()", f"s > {a}", "n % 2",
+            f"0 < {a} < 3", f"n > 3 and {a} > 0", "k[0, 0] == k[1, 1]", "(k > n).all()",
         )  # fmt: skip
         return plain
+
+    # --- statements -------------------------------------------------------------------------------
 
     def write(self) -> str:
         """Return a statement that writes in place."""
@@ -104,18 +124,61 @@ class Program:
             f"{m}[:] = hb.clip({self.matrix(1)}, -4, 4)",
             f"{m}[1:] = {m}[:-1]",
             f"{m}[...] = {m}[:, ::-1]",
+            f"{m}[n % {ROWS}, :2] = s",
+            f"{m}.reshape(-1)[1::5] *= 0.5",
+            f"{m}[1] += np.clip({self.row()}, -1, 1)",
+            "k[k > 2] = 1",
+            "k[0] += n",
         )
 
     def variable(self) -> str:
         """Return a statement that changes a Variable."""
         return self.pick(
             f"v.assign(hb.clip({self.row()}, -4, 4))",
-            f"v.assign_add({self.row()} * 0.125)",
+            f"v.assign_add(hb.clip({self.row()}, -1, 1) * 0.125)",
             "w.assign_add(1)",
             "v.assign_sub(v * 0.5)",
             "box['v'].assign(box['v'] * 0.5)",
             "pair[1].assign(pair[1] * 0.5 + s)",
+            "w.assign(hb.tanh(w) * n)",
         )
+
+    def container(self) -> list[str]:
+        """Return statements that fill a container and read it again."""
+        name, row = self.name(), self.row()
+        return self.random.choice(
+            [
+                [f"{name} = []", f"for q in {self.pick(*self.matrices)}: {name}.append(q * 2)",
+                 f"{name} = hb.stack({name})"],
+                [f"{name} = {{i: q for i, q in enumerate({self.pick(*self.matrices)})}}",
+                 f"{name}[1] = {row}", f"{name} = hb.stack([*{name}.values()])"],
+                [f"p, q, r = {self.matrix(1)}", f"{name} = hb.stack((r, p, q + {row}))"],
+                [f"{name} = [q for q in {self.matrix(1)} if q.sum() > 0] or [{row}]",
+                 f"{name} = hb.stack([{name}[0]] * {ROWS})"],
+                [f"{name} = hb.stack(sorted({self.pick(*self.matrices)}, key=lambda q: q.sum()))"],
+                [f"def g(i): return {row} * i",
+                 f"{name} = hb.stack([g(i) for i in range({ROWS})])"],
+                [f"{name} = np.zeros(({ROWS}, {COLUMNS}))", f"{name}[1:] = {self.matrix(1)}[1:]"],
+            ]
+        )  # fmt: skip
+
+    def structured(self) -> list[str]:
+        """Return structured control flow, or a gradient."""
+        name, m = self.name(), self.pick(*self.matrices)
+        return self.random.choice(
+            [
+                [f"{name} = hb.cond({self.scalar()} > 0.5, lambda q: q * 2, lambda q: q - 1, {m})"],
+                [f"{name} = hb.fori_loop(0, 3, lambda i, c: c * 0.5 + i, {m})"],
+                [f"{name} = hb.scan(lambda c, q: (c * 0.5 + q, c - q), {self.row()}, {m})[1]"],
+                [f"{name} = hb.while_loop(lambda c: abs(c).max() > 1, lambda c: c * 0.5, {m})"],
+                [f"{name} = hb.map(lambda q: q * 2 + s, {m})"],
+                ["with hb.GradientTape() as tape:", f"    q = {m} * 1", "    tape.watch(q)",
+                 f"    r = (hb.tanh(q) * {self.matrix(1)}).sum() + (q ** 2).sum()",
+                 f"{name} = tape.gradient(r, q)"],
+                [f"{name} = hb.grad(lambda q: (hb.sin(q) * {self.row()}).sum())({m})"],
+                [f"{name} = hb.vmap(lambda q: q * 2 + q.sum())({m})"],
+            ]
+        )  # fmt: skip
 
     def name(self) -> str:
         """Return a new name."""
@@ -126,6 +189,7 @@ class Program:
         """Return a return statement."""
         m, r, s = self.matrix(), self.row(), self.scalar()
         return self.pick(
+            f"return {{'z': {m}, 'b': {r}, 'a': n}}", "return d, k", f"return {m}, {m}.T[0]",
             f"return {m}", f"return {m}, {r}", f"return {{'a': {m}, 'b': [{r}, {s}]}}",
             f"return [{m}, None, 'text', ({s},)]", "return x", "return x[0], y.T",
         )  # fmt: skip
@@ -229,7 +293,9 @@ class Program:
                 self.put(indent, "else:")
                 self.block(indent + 1, self.random.randint(1, 3), depth - 1)
         elif kind == "loop":
-            self.put(indent, f"for i in range({self.random.randint(1, ROWS)}):")
+            self.put(
+                indent, f"for i in {self.pick('range(1)', 'range(2)', 'range(3)', 'range(n % 4)')}:"
+            )
             self.block(indent + 1, self.random.randint(1, 2), 0)
             self.put(indent + 1, f"{self.pick(*self.matrices)}[i] += i * 0.25")
             if self.random.random() < 0.5:
@@ -246,6 +312,19 @@ class Program:
         elif kind == "raise":
             self.put(indent, f"if {self.condition()}:")
             self.put(indent + 1, "raise KeyError('on purpose')")
+        elif kind in ("container", "structured"):
+            lines = self.container() if kind == "container" else self.structured()
+            for line in lines:
+                self.put(indent, line)
+            self.matrices.append(f"t{self.fresh}")
+        elif kind == "finally":
+            self.put(indent, "try:")
+            self.block(indent + 1, 1, depth - 1)
+            self.put(indent + 1, f"if {self.condition()}: raise ValueError('on purpose')")
+            self.put(indent, "finally:")
+            self.block(indent + 1, 1, 0)
+        elif kind == "assert":
+            self.put(indent, f"assert {self.condition()}, 'on purpose'")
         elif kind == "draw":
             self.put(indent, f"{self.pick(*self.matrices)}[1] += hb.random.uniform({COLUMNS})")
         else:
@@ -266,7 +345,9 @@ def calls(seed: int) -> list[tuple[Any, ...]]:
             return np.round(values, 3)
 
         held = {"m": matrix(), "r": [matrix()[0]]}
-        return matrix(), matrix(), float(np.round(drawn.normal(), 3)), held
+        k = drawn.integers(-3, 6, (ROWS, COLUMNS))
+        s, n = float(np.round(drawn.normal(), 3)), int(drawn.integers(1, 7))
+        return matrix(), matrix(), k, s, n, held
 
     different = [arguments(1, 0), arguments(0.5, 1), arguments(2, -1), arguments(1, 0)]
     return [different[i] for i in (0, 1, 0, 2, 3, 1, 2)]
@@ -308,6 +389,7 @@ def behaviour(source: str, seed: int, compiled: Callable[[Any], Any]) -> list[An
     """Return all that can be seen of the calls."""
     v, w = hb.Variable(np.arange(COLUMNS) / 4), hb.Variable(1.0, dtype=hb.float64)
     scope: dict[str, Any] = {"hb": hb, "np": np, "v": v, "w": w, "box": {"v": v}, "pair": (w, v)}
+    exec("def helper(q, a):\n    return q * 0.5 - a if q[0, 0] > 0 else q + a", scope)
     exec(compile(source, f"<fuzz {seed}>", "exec"), scope)
     function = compiled(scope["f"])
     hb.random.seed(seed)
@@ -316,7 +398,7 @@ def behaviour(source: str, seed: int, compiled: Callable[[Any], Any]) -> list[An
         own = as_tensors(arguments)
         try:
             result = plain(function(*own))
-        except (KeyError, ValueError, TypeError, IndexError, ZeroDivisionError) as error:
+        except Exception as error:
             result = ["raised", type(error).__name__]
         seen.append([result, plain(own), plain(v), plain(w)])
     return seen
