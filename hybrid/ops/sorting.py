@@ -86,9 +86,12 @@ def argsort(
 # --- sort -----------------------------------------------------------------------------------------
 
 
+_FEW = 1000  # elements, which a stable sort takes no longer for than looking at them
+
+
 def _eager_sort(xp: Any, x: Any, *, axis: int, descending: bool, stable: bool) -> Any:
     array = ordered(x)
-    stable = stable and _tells_equals_apart(xp, array)
+    stable = stable and (x.size < _FEW or _tells_equals_apart(xp, array))
     if descending:
         array = xp.flip(xp.sort(xp.flip(array, axis), axis=axis, stable=stable), axis)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import hybrid as hb
 from hybrid.autodiff.tape import GradientTape
 from hybrid.core.op import OPS
 from hybrid.core.tensor import Tensor, asarray
@@ -127,6 +129,37 @@ def test_index_forms(how, index):
     expected = X[list(index)] if isinstance(index, range) else X[index]
     with how():
         np.testing.assert_array_equal(asarray(X)[index].numpy(), expected)
+
+
+MIXED: dict[str, Any] = {
+    "mask, ints": (np.array([True, False, True, True]), [0, 2, 2]),
+    "mask, slice": (np.array([True, False, True, True]), slice(None, None, -2)),
+    "slice, mask, int": (slice(1, 3), np.array([True, False, True]), -1),
+    "mask of two axes, ints": (X[:, :, 0] % 2 == 0, [4, 0, 0, 1, 4, 2]),
+    "mask, None, mask": (np.array([True, False, True, False]), None, np.array([1, 0, 1], bool)),
+    "ints, ellipsis, mask": ([3, 3], ..., np.array([True, False, False, True, False])),
+    "True, ints": (True, [1, 1], slice(2)),
+}
+
+
+@pytest.mark.parametrize("run", [lambda f: f, hb.compile], ids=["eager", "traced"])
+@pytest.mark.parametrize("index", MIXED.values(), ids=MIXED)
+def test_masks_beside_ints_and_slices_have_gradients(index, run):
+    weights = np.cos(np.arange(X[index].size)).reshape(X[index].shape)
+
+    @run
+    def value_and_slope(x):
+        with GradientTape() as tape:
+            tape.watch(x)
+            picked = x[index]
+            y = (picked * weights).sum()
+        return picked, tape.gradient(y, x)
+
+    picked, slope = value_and_slope(asarray(X))
+    np.testing.assert_array_equal(picked.numpy(), X[index])
+    expected = np.zeros(SHAPE)
+    np.add.at(expected, index, weights)
+    np.testing.assert_allclose(slope.numpy(), expected, rtol=1e-15)
 
 
 def test_a_single_element_is_a_copy_a_part_is_a_view():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import hybrid as hb
-from hybrid.errors import EagerFallbackWarning, IndexingError, ShapeError
+from hybrid.errors import EagerFallbackWarning, IndexingError, ShapeError, TraceError
 
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
 RUN = pytest.mark.parametrize("run", [lambda f: f, hb.compile], ids=["eager", "traced"])
@@ -104,6 +104,13 @@ def test_results_whose_shape_depends_on_data_end_the_trace_and_stay_right(name: 
         expected = function(hb.asarray(y)) * 2
         np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-14)
         np.testing.assert_allclose(written.numpy(), y, rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", DATA_DEPENDENT)
+def test_one_graph_has_no_result_whose_shape_depends_on_data(name: str):
+    strict = hb.compile(DATA_DEPENDENT[name], fullgraph=True)
+    with pytest.raises(TraceError, match=r"as many elements as the data say(.|\n)*test_searching"):
+        strict(np.eye(4, 3))
 
 
 def test_a_mask_has_a_gradient_in_a_compiled_function():

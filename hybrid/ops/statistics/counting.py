@@ -35,13 +35,14 @@ def _infer_bincount(x: TensorSpec, *weights: TensorSpec, length: int) -> TensorS
 
 def _eager_bincount(xp: Any, x: Any, *weights: Any, length: int) -> Any:
     x = x.astype(dtypes.int64, copy=False)
-    if x.size and (x.min() < 0 or x.max() >= length):
-        wrong = x[(x < 0) | (x >= length)][0]
-        if wrong < 0:
-            raise ValueError(f"bincount: {wrong} is negative, there is no bin for it")
-        raise IndexingError(f"bincount: {wrong} is out of bounds for {length} bins")
     weights = tuple(w.astype(dtypes.float64, copy=False) for w in weights)
-    return xp.bincount(x, *weights, minlength=length)
+    try:
+        counts = xp.bincount(x, *weights, minlength=length)
+    except ValueError:
+        raise ValueError(f"bincount: {x.min()} is negative, there is no bin for it") from None
+    if counts.size > length:
+        raise IndexingError(f"bincount: {x.max()} is out of bounds for {length} bins")
+    return counts
 
 
 def _vjp_bincount(

@@ -119,28 +119,38 @@ def _eager(xp: Any, x: Any, q: Any, *, method: str, skip: bool) -> Any:
     outside = ~((q >= 0) & (q <= 1))
     if outside.any():
         raise ValueError(f"quantile: {q[outside].flat[0]} is not between 0 and 1")
-    rows, rest = ordered(x), x.shape[:-1]
-    flat = q.reshape((q.size,) + (1,) * len(rest))
-    may_be_nan = dtypes.is_inexact(x.dtype)
+    rows, may_be_nan = ordered(x), dtypes.is_inexact(x.dtype)
     if skip and may_be_nan:
-        rows = xp.sort(rows, axis=-1)
-        count = xp.count_nonzero(~xp.isnan(rows), axis=-1)
-        lower, upper, weight = _neighbours(xp, method, count, flat)
+        low, high, weight = _of_present(xp, rows, q.ravel(), method)
     else:
-        count = x.shape[-1]
-        lower, upper, weight = _neighbours(xp, method, xp.asarray(count), flat)
-        places = xp.unique(xp.concatenate([lower.ravel(), upper.ravel(), xp.asarray([count - 1])]))
-        rows = xp.partition(rows, places, axis=-1)
-    low, high = _at(xp, rows, lower), _at(xp, rows, upper)
+        low, high, weight, top = _of_all(xp, rows, q.ravel(), method)
     out = low if METHODS[method].exact else _between(xp, low, high, weight)
     if may_be_nan and not skip:
-        out = xp.where(xp.isnan(rows[..., -1]), xp.nan, out)
+        out = xp.where(xp.isnan(top), xp.nan, out)
     return xp.array(out.reshape(spec.shape), dtype=spec.dtype)
 
 
-def _at(xp: Any, rows: Any, index: Any) -> Any:
-    index = xp.broadcast_to(index, (index.shape[0], *rows.shape[:-1]))
-    return xp.take_along_axis(rows[None], index[..., None], -1)[..., 0]
+def _of_all(xp: Any, rows: Any, q: Any, method: str) -> tuple[Any, Any, Any, Any]:
+    """Return the lower and upper neighbours of quantiles, the weight, the largest elements."""
+    n = rows.shape[-1]
+    lower, upper, weight = _neighbours(xp, method, xp.asarray(n), q)
+    places = sorted({*lower.tolist(), *upper.tolist(), n - 1})
+    rows = xp.moveaxis(xp.partition(rows, places, axis=-1), -1, 0)
+    weight = weight.reshape((q.size,) + (1,) * (rows.ndim - 1))
+    return rows[lower], rows[upper], weight, rows[-1]
+
+
+def _of_present(xp: Any, rows: Any, q: Any, method: str) -> tuple[Any, Any, Any]:
+    """Return the same for the elements of each row that are not NaN."""
+    rows = xp.sort(rows, axis=-1)
+    count = xp.count_nonzero(~xp.isnan(rows), axis=-1)
+    flat = q.reshape((q.size,) + (1,) * count.ndim) if count.ndim else q
+    lower, upper, weight = _neighbours(xp, method, count, flat)
+
+    def at(index: Any) -> Any:
+        return xp.take_along_axis(rows[None], index[..., None], -1)[..., 0]
+
+    return at(lower), at(upper), weight
 
 
 def _between(xp: Any, low: Any, high: Any, weight: Any) -> Any:
@@ -148,9 +158,12 @@ def _between(xp: Any, low: Any, high: Any, weight: Any) -> Any:
     low, high = low.astype(dtypes.float64), high.astype(dtypes.float64)
     with xp.errstate(invalid="ignore", over="ignore"):
         gap = high - low
-        near = xp.where(weight < 0.5, low + gap * weight, high - gap * (1 - weight))
-        far = xp.where(weight == 0, low, xp.where(weight == 1, high, low + high))
-        return xp.where(low == high, low, xp.where(xp.isfinite(gap), near, far))
+        out = xp.where(weight < 0.5, low + gap * weight, high - gap * (1 - weight))
+        finite = xp.isfinite(gap)
+        if not finite.all():
+            far = xp.where(weight == 0, low, xp.where(weight == 1, high, low + high))
+            out = xp.where(finite, out, xp.where(low == high, low, far))
+    return out
 
 
 def _vjp_x(g: Tensor, out: Tensor, x: Tensor, q: Tensor, *, method: str, skip: bool) -> Tensor:
@@ -242,6 +255,8 @@ def _as_float64(q: ArrayLike) -> Tensor:
 def _rows(x: Tensor, axes: Axes) -> Tensor:
     """Return `x` with `axes` made one, the last."""
     last = tuple(range(x.ndim - len(axes), x.ndim))
+    if len(axes) == 1 and axes == last:
+        return x
     moved = moveaxis(x, axes, last)
     rest = moved.shape[: x.ndim - len(axes)]
     return reshape(moved, (*rest, prod(x.shape[a] for a in axes)))

@@ -176,8 +176,8 @@ def cov(
         weighted = deviation * weights
         lost = ddof if aweights is None else ddof * reduction.sum(w * a) / total
         factor = (1 / (total - lost)).astype(weights.dtype)
-    square = matmul(weighted, conj(permute_dims(deviation)))
-    out = square * factor
+    other = permute_dims(deviation)
+    out = matmul(weighted, conj(other) if other.dtype.kind == "c" else other) * factor
     return reshape(out, ()) if out.shape == (1, 1) else out
 
 
