@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import CellType
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -133,6 +136,8 @@ def resolve(x: Any) -> Any:
         x = asarray(x)
     recorder = state.recorder
     data = x._data
+    if type(data) is Symbol and data.array is not None and data.spec.weak:
+        return _scalar_after(data)
     if recorder is not None and type(data) is Symbol and data.recorder is not recorder:
         return recorder.shadow(x)  # of the trace around this one, which refreshes it
     if x._alias is not None:
@@ -153,9 +158,8 @@ def in_trace(x: Unknown) -> Any:
 
 def _eager(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Any:
     arrays = [x._data if type(x) is Tensor else _plain(x) for x in inputs]
-    for array in arrays:
-        if type(array) is Symbol:
-            raise leaked(array)
+    if Symbol in map(type, arrays):
+        arrays = [_scalar_after(a) if type(a) is Symbol else a for a in arrays]
     try:
         result = op.eager(np, *arrays, **attrs)
     except Exception as error:
@@ -163,6 +167,19 @@ def _eager(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Any:
     if op.multi:
         return tuple(wrap(r if type(r) is np.ndarray else np.asarray(r)) for r in result)
     return wrap(result if type(result) is np.ndarray else np.asarray(result))
+
+
+def after_trace(x: Any) -> Any:
+    """Return the Python scalar for what stood for one in a trace that has given up."""
+    if type(x) is Tensor and type(x._data) is Symbol and x._data.array is not None:
+        return _scalar_after(x._data)
+    return x
+
+
+def _scalar_after(symbol: Symbol) -> Any:
+    if symbol.array is None:
+        raise leaked(symbol)
+    return symbol.array.item() if symbol.spec.weak else symbol.array
 
 
 def _plain(x: Any) -> Any:
@@ -192,13 +209,32 @@ def leaked(symbol: Symbol) -> HybridError:
     from hybrid.errors import LeakedTensorError
 
     made = f"It was made at {symbol.line.describe()}." if symbol.line else ""
+    keeper = _keeper(symbol)
+    kept = f" It is kept {keeper}." if keeper else ""
     return LeakedTensorError(
         located(
             f"this Tensor ({symbol.spec}) belongs to a trace that has ended: it was kept in a "
-            f"global, a closure or a container while a compiled function ran. {made} "
+            f"global, a closure or a container while a compiled function ran. {made}{kept} "
             "Return it from the function instead, or keep it in an hb.Variable."
         )
     )
+
+
+def _keeper(symbol: Symbol) -> str:
+    """Say what holds the Tensor of a Symbol, as far as the garbage collector knows."""
+    tensors = [x for x in gc.get_referrers(symbol) if type(x) is Tensor]
+    for holder in gc.get_referrers(*tensors):
+        kind = type(holder)
+        if kind is dict:
+            owners = [x for x in gc.get_referrers(holder) if getattr(x, "__dict__", None) is holder]
+            name = next((k for k, v in holder.items() if any(v is t for t in tensors)), None)
+            owner = f"of a {type(owners[0]).__name__}" if owners else "of a dict"
+            return f"under {name!r} {owner}"
+        if kind in (set, frozenset, deque) or (kind is list and holder is not tensors):
+            return f"in a {kind.__name__}"
+        if kind is CellType:
+            return "in a closure"
+    return ""
 
 
 # --- views ----------------------------------------------------------------------------------------
@@ -206,7 +242,9 @@ def leaked(symbol: Symbol) -> HybridError:
 
 def _link_view(op: Op, source: Any, attrs: Attrs, view: Tensor) -> None:
     """Hang `view` on the Storage of the Tensor that it is a view of."""
-    if type(source) is not Tensor:
+    if type(source) is not Tensor or (
+        type(source._data) is Symbol and source._data.array is not None
+    ):
         return
     data = view._data
     if type(data) is np.ndarray:

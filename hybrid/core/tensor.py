@@ -80,6 +80,11 @@ class Symbol:
         """Number of elements."""
         return self.value.spec.size
 
+    @property
+    def strides(self) -> None:
+        """None: a value of a trace lies nowhere yet."""
+        return None
+
 
 class Tensor:
     """An n-dimensional array with NumPy's semantics, views and in-place writes included.
@@ -212,6 +217,8 @@ class Tensor:
             new = None if state.recorder is None else state.recorder.written_since(self)
             if new is not None:
                 new._concrete(why)  # ends the trace, which commits what it has written
+        elif data.array is not None and data.spec.weak:
+            return data.array  # it stood for a Python scalar, and still does
         else:
             written = written_array()  # an ndarray takes traced values by asking for their contents
             return data.recorder.materialize(self, why if written is None else written)

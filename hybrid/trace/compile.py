@@ -23,7 +23,7 @@ from hybrid.trace.differentiate import run_under
 from hybrid.trace.effects import Watch
 from hybrid.trace.generalise import Generaliser, as_specs
 from hybrid.trace.launcher import Launcher, fast_key, is_flat
-from hybrid.trace.mutation import Copies
+from hybrid.trace.mutation import Copies, deliver
 from hybrid.trace.plain import run_plainly
 from hybrid.trace.reach import is_iterator
 from hybrid.trace.segment import Environment, Segment, start
@@ -131,7 +131,7 @@ class CompiledFunction:
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         leaves, tree, names = flatten(dict(bound.arguments))
-        leaves = [asarray(x) if is_dlpack(x) else x for x in leaves]
+        leaves = [asarray(x) if is_dlpack(x) else dispatch.after_trace(x) for x in leaves]
         return bound, leaves, tree, names
 
     def _refuse_iterator(self, name: str) -> None:
@@ -218,8 +218,11 @@ class CompiledFunction:
                         tracer.give_up(effect.why, effect.line)
                 except Unstable:
                     raise  # what this trace holds was committed by the segments run before
-                except BaseException:
-                    tracer.flush()
+                except BaseException as error:
+                    now = watch.after()
+                    changes = copies.changes()
+                    tracer.flush(kept=bool(changes or now.traced) and isinstance(error, Exception))
+                    deliver(changes, tuple(bound.arguments.values()))
                     raise
                 changes = copies.changes()
                 if changes:

@@ -154,7 +154,11 @@ class Watch:
         return None
 
     def _counted(self) -> Effect | None:
+        given = {id(obj) for _, obj in self._objects}
         for binding in self._before.bindings:
+            if id(binding.holder) in given and binding.changed:
+                name = binding.name.removesuffix("[...]")
+                return Effect(f"it changes its argument {name}", _blamed(binding, self._before))
             if binding.changed and literal_changed(binding.value, binding.read()):
                 why = f"it changes {binding.name}, a Python value that it also reads"
                 return Effect(why, _blamed(binding, self._before))

@@ -75,7 +75,7 @@ def reach(function: Callable[..., Any], objects: list[tuple[str, Any]]) -> Reach
     objects : list of (name, object)
         Arguments that the trace knows as Python objects, ``self`` above all.
     """
-    walk = _Walk()
+    walk = _Walk({id(obj) for _, obj in objects})
     for name, obj in objects:
         walk.visit(name, obj, named=True)
     walk.visit(getattr(function, "__name__", "function"), function)
@@ -112,8 +112,9 @@ class _Walk:
     that is found may name more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, weakly: set[int]) -> None:
         self.reached = Reached()
+        self._weakly = weakly  # arguments, which a trace must not keep alive
         self._seen: dict[int, Any] = {}  # holds the objects, so that no identity is used twice
         self._holders: list[tuple[str, Any, dict[str, Any], bool, set[str]]] = []
         self._pending: list[tuple[str, Any]] = []
@@ -170,7 +171,7 @@ class _Walk:
                 names = set(fields) if everything or known & _DYNAMIC else known
                 for key in sorted((names & fields.keys()) - done):
                     done.add(key)
-                    if isinstance(obj, type | ModuleType):
+                    if isinstance(obj, type | ModuleType | FunctionType) or "__wrapped__" in fields:
                         self._bind(f"{name}.{key}", fields, key)
                     self._later(f"{name}.{key}", fields[key])
 
@@ -194,10 +195,21 @@ class _Walk:
             if used in scope:
                 self._bind(used, scope, used)
                 self._later(used, scope[used])
-        if function.__defaults__ or function.__kwdefaults__:
-            self._bind(f"the defaults of {name}", _Defaults(function), None)
-            for value in self.reached.bindings[-1].value:
-                self._later(f"a default of {name}", value)
+        self._own(name, function)
+        self._holders.append((name, function, function.__dict__, False, set()))
+
+    def _own(self, name: str, function: FunctionType) -> None:
+        """Guard the code of a function, which an editor may replace in place, and its defaults."""
+        if id(function) in self._weakly:
+            self._bind(f"the code of {name}", _Own(function), None)
+        else:
+            self._bind(f"the code of {name}", function, "__code__")
+            self._bind(f"the defaults of {name}", function, "__defaults__")
+            if function.__kwdefaults__:
+                self._bind(f"the defaults of {name}", function.__kwdefaults__, None)
+        named = function.__kwdefaults__ or {}
+        for value in (*(function.__defaults__ or ()), *named.values()):
+            self._later(f"a default of {name}", value)
 
     def _class(self, kind: type) -> None:
         for base in kind.__mro__:
@@ -207,6 +219,7 @@ class _Walk:
                 self._holders.append((base.__name__, base, fields, False, set()))
                 for key, value in fields.items():
                     if key.startswith("__") and isinstance(value, FunctionType):
+                        self._bind(f"{base.__name__}.{key}", fields, key)
                         self._later(f"{base.__name__}.{key}", value)
 
     def _container(self, name: str, value: Any) -> None:
@@ -229,6 +242,7 @@ class _Walk:
             inner = getattr(obj, "__wrapped__", None)  # a compiled function, functools.lru_cache
             if inner is not None:
                 self._later(name, inner)
+                self._holders.append((name, obj, vars(obj), False, set()))
             return
         self._later(kind.__name__, kind)
         fields = getattr(obj, "__dict__", None)
@@ -242,15 +256,16 @@ class _Walk:
                 self._later(f"{name}.*", value)
 
 
-class _Defaults:
-    """The default values of a function, as a container that can be looked into."""
+class _Own:
+    """What is of a function itself, as a container that does not keep the function alive."""
 
     def __init__(self, function: FunctionType) -> None:
-        self._function = weakref.ref(function)  # a trace must not keep its function alive
+        self._function = weakref.ref(function)
 
     def __iter__(self) -> Iterator[Any]:
         function = self._function()
         if function is not None:
+            yield function.__code__
             yield from function.__defaults__ or ()
             yield from (function.__kwdefaults__ or {}).values()
 

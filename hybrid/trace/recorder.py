@@ -45,6 +45,9 @@ class GraphRecorder:
         For each captured object (by identity) the object and the Value that stands for it.
     """
 
+    decides = False
+    """Whether Python may ask for traced values: that makes a segment end."""
+
     def __init__(self, line: Callable[[], SourceLine | None] = user_line) -> None:
         self.nodes: list[Node] = []
         self.captures: dict[int, tuple[Any, Value]] = {}

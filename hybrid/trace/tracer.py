@@ -100,6 +100,7 @@ class Tracer(OutsideRecorder):
         self._tapes = tapes
         self.environment = environment
         self.fullgraph = fullgraph
+        self.decides = not fullgraph
         self.root: Segment | None = known[0][0] if known else None
         self.gave_up: EagerFrom | None = None
         self._known = list(known)
@@ -132,6 +133,8 @@ class Tracer(OutsideRecorder):
 
     def concretize(self, symbol: Symbol, kind: type) -> Any:
         """Return the value that Python asked for; the nodes so far become a segment."""
+        if symbol.array is not None:
+            return kind(symbol.array)
         if not self.open or symbol.recorder is not self:
             raise dispatch.leaked(symbol)
         known = known_value(self.nodes, symbol.value)
@@ -147,8 +150,7 @@ class Tracer(OutsideRecorder):
         if self._depth >= MAX_DEPTH:
             why = f"more than {MAX_DEPTH} decisions of Python on traced values in one call"
             self.give_up(why)
-            assert symbol.array is not None
-            return kind(symbol.array)
+            return kind(self.environment[self._index[symbol.value]])
         return self._cut([symbol.value], guard=kind)
 
     def materialize(self, tensor: Tensor, why: str) -> Array:
@@ -158,15 +160,17 @@ class Tracer(OutsideRecorder):
         """
         symbol = tensor._data
         if symbol.array is not None:
-            tensor._data = symbol.array
-            return cast(Array, tensor._data)
+            if not symbol.spec.weak:
+                tensor._data = symbol.array
+            return cast(Array, symbol.array)
         if not self.open or symbol.recorder is not self:
             raise dispatch.leaked(symbol)
         known = known_value(self.nodes, self.value_of(tensor))
         if known is not None:
             return known
         self.give_up(f"{why} needs a concrete value")
-        return cast(Array, tensor._data)
+        data = tensor._data
+        return cast(Array, data.array if type(data) is Symbol else data)
 
     # --- segments ---------------------------------------------------------------------------------
 
@@ -321,11 +325,9 @@ class Tracer(OutsideRecorder):
         return FromEnvironment(self._index[x], x.spec.weak) if isinstance(x, Value) else x
 
     def _concrete_leaf(self, x: Any) -> Any:
-        if type(x) is Tensor and type(x._data) is Symbol:
-            if x._data.array is None:
-                raise dispatch.leaked(x._data)
-            x._data = x._data.array
-        return settled(x)
+        if type(x) is Tensor and type(x._data) is Symbol and x._data.array is None:
+            raise dispatch.leaked(x._data)
+        return settled(dispatch.after_trace(x))
 
     def abandon(self, error: Untraceable) -> None:
         """Go on eagerly where the body of a loop or a branch cannot be traced."""
@@ -343,6 +345,11 @@ class Tracer(OutsideRecorder):
             where = f"\n  at {line.describe()}" if line else ""
             raise TraceError(f"{self.name}: fullgraph=True, but {why}{where}")
         self.gave_up = EagerFrom(why, line)
+        self._settle()
+        self._leave()
+
+    def _settle(self) -> None:
+        """Run what was recorded, and give every live Tensor its contents."""
         for tensor in self.live_tensors():
             dispatch.refresh(tensor)
         self._cut([])
@@ -357,7 +364,6 @@ class Tracer(OutsideRecorder):
                 self._make_eager(tensor, data)
         self.reattach()
         self.open = self.unknowns.open = False
-        self._leave()
 
     def _leave(self) -> None:
         """Let the tapes around the call see what happens from here on."""
@@ -367,6 +373,8 @@ class Tracer(OutsideRecorder):
     def _make_eager(self, tensor: Tensor, symbol: Symbol) -> None:
         array = symbol.array
         assert array is not None
+        if symbol.spec.weak:
+            return  # a Python scalar must not become an array, which promotes otherwise
         found = self.environment[self._index[symbol.value]]
         if tensor._node is None and type(found) is Tensor:
             tensor._node = found._node  # what the tapes around the call know of it
@@ -394,11 +402,20 @@ class Tracer(OutsideRecorder):
         self.shadows = {}
         self._tensors = {}
 
-    def flush(self) -> None:
-        """Commit the writes made before an exception, as eager code would have."""
+    def flush(self, *, kept: bool) -> None:
+        """Commit the writes made before an exception, as eager code would have.
+
+        Parameters
+        ----------
+        kept : bool
+            Whether something may keep Tensors of the trace, which then need their contents.
+        """
         if not self.open:
             return
         try:
+            if kept and not self._known:
+                self._settle()
+                return
             acts = self.dirty() or any(map(has_effects, self.nodes))
             if acts and not self._known:
                 segment = self._segment([], None, [])

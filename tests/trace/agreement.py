@@ -40,7 +40,7 @@ def alike(a: Any, b: Any) -> None:
     elif dataclasses.is_dataclass(a):
         alike(vars(a), vars(b))
     elif isinstance(a, float):
-        np.testing.assert_array_equal(a, b)
+        np.testing.assert_allclose(a, b, rtol=4e-16)
     elif type(a).__eq__ is not object.__eq__:
         assert a == b
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import hybrid as hb
+from tests.trace.agreement import agree
 
 
 class Held:
@@ -163,3 +164,14 @@ def test_a_function_that_does_not_repeat_itself_never_writes_twice() -> None:
     with pytest.raises(hb.errors.TraceError, match="did not repeat itself"):
         g(down)
     assert state.item() == before * 2  # what the known segment writes, once
+
+
+@pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+def test_a_python_float_became_an_array_when_a_trace_gave_up() -> None:
+    inner = hb.compile(lambda x, r: x * r)
+
+    def f(x: hb.Tensor, r: float) -> Any:
+        total = float(x.sum())
+        return x * r, r * 2, r, r + total, isinstance(r, float), hb.exp(r), -r, [r / 2], inner(x, r)
+
+    agree(f, lambda: (hb.ones(2), 0.5), lambda: (hb.ones(2), 2.5))

@@ -20,6 +20,13 @@ from hybrid.ops.elementwise.declare import Key, Loop, Unary, elementwise, unary
 # --- astype ---------------------------------------------------------------------------------------
 
 
+def _converted(array: Any, dtype: DType) -> Any:
+    if dtype == np.uint32 and array.dtype.kind == "f":
+        # NumPy's own loops differ among themselves for NaN and what is out of range.
+        array = array.astype(np.int64)
+    return array.astype(dtype)
+
+
 def _vjp_astype(g: Tensor, out: Tensor, x: Tensor, *, dtype: DType) -> Tensor:
     if g.dtype.kind == "c" and x.dtype.kind != "c":
         g = real(g)
@@ -31,7 +38,7 @@ ASTYPE = register(
         name="astype",
         family="elementwise",
         infer=lambda x, *, dtype: TensorSpec(x.shape, dtype, x.device),
-        eager=lambda xp, x, *, dtype: xp.asarray(x).astype(dtype),
+        eager=lambda xp, x, *, dtype: _converted(xp.asarray(x), dtype),
         scalar="cast",
         compute=lambda specs: (specs[0].dtype,),
         vjp=(_vjp_astype,),
@@ -71,7 +78,7 @@ def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True, device: Any = None
     if device is not None:
         as_device("astype", device)
     if copy and state.plain and type(x) is Tensor and type(x._data) is np.ndarray:
-        return wrap(x._data.astype(wanted))
+        return wrap(_converted(x._data, wanted))
     x = asarray(x)
     if not copy and x.dtype == wanted and not x.spec.weak:
         return x

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import operator as python
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import bind, located, spec_of, state
+from hybrid.core.dispatch import after_trace, bind, located, spec_of, state
 from hybrid.core.op import Op
 from hybrid.core.tensor import ArrayLike, Tensor, wrap
 from hybrid.core.unknown import same_shape
 from hybrid.core.variable import Variable, forward_operator
 from hybrid.errors import DTypeError, ShapeError
-from hybrid.ops.elementwise.operands import KNOWN, check_integers, is_weak, operand, strong
+from hybrid.ops.elementwise.operands import KNOWN, SCALARS, check_integers, is_weak, operand, strong
+from hybrid.ops.elementwise.pythonic import follow_python
 
 _array = np.ndarray
 _asarray = np.asarray
@@ -37,7 +39,7 @@ def unary_call(op: Op, ufunc: Callable[..., Any] | None) -> Callable[[ArrayLike]
             try:
                 data = ufunc(x._data)
             except Exception:
-                return _bind(op, x)
+                return _bind(op, *strong(x))
             return wrap(data if type(data) is _array else _asarray(data))
         return _bind(op, *strong(x))
 
@@ -91,6 +93,18 @@ def variant(op: Op, kind: str, other: Op) -> None:
     _WITH_VARIANTS.add(op)
 
 
+_IN_PYTHON: dict[Op, Callable[..., Any]] = {}
+"""Python's own form of the operators, for what stood for Python scalars."""
+
+
+def _operate(op: Op, *operands: Any) -> Any:
+    if state.recorder is None and any(map(is_weak, operands)):
+        operands = tuple(map(after_trace, operands))
+        if all(type(x) in SCALARS for x in operands):
+            return _IN_PYTHON[op](*operands)
+    return _bind(op, *operands)
+
+
 def _bind(op: Op, *operands: Any) -> Tensor:
     if op in _WITH_VARIANTS:
         kinds = {spec_of(x).dtype.kind for x in operands}
@@ -108,16 +122,17 @@ def _bind(op: Op, *operands: Any) -> Tensor:
 def attach_unary(name: str, op: Op, ufunc: Callable[..., Any] | None) -> None:
     """Attach operator `name` to Tensor and Variable."""
 
-    def operator(self: Tensor) -> Tensor:
+    def operator(self: Tensor) -> Any:
         if ufunc is not None and state.plain:
             try:
                 data = ufunc(self._data)
             except Exception:
-                return _bind(op, self)
+                return _operate(op, self)
             return wrap(data if type(data) is _array else _asarray(data))
-        return _bind(op, self)
+        return _operate(op, self)
 
     _attach(name, operator)
+    _IN_PYTHON[op] = getattr(python, name)
 
 
 def attach_binary(name: str, op: Op, ufunc: Callable[..., Any]) -> None:
@@ -127,6 +142,7 @@ def attach_binary(name: str, op: Op, ufunc: Callable[..., Any]) -> None:
     """
     forward = _forward(op, ufunc)
     _attach(name, forward)
+    _IN_PYTHON[op] = getattr(python, name)
     if name in _COMPARISONS:
         return
     plain = name.strip("_")
@@ -142,11 +158,14 @@ def _forward(op: Op, ufunc: Callable[..., Any]) -> Operator:
                 try:
                     data = ufunc(self._data, right)
                 except Exception:
-                    return _bind(op, self, operand(other))
+                    return _operate(op, self, operand(other))
                 return wrap(data if type(data) is _array else _asarray(data))
         if not isinstance(other, KNOWN):
             return NotImplemented
-        return _bind(op, *check_integers(op, self, operand(other)))
+        special = follow_python(op.name, self, other)
+        if special is not None:
+            return special
+        return _operate(op, *check_integers(op, self, operand(other)))
 
     return operator
 
@@ -159,11 +178,14 @@ def _reflected(op: Op, ufunc: Callable[..., Any]) -> Operator:
                 try:
                     data = ufunc(left, self._data)
                 except Exception:
-                    return _bind(op, operand(other), self)
+                    return _operate(op, operand(other), self)
                 return wrap(data if type(data) is _array else _asarray(data))
         if not isinstance(other, KNOWN):
             return NotImplemented
-        return _bind(op, *check_integers(op, operand(other), self))
+        special = follow_python(op.name, other, self)
+        if special is not None:
+            return special
+        return _operate(op, *check_integers(op, operand(other), self))
 
     return operator
 
@@ -244,13 +266,19 @@ def attach_divmod(function: Callable[[Any, Any], tuple[Tensor, Tensor]]) -> None
     """Let Python's ``divmod`` use `function`."""
 
     def operator(self: Tensor, other: Any) -> Any:
-        return function(self, other) if isinstance(other, KNOWN) else NotImplemented
+        return _divmod(function, self, other) if isinstance(other, KNOWN) else NotImplemented
 
     def reflected(self: Tensor, other: Any) -> Any:
-        return function(other, self) if isinstance(other, KNOWN) else NotImplemented
+        return _divmod(function, other, self) if isinstance(other, KNOWN) else NotImplemented
 
     _attach("__divmod__", operator)
     _attach("__rdivmod__", reflected)
+
+
+def _divmod(function: Callable[[Any, Any], tuple[Tensor, Tensor]], x: Any, y: Any) -> Any:
+    if is_weak(x) and is_weak(y):  # Python scalars, which their operators leave as such
+        return follow_python("divmod", x, y) or (x // y, x % y)
+    return function(x, y)
 
 
 # --- powers with constant exponents ---------------------------------------------------------------
