@@ -19,6 +19,7 @@ from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import DTypeError, ShapeError
+from hybrid.kernels import pooling as kernels
 from hybrid.ops.conv.geometry import Padding, PaddingLike, as_padding, per_axis, positions
 
 Sizes = int | Iterable[int]
@@ -58,6 +59,11 @@ def _wide(x: Any) -> Any:
     return x.astype(np.float32 if low else x.dtype, copy=False)
 
 
+def _any_lead(attrs: Any, size: int, *shapes: Shape) -> Any:
+    """Windows slide over the last axes, whatever axes come before."""
+    return attrs
+
+
 # --- the largest element --------------------------------------------------------------------------
 
 
@@ -70,6 +76,12 @@ def _eager_argmax(xp: Any, x: Any, *, window: Shape, stride: Shape, padding: Pad
     shape = _pooled("max_pool", x.shape, window, stride, padding)
     first = x.ndim - len(window)
     size, places = x.shape[first:], shape[first:]
+    if xp is np and len(window) <= 2 and kernels.takes(x):
+        lift = 2 - len(window)  # a sequence is an image of one row
+        image, ones = x.reshape((*x.shape[:first], *(1,) * lift, *size)), (1,) * lift
+        around = (((0, 0),) * lift) + padding
+        index = kernels.argmax(image, ones + places, ones + window, ones + stride, around)
+        return index.reshape(shape)
     best = xp.zeros(shape, x.dtype)
     index = xp.full(shape, -1, np.int64)
     numbers = xp.arange(prod(size)).reshape(size)
@@ -94,6 +106,7 @@ POOL_ARGMAX = register(
         family="pooling",
         infer=_infer_argmax,
         eager=_eager_argmax,
+        lead=_any_lead,
         examples=(Example(((2, 3, 4),), _TWO), Example(((2, 7),), _ONE, ("int32",))),
         doc="Where the largest element under each place of a window is; the last axes flattened.",
     )
@@ -116,19 +129,25 @@ def _infer_pick(x: TensorSpec, index: TensorSpec, *, axes: int) -> TensorSpec:
     return TensorSpec(index.shape, x.dtype, x.device)
 
 
+def _eager_pick(xp: Any, x: Any, index: Any, *, axes: int) -> Any:
+    rows, places = _flat(x, axes), _flat(index, axes)
+    if xp is np and kernels.takes(x):
+        return kernels.pick(rows, places).reshape(index.shape)
+    return xp.take_along_axis(rows, places, 1).reshape(index.shape)
+
+
 POOL_PICK = register(
     Op(
         name="pool_pick",
         family="pooling",
         infer=_infer_pick,
-        eager=lambda xp, x, index, *, axes: xp.take_along_axis(
-            _flat(x, axes), _flat(index, axes), 1
-        ).reshape(index.shape),
+        eager=_eager_pick,
         vjp=(
             lambda g, out, x, index, *, axes: _put(g, index, x.shape[x.ndim - axes :]),
             None,
         ),
-        examples=(Example(((2, 3), (2, 4)), {"axes": 1}, ("float64", "int64")),),
+        lead=_any_lead,
+        examples=(Example(((2, 3), (2, 4)), {"axes": 1}, ("float64", "int64"), (0, 3)),),
         doc="The elements at given places of the flattened last axes.",
     )
 )
@@ -142,6 +161,9 @@ def _infer_put(g: TensorSpec, index: TensorSpec, *, size: Shape) -> TensorSpec:
 
 def _eager_put(xp: Any, g: Any, index: Any, *, size: Shape) -> Any:
     rows = prod(g.shape[: g.ndim - len(size)])
+    if xp is np and kernels.takes(g):
+        found = kernels.put(_flat(g, len(size)), _flat(index, len(size)), prod(size))
+        return found.reshape((*g.shape[: g.ndim - len(size)], *size))
     wide = _wide(g)
     total = xp.zeros(rows * prod(size), wide.dtype)
     places = _flat(index, len(size)) + xp.arange(rows)[:, None] * prod(size)
@@ -159,7 +181,8 @@ POOL_PUT = register(
             lambda h, out, g, index, *, size: bind(POOL_PICK, (h, index), {"axes": len(size)}),
             None,
         ),
-        examples=(Example(((2, 4), (2, 4)), {"size": (3,)}, ("float64", "int64")),),
+        lead=_any_lead,
+        examples=(Example(((2, 4), (2, 4)), {"size": (3,)}, ("float64", "int64"), (0, 3)),),
         doc="Elements added up at given places of the flattened last axes.",
     )
 )
@@ -198,6 +221,7 @@ POOL_SUM = register(
         infer=_infer_sum,
         eager=_eager_sum,
         vjp=(lambda g, out, x, **attrs: _spread(g, x.shape, attrs),),
+        lead=_any_lead,
         examples=(Example(((2, 3, 4),), _TWO), Example(((2, 7),), _ONE, ("bfloat16",))),
         doc="The sum of what lies under a window, at each of its places on the last axes.",
     )
@@ -235,6 +259,7 @@ POOL_SPREAD = register(
         infer=_infer_spread,
         eager=_eager_spread,
         vjp=(lambda h, out, g, *, size, **attrs: bind(POOL_SUM, (h,), attrs),),
+        lead=_any_lead,
         examples=(
             Example(((2, 4, 2),), {"size": (4, 3), **_TWO}),
             Example(((2, 3),), {"size": (7,), **_ONE}),

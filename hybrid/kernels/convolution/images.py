@@ -16,19 +16,9 @@ from hybrid.kernels.convolution.axes import (
     planes_of,
     table_of,
 )
-from hybrid.kernels.convolution.native import (
-    ITEMS,
-    PLANES,
-    RATE,
-    Array,
-    Padding,
-    geometry,
-    registers,
-    run,
-    source_of,
-    takes,
-)
+from hybrid.kernels.convolution.limits import ITEMS, PLANES, RATE, Padding, registers, takes
 from hybrid.kernels.cpu import Source
+from hybrid.kernels.handwritten import Array, geometry, run, source_of
 from hybrid.kernels.spec import Geometry
 
 # Results that are computed for each that is wanted: beyond it, products of copied windows win.
@@ -153,6 +143,7 @@ def {name}_run(args, lo, hi):
 def _source(dtype: str, rows: int, vectors: int) -> Source:
     lanes = registers()[0] // np.dtype(dtype).itemsize
     return source_of(
+        "convolution",
         _TEXT,
         ("pack", "run"),
         _SLOTS,

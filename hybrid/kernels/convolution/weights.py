@@ -10,19 +10,9 @@ import numpy as np
 
 from hybrid.core.spec import Shape
 from hybrid.kernels.convolution.axes import forward_axis, planes_of, table_of
-from hybrid.kernels.convolution.native import (
-    ITEMS,
-    PLANES,
-    RATE,
-    Array,
-    Padding,
-    geometry,
-    registers,
-    run,
-    source_of,
-    takes,
-)
+from hybrid.kernels.convolution.limits import ITEMS, PLANES, RATE, Padding, registers, takes
 from hybrid.kernels.cpu import Source
+from hybrid.kernels.handwritten import Array, geometry, run, source_of
 from hybrid.kernels.spec import Geometry
 
 # Sets of images that are added up apart, and bytes that their sums may take.
@@ -151,7 +141,7 @@ def {name}_combine(args, lo, hi):
 @functools.cache
 def _source(dtype: str, rows: int, taps: int, lanes: int) -> Source:
     values = {"dtype": dtype, "rows_": rows, "taps_": taps, "lanes": lanes}
-    return source_of(_TEXT, ("run", "combine"), _SLOTS, 5, **values)
+    return source_of("weights", _TEXT, ("run", "combine"), _SLOTS, 5, **values)
 
 
 def _tile(outputs: int, taps: int) -> tuple[int, int]:

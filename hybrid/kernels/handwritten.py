@@ -1,8 +1,7 @@
-"""What the kernels of this package share: registers, numbers in the geometry, loading, calling."""
+"""What kernels written by hand share: text with numbers put in, geometry, loading, calling."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import re
 import threading
@@ -15,41 +14,18 @@ from hybrid.kernels.cpu import Source
 from hybrid.kernels.spec import PARALLEL_NS, Geometry
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Padding = tuple[tuple[int, int], ...]
-
-# Bytes of planes that one item of work fills: they are read again for each block of channels.
-PLANES = 1 << 19
-# Items of work from which on work is not cut any finer.
-ITEMS = 8
-# Multiply-adds of float32 that one core does in a nanosecond.
-RATE = 40
 
 _lock = threading.Lock()
 _loaded: dict[str, Callable[..., None]] = {}
 
 
-@functools.cache
-def registers() -> tuple[int, int]:
-    """Bytes of a vector register, and how many of them accumulators may take; 0 without FMA."""
-    from hybrid.kernels import native
-
-    triple, _, features = native.cpu()
-    have = set(features.split(","))
-    if {"+avx512f", "+avx512vl"} <= have:
-        return 64, 24
-    if {"+fma", "+avx2"} <= have:
-        return 32, 12
-    return (16, 24) if triple.startswith(("aarch64", "arm64")) else (16, 0)
-
-
-def takes(dtype: np.dtype[Any], *arrays: Array) -> bool:
-    """Whether there are kernels for arrays of `dtype`."""
-    known = dtype in (np.float32, np.float64) and registers()[1] > 0
-    return known and all(array.size for array in arrays)
-
-
 def source_of(
-    text: str, phases: tuple[str, ...], slots: tuple[str, ...], arrays: int, **values: Any
+    kind: str,
+    text: str,
+    phases: tuple[str, ...],
+    slots: tuple[str, ...],
+    arrays: int,
+    **values: Any,
 ) -> Source:
     """Put values into the text of a kernel, name it by what it is, read its geometry.
 
@@ -67,7 +43,7 @@ def source_of(
         ]
         bodies[number] = body.replace("UNPACK", "\n".join(reads))
     text = "\n\n\n".join([head, *bodies])
-    name = f"k_convolution_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    name = f"k_{kind}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     functions = tuple(f"{name}_{phase}" for phase in phases)
     return Source(name, text.replace("KERNEL", name), functions, arrays)
 

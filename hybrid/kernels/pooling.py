@@ -1,0 +1,140 @@
+"""Pooling by kernels: where the largest elements are, picking them, putting gradients back."""
+
+from __future__ import annotations
+
+import functools
+from math import prod
+
+import numpy as np
+
+from hybrid.core.spec import Shape
+from hybrid.kernels.cpu import Source
+from hybrid.kernels.handwritten import Array, geometry, run, source_of
+
+Padding = tuple[tuple[int, int], ...]
+
+# Nanoseconds for an element that is compared, picked or added.
+_COMPARING = 0.7
+
+_ARGMAX_SLOTS = (
+    *("height", "width", "rows", "columns", "window_rows", "window_columns"),
+    *("step_row", "step_column", "before_row", "before_column"),
+)
+
+# Items are images. The first of elements that tie stays; a NaN is larger than all but a NaN. No
+# branches: they would be guessed wrong.
+_ARGMAX = """# where the largest {dtype} of each window is
+geometry_pointer = operand(0, "int64", "geometry")
+image_pointer = operand(1, "{dtype}", "image")
+index_pointer = operand(2, "int64", "index", clear_of=("image",))
+
+
+def {name}_run(args, lo, hi):
+    geometry, image, index = geometry_pointer(args), image_pointer(args), index_pointer(args)
+{unpack}
+    for item in range(lo, hi):
+        source = item * height * width
+        for i in range(rows):
+            top = i * step_row - before_row
+            first_row, last_row = max(top, 0), min(top + window_rows, height)
+            for j in range(columns):
+                left = j * step_column - before_column
+                first, last = max(left, 0), min(left + window_columns, width)
+                found = first_row * width + first
+                best = load(image, source + found)
+                for y in range(first_row, last_row):
+                    for x in range(first, last):
+                        value = load(image, source + y * width + x)
+                        better = (not (value <= best)) & (best == best)
+                        best = select(better, value, best)
+                        found = select(better, y * width + x, found)
+                store(index, (item * rows + i) * columns + j, found)
+"""
+
+_MOVE_SLOTS = ("size", "count")
+
+_PICK = """# elements at given places of each row
+geometry_pointer = operand(0, "int64", "geometry")
+image_pointer = operand(1, "{dtype}", "image")
+index_pointer = operand(2, "int64", "index")
+out_pointer = operand(3, "{dtype}", "out", clear_of=("image", "index"))
+
+
+def {name}_run(args, lo, hi):
+    geometry, image = geometry_pointer(args), image_pointer(args)
+    index, out = index_pointer(args), out_pointer(args)
+{unpack}
+    for item in range(lo, hi):
+        for j in range(item * count, (item + 1) * count):
+            store(out, j, load(image, item * size + load(index, j)))
+"""
+
+_PUT = """# elements added up at given places of each row
+geometry_pointer = operand(0, "int64", "geometry")
+slopes_pointer = operand(1, "{dtype}", "slopes")
+index_pointer = operand(2, "int64", "index")
+out_pointer = operand(3, "{dtype}", "out", clear_of=("slopes", "index"))
+zero = {dtype}(0)
+
+
+def {name}_run(args, lo, hi):
+    geometry, slopes = geometry_pointer(args), slopes_pointer(args)
+    index, out = index_pointer(args), out_pointer(args)
+{unpack}
+    for item in range(lo, hi):
+        for j in range(item * size, (item + 1) * size):
+            store(out, j, zero)
+        for j in range(item * count, (item + 1) * count):
+            to = item * size + load(index, j)
+            store(out, to, load(out, to) + load(slopes, j))
+"""
+
+_SOURCES = {
+    "argmax": (_ARGMAX, _ARGMAX_SLOTS, 2),
+    "pick": (_PICK, _MOVE_SLOTS, 3),
+    "put": (_PUT, _MOVE_SLOTS, 3),
+}
+
+
+@functools.cache
+def _source(what: str, dtype: str) -> Source:
+    text, slots, arrays = _SOURCES[what]
+    return source_of(f"pool_{what}", text, ("run",), slots, arrays, dtype=dtype)
+
+
+def takes(x: Array) -> bool:
+    """Whether there are kernels for the dtype of `x`."""
+    return x.dtype in (np.float32, np.float64)
+
+
+def argmax(x: Array, places: Shape, window: Shape, stride: Shape, padding: Padding) -> Array:
+    """Return where in each image (of the last two axes) the largest element of each window is."""
+    images = prod(x.shape[:-2])
+    index = np.empty((*x.shape[:-2], *places), np.int64)
+    before = [pair[0] for pair in padding]
+    values = [*x.shape[-2:], *places, *window, *stride, *before]
+    cost = int(index.size * prod(window) * _COMPARING)
+    slots = dict(zip(_ARGMAX_SLOTS, values, strict=True))
+    numbers = geometry(cost, 0, [images], _ARGMAX_SLOTS, slots)
+    run(_source("argmax", x.dtype.name), numbers, np.ascontiguousarray(x), index)
+    return index
+
+
+def pick(x: Array, index: Array) -> Array:
+    """Return elements of each row of the matrix `x`; the places are not checked."""
+    out = np.empty(index.shape, x.dtype)
+    return _moved("pick", x, index, out, {"size": x.shape[1], "count": index.shape[1]})
+
+
+def put(g: Array, index: Array, size: int) -> Array:
+    """Return rows of `size` with elements added up at places, which are not checked."""
+    out = np.empty((g.shape[0], size), g.dtype)
+    return _moved("put", g, index, out, {"size": size, "count": index.shape[1]})
+
+
+def _moved(what: str, source: Array, index: Array, out: Array, values: dict[str, int]) -> Array:
+    cost = int((index.size + out.size) * _COMPARING)
+    numbers = geometry(cost, 0, [out.shape[0]], _MOVE_SLOTS, values)
+    arrays = np.ascontiguousarray(source), np.ascontiguousarray(index), out
+    run(_source(what, out.dtype.name), numbers, *arrays)
+    return out
