@@ -17,24 +17,26 @@ from hybrid.ops.movement import matrix_transpose
 
 Check = Callable[[str, TensorSpec], object]
 
-_LAPACK = (dtypes.float32, dtypes.float64, dtypes.complex64, dtypes.complex128)
+_LAPACK = frozenset((dtypes.float32, dtypes.float64, dtypes.complex64, dtypes.complex128))
 
 
 def as_lapack(name: str, x: ArrayLike) -> Tensor:
     """Return `x` in a dtype that LAPACK has: integers and booleans become float64."""
     x = asarray(x)
-    if x.dtype in _LAPACK and not x.spec.weak:
+    if x.dtype in _LAPACK:
         return x
-    if dtypes.is_inexact(x.dtype) and not x.spec.weak:
+    if dtypes.is_inexact(x.dtype):
         raise DTypeError(
             located(f"{name}: LAPACK has no {x.dtype}; convert with x.astype(hb.float32) first")
         )
-    return x.astype(dtypes.float32 if x.spec.weak else dtypes.float64)
+    return x.astype(dtypes.float64)
 
 
 def as_lapack_pair(name: str, a: ArrayLike, b: ArrayLike) -> tuple[Tensor, Tensor]:
     """Return `a` and `b` in the dtype of LAPACK's in which they meet."""
     a, b = as_lapack(name, a), as_lapack(name, b)
+    if a.dtype == b.dtype:
+        return a, b
     dtype = dtypes.promote((a.dtype, b.dtype))
     return a.astype(dtype, copy=False), b.astype(dtype, copy=False)
 
