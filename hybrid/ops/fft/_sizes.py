@@ -12,7 +12,7 @@ from hybrid.core.dispatch import located
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.dtypes import DType
 from hybrid.errors import DTypeError, ShapeError
-from hybrid.ops._axes import Axes, some_axes
+from hybrid.ops._axes import Axes, one_axis, some_axes
 from hybrid.ops.movement import narrow
 from hybrid.ops.rearranging import pad
 
@@ -76,6 +76,14 @@ def _size(name: str, n: Any) -> int:
     if size < 1:
         raise ShapeError(located(f"{name}: invalid number of data points ({size})"))
     return size
+
+
+def one_size(name: str, x: Tensor, n: int | None, axis: int) -> tuple[Tensor, int]:
+    """Return `x` with `n` elements along an axis, and the axis counted from the front."""
+    place = one_axis(name, axis, x.shape)
+    if n is not None or not x.shape[place]:
+        x = resized(name, x, (None if n is None else _size(name, n),), (place,))
+    return x, place
 
 
 def resized(name: str, x: Tensor, sizes: tuple[int | None, ...], axes: Axes) -> Tensor:

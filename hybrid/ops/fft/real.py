@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 from hybrid.core.dispatch import bind, located
@@ -9,7 +10,7 @@ from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import DTypeError, ShapeError
-from hybrid.ops._axes import lead_axis
+from hybrid.ops._axes import lead_axis, one_axis
 from hybrid.ops.creation import arange
 from hybrid.ops.elementwise.casting import conj
 from hybrid.ops.elementwise.selection import where
@@ -20,6 +21,7 @@ from hybrid.ops.fft._sizes import (
     Norm,
     as_norm,
     as_signal,
+    one_size,
     resized,
     sizes_and_axes,
 )
@@ -100,12 +102,13 @@ def _half(x: Tensor, axis: int, norm: str) -> Tensor:
 
 
 def _whole(name: str, x: Tensor, n: int | None, axis: int, norm: str) -> Tensor:
-    size = 2 * (x.shape[axis] - 1) if n is None else n
+    size = 2 * (x.shape[axis] - 1) if n is None else operator.index(n)
     if size < 1:
         raise ShapeError(
             located(f"{name}: invalid number of data points ({size}) for shape {x.shape}")
         )
-    x = resized(name, x, (size // 2 + 1,), (axis,))
+    if x.shape[axis] != size // 2 + 1:
+        x = resized(name, x, (size // 2 + 1,), (axis,))
     x = x.astype(COMPLEX[x.dtype], copy=False)
     return bind(IRFFT, (x,), {"n": size, "axis": axis, "norm": norm})
 
@@ -145,9 +148,8 @@ def rfft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "ba
     >>> rfft([1.0, 0.0, 0.0, 0.0])
     Tensor([1.+0.j, 1.+0.j, 1.+0.j], dtype=complex64)
     """
-    x = as_signal("rfft", x, real=True)
-    sizes, axes = sizes_and_axes("rfft", x, (n,), (axis,))
-    return _half(resized("rfft", x, sizes, axes), axes[0], as_norm("rfft", norm))
+    x, place = one_size("rfft", as_signal("rfft", x, real=True), n, axis)
+    return _half(x, place, as_norm("rfft", norm))
 
 
 def irfft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "backward") -> Tensor:
@@ -181,8 +183,8 @@ def irfft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "b
     Tensor([1., 0., 0., 0.], dtype=float32)
     """
     x = as_signal("irfft", x)
-    (size,), (place,) = sizes_and_axes("irfft", x, (n,), (axis,))
-    return _whole("irfft", x, size, place, as_norm("irfft", norm))
+    place = one_axis("irfft", axis, x.shape)
+    return _whole("irfft", x, n, place, as_norm("irfft", norm))
 
 
 def hfft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "backward") -> Tensor:
@@ -196,8 +198,8 @@ def hfft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "ba
     Tensor([1., 1., 1., 1.], dtype=float32)
     """
     x = as_signal("hfft", x)
-    (size,), (place,) = sizes_and_axes("hfft", x, (n,), (axis,))
-    return _whole("hfft", conj(x), size, place, SWAPPED[as_norm("hfft", norm)])
+    place = one_axis("hfft", axis, x.shape)
+    return _whole("hfft", conj(x), n, place, SWAPPED[as_norm("hfft", norm)])
 
 
 def ihfft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "backward") -> Tensor:
@@ -210,10 +212,8 @@ def ihfft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "b
     >>> ihfft([1.0, 1.0, 1.0, 1.0])
     Tensor([1.-0.j, 0.-0.j, 0.-0.j], dtype=complex64)
     """
-    x = as_signal("ihfft", x, real=True)
-    sizes, axes = sizes_and_axes("ihfft", x, (n,), (axis,))
-    half = _half(resized("ihfft", x, sizes, axes), axes[0], SWAPPED[as_norm("ihfft", norm)])
-    return conj(half)
+    x, place = one_size("ihfft", as_signal("ihfft", x, real=True), n, axis)
+    return conj(_half(x, place, SWAPPED[as_norm("ihfft", norm)]))
 
 
 # --- several axes ---------------------------------------------------------------------------------

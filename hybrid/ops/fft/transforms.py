@@ -12,7 +12,15 @@ from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import DTypeError
 from hybrid.ops._axes import Axes, lead_axis
-from hybrid.ops.fft._sizes import COMPLEX, Norm, as_norm, as_signal, resized, sizes_and_axes
+from hybrid.ops.fft._sizes import (
+    COMPLEX,
+    Norm,
+    as_norm,
+    as_signal,
+    one_size,
+    resized,
+    sizes_and_axes,
+)
 
 Sizes = Sequence[int | None] | None
 AxesLike = int | Sequence[int] | None
@@ -60,6 +68,13 @@ FFT = register(
 )
 
 
+def _along(
+    name: str, x: ArrayLike, n: int | None, axis: int, norm: Norm, *, inverse: bool
+) -> Tensor:
+    x, place = one_size(name, as_signal(name, x), n, axis)
+    return bind(FFT, (x,), {"axis": (place,), "inverse": inverse, "norm": as_norm(name, norm)})
+
+
 def _transformed(
     name: str, x: ArrayLike, s: Sizes, axes: AxesLike, norm: Norm, *, inverse: bool
 ) -> Tensor:
@@ -99,7 +114,7 @@ def fft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "bac
     >>> fft([1.0, 1.0, 0.0, 0.0]).real
     Tensor([2., 1., 0., 1.], dtype=float32)
     """
-    return _transformed("fft", x, (n,), (axis,), norm, inverse=False)
+    return _along("fft", x, n, axis, norm, inverse=False)
 
 
 def ifft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "backward") -> Tensor:
@@ -110,7 +125,7 @@ def ifft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "ba
     >>> ifft([4.0, 4.0, 0.0, 0.0]).real
     Tensor([2., 1., 0., 1.], dtype=float32)
     """
-    return _transformed("ifft", x, (n,), (axis,), norm, inverse=True)
+    return _along("ifft", x, n, axis, norm, inverse=True)
 
 
 def fftn(

@@ -12,6 +12,7 @@ from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import LinAlgError, ShapeError
+from hybrid.ops import reduction
 from hybrid.ops.creation import zeros
 from hybrid.ops.linalg._matrices import (
     as_lapack,
@@ -134,6 +135,7 @@ def matrix_rank(x: ArrayLike, /, *, rtol: ArrayLike | None = None) -> Tensor:
     Parameters
     ----------
     x : array-like, shape (..., m, n)
+        A vector or a number counts as a matrix of one row, as in NumPy.
     rtol : float or array-like, optional
         Singular values up to `rtol` times the largest count as 0; ``max(m, n) * eps`` if left out.
 
@@ -145,7 +147,7 @@ def matrix_rank(x: ArrayLike, /, *, rtol: ArrayLike | None = None) -> Tensor:
     Raises
     ------
     LinAlgError
-        Where `x` has fewer than two axes, or LAPACK fails.
+        Where LAPACK fails.
 
     Examples
     --------
@@ -153,7 +155,8 @@ def matrix_rank(x: ArrayLike, /, *, rtol: ArrayLike | None = None) -> Tensor:
     Tensor(1, dtype=int64)
     """
     x = as_lapack("matrix_rank", x)
-    checked("matrix_rank", x)
+    if x.ndim < 2:
+        return reduction.any(x != 0).astype(dtypes.int64)
     if 0 in x.shape[-2:]:
         return zeros(x.shape[:-2], dtype=dtypes.int64)
     values = svdvals(x)

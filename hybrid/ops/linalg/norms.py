@@ -7,22 +7,73 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import located
+from hybrid.core.dispatch import bind, located
+from hybrid.core.op import Example, Op, register
+from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
-from hybrid.ops import reduction, searching
-from hybrid.ops._axes import Axes, all_axes, some_axes
+from hybrid.errors import DTypeError
+from hybrid.ops import reduction
+from hybrid.ops._axes import Axes, all_axes, lead_axis, some_axes, without
+from hybrid.ops.creation import eye
 from hybrid.ops.elementwise.arithmetic import absolute, sqrt
 from hybrid.ops.elementwise.selection import where
-from hybrid.ops.linalg._matrices import as_lapack, checked
+from hybrid.ops.linalg._matrices import as_lapack, check_square, checked, real_dtype
+from hybrid.ops.linalg.determinants import slogdet
+from hybrid.ops.linalg.products import conjugated
 from hybrid.ops.linalg.solving import inv
 from hybrid.ops.linalg.spectral import svdvals
 from hybrid.ops.movement import expand_dims, moveaxis, squeeze
+from hybrid.ops.reduction.declare import restore
+from hybrid.ops.searching import count_nonzero
 
 _REDUCE: dict[Any, Any] = {
     "nuc": reduction.sum,
     **dict.fromkeys((1, 2, np.inf), reduction.max),
     **dict.fromkeys((-1, -2, -np.inf), reduction.min),
 }
+
+
+def _infer_norm(x: TensorSpec, *, axis: Axes, keepdims: bool) -> TensorSpec:
+    if not dtypes.is_inexact(x.dtype):
+        raise DTypeError(f"norm: takes real and complex numbers, not {x.dtype}")
+    return TensorSpec(without(x.shape, axis, keepdims), real_dtype(x.dtype), x.device)
+
+
+def _eager_norm(xp: Any, x: Any, *, axis: Axes, keepdims: bool) -> Any:
+    if len(axis) == x.ndim and not keepdims and x.dtype in (dtypes.float32, dtypes.float64):
+        return xp.linalg.norm(x)  # by one call of BLAS
+    wide = x.astype(dtypes.float32) if x.dtype.itemsize == 2 else x
+    found = xp.linalg.vector_norm(wide, axis=axis, keepdims=keepdims)
+    return xp.asarray(found).astype(real_dtype(x.dtype), copy=False)
+
+
+def _expand_norm(x: Tensor, *, axis: Axes, keepdims: bool) -> Tensor:
+    wide = x.astype(dtypes.float32, copy=False) if x.dtype.itemsize == 2 else x
+    return sqrt((wide * wide).sum(axis=axis, keepdims=keepdims)).astype(x.dtype, copy=False)
+
+
+def _vjp_norm(g: Tensor, out: Tensor, x: Tensor, *, axis: Axes, keepdims: bool) -> Tensor:
+    length = restore(out, axis, keepdims)
+    return restore(g, axis, keepdims) * conjugated(x) / where(length == 0, 1, length)
+
+
+NORM = register(
+    Op(
+        name="norm",
+        family="linalg",
+        lead=lead_axis,
+        infer=_infer_norm,
+        eager=_eager_norm,
+        expand=_expand_norm,
+        vjp=(_vjp_norm,),
+        examples=(
+            Example(((3,),), {"axis": (0,), "keepdims": False}),
+            Example(((2, 3, 4),), {"axis": (0, 2), "keepdims": True}),
+            Example(((2, 3),), {"axis": (0, 1), "keepdims": False}),
+        ),
+        doc="The root of the sum of squared magnitudes along axes.",
+    )
+)
 
 
 def vector_norm(
@@ -60,15 +111,11 @@ def vector_norm(
     if isinstance(ord, str):
         raise ValueError(located(f"vector_norm: there is no order {ord!r} for vectors"))
     axes = all_axes("vector_norm", axis, x.shape)
-    if x.dtype.kind == "c":
-        x = absolute(x)
     if ord == 2:
-        total = (x * x).sum(axis=axes, keepdims=keepdims)
-        at_origin = total == 0
-        return where(at_origin, 0, sqrt(where(at_origin, 1, total))).astype(x.dtype, copy=False)
-    if ord == 0:
-        return searching.count_nonzero(x, axis=axes, keepdims=keepdims).astype(x.dtype)
+        return bind(NORM, (x,), {"axis": axes, "keepdims": keepdims})
     size = absolute(x)
+    if ord == 0:
+        return count_nonzero(x, axis=axes, keepdims=keepdims).astype(size.dtype)
     if ord == np.inf:
         return size.max(axis=axes, keepdims=keepdims)
     if ord == -np.inf:
@@ -189,21 +236,25 @@ def cond(x: ArrayLike, /, p: float | str | None = None) -> Tensor:
     Returns
     -------
     Tensor
-        Infinity for a singular matrix and ``p`` 2 or left out.
+        Infinity for a singular matrix.
 
     Raises
     ------
     LinAlgError
-        Where a matrix is not square, or singular, and `p` is another.
+        Where a matrix is not square and `p` is neither 2 nor -2 nor left out.
 
     Examples
     --------
     >>> cond([[2.0, 0.0], [0.0, 1.0]])
     Tensor(2., dtype=float32)
     """
-    if p not in (None, 2, -2):
-        return matrix_norm(x, ord=p) * matrix_norm(inv(x), ord=p)
     x = as_lapack("cond", x)
+    if p not in (None, 2, -2):
+        checked("cond", x, check_square)
+        singular = slogdet(x).sign == 0
+        regular = where(singular[..., None, None], eye(x.shape[-1], dtype=x.dtype), x)
+        found = matrix_norm(x, ord=p) * matrix_norm(inv(regular), ord=p)
+        return where(singular, np.inf, found)
     checked("cond", x)
     values = svdvals(x)
     large, small = values[..., 0], values[..., -1]

@@ -166,6 +166,99 @@ def _rmatmul_method(self: Tensor, other: Any) -> Tensor:
     return matmul(other, self)
 
 
+# --- vecdot ---------------------------------------------------------------------------------------
+
+
+def _infer_vecdot(a: TensorSpec, b: TensorSpec) -> TensorSpec:
+    if not a.ndim or not b.ndim or a.shape[-1] != b.shape[-1]:
+        raise ShapeError(
+            f"vecdot: shapes {a.shape} and {b.shape} do not fit along the axis of the vectors"
+        )
+    try:
+        shape = np.broadcast_shapes(a.shape[:-1], b.shape[:-1])
+    except ValueError:
+        raise ShapeError(
+            f"vecdot: shapes {a.shape} and {b.shape} do not fit: the other axes, {a.shape[:-1]} "
+            f"and {b.shape[:-1]}, do not broadcast"
+        ) from None
+    return TensorSpec(shape, promote_specs((a, b)), a.device)
+
+
+def _eager_vecdot(xp: Any, a: Any, b: Any) -> Any:
+    if a.dtype == dtypes.bfloat16 or b.dtype == dtypes.bfloat16:  # NumPy has none
+        wanted = promote((a.dtype, b.dtype))
+        low = wanted.itemsize == 2
+        wide = dtypes.float32 if low else wanted
+        return xp.asarray(xp.vecdot(a.astype(wide), b.astype(wide))).astype(wanted)
+    return xp.vecdot(a, b)
+
+
+def _batch_vecdot(op: Op, size: int, lanes: Lanes, attrs: Attrs) -> Tensor | None:
+    a, b = lanes
+    if not (a.batched or b.batched):
+        return None
+    ndim_a, ndim_b = (lane.tensor.ndim - lane.batched for lane in lanes)
+    left, right = stacked(a, -1, ndim_b - 1), stacked(b, -1, ndim_a - 1)
+    return bind(op, (left[..., 0], right[..., 0]), attrs)
+
+
+VECDOT = register(
+    Op(
+        name="vecdot",
+        family="linalg",
+        batch=_batch_vecdot,
+        infer=_infer_vecdot,
+        eager=_eager_vecdot,
+        expand=lambda a, b: total(conjugated(a) * b, -1),
+        vjp=(
+            lambda g, out, a, b: conjugated(expand_dims(g, -1) * b),
+            lambda g, out, a, b: expand_dims(g, -1) * conjugated(a),
+        ),
+        examples=(
+            Example(((4,), (4,))),
+            Example(((2, 3), (3,))),
+            Example(((2, 1, 3), (4, 3))),
+            Example(((3,), (2, 3)), {}, ("int64", "float32")),
+        ),
+        doc="The inner products of vectors along the last axis; the other axes broadcast.",
+    )
+)
+
+
+def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
+    """Return the inner products of vectors that lie along an axis; the other axes broadcast.
+
+    Parameters
+    ----------
+    x1, x2 : array-like
+        The elements of `x1` are conjugated where they are complex.
+    axis : int
+        Of both. Their sizes along it must agree.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ShapeError
+        Where the sizes differ.
+
+    Examples
+    --------
+    >>> vecdot([[1, 2], [3, 4]], [1, 1])
+    Tensor([3, 7], dtype=int64)
+    """
+    a, b = asarray(x1), asarray(x2)
+    if axis != -1:
+        a = moveaxis(a, one_axis("vecdot", axis, a.shape), -1)
+        b = moveaxis(b, one_axis("vecdot", axis, b.shape), -1)
+    return bind(VECDOT, (a, b), {})
+
+
+# --- made of them ---------------------------------------------------------------------------------
+
+
 def dot(a: ArrayLike, b: ArrayLike, /) -> Tensor:
     """Return NumPy's dot product.
 
@@ -201,39 +294,6 @@ def vdot(a: ArrayLike, b: ArrayLike, /) -> Tensor:
     Tensor(3.+0.j, dtype=complex64)
     """
     return matmul(conjugated(ravel(a)), ravel(b))
-
-
-def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
-    """Return the inner products of vectors that lie along an axis; the other axes broadcast.
-
-    Parameters
-    ----------
-    x1, x2 : array-like
-        The elements of `x1` are conjugated where they are complex.
-    axis : int
-        Of both. Their sizes along it must agree.
-
-    Returns
-    -------
-    Tensor
-
-    Raises
-    ------
-    ShapeError
-        Where the sizes differ.
-
-    Examples
-    --------
-    >>> vecdot([[1, 2], [3, 4]], [1, 1])
-    Tensor([3, 7], dtype=int64)
-    """
-    a, b = asarray(x1), asarray(x2)
-    i, j = one_axis("vecdot", axis, a.shape), one_axis("vecdot", axis, b.shape)
-    if a.shape[i] != b.shape[j]:
-        raise ShapeError(
-            located(f"vecdot: shapes {a.shape} and {b.shape} do not fit along axis {axis}")
-        )
-    return total(conjugated(moveaxis(a, i, -1)) * moveaxis(b, j, -1), -1)
 
 
 def total(x: Tensor, axis: int | Axes) -> Tensor:

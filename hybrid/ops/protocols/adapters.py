@@ -56,6 +56,41 @@ def _einsum(*operands: Any, out: Any = None, optimize: Any = True, **options: An
     return deliver(contraction.einsum(*operands, optimize=optimize), out)
 
 
+@implements(np.linalg.svd)
+def _svd(
+    a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False
+) -> Any:
+    if hermitian:
+        return by_numpy(np.linalg.svd, (a, full_matrices, compute_uv, hermitian), {})
+    return linalg.svd(a, full_matrices=full_matrices) if compute_uv else linalg.svdvals(a)
+
+
+@implements(np.linalg.eigh)
+def _eigh(a: Any, UPLO: str = "L") -> Any:
+    return linalg.eigh(_from_triangle(a, UPLO))
+
+
+@implements(np.linalg.eigvalsh)
+def _eigvalsh(a: Any, UPLO: str = "L") -> Any:
+    return linalg.eigvalsh(_from_triangle(a, UPLO))
+
+
+def _from_triangle(a: Any, uplo: str) -> Any:
+    """Return the matrix whose lower triangle holds what the one that is named holds in `a`."""
+    if uplo.upper() not in ("L", "U"):
+        raise ValueError(f"UPLO is 'L' or 'U', not {uplo!r}")
+    return a if uplo.upper() == "L" else products.conjugated(movement.matrix_transpose(a))
+
+
+@implements(np.linalg.qr)
+def _qr(a: Any, mode: str = "reduced") -> Any:
+    if mode == "r":
+        return linalg.qr(a).R
+    if mode not in ("reduced", "complete"):
+        return by_numpy(np.linalg.qr, (a, mode), {})
+    return linalg.qr(a, mode=mode)  # type: ignore[arg-type]
+
+
 @implements(np.linalg.pinv)
 def _pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = np._NoValue) -> Any:
     if hermitian:

@@ -158,6 +158,28 @@ def test_numpys_functions_of_tensors_are_these(name: str):
     agrees(found, call(*arrays))
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: np.linalg.svd(x, compute_uv=False),
+        lambda x: np.linalg.svd(x, False),
+        lambda x: np.linalg.eigh(x, UPLO="U").eigenvalues,
+        lambda x: np.abs(np.linalg.eigh(x, UPLO="U").eigenvectors),
+        lambda x: np.linalg.eigvalsh(x, "U"),
+        lambda x: np.linalg.qr(x, mode="r"),
+        lambda x: np.linalg.qr(x, "complete"),
+        lambda x: np.linalg.matrix_rank(x[0, 0]),
+        lambda x: np.linalg.norm(x, axis=-1),
+        lambda x: np.linalg.matrix_power(x, 3),
+    ],
+)
+def test_what_only_numpy_says_is_understood_and_traced(call: Callable[..., Any]):
+    x = np.random.default_rng(4).normal(size=(2, 3, 3)) * (1 + 1j)
+    expected = call(x)
+    agrees(call(hb.asarray(x)), expected if isinstance(expected, tuple) else np.asarray(expected))
+    hb.compile(lambda t: call(t), fullgraph=True)(x)
+
+
 @pytest.mark.parametrize("name", array_api_strict.linalg.__all__)
 def test_the_extension_is_complete(name: str):
     """Every name of the standard is there and takes the standard's arguments."""
