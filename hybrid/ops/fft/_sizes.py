@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from math import prod
 from typing import Any, Literal
@@ -10,6 +9,7 @@ from typing import Any, Literal
 from hybrid import dtypes
 from hybrid.core.dispatch import located
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.unknown import as_size
 from hybrid.dtypes import DType
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops._axes import Axes, one_axis, some_axes
@@ -72,7 +72,7 @@ def sizes_and_axes(
 
 
 def _size(name: str, n: Any) -> int:
-    size = operator.index(n)
+    size = as_size(n)
     if size < 1:
         raise ShapeError(located(f"{name}: invalid number of data points ({size})"))
     return size

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 from hybrid import dtypes
 from hybrid.core.devices import as_device
 from hybrid.core.dispatch import located
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.unknown import as_size
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops._axes import as_dtype, some_axes
 from hybrid.ops.creation import arange
@@ -26,7 +26,7 @@ def _scaled(name: str, k: Tensor, n: int, d: Any, dtype: Any, device: Any) -> Te
 
 
 def _count(name: str, n: Any) -> int:
-    count = operator.index(n)
+    count = as_size(n)
     if count < 1:
         raise ShapeError(located(f"{name}: invalid number of data points ({count})"))
     return count

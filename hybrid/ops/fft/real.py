@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 from hybrid.core.dispatch import bind, located
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor
+from hybrid.core.unknown import as_size
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops._axes import lead_axis, one_axis
 from hybrid.ops.creation import arange
@@ -102,7 +102,7 @@ def _half(x: Tensor, axis: int, norm: str) -> Tensor:
 
 
 def _whole(name: str, x: Tensor, n: int | None, axis: int, norm: str) -> Tensor:
-    size = 2 * (x.shape[axis] - 1) if n is None else operator.index(n)
+    size = 2 * (x.shape[axis] - 1) if n is None else as_size(n)
     if size < 1:
         raise ShapeError(
             located(f"{name}: invalid number of data points ({size}) for shape {x.shape}")

@@ -175,7 +175,7 @@ def _infer_vecdot(a: TensorSpec, b: TensorSpec) -> TensorSpec:
             f"vecdot: shapes {a.shape} and {b.shape} do not fit along the axis of the vectors"
         )
     try:
-        shape = np.broadcast_shapes(a.shape[:-1], b.shape[:-1])
+        shape = broadcast_shapes(a.shape[:-1], b.shape[:-1])
     except ValueError:
         raise ShapeError(
             f"vecdot: shapes {a.shape} and {b.shape} do not fit: the other axes, {a.shape[:-1]} "

@@ -10,7 +10,7 @@ import numpy as np
 from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind, located
 from hybrid.core.op import Attrs, Example, Op, register
-from hybrid.core.spec import TensorSpec
+from hybrid.core.spec import TensorSpec, broadcast_shapes
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import LinAlgError, ShapeError
 from hybrid.ops._axes import lead_as_is
@@ -96,7 +96,7 @@ def _infer_solve(name: str, a: TensorSpec, b: TensorSpec) -> TensorSpec:
     if b.ndim == 1:
         return TensorSpec((*a.shape[:-2], n), a.dtype, a.device)
     try:
-        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        batch = broadcast_shapes(a.shape[:-2], b.shape[:-2])
     except ValueError:
         raise ShapeError(
             f"{name}: shapes {a.shape} and {b.shape} do not fit: the axes before the last two, "
