@@ -8,6 +8,7 @@ standard's table: Python scalars are weak and take the dtype of the array they m
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 
 import ml_dtypes
@@ -95,7 +96,11 @@ def promote(dtypes: Iterable[DType | int | float | complex]) -> DType:
     >>> promote([bfloat16, 1.0]), promote([bfloat16, float16])
     (dtype(bfloat16), dtype('float32'))
     """
-    members = tuple(dtypes)
+    return _promote(*dtypes)
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _promote(*members: Any) -> DType:
     scalars = [x for x in members if not isinstance(x, np.dtype)]
     strong = _meet([x for x in members if isinstance(x, np.dtype)])
     if strong == bfloat16:  # NumPy widens it beside a Python scalar

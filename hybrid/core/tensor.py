@@ -507,10 +507,15 @@ def asarray(
     """
     if type(obj) is Tensor and dtype is None and not copy and device is None:
         return obj
+    if dtype is None and not copy and device is None:
+        if type(obj) is Tensor:
+            return obj
+        known = _external.get(id(obj)) if type(obj) is np.ndarray else None
+        if known is not None and known._data is obj:
+            return known
     from hybrid.core.variable import Variable
 
-    if device is not None:
-        as_device("asarray", device)
+    as_device("asarray", device)
     if isinstance(obj, Variable):
         obj = obj.read()
     if type(obj) is Unknown:

@@ -7,13 +7,15 @@ from collections.abc import Iterable
 from math import ceil
 from typing import Any, cast
 
+import numpy as np
+
 from hybrid import dtypes
 from hybrid.core import dlpack
 from hybrid.core.devices import as_device
-from hybrid.core.dispatch import bind, located, spec_of
+from hybrid.core.dispatch import bind, located, spec_of, state
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec, fits
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.core.unknown import is_unknown
 from hybrid.dtypes import DType
 from hybrid.errors import ShapeError
@@ -134,19 +136,29 @@ def _float_or(name: str, dtype: Any) -> DType:
     return dtypes.DEFAULT["f"] if dtype is None else as_dtype(name, dtype)
 
 
+def _filled(name: str, shape: Any, value: int, dtype: Any, device: Any) -> Tensor:
+    wanted = _float_or(name, dtype)
+    if state.plain and device is None:
+        try:  # at once, where nothing records it
+            return wrap((np.ones if value else np.zeros)(shape, wanted))
+        except (TypeError, ValueError):
+            pass  # explained below
+    return full(shape, value, dtype=wanted, device=device)
+
+
 def zeros(shape: int | Iterable[int], dtype: Any = None, *, device: Any = None) -> Tensor:
     """Return a Tensor of zeros, float32 unless another dtype is given."""
-    return full(shape, 0, dtype=_float_or("zeros", dtype), device=device)
+    return _filled("zeros", shape, 0, dtype, device)
 
 
 def ones(shape: int | Iterable[int], dtype: Any = None, *, device: Any = None) -> Tensor:
     """Return a Tensor of ones, float32 unless another dtype is given."""
-    return full(shape, 1, dtype=_float_or("ones", dtype), device=device)
+    return _filled("ones", shape, 1, dtype, device)
 
 
 def empty(shape: int | Iterable[int], dtype: Any = None, *, device: Any = None) -> Tensor:
     """Return a Tensor whose contents nobody should rely on; they are zeros."""
-    return full(shape, 0, dtype=_float_or("empty", dtype), device=device)
+    return _filled("empty", shape, 0, dtype, device)
 
 
 def full_like(

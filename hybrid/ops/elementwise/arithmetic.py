@@ -170,9 +170,7 @@ nextafter = binary(
     None,
     ufunc=np.nextafter,
     # NumPy's float16 stays at the zero it is at, whatever the sign of the other.
-    mend=lambda xp, out, x, y: (
-        xp.where(x == y, xp.asarray(y, dtype=out.dtype), out) if out.dtype.char == "e" else out
-    ),
+    mend=("e", lambda xp, out, x, y: xp.where(x == y, xp.asarray(y, dtype=out.dtype), out)),
     doc="The next number that can be represented after the first one, towards the second.",
     notes="The gradient by the first array is 1, as of a step that is infinitely small.",
     example="""

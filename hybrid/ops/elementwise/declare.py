@@ -13,7 +13,7 @@ path, :func:`hybrid.core.dispatch.bind`, which explains it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ DTypeRule = Callable[..., Loop]
 """``rule(*keys)``: the dtypes the inputs are cast to, then the dtype of the result. A key is a
 dtype, or int, float, complex for a value that stands for a Python scalar."""
 
+Mend = tuple[str, Callable[..., Any]]
 Unary = Callable[[ArrayLike], Tensor]
 Binary = Callable[[ArrayLike, ArrayLike], Tensor]
 
@@ -249,7 +250,7 @@ def unary(
     doc: str,
     ufunc: np.ufunc | None = None,
     eager: Callable[..., Any] | None = None,
-    mend: Callable[..., Any] | None = None,
+    mend: Mend | None = None,
     rule: DTypeRule | None = None,
     operator: str = "",
     no_gradient: str = "",
@@ -274,8 +275,9 @@ def unary(
         Its loops give the dtype rule and, where `eager` is None, the eager form.
     eager : callable, optional
         ``eager(xp, x)``.
-    mend : callable, optional
-        ``mend(xp, result, x)`` gives the result where that of `ufunc` is wrong.
+    mend : pair, optional
+        Characters of dtypes whose results by `ufunc` are wrong, and ``rule(xp, result, x)`` that
+        gives the right ones.
     rule : callable, optional
         Dtype rule, where it is not that of `ufunc`.
     operator : str
@@ -300,8 +302,7 @@ def unary(
     shapes: tuple[Shape, ...] = ((2, 3), (), (0, 3))
     direct: Callable[..., Any] | None = ufunc if eager is None else None
     if mend is not None:
-        eager = _mended(_given(ufunc), mend)
-        direct = partial(eager, np)
+        eager, direct = _mended(_given(ufunc), mend)
     op = elementwise(
         name,
         eager or _given(ufunc),
@@ -328,7 +329,7 @@ def binary(
     *vjp: Gradient | None,
     doc: str,
     ufunc: np.ufunc,
-    mend: Callable[..., Any] | None = None,
+    mend: Mend | None = None,
     rule: DTypeRule | None = None,
     operator: str = "",
     no_gradient: str = "",
@@ -350,8 +351,9 @@ def binary(
     doc : str
         One line.
     ufunc : numpy.ufunc
-    mend : callable, optional
-        ``mend(xp, result, x, y)`` gives the result where that of `ufunc` is wrong.
+    mend : pair, optional
+        Characters of dtypes whose results by `ufunc` are wrong, and ``rule(xp, result, x, y)`` that
+        gives the right ones.
     rule : callable, optional
         Dtype rule, where it is not that of `ufunc`.
     operator : str
@@ -371,8 +373,7 @@ def binary(
         ((2, 1), (1, 3)),
         ((), (2,)),
     )
-    eager = ufunc if mend is None else _mended(ufunc, mend)
-    direct = ufunc if mend is None else partial(eager, np)
+    eager, direct = (ufunc, ufunc) if mend is None else _mended(ufunc, mend)
     op = elementwise(
         name,
         eager,
@@ -416,10 +417,20 @@ def _by_name(ufunc: np.ufunc) -> Callable[..., Any]:
     return _narrowed(eager) if ufunc.nin == 2 else eager
 
 
-def _mended(ufunc: np.ufunc, mend: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the eager form that corrects what `ufunc` gives."""
+def _mended(ufunc: np.ufunc, mend: Mend) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return the eager form that corrects what `ufunc` gives, and the same for NumPy alone."""
+    wrong, rule = mend
     plain = _by_name(ufunc)
-    return lambda xp, *arrays: mend(xp, plain(xp, *arrays), *arrays)
+
+    def eager(xp: Any, *arrays: Any) -> Any:
+        result = plain(xp, *arrays)
+        return rule(xp, result, *arrays) if result.dtype.char in wrong else result
+
+    def direct(*arrays: Any) -> Any:
+        result = ufunc(*arrays)
+        return rule(np, result, *arrays) if result.dtype.char in wrong else result
+
+    return eager, direct
 
 
 _OUT = """out : Tensor or ndarray, optional

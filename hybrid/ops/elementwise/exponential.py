@@ -40,9 +40,7 @@ expm1 = unary(
     lambda g, out, x: g * (out + 1),
     ufunc=np.expm1,
     # NumPy's formula multiplies infinities by 0 where C99's exp does not.
-    mend=lambda xp, out, x: (
-        xp.where(xp.isfinite(out), out, xp.exp(x) - 1) if out.dtype.kind == "c" else out
-    ),
+    mend=("FD", lambda xp, out, x: xp.where(xp.isfinite(out), out, xp.exp(x) - 1)),
     doc="``exp(x) - 1``, accurate near 0.",
 )
 
