@@ -36,6 +36,8 @@ class Kernel:
         their number and type is checked.
     from_disk
         Whether it was loaded rather than compiled.
+    runs
+        The addresses of its trampolines ``void run(pack, lo, hi)``, one a phase.
     """
 
     spec: KernelSpec
@@ -43,6 +45,7 @@ class Kernel:
     source: str
     call: Callable[..., None]
     from_disk: bool
+    runs: tuple[int, ...] = ()
 
     def __call__(self, par: int, geometry: Geometry, *arrays: np.ndarray[Any, Any]) -> None:
         self.call(par, geometry, *arrays)
@@ -119,12 +122,12 @@ def kernel_of(region: Region) -> tuple[Kernel, Geometry]:
 
 def _obtain(spec: KernelSpec) -> Kernel:
     source = cpu.source(spec)
-    call, found = load(source)
-    return Kernel(spec, source.name, source.text, call, found)
+    call, runs, found = load(source)
+    return Kernel(spec, source.name, source.text, call, found, runs)
 
 
-def load(source: cpu.Source) -> tuple[Callable[..., None], bool]:
-    """The entry point of compiled source, and whether its code was on disk.
+def load(source: cpu.Source) -> tuple[Callable[..., None], tuple[int, ...], bool]:
+    """The entry point of compiled source, its trampolines, and whether its code was on disk.
 
     Each call makes another one: keep it.
     """
@@ -148,10 +151,12 @@ def load(source: cpu.Source) -> tuple[Callable[..., None], bool]:
     from hybrid.kernels import native
 
     entry = f"{source.name}_call"
-    call = native.python_callable(native.symbol_address(code, entry), source.name)
+    engine = native.load_object(code)
+    call = native.python_callable(int(engine.get_function_address(entry)), source.name)
+    runs = tuple(int(engine.get_function_address(f"{phase}_run")) for phase in source.phases)
     elapsed = time.perf_counter() - started
     if found:
         _stats = replace(
             _stats, loaded=_stats.loaded + 1, load_seconds=_stats.load_seconds + elapsed
         )
-    return call, found
+    return call, runs, found

@@ -24,12 +24,15 @@ class LoadedKernel:
         Address of the function that divides the work among threads; 0 where one thread is faster.
     source : str
         What was compiled.
+    runs : tuple of int
+        The addresses of its phases, for loops in native code.
     """
 
     entry: Callable[..., None]
     geometry: Any
     parallel: int = 0
     source: str = ""
+    runs: tuple[int, ...] = ()
 
 
 def load_kernel(region: Region) -> LoadedKernel:
@@ -43,4 +46,4 @@ def load_kernel(region: Region) -> LoadedKernel:
         from hybrid.kernels.parallel import driver_address
 
         parallel = driver_address()
-    return LoadedKernel(kernel.call, geometry, parallel, kernel.source)
+    return LoadedKernel(kernel.call, geometry, parallel, kernel.source, kernel.runs)

@@ -22,7 +22,7 @@ from hybrid.ops.movement import copy
 from hybrid.trace.control.body import graph_of, outside_of, tracing
 from hybrid.trace.control.narrow import live_carries, narrowed, needs
 from hybrid.trace.control.nests import defined_at, describe, flatten, is_number, owned, strong
-from hybrid.trace.control.run import Body
+from hybrid.trace.control.run import Body, NativeLoops
 from hybrid.trace.control.scan import Given
 from hybrid.trace.control.scan_op import bind_scan
 from hybrid.trace.control.while_gradient import vjp
@@ -72,7 +72,16 @@ def _prepare(
     specs: tuple[TensorSpec, ...], *, cond: FuncGraph, body: FuncGraph, carries: int
 ) -> Any:
     ask, step = Body(cond), Body(body)
-    return lambda *arrays: _loop(ask, step, arrays, carries)
+    loops = NativeLoops(body, cond, carries, 0)
+
+    def run(*arrays: Any) -> tuple[Array, ...]:
+        given = [np.asarray(a) for a in arrays]
+        native = loops.find(given)
+        if native is None:
+            return _loop(ask, step, arrays, carries)
+        return native.run(given[:carries], (), given[carries:], (), (None, False))
+
+    return run
 
 
 def _narrow(used: tuple[bool, ...], *, cond: FuncGraph, body: FuncGraph, carries: int) -> Any:

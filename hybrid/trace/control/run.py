@@ -1,4 +1,4 @@
-"""How a Plan runs the bodies of a node: each by a Plan of its own."""
+"""How a Plan runs the bodies of a node: in native code, or each by a Plan of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.graph import FuncGraph
+from hybrid.core.layout import Layout
 from hybrid.core.tensor import Array
+from hybrid.runtime.native_loop import At, LoopShape, NativeLoop, make_program
 from hybrid.runtime.plan import make_plan
 from hybrid.trace.sized import layout_of
 
@@ -43,3 +45,57 @@ class Body:
         for i in self.weak:
             arrays[i] = arrays[i].item()
         return arrays
+
+
+class NativeLoops:
+    """The native loops of a node, one for each way its operands can lie; None where there is none.
+
+    Parameters
+    ----------
+    body : FuncGraph
+    ask : FuncGraph, optional
+    carries, xs : int
+    """
+
+    __slots__ = ("_loops", "ask", "body", "carries", "xs")
+
+    def __init__(self, body: FuncGraph, ask: FuncGraph | None, carries: int, xs: int) -> None:
+        self.body = body
+        self.ask = ask
+        self.carries = carries
+        self.xs = xs
+        self._loops: dict[Any, NativeLoop | None] = {}
+
+    def find(self, arrays: Sequence[Array]) -> NativeLoop | None:
+        """Return the loop for operands that lie as `arrays` do."""
+        key = tuple([a.strides for a in arrays[self.carries :]])
+        if key not in self._loops:
+            self._loops[key] = self._make(arrays)
+        return self._loops[key]
+
+    def _make(self, arrays: Sequence[Array]) -> NativeLoop | None:
+        n, last = self.carries, self.carries + self.xs
+        first = [np.empty(v.spec.shape, v.spec.dtype) for v in self.body.inputs[:n]]
+        layouts = [layout_of(a) for a in first]
+        layouts += [_of_row(a) for a in arrays[n:last]] + [layout_of(a) for a in arrays[last:]]
+        ys = self.body.outputs[n:]
+        targets = [*(At("out", i) for i in range(n)), *(At("y", i) for i in range(len(ys)))]
+        body = make_program(self.body, tuple(layouts), (n, self.xs), targets)
+        if body is None or (self.ask is not None and len(self.ask.outputs) > 1):
+            return None
+        ask = None
+        if self.ask is not None:
+            ask = make_program(self.ask, tuple(layouts), (n, self.xs), [At("flag", 0)])
+            if ask is None:
+                return None
+        shape = LoopShape(
+            tuple(v.spec for v in self.body.inputs[:n]),
+            tuple(a.strides[0] for a in arrays[n:last]),
+            tuple(x.spec for x in ys),
+        )
+        return NativeLoop(shape, body, ask)
+
+
+def _of_row(array: Array) -> Layout:
+    whole = layout_of(array)
+    return Layout(whole.shape[1:], whole.strides[1:])

@@ -15,8 +15,9 @@ from hybrid.core.op import Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Array, Tensor
 from hybrid.errors import GraphError
+from hybrid.runtime.native_loop import NativeLoop
 from hybrid.trace.control.narrow import live_carries, narrowed, needs
-from hybrid.trace.control.run import Body
+from hybrid.trace.control.run import Body, NativeLoops
 from hybrid.trace.control.scan_gradient import recorded, vjp
 
 
@@ -65,6 +66,14 @@ class Course:
                 y[i] = row
         return (*carry, *ys)
 
+    def native(self, loop: NativeLoop, arrays: list[Array]) -> tuple[Array, ...]:
+        """Run the loop in native code."""
+        n, last = self.carries, self.carries + self.xs
+        outputs = [x.spec for x in self.body.outputs[n:]]
+        ys = [np.empty((self.length, *s.shape), s.dtype) for s in outputs]
+        course = self.length, self.reverse
+        return (*loop.run(arrays[:n], arrays[n:last], arrays[last:], ys, course), *ys)
+
 
 def _infer(*specs: TensorSpec, **attrs: Any) -> tuple[TensorSpec, ...]:
     course = Course(**attrs)
@@ -91,7 +100,14 @@ def _eager(xp: Any, *arrays: Any, **attrs: Any) -> Any:
 def _prepare(specs: tuple[TensorSpec, ...], **attrs: Any) -> Any:
     course = Course(**attrs)
     compiled = Body(course.body)
-    return lambda *arrays: course.loop(compiled, arrays)
+    loops = NativeLoops(course.body, None, course.carries, course.xs)
+
+    def run(*arrays: Any) -> Any:
+        given = [np.asarray(a) for a in arrays]
+        native = loops.find(given) if course.length else None
+        return course.loop(compiled, arrays) if native is None else course.native(native, given)
+
+    return run
 
 
 def _narrow(used: tuple[bool, ...], **attrs: Any) -> Any:

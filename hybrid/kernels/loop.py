@@ -1,0 +1,140 @@
+"""Native loops over kernels: the kernels of a body run step after step without Python.
+
+The loop is one small function for all bodies; what it runs is data. An entry of a program is
+``(run, pack, work, driver)``: the trampoline of a kernel, its packed arguments, its work items, and
+the parallel driver or 0. Between steps some slots of the packs move: each move is ``(slot, delta,
+factor)``, and does ``*slot += delta; delta *= factor``. A factor of 1 walks along the rows of an
+array, one of -1 swaps two buffers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Callable
+
+WORDS_PER_ENTRY = 4
+WORDS_PER_MOVE = 3
+
+_CODE = """
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+
+; A trampoline that copies: its pack is (target, source, bytes).
+define void @hybrid_copy(ptr %pack, i64 %lo, i64 %hi) {
+  %target = load ptr, ptr %pack
+  %source_at = getelementptr ptr, ptr %pack, i64 1
+  %source = load ptr, ptr %source_at
+  %bytes_at = getelementptr ptr, ptr %pack, i64 2
+  %bytes = load i64, ptr %bytes_at
+  call void @llvm.memcpy.p0.p0.i64(ptr %target, ptr %source, i64 %bytes, i1 false)
+  ret void
+}
+
+define internal void @program(ptr %entries, i64 %count) {
+start:
+  br label %next
+next:
+  %i = phi i64 [ 0, %start ], [ %up, %on ]
+  %more = icmp slt i64 %i, %count
+  br i1 %more, label %entry, label %done
+entry:
+  %at = mul i64 %i, 4
+  %run_at = getelementptr i64, ptr %entries, i64 %at
+  %run = load ptr, ptr %run_at
+  %pack_at = getelementptr i64, ptr %run_at, i64 1
+  %pack = load ptr, ptr %pack_at
+  %work_at = getelementptr i64, ptr %run_at, i64 2
+  %work = load i64, ptr %work_at
+  %driver_at = getelementptr i64, ptr %run_at, i64 3
+  %driver = load i64, ptr %driver_at
+  %serial = icmp eq i64 %driver, 0
+  br i1 %serial, label %alone, label %together
+alone:
+  call void %run(ptr %pack, i64 0, i64 %work)
+  br label %on
+together:
+  %drive = inttoptr i64 %driver to ptr
+  call void %drive(ptr %run, ptr %pack, i64 %work)
+  br label %on
+on:
+  %up = add i64 %i, 1
+  br label %next
+done:
+  ret void
+}
+
+define internal void @move(ptr %moves, i64 %count) {
+start:
+  br label %next
+next:
+  %i = phi i64 [ 0, %start ], [ %up, %one ]
+  %more = icmp slt i64 %i, %count
+  br i1 %more, label %one, label %done
+one:
+  %at = mul i64 %i, 3
+  %slot_at = getelementptr i64, ptr %moves, i64 %at
+  %slot = load ptr, ptr %slot_at
+  %delta_at = getelementptr i64, ptr %slot_at, i64 1
+  %delta = load i64, ptr %delta_at
+  %factor_at = getelementptr i64, ptr %slot_at, i64 2
+  %factor = load i64, ptr %factor_at
+  %old = load i64, ptr %slot
+  %new = add i64 %old, %delta
+  store i64 %new, ptr %slot
+  %turned = mul i64 %delta, %factor
+  store i64 %turned, ptr %delta_at
+  %up = add i64 %i, 1
+  br label %next
+done:
+  ret void
+}
+
+; Steps until %flag is false or %limit are done; the number of steps.
+define i64 @hybrid_loop(ptr %ask, i64 %asks, ptr %flag, ptr %do, i64 %does,
+                        ptr %moves, i64 %count, i64 %limit) {
+start:
+  %counted = icmp eq ptr %flag, null
+  br label %next
+next:
+  %step = phi i64 [ 0, %start ], [ %up, %body ]
+  %more = icmp slt i64 %step, %limit
+  br i1 %more, label %question, label %done
+question:
+  br i1 %counted, label %body, label %asked
+asked:
+  call void @program(ptr %ask, i64 %asks)
+  %answer = load i8, ptr %flag
+  %yes = icmp ne i8 %answer, 0
+  br i1 %yes, label %body, label %done
+body:
+  call void @program(ptr %do, i64 %does)
+  call void @move(ptr %moves, i64 %count)
+  %up = add i64 %step, 1
+  br label %next
+done:
+  ret i64 %step
+}
+"""
+
+
+@functools.cache
+def _engine() -> object:
+    from hybrid.kernels import native
+
+    return native.load_assembly(_CODE)
+
+
+def copy_address() -> int:
+    """The address of the trampoline that copies bytes."""
+    return int(_engine().get_function_address("hybrid_copy"))  # type: ignore[attr-defined]
+
+
+@functools.cache
+def looper() -> Callable[..., int]:
+    """``loop(ask, asks, flag, do, does, moves, count, limit)``, addresses and counts.
+
+    It releases the GIL. Called again with what it left behind, it goes on.
+    """
+    address = _engine().get_function_address("hybrid_loop")  # type: ignore[attr-defined]
+    kind = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 8)
+    return kind(address)

@@ -1,0 +1,137 @@
+"""Loops in native code give what the same bodies give step by step."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hybrid as hb
+from hybrid.core import containers
+from hybrid.runtime import native_loop
+from hybrid.trace.control.run import NativeLoops
+
+X = np.arange(24, dtype=np.float32).reshape(6, 4) / 8 - 1
+
+
+def constant_results(x: hb.Tensor) -> Any:
+    return hb.scan(lambda c, r: ((c[1], r, c[2] * 0 + 2), (c[0], 5, True)), (x[0], x[1], 1.0), x)
+
+
+def reductions(x: hb.Tensor) -> Any:
+    return hb.scan(lambda c, r: (hb.softmax(c + r), (r.sum(), c.max())), x[0], x, reverse=True)
+
+
+def turned(x: hb.Tensor) -> Any:
+    return hb.scan(lambda c, r: (c * 0.5 + r, c + x.T[0]), x[:, 1], x.T)
+
+
+def every_other(x: hb.Tensor) -> Any:
+    return hb.scan(lambda c, r: (c + r[::-1], r), x[0], x[::-2])
+
+
+def mandelbrot(x: hb.Tensor) -> Any:
+    def step(state: Any) -> Any:
+        n, a, b = state
+        return n + 1, a * a - b * b + x[0, 0], 2 * a * b + x[1, 0]
+
+    return hb.while_loop(
+        lambda s: hb.logical_and(s[0] < 50, s[1] * s[1] + s[2] * s[2] < 4), step, (0, 0.0, 0.0)
+    )
+
+
+def flag_in_the_carry(x: hb.Tensor) -> Any:
+    return hb.while_loop(lambda s: s[0], lambda s: (s[1].sum() < 3, s[1] + 1), (True, x))
+
+
+def large(x: hb.Tensor) -> Any:
+    big = hb.ones((600, 600)) * x[0, 0]
+    return hb.fori_loop(0, 4, lambda i, c: hb.tanh(c) * i + big, big).sum()
+
+
+PROGRAMS = [
+    constant_results, reductions, turned, every_other, mandelbrot, flag_in_the_carry, large,
+]  # fmt: skip
+
+
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    loops: list[Any] = []
+    find = NativeLoops.find
+
+    def watched(self: NativeLoops, arrays: Any) -> Any:
+        loops.append(find(self, arrays))
+        return loops[-1]
+
+    monkeypatch.setattr(NativeLoops, "find", watched)
+    return loops
+
+
+def assert_alike(got: Any, expected: Any) -> None:
+    for a, b in zip(containers.leaves_of(got), containers.leaves_of(expected), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("chunk", [1, 50_000_000])
+@pytest.mark.parametrize("f", PROGRAMS)
+def test_the_result_is_that_of_eager_code(
+    f: Callable[..., Any], chunk: int, found: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native_loop, "_CHUNK_NS", chunk)  # 1: Python looks after each step
+    g = hb.compile(f)
+    for x in (X, X[::-1], X):
+        assert_alike(g(hb.asarray(x)), f(hb.asarray(x)))
+    assert len(found) == 3
+    assert None not in found
+
+
+def test_threads_have_frames_of_their_own() -> None:
+    f = hb.compile(lambda x: hb.fori_loop(0, 20_000, lambda i, c: c * 0.5 + x, x))
+    f(hb.asarray(X))
+    results: dict[int, Any] = {}
+
+    def work(number: int) -> None:
+        results[number] = f(hb.asarray(X * number)).numpy()
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number in range(6):
+        np.testing.assert_allclose(results[number], X * number * 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: hb.fori_loop(0, 3, lambda i, c: c @ c.T @ x, x),
+        lambda x: hb.scan(lambda c, r: (c, hb.print("") or r), 0.0, x[:0])[1],
+        lambda x: hb.fori_loop(0, 3, lambda i, c: c + x[i], x),
+        lambda x: hb.fori_loop(0, 3, lambda i, c: c[::-1].T.reshape(6, 4), x),
+    ],
+)
+def test_what_is_more_than_kernels_runs_by_plans(f: Callable[..., Any], found: list[Any]) -> None:
+    assert_alike(hb.compile(f)(hb.asarray(X)), f(hb.asarray(X)))
+    assert not any(found)
+
+
+def test_gradients_run_natively_both_ways(found: list[Any]) -> None:
+    def f(x: hb.Tensor) -> hb.Tensor:
+        return hb.scan(lambda c, r: (hb.tanh(c * r), c.sum()), x[0], x)[1].sum()
+
+    def gradient(g: Callable[..., Any]) -> hb.Tensor:
+        x = hb.asarray(X)
+        with hb.GradientTape() as tape:
+            tape.watch(x)
+            y = g(x)
+        return tape.gradient(y, x)
+
+    expected = gradient(f)
+    assert_alike(gradient(hb.compile(f)), expected)
+    assert len(found) == 2
+    assert None not in found
