@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -10,12 +11,12 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
-from hybrid.ops import elementwise, linalg, movement, rearranging, searching
+from hybrid.ops import diagonals, elementwise, linalg, movement, rearranging, reduction, searching
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.inplace import write
 from hybrid.ops.linalg import contraction, products
 from hybrid.ops.protocols.by_numpy import by_numpy, deliver, written_by_numpy
-from hybrid.ops.protocols.functions import implements
+from hybrid.ops.protocols.functions import implements, translated
 
 Function = Callable[..., Any]
 
@@ -158,6 +159,50 @@ def _copy(x: Any, order: str = "K", subok: bool = False) -> Tensor:
     return asarray(x, copy=True)
 
 
+@implements(np.trace)
+def _trace(
+    a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None
+) -> Any:
+    found = diagonals.diagonal(a, offset, axis1, axis2)
+    return deliver(reduction.sum(found, axis=-1, dtype=dtype), out)
+
+
+@implements(np.common_type)
+def _common_type(*arrays: Any) -> Any:
+    empty = (np.empty(0, x.dtype) if isinstance(x, Tensor | Variable) else x for x in arrays)
+    return np.common_type(*empty)
+
+
+@implements(np.min_scalar_type)
+def _min_scalar_type(x: Any) -> Any:
+    return x.dtype if x.ndim else by_numpy(np.min_scalar_type, (x,), {})
+
+
+# --- reductions -----------------------------------------------------------------------------------
+
+
+def _reducer(func: Function, ufunc: np.ufunc) -> None:
+    """Let ``initial=`` and ``where=`` be what they are in ``ufunc.reduce``."""
+
+    @implements(func)
+    def adapter(*args: Any, **kwargs: Any) -> Any:
+        given = {"where", "initial"} & {k for k, v in kwargs.items() if v is not np._NoValue}
+        if not given:
+            return translated(func, args, kwargs)
+        bound = inspect.signature(func).bind(*args, **kwargs)
+        x, *_ = bound.args
+        options = {k: v for k, v in bound.arguments.items() if k != next(iter(bound.arguments))}
+        options = {k: v for k, v in options.items() if v is not np._NoValue}
+        return ufunc.reduce(asarray(x), **({"axis": None} | options))
+
+
+for _func, _ufunc in (
+    *((np.sum, np.add), (np.prod, np.multiply), (np.any, np.logical_or), (np.all, np.logical_and)),
+    *((np.max, np.maximum), (np.amax, np.maximum), (np.min, np.minimum), (np.amin, np.minimum)),
+):
+    _reducer(_func, _ufunc)
+
+
 # --- functions that write -------------------------------------------------------------------------
 
 
@@ -169,5 +214,5 @@ def _writer(func: Function) -> None:
         written_by_numpy(func, target, args, kwargs)
 
 
-for _func in (np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal):
-    _writer(_func)
+for _writing in (np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal):
+    _writer(_writing)

@@ -55,6 +55,11 @@ def __array_function__(self: Any, func: Function, types: Any, args: Any, kwargs:
     adapter = ADAPTERS.get(func)
     if adapter is not None:
         return adapter(*args, **kwargs)
+    return translated(func, args, kwargs)
+
+
+def translated(func: Function, args: Any, kwargs: Any) -> Any:
+    """Call hybrid's function of the same name, or let NumPy compute on the concrete values."""
     ours = namesake(func)
     if ours is not None:
         try:

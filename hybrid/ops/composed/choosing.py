@@ -1,0 +1,105 @@
+"""Choosing among arrays, and some of their elements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hybrid.core.dispatch import located
+from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.variable import Variable
+from hybrid.errors import IndexingError, ShapeError
+from hybrid.ops._axes import one_axis
+from hybrid.ops.elementwise.selection import where
+from hybrid.ops.indexing import take, take_along_axis
+from hybrid.ops.movement import broadcast_arrays, ravel
+from hybrid.ops.rearranging import stack
+from hybrid.ops.searching import nonzero
+
+
+def select(
+    condlist: Sequence[ArrayLike], choicelist: Sequence[ArrayLike], default: ArrayLike = 0
+) -> Tensor:
+    """Choose each element from the first array whose condition is true there.
+
+    Parameters
+    ----------
+    condlist : sequence of array-like
+        Of booleans.
+    choicelist : sequence of array-like
+        As many.
+    default : array-like
+        Where no condition is true.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> x = asarray([1, 5, 9])
+    >>> select([x < 3, x < 7], [x, -x])
+    Tensor([ 1, -5,  0], dtype=int64)
+    """
+    if len(condlist) != len(choicelist) or not len(condlist):
+        lengths = f"{len(condlist)} conditions for {len(choicelist)} choices"
+        raise ShapeError(located(f"select: {lengths}; there must be as many, and one at least"))
+    found: Any = default
+    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
+        found = where(condition, choice, found)
+    return asarray(found)
+
+
+def choose(a: ArrayLike, choices: Any, out: Any = None, mode: str = "raise") -> Tensor:
+    """Take each element from the array among `choices` that has the number `a` says there.
+
+    Parameters
+    ----------
+    a : array-like of int
+    choices : sequence of array-like
+        They and `a` broadcast.
+    mode : str
+        ``"raise"`` refuses other numbers, ``"wrap"`` and ``"clip"`` bring them into range.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> choose([0, 1, 0], [[1, 2, 3], [10, 20, 30]])
+    Tensor([ 1, 20,  3], dtype=int64)
+    """
+    from hybrid.ops.inplace import deliver
+
+    number, *arrays = broadcast_arrays(a, *choices)
+    if mode == "wrap":
+        number = number % len(arrays)
+    elif mode == "clip":
+        number = where(number < 0, 0, where(number >= len(arrays), len(arrays) - 1, number))
+    elif not isinstance(a, Tensor) and number.size:
+        if not 0 <= int(np.min(a)) <= int(np.max(a)) < len(arrays):
+            raise IndexingError(located(f"choose: there are {len(arrays)} choices"))
+    picked = take_along_axis(stack(arrays), number[None].astype(np.int64), axis=0)[0]
+    return deliver(picked, out)
+
+
+def compress(condition: ArrayLike, a: ArrayLike, axis: int | None = None) -> Tensor:
+    """Keep the places of an axis where `condition` is true; raveled without an axis.
+
+    How many there are is a value, so that this ends a trace unless the condition is known.
+    """
+    x = asarray(a)
+    if axis is None:
+        x, axis = ravel(x), 0
+    axis = one_axis("compress", axis, x.shape)
+    known = not isinstance(condition, Tensor | Variable)
+    places = np.flatnonzero(condition) if known else nonzero(ravel(asarray(condition)))[0]
+    return take(x, places, axis=axis)
+
+
+def extract(condition: ArrayLike, arr: ArrayLike) -> Tensor:
+    """Return the raveled elements where `condition` is true; see :func:`compress`."""
+    return compress(condition, arr)

@@ -1,0 +1,91 @@
+"""Whether arrays are equal, or nearly so; what kind of numbers they hold."""
+
+from __future__ import annotations
+
+from hybrid import dtypes
+from hybrid.core.spec import fits
+from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.ops.creation import zeros
+from hybrid.ops.elementwise import abs, imag, isfinite, isinf, isnan, signbit
+from hybrid.ops.reduction import all
+
+
+def isclose(
+    a: ArrayLike, b: ArrayLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> Tensor:
+    """Tell for each element whether ``abs(a - b) <= atol + rtol * abs(b)``.
+
+    Infinities are close to themselves, and NaN to nothing but, if `equal_nan` is set, NaN.
+
+    Parameters
+    ----------
+    a, b : array-like
+        Of shapes that broadcast.
+    rtol, atol : float
+    equal_nan : bool
+
+    Returns
+    -------
+    Tensor
+        Of booleans.
+
+    Examples
+    --------
+    >>> isclose([1.0, 2.0], [1.0 + 1e-7, 2.1])
+    Tensor([ True, False], dtype=bool)
+    """
+    x, y = _number(a), _number(b)
+    near = (abs(x - y) <= atol + rtol * abs(y)) & isfinite(y) | (x == y)
+    return near | isnan(x) & isnan(y) if equal_nan else near
+
+
+def _number(x: ArrayLike) -> Tensor:
+    x = asarray(x)
+    return x.astype(dtypes.float64) if x.dtype.kind in "biu" else x
+
+
+def allclose(
+    a: ArrayLike, b: ArrayLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> bool:
+    """Tell whether all elements are close; see :func:`isclose`. In a trace this is a guard."""
+    return bool(all(isclose(a, b, rtol, atol, equal_nan)))
+
+
+def array_equal(a1: ArrayLike, a2: ArrayLike, equal_nan: bool = False) -> bool:
+    """Tell whether shapes and elements are equal. In a trace this is a guard."""
+    x, y = asarray(a1), asarray(a2)
+    if x.shape != y.shape:
+        return False
+    equal = x == y
+    return bool(all(equal | isnan(x) & isnan(y) if equal_nan else equal))
+
+
+def array_equiv(a1: ArrayLike, a2: ArrayLike) -> bool:
+    """Tell whether the arrays, broadcast to each other, are equal. In a trace this is a guard."""
+    x, y = asarray(a1), asarray(a2)
+    if not (fits(x.shape, y.shape) or fits(y.shape, x.shape)):
+        return False
+    return bool(all(x == y))
+
+
+def isneginf(x: ArrayLike, /) -> Tensor:
+    """Tell for each element whether it is the negative infinity."""
+    x = asarray(x)
+    return isinf(x) & signbit(x)
+
+
+def isposinf(x: ArrayLike, /) -> Tensor:
+    """Tell for each element whether it is the positive infinity."""
+    x = asarray(x)
+    return isinf(x) & ~signbit(x)
+
+
+def iscomplex(x: ArrayLike, /) -> Tensor:
+    """Tell for each element whether its imaginary part is not 0."""
+    x = asarray(x)
+    return imag(x) != 0 if x.dtype.kind == "c" else zeros(x.shape, dtype=dtypes.bool_)
+
+
+def isreal(x: ArrayLike, /) -> Tensor:
+    """Tell for each element whether its imaginary part is 0."""
+    return ~iscomplex(x)

@@ -1,0 +1,165 @@
+"""Joining arrays, taking parts out, building matrices of diagonals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hybrid import dtypes
+from hybrid.core.dispatch import located
+from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.errors import ShapeError
+from hybrid.ops._axes import one_axis
+from hybrid.ops.creation import eye
+from hybrid.ops.diagonals import diagonal
+from hybrid.ops.elementwise.selection import where
+from hybrid.ops.indexing import take
+from hybrid.ops.movement import expand_dims, ravel, reshape
+from hybrid.ops.rearranging import concat, pad
+
+
+def _each(arrays: tuple[ArrayLike, ...], raised: Any) -> Any:
+    results = tuple(raised(asarray(x)) for x in arrays)
+    return results[0] if len(results) == 1 else results
+
+
+def atleast_1d(*arrays: ArrayLike) -> Any:
+    """Return arrays with one axis at least; several as a tuple."""
+    return _each(arrays, lambda x: x if x.ndim else reshape(x, 1))
+
+
+def atleast_2d(*arrays: ArrayLike) -> Any:
+    """Return arrays with two axes at least, vectors as rows; several as a tuple."""
+    return _each(arrays, lambda x: x if x.ndim >= 2 else reshape(x, (1, x.size)))
+
+
+def atleast_3d(*arrays: ArrayLike) -> Any:
+    """Return arrays with three axes at least; several as a tuple.
+
+    A vector becomes (1, n, 1), a matrix (m, n, 1).
+    """
+    return _each(arrays, _with_three_axes)
+
+
+def _with_three_axes(x: Tensor) -> Tensor:
+    if x.ndim >= 3:
+        return x
+    return expand_dims(x, axis=2) if x.ndim == 2 else reshape(x, (1, x.size, 1))
+
+
+def column_stack(tup: Sequence[ArrayLike], /) -> Tensor:
+    """Join vectors as the columns of a matrix; matrices are joined as they are."""
+    tensors = [asarray(x) for x in tup]
+    return concat([t if t.ndim >= 2 else reshape(t, (t.size, 1)) for t in tensors], axis=1)
+
+
+def dstack(tup: Sequence[ArrayLike], /) -> Tensor:
+    """Join arrays along the third axis."""
+    return concat([atleast_3d(x) for x in tup], axis=2)
+
+
+def append(arr: ArrayLike, values: ArrayLike, axis: int | None = None) -> Tensor:
+    """Return `arr` with `values` behind it along an axis; both raveled without one."""
+    if axis is None:
+        return concat([ravel(asarray(arr)), ravel(asarray(values))])
+    return concat([asarray(arr), asarray(values)], axis=axis)
+
+
+def delete(arr: ArrayLike, obj: Any, axis: int | None = None) -> Tensor:
+    """Return `arr` without some places of an axis; raveled without an axis.
+
+    Parameters
+    ----------
+    arr : array-like
+    obj : int, slice, or sequence of int or bool
+        The places; they are Python's or NumPy's values, since the shape of the result depends on
+        them.
+    axis : int, optional
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> delete([1, 2, 3], 1)
+    Tensor([1, 3], dtype=int64)
+    """
+    x = asarray(arr)
+    if axis is None:
+        x, axis = ravel(x), 0
+    axis = one_axis("delete", axis, x.shape)
+    return take(x, np.delete(np.arange(x.shape[axis]), obj), axis=axis)
+
+
+def block(arrays: Any) -> Tensor:
+    """Join nested lists of arrays: the innermost along the last axis, and so on outwards.
+
+    Examples
+    --------
+    >>> block([[[[1, 2]]], [[[3, 4]]]])
+    Tensor([[[[1, 2]],
+            [[3, 4]]]], dtype=int64)
+    """
+    depth = _depth(arrays)
+    ndim = max([depth, *(x.ndim for x in _leaves(arrays))])
+    return _block(arrays, depth, ndim)
+
+
+def _depth(arrays: Any) -> int:
+    if not isinstance(arrays, list):
+        return 0
+    depths = {_depth(x) for x in arrays}
+    if len(depths) != 1:
+        raise ShapeError(located("block: the lists are not all nested alike"))
+    return depths.pop() + 1
+
+
+def _leaves(arrays: Any) -> list[Tensor]:
+    if isinstance(arrays, list):
+        return [leaf for x in arrays for leaf in _leaves(x)]
+    return [asarray(arrays)]
+
+
+def _block(arrays: Any, depth: int, ndim: int) -> Tensor:
+    if not isinstance(arrays, list):
+        x = asarray(arrays)
+        return reshape(x, (1,) * (ndim - x.ndim) + x.shape)
+    return concat([_block(x, depth - 1, ndim) for x in arrays], axis=ndim - depth)
+
+
+def diag(v: ArrayLike, k: int = 0) -> Tensor:
+    """Return diagonal `k` of a matrix, or the matrix with a vector on diagonal `k`.
+
+    Parameters
+    ----------
+    v : array-like
+        Of one or two axes.
+    k : int
+        Above the main diagonal where positive.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> diag([1, 2])
+    Tensor([[1, 0],
+            [0, 2]], dtype=int64)
+    """
+    v = asarray(v)
+    if v.ndim == 2:
+        return diagonal(v, k)
+    if v.ndim != 1:
+        raise ShapeError(located(f"diag: shape {v.shape} must have one or two axes"))
+    columns = pad(v, (max(k, 0), max(-k, 0)))
+    on = eye(columns.size, k=k, dtype=dtypes.bool_)
+    return where(on, columns, 0).astype(v.dtype, copy=False)
+
+
+def diagflat(v: ArrayLike, k: int = 0) -> Tensor:
+    """Return the matrix with the raveled elements on diagonal `k`."""
+    return diag(ravel(asarray(v)), k)

@@ -1,0 +1,68 @@
+"""Angles of complex numbers and phases."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.ops._axes import one_axis
+from hybrid.ops.elementwise import abs, atan2, imag, rad2deg, real, remainder, sin
+from hybrid.ops.elementwise.selection import where
+from hybrid.ops.rearranging import concat, diff
+from hybrid.ops.reduction import cumsum
+
+
+def angle(z: ArrayLike, deg: bool = False) -> Tensor:
+    """Return the angle of complex numbers, in radians or degrees."""
+    z = asarray(z)
+    found = atan2(imag(z), real(z))
+    return rad2deg(found) if deg else found
+
+
+def sinc(x: ArrayLike, /) -> Tensor:
+    """Return ``sin(pi * x) / (pi * x)``, and 1 at 0."""
+    x = asarray(x) * 1.0
+    y = math.pi * where(x == 0, 1e-20, x)
+    return sin(y) / y
+
+
+def unwrap(
+    p: ArrayLike, discont: Any = None, axis: int = -1, *, period: float = 2 * math.pi
+) -> Tensor:
+    """Remove jumps of more than half a period along an axis, by adding whole periods.
+
+    Parameters
+    ----------
+    p : array-like
+    discont : float, optional
+        Jumps up to it are kept; half a period at least.
+    axis : int
+    period : float
+
+    Returns
+    -------
+    Tensor
+    """
+    x = asarray(p)
+    axis = one_axis("unwrap", axis, x.shape)
+    step = diff(x, axis=axis)
+    half = period / 2
+    if x.dtype.kind in "iu" and isinstance(period, int):
+        half, odd = divmod(period, 2)
+        boundary = not odd
+    else:
+        boundary = True
+    low = -half
+    wrapped = remainder(step - low, period) + low
+    if boundary:
+        wrapped = where((wrapped == low) & (step > 0), half, wrapped)
+    correction = where(
+        abs(step) < (half if discont is None else max(discont, half)), 0, wrapped - step
+    )
+    first = x[(slice(None),) * axis + (slice(0, 1),)]
+    rest = x[(slice(None),) * axis + (slice(1, None),)] + cumsum(correction, axis=axis)
+    dtype = np.result_type(x.dtype, type(period))
+    return concat([first.astype(dtype, copy=False), rest.astype(dtype, copy=False)], axis=axis)

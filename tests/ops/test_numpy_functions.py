@@ -1,0 +1,172 @@
+"""Every function of NumPy on Tensors: hybrid's own ones are traced and agree with NumPy's."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hybrid as hb
+from hybrid.ops.protocols.functions import ADAPTERS, namesake
+
+X = np.array([[3.0, 1.0, 2.5], [4.0, -1.5, 0.5]])
+S = np.array([[4.0, 1.0, 0.5], [1.0, 3.0, 0.2], [0.5, 0.2, 2.0]])
+V = np.array([2.0, -1.0, 0.5, 3.0])
+I = np.array([3, 1, 2, 1])
+Z = np.array([1 + 2j, -1j, 3.0])
+M = np.array([True, False, True, True])
+
+# What NumPy computes itself on the concrete values; why hybrid leaves it to NumPy.
+LEFT = {
+    "makes text": "array2string array_repr array_str",
+    "writes files": "save savetxt savez savez_compressed",
+    "is of dates": "busday_count busday_offset datetime_as_string is_busday",
+    "asks about memory": "may_share_memory shares_memory",
+    "calls Python for each part": "apply_along_axis apply_over_axes piecewise",
+    "is of polynomials as objects": "poly polyadd polyder polydiv polyfit polyint "
+    "polymul polysub roots",
+    "gives a shape that depends on data": "intersect1d setdiff1d setxor1d union1d "
+    "trim_zeros real_if_close",
+    "works on bits or places": "packbits unpackbits ix_ "
+    "diag_indices_from tril_indices_from triu_indices_from",
+    "is seldom asked for": "argpartition partition lexsort sort_complex i0 insert resize geomspace "
+    "logspace histogram2d histogramdd einsum_path cross "
+    "linalg.eig linalg.eigvals linalg.tensorinv linalg.tensorsolve",
+}
+
+CALLS: dict[str, Callable[[], Any] | Callable[..., Any]] = {
+    "allclose": lambda x=X: np.allclose(x, x + 1e-9),
+    "angle": lambda z=Z: np.angle(z, deg=True),
+    "append": lambda x=X: np.append(x, x[:1], axis=0),
+    "append raveled": lambda x=X: np.append(x, x[0]),
+    "array_equal": lambda x=X: np.array_equal(x, x),
+    "array_equiv": lambda x=X: np.array_equiv(x, x[:1]),
+    "array_split": lambda v=V: np.array_split(v, 3),
+    "array_split at": lambda v=V: np.array_split(v, [1, 3]),
+    "atleast_1d": lambda v=V: np.atleast_1d(v[0], v),
+    "atleast_2d": lambda v=V: np.atleast_2d(v),
+    "atleast_3d": lambda x=X, v=V: np.atleast_3d(x, v),
+    "average": lambda v=V: np.average(v, weights=np.arange(4.0)),
+    "bincount": lambda i=I: np.bincount(i, minlength=4),
+    "block": lambda x=X: np.block([[x, x], [x * 2, x]]),
+    "block of vectors": lambda v=V: np.block([v, v]),
+    "choose": lambda i=I, v=V: np.choose(i % 2, [v, -v]),
+    "choose wrapped": lambda i=I, v=V: np.choose(i, [v, -v], mode="wrap"),
+    "choose clipped": lambda i=I, v=V: np.choose(i, [v, -v], mode="clip"),
+    "column_stack": lambda v=V: np.column_stack((v, v * 2)),
+    "compress": lambda x=X: np.compress([True, False, True], x, axis=1),
+    "convolve": lambda v=V: np.convolve(v, v[:2]),
+    "corrcoef": lambda x=X: np.corrcoef(x),
+    "correlate": lambda v=V: np.correlate(v, v[:2]),
+    "cov": lambda x=X: np.cov(x),
+    "delete": lambda x=X: np.delete(x, 1, axis=1),
+    "delete raveled": lambda x=X: np.delete(x, [0, 2]),
+    "diag": lambda v=V: np.diag(v),
+    "diag above": lambda v=V: np.diag(v, 1),
+    "diag below": lambda v=V: np.diag(v, -2),
+    "diag of a matrix": lambda s=S: np.diag(s, 1),
+    "diagflat": lambda x=X: np.diagflat(x),
+    "diagonal": lambda s=S: np.diagonal(s, offset=1),
+    "digitize": lambda v=V: np.digitize(v, [0.0, 1.0, 2.0]),
+    "dsplit": lambda x=X: np.dsplit(x[:, None, :], 3),
+    "dstack": lambda x=X: np.dstack((x, x)),
+    "ediff1d": lambda v=V: np.ediff1d(v, to_begin=0.0, to_end=[1.0, 2.0]),
+    "extract": lambda v=V: np.extract([True, False, True, False], v),
+    "fliplr": lambda x=X: np.fliplr(x),
+    "flipud": lambda x=X: np.flipud(x),
+    "gradient": lambda v=V: np.gradient(v),
+    "gradient of two axes": lambda s=S: np.gradient(s, 0.5),
+    "gradient of places": lambda v=V: np.gradient(v, np.array([0.0, 1.0, 1.5, 4.0]), edge_order=2),
+    "gradient of an axis": lambda s=S: np.gradient(s, 2.0, axis=1, edge_order=2),
+    "hsplit": lambda x=X: np.hsplit(x, 3),
+    "isclose": lambda x=X: np.isclose(x, 2.5),
+    "iscomplex": lambda z=Z: np.iscomplex(z),
+    "isneginf": lambda v=V: np.isneginf(v / 0.0),
+    "isposinf": lambda v=V: np.isposinf(v / 0.0),
+    "isreal": lambda z=Z: np.isreal(z),
+    "kron": lambda x=X, v=V: np.kron(x, v),
+    "max with initial": lambda x=X: np.max(x, axis=1, initial=3.5),
+    "median": lambda x=X: np.median(x, axis=0),
+    "nan_to_num": lambda v=V: np.nan_to_num(v / 0.0, posinf=9.0),
+    "nanmean": lambda x=X: np.nanmean(x, axis=1),
+    "percentile": lambda x=X: np.percentile(x, 30.0, axis=1),
+    "polyval": lambda v=V: np.polyval([1.0, -2.0, 0.5], v),
+    "ptp": lambda x=X: np.ptp(x, axis=0),
+    "quantile": lambda x=X: np.quantile(x, [0.25, 0.5]),
+    "rollaxis": lambda x=X: np.rollaxis(x[None], 2, 1),
+    "rot90": lambda x=X: np.rot90(x),
+    "rot90 thrice": lambda x=X: np.rot90(x, 3),
+    "rot90 backwards": lambda x=X: np.rot90(x, -2, axes=(1, 0)),
+    "select": lambda v=V: np.select([v < 0, v > 1], [v, v * 10], default=-7.0),
+    "sinc": lambda v=V: np.sinc(v),
+    "sum where": lambda x=X: np.sum(x, axis=0, where=x > 1, initial=2.0),
+    "trace": lambda s=S: np.trace(s, offset=1),
+    "trapezoid": lambda x=X: np.trapezoid(x, dx=0.5),
+    "trapezoid over places": lambda x=X: np.trapezoid(x, x=[0.0, 1.0, 3.0], axis=1),
+    "unwrap": lambda v=V: np.unwrap(v * 3),
+    "unwrap of degrees": lambda v=V: np.unwrap(v * 200, period=360),
+    "vander": lambda v=V: np.vander(v, 3),
+    "vander increasing": lambda v=V: np.vander(v, increasing=True),
+    "vsplit": lambda x=X: np.vsplit(x, 2),
+    "linalg.cholesky": lambda s=S: np.linalg.cholesky(s),
+    "linalg.cond": lambda s=S: np.linalg.cond(s),
+    "linalg.det": lambda s=S: np.linalg.det(s),
+    "linalg.eigh": lambda s=S: np.linalg.eigh(s)[0],
+    "linalg.inv": lambda s=S: np.linalg.inv(s),
+    "linalg.lstsq": lambda s=S: np.linalg.lstsq(s, s[0])[0],
+    "linalg.matrix_power": lambda s=S: np.linalg.matrix_power(s, 3),
+    "linalg.pinv": lambda x=X: np.linalg.pinv(x),
+    "linalg.qr": lambda s=S: abs(np.linalg.qr(s)[1]),
+    "linalg.slogdet": lambda s=S: np.linalg.slogdet(s)[1],
+    "linalg.solve": lambda s=S: np.linalg.solve(s, s[0]),
+    "linalg.svdvals": lambda x=X: np.linalg.svdvals(x),
+    "linalg.trace": lambda s=S: np.linalg.trace(s),
+    "fft.fft": lambda v=V: np.fft.fft(v, n=6),
+    "fft.irfft": lambda z=Z: np.fft.irfft(z),
+    "fft.fft2": lambda x=X: np.fft.fft2(x),
+    "fft.fftshift": lambda v=V: np.fft.fftshift(v),
+}
+
+
+def agree(found: Any, expected: Any) -> None:
+    if isinstance(expected, list | tuple):
+        assert len(found) == len(expected)
+        for part, wanted in zip(found, expected, strict=True):
+            agree(part, wanted)
+        return
+    if isinstance(expected, np.ndarray | np.generic):
+        assert type(found) is hb.Tensor
+        assert found.dtype == expected.dtype
+    assert np.shape(found) == np.shape(expected)
+    np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # a division by zero on purpose
+def test_functions_agree_with_numpy_and_never_end_a_trace(name: str) -> None:
+    call = CALLS[name]
+    arrays = call.__defaults__  # type: ignore[union-attr]
+    expected = call(*arrays)
+    agree(call(*map(hb.asarray, arrays)), expected)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", hb.errors.EagerFallbackWarning)
+        if name.startswith(("compress", "extract")):
+            agree(call(*map(hb.asarray, arrays)), expected)
+        agree(hb.compile(call)(*map(hb.asarray, arrays)), expected)
+
+
+def functions() -> Iterator[tuple[str, Callable[..., Any]]]:
+    for space in (np, np.linalg, np.fft):
+        for name in dir(space):
+            function = getattr(space, name)
+            if not name.startswith("_") and hasattr(function, "_implementation"):
+                yield f"{space.__name__}.{name}".removeprefix("numpy."), function
+
+
+def test_every_function_of_numpy_is_hybrids_or_left_to_numpy_for_a_reason() -> None:
+    left = {name for names in LEFT.values() for name in names.split()}
+    lacking = {n for n, f in functions() if f not in ADAPTERS and namesake(f) is None}
+    assert lacking == left
