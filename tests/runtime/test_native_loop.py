@@ -111,7 +111,7 @@ def test_threads_have_frames_of_their_own() -> None:
     [
         lambda x: hb.fori_loop(0, 3, lambda i, c: c @ c.T @ x, x),
         lambda x: hb.scan(lambda c, r: (c, hb.print("") or r), 0.0, x[:0])[1],
-        lambda x: hb.fori_loop(0, 3, lambda i, c: c + x[i], x),
+        lambda x: hb.fori_loop(0, 3, lambda i, c: c + x[i % 2], x),
         lambda x: hb.fori_loop(0, 3, lambda i, c: c[::-1].T.reshape(6, 4), x),
     ],
 )

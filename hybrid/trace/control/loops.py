@@ -22,6 +22,7 @@ from hybrid.ops.movement import copy
 from hybrid.trace.control.body import graph_of, outside_of, tracing
 from hybrid.trace.control.narrow import live_carries, narrowed, needs
 from hybrid.trace.control.nests import defined_at, describe, flatten, is_number, owned, strong
+from hybrid.trace.control.rows import by_rows
 from hybrid.trace.control.run import Body, NativeLoops
 from hybrid.trace.control.scan import Given
 from hybrid.trace.control.scan_op import bind_scan
@@ -303,7 +304,9 @@ def _fori_traced(given: Given, ends: list[Any]) -> Any:
     first = ends[0].astype("int64") if isinstance(ends[0], Tensor) else full((), ends[0])
     start = (first, *given.leaves, *written)
     if all(isinstance(end, int) and not isinstance(end, Tensor) for end in ends):
-        out = bind_scan(step, start, (), read, (max(ends[1] - ends[0], 0), False))
+        course = range(ends[0], max(ends))
+        step, rows = by_rows(step, read, len(start), course)
+        out = bind_scan(step, start, rows, read, (len(course), False))
     else:
         out = _bounded(step, start, read, ends[1])
     outside.commit(out[count : count + len(written)])

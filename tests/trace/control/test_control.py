@@ -136,6 +136,15 @@ def rows_by_the_index(x: hb.Tensor) -> Any:
     return hb.fori_loop(0, 4, step, x), m
 
 
+def neighbours(x: hb.Tensor) -> Any:
+    m, w = hb.asarray(M), hb.asarray(M) * x
+
+    def step(i: int, c: hb.Tensor) -> hb.Tensor:
+        return c * 0.5 + m[i] + w[i - 1] * m[i + 1] - (w[1 + i])[0] + m[-i] + m[i % 2] + i
+
+    return hb.fori_loop(1, 3, step, x), hb.fori_loop(0, 4, lambda i, c: c + m[i - 1], x)
+
+
 def one_array_twice(x: hb.Tensor) -> Any:
     return hb.fori_loop(0, 3, lambda i, c: (c[0] + c[1], c[0]), (x, x))
 
@@ -173,8 +182,8 @@ def integers_and_booleans(x: hb.Tensor) -> Any:
 PROGRAMS = [
     fibonacci, tree_carry, backwards, two_inputs, counted, counted_by_data, halving, never, either,
     neither, several, by_number, rows, nested, writes_to_its_carry, writes_to_what_is_outside,
-    writes_in_a_branch, rows_by_the_index, one_array_twice, returns_what_is_outside, of_no_rows,
-    no_steps, no_carry,
+    writes_in_a_branch, rows_by_the_index, neighbours, one_array_twice, returns_what_is_outside,
+    of_no_rows, no_steps, no_carry,
     integers_and_booleans,
 ]  # fmt: skip
 
@@ -419,6 +428,22 @@ class TestGraphs:
         f = hb.compile(lambda x: (hb.while_loop(lambda c: c.sum() < 9, hb.exp, x), x + 1)[1])
         ops = [n.op.name for n in f.get_concrete_function(hb.asarray(X)).optimized.nodes]
         assert ops == ["fused"]
+
+    def test_what_the_index_picks_is_a_row_of_a_scan(self) -> None:
+        f = hb.compile(lambda x: hb.fori_loop(1, 3, lambda i, c: c + x[i - 1] * x[i], 0.0))
+        graph = f.get_concrete_function(hb.asarray(X)).optimized
+        (scan,) = (node for node in graph.nodes if node.op.name == "scan")
+        assert (scan.attrs["carries"], scan.attrs["xs"]) == (1, 2)
+        assert "gather" not in str(graph)
+        assert f(hb.asarray(X)).item() == -8
+
+    def test_an_index_out_of_bounds_is_an_error_in_both_modes(self) -> None:
+        def f(x: hb.Tensor) -> Any:
+            return hb.fori_loop(0, 4, lambda i, c: c + x[i], 0.0)
+
+        for g in (f, hb.compile(f)):
+            with pytest.raises(IndexError, match="out of bounds"):
+                g(hb.asarray(X))
 
     def test_other_values_do_not_trace_again(self) -> None:
         f = hb.compile(lambda x, n: hb.fori_loop(0, n, lambda i, c: c * 2, x))
