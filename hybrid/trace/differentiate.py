@@ -23,7 +23,7 @@ from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError
 from hybrid.ops.creation import zeros
 from hybrid.runtime.plan import Plan, make_plan
-from hybrid.trace import passes
+from hybrid.trace import passes, residuals
 from hybrid.trace.control.pullback import has_gradient, refuse_witnesses, replay, silent, value_of
 from hybrid.trace.recorder import GraphRecorder
 from hybrid.trace.segment import Derived, Environment, Local, Segment
@@ -144,12 +144,16 @@ def _split(
     forward, backward = recorder.nodes[:split], recorder.nodes[split:]
     made = {v for node in forward for v in node.outputs}
     used = [x for node in backward for x in node.inputs] + list(gradients)
-    needed = dict.fromkeys(x for x in used if isinstance(x, Value) and x in made)
+    needed = [x for x in used if isinstance(x, Value) and x in made]
+    kept = residuals.choose(forward, needed, outputs)
     # A parameter cannot be told from a result where it is one: residuals leave by outputs only.
-    residuals = tuple(needed)
-    forward_graph = FuncGraph(name, parameters, (), tuple(forward), (*outputs, *residuals))
+    forward_graph = FuncGraph(name, parameters, (), tuple(forward), (*outputs, *kept.values))
     backward_graph = FuncGraph(
-        f"gradient of {name}", (*parameters, *residuals, *seeds), (), tuple(backward), gradients
+        f"gradient of {name}",
+        (*parameters, *kept.values, *seeds),
+        (),
+        (*kept.again, *backward),
+        gradients,
     )
     return Derivative(GraphCall(forward_graph), GraphCall(backward_graph), *places)
 
@@ -182,11 +186,11 @@ def _joint_vjp(
 
 
 def _backward(
-    derivative: Derivative, g: Gradients, inputs: tuple[Any, ...], residuals: tuple[Tensor, ...]
+    derivative: Derivative, g: Gradients, inputs: tuple[Any, ...], kept: tuple[Tensor, ...]
 ) -> tuple[Any, ...]:
     outputs = derivative.forward.graph.outputs
     seeds = tuple(_or_zeros(g[i], outputs[i].spec) for i in derivative.seeded)
-    found = dispatch.bind_all(CALL, (*inputs, *residuals, *seeds), {"call": derivative.backward})
+    found = dispatch.bind_all(CALL, (*inputs, *kept, *seeds), {"call": derivative.backward})
     gradients: list[Any] = [None] * len(inputs)
     for place, gradient in zip(derivative.connected, found, strict=True):
         gradients[place] = gradient
