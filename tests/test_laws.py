@@ -171,6 +171,7 @@ WEIGHTS = np.array([1j, 2 - 1j, 0.5])
 REAL_VALUED: dict[str, Callable[..., Any]] = {
     "abs": lambda x: (hb.abs(x) ** 3).sum(),
     "abs after a product": lambda x: hb.abs(x * x + WEIGHTS).sum(),
+    "sign": lambda x: hb.real(hb.sign(x) * WEIGHTS).sum(),
     "var": lambda x: hb.var(x),
     "std": lambda x: hb.std(x, correction=1),
     "real, imag": lambda x: (hb.real(x) ** 2 * hb.imag(x)).sum(),
@@ -199,6 +200,31 @@ def test_complex_gradients_have_one_convention(name: str):
     np.testing.assert_allclose(
         tape.gradient(y, x).numpy(), slope(1) - 1j * slope(1j), rtol=1e-5, atol=1e-7
     )
+
+
+@pytest.mark.parametrize("name", REAL_VALUED)
+def test_complex_second_derivatives_follow_it(name: str):
+    weights = np.array([2 + 1j, -1j, 0.5 - 1j])
+
+    def slope(at: Any) -> Any:
+        x = hb.asarray(at)
+        with hb.GradientTape() as tape:
+            tape.watch(x)
+            y = REAL_VALUED[name](x)
+        return hb.real((tape.gradient(y, x) * weights).sum())
+
+    point = np.array([1 + 2j, -0.5 + 0.3j, 0.7 - 1j])
+    x = hb.asarray(point)
+    with hb.GradientTape() as tape:
+        tape.watch(x)
+        y = slope(x)
+    steps = [1e-6 * d * np.eye(3) for d in (1, 1j)]
+    by_re, by_im = (
+        np.array([(slope(point + s) - slope(point - s)).item() / 2e-6 for s in rows])
+        for rows in steps
+    )
+    found = tape.gradient(y, x, unconnected_gradients="zero").numpy()
+    np.testing.assert_allclose(found, by_re - 1j * by_im, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("order", [0, 1, 2, 3, np.inf, -np.inf])

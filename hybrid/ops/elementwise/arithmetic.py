@@ -9,7 +9,7 @@ import numpy as np
 
 from hybrid.core.op import OPS
 from hybrid.core.tensor import ArrayLike, Tensor
-from hybrid.ops.elementwise.casting import conj
+from hybrid.ops.elementwise.casting import conj, real
 from hybrid.ops.elementwise.declare import (
     PIECEWISE,
     UFUNCS,
@@ -146,12 +146,21 @@ abs = unary(
 )
 absolute = abs
 
+
+def _vjp_sign(g: Tensor, out: Tensor, x: Tensor) -> Tensor | None:
+    if x.dtype.kind != "c":
+        return None  # it does not change where it has a derivative
+    size = abs(x)
+    return (g - real(g * out) * conj(out)) / where(size == 0, math.inf, size)
+
+
 sign: Unary = unary(
     "sign",
     "sign({0})",
+    _vjp_sign,
     ufunc=np.sign,
-    no_gradient=PIECEWISE,
-    doc="-1, 0 or 1 by the sign; NaN stays NaN.",
+    doc="-1, 0 or 1 by the sign, NaN for NaN; for complex numbers ``x / abs(x)``.",
+    notes="The gradient of real numbers is 0, and that at 0.",
 )
 
 copysign: Binary = binary(

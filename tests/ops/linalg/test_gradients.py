@@ -107,6 +107,21 @@ def test_complex_gradients_are_those_of_differences(name: str):
     np.testing.assert_allclose(found, slopes(f, x), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", [n for n in REAL_VALUED if "lstsq" not in n])
+def test_complex_second_derivatives_are_differences_of_the_first(name: str):
+    f, x = REAL_VALUED[name], complex_normal(2, 3) if "wide" in name else complex_normal(3, 3)
+
+    def slope(t: Any) -> Any:
+        t = hb.asarray(t)
+        with hb.GradientTape() as tape:
+            tape.watch(t)
+            y = f(t)
+        return hb.real((tape.gradient(y, t) * W[: t.shape[0]]).sum())
+
+    (found,) = gradient(slope, x)
+    np.testing.assert_allclose(found, slopes(slope, x), rtol=2e-4, atol=2e-5)
+
+
 @pytest.mark.parametrize("name", ["inv", "eigh", "svd", "qr, tall", "cholesky", "pinv, tall"])
 def test_gradients_of_compiled_functions_are_eager_ones(name: str):
     f, x = REAL_VALUED[name], complex_normal(3, 3)
