@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, overload
 
 from hybrid.core import containers, dispatch
+from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Symbol, Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.errors import TraceError
@@ -22,7 +23,7 @@ from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.differentiate import run_under
 from hybrid.trace.effects import Watch
 from hybrid.trace.generalise import Generaliser, as_specs
-from hybrid.trace.launcher import Launcher, fast_key, is_flat
+from hybrid.trace.launcher import Launcher, chain_of, fast_key, is_flat, key_without
 from hybrid.trace.mutation import Copies, deliver
 from hybrid.trace.plain import run_plainly
 from hybrid.trace.reach import is_iterator
@@ -42,6 +43,7 @@ from hybrid.trace.traces import Traces
 
 RETRACES_BEFORE_WARNING = 8
 LAUNCHERS = 256  # at most, for one function
+VARIANTS = 8  # of them at most, for calls that differ in ints only
 
 
 class CacheInfo(NamedTuple):
@@ -75,6 +77,8 @@ class CompiledFunction:
         self._traces = Traces()
         self._generaliser = Generaliser(dynamic, as_specs(input_signature))
         self._launchers: dict[Any, Launcher] = {}
+        self._open: frozenset[int] = frozenset()
+        self._key: Callable[[tuple[Any, ...]], Any] = fast_key
         self._reasons: list[str] = []
         self._lock = threading.RLock()
         self._made_variables = False
@@ -86,10 +90,12 @@ class CompiledFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if dispatch.state.plain and not kwargs and not modes.requests:
-            launcher = self._launchers.get(fast_key(args))
-            if launcher is not None and launcher.valid() and launcher.clear(args):
-                self._hits += 1
-                return launcher.run(args)
+            launcher = self._launchers.get(self._key(args))
+            while launcher is not None:
+                if launcher.valid() and launcher.clear(args):
+                    self._hits += 1
+                    return launcher.run(args)
+                launcher = launcher.following
         return self._call(args, kwargs)
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -337,16 +343,27 @@ class CompiledFunction:
             return
         if concrete.signature.aliases or not is_flat(concrete.signature, leaves, args):
             return
-        key = fast_key(args)
+        self._leave_open(concrete.signature, args)
+        key = self._key(args)
         if key is None:
             return
         while len(self._launchers) >= LAUNCHERS:
             self._launchers.pop(next(iter(self._launchers)), None)
-        known_launcher = self._launchers.get(key)
-        if known_launcher is None or known_launcher.concrete is not concrete:
+        others = [x for x in chain_of(self._launchers.get(key)) if x.concrete in self._traces]
+        if all(x.concrete is not concrete for x in others):
             rest = tuple(leaves[len(args) :])
             replay = functools.partial(self._relaunch, concrete, rest)
-            self._launchers[key] = Launcher(concrete, leaves, len(args), replay)
+            following = others[0] if 0 < len(others) < VARIANTS else None
+            self._launchers[key] = Launcher(concrete, leaves, len(args), replay, following)
+
+    def _leave_open(self, signature: Signature, args: tuple[Any, ...]) -> None:
+        """Let the keys of launchers be without ints that are inputs of a trace."""
+        pairs = enumerate(zip(args, signature.leaves, strict=False))
+        places = {i for i, (x, key) in pairs if type(x) is int and isinstance(key, TensorSpec)}
+        if not places <= self._open:
+            self._open |= places
+            self._key = key_without(self._open)
+            self._launchers.clear()
 
     def _relaunch(
         self, concrete: ConcreteFunction, rest: tuple[Any, ...], args: tuple[Any, ...]
@@ -414,7 +431,7 @@ class CompiledFunction:
 
     def _forget_launchers(self, concretes: Sequence[ConcreteFunction]) -> None:
         for key, launcher in list(self._launchers.items()):
-            if launcher.concrete in concretes:
+            if any(x.concrete in concretes for x in chain_of(launcher)):
                 self._launchers.pop(key, None)
 
     def __reduce__(self) -> Any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from operator import is_
 from typing import Any
 
 import numpy as np
 
-from hybrid.core.formula import ROUNDING, Input, input_formula, read, text
+from hybrid.core.formula import ROUNDING, Input, input_formula, inputs_of, read, text
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.trace.concrete import ConcreteFunction
@@ -24,7 +24,7 @@ from hybrid.trace.segment import (
     start,
 )
 from hybrid.trace.sharing import identical
-from hybrid.trace.signature import Signature, is_array
+from hybrid.trace.signature import Literal, Signature, is_array
 
 Replay = Callable[[tuple[Any, ...]], Any]
 
@@ -41,20 +41,28 @@ class Launcher:
         How many of them were given.
     replay : callable
         Takes the arguments; for traces of several segments.
+    following : Launcher, optional
+        Another one for calls with the same key, where ints that are no part of it decide.
     """
 
-    __slots__ = ("clear", "concrete", "run", "valid")
+    __slots__ = ("clear", "concrete", "following", "run", "valid")
 
     def __init__(
-        self, concrete: ConcreteFunction, leaves: list[Any], given: int, replay: Replay
+        self,
+        concrete: ConcreteFunction,
+        leaves: list[Any],
+        given: int,
+        replay: Replay,
+        following: Launcher | None = None,
     ) -> None:
         self.concrete = concrete
+        self.following = following
         self.valid = unchanged(concrete.bindings)
-        self.clear = _apart(concrete, leaves[given:])
+        self.clear = _clear(concrete, leaves, given)
         segment = concrete.root
         assert segment is not None
-        if segment.result is None:
-            self.run = replay
+        if segment.result is None or any(x.axis is None for x in segment.inputs):
+            self.run = replay  # with another int it may be another Plan
             return
         environment = start(leaves)
         environment.extend(contents(source, leaves) for source in segment.captured)
@@ -63,11 +71,33 @@ class Launcher:
         self.run = _launcher(segment, sized.result, plan.run, leaves, given)
 
 
-def _apart(concrete: ConcreteFunction, rest: list[Any]) -> Callable[[tuple[Any, ...]], bool]:
-    """Return a function that tells whether arguments share no memory that is written in place."""
-    if all(write.rebind for segment in concrete.segments for write in segment.writes):
-        return lambda args: True
-    return lambda args: not identical(args) and not concrete.entangled([*args, *rest])
+def chain_of(launcher: Launcher | None) -> Iterator[Launcher]:
+    """Yield a launcher and those that follow it."""
+    while launcher is not None:
+        yield launcher
+        launcher = launcher.following
+
+
+def _clear(
+    concrete: ConcreteFunction, leaves: list[Any], given: int
+) -> Callable[[tuple[Any, ...]], bool]:
+    """Return a function that tells what the key leaves open: whether the trace holds for the ints,
+    and whether arguments share no memory that is written in place."""
+    tests = [
+        f"({condition.text(lambda x: _place(x, leaves, given))})"
+        for condition in concrete.conditions
+        if any(x.axis is None for x in inputs_of(condition.formula))
+    ]
+    for i, key in enumerate(concrete.signature.leaves[:given]):
+        if isinstance(key, Literal) and key.kind is int:
+            tests.append(f"args[{i}] == {key.value}")
+    scope: dict[str, Any] = {"identical": identical, "entangled": concrete.entangled} | ROUNDING
+    if not all(write.rebind for segment in concrete.segments for write in segment.writes):
+        scope["rest"] = leaves[given:]
+        tests.append("not identical(args) and not entangled([*args, *rest])")
+    clear: Callable[[tuple[Any, ...]], bool]
+    clear = eval(f"lambda args: {' and '.join(tests) or True}", scope)
+    return clear
 
 
 def _launcher(
@@ -135,6 +165,20 @@ def _is_one_tensor(result: Result, first: int) -> bool:
     )
 
 
+def key_without(places: frozenset[int]) -> Callable[[tuple[Any, ...]], Any]:
+    """Return :func:`fast_key` without the values of the ints in some places."""
+    if not places:
+        return fast_key
+
+    def key(args: tuple[Any, ...]) -> Any:
+        is_open = [
+            i in places and type(x) is int and -(2**63) <= x < 2**63 for i, x in enumerate(args)
+        ]
+        return fast_key(tuple(int if hide else x for x, hide in zip(args, is_open, strict=True)))
+
+    return key
+
+
 def fast_key(args: tuple[Any, ...]) -> Any:
     """Return a key that is cheap to make and at least as fine as the signature; None for none."""
     key: list[Any] = []
@@ -148,6 +192,8 @@ def fast_key(args: tuple[Any, ...]) -> Any:
             key += (kind, x.dtype, x.shape, x.strides, x.flags.aligned)
         elif kind is float or kind is complex:
             key.append(kind)
+        elif x is int:  # for an int of whatever value
+            key.append(x)
         elif kind is int or kind is bool or kind is str or x is None:
             key += (kind, x)
         elif kind.__hash__ is _BY_IDENTITY:

@@ -218,6 +218,7 @@ class TestKinds:
                 for n in (1, 2, 3, 8, 9, 4):
                     agrees(f, f.__wrapped__, x, n)
 
+    @pytest.mark.filterwarnings("ignore::hybrid.errors.SideEffectWarning")
     def test_a_number_that_the_function_keeps_is_an_int_afterwards(self) -> None:
         kept: list[int] = []
 
@@ -235,3 +236,46 @@ class TestKinds:
         f = hb.compile(lambda x, n: x if (x * n).sum() > 0 else -x, fullgraph=True)
         with pytest.raises(TraceError):
             f(arange(3), 2)
+
+
+class TestShortWay:
+    """Calls that differ in ints only go from the arguments to the Plan without look-ups."""
+
+    def test_a_new_int_makes_no_new_launcher(self) -> None:
+        f = hb.compile(lambda x, n: x * n + 1)
+        for n in range(100):
+            agrees(f, lambda x, n: x * n + 1, arange(4), n)
+        assert len(f._launchers) == 1
+
+    def test_conditions_choose_among_the_traces(self) -> None:
+        def f(x: Any, n: Any, m: int = 2) -> Any:
+            if n % 3 == 0:
+                return x - n
+            return x * n if n > m else x / (n + 10)
+
+        g = hb.compile(f)
+        for _ in range(3):
+            for n in (1, 2, 3, 4, 5, 6, 2**70, -4, 1):
+                agrees(g, f, arange(4), n)
+                agrees(g, f, arange(4), n, 4)
+
+    def test_sizes_made_of_ints_choose_their_plan(self) -> None:
+        f = hb.compile(lambda x, n: hb.zeros(n) + x)
+        for _ in range(3):
+            for n in (1, 2, 3, 4, 5):
+                agrees(f, lambda x, n: hb.zeros(n) + x, arange(1), n)
+
+    def test_memory_that_is_shared_is_seen_for_any_int(self) -> None:
+        def f(x: Any, y: Any, n: Any) -> Any:
+            x += n
+            return y * 2
+
+        g = hb.compile(f)
+        for n in range(6):
+            x, y = arange(4), arange(4)
+            agrees(g, f, x, y, n)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            base, other = np.arange(6.0), np.arange(6.0)
+            found, expected = g(base[:4], base[2:], 7), f(hb.asarray(other[:4]), other[2:], 7)
+        np.testing.assert_array_equal(found, expected)

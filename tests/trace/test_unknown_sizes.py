@@ -399,6 +399,7 @@ class TestLooking:
         assert hb.compare(f, data(5, 3)).ulp < 4
         assert "f32[6,3]" in str(f.concrete_functions[0].optimized)
 
+    @pytest.mark.filterwarnings("ignore::hybrid.errors.SideEffectWarning")
     def test_text_of_a_size_is_the_size(self) -> None:
         seen = []
 
