@@ -211,6 +211,10 @@ class Unknown:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         return np.asarray(self.concrete(), dtype)
 
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        # A Python number beside an array, not an array of no axes: it is weak.
+        return getattr(ufunc, method)(*map(settled, inputs), **kwargs)
+
     def __reduce__(self) -> Any:
         return type(self.hint), (self.concrete(),)
 

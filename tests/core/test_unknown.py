@@ -134,6 +134,7 @@ class TestPython:
         assert np.sqrt(n) == 2
         assert np.float32(2) * n == 8
         assert (n * np.arange(3)).tolist() == [0, 4, 8]
+        assert (np.ones(2, np.float32) + n).dtype == np.float32
         assert conditions(space) == ["n == 4"]
 
     def test_strings_and_lists_repeat(self) -> None:

@@ -343,6 +343,49 @@ class TestMemory:
                 agrees(f, f.__wrapped__, data(n), hb.asarray(flag))
 
 
+class TestControl:
+    def test_loops_and_branches_take_any_size(self) -> None:
+        def f(x: Any) -> Any:
+            y = hb.cond(x.sum() > 2, lambda: x * x.shape[0], lambda: x / x.shape[0])
+            step = lambda c, row: (c + row * x.shape[0], c.sum())
+            c, rows = hb.scan(step, hb.zeros(3), x)
+            z = hb.fori_loop(0, 3, lambda i, v: v + x.mean(axis=0), hb.zeros(3))
+            return y, c, rows, z
+
+        g = hb.compile(f, dynamic=True)
+        for n in (4, 5, 2, 7):
+            agrees(g, f, data(n, 3))
+        assert misses(g) == 1
+
+    def test_prints_and_callbacks_know_the_size_of_each_call(self, capsys: Any) -> None:
+        seen: list[Any] = []
+
+        @hb.compile(dynamic=True)
+        def f(x: hb.Tensor) -> Any:
+            n = x.shape[0]
+            hb.print("{} rows", n)
+            return hb.callback(lambda a: a + n, hb.TensorSpec((n,), hb.float32), x)
+
+        for n in (3, 4, 3):
+            seen.append(f(data(n)))
+            np.testing.assert_allclose(seen[-1].numpy(), data(n).numpy() + n)
+        assert capsys.readouterr().out.splitlines() == ["3 rows", "4 rows", "3 rows"]
+
+    def test_a_convolutional_net_takes_images_of_any_size(self) -> None:
+        w1, w2, w3 = data(4, 1, 3, 3), data(6, 4, 3, 3), data(6, 5)
+
+        def net(x: Any) -> Any:
+            x = hb.max_pool2d(hb.relu(hb.conv2d(x, w1, padding=1)), 2)
+            x = hb.avg_pool2d(hb.relu(hb.conv2d(x, w2, padding="same", stride=2)), 2)
+            return hb.softmax(x.mean(axis=(2, 3)) @ w3 / 100, axis=-1)
+
+        spec = hb.TensorSpec((None, 1, None, None), hb.float32)
+        f = hb.compile(net, input_signature=[spec])
+        for n, size in ((2, 28), (1, 100), (3, 32), (5, 28)):
+            agrees(f, net, data(n, 1, size, size))
+        assert misses(f) == 1
+
+
 class TestGradients:
     def test_a_tape_around_the_call(self) -> None:
         w = hb.Variable(data(3, 2))

@@ -20,6 +20,7 @@ from hybrid.core.source import user_line
 from hybrid.core.spec import TensorSpec
 from hybrid.core.storage import Alias
 from hybrid.core.tensor import Symbol, Tensor, wrap
+from hybrid.core.unknown import Unknown
 from hybrid.core.variable import Variable
 from hybrid.ops.inplace import setitem, write, write_traced
 from hybrid.trace.recorder import GraphRecorder, Untraceable
@@ -115,6 +116,11 @@ class BodyRecorder(GraphRecorder):
             view = dispatch.bind(op, (view,), attrs)
         self._views[id(found)] = found, view
         return view
+
+    def number(self, x: Unknown) -> Any:
+        """Return what stands for an unknown number, which the trace around knows."""
+        found = self.outer.number(x)
+        return self.shadow(found) if type(found) is Tensor else found
 
     def _cell(self, alias: Alias) -> Cell:
         storage = alias.storage

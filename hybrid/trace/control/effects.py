@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from hybrid.core.dispatch import PYTHON_SCALARS, located
 from hybrid.core.op import Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Array, ArrayLike, Tensor, as_ndarray, asarray
+from hybrid.core.unknown import settled
 from hybrid.core.variable import Variable
 from hybrid.errors import AssertionFailed, DTypeError, ShapeError
 from hybrid.trace.control.nests import describe
@@ -287,9 +290,22 @@ def callback(function: Callable[..., Any], result_spec: Any, /, *args: Any) -> A
             raise DTypeError(located(f"callback: an argument is a {kind}, not an array"))
     given, results = containers.flatten(result_spec)
     specs = tuple(_spec(x) for x in given) if result_spec is not None else ()
+    _fix_numbers(function)
     call = Called(function, arguments, results)
     out = dispatch.bind_all(CALLBACK, tuple(leaves), {"call": call, "specs": specs})
     return None if result_spec is None else containers.unflatten(results, out)
+
+
+def _fix_numbers(function: Any, seen: frozenset[int] = frozenset()) -> None:
+    """Make the trace one for the unknown numbers that `function`, which runs later, has kept."""
+    kept = [getattr(function, name, None) for name in ("args", "keywords", "__defaults__")]
+    for cell in getattr(function, "__closure__", None) or ():
+        with suppress(ValueError):  # an empty one
+            kept.append(cell.cell_contents)
+    for x in containers.leaves_of(kept):
+        settled(x)
+        if isinstance(x, FunctionType) and id(x) not in seen:
+            _fix_numbers(x, seen | {id(function)})
 
 
 def _spec(x: Any) -> TensorSpec:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +10,7 @@ from hybrid.core import dispatch
 from hybrid.core.dispatch import located
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor
+from hybrid.core.unknown import as_size
 from hybrid.core.variable import Variable
 from hybrid.errors import ShapeError
 from hybrid.ops.creation import zeros
@@ -126,14 +126,14 @@ def _count(tensors: list[Tensor], nest: Nest, length: int | None) -> int:
     for name, x in zip(nest.names("xs"), tensors, strict=True):
         if not x.ndim:
             raise ShapeError(located(f"scan: {name} has no axes, so that it has no rows"))
-    known = {} if length is None else {"length": operator.index(length)}
+    known = {} if length is None else {"length": as_size(length)}
     known |= {n: x.shape[0] for n, x in zip(nest.names("xs"), tensors, strict=True)}
     if not known:
         raise ValueError(located("scan: without xs, length says how many steps there are"))
-    if len(set(known.values())) > 1:
+    count = next(iter(known.values()))
+    if any(rows != count for rows in known.values()):
         text = ", ".join(f"{name}: {rows}" for name, rows in known.items())
         raise ShapeError(located(f"scan: the numbers of rows differ ({text})"))
-    count = next(iter(known.values()))
     if count < 0:
         raise ValueError(located(f"scan: length is {count}"))
     return count
