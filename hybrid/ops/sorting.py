@@ -57,7 +57,7 @@ def _sorting(op: Op, x: ArrayLike, axis: int | None, descending: bool, stable: b
 
 
 def argsort(
-    x: ArrayLike, /, *, axis: int | None = -1, descending: bool = False, stable: bool = True
+    x: ArrayLike, /, axis: int | None = -1, *, descending: bool = False, stable: bool = True
 ) -> Tensor:
     """Return the indices that sort `x` along an axis.
 
@@ -132,7 +132,7 @@ SORT = register(
 
 
 def sort(
-    x: ArrayLike, /, *, axis: int | None = -1, descending: bool = False, stable: bool = True
+    x: ArrayLike, /, axis: int | None = -1, *, descending: bool = False, stable: bool = True
 ) -> Tensor:
     """Return a sorted copy along an axis; arguments as of :func:`argsort`.
 

@@ -98,6 +98,8 @@ def test_bfloat16_sorts_nan_last():
 def test_no_axis_sorts_the_raveled_array_and_the_method_in_place():
     x = np.array([[3, 1], [2, 0]])
     assert hb.sort(x, axis=None).tolist() == [0, 1, 2, 3]
+    assert hb.sort(x, 0).tolist() == [[2, 0], [3, 1]]  # NumPy's place for the axis
+    assert hb.argsort(x, 0).tolist() == [[1, 1], [0, 0]]
     assert hb.argsort(x, axis=None).tolist() == [3, 1, 2, 0]
     t = hb.asarray(x.copy())
     row = t[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -133,11 +134,18 @@ def _eager(xp: Any, x: Any, q: Any, *, method: str, skip: bool) -> Any:
 def _of_all(xp: Any, rows: Any, q: Any, method: str) -> tuple[Any, Any, Any, Any]:
     """Return the lower and upper neighbours of quantiles, the weight, the largest elements."""
     n = rows.shape[-1]
-    lower, upper, weight = _neighbours(xp, method, xp.asarray(n), q)
-    places = sorted({*lower.tolist(), *upper.tolist(), n - 1})
-    rows = xp.moveaxis(xp.partition(rows, places, axis=-1), -1, 0)
+    lower, upper, weight, places = _places(xp, method, n, tuple(q.tolist()))
+    rows = xp.partition(rows, places, axis=-1)
+    rows = xp.moveaxis(rows, -1, 0) if rows.ndim > 1 else rows
     weight = weight.reshape((q.size,) + (1,) * (rows.ndim - 1))
     return rows[lower], rows[upper], weight, rows[-1]
+
+
+@lru_cache(maxsize=64)
+def _places(xp: Any, method: str, n: int, q: tuple[float, ...]) -> tuple[Any, Any, Any, list[int]]:
+    """Return the neighbours of quantiles among `n` elements, and all places that must be sorted."""
+    lower, upper, weight = _neighbours(xp, method, xp.asarray(n), xp.asarray(q, dtypes.float64))
+    return lower, upper, weight, sorted({*lower.tolist(), *upper.tolist(), n - 1})
 
 
 def _of_present(xp: Any, rows: Any, q: Any, method: str) -> tuple[Any, Any, Any]:
