@@ -57,6 +57,8 @@ def choose(forward: Sequence[Node], needed: Iterable[Value], outputs: Iterable[o
     """
     makers = {value: node for node in forward for value in node.outputs}
     wanted = list(dict.fromkeys(needed))
+    if not wanted:
+        return Kept((), ())
     within = _within_reach(wanted, makers)
     kept = _cut(within, wanted, makers, {x for x in outputs if isinstance(x, Value)})
     again = _between(kept, wanted, makers)

@@ -82,6 +82,11 @@ def test_only_what_cannot_be_computed_in_passing_is_kept() -> None:
     assert sum(v.spec.nbytes for v in kept) == 2 * 64 * 16 * 4
 
 
+def test_a_gradient_that_needs_nothing_keeps_nothing() -> None:
+    nodes, _, outputs = chain(0)
+    assert choose(nodes, [], outputs).values == ()
+
+
 def test_draws_and_products_are_never_computed_again() -> None:
     assert not is_cheap(Node(OPS["matmul"], (), {}, ()))
     assert not is_cheap(Node(OPS["random_uniform"], (), {}, ()))
