@@ -88,11 +88,14 @@ class Unknowns:
         return Unknown(self, number, hint)
 
     def note_division(self, a: Whole, b: Whole, quotient: Whole) -> None:
-        """Remember what follows from rounding down: ``0 <= a - b * quotient < b``."""
+        """Remember what follows from rounding down: ``0 <= a - b * quotient < b``, for one."""
+        if not isinstance(b, int) or b <= 0:
+            return
         rest = formula.add(a, formula.multiply(b, quotient), -1)
-        if isinstance(b, int) and b > 0 and isinstance(rest, Sum):
-            facts = rest, formula.add(b - 1, rest, -1)
-            self._facts += [fact for fact in facts if isinstance(fact, Sum)]
+        facts = [rest, formula.add(b - 1, rest, -1)]
+        if isinstance(a, Sum) and self._known(a):
+            facts += [quotient, formula.add(a, quotient, -1)]
+        self._facts += [fact for fact in facts if isinstance(fact, Sum)]
 
     def is_negative(self, a: Whole) -> bool:
         """Tell whether `a` is below 0, for the hints where it depends."""
