@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from hybrid.core.batch import Lane, Lanes
 from hybrid.core.dispatch import bind
-from hybrid.core.op import Example, Op, register
+from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec, promote_specs
-from hybrid.core.tensor import Tensor
+from hybrid.core.tensor import Tensor, asarray
 from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
 from hybrid.ops.conv import compute
 from hybrid.ops.conv.geometry import Padding, positions
 from hybrid.ops.conv.library import computed
+from hybrid.ops.movement import broadcast_to, reshape, swapaxes
 
 
 def _check_channels(name: str, x: Shape, w: Shape, groups: int) -> None:
@@ -73,6 +75,44 @@ def _same_dtype(a: Any, b: Any) -> tuple[Any, Any, Any]:
     return a.astype(wide, copy=False), b.astype(wide, copy=False), dtype
 
 
+# --- batches of them ------------------------------------------------------------------------------
+
+
+def _batched(op: Op, size: int, lanes: Lanes, attrs: Attrs) -> Tensor:
+    """Convolve the images of all examples with what they share."""
+    x, w = lanes
+    if w.batched or not x.batched:
+        return _grouped(op, size, lanes, attrs)
+    images = reshape(x.tensor, (size * x.tensor.shape[1], *x.tensor.shape[2:]))
+    found = bind(op, (images, w.tensor), attrs)
+    return reshape(found, (size, x.tensor.shape[1], *found.shape[1:]))
+
+
+def _grouped(op: Op, size: int, lanes: Lanes, attrs: Attrs) -> Tensor:
+    """Make each example a group of channels."""
+    first, second = (_every(lane, size) for lane in lanes)
+    weights = op.name != "conv_weight"  # the second operand has its channels in front
+    left = _channels(first)
+    rows = size * second.shape[1]
+    right = reshape(second, (rows, *second.shape[2:])) if weights else _channels(second)
+    found = bind(op, (left, right), {**attrs, "groups": size * attrs["groups"]})
+    if not weights:
+        return reshape(found, (size, found.shape[0] // size, *found.shape[1:]))
+    apart = reshape(found, (found.shape[0], size, found.shape[1] // size, *found.shape[2:]))
+    return swapaxes(apart, 0, 1)
+
+
+def _every(lane: Lane, size: int) -> Tensor:
+    tensor = asarray(lane.tensor)
+    return tensor if lane.batched else broadcast_to(tensor, (size, *tensor.shape))
+
+
+def _channels(x: Tensor) -> Tensor:
+    """Put the channels of all examples side by side."""
+    moved = swapaxes(x, 0, 1)
+    return reshape(moved, (moved.shape[0], moved.shape[1] * moved.shape[2], *moved.shape[3:]))
+
+
 # --- conv -----------------------------------------------------------------------------------------
 
 
@@ -101,6 +141,7 @@ CONV = register(
         family="conv",
         infer=_infer_conv,
         eager=_eager_conv,
+        batch=_batched,
         vjp=(
             lambda g, out, x, w, **attrs: conv_input(g, w, x.shape[2:], attrs).astype(
                 x.dtype, copy=False
@@ -145,6 +186,7 @@ CONV_INPUT = register(
         family="conv",
         infer=_infer_input,
         eager=_eager_input,
+        batch=_batched,
         vjp=(
             lambda h, out, g, w, *, size, **attrs: conv(h, w, attrs).astype(g.dtype, copy=False),
             lambda h, out, g, w, *, size, **attrs: conv_weight(h, g, w.shape[2:], attrs).astype(
@@ -182,6 +224,7 @@ CONV_WEIGHT = register(
         family="conv",
         infer=_infer_weight,
         eager=_eager_weight,
+        batch=_grouped,
         vjp=(
             lambda h, out, x, g, *, size, **attrs: conv_input(g, h, x.shape[2:], attrs).astype(
                 x.dtype, copy=False
