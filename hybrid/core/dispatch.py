@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import numpy as np
 from hybrid.core.op import Attrs, Op
 from hybrid.core.source import at_user_line, user_line
 from hybrid.core.spec import TensorSpec, weak_scalar
+from hybrid.core.state import state as state
 from hybrid.core.storage import Alias, Storage
 from hybrid.core.tensor import Symbol, Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown
@@ -34,27 +34,6 @@ class Tape(Protocol):
 
     def assigned(self, variable: Any) -> None:
         """Note that a Variable is about to be assigned."""
-
-
-class _State(threading.local):
-    """The trace and the tapes of this thread; `plain` says that there are none.
-
-    `always` holds the tapes that stay open for good, `depth` counts the scopes that we are in.
-    """
-
-    recorder: Any = None
-    tapes: tuple[Any, ...] = ()
-    plain: bool = True
-    always: tuple[Any, ...] = ()
-    depth: int = 0
-
-    def update(self, recorder: Any, tapes: tuple[Any, ...]) -> None:
-        self.recorder = recorder
-        self.tapes = tapes
-        self.plain = recorder is None and not tapes
-
-
-state = _State()
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from hybrid.core.devices import CPU, as_device
 from hybrid.core.graph import Value
 from hybrid.core.source import SourceLine, at_user_line, written_array
 from hybrid.core.spec import Shape, TensorSpec
+from hybrid.core.state import state
 from hybrid.core.storage import Alias
 from hybrid.core.unknown import Unknown
 
@@ -212,8 +213,6 @@ class Tensor:
     def _concrete(self, why: str) -> Array:
         data = self._data
         if type(data) is not Symbol:
-            from hybrid.core.dispatch import state
-
             new = None if state.recorder is None else state.recorder.written_since(self)
             if new is not None:
                 new._concrete(why)  # ends the trace, which commits what it has written

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.dispatch import state
 from hybrid.core.op import Example
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.dtypes import DType
 from hybrid.ops.elementwise.declare import Key, Loop, binary, call, elementwise, key_of, meeting
 from hybrid.ops.elementwise.operands import SCALARS
@@ -69,6 +70,14 @@ def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, /) -> Tensor:
     >>> where([True, False], [1.0, 2.0], -1.0)
     Tensor([ 1., -1.], dtype=float32)
     """
+    if state.plain and type(condition) is type(x) is type(y) is Tensor:
+        mask, left, right = condition._data, x._data, y._data
+        eager = type(mask) is type(left) is type(right) is np.ndarray
+        if eager and mask.dtype.kind == "b" and left.dtype == right.dtype:
+            try:
+                return wrap(np.where(mask, left, right))
+            except ValueError:
+                pass  # explained below
     if type(condition) is bool:
         condition = asarray(condition)
     if type(x) in SCALARS and type(y) in SCALARS:

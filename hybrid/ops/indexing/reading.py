@@ -41,8 +41,11 @@ def _view_of_memory(x: Tensor, index: Any) -> Tensor | None:
     data = x._data
     if type(data) is Symbol:
         return None
-    key = key_of(index)
+    place = index._data if type(index) is Tensor else None
     try:
+        if type(place) is np.ndarray and place.ndim:
+            return wrap(np.asarray(data[place]))
+        key = key_of(index)
         if key is None:
             return wrap(np.asarray(data[native(index)])) if _certainly_copies(index) else None
         part = data[index]

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from hybrid import dtypes
 from hybrid.core.batch import Lane, Lanes
-from hybrid.core.dispatch import bind, located
+from hybrid.core.dispatch import bind, located, state
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import TensorSpec, broadcast_shapes, promote_specs
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
 from hybrid.ops import reduction
@@ -155,6 +157,13 @@ def matmul(a: ArrayLike, b: ArrayLike, /) -> Tensor:
     >>> matmul([[1, 2], [3, 4]], [1, 1])
     Tensor([3, 7], dtype=int64)
     """
+    if state.plain and type(a) is Tensor and type(b) is Tensor:
+        left, right = a._data, b._data
+        if left.dtype == right.dtype and left.dtype.kind in "fc":
+            try:
+                return wrap(np.asarray(np.matmul(left, right)))
+            except (TypeError, ValueError):
+                pass  # explained below
     return bind(MATMUL, (asarray(a), asarray(b)), {})
 
 
