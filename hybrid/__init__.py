@@ -247,6 +247,7 @@ from hybrid.ops.indexing import (
     take_along_axis,
     unravel_index,
 )
+from hybrid.ops.joining import concat, concatenate, hstack, stack, vstack
 from hybrid.ops.layers import (
     attention,
     batch_norm,
@@ -289,20 +290,7 @@ from hybrid.ops.pooling import (
     max_pool1d,
     max_pool2d,
 )
-from hybrid.ops.rearranging import (
-    concat,
-    concatenate,
-    diff,
-    hstack,
-    pad,
-    repeat,
-    roll,
-    stack,
-    tile,
-    tril,
-    triu,
-    vstack,
-)
+from hybrid.ops.rearranging import diff, pad, repeat, roll, tile, tril, triu
 from hybrid.ops.reduction import (
     all,
     amax,

@@ -10,8 +10,8 @@ from hybrid.core.dispatch import bind, spec_of
 from hybrid.core.op import Attrs, Op
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.ops.creation import zeros
+from hybrid.ops.joining import stack
 from hybrid.ops.movement import broadcast_to, expand_dims
-from hybrid.ops.rearranging import stack
 
 
 def batched_op(op: Op, lanes: tuple[Lane, ...], attrs: Attrs, size: int) -> list[Lane]:

@@ -27,7 +27,7 @@ from hybrid.dtypes import DType
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops._axes import as_dtype, as_shape
 from hybrid.ops.indexing import take
-from hybrid.ops.rearranging import stack
+from hybrid.ops.joining import stack
 
 Size = int | Iterable[int]
 

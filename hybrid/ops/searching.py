@@ -16,8 +16,8 @@ from hybrid.ops._axes import lead_axis, one_axis, without
 from hybrid.ops._methods import attach
 from hybrid.ops.creation import zeros
 from hybrid.ops.elementwise.operands import is_weak
+from hybrid.ops.joining import stack
 from hybrid.ops.movement import ravel
-from hybrid.ops.rearranging import stack
 from hybrid.ops.reduction.declare import Axis, not_empty
 from hybrid.ops.reduction.sums import sum
 

@@ -11,8 +11,9 @@ from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import Axes, one_axis, some_axes
 from hybrid.ops.elementwise import power
+from hybrid.ops.joining import concat
 from hybrid.ops.movement import narrow, ravel, reshape
-from hybrid.ops.rearranging import concat, diff
+from hybrid.ops.rearranging import diff
 
 
 def ediff1d(ary: ArrayLike, to_end: Any = None, to_begin: Any = None) -> Tensor:

@@ -14,8 +14,8 @@ from hybrid.errors import IndexingError, ShapeError
 from hybrid.ops._axes import one_axis
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.indexing import take, take_along_axis
+from hybrid.ops.joining import stack
 from hybrid.ops.movement import broadcast_arrays, ravel
-from hybrid.ops.rearranging import stack
 from hybrid.ops.searching import nonzero
 
 

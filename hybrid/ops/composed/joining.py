@@ -16,8 +16,9 @@ from hybrid.ops.creation import eye
 from hybrid.ops.diagonals import diagonal
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.indexing import take
+from hybrid.ops.joining import concat
 from hybrid.ops.movement import expand_dims, ravel, reshape
-from hybrid.ops.rearranging import concat, pad
+from hybrid.ops.rearranging import pad
 
 
 def _each(arrays: tuple[ArrayLike, ...], raised: Any) -> Any:

@@ -11,7 +11,8 @@ from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.ops._axes import one_axis
 from hybrid.ops.elementwise import abs, atan2, imag, rad2deg, real, remainder, sin
 from hybrid.ops.elementwise.selection import where
-from hybrid.ops.rearranging import concat, diff
+from hybrid.ops.joining import concat
+from hybrid.ops.rearranging import diff
 from hybrid.ops.reduction import cumsum
 
 

@@ -12,6 +12,7 @@ from hybrid.errors import GradientError
 from hybrid.ops._axes import lead_as_is
 from hybrid.ops.creation import eye, zeros
 from hybrid.ops.elementwise.casting import real
+from hybrid.ops.joining import concat
 from hybrid.ops.linalg._matrices import (
     as_lapack,
     attempt,
@@ -23,7 +24,7 @@ from hybrid.ops.linalg._matrices import (
 )
 from hybrid.ops.linalg.products import conjugated, matmul
 from hybrid.ops.linalg.solving import solve_triangular
-from hybrid.ops.rearranging import concat, tril, triu
+from hybrid.ops.rearranging import tril, triu
 
 
 class QRResult(NamedTuple):

@@ -16,6 +16,7 @@ from hybrid.errors import LinAlgError, ShapeError
 from hybrid.ops import diagonals
 from hybrid.ops._axes import lead_as_is, one_axis
 from hybrid.ops.creation import eye, zeros
+from hybrid.ops.joining import concat, stack
 from hybrid.ops.linalg._matrices import (
     as_lapack,
     check_square,
@@ -27,7 +28,6 @@ from hybrid.ops.linalg.products import matmul
 from hybrid.ops.linalg.products import outer as _outer
 from hybrid.ops.linalg.solving import inv
 from hybrid.ops.movement import broadcast_arrays, broadcast_to, matrix_transpose, moveaxis
-from hybrid.ops.rearranging import concat, stack
 
 # --- diagonals ------------------------------------------------------------------------------------
 

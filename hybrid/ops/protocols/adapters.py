@@ -11,7 +11,15 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
-from hybrid.ops import diagonals, elementwise, linalg, movement, rearranging, reduction, searching
+from hybrid.ops import (
+    diagonals,
+    elementwise,
+    joining,
+    linalg,
+    movement,
+    reduction,
+    searching,
+)
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.inplace import write
 from hybrid.ops.linalg import contraction, products
@@ -25,7 +33,7 @@ Function = Callable[..., Any]
 def _concatenate(
     arrays: Any, /, axis: int | None = 0, out: Any = None, *, dtype: Any = None, casting: str = ""
 ) -> Any:
-    result = rearranging.concat(arrays, axis=axis)
+    result = joining.concat(arrays, axis=axis)
     return deliver(result if dtype is None else result.astype(dtype, copy=False), out)
 
 

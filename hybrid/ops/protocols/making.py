@@ -19,7 +19,7 @@ from hybrid.core.dispatch import state
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.ops import creation
-from hybrid.ops.rearranging import joined
+from hybrid.ops.joining import joined
 
 Function = Callable[..., Any]
 

@@ -15,9 +15,10 @@ from einops._backends import AbstractBackend
 from hybrid import dtypes
 from hybrid.core.tensor import Array, Tensor, asarray
 from hybrid.core.variable import Variable
+from hybrid.ops.joining import concat, stack
 from hybrid.ops.linalg.contraction import einsum
 from hybrid.ops.movement import expand_dims
-from hybrid.ops.rearranging import concat, stack, tile
+from hybrid.ops.rearranging import tile
 
 
 class HybridBackend(AbstractBackend):

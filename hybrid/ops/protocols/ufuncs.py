@@ -18,7 +18,7 @@ from hybrid.core.tensor import Tensor, asarray, wrap
 from hybrid.core.variable import Variable
 from hybrid.dtypes import DType
 from hybrid.errors import HybridError
-from hybrid.ops import creation, linalg, movement, rearranging, reduction
+from hybrid.ops import creation, joining, linalg, movement, reduction
 from hybrid.ops._axes import all_axes
 from hybrid.ops.elementwise.declare import UFUNCS, key_of
 from hybrid.ops.elementwise.operands import KNOWN, SCALARS
@@ -277,11 +277,7 @@ def _by_halves(function: Function, x: Tensor, axis: Any, keepdims: bool) -> Tens
             half = n // 2
             first, second = _part(x, a, 0, half), _part(x, a, half, 2 * half)
             folded = function(first, second)
-            x = (
-                folded
-                if n == 2 * half
-                else rearranging.concat([folded, _part(x, a, n - 1, n)], axis=a)
-            )
+            x = folded if n == 2 * half else joining.concat([folded, _part(x, a, n - 1, n)], axis=a)
     return x if keepdims else movement.squeeze(x, axes)
 
 
@@ -312,7 +308,7 @@ def _accumulated(
     size = x.shape[axis]
     while shift < size:  # each round doubles the span that an element has seen
         grown = UFUNCS[ufunc](_part(x, axis, 0, size - shift), _part(x, axis, shift, size))
-        x = rearranging.concat([_part(x, axis, 0, shift), grown], axis=axis)
+        x = joining.concat([_part(x, axis, 0, shift), grown], axis=axis)
         shift *= 2
     return x
 

@@ -14,8 +14,9 @@ from hybrid.ops._methods import attach
 from hybrid.ops.creation import arange, full, zeros
 from hybrid.ops.elementwise.comparison import isnan
 from hybrid.ops.elementwise.selection import where
+from hybrid.ops.joining import concat
 from hybrid.ops.movement import flip, moveaxis, narrow, reshape, split
-from hybrid.ops.rearranging import concat, pad
+from hybrid.ops.rearranging import pad
 from hybrid.ops.reduction.declare import accumulator, in_accumulator
 
 _EXAMPLES = (

@@ -13,7 +13,7 @@ from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops.creation import zeros
 from hybrid.ops.elementwise import clip, where
 from hybrid.ops.indexing import index_update, take
-from hybrid.ops.rearranging import concat
+from hybrid.ops.joining import concat
 from hybrid.ops.searching import beside, searchsorted
 from hybrid.ops.sorting import argsort
 

@@ -11,9 +11,9 @@ from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops import reduction
 from hybrid.ops._axes import Axes, all_axes, some_axes
 from hybrid.ops.elementwise import clip, conj, imag, real, sqrt
+from hybrid.ops.joining import concat
 from hybrid.ops.linalg import matmul
 from hybrid.ops.movement import broadcast_to, expand_dims, permute_dims, reshape
-from hybrid.ops.rearranging import concat
 from hybrid.ops.reduction import Axis
 
 # --- averages -------------------------------------------------------------------------------------

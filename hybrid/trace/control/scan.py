@@ -14,8 +14,8 @@ from hybrid.core.unknown import as_size
 from hybrid.core.variable import Variable
 from hybrid.errors import ShapeError
 from hybrid.ops.creation import zeros
+from hybrid.ops.joining import stack
 from hybrid.ops.movement import copy
-from hybrid.ops.rearranging import stack
 from hybrid.trace.control.body import BodyRecorder, Outside, graph_of, outside_of, tracing
 from hybrid.trace.control.nests import Nest, check_same, defined_at, flatten, like, owned, strong
 from hybrid.trace.control.scan_op import bind_scan

@@ -1,0 +1,181 @@
+"""Ops that join arrays, along an axis they have or a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from hybrid.core.dispatch import bind, located
+from hybrid.core.op import Example, Op, register
+from hybrid.core.spec import TensorSpec, promote_specs
+from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.dtypes import promote
+from hybrid.errors import ShapeError
+from hybrid.ops._axes import lead_axis, one_axis
+from hybrid.ops.movement import (
+    expand_dims,
+    narrow,
+    ravel,
+    reshape,
+    squeeze,
+)
+
+
+def _infer_concat(*specs: TensorSpec, axis: int) -> TensorSpec:
+    first = specs[0]
+    for spec in specs[1:]:
+        rest = [s.shape[:axis] + s.shape[axis + 1 :] for s in (first, spec)]
+        if spec.ndim != first.ndim or rest[0] != rest[1]:
+            raise ShapeError(
+                f"concat: shapes {first.shape} and {spec.shape} differ in another axis than {axis}"
+            )
+    total = sum(s.shape[axis] for s in specs)
+    shape = (*first.shape[:axis], total, *first.shape[axis + 1 :])
+    return TensorSpec(shape, promote_specs(specs), first.device)
+
+
+def _vjp_concat(i: int, g: Tensor, out: Tensor, *inputs: Tensor, axis: int) -> Tensor:
+    start = sum(x.shape[axis] for x in inputs[:i])
+    return narrow(g, axis, start, inputs[i].shape[axis]).astype(inputs[i].dtype, copy=False)
+
+
+def _alike(arrays: tuple[Any, ...]) -> Iterable[Any]:
+    """Convert arrays to their common dtype, which NumPy does not find for bfloat16 and others."""
+    if len({x.dtype for x in arrays}) == 1:
+        return arrays
+    common = promote(x.dtype for x in arrays)
+    return [x.astype(common, copy=False) for x in arrays]
+
+
+CONCAT = register(
+    Op(
+        name="concat",
+        family="movement",
+        lead=lead_axis,
+        infer=_infer_concat,
+        eager=lambda xp, *arrays, axis: xp.concatenate(_alike(arrays), axis=axis),
+        vjp=_vjp_concat,
+        examples=(
+            Example(((2, 3), (4, 3)), {"axis": 0}),
+            Example(((2,), (3,), (1,)), {"axis": 0}, ("float32", "int64", "float32")),
+        ),
+        doc="Join arrays along an axis they have.",
+    )
+)
+
+
+def concat(arrays: Sequence[ArrayLike], /, *, axis: int | None = 0) -> Tensor:
+    """Join arrays along an axis.
+
+    Parameters
+    ----------
+    arrays : sequence of array-like
+        Of the same shape but for `axis`; they meet in a common dtype.
+    axis : int, optional
+        None joins the raveled arrays.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ShapeError
+        Where shapes do not fit or there is no array.
+
+    Examples
+    --------
+    >>> concat([[1, 2], [3]])
+    Tensor([1, 2, 3], dtype=int64)
+    """
+    tensors = [asarray(a) for a in arrays]
+    if not tensors:
+        raise ShapeError(located("concat: there is no array to join"))
+    if axis is None:
+        tensors, axis = [ravel(t) for t in tensors], 0
+    elif not tensors[0].ndim:
+        raise ShapeError(located("concat: arrays without axes cannot be joined, use stack"))
+    axis = one_axis("concat", axis, tensors[0].shape)
+    return bind(CONCAT, tuple(tensors), {"axis": axis})
+
+
+def concatenate(arrays: Sequence[ArrayLike], axis: int | None = 0) -> Tensor:
+    """NumPy's name of :func:`concat`."""
+    return concat(arrays, axis=axis)
+
+
+def _infer_stack(*specs: TensorSpec, axis: int) -> TensorSpec:
+    first = specs[0]
+    for spec in specs[1:]:
+        if spec.shape != first.shape:
+            raise ShapeError(
+                f"stack: shapes {first.shape} and {spec.shape} differ, all must be the same"
+            )
+    shape = (*first.shape[:axis], len(specs), *first.shape[axis:])
+    return TensorSpec(shape, promote_specs(specs), first.device)
+
+
+def _vjp_stack(i: int, g: Tensor, out: Tensor, *inputs: Tensor, axis: int) -> Tensor:
+    part = squeeze(narrow(g, axis, i, 1), axis)
+    return part.astype(inputs[i].dtype, copy=False)
+
+
+STACK = register(
+    Op(
+        name="stack",
+        family="movement",
+        lead=lead_axis,
+        infer=_infer_stack,
+        eager=lambda xp, *arrays, axis: xp.stack(_alike(arrays), axis=axis),
+        vjp=_vjp_stack,
+        expand=lambda *arrays, axis: concat([expand_dims(a, axis) for a in arrays], axis=axis),
+        examples=(Example(((2, 3), (2, 3)), {"axis": 1}), Example(((), ()), {"axis": 0})),
+        doc="Join arrays along a new axis.",
+    )
+)
+
+
+def stack(arrays: Sequence[ArrayLike], /, *, axis: int = 0) -> Tensor:
+    """Join arrays of one shape along a new axis."""
+    tensors = tuple(asarray(a) for a in arrays)
+    if not tensors:
+        raise ShapeError(located("stack: there is no array to join"))
+    return bind(STACK, tensors, {"axis": one_axis("stack", axis, tensors[0].shape, extra=1)})
+
+
+def joined(obj: Any) -> Tensor:
+    """Return nested sequences, in which Tensors are, as one Tensor; dtypes meet as in NumPy.
+
+    Raises
+    ------
+    ShapeError
+        Where parts differ in shape.
+    """
+    if not isinstance(obj, list | tuple):
+        # A Python scalar in an array is as wide as NumPy makes it, one of a trace too.
+        weak = type(obj) is Tensor and obj.spec.weak
+        tensor = asarray(obj if isinstance(obj, Tensor) or weak else np.asarray(obj))
+        return tensor.astype(tensor.dtype, copy=True) if weak else tensor
+    parts = [joined(part) for part in obj]
+    shapes = {part.shape for part in parts}
+    if len(shapes) > 1:
+        listed = ", ".join(map(str, sorted(shapes)))
+        raise ShapeError(located(f"array: parts of different shapes, {listed}, make no array"))
+    return stack(parts) if parts else asarray(np.zeros(0))
+
+
+def vstack(arrays: Sequence[ArrayLike], /) -> Tensor:
+    """Join arrays row by row; an array of one axis is a row."""
+    return concat([_at_least_2d(asarray(a)) for a in arrays], axis=0)
+
+
+def hstack(arrays: Sequence[ArrayLike], /) -> Tensor:
+    """Join arrays column by column; arrays of one axis are joined along it."""
+    tensors = [t if t.ndim else reshape(t, 1) for t in map(asarray, arrays)]
+    return concat(tensors, axis=0 if tensors and tensors[0].ndim == 1 else 1)
+
+
+def _at_least_2d(x: Tensor) -> Tensor:
+    return x if x.ndim >= 2 else reshape(x, (1, x.size))
