@@ -65,6 +65,7 @@ class GradientTape:
         self._id = next(_tape_ids)
         self._used = False
         self._open = False
+        self._ended = False
         self._variables: dict[Variable, list[AnyNode]] = {}
         # By identity: Tensors compare elementwise, which no dictionary of them would survive.
         self._watched: dict[int, tuple[weakref.ref[Tensor], AnyNode]] = {}
@@ -75,6 +76,7 @@ class GradientTape:
         if self._open:
             raise GradientError("this tape is open already; open a second GradientTape instead")
         self._open = True
+        self._ended = False
         state = dispatch.state
         state.update(state.recorder, (*state.tapes, self))
         return self
@@ -86,8 +88,14 @@ class GradientTape:
         trace: TracebackType | None,
     ) -> None:
         self._open = False
+        self._ended = True
         state = dispatch.state
         state.update(state.recorder, tuple(t for t in state.tapes if t is not self))
+
+    @property
+    def ended(self) -> bool:
+        """Whether the tape was opened and closed again."""
+        return self._ended
 
     def watch(self, tensors: Any) -> None:
         """Record what is done with `tensors` from now on.

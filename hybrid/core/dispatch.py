@@ -26,6 +26,10 @@ PYTHON_SCALARS = (bool, int, float, complex)
 class Tape(Protocol):
     """What a gradient tape offers to the dispatch."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether it was opened and closed again."""
+
     def record(self, op: Op, inputs: tuple[Any, ...], attrs: Attrs, outputs: Any) -> None:
         """Note one application of an op, for all the active tapes."""
 
@@ -46,9 +50,10 @@ def scope(*, recorder: Any = ..., tapes: Any = ...) -> Iterator[None]:
         yield
     finally:
         state.depth -= 1
-        state.update(*before)
+        tapes = tuple([tape for tape in before[1] if not tape.ended])  # one may be closed inside
+        state.update(before[0], tapes)
         if state.always is not always and before[0] is None:
-            state.update(None, (*state.always, *before[1]))
+            state.update(None, (*state.always, *tapes))
 
 
 def record_always(tape: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import sys
 import threading
 import types
@@ -54,6 +55,19 @@ class CacheInfo(NamedTuple):
     currsize: int
 
 
+_compiled: weakref.WeakSet[CompiledFunction] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """Forget locks that a thread of the parent may have held: it does not exist in the child."""
+    for function in list(_compiled):
+        function._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 class CompiledFunction:
     """A Python function that is traced once per signature and replayed as fused kernels.
 
@@ -81,6 +95,7 @@ class CompiledFunction:
         self._key: Callable[[tuple[Any, ...]], Any] = fast_key
         self._reasons: list[str] = []
         self._lock = threading.RLock()
+        _compiled.add(self)
         self._made_variables = False
         self._warned: set[str] = set()
         self._hits = 0
@@ -227,7 +242,9 @@ class CompiledFunction:
                 except BaseException as error:
                     now = watch.after()
                     changes = copies.changes()
-                    tracer.flush(kept=bool(changes or now.traced) and isinstance(error, Exception))
+                    carried = any(isinstance(x, Tensor) for x in error.args)
+                    kept = bool(changes or now.traced or carried)
+                    tracer.flush(kept=kept and isinstance(error, Exception))
                     deliver(changes, tuple(bound.arguments.values()))
                     raise
                 changes = copies.changes()
