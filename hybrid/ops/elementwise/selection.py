@@ -133,6 +133,8 @@ def _clip_eager(xp: Any, x: Any, low: Any, high: Any) -> Any:
     keys = key_of(x), key_of(low), key_of(high)
     if dtypes.bfloat16 in keys:  # which NumPy widens where it meets a Python scalar
         x, low, high = (xp.asarray(v, dtype=meeting(*keys)) for v in (x, low, high))
+    if type(low) in (int, float) and type(high) in (int, float) and x.dtype.kind == "f":
+        return xp.clip(x, low, high)  # one pass; with arrays its dtypes and signs are others
     return xp.minimum(xp.maximum(x, low), high)
 
 
