@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -15,7 +14,6 @@ from hybrid.kernels.spec import PARALLEL_NS, Geometry
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_lock = threading.Lock()
 _loaded: dict[str, Callable[..., None]] = {}
 
 
@@ -61,8 +59,6 @@ def run(source: Source, numbers: Geometry, *arrays: Array) -> None:
 
     call = _loaded.get(source.name)
     if call is None:
-        with _lock:
-            call = _loaded.get(source.name)
-            if call is None:
-                call = _loaded[source.name] = kernel.load(source)[0]
+        # No lock, which a fork could leave held: two threads at worst load the same code twice.
+        call = _loaded.setdefault(source.name, kernel.load(source)[0])
     call(parallel.driver_address() if numbers[0] >= PARALLEL_NS else 0, numbers, *arrays)
