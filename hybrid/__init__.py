@@ -365,6 +365,7 @@ from hybrid.trace.control.effects import assert_, callback, print
 from hybrid.trace.control.loops import fori_loop, while_loop
 from hybrid.trace.control.scan import map, scan
 from hybrid.trace.custom import custom_gradient, custom_jvp, custom_vjp
+from hybrid.trace.define_and_run import Graph
 from hybrid.trace.modes import eagerly, functions_run_eagerly, run_functions_eagerly
 
 __version__ = "0.1.0"
@@ -375,6 +376,7 @@ newaxis = None
 __all__ = [
     "Comparison",
     "CompiledFunction",
+    "Graph",
     "GradientTape",
     "Tensor",
     "TensorSpec",

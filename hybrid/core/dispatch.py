@@ -193,6 +193,9 @@ def leaked(symbol: Symbol) -> HybridError:
     from hybrid.errors import LeakedTensorError
 
     made = f"It was made at {symbol.line.describe()}." if symbol.line else ""
+    home = getattr(symbol.recorder, "home", None)
+    if home is not None:
+        return LeakedTensorError(located(f"this Tensor ({symbol.spec}) belongs to {home}. {made}"))
     keeper = _keeper(symbol)
     kept = f" It is kept {keeper}." if keeper else ""
     return LeakedTensorError(
