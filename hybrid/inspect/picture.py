@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hybrid.core.fused import is_view
-from hybrid.core.graph import Const, FuncGraph, Node, Value, format_attr
+from hybrid.core.graph import Const, FuncGraph, Node, Value, bodies_of, format_attr
 from hybrid.core.spec import TensorSpec
 
 Kind = Literal["input", "capture", "op", "view", "fused", "library", "output"]
@@ -86,7 +86,8 @@ def _box(node: Node) -> Box:
     if node.op.name == "fused":
         body: FuncGraph = node.attrs["body"]
         return Box("fused", "one kernel", (*_region(body), *specs))
-    attrs = [f"{k}={format_attr(v)}" for k, v in sorted(node.attrs.items()) if _shown(k, v)]
+    plain = {k: v for k, v in sorted(node.attrs.items()) if k not in node.op.bodies}
+    attrs = [f"{k}={format_attr(v)}" for k, v in plain.items() if _shown(k, v)]
     constants = [_constant(x) for x in node.inputs if isinstance(x, Const)]
     about = ", ".join(constants + attrs)
     kind: Kind = "op"
@@ -94,7 +95,26 @@ def _box(node: Node) -> Box:
         kind = "view"
     elif node.op.family in _LIBRARY:
         kind = "library"
-    return Box(kind, node.op.name, (*textwrap.wrap(about, _WIDTH), *specs))
+    bodies = [line for body in bodies_of(node) for line in _body(body)]
+    return Box(kind, node.op.name, (*textwrap.wrap(about, _WIDTH), *bodies, *specs))
+
+
+def _body(body: FuncGraph) -> list[str]:
+    """Return the name of a body and its ops, those of bodies in it included."""
+    names = [name for node in body.nodes if not is_view(node) for name in _ops(node)]
+    lines = textwrap.wrap(f"{body.name}: {', '.join(names) or 'nothing'}", _WIDTH)
+    if len(lines) > _LONG:
+        lines = [*lines[: _LONG - 1], f"... {len(names)} ops in all"]
+    return lines
+
+
+def _ops(node: Node) -> list[str]:
+    if node.op.name == "fused":
+        return [_named(inner) for inner in node.attrs["body"].nodes if not is_view(inner)]
+    if not node.op.bodies:
+        return [_named(node)]
+    inner = [name for body in bodies_of(node) for part in body.nodes for name in _ops(part)]
+    return [f"{node.op.name}({', '.join(inner)})"]
 
 
 def _shown(name: str, attr: object) -> bool:

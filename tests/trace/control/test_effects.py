@@ -194,7 +194,9 @@ def test_effects_are_part_of_the_printed_graph_and_the_drawing() -> None:
     f = hb.compile(in_a_scan)
     f(hb.asarray(X))
     assert "print(%0, %1, message='{} + {}')" in str(f.concrete_functions[0].graph)
-    assert "print" in hb.draw(f).svg
+    boxes = {box.title: box.lines for box in hb.draw(f).panels[0].boxes}
+    assert boxes["scan"][:2] == ("carries=1, length=3, xs=1", "step: print, add")
+    assert "print" in boxes
 
 
 def test_effects_before_an_error_happen() -> None:
