@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.batch import Lanes
-from hybrid.core.dispatch import bind, leaked, located, refresh, resolve, spec_of, state
+from hybrid.core.dispatch import (
+    after_trace,
+    bind,
+    leaked,
+    located,
+    refresh,
+    resolve,
+    spec_of,
+    state,
+)
 from hybrid.core.op import OPS, Attrs, Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec, broadcast_shapes, casts, fits
 from hybrid.core.storage import Alias, Chain, Storage
@@ -222,7 +231,7 @@ def deliver(value: Tensor, out: Any) -> Tensor:
 def _operand(value: Any) -> Any:
     """Return a value as a Tensor, or as the plain Python scalar that it is."""
     if isinstance(value, int | float | complex) and not isinstance(value, np.generic):
-        return value
+        return after_trace(value)
     return asarray(value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -387,6 +388,20 @@ class TestFallback:
 
         with pytest.warns(EagerFallbackWarning, match=r"float\(\) needs a concrete value"):
             assert_alike(f(hb.asarray(X)), hb.asarray((X + 1) * 4))
+
+    def test_numbers_among_the_arguments_are_numbers_again_afterwards(self) -> None:
+        def f(y: hb.Tensor, s: float) -> Any:
+            r = hb.while_loop(lambda q: q.sum() > min(s, y.mean()), lambda q: q - 1, y[0])
+            y[0, :2] = s
+            y[1] += s
+            return r, y * s
+
+        found = []
+        for g in (f, hb.compile(f)):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", EagerFallbackWarning)
+                found.append(g(hb.asarray(M.copy()), 0.5))
+        assert_alike(found[1], found[0])
 
     def test_fullgraph_raises_instead_and_names_the_line(self) -> None:
         @hb.compile(fullgraph=True)
