@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from hybrid import dtypes
 from hybrid.autodiff.tape import GradientTape
-from hybrid.core import containers, dispatch
-from hybrid.core.formula import Input, inputs_of
+from hybrid.core import containers, dispatch, formula
+from hybrid.core.formula import Formula, Input, inputs_of
 from hybrid.core.graph import FuncGraph, Value
+from hybrid.core.layout import contiguous
+from hybrid.core.op import Attrs, Op
 from hybrid.core.source import user_line
 from hybrid.core.spec import TensorSpec, casts
 from hybrid.core.tensor import Array, Symbol, Tensor, asarray, wrap
@@ -22,7 +25,8 @@ from hybrid.dtypes import SUPPORTED, is_inexact
 from hybrid.errors import DTypeError, GraphError, ShapeError, TraceError
 from hybrid.trace.passes import dead_code
 from hybrid.trace.recorder import GraphRecorder
-from hybrid.trace.sized import Sized, specialise, unknowns_in
+from hybrid.trace.segment import Derived, contents
+from hybrid.trace.sized import Sized, specialise, substitute, unknowns_in
 
 # What unknown sizes are while a graph is defined. All the same: sizes that have to agree then do.
 _HINT = 11
@@ -35,7 +39,31 @@ class _Recorder(GraphRecorder):
 
     def __init__(self) -> None:
         super().__init__()
+        self.unknowns = Unknowns()
         self.draws: dict[int, tuple[Variable, Tensor]] = {}
+        self._derived: dict[Formula, Derived] = {}
+
+    def is_view(self, op: Op, source: Tensor, attrs: Attrs) -> bool:
+        """Tell whether eager code would get a view here; by the hints, without a condition."""
+        alias, hints = source._alias, self.unknowns.hints
+        base = alias.storage.base if alias is not None else source._data
+        layout = contiguous(substitute(base.shape, hints))
+        chain = alias.chain if alias is not None else ()
+        for step, its in (*chain, (op, attrs)):
+            assert step.view is not None
+            found = step.view(layout, **substitute(dict(its), hints))
+            if found is None:
+                return False
+            layout = found
+        return True
+
+    def number(self, x: Unknown) -> Any:
+        """Return the weak Tensor that stands for a number which follows from open sizes."""
+        source = self._derived.get(x.formula)
+        if source is None:
+            source = self._derived[x.formula] = Derived(x.formula, formula.read(x.formula))
+        kind = dtypes.int64 if isinstance(x.hint, int) else dtypes.float64
+        return self.tensor(self.capture(source, TensorSpec((), kind, weak=True)), user_line())
 
     def read_variable(self, variable: Variable) -> Tensor:
         """Return what stands for the contents at the time of a run."""
@@ -82,7 +110,6 @@ class Graph:
         self.name = name
         self._recorder = _Recorder()
         self._tape = GradientTape(persistent=True)
-        self._unknowns = Unknowns()
         self._placeholders: list[tuple[str, Tensor, Value]] = []
         self._plans: dict[Any, _Fetch] = {}
 
@@ -113,8 +140,8 @@ class Graph:
         if np.dtype(dtype) not in SUPPORTED:
             raise DTypeError(dispatch.located(f"placeholder: dtype {dtype} is not supported"))
         sizes = (shape,) if isinstance(shape, int) or shape is None else tuple(shape)
-        known = tuple(
-            self._unknowns.enter(Input(f"n{number}_{axis}", number, axis), _HINT)
+        known: Any = tuple(
+            self._recorder.unknowns.enter(Input(f"n{number}_{axis}", number, axis), _HINT)
             if n is None
             else n
             for axis, n in enumerate(sizes)
@@ -127,7 +154,7 @@ class Graph:
         return tensor
 
     def _open_size(self, number: int, axis: int) -> Unknown:
-        return self._unknowns.enter(Input(f"n{number}_{axis}", number, axis), _HINT)
+        return self._recorder.unknowns.enter(Input(f"n{number}_{axis}", number, axis), _HINT)
 
     def gradients(self, ys: Any, xs: Any, grad_ys: Any = None) -> Any:
         """Add to the graph the gradients of the sum of `ys`.
@@ -223,7 +250,7 @@ class Graph:
             nodes=nodes,
         )
         names = tuple(name for name, _, _ in self._placeholders)
-        known = self._unknowns.conditions
+        known = self._recorder.unknowns.conditions
         conditions = [c for c in known if {i.leaf for i in inputs_of(c.formula)} <= {*inputs}]
         sources = tuple(s for s, _ in captures)
         return _Fetch(pruned, names, tuple(inputs), sources, tuple(v for v, _ in moved), conditions)
@@ -259,7 +286,7 @@ class _Fetch:
                     )
                 )
         arrays = [fed[i] for i in self.inputs]
-        arrays += [s.read()._data if isinstance(s, Variable) else s._data for s in self.sources]
+        arrays += [contents(source, fed) for source in self.sources]
         found = self._for_sizes(fed).plan_for(arrays).run(*arrays)
         count = len(found) - len(self.moved)
         for variable, state in zip(self.moved, found[count:], strict=True):
