@@ -333,13 +333,18 @@ class CompiledFunction:
             if concrete.conditions is not conditions:
                 self._forget_launchers((concrete,))
             if len(segment.children) > MAX_WIDTH and concrete.fallback is None:
-                why = f"Python asked for a traced value that took more than {MAX_WIDTH} values"
-                self._fall_back(concrete, EagerFrom(why, None))
+                why = (
+                    f"Python asked for a traced value that took more than {MAX_WIDTH} values; "
+                    "hb.cond, hb.switch and hb.while_loop keep it in the graph"
+                )
+                nodes = segment.graph.nodes
+                self._fall_back(concrete, EagerFrom(why, nodes[-1].line if nodes else None))
             return result
 
     def _fall_back(self, concrete: ConcreteFunction, why: EagerFrom) -> None:
         """Run this signature eagerly from the next call on, and say so once."""
         concrete.fallback = why
+        self._forget_launchers((concrete,))
         report.warn_eager(self.name, "from now on", why)
 
     # --- the fast way -----------------------------------------------------------------------------
@@ -368,10 +373,9 @@ class CompiledFunction:
             self._launchers.pop(next(iter(self._launchers)), None)
         others = [x for x in chain_of(self._launchers.get(key)) if x.concrete in self._traces]
         if all(x.concrete is not concrete for x in others):
-            rest = tuple(leaves[len(args) :])
-            replay = functools.partial(self._relaunch, concrete, rest)
+            resume = functools.partial(self._resume, concrete, len(args))
             following = others[0] if 0 < len(others) < VARIANTS else None
-            self._launchers[key] = Launcher(concrete, leaves, len(args), replay, following)
+            self._launchers[key] = Launcher(concrete, leaves, len(args), resume, following)
 
     def _leave_open(self, signature: Signature, args: tuple[Any, ...]) -> None:
         """Let the keys of launchers be without ints that are inputs of a trace."""
@@ -382,17 +386,26 @@ class CompiledFunction:
             self._key = key_without(self._open)
             self._launchers.clear()
 
-    def _relaunch(
-        self, concrete: ConcreteFunction, rest: tuple[Any, ...], args: tuple[Any, ...]
+    def _resume(
+        self,
+        concrete: ConcreteFunction,
+        given: int,
+        last: Segment,
+        environment: Environment,
+        args: tuple[Any, ...],
     ) -> Any:
-        """Replay a tree of several segments without looking for it."""
-
-        def bound() -> inspect.BoundArguments:
-            arguments: inspect.BoundArguments = self._signature.bind(*args)
-            arguments.apply_defaults()
-            return arguments
-
-        return self._replay(concrete, (*args, *rest), bound)
+        """Trace on from a guard with a new value, where generated steps have run the segments."""
+        path: list[tuple[Segment, Any]] = []
+        segment = concrete.root
+        while True:
+            assert segment is not None
+            path.append((segment, segment.guard_value(environment)))
+            if segment is last:
+                break
+            segment = segment.children[path[-1][1]]
+        bound = self._signature.bind(*args[:given])
+        bound.apply_defaults()
+        return self._branch(concrete, bound, list(args), path, environment)
 
     # --- looking ----------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from hybrid.trace.segment import (
 )
 from hybrid.trace.sharing import identical
 from hybrid.trace.signature import Literal, Signature, is_array
+from hybrid.trace.steps import Resume, tree_of_steps
 
 Replay = Callable[[tuple[Any, ...]], Any]
 
@@ -39,8 +40,8 @@ class Launcher:
         The arguments of the call that is remembered, default values last.
     given : int
         How many of them were given.
-    replay : callable
-        Takes the arguments; for traces of several segments.
+    resume : callable
+        Goes on where a guard has a new value; see :func:`tree_of_steps`.
     following : Launcher, optional
         Another one for calls with the same key, where ints that are no part of it decide.
     """
@@ -52,7 +53,7 @@ class Launcher:
         concrete: ConcreteFunction,
         leaves: list[Any],
         given: int,
-        replay: Replay,
+        resume: Resume,
         following: Launcher | None = None,
     ) -> None:
         self.concrete = concrete
@@ -62,7 +63,8 @@ class Launcher:
         segment = concrete.root
         assert segment is not None
         if segment.result is None or any(x.axis is None for x in segment.inputs):
-            self.run = replay  # with another int it may be another Plan
+            # Step by step; with another int it may be another Plan.
+            self.run = tree_of_steps(concrete, leaves, given, resume)
             return
         environment = start(leaves)
         environment.extend(contents(source, leaves) for source in segment.captured)

@@ -1,0 +1,74 @@
+"""Replays through guards run generated steps: each segment once, whatever way is taken."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import hybrid as hb
+from tests.trace.agreement import agree, compiled_throughout, falls_back
+
+
+def test_a_segment_is_not_run_again_when_a_new_branch_is_traced(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    v = hb.Variable(0.0)
+
+    @hb.compile
+    def f(x: hb.Tensor) -> hb.Tensor:
+        hb.print("first")
+        v.assign_add(1.0)
+        if x.sum() > 0:
+            hb.print("up")
+            if x.sum() > 10:
+                return x * 3
+            return x * 2
+        hb.print("down")
+        return -x
+
+    calls = [(1.0, "up"), (-1.0, "down"), (20.0, "up"), (1.0, "up"), (20.0, "up"), (-2.0, "down")]
+    for number, (value, way) in enumerate(calls, 1):
+        result = f(hb.full(2, value))
+        assert capsys.readouterr().out.split() == ["first", way]
+        assert result.tolist()[0] == value * (3 if value > 10 else 2 if value > 0 else -1)
+        assert v.item() == number
+    assert f.cache_info().misses == 1
+
+
+def test_steps_take_default_values_variables_and_other_layouts() -> None:
+    v, w = hb.Variable([1.0, 2.0]), np.ones(2)
+
+    def f(x: hb.Tensor, k: float = 2.0, y: object = None) -> tuple[object, ...]:
+        v.assign(x[0] * k)
+        if x.sum() > 0:
+            x += 1
+            if v.read().max() > 3:
+                return x, v.read() * w, k, x
+            return x[1], v.read()
+        return (x * k,)
+
+    def array(sign: float) -> hb.Tensor:
+        return hb.asarray(np.arange(4.0).reshape(2, 2) * sign)
+
+    def turned(sign: float) -> hb.Tensor:
+        return hb.asarray((np.arange(4.0).reshape(2, 2) * sign).T)
+
+    calls = [
+        lambda make=make, sign=sign, rest=rest: (make(sign), *rest)
+        for make in (array, turned)
+        for sign in (1.0, 5.0, -1.0)
+        for rest in ((), (3.0,))
+    ]
+    with compiled_throughout():
+        agree(f, *calls, rounds=3)
+
+
+def test_too_many_values_name_the_line_and_end_the_launchers() -> None:
+    @hb.compile
+    def f(x: hb.Tensor) -> hb.Tensor:
+        return x * int(x.sum().astype("int64"))  # too many
+
+    with falls_back("too many"):
+        for i in range(60):
+            assert f(hb.asarray([float(i)])).item() == i * i
+    assert len(f.concrete_functions[0].segments) <= 20
