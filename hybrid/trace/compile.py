@@ -257,6 +257,8 @@ class CompiledFunction:
             tracer.close()
         concrete.traces += 1
         concrete.depend(tracer.unknowns.conditions)
+        if not known or known[0][0] is concrete.root:
+            tracer.graft()
         concrete.layout_matters |= tracer.layout_matters
         concrete.root = tracer.root
         # As the function left it: what it fills while it is traced is not a change from outside.
@@ -290,6 +292,9 @@ class CompiledFunction:
         path: list[tuple[Segment, Any]] = []
         segment, conditions = concrete.root, concrete.conditions
         assert segment is not None
+        if not concrete.holds(leaves):  # another thread has added conditions since it was found
+            again = bound()
+            return self._call(again.args, again.kwargs)
         while True:
             run(segment, environment, leaves)
             if segment.result is not None:
@@ -318,7 +323,9 @@ class CompiledFunction:
             conditions = concrete.conditions
             self._reasons.append(f"a new value {value!r} at a decision of Python on a traced value")
             try:
-                result, _ = self._trace(concrete, bound, leaves, path, environment)
+                # Where another thread has narrowed the tree, this call is none of it any more.
+                tree = concrete if concrete.holds(leaves) else concrete.again()
+                result, _ = self._trace(tree, bound, leaves, path, environment)
             except Unstable:
                 why = "the function did not repeat itself when it was traced again"
                 self._fall_back(concrete, EagerFrom(why, None))

@@ -60,8 +60,9 @@ class ConcreteFunction:
         """
         both = tuple(dict.fromkeys((*self.conditions, *conditions)))
         if both != self.conditions:
-            self.conditions = both
+            # In this order: whoever has seen the new conditions asks whether they hold.
             self.holds = reader([f"({c.text(lambda x: x.place)})" for c in both], " and ")
+            self.conditions = both
 
     @property
     def out_of_date(self) -> bool:

@@ -110,6 +110,7 @@ class Tracer(OutsideRecorder):
         self._seen_captures = 0
         self._size = 0
         self._path: list[Segment] = []
+        self._grafts: list[tuple[Segment, Any, Segment]] = []
 
     def argument(self, leaf: int, spec: TensorSpec) -> Tensor:
         """Return the Tensor that stands for an argument, the next in the environment."""
@@ -238,7 +239,11 @@ class Tracer(OutsideRecorder):
         if self._parent is None:
             self.root = segment
         else:
-            parent, value = self._parent
+            self._grafts.append((*self._parent, segment))
+
+    def graft(self) -> None:
+        """Let replays find what was traced; the conditions for it must be in force by now."""
+        for parent, value, segment in reversed(self._grafts):
             parent.children[value] = segment
 
     def _check_known(self, segment: Segment) -> tuple[Segment, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -494,3 +495,31 @@ def test_random_programs_on_random_sizes_equal_eager(
     g = hb.compile(f, dynamic=True)
     for n, one in sizes:
         agrees(g, f, data(n, 3), data(1 if one else n, 3))
+
+
+def test_threads_that_meet_new_branches_with_other_sizes_get_their_own_results() -> None:
+    def f(x: Any, n: Any) -> Any:
+        if x.sum() > 3:
+            y = x[1:] * n if n > 4 else x * 2
+        else:
+            y = x + n
+        return y.sum(), x.shape[0] * n
+
+    calls = [(data(size), n) for size in range(1, 9) for n in range(1, 8)]
+    expected = [(f(x, n)[0].item(), x.shape[0] * n) for x, n in calls]
+    wrong: list[Any] = []
+
+    def work(g: Any, seed: int) -> None:
+        for i in np.random.RandomState(seed).permutation(len(calls)):
+            total, product = g(*calls[i])
+            if abs(total.item() - expected[i][0]) > 1e-3 or product != expected[i][1]:
+                wrong.append((calls[i], total, product))
+
+    for turn in range(4):
+        g = hb.compile(f, dynamic=True)
+        threads = [threading.Thread(target=work, args=(g, 8 * turn + i)) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
