@@ -95,10 +95,11 @@ def _generated(
         scope["build"] = sized.result.build
         lines.append("    return build(env, args)")
     else:
-        assert segment.guard is not None
-        kind, index = segment.guard
+        # Without a guard: there a trace broke off, which is taken up again.
+        kind, index = segment.guard or (None, 0)
         scope |= {"kind": kind, "following": _following(concrete, segment, resume)}
-        lines.append(f"    return following[kind(env[{index}])](env, args)")
+        value = f"kind(env[{index}])" if kind else "None"
+        lines.append(f"    return following[{value}](env, args)")
     exec("\n".join(lines), scope)
     step: Step = scope["step"]
     return step
