@@ -89,10 +89,8 @@ def asarray(
 
     Examples
     --------
-    >>> x = asarray([1.0, 2.0], requires_grad=True)
-    >>> (x * x).sum().backward()
-    >>> x.grad
-    Tensor([2., 4.], dtype=float32)
+    >>> asarray([1.0, 2.0])
+    Tensor([1., 2.], dtype=float32)
     """
     tensor = core_tensor.asarray(obj, dtype, device=device, copy=copy)
     return _require(detach(tensor)) if requires_grad else tensor
@@ -194,6 +192,14 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
     GradientError
         If nothing that requires a gradient led to this Tensor, if it has several elements and no
         `gradient` is given, or if its record was used up by an earlier call.
+
+    Examples
+    --------
+    >>> import hybrid as hb
+    >>> x = hb.asarray([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    Tensor([2., 4.], dtype=float32)
     """
     node = node_of(self)
     if node is None or not _requires_grad(self):

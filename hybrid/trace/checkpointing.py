@@ -153,6 +153,8 @@ def _has_gradient(x: Any) -> bool:
 class _Seen:
     """Stands among the tapes, to learn what Variables hold when a function first meets them."""
 
+    ended = False
+
     def __init__(self, seen: dict[Variable, Tensor]) -> None:
         self._id = -1
         self.seen = seen

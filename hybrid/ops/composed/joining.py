@@ -100,9 +100,9 @@ def block(arrays: Any) -> Tensor:
 
     Examples
     --------
-    >>> block([[[[1, 2]]], [[[3, 4]]]])
-    Tensor([[[[1, 2]],
-            [[3, 4]]]], dtype=int64)
+    >>> block([[asarray([[1, 2]]), asarray([[3]])], [asarray([[4, 5, 6]])]])
+    Tensor([[1, 2, 3],
+            [4, 5, 6]], dtype=int64)
     """
     depth = _depth(arrays)
     ndim = max([depth, *(x.ndim for x in _leaves(arrays))])
