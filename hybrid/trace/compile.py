@@ -9,7 +9,7 @@ import sys
 import threading
 import types
 import weakref
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, overload
 
@@ -93,7 +93,7 @@ class CompiledFunction:
         self._launchers: dict[Any, Launcher] = {}
         self._open: frozenset[int] = frozenset()
         self._key: Callable[[tuple[Any, ...]], Any] = fast_key
-        self._reasons: list[str] = []
+        self._reasons: deque[str] = deque(maxlen=100)
         self._lock = threading.RLock()
         _compiled.add(self)
         self._made_variables = False
@@ -188,10 +188,11 @@ class CompiledFunction:
         self._misses += 1
         self._reasons.append(concrete.reason)
         if self._misses == RETRACES_BEFORE_WARNING + 1:
-            report.warn_of_retraces(self.name, self._misses, self._reasons)
+            report.warn_of_retraces(self.name, self._misses, list(self._reasons))
         result, repeatable = self._trace(concrete, bound, leaves, [], start(leaves))
         if repeatable:  # a call that made Variables is not like the next one
-            self._traces.keep(concrete)
+            if self._traces.keep(concrete):
+                self._launchers.clear()
         return result, concrete
 
     def _trace(

@@ -11,50 +11,78 @@ from hybrid.trace.signature import Signature
 MAX_VARIANTS = 64  # traces of one signature that differ in the conditions on sizes and ints
 
 
+MAX_SIGNATURES = 256
+
+Family = tuple[ConcreteFunction, ...]
+
+
 class Traces:
-    """What :class:`~hybrid.trace.compile.CompiledFunction` keeps, oldest first."""
+    """What :class:`~hybrid.trace.compile.CompiledFunction` keeps: the traces that are in use.
+
+    There are two generations. Where the young one has grown to half of what is kept, the old one is
+    forgotten and the young one takes its place; whatever is found in the old one is young again. So
+    what was not used for a generation goes, and nothing has to be counted at each call.
+    """
 
     def __init__(self) -> None:
-        self._by_signature: dict[Signature, tuple[ConcreteFunction, ...]] = {}
+        self._young: dict[Signature, Family] = {}
+        self._old: dict[Signature, Family] = {}
 
     def find(self, signature: Signature, leaves: Sequence[Any]) -> ConcreteFunction | None:
         """Return the trace for these arguments, if it is there and up to date."""
-        for concrete in self._by_signature.get(signature, ()):
+        for concrete in self.of(signature):
             if concrete.holds(leaves):
                 return None if concrete.out_of_date else self._used(concrete)
         return None
 
     def _used(self, concrete: ConcreteFunction) -> ConcreteFunction:
-        """Let the trace that was used last be the first to be asked."""
-        found = self._by_signature.get(concrete.signature, ())
-        if len(found) > 1 and found[0] is not concrete and concrete in found:
+        """Let the trace that was used last be the first to be asked, and its signature young."""
+        signature = concrete.signature
+        found = self.of(signature)
+        if found and (found[0] is not concrete or signature not in self._young):
             rest = tuple(x for x in found if x is not concrete)
-            self._by_signature[concrete.signature] = (concrete, *rest)
+            self._old.pop(signature, None)
+            self._young[signature] = (concrete, *rest)
         return concrete
 
-    def keep(self, concrete: ConcreteFunction) -> None:
-        """Add a trace in the place of those of its signature that are out of date."""
+    def keep(self, concrete: ConcreteFunction) -> bool:
+        """Add a trace in the place of those of its signature that are out of date.
+
+        Returns
+        -------
+        bool
+            Whether a generation has ended. Short ways to its traces must be forgotten then: they
+            would not show that a trace is in use.
+        """
         rest = [x for x in self.of(concrete.signature) if x is not concrete and not x.out_of_date]
-        self._by_signature[concrete.signature] = (concrete, *rest[: MAX_VARIANTS - 1])
+        self._old.pop(concrete.signature, None)
+        self._young[concrete.signature] = (concrete, *rest[: MAX_VARIANTS - 1])
+        if len(self._young) < MAX_SIGNATURES // 2:
+            return False
+        self._old, self._young = self._young, {}
+        return True
 
-    def drop(self, signature: Signature) -> tuple[ConcreteFunction, ...]:
+    def drop(self, signature: Signature) -> Family:
         """Forget a signature."""
-        return self._by_signature.pop(signature, ())
+        return self._old.pop(signature, ()) or self._young.pop(signature, ())
 
-    def of(self, signature: Signature) -> tuple[ConcreteFunction, ...]:
+    def of(self, signature: Signature) -> Family:
         """Return the traces of a signature, the one that was used last first."""
-        return self._by_signature.get(signature, ())
+        return self._young.get(signature) or self._old.get(signature, ())
 
     def clear(self) -> None:
         """Forget everything."""
-        self._by_signature.clear()
+        self._young.clear()
+        self._old.clear()
+
+    def _families(self) -> list[Family]:
+        return [*list(self._old.values()), *list(self._young.values())]
 
     def __contains__(self, concrete: object) -> bool:
         return isinstance(concrete, ConcreteFunction) and concrete in self.of(concrete.signature)
 
     def __iter__(self) -> Iterator[ConcreteFunction]:
-        found = [x for same in list(self._by_signature.values()) for x in same]
-        return iter(sorted(found, key=lambda x: x.number))
+        return iter(sorted((x for same in self._families() for x in same), key=lambda x: x.number))
 
     def __len__(self) -> int:
-        return sum(map(len, list(self._by_signature.values())))
+        return sum(map(len, self._families()))
