@@ -519,6 +519,8 @@ def asarray(
         obj = obj.read()
     if type(obj) is Unknown:
         obj = _of_unknown(obj)
+    if isinstance(obj, list | tuple) and _holds_tensors(obj):
+        return _of_parts(obj, dtype, copy)
     if type(obj) is Tensor:
         return _converted(obj, dtype, copy)
     array = as_ndarray(obj, dtype, copy)
@@ -557,9 +559,45 @@ def as_ndarray(obj: Any, dtype: Any = None, copy: bool | None = None) -> Array:
 
 
 def _holds_tensors(obj: Any) -> bool:
+    from hybrid.core.variable import Variable
+
     if isinstance(obj, list | tuple):
         return any(_holds_tensors(x) for x in obj)
-    return isinstance(obj, Tensor)
+    return type(obj) is Tensor or isinstance(obj, Variable)
+
+
+def _of_parts(obj: Any, dtype: Any, copy: bool | None) -> Tensor:
+    """Join nested sequences in which Tensors are: in sight of traces and tapes."""
+    if copy is False:
+        raise foreign.needs_copy("Tensors to be joined")
+    if dtype is None:
+        dtype = dtypes.promote(_dtype_in_a_list(x) for x in _leaves(obj))
+    return _stacked(obj, dtype)
+
+
+def _leaves(obj: Any) -> Iterator[Any]:
+    if isinstance(obj, list | tuple):
+        for x in obj:
+            yield from _leaves(x)
+    else:
+        yield obj
+
+
+def _dtype_in_a_list(x: Any) -> dtypes.DType:
+    """Return what an element adds to the dtype of a list; Python's numbers are weak."""
+    spec = asarray(x).spec
+    return dtypes.DEFAULT[spec.dtype.kind] if spec.weak else spec.dtype
+
+
+def _stacked(obj: Any, dtype: dtypes.DType) -> Tensor:
+    from hybrid.core.dispatch import bind
+    from hybrid.core.op import OPS
+
+    if not isinstance(obj, list | tuple):
+        return asarray(obj, dtype)
+    if not obj:
+        return wrap(np.zeros(0, dtype))
+    return bind(OPS["stack"], tuple([_stacked(x, dtype) for x in obj]), {"axis": 0})
 
 
 def _nested(obj: Any) -> Any:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 import numpy as np
 import pytest
 
+import hybrid as hb
 from hybrid.core.tensor import asarray
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops import creation as cr
@@ -86,3 +90,52 @@ def test_errors():
         cr.arange(0, 1, 0)
     with pytest.raises(ValueError, match="neither 'xy' nor 'ij'"):
         cr.meshgrid([1], indexing="yx")
+
+
+# --- lists in which Tensors are -------------------------------------------------------------------
+
+OF_PARTS = {
+    "asarray": lambda x: hb.asarray([x[0], x[1] * 2]),
+    "nested": lambda x: hb.asarray([[x[0], 1.0], (2.0, x[1])]),
+    "rows": lambda x: hb.asarray([x, x * 2]),
+    "beside_an_int": lambda x: hb.array((x[0] * x[1], 3)),
+    "converted": lambda x: hb.asarray([x[0], x[1]], dtype=hb.float64),
+    "operand": lambda x: x * [x[0], x[1]],
+    "reflected": lambda x: [x[0], x[1]] @ x,
+    "argument": lambda x: hb.where([True, False], [x[0], x[1]], 0.0),
+    "rows_of_concat": lambda x: hb.concat([[x[0]], [x[1]]]),
+    "filled": lambda x: hb.full((2, 2), [x[0], x[1]]),
+    "library": lambda x: hb.linalg.norm([x[0], x[1]]),
+}
+
+
+@pytest.mark.parametrize("name", OF_PARTS)
+def test_a_list_of_tensors_stays_on_the_tape_and_in_the_trace(name: str) -> None:
+    def f(x: Any) -> Any:
+        return OF_PARTS[name](x).sum()
+
+    at = hb.asarray([1.5, -2.0], dtype=hb.float64)
+    step = 1e-6
+    slopes = [(f(at + step * e).item() - f(at - step * e).item()) / (2 * step) for e in hb.eye(2)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        traced = hb.compile(f, fullgraph=True)
+        np.testing.assert_allclose(traced(at).numpy(), f(at).numpy(), rtol=1e-12)
+    for function in (f, traced):
+        with hb.GradientTape() as tape:
+            tape.watch(at)
+            y = function(at)
+        np.testing.assert_allclose(tape.gradient(y, at).numpy(), slopes, rtol=1e-6)
+
+
+def test_dtypes_in_a_list_of_tensors_meet_as_beside_tensors() -> None:
+    single, double, whole = hb.ones((), dtype="f4"), hb.ones((), dtype="f8"), hb.asarray(2)
+    assert hb.asarray([single, 0.1]).dtype == hb.float32
+    assert hb.asarray([double, 0.1]).tolist() == [1.0, 0.1]  # not rounded on the way
+    assert hb.asarray([whole, 0.5]).dtype == (whole + hb.asarray(0.5)).dtype
+    assert hb.asarray([whole, True]).dtype == hb.int64
+    assert hb.asarray([hb.Variable(2.0), [single]][:1]).tolist() == [2.0]
+    with pytest.raises(ValueError, match="differ"):
+        hb.asarray([hb.ones(2), single])
+    with pytest.raises(ValueError, match="copy"):
+        hb.asarray([single], copy=False)
