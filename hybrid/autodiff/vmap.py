@@ -188,6 +188,12 @@ class Lanes:
 
     # --- the end ----------------------------------------------------------------------------------
 
+    def close(self) -> None:
+        """End it, and let go of what stands for the outside, which else forms reference cycles."""
+        self.open = False
+        self._shadows.clear()
+        self._arguments.clear()
+
     def deliver_writes(self) -> None:
         """Write what the function wrote to its arguments, and to arrays from outside."""
         for tensor, example, before in [*self._arguments, *self._shadows.values()]:
@@ -259,7 +265,7 @@ def vmap(
             result = function(*inner_args, **inner_kwargs)
             answer = _collected(lanes, result, out_axes)
             lanes.deliver_writes()
-        lanes.open = False
+        lanes.close()
         return answer
 
     return mapped

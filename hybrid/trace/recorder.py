@@ -214,7 +214,7 @@ class GraphRecorder:
 
     def abandon(self, error: Untraceable) -> None:
         """Refuse: the body of a loop or a branch cannot be traced, and there is no eager code."""
-        raise TraceError(dispatch.located(error.why))
+        raise error.__cause__ or TraceError(dispatch.located(error.why))
 
     def concretize(self, symbol: Symbol, kind: type) -> Any:
         """Refuse: there is no value here yet."""

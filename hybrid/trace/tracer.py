@@ -9,7 +9,9 @@ to get Python to the same place, and the segments it passes are checked against 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -197,8 +199,7 @@ class Tracer(OutsideRecorder):
         for _, value in new_captures:
             self._enter(value)
         writes = self.pending_writes()
-        outputs = [v for v in (*extra, *self._live(result)) if v not in self._index]
-        outputs = list(dict.fromkeys(outputs))
+        outputs = self._outputs(extra, result, len(writes))
         written = [value for _, value, _ in writes]
         parameters = self._parameters([*written, *outputs])
         before = dict(self._index)
@@ -225,8 +226,33 @@ class Tracer(OutsideRecorder):
             (guard, self._index[extra[0]]) if guard else None,
         )
 
-    def _live(self, result: Any) -> list[Value]:
-        return self.live_values() if result is ... else result
+    def _outputs(self, extra: list[Value], result: Any, written: int) -> list[Value]:
+        """Return what a segment hands on: `result`, or all that something still refers to.
+
+        Reference cycles keep more alive in one trace than in another, until the garbage collector
+        comes by. So a segment that is known already hands on what it did when it was traced first.
+        """
+        if result is not ...:
+            return self._new(extra, result)
+        alive = self._new(extra, self.live_values())
+        if not self._known:
+            return alive
+        before = self._outputs_of_known(written)
+        if not before.keys() >= set(alive):
+            gc.collect()
+            alive = self._new(extra, self.live_values())
+        return list(before) if before.keys() >= set(alive) else alive
+
+    def _new(self, *values: list[Value]) -> list[Value]:
+        return list(dict.fromkeys(v for v in chain(*values) if v not in self._index))
+
+    def _outputs_of_known(self, written: int) -> dict[Value, None]:
+        """Return what the known segment of these nodes hands on, but for what it writes."""
+        graph = self._known[0][0].graph
+        pairs = zip(graph.nodes, self.nodes, strict=False)
+        now = {a: b for old, new in pairs for a, b in zip(old.outputs, new.outputs, strict=False)}
+        handed_on = graph.outputs[: len(graph.outputs) - written]
+        return {now[x]: None for x in handed_on if isinstance(x, Value) and x in now}
 
     def _parameters(self, results: list[Value]) -> list[Value]:
         """Return the values from before this segment that it uses; the first takes all inputs."""
@@ -336,6 +362,8 @@ class Tracer(OutsideRecorder):
 
     def abandon(self, error: Untraceable) -> None:
         """Go on eagerly where the body of a loop or a branch cannot be traced."""
+        if self.fullgraph and error.__cause__ is not None:
+            raise error.__cause__
         if self.open:
             self.give_up(error.why, error.line or user_line())
         else:  # it has given up already, inside of the body

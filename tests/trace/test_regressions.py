@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import hybrid as hb
+from hybrid.trace.recorder import GraphRecorder
 from tests.trace.agreement import agree
 
 
@@ -175,3 +177,151 @@ def test_a_python_float_became_an_array_when_a_trace_gave_up() -> None:
         return x * r, r * 2, r, r + total, isinstance(r, float), hb.exp(r), -r, [r / 2], inner(x, r)
 
     agree(f, lambda: (hb.ones(2), 0.5), lambda: (hb.ones(2), 2.5))
+
+
+@pytest.fixture
+def without_collector() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("without_collector")
+@pytest.mark.parametrize("collected", [1.0, -1.0])
+def test_when_garbage_was_collected_decided_whether_a_trace_repeated_itself(
+    collected: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a cycle kept alive at a guard was handed on by one trace, and not by the next."""
+
+    class Node:
+        pass
+
+    state = hb.Variable(hb.zeros(2))
+
+    def f(x: hb.Tensor) -> hb.Tensor:
+        node: Any = Node()
+        node.itself, node.kept = node, x * 3
+        y = node.kept + 1
+        state.assign(y)
+        del node
+        return y if x.sum() > 0 else -y
+
+    compiled = hb.compile(f)
+    for sign in (1.0, -1.0):
+        x = hb.asarray([sign, sign])
+        want = f(x)
+        with monkeypatch.context() as patch:
+            if sign == collected:
+                alive = GraphRecorder.live_values
+                patch.setattr(
+                    GraphRecorder, "live_values", lambda self: [gc.collect(), *alive(self)][1:]
+                )
+            got = compiled(x)
+        np.testing.assert_allclose(got.numpy(), want.numpy())
+    assert compiled.concrete_functions[0].fallback is None
+
+
+def loop_of_hb(x: hb.Tensor) -> hb.Tensor:
+    w = x + 1
+    return hb.fori_loop(0, 3, lambda i, c: c * w[i], x)
+
+
+def scan_of_hb(x: hb.Tensor) -> hb.Tensor:
+    w = x + 1
+    return hb.scan(lambda c, row: (c * row + w, c), x * 2, w)[0]
+
+
+def while_of_hb(x: hb.Tensor) -> hb.Tensor:
+    w = x + 1
+    return hb.while_loop(lambda c: c.sum() < 1, lambda c: c + w, x * 2)
+
+
+def cond_of_hb(x: hb.Tensor) -> hb.Tensor:
+    w = x + 1
+    return hb.cond(w.sum() > 0, lambda: w[:] * 2, lambda: x * 3)
+
+
+def vmap_of_hb(x: hb.Tensor) -> hb.Tensor:
+    w = x + 1
+    return hb.vmap(lambda q: q * w)(x * 2).sum(axis=0)
+
+
+def gradient_of_a_loop(x: hb.Tensor) -> hb.Tensor:
+    return hb.grad(lambda q: loop_of_hb(q).sum())(x * 2)
+
+
+def checkpoint_in_a_gradient(x: hb.Tensor) -> hb.Tensor:
+    w = x + 1
+    return hb.grad(hb.checkpoint(lambda q: (q * w).sum()))(x * 2)
+
+
+@pytest.mark.usefixtures("without_collector")
+@pytest.mark.parametrize(
+    "construct",
+    [
+        loop_of_hb,
+        scan_of_hb,
+        while_of_hb,
+        cond_of_hb,
+        vmap_of_hb,
+        gradient_of_a_loop,
+        checkpoint_in_a_gradient,
+    ],
+)
+def test_what_a_body_used_from_outside_was_kept_at_the_next_guard(construct: Any) -> None:
+    """Its recorder and the Tensors of the body refer to each other, and the recorder to it."""
+
+    def f(x: hb.Tensor) -> hb.Tensor:
+        y = construct(x)
+        return y if y.sum() > 0 else -y
+
+    compiled = hb.compile(f)
+    compiled(hb.ones(3))
+    root = compiled.concrete_functions[0].root
+    assert root is not None
+    assert root.guard is not None
+    assert len(root.graph.outputs) == 2  # the decision and y
+
+
+@pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+def test_a_body_that_raised_lost_what_it_had_written() -> None:
+    state, array = hb.Variable(0.0), hb.zeros(2)
+
+    def step(i: int, c: hb.Tensor) -> hb.Tensor:
+        state.assign_add(1.0)
+        array[0] += 1.0
+        return c[i]
+
+    def fori(x: hb.Tensor) -> Any:
+        return hb.fori_loop(0, 3, step, x)
+
+    def scan(x: hb.Tensor) -> Any:
+        return hb.scan(lambda c, row: (step(7, c), row), x, x)
+
+    def loop(x: hb.Tensor) -> Any:
+        return hb.while_loop(lambda c: c.sum() > 0, lambda c: step(7, c), x)
+
+    def branch(x: hb.Tensor) -> Any:
+        return hb.cond(x.sum() > 0, lambda: step(7, x), lambda: x[0])
+
+    def both(x: hb.Tensor) -> Any:
+        return hb.map(lambda row: hb.fori_loop(0, 3, step, x), x)
+
+    for f in (fori, scan, loop, branch, both):
+        seen = []
+        for function in (f, hb.compile(f), hb.compile(f, fullgraph=True)):
+            state.assign(0.0)
+            array[:] = 0.0
+            with pytest.raises((IndexError, hb.errors.ShapeError)) as raised:
+                function(hb.ones((2, 2)))
+            seen.append((type(raised.value), state.item(), array.numpy().tolist()))
+        assert seen[0] == seen[1], f.__name__
+        assert seen[0][0] is seen[2][0], f.__name__
+
+
+def test_a_branch_that_is_not_taken_raised_while_it_was_traced() -> None:
+    compiled = hb.compile(lambda x: hb.cond(x.sum() > 0, lambda: x * 2, lambda: x[7]))
+    with pytest.warns(hb.errors.EagerFallbackWarning, match="it raises IndexingError"):
+        np.testing.assert_allclose(compiled(hb.ones(2)).numpy(), [2, 2])
+    with pytest.raises(IndexError):
+        compiled(-hb.ones(2))

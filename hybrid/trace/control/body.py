@@ -206,6 +206,18 @@ class BodyRecorder(GraphRecorder):
                 return cell
         return None
 
+    def close(self) -> None:
+        """End the trace, and let go of what stands in it for the outside.
+
+        A Tensor of the body knows its recorder: through these the values from outside would live
+        until the garbage collector comes by, and the segment around would hand them on for nothing.
+        """
+        self.open = False
+        self._views.clear()
+        self._ties.clear()
+        for cell in self.cells.values():
+            cell.tensor = cell.outside
+
     # --- what only eager code can do --------------------------------------------------------------
 
     def check_open(self) -> None:
@@ -252,7 +264,11 @@ def _aliases(a: Tensor, b: Tensor) -> bool:
 
 @contextmanager
 def tracing(construct: str) -> Iterator[BodyRecorder]:
-    """Trace a body within a ``with`` block, inside the trace that is under way."""
+    """Trace a body within a ``with`` block, inside the trace that is under way.
+
+    Where the body raises, eager code says how far it comes before: what it has written by then
+    stays, and a branch that is not taken raises nothing.
+    """
     state = dispatch.state
     recorder = BodyRecorder(construct, state.recorder, state.tapes)
     try:
@@ -261,8 +277,10 @@ def tracing(construct: str) -> Iterator[BodyRecorder]:
             for cell in recorder.cells.values():
                 cell.after = recorder.operand(cell.tensor)
         recorder.check_open()
+    except Exception as error:
+        raise recorder.untraceable(f"it raises {type(error).__name__}") from error
     finally:
-        recorder.open = False
+        recorder.close()
 
 
 # --- several bodies of one node -------------------------------------------------------------------
