@@ -21,6 +21,7 @@ from hybrid.core.graph import Value
 from hybrid.core.layout import Layout, contiguous
 from hybrid.core.op import Attrs, Op
 from hybrid.core.source import user_line
+from hybrid.core.storage import layout_through
 from hybrid.core.tensor import Symbol, Tensor, asarray, wrap
 from hybrid.core.variable import Variable
 from hybrid.errors import ShapeError, TraceError
@@ -110,15 +111,9 @@ class Lanes:
     def is_view(self, op: Op, source: Tensor, attrs: Attrs) -> bool:
         """Tell whether eager code would get a view of `source` here."""
         alias = source._alias
-        layout = contiguous((alias.storage.base if alias is not None else source._data).shape)
+        base = alias.storage.base if alias is not None else source._data
         chain = alias.chain if alias is not None else ()
-        for step, its in (*chain, (op, attrs)):
-            assert step.view is not None
-            found = step.view(layout, **its)
-            if found is None:
-                return False
-            layout = found
-        return True
+        return layout_through((*chain, (op, attrs)), contiguous(base.shape)) is not None
 
     def base_layout(self, source: Tensor) -> Layout:
         """Return how the memory of one example lies."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.layout import Layout
 from hybrid.core.op import Attrs, Op
 
 Chain = tuple[tuple[Op, Attrs], ...]
@@ -72,3 +73,14 @@ class Alias:
     storage: Storage
     chain: Chain
     version: int
+
+
+def layout_through(chain: Chain, layout: Layout) -> Layout | None:
+    """Return how a view lies, given how its base does; None where one of the ops must copy."""
+    for op, attrs in chain:
+        assert op.view is not None
+        found = op.view(layout, **attrs)
+        if found is None:
+            return None
+        layout = found
+    return layout

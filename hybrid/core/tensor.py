@@ -474,36 +474,7 @@ _external: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionar
 def asarray(
     obj: Any, /, dtype: Any = None, *, device: Any = None, copy: bool | None = None
 ) -> Tensor:
-    """Turn `obj` into a Tensor.
-
-    Parameters
-    ----------
-    obj : Tensor, Variable, ndarray, anything with DLPack, scalar or nested sequence
-        An ndarray keeps its dtype and shares its memory with the Tensor. Python floats become
-        float32, Python complex numbers complex64, ints int64.
-    dtype : dtype, optional
-        What to convert to.
-    device : str, optional
-        Where the Tensor is to be: ``"cpu"``.
-    copy : bool, optional
-        True always copies, False never (and raises where it would have to), None copies if needed.
-
-    Returns
-    -------
-    Tensor
-
-    Raises
-    ------
-    DTypeError
-        For dtypes that hybrid does not support (strings, objects, dates, long double).
-    ValueError
-        Where ``copy=False`` and a copy is needed.
-
-    Examples
-    --------
-    >>> asarray([1.0, 2.0])
-    Tensor([1., 2.], dtype=float32)
-    """
+    """Turn `obj` into a Tensor: ``hb.asarray`` but for ``requires_grad``, documented there."""
     if type(obj) is Tensor and dtype is None and not copy and device is None:
         return obj
     if dtype is None and not copy and device is None:

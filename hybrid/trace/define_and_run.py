@@ -18,6 +18,7 @@ from hybrid.core.layout import contiguous
 from hybrid.core.op import Attrs, Op
 from hybrid.core.source import user_line
 from hybrid.core.spec import TensorSpec, casts
+from hybrid.core.storage import layout_through
 from hybrid.core.tensor import Array, Symbol, Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown, Unknowns
 from hybrid.core.variable import Variable
@@ -47,15 +48,9 @@ class _Recorder(GraphRecorder):
         """Tell whether eager code would get a view here; by the hints, without a condition."""
         alias, hints = source._alias, self.unknowns.hints
         base = alias.storage.base if alias is not None else source._data
-        layout = contiguous(substitute(base.shape, hints))
-        chain = alias.chain if alias is not None else ()
-        for step, its in (*chain, (op, attrs)):
-            assert step.view is not None
-            found = step.view(layout, **substitute(dict(its), hints))
-            if found is None:
-                return False
-            layout = found
-        return True
+        chain = (*(alias.chain if alias is not None else ()), (op, attrs))
+        sized = tuple((step, substitute(dict(its), hints)) for step, its in chain)
+        return layout_through(sized, contiguous(substitute(base.shape, hints))) is not None
 
     def number(self, x: Unknown) -> Any:
         """Return the weak Tensor that stands for a number which follows from open sizes."""

@@ -19,7 +19,7 @@ from hybrid.core.layout import Layout, contiguous
 from hybrid.core.op import OPS, Attrs, Op
 from hybrid.core.source import SourceLine, user_line
 from hybrid.core.spec import TensorSpec, weak_scalar
-from hybrid.core.storage import Chain
+from hybrid.core.storage import Chain, layout_through
 from hybrid.core.tensor import Symbol, Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.dtypes import promote
@@ -192,14 +192,7 @@ class GraphRecorder:
     def is_view(self, op: Op, source: Tensor, attrs: Attrs) -> bool:
         """Tell whether eager code would get a view of `source` here."""
         chain: Chain = source._alias.chain if source._alias is not None else ()
-        layout = self.base_layout(source)
-        for step, its in (*chain, (op, attrs)):
-            assert step.view is not None
-            found = step.view(layout, **its)
-            if found is None:
-                return False
-            layout = found
-        return True
+        return layout_through((*chain, (op, attrs)), self.base_layout(source)) is not None
 
     def base_layout(self, source: Tensor) -> Layout:
         """Return how the memory lies that `source` is a view of."""
