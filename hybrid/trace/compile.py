@@ -24,7 +24,7 @@ from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.differentiate import run_under
 from hybrid.trace.effects import Watch
 from hybrid.trace.generalise import Generaliser, as_specs
-from hybrid.trace.launcher import Launcher, chain_of, fast_key, is_flat, key_without
+from hybrid.trace.launcher import Launcher, chain_of, fast_key, is_flat, is_pure, key_without
 from hybrid.trace.mutation import Copies, deliver
 from hybrid.trace.plain import run_plainly
 from hybrid.trace.reach import is_iterator
@@ -371,7 +371,10 @@ class CompiledFunction:
         known = concrete in self._traces
         if root is None or concrete.fallback is not None or not known:
             return
-        if concrete.signature.aliases or not is_flat(concrete.signature, leaves, args):
+        shared = concrete.signature.aliases
+        if shared and (not is_pure(concrete) or any(max(g) >= len(args) for g in shared)):
+            return
+        if not is_flat(concrete.signature, leaves, args):
             return
         self._leave_open(concrete.signature, args)
         key = self._key(args)

@@ -94,12 +94,19 @@ def _clear(
         if isinstance(key, Literal) and key.kind is int:
             tests.append(f"args[{i}] == {key.value}")
     scope: dict[str, Any] = {"identical": identical, "entangled": concrete.entangled} | ROUNDING
-    if not all(write.rebind for segment in concrete.segments for write in segment.writes):
+    for first, *others in concrete.signature.aliases:
+        tests += [f"args[{first}] is args[{i}]" for i in others]
+    if not is_pure(concrete):
         scope["rest"] = leaves[given:]
         tests.append("not identical(args) and not entangled([*args, *rest])")
     clear: Callable[[tuple[Any, ...]], bool]
     clear = eval(f"lambda args: {' and '.join(tests) or True}", scope)
     return clear
+
+
+def is_pure(concrete: ConcreteFunction) -> bool:
+    """Tell whether nothing is written in place: then it matters little what shares memory."""
+    return all(write.rebind for segment in concrete.segments for write in segment.writes)
 
 
 def _launcher(
@@ -217,5 +224,4 @@ def is_flat(signature: Signature, leaves: list[Any], args: tuple[Any, ...]) -> b
     given = len(args) <= len(leaves) and all(map(is_, leaves, args))
     if any(type(x) is np.ndarray and asarray(x)._data is not x for x in leaves):
         return False
-    distinct = len(set(map(id, leaves))) == len(leaves)
-    return bool(signature.tree.num_nodes == len(leaves) + 1 and given and distinct)
+    return bool(signature.tree.num_nodes == len(leaves) + 1 and given)

@@ -263,3 +263,13 @@ def test_the_callers_ndarray_is_written_whatever_its_layout(name: str, ends: boo
     for _ in range(3):
         np.testing.assert_allclose(traced(a).numpy(), f(b), rtol=1e-6)
         np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_one_tensor_in_two_places_and_then_two_tensors() -> None:
+    f = hb.compile(lambda x, y, z=3.0: (x * 2 + y) * z)
+    a, b = hb.asarray([1.0, 2.0]), hb.asarray([10.0, 20.0])
+    for _ in range(3):
+        for x, y in ((a, a), (a, b), (b, b), (b, a)):
+            np.testing.assert_array_equal(f(x, y).numpy(), (x.numpy() * 2 + y.numpy()) * 3)
+    assert f.cache_info().misses == 2
+    assert f._launchers
