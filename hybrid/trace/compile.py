@@ -26,6 +26,7 @@ from hybrid.trace.effects import Watch
 from hybrid.trace.generalise import Generaliser, as_specs
 from hybrid.trace.launcher import Launcher, chain_of, fast_key, is_flat, is_pure, key_without
 from hybrid.trace.mutation import Copies, deliver
+from hybrid.trace.nested import UNKNOWN, Nested
 from hybrid.trace.plain import run_plainly
 from hybrid.trace.reach import is_iterator
 from hybrid.trace.segment import Environment, Segment, start
@@ -93,6 +94,7 @@ class CompiledFunction:
         self._launchers: dict[Any, Launcher] = {}
         self._open: frozenset[int] = frozenset()
         self._key: Callable[[tuple[Any, ...]], Any] = fast_key
+        self._nested = Nested()
         self._reasons: deque[str] = deque(maxlen=100)
         self._lock = threading.RLock()
         _compiled.add(self)
@@ -111,6 +113,11 @@ class CompiledFunction:
                     self._hits += 1
                     return launcher.run(args)
                 launcher = launcher.following
+        if self._nested and dispatch.state.plain and not modes.requests:
+            result = self._nested.launch(args, kwargs)
+            if result is not UNKNOWN:
+                self._hits += 1
+                return result
         return self._call(args, kwargs)
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -192,7 +199,7 @@ class CompiledFunction:
         result, repeatable = self._trace(concrete, bound, leaves, [], start(leaves))
         if repeatable:  # a call that made Variables is not like the next one
             if self._traces.keep(concrete):
-                self._launchers.clear()
+                self._forget_all_launchers()
         return result, concrete
 
     def _trace(
@@ -365,16 +372,17 @@ class CompiledFunction:
         kwargs: dict[str, Any],
     ) -> None:
         """Make the next call with such arguments cheap; `leaves` may end in default values."""
-        if kwargs or dispatch.state.tapes:  # under a tape, segments run on Tensors
+        if dispatch.state.tapes:  # under a tape, segments run on Tensors
             return
         root = concrete.root
         known = concrete in self._traces
         if root is None or concrete.fallback is not None or not known:
             return
+        if kwargs or not is_flat(concrete.signature, leaves, args):
+            self._nested.remember(concrete, leaves, args, kwargs, self._signature.bind)
+            return
         shared = concrete.signature.aliases
         if shared and (not is_pure(concrete) or any(max(g) >= len(args) for g in shared)):
-            return
-        if not is_flat(concrete.signature, leaves, args):
             return
         self._leave_open(concrete.signature, args)
         key = self._key(args)
@@ -395,7 +403,7 @@ class CompiledFunction:
         if not places <= self._open:
             self._open |= places
             self._key = key_without(self._open)
-            self._launchers.clear()
+            self._forget_all_launchers()
 
     def _resume(
         self,
@@ -450,7 +458,7 @@ class CompiledFunction:
         with self._lock:
             self._traces.clear()
             self._generaliser.forget()
-            self._launchers.clear()
+            self._forget_all_launchers()
             self._reasons.clear()
             self._hits = self._misses = 0
 
@@ -470,7 +478,12 @@ class CompiledFunction:
     def _evict(self, signature: Signature) -> None:
         self._forget_launchers(self._traces.drop(signature))
 
+    def _forget_all_launchers(self) -> None:
+        self._launchers.clear()
+        self._nested.clear()
+
     def _forget_launchers(self, concretes: Sequence[ConcreteFunction]) -> None:
+        self._nested.forget(concretes)
         for key, launcher in list(self._launchers.items()):
             if any(x.concrete in concretes for x in chain_of(launcher)):
                 self._launchers.pop(key, None)

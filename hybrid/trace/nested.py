@@ -1,0 +1,125 @@
+"""The short way to a Plan for calls with containers or keyword arguments.
+
+Such a call is flattened as it comes, by optree in C++; a key of its structure and leaves finds the
+launcher, and a function made once for the structure puts the leaves in the order of the parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from inspect import BoundArguments
+from typing import Any
+
+import numpy as np
+
+from hybrid.core import containers
+from hybrid.core.tensor import asarray
+from hybrid.trace.concrete import ConcreteFunction
+from hybrid.trace.launcher import Launcher, fast_key, is_pure
+from hybrid.trace.signature import flatten
+
+MAX_LAUNCHERS = 256
+UNKNOWN: Any = object()
+"""What `launch` returns for a call that it does not know."""
+
+Order = Callable[[Sequence[Any]], tuple[Any, ...]]
+
+
+class Nested:
+    """Launchers by the structure and the leaves of calls."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, tuple[Order, Launcher]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._known)
+
+    def launch(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run the trace for these arguments; `UNKNOWN` where none is known."""
+        leaves, tree = containers.flatten((args, kwargs))
+        found = self._known.get((tree, fast_key(tuple(leaves))))
+        if found is None:
+            return UNKNOWN
+        order, launcher = found
+        given = order(leaves)
+        return launcher.run(given) if launcher.valid() and launcher.clear(given) else UNKNOWN
+
+    def remember(
+        self,
+        concrete: ConcreteFunction,
+        leaves: list[Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        bind: Callable[..., BoundArguments],
+    ) -> None:
+        """Make the next call with such arguments cheap.
+
+        Only for traces of one segment that leave containers and memory alone: others have to see
+        the arguments as they were given.
+        """
+        if not _is_simple(concrete) or not all(map(_as_is, leaves)):
+            return
+        raw, tree = containers.flatten((args, kwargs))
+        values = fast_key(tuple(raw))
+        if values is None:
+            return
+        while len(self._known) >= MAX_LAUNCHERS:
+            self._known.pop(next(iter(self._known)), None)
+        order = _order(tree, len(raw), bind)
+        self._known[tree, values] = order, Launcher(concrete, leaves, len(leaves), _never)
+
+    def forget(self, concretes: Sequence[ConcreteFunction]) -> None:
+        """Forget the launchers of some traces."""
+        for key, (_, launcher) in list(self._known.items()):
+            if launcher.concrete in concretes:
+                self._known.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._known.clear()
+
+
+def _is_simple(concrete: ConcreteFunction) -> bool:
+    root = concrete.root
+    return (
+        root is not None
+        and root.result is not None
+        and not root.result.changed
+        and not concrete.signature.aliases
+        and is_pure(concrete)
+        and all(x.axis is not None for x in root.inputs)
+    )
+
+
+def _as_is(leaf: Any) -> bool:
+    """Tell whether kernels take a leaf as it is: not a misaligned or byte-swapped ndarray."""
+    return type(leaf) is not np.ndarray or asarray(leaf)._data is leaf
+
+
+def _never(*_: Any) -> Any:
+    raise AssertionError("a trace of one segment has no guard")
+
+
+class _Marker:
+    """Stands for a leaf, to learn where binding puts it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def _order(tree: Any, count: int, bind: Callable[..., BoundArguments]) -> Order:
+    """Return a function from the leaves of a call to those of its bound arguments."""
+    args, kwargs = containers.unflatten(tree, [_Marker(i) for i in range(count)])
+    bound = bind(*args, **kwargs)
+    bound.apply_defaults()
+    leaves, _, _ = flatten(dict(bound.arguments))
+    scope: dict[str, Any] = {}
+    parts = []
+    for i, leaf in enumerate(leaves):
+        if isinstance(leaf, _Marker):
+            parts.append(f"leaves[{leaf.number}]")
+        else:  # a default value
+            scope[f"d{i}"] = leaf
+            parts.append(f"d{i}")
+    order: Order = eval(f"lambda leaves: ({', '.join(parts)},)", scope)
+    return order

@@ -1,0 +1,102 @@
+"""Calls with containers and keyword arguments take the short way, and stay right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hybrid as hb
+
+FACTOR = 2.0
+
+
+def same(a: Any, b: Any) -> None:
+    np.testing.assert_allclose(np.asarray(a), np.asarray(b))
+
+
+def test_keyword_arguments_in_any_order_with_defaults_between() -> None:
+    def f(a: Any, b: Any = 10.0, *rest: Any, c: Any = 3.0, **more: Any) -> Any:
+        return a + 2 * b + 3 * c + sum(rest) + sum(5 * x for x in more.values())
+
+    compiled = hb.compile(f)
+    x, y, z = (hb.asarray([float(i), 1.0]) for i in range(3))
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
+        ((x,), {"c": y}),
+        ((y,), {"c": x}),
+        ((), {"c": y, "a": x}),
+        ((), {"a": y, "c": y}),
+        ((x, y, z), {"c": x}),
+        ((x, y), {"d": z, "c": x}),
+        ((x, x), {"c": x, "d": x}),
+        ((x, y), {"c": z, "d": x}),
+    ]
+    for _ in range(3):
+        for args, kwargs in calls:
+            same(compiled(*args, **kwargs), f(*args, **kwargs))
+    assert compiled._nested
+
+
+def test_containers_whose_leaves_change() -> None:
+    @hb.compile
+    def f(p: dict[str, Any], n: int) -> Any:
+        return {"y": p["w"] * n + p["b"][0], "flag": p["flag"]}
+
+    for _ in range(3):
+        for n in (2, 3):
+            for flag in (True, None, "x"):
+                w, b = np.arange(3.0) + n, np.ones(3)
+                found = f({"w": w, "b": [b], "flag": flag}, n)
+                same(found["y"], w * n + b)
+                assert found["flag"] == flag
+        shared = np.ones(2)
+        same(f({"w": shared, "b": (shared,), "flag": 1.5}, 2)["y"], [3, 3])
+        same(f({"w": shared, "b": (shared * 4,), "flag": 1.5}, 2)["y"], [6, 6])
+
+
+def test_what_is_read_outside_is_looked_at() -> None:
+    global FACTOR
+    f = hb.compile(lambda d: d["x"] * FACTOR)
+    d = {"x": hb.ones(2)}
+    try:
+        for FACTOR in (2.0, 3.0, 3.0, 5.0):
+            same(f(d), [FACTOR] * 2)
+    finally:
+        FACTOR = 2.0
+
+
+def test_guards_writes_and_changed_containers_take_the_long_way() -> None:
+    @hb.compile
+    def f(d: dict[str, Any], seen: list[Any]) -> Any:
+        seen.append(d["x"] * 2)
+        d["x"][0] = 7.0
+        return d["x"] if d["x"].sum() > 10 else -d["x"]
+
+    for x in ([1.0, 2.0], [1.0, 9.0], [1.0, 2.0]):
+        array, seen = np.asarray(x), list[Any]()
+        found = f({"x": array}, seen)
+        assert array[0] == 7
+        same(seen[0], np.asarray(x) * 2)
+        same(found, array if array.sum() > 10 else -array)
+
+
+def test_tapes_see_calls_with_containers() -> None:
+    f = hb.compile(lambda p: (p["w"] ** 2).sum())
+    w = hb.asarray([1.0, 2.0])
+    for _ in range(3):
+        f({"w": w})
+        with hb.GradientTape() as tape:
+            tape.watch(w)
+            y = f({"w": w})
+        same(tape.gradient(y, w), [2, 4])
+
+
+@pytest.mark.parametrize("order", ["F", "swapped"])
+def test_arrays_that_must_be_converted(order: str) -> None:
+    f = hb.compile(lambda d: d["x"] + 1)
+    x = np.arange(6.0).reshape(2, 3)
+    other = np.asfortranarray(x) if order == "F" else x.astype(">f8")
+    for array in (x, other, x, other):
+        same(f({"x": array}), x + 1)
+    assert f.cache_info().hits >= 2
