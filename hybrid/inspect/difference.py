@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core import dispatch
 from hybrid.core.containers import leaves_of
 from hybrid.core.graph import FuncGraph, Node, Value, has_effects
 from hybrid.core.interpret import interpret
@@ -87,6 +88,11 @@ def find_origin(concrete: ConcreteFunction, leaves: Sequence[Any]) -> Origin | N
     Origin or None
         None where no op differs by itself, or where the values do not fit in memory.
     """
+    with dispatch.scope(tapes=()):
+        return _find_origin(concrete, leaves)
+
+
+def _find_origin(concrete: ConcreteFunction, leaves: Sequence[Any]) -> Origin | None:
     environment = start(leaves)
     segment = concrete.root
     while segment is not None:

@@ -216,3 +216,14 @@ def test_a_difference_that_only_shorter_graphs_show_is_found_by_cutting(
     origin = difference.find_origin(concrete, [x])
     assert origin is not None
     assert (origin.op, origin.ulp) == ("multiply", 1)
+
+
+def test_the_op_that_differs_is_found_while_a_tape_is_open() -> None:
+    f = hb.compile(lambda x: hb.sin(x) * hb.exp(x))
+    x = hb.asarray(X)
+    concrete = f.get_concrete_function(x)
+    alone = difference.find_origin(concrete, [x])
+    assert alone is not None
+    with hb.GradientTape() as tape:
+        tape.watch(x)
+        assert difference.find_origin(concrete, [x]) == alone
