@@ -24,6 +24,7 @@ from hybrid.trace.passes import (
     fuse,
     keep_axes,
     movement,
+    rolling,
 )
 
 ROUNDS = 4  # of simplification at most: each finds less than the one before
@@ -40,6 +41,7 @@ class Pass:
 
 
 PASSES: tuple[Pass, ...] = (
+    Pass("rolling", rolling.run, simplify=False),
     Pass("expand", expand.run, simplify=False),
     Pass("cse", cse.run),
     Pass("fold", fold.run),

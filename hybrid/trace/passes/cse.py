@@ -17,7 +17,7 @@ def run(graph: FuncGraph) -> FuncGraph:
     for node in graph.nodes:
         operands = r.operands(node)
         if not has_effects(node):
-            key = (node.op.name, tuple(map(_operand_key, operands)), _attrs_key(node.attrs))
+            key = (node.op.name, tuple(map(_operand_key, operands)), attrs_key(node.attrs))
             first = known.setdefault(key, node)
             if first is not node:
                 for old, new in zip(node.outputs, first.outputs, strict=True):
@@ -31,7 +31,8 @@ def _operand_key(operand: Operand) -> Hashable:
     return operand.key() if type(operand) is Const else operand
 
 
-def _attrs_key(attrs: Attrs) -> Hashable:
+def attrs_key(attrs: Attrs) -> Hashable:
+    """Return a key that attributes share if they are the same, types and signs of zero included."""
     return tuple((name, _frozen(attrs[name])) for name in sorted(attrs)) if attrs else ()
 
 

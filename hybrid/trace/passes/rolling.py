@@ -1,0 +1,397 @@
+"""Rolling: what a Python loop recorded step by step becomes one loop node again.
+
+A trace unrolls the loops of Python. Where it then repeats itself, the same nodes connected in the
+same way, one `scan` whose body is one repetition takes their place: it is compiled once and runs in
+native code. The arithmetic and its order stay the same, and so do the results, bit for bit.
+
+What a step reads is a literal or a value from before the loop, the same at each step; a result of
+the step itself; or a result of an earlier step, which is then carried. Nodes are compared with the
+step before, never with a pattern, so that the time this takes grows with their number only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Any
+
+from hybrid import dtypes
+from hybrid.core.graph import (
+    Builder,
+    Const,
+    FuncGraph,
+    Node,
+    Operand,
+    Value,
+    bodies_of,
+    has_effects,
+)
+from hybrid.core.op import OPS
+from hybrid.core.spec import TensorSpec
+from hybrid.trace.passes import dead_code
+from hybrid.trace.passes.cse import attrs_key
+from hybrid.trace.passes.repeats import periods
+
+TIMES = 8
+"""A loop of fewer steps stays unrolled."""
+FEW, MANY = 64, 512
+"""What is rolled has at least FEW nodes; MANY if all of a step fuses with the next one.
+
+A chain of elementwise ops is one kernel and one way through memory when it is unrolled, which is
+worth more than a short compilation; a step that writes, multiplies matrices or reduces has kernels
+of its own either way. Steps with loops in them are always worth it.
+"""
+BACK = 4
+"""How many steps back a value may have been made."""
+NESTS = 3
+"""How deep loops in loops are rolled."""
+
+
+def run(graph: FuncGraph) -> FuncGraph:
+    """Roll the repetitions of a graph into loops, inner ones first."""
+    if len(graph.nodes) < FEW:
+        return graph
+    live = dead_code.run(graph)
+    rolled = live
+    for _ in range(NESTS):
+        new = _rolled(rolled)
+        if new is rolled:
+            break
+        rolled = new
+    return graph if rolled is live else rolled
+
+
+# --- finding loops --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A result of an earlier step: of which node, which one, and how many steps back."""
+
+    node: int
+    output: int
+    back: int
+
+
+Step = list[tuple["Past | None", ...]]
+"""For each operand of each node of a step: the result of an earlier step that it is, if any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Nodes `start` up to `stop` of a graph, `period` for each step.
+
+    Attributes
+    ----------
+    step : list
+        What its last step reads of earlier ones; all steps do, but for the first few.
+    first : dict
+        What the values of the past are before the first step.
+    after : dict
+        The values that are read after the loop, in the same terms.
+    """
+
+    start: int
+    stop: int
+    period: int
+    step: Step
+    first: dict[Past, Value]
+    after: dict[Past, Value]
+
+    def carries(self) -> list[Past]:
+        """Return what is handed from step to step, what one step back made before the rest."""
+        deep: dict[tuple[int, int], int] = {}
+        for past in (*self.first, *self.after):
+            key = past.node, past.output
+            deep[key] = max(deep.get(key, 0), past.back)
+        return [Past(*key, back) for key in sorted(deep) for back in range(1, deep[key] + 1)]
+
+
+@dataclass(slots=True)
+class Places:
+    """The nodes of a graph, and which of them makes a value."""
+
+    nodes: tuple[Node, ...]
+    made: dict[Value, tuple[int, int]]
+
+    @classmethod
+    def of(cls, graph: FuncGraph) -> Places:
+        """Number the results of all nodes."""
+        made = {v: (i, j) for i, n in enumerate(graph.nodes) for j, v in enumerate(n.outputs)}
+        return cls(graph.nodes, made)
+
+    def follows(self, one: Operand, other: Operand, period: int) -> bool:
+        """Tell whether an operand is to one step what `one` is to the step before."""
+        if one is other:
+            return True
+        if isinstance(one, Const) or isinstance(other, Const):
+            return isinstance(one, Const) and isinstance(other, Const) and one.key() == other.key()
+        before, after = self.made.get(one), self.made.get(other)
+        return before is not None and after is not None and after == (before[0] + period, before[1])
+
+    def repeats(self, i: int, period: int) -> bool:
+        """Tell whether all operands of a node follow from those of its counterpart one step on."""
+        pairs = zip(self.nodes[i].inputs, self.nodes[i + period].inputs, strict=True)
+        return all(self.follows(one, other, period) for one, other in pairs)
+
+
+def _rolled(graph: FuncGraph) -> FuncGraph:
+    places = Places.of(graph)
+    last = _last_uses(graph)
+    loops: list[Loop] = []
+    for start, stop, period in periods(_codes(graph), TIMES):
+        if any(start < loop.stop and loop.start < stop for loop in loops):
+            continue
+        for regular in _regular(places, start, stop, period):
+            loop = _loop(places, last, regular, start, period)
+            if loop is not None:
+                loops.append(loop)
+    if not loops:
+        return graph
+    builder, done = Builder(), 0
+    for loop in sorted(loops, key=lambda loop: loop.start):
+        builder.nodes += graph.nodes[done : loop.start]
+        _emit(builder, places, loop)
+        done = loop.stop
+    builder.nodes += graph.nodes[done:]
+    return replace(graph, nodes=tuple(builder.nodes))
+
+
+def _codes(graph: FuncGraph) -> list[int]:
+    """Return a number for each node: the same for nodes that differ in their operands only."""
+    known: dict[Hashable, int] = {}
+    codes = []
+    for i, node in enumerate(graph.nodes):
+        if has_effects(node):
+            codes.append(len(known) + i + len(graph.nodes))  # never twice
+            continue
+        kinds = tuple([x.key() if isinstance(x, Const) else x.spec for x in node.inputs])
+        results = tuple([v.spec for v in node.outputs])
+        codes.append(known.setdefault((node.op, _attrs(node), kinds, results), len(known)))
+    return codes
+
+
+def _attrs(node: Node) -> Hashable:
+    if not node.op.bodies:
+        return attrs_key(node.attrs)
+    plain = {k: v for k, v in node.attrs.items() if k not in node.op.bodies}
+    return attrs_key(plain), tuple(map(_structure, bodies_of(node)))
+
+
+def _structure(graph: FuncGraph) -> Hashable:
+    """Return a key that two graphs share if they are the same but for the names of values."""
+    names: dict[Operand, int] = {}
+    for value in graph.parameters:
+        names[value] = len(names)
+    nodes = []
+    for node in graph.nodes:
+        inputs = tuple(_named(x, names) for x in node.inputs)
+        for value in node.outputs:
+            names[value] = len(names)
+        nodes.append((node.op, inputs, _attrs(node), tuple(v.spec for v in node.outputs)))
+    outputs = tuple(_named(x, names) for x in graph.outputs)
+    return tuple(v.spec for v in graph.parameters), tuple(nodes), outputs
+
+
+def _named(x: Operand, names: dict[Operand, int]) -> Hashable:
+    return x.key() if isinstance(x, Const) else names.get(x, x)
+
+
+def _regular(places: Places, start: int, stop: int, period: int) -> list[tuple[int, int]]:
+    """Return the parts of a run all of whose operands repeat too."""
+    found = []
+    begin = start
+    for i in range(start, stop - period):
+        if not places.repeats(i, period):
+            found.append((begin, i + period))
+            begin = i + 1
+    found.append((begin, stop))
+    return [(a, b) for a, b in found if b - a >= TIMES * period]
+
+
+def _loop(
+    places: Places, last: dict[Value, int], regular: tuple[int, int], low: int, period: int
+) -> Loop | None:
+    """Return the loop in a regular run: with few carries, and from its very first step on."""
+    start, stop = regular
+    if stop - start < _enough(places.nodes[start : start + period]):
+        return None
+    start += _cut(places, last, start, stop, period, (low - start) % period)
+    stop -= (stop - start) % period
+    if stop - start < TIMES * period:
+        return None
+    step = _step(places, stop - period, period)
+    pasts = {past for row in step for past in row if past is not None}
+    after = _after(places, last, start, stop, period)
+    if after is None or any(past.back > BACK for past in pasts):
+        return None
+    first: dict[Past, Value] = {}
+    for past in pasts:
+        for back in range(1, past.back + 1):
+            made = places.nodes[start + past.node - back * period]
+            first[replace(past, back=back)] = made.outputs[past.output]
+    while start - period >= low:
+        earlier = _earlier(places, start - period, period, step, first)
+        if earlier is None or _escapes(places, last, start - period, start, stop):
+            break
+        start, first = start - period, earlier
+    loop = Loop(start, stop, period, step, first, after)
+    results = (places.nodes[stop - period + x.node].outputs[x.output] for x in loop.carries())
+    return None if any(v.spec.weak for v in results) else loop
+
+
+def _step(places: Places, begin: int, period: int) -> Step:
+    """Return what the step at `begin`, which is not the first, reads of earlier ones."""
+    found: Step = []
+    for i in range(begin, begin + period):
+        before = places.nodes[i - period].inputs
+        pairs = zip(places.nodes[i].inputs, before, strict=True)
+        found.append(tuple(None if x is y else _past(places, x, begin, period) for x, y in pairs))
+    return found
+
+
+def _past(places: Places, x: Operand, begin: int, period: int) -> Past | None:
+    made = places.made.get(x) if isinstance(x, Value) else None
+    if made is None or made[0] >= begin:
+        return None
+    back = -((made[0] - begin) // period)
+    return Past(made[0] - begin + back * period, made[1], back)
+
+
+def _after(
+    places: Places, last: dict[Value, int], start: int, stop: int, period: int
+) -> dict[Past, Value] | None:
+    """Return what is read after the loop; None where an early step made some of it."""
+    recent = stop - BACK * period
+    if _escapes(places, last, start, recent, stop):
+        return None
+    found: dict[Past, Value] = {}
+    for i in range(recent, stop):
+        for j, v in enumerate(places.nodes[i].outputs):
+            if last.get(v, -1) >= stop:
+                found[Past((i - stop) % period, j, -((i - stop) // period))] = v
+    return found
+
+
+def _escapes(places: Places, last: dict[Value, int], begin: int, end: int, stop: int) -> bool:
+    """Tell whether a result of the nodes from `begin` to `end` is read at `stop` or later."""
+    return any(last.get(v, -1) >= stop for n in places.nodes[begin:end] for v in n.outputs)
+
+
+def _earlier(
+    places: Places, begin: int, period: int, step: Step, first: dict[Past, Value]
+) -> dict[Past, Value] | None:
+    """Return what the past is before the step at `begin`, if the loop can begin with it.
+
+    What is read of the past there may be anything that was made before, such as an argument.
+    """
+    found: dict[Past, Value] = {}
+    for known, value in first.items():
+        if known.back > 1:
+            found[replace(known, back=known.back - 1)] = value
+        elif places.nodes[begin + known.node].outputs[known.output] is not value:
+            return None
+    for i, row in zip(range(begin, begin + period), step, strict=True):
+        pairs = zip(places.nodes[i].inputs, places.nodes[i + period].inputs, row, strict=True)
+        for x, y, past in pairs:
+            if past is None:
+                if not places.follows(x, y, period):
+                    return None
+            elif (
+                isinstance(x, Const)
+                or places.made.get(x, (-1, 0))[0] >= begin
+                or found.setdefault(past, x) is not x
+            ):
+                return None
+    return found
+
+
+def _enough(step: tuple[Node, ...]) -> int:
+    """Return how many nodes a loop of such steps must save; see FEW."""
+    if all(node.op.scalar is not None or node.op.view is not None for node in step):
+        return MANY
+    return 0 if any(node.op.bodies for node in step) else FEW
+
+
+def _last_uses(graph: FuncGraph) -> dict[Value, int]:
+    """Return which node reads a value last; one beyond the end for a result of the graph."""
+    last: dict[Value, int] = {}
+    for i, node in enumerate(graph.nodes):
+        for x in node.inputs:
+            if type(x) is Value:
+                last[x] = i
+    for x in graph.outputs:
+        if type(x) is Value:
+            last[x] = len(graph.nodes)
+    return last
+
+
+def _cut(
+    places: Places, last: dict[Value, int], start: int, stop: int, period: int, likely: int
+) -> int:
+    """Return where in a run its steps should begin: where the fewest bytes are carried.
+
+    Of several such places it is the one that is `likely`, where the repetition itself begins.
+    """
+    middle = start + (stop - start) // period // 2 * period
+    change = [0] * (2 * period + 1)
+    for i in range(middle - period, middle + period):
+        for v in places.nodes[i].outputs:
+            begin = max(i + 1 - middle, 0)
+            end = min(last.get(v, i) - middle, 2 * period - 1)
+            if end >= begin and begin < period:
+                change[begin] += v.spec.nbytes
+                change[end + 1] -= v.spec.nbytes
+    carried = list(accumulate(change[:period]))
+    least = min(carried)
+    return likely if carried[likely] == least else carried.index(least)
+
+
+# --- making the loop ------------------------------------------------------------------------------
+
+
+def _emit(builder: Builder, places: Places, loop: Loop) -> None:
+    """Append the node that runs the loop; what is read later keeps its values."""
+    begin = loop.stop - loop.period
+    nodes = places.nodes[begin : loop.stop]
+    carries = loop.carries()
+    made = {past: nodes[past.node].outputs[past.output] for past in carries}
+    given = {past: Value(v.spec) for past, v in made.items()}
+    inside: dict[Value, Value] = {v: Value(v.spec) for n in nodes for v in n.outputs}
+    outside: dict[Value, Value] = {}
+
+    def operand(x: Operand, past: Past | None) -> Operand:
+        if past is not None:
+            return given[past]
+        if isinstance(x, Const):
+            return x
+        return inside[x] if x in inside else outside.setdefault(x, Value(x.spec))
+
+    copies = []
+    for node, row in zip(nodes, loop.step, strict=True):
+        operands = tuple(operand(x, past) for x, past in zip(node.inputs, row, strict=True))
+        outputs = tuple(inside[v] for v in node.outputs)
+        copies.append(replace(node, inputs=operands, outputs=outputs))
+    results = [
+        inside[made[past]] if past.back == 1 else given[replace(past, back=past.back - 1)]
+        for past in carries
+    ]
+    inputs = (*given.values(), *outside.values())
+    body = FuncGraph("step", inputs, (), tuple(copies), tuple(results))
+    start = [loop.first.get(past) or _nothing(builder, made[past].spec) for past in carries]
+    attrs: dict[str, Any] = {
+        "body": body,
+        "carries": len(carries),
+        "xs": 0,
+        "length": (loop.stop - loop.start) // loop.period,
+        "reverse": False,
+    }
+    outputs = tuple(loop.after.get(past) or Value(made[past].spec) for past in carries)
+    builder.nodes.append(Node(OPS["scan"], (*start, *outside), attrs, outputs, nodes[0].line))
+
+
+def _nothing(builder: Builder, spec: TensorSpec) -> Value:
+    """Return what stands for a value before the first step that no step reads."""
+    attrs = {"shape": spec.shape, "dtype": spec.dtype}
+    return builder.emit(OPS["full"], (Const(False, dtypes.bool_),), attrs)[0]
