@@ -1,12 +1,12 @@
-"""The backward pass: from the nodes of the targets to those of the sources, last to first."""
+"""The backward pass: from the targets back to the sources, each node after all that used it."""
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from hybrid.autodiff.record import AnyNode, PartNode, Saved, TapeNode, restore_output
+from hybrid.autodiff.record import AnyNode, PartNode, TapeNode, restore
 from hybrid.core import dispatch
 from hybrid.core.op import Attrs, Op
 from hybrid.core.spec import TensorSpec
@@ -15,67 +15,149 @@ from hybrid.core.unknown import same, same_shape
 from hybrid.errors import GradientError
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A gradient that is 0 wherever `mask` is false, whatever its elements say there.
+
+    It comes from the branches of a ``where``: what a branch that is not taken computed may be
+    infinite, and 0 times that is NaN. So the mask goes along as far as the ops are elementwise,
+    and is applied once, at the end of the way.
+    """
+
+    gradient: Tensor
+    mask: Tensor
+    sure: bool
+    """Whether the elements are 0 there as they stand."""
+
+    def settled(self) -> Tensor:
+        """Return the gradient with the mask applied."""
+        if self.sure:
+            return self.gradient
+        from hybrid.ops.elementwise.selection import where
+
+        return where(self.mask, self.gradient, 0)
+
+
 def propagate(
     tape: int, seeds: list[tuple[AnyNode, Tensor]], keep: Container[AnyNode], *, release: bool
 ) -> dict[AnyNode, Tensor]:
-    """Walk the nodes from last to first, adding up the gradient of each."""
+    """Walk from the seeds to all they were computed from, adding up the gradient of each node."""
     totals: dict[AnyNode, Any] = {}
-    heap: list[tuple[float, int, AnyNode]] = []
 
     def add(node: AnyNode, gradient: Any) -> None:
-        if node in totals:
-            totals[node] = totals[node] + gradient
-        else:
-            totals[node] = gradient
-            heapq.heappush(heap, (-node.sequence, id(node), node))
+        old = totals.get(node)
+        totals[node] = gradient if old is None else _sum(old, gradient)
 
     for node, seed in seeds:
         add(node, seed)
+    waiting = _arrivals(tape, totals)
+    ready = [node for node in totals if not waiting[node]]
     parts: dict[TapeNode, dict[int, Tensor]] = {}
-    while heap:
-        node = heapq.heappop(heap)[2]
-        gradient = totals[node] if node in keep else totals.pop(node, None)
+    while ready:
+        node = ready.pop()
+        gradient = totals.pop(node, None)
+        if gradient is not None and node in keep:
+            gradient = totals[node] = _settled(gradient)
+        sources = _sources(tape, node)
         if isinstance(node, PartNode):
-            if node.node not in parts:
-                parts[node.node] = {}
-                heapq.heappush(heap, (-node.node.sequence, id(node.node), node.node))
-            into = parts[node.node]
-            old = into.get(node.index)
-            into[node.index] = gradient if old is None else old + gradient
-            continue
-        if node.op is None or tape not in node.tapes:
-            continue
-        if node.op.multi:
-            gradient = _gather_parts(node, parts.pop(node), fill=node.op.joint_vjp is None)
-        for parent, part in _through(tape, node, gradient):
-            add(parent, part)
-        if release and len(node.tapes) == 1:
-            node.op, node.inputs, node.parents, node.outputs = None, (), (), ()
+            if gradient is not None:
+                into, part = parts.setdefault(node.node, {}), _settled(gradient)
+                old = into.get(node.index)
+                into[node.index] = part if old is None else old + part
+        elif sources:
+            op = node.form.op
+            assert op is not None
+            if op.multi:
+                gradient = _gather_parts(node, parts.pop(node, {}), fill=op.joint_vjp is None)
+            if gradient is not None:
+                for parent, found in _through(tape, node, gradient):
+                    add(parent, found)
+            if release and len(node.tapes) == 1:
+                node.release()
+        for source in sources:
+            waiting[source] -= 1
+            if not waiting[source]:
+                ready.append(source)
     return totals
 
 
-def _through(tape: int, node: TapeNode, gradient: Any) -> Iterable[tuple[AnyNode, Tensor]]:
-    op = node.op
+def _sum(a: Any, b: Any) -> Any:
+    if type(a) is Chosen and type(b) is Chosen:
+        if a.mask is b.mask:
+            return Chosen(a.gradient + b.gradient, a.mask, a.sure and b.sure)
+        return Chosen(a.settled() + b.settled(), a.mask | b.mask, True)
+    return _settled(a) + _settled(b)
+
+
+def _settled(gradient: Any) -> Any:
+    return gradient.settled() if type(gradient) is Chosen else gradient
+
+
+def _sources(tape: int, node: AnyNode) -> Sequence[AnyNode]:
+    """Return the nodes to which the gradient of a node goes on."""
+    if isinstance(node, PartNode):
+        return (node.node,)
+    if node.form.op is None or tape not in node.tapes:
+        return ()
+    return [p for p in node.sources() if tape in p.tapes or ~tape in p.tapes]
+
+
+def _arrivals(tape: int, seeds: Iterable[AnyNode]) -> dict[AnyNode, int]:
+    """Return how many gradients will arrive at each node on the way from the seeds."""
+    pending = list(seeds)
+    waiting = dict.fromkeys(pending, 0)
+    while pending:
+        for source in _sources(tape, pending.pop()):
+            if source in waiting:
+                waiting[source] += 1
+            else:
+                waiting[source] = 1
+                pending.append(source)
+    return waiting
+
+
+def _through(tape: int, node: TapeNode, incoming: Any) -> Iterable[tuple[AnyNode, Any]]:
+    form, (inputs, outputs) = node.form, restore(node)
+    op = form.op
     assert op is not None
-    wanted = tuple(p is not None and (tape in p.tapes or tape in p.watchers) for p in node.parents)
-    inputs = tuple(x.restore() if type(x) is Saved else x for x in node.inputs)
-    outputs = tuple(restore_output(node, i) for i in range(len(node.outputs)))
-    out: Any = outputs if op.multi else outputs[0]
+    parents: list[Any] = [None] * len(inputs)
+    for i, p in zip(form.tracked, node.sources(), strict=True):
+        parents[i] = p if tape in p.tapes or ~tape in p.tapes else None
+    wanted = tuple(p is not None for p in parents)
+    mask = None
+    if type(incoming) is Chosen:
+        mask = incoming.mask if op.family == "elementwise" else None
+        gradient = incoming.settled() if mask is None else incoming.gradient
+    else:
+        gradient = incoming
+    out: Any = tuple(outputs) if op.multi else outputs[0]
     if op.joint_vjp is not None:
-        gradients = op.joint_vjp(wanted, gradient, out, *inputs, **node.attrs)
+        gradients = op.joint_vjp(wanted, gradient, out, *inputs, **form.attrs)
     else:
         gradients = tuple(
-            _apply_rule(op, i, gradient, out, inputs, node.attrs) if want else None
+            _apply_rule(op, i, gradient, out, inputs, form.attrs) if want else None
             for i, want in enumerate(wanted)
         )
-    for parent, want, part, x in zip(node.parents, wanted, gradients, inputs, strict=True):
-        if want and part is not None:
-            yield parent, _fit(part, x.spec)
+    for i, (parent, part) in enumerate(zip(parents, gradients, strict=True)):
+        if parent is None or part is None:
+            continue
+        spec = form.inputs[i]
+        assert spec is not None
+        reached = mask if op.chosen is None else _both(mask, op.chosen(i, *inputs))
+        if reached is None or not same_shape(asarray(part).shape, spec.shape):
+            settled = part if mask is None else Chosen(asarray(part), mask, False).settled()
+            yield parent, _fit(settled, spec)
+            continue
+        linear = not form.kept and (mask is None or incoming.sure)
+        sure = linear if mask is not None else True
+        yield parent, Chosen(_fit(part, spec), reached, sure)
 
 
-def _apply_rule(
-    op: Op, i: int, gradient: Any, out: Any, inputs: tuple[Any, ...], attrs: Attrs
-) -> Any:
+def _both(mask: Tensor | None, other: Tensor) -> Tensor:
+    return other if mask is None else mask & other
+
+
+def _apply_rule(op: Op, i: int, gradient: Any, out: Any, inputs: list[Any], attrs: Attrs) -> Any:
     if op.vjp is None:
         if op.no_gradient:
             return None
@@ -88,14 +170,16 @@ def _apply_rule(
 
 def _gather_parts(
     node: TapeNode, parts: dict[int, Tensor], *, fill: bool
-) -> tuple[Tensor | None, ...]:
+) -> tuple[Tensor | None, ...] | None:
     """Return a gradient for each result; zeros (or None, unless `fill`) where none arrived."""
+    if not parts:
+        return None
     from hybrid.ops.creation import zeros
 
-    specs = [saved.data for saved in node.outputs]
+    specs = node.form.outputs
     return tuple(
-        parts.get(i) if i in parts or not fill else zeros(data.shape, dtype=data.dtype)
-        for i, data in enumerate(specs)
+        parts.get(i) if i in parts or not fill else zeros(spec.shape, dtype=spec.dtype)
+        for i, spec in enumerate(specs)
     )
 
 

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from hybrid.autodiff.backward import propagate
-from hybrid.autodiff.record import NONE, PartNode, TapeNode, begin, node_of
+from hybrid.autodiff.record import PartNode, TapeNode, begin, node_of, source_node
 from hybrid.autodiff.tape import GradientTape
 from hybrid.core import dispatch
 from hybrid.core import tensor as core_tensor
+from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Symbol, Tensor
 from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError, ShapeError
@@ -30,9 +31,9 @@ class LeafNode(TapeNode):
 
     __slots__ = ("grad",)
 
-    def __init__(self) -> None:
-        super().__init__(None, {}, (), (), NONE)
-        self.watchers = frozenset((_TAPE._id,))
+    def __init__(self, spec: TensorSpec) -> None:
+        start = source_node(spec)
+        super().__init__(start.form, None, None, frozenset((~_TAPE._id,)))
         self.grad: Tensor | None = None
 
     @property
@@ -111,7 +112,7 @@ def _require(tensor: Tensor) -> Tensor:
                 "or call the compiled function on a Tensor that requires a gradient"
             )
         )
-    begin(tensor, LeafNode())
+    begin(tensor, LeafNode(tensor.spec))
     dispatch.record_always(_TAPE)
     return tensor
 
@@ -144,7 +145,7 @@ def no_grad() -> Iterator[None]:
 def _requires_grad(self: Tensor) -> bool:
     """Whether what is computed from the Tensor is recorded for ``backward()``."""
     node = node_of(self)
-    return node is not None and _TAPE._id in (node.tapes | node.watchers)
+    return node is not None and (_TAPE._id in node.tapes or ~_TAPE._id in node.tapes)
 
 
 def _set_requires_grad(self: Tensor, value: bool) -> None:
@@ -152,7 +153,7 @@ def _set_requires_grad(self: Tensor, value: bool) -> None:
         if not _requires_grad(self):
             _require(self)
     elif isinstance(self._node, LeafNode):
-        begin(self, TapeNode(None, {}, (), (), NONE))
+        begin(self, source_node(self.spec))
     elif _requires_grad(self):
         raise GradientError(
             dispatch.located("requires_grad = False: this Tensor is a result; use detach()")
@@ -246,14 +247,14 @@ def _check_record(start: Any) -> None:
         if id(node) in seen or isinstance(node, LeafNode):
             continue
         seen.add(id(node))
-        if node.op is None and _TAPE._id in node.tapes:
+        if node.form.op is None and _TAPE._id in node.tapes:
             raise GradientError(
                 dispatch.located(
                     "backward: a part of the record was used up by an earlier backward(); call "
                     "that with retain_graph=True"
                 )
             )
-        pending += [p for p in node.parents if p is not None]
+        pending += node.sources()
 
 
 def _detach_method(self: Tensor) -> Tensor:

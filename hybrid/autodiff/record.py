@@ -4,24 +4,28 @@ The record is not a list that a tape owns: each Tensor made from a watched one c
 :class:`TapeNode` that points to the nodes of its inputs. What no Tensor reaches any more is freed
 by itself. Nodes are shared by all the tapes that are open, each node naming the tapes that recorded
 it.
+
+A node is small, for there is one for each op: what applications of one op to Tensors of the same
+shapes and dtypes have in common stands in a :class:`Form`, made once; of the inputs and results
+only those are kept that a gradient will use (:mod:`hybrid.autodiff.needs`).
 """
 
 from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from hybrid.autodiff.needs import Needs, needs_of
 from hybrid.core import dispatch
 from hybrid.core.op import Attrs, Op
+from hybrid.core.spec import TensorSpec
 from hybrid.core.storage import Chain, Snapshot
 from hybrid.core.tensor import Symbol, Tensor, wrap
 from hybrid.dtypes import is_inexact
-
-_sequence = itertools.count()
 
 Tapes = frozenset[int]
 NONE: Tapes = frozenset()
@@ -30,11 +34,10 @@ NONE: Tapes = frozenset()
 class Saved:
     """An input or output as it was when the op ran, whatever is written to its memory later."""
 
-    __slots__ = ("chain", "data", "node", "snapshot")
+    __slots__ = ("chain", "data", "snapshot")
 
     def __init__(self, tensor: Tensor) -> None:
         self.data = tensor._data
-        self.node = tensor._node
         self.snapshot: Snapshot | None = None
         self.chain: Chain = ()
         if type(self.data) is not Symbol:
@@ -42,8 +45,8 @@ class Saved:
             self.snapshot = alias.storage.snapshot()
             self.chain = alias.chain
 
-    def restore(self) -> Tensor:
-        """Return the saved contents as a Tensor that still knows where it came from."""
+    def restore(self, node: Any = None) -> Tensor:
+        """Return the saved contents as a Tensor; `node` says where it came from."""
         data = self.data
         if type(data) is Symbol:
             data = data if data.array is None else data.array
@@ -52,64 +55,258 @@ class Saved:
             for op, attrs in self.chain:
                 data = op.eager(np, data, **attrs)
         tensor = wrap(data)
-        tensor._node = self.node
+        tensor._node = node
         return tensor
 
 
-class TapeNode:
-    """One recorded application of an op, or (with `op` None) a watched Tensor."""
+class Form:
+    """What the applications of an op to inputs of the same shapes and dtypes have in common.
 
-    __slots__ = (
-        "attrs", "inputs", "op", "outputs", "parents", "sequence", "tapes", "watchers"
-    )  # fmt: skip
+    Parameters
+    ----------
+    op : Op or None
+        None for a Tensor that is watched.
+    attrs : mapping
+    inputs, outputs : tuple of TensorSpec
+        None for what is no Tensor.
+    tracked : tuple of int
+        The inputs that have a node: the parents of the node, in this order.
+    kept : tuple of int
+        The inputs whose values a node of this form keeps; ``~i`` is the result number i.
+    epoch : int
+        See :func:`now`.
+    """
+
+    __slots__ = ("attrs", "epoch", "inputs", "kept", "op", "outputs", "tracked")
 
     def __init__(
         self,
         op: Op | None,
         attrs: Attrs,
-        inputs: tuple[Any, ...],
-        parents: tuple[Any, ...],
-        tapes: Tapes,
+        inputs: tuple[TensorSpec | None, ...],
+        outputs: tuple[TensorSpec, ...],
+        tracked: tuple[int, ...],
+        kept: tuple[int, ...],
+        epoch: int,
     ) -> None:
         self.op = op
         self.attrs = attrs
         self.inputs = inputs
+        self.outputs = outputs
+        self.tracked = tracked
+        self.kept = kept
+        self.epoch = epoch
+
+
+class TapeNode:
+    """One recorded application of an op, or a watched Tensor.
+
+    `tapes` holds the numbers of the tapes that recorded it, and as ``~number`` of those that watch
+    it. `parents` and `saved` are what the form says: nothing (None), one, or a tuple of several.
+    """
+
+    __slots__ = ("form", "parents", "saved", "tapes")
+
+    def __init__(self, form: Form, parents: Any, saved: Any, tapes: Tapes) -> None:
+        self.form = form
         self.parents = parents
-        self.outputs: tuple[Saved, ...] = ()
+        self.saved = saved
         self.tapes = tapes
-        self.watchers: Tapes = NONE
-        self.sequence = next(_sequence)
 
     @property
     def stays(self) -> bool:
         """Whether a write in place that is not recorded leaves the node where it is."""
         return False
 
+    def sources(self) -> Sequence[AnyNode]:
+        """Return the nodes of the inputs that have one."""
+        n = len(self.form.tracked)
+        return self.parents if n > 1 else (self.parents,) if n else ()
+
+    def values(self) -> Sequence[Any]:
+        """Return what is kept."""
+        n = len(self.form.kept)
+        return self.saved if n > 1 else (self.saved,) if n else ()
+
+    def release(self) -> None:
+        """Forget how it was made."""
+        self.form = Form(None, {}, (), self.form.outputs, (), (), self.form.epoch)
+        self.parents = self.saved = None
+
 
 class PartNode:
     """One result of a node whose op has several."""
 
-    __slots__ = ("index", "node", "watchers")
+    __slots__ = ("index", "node", "tapes")
 
     def __init__(self, node: TapeNode, index: int) -> None:
         self.node = node
         self.index = index
-        self.watchers: Tapes = NONE
+        self.tapes = node.tapes
 
     stays = False
 
     @property
-    def tapes(self) -> Tapes:
-        """The tapes that recorded the node."""
-        return self.node.tapes
-
-    @property
-    def sequence(self) -> float:
-        """Just after the node itself, so that its parts are visited first."""
-        return self.node.sequence + 0.5
+    def form(self) -> Form:
+        """The form of the node."""
+        return self.node.form
 
 
 AnyNode = TapeNode | PartNode
+
+
+# --- recording ------------------------------------------------------------------------------------
+
+_forms: dict[Any, Form] = {}
+_FORMS_KEPT = 4096
+
+_epochs = itertools.count(1)
+_epoch = 0
+
+
+def now() -> int:
+    """Return a mark: forms of nodes made later have an epoch as high or higher."""
+    global _epoch
+    _epoch = next(_epochs)
+    return _epoch
+
+
+def source_node(spec: TensorSpec) -> TapeNode:
+    """Return the node of a Tensor that is watched, though nothing is known of how it was made."""
+    return TapeNode(Form(None, {}, (), (spec,), (), (), _epoch), None, None, NONE)
+
+
+def seen_by(node: AnyNode, open_tapes: Tapes) -> Tapes:
+    """Return which of the open tapes recorded or watch a node."""
+    if node.tapes is open_tapes:
+        return open_tapes
+    return frozenset([i if i >= 0 else ~i for i in node.tapes]) & open_tapes
+
+
+def record(op: Op, inputs: tuple[Any, ...], attrs: Attrs, outputs: Any) -> None:
+    """Hang a node on the results of an op if an open tape watches one of its inputs."""
+    state = dispatch.state
+    open_tapes = state.tape_ids
+    wanted: Tapes = NONE
+    nodes: list[AnyNode] = []
+    key: list[Any] = [op, _epoch]
+    for x in inputs:
+        if type(x) is Tensor:
+            data = x._data
+            key += (data.shape, data.dtype)
+            node = x._node
+            if node is not None:
+                nodes.append(node)
+                key.append(None)
+                if node.tapes is open_tapes:
+                    wanted = open_tapes
+                elif wanted is not open_tapes:
+                    wanted |= seen_by(node, open_tapes)
+        else:
+            key.append(type(x))
+    if not wanted:
+        return
+    if len(wanted) == len(open_tapes):
+        wanted = open_tapes  # one set for all nodes, which is found by identity above
+    if attrs or op.compute is None or state.recorder is not None:
+        form = _form_of(op, inputs, attrs, outputs)
+    else:  # shape and dtype of the result follow from those of the inputs
+        found = _forms.get(tuple(key))
+        if found is None:
+            found = _intern(tuple(key), _form_of(op, inputs, attrs, outputs))
+        form = found
+    if op.multi:
+        _hang_parts(form, inputs, outputs, nodes, wanted)
+    elif form.outputs[0].dtype.kind in "fcV":
+        parents = nodes[0] if len(nodes) == 1 else tuple(nodes)
+        kept = form.kept
+        saved: Any = None
+        if kept:
+            values = [_kept(inputs[i] if i >= 0 else outputs) for i in kept]
+            saved = values[0] if len(values) == 1 else tuple(values)
+        outputs._node = TapeNode(form, parents, saved, wanted)
+
+
+def _hang_parts(
+    form: Form, inputs: Any, outputs: tuple[Tensor, ...], nodes: list[AnyNode], wanted: Tapes
+) -> None:
+    places = [i for i, spec in enumerate(form.outputs) if is_inexact(spec.dtype)]
+    if not places:
+        return
+    values = tuple(_kept(inputs[i] if i >= 0 else outputs[~i]) for i in form.kept)
+    saved = values[0] if len(values) == 1 else values
+    node = TapeNode(form, nodes[0] if len(nodes) == 1 else tuple(nodes), saved, wanted)
+    for i in places:
+        outputs[i]._node = PartNode(node, i)
+
+
+def record_from(op: Op, sources: list[AnyNode], outputs: tuple[Tensor, ...]) -> None:
+    """Hang a node on results that were computed from the Tensors of `sources`."""
+    open_tapes = dispatch.state.tape_ids
+    wanted = NONE.union(*(seen_by(node, open_tapes) for node in sources))
+    specs = tuple(map(spec_of_node, sources))
+    results = tuple(x.spec for x in outputs)
+    form = Form(op, {}, specs, results, tuple(range(len(sources))), (), _epoch)
+    _hang_parts(form, (), outputs, sources, wanted)
+
+
+def spec_of_node(node: AnyNode) -> TensorSpec:
+    """Return the spec of the Tensor that a node stands for."""
+    return node.form.outputs[node.index if isinstance(node, PartNode) else 0]
+
+
+def _kept(x: Any) -> Any:
+    return Saved(x) if type(x) is Tensor else x
+
+
+def _intern(key: Any, form: Form) -> Form:
+    if len(_forms) >= _FORMS_KEPT:
+        _forms.clear()
+    _forms[key] = form
+    return form
+
+
+def _form_of(op: Op, inputs: tuple[Any, ...], attrs: Attrs, outputs: Any) -> Form:
+    results = outputs if op.multi else (outputs,)
+    tracked = tuple(i for i, x in enumerate(inputs) if type(x) is Tensor and x._node is not None)
+    needs: Needs = needs_of(op, len(inputs), tracked)
+    kept = [i for i in range(len(inputs)) if i in needs.inputs]
+    if needs.output:
+        kept += [~i for i in range(len(results))]
+    return Form(
+        op,
+        attrs,
+        tuple(x.spec if type(x) is Tensor else None for x in inputs),
+        tuple(x.spec for x in results),
+        tracked,
+        tuple(kept),
+        _epoch,
+    )
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def restore(node: TapeNode) -> tuple[list[Any], list[Any]]:
+    """Return inputs and results of a node; what was not kept is only a spec."""
+    form = node.form
+    inputs: list[Any] = list(form.inputs)
+    outputs: list[Any] = list(form.outputs)
+    sources = dict(zip(form.tracked, node.sources(), strict=True))
+    for i, value in zip(form.kept, node.values(), strict=True):
+        if i >= 0:
+            inputs[i] = value.restore(sources.get(i)) if type(value) is Saved else value
+        else:
+            outputs[~i] = value.restore(_result_node(node, ~i))
+    return inputs, outputs
+
+
+def _result_node(node: TapeNode, i: int) -> AnyNode | None:
+    op = node.form.op
+    assert op is not None
+    if not is_inexact(node.form.outputs[i].dtype):
+        return None
+    return PartNode(node, i) if op.multi else node
 
 
 def begin(tensor: Tensor, node: TapeNode) -> None:
@@ -119,7 +316,7 @@ def begin(tensor: Tensor, node: TapeNode) -> None:
     if alias is None:
         return
     if alias.chain:
-        alias.storage.watched.append(weakref.ref(tensor))
+        alias.storage.watched = (*alias.storage.watched, weakref.ref(tensor))
     else:
         alias.storage.node = node
 
@@ -129,26 +326,7 @@ def node_of(tensor: Tensor) -> Any:
     return tensor._node
 
 
-def own_output(tensor: Tensor) -> Saved:
-    saved = Saved(tensor)
-    saved.node = None  # the node itself: stored here it would be a reference cycle
-    return saved
-
-
-def restore_output(node: TapeNode, i: int) -> Tensor:
-    tensor = node.outputs[i].restore()
-    assert node.op is not None
-    if is_inexact(tensor.dtype):
-        tensor._node = PartNode(node, i) if node.op.multi else node
-    return tensor
-
-
-def now() -> int:
-    """Return a mark: nodes made later have a higher sequence."""
-    return next(_sequence)
-
-
-def boundary(results: Iterable[Tensor], start: int) -> list[Tensor]:
+def boundary(results: Iterable[Tensor], start: int) -> list[AnyNode]:
     """Return what the record of `results` since `start` depends on: watched or made before.
 
     Parameters
@@ -159,27 +337,18 @@ def boundary(results: Iterable[Tensor], start: int) -> list[Tensor]:
 
     Returns
     -------
-    list of Tensor
-        One for each node, with the contents that were used.
+    list of node
     """
-    found: dict[int, Tensor] = {}
+    found: dict[int, AnyNode] = {}
+    pending: list[AnyNode] = [x._node for x in results if x._node is not None]
     seen: set[int] = set()
-    pending: list[AnyNode] = []
-
-    def visit(node: AnyNode, tensor: Callable[[], Tensor]) -> None:
-        if node.sequence < start or (type(node) is TapeNode and node.op is None):
-            found.setdefault(id(node), tensor())
-        elif id(node) not in seen:
-            seen.add(id(node))
-            pending.append(node)
-
-    for result in results:
-        if result._node is not None:
-            visit(result._node, lambda result=result: result)  # type: ignore[misc]
     while pending:
-        last = pending.pop()
-        node = last.node if isinstance(last, PartNode) else last
-        for parent, saved in zip(node.parents, node.inputs, strict=True):
-            if parent is not None:
-                visit(parent, saved.restore)
+        node = pending.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if node.form.epoch < start or (type(node) is TapeNode and node.form.op is None):
+            found[id(node)] = node
+        else:
+            pending += (node.node if isinstance(node, PartNode) else node).sources()
     return list(found.values())

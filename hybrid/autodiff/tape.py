@@ -16,16 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hybrid.autodiff.backward import propagate
-from hybrid.autodiff.record import (
-    NONE,
-    AnyNode,
-    PartNode,
-    Saved,
-    TapeNode,
-    begin,
-    node_of,
-    own_output,
-)
+from hybrid.autodiff.record import AnyNode, begin, node_of, record, source_node
 from hybrid.core import containers, dispatch
 from hybrid.core.op import Attrs, Op
 from hybrid.core.tensor import Tensor, asarray
@@ -111,9 +102,9 @@ class GradientTape:
             tensor = self._watchable(leaf)
             node = node_of(tensor)
             if node is None:
-                node = TapeNode(None, {}, (), (), NONE)
+                node = source_node(tensor.spec)
                 begin(tensor, node)
-            node.watchers |= {self._id}
+            node.tapes |= {~self._id}
             self._watched[id(tensor)] = weakref.ref(tensor), node
             if isinstance(leaf, Variable):
                 self._note(leaf, node)
@@ -145,10 +136,10 @@ class GradientTape:
         dispatch.refresh(tensor)
         node = tensor._node
         if node is None:
-            node = TapeNode(None, {}, (), (), NONE)
+            node = source_node(tensor.spec)
             begin(tensor, node)
-        if self._id not in node.watchers:
-            node.watchers |= {self._id}
+        if ~self._id not in node.tapes:
+            node.tapes |= {~self._id}
         self._note(variable, node)
 
     def assigned(self, variable: Variable) -> None:
@@ -156,25 +147,7 @@ class GradientTape:
 
     def record(self, op: Op, inputs: tuple[Any, ...], attrs: Attrs, outputs: Any) -> None:
         """Note an op for all open tapes that watch one of its inputs (called by the dispatch)."""
-        wanted = NONE
-        for x in inputs:
-            if type(x) is Tensor and x._node is not None:
-                wanted |= x._node.tapes | x._node.watchers
-        if not wanted:
-            return
-        wanted &= {tape._id for tape in dispatch.state.tapes}
-        if not wanted:
-            return
-        results = outputs if op.multi else (outputs,)
-        if not any(is_inexact(t.dtype) for t in results):
-            return
-        parents = tuple(x._node if type(x) is Tensor else None for x in inputs)
-        saved = tuple(Saved(x) if type(x) is Tensor else x for x in inputs)
-        node = TapeNode(op, attrs, saved, parents, wanted)
-        for i, tensor in enumerate(results):
-            if is_inexact(tensor.dtype):
-                tensor._node = PartNode(node, i) if op.multi else node
-        node.outputs = tuple(map(own_output, results))
+        record(op, inputs, attrs, outputs)
 
     @contextmanager
     def stop_recording(self) -> Iterator[None]:
@@ -199,6 +172,7 @@ class GradientTape:
     def reset(self) -> None:
         """Forget all that was recorded and watched so far."""
         self._id = next(_tape_ids)  # what carries the old number is no longer this tape's
+        dispatch.state.update(dispatch.state.recorder, dispatch.state.tapes)
         self._used = False
         self._variables = {}
         self._watched = {}

@@ -64,6 +64,10 @@ class Op:
     joint_vjp : callable, optional
         ``rule(wanted, g, out, *inputs, **attrs)`` gives the gradients by all inputs at once, for
         ops whose gradients share their work; `wanted` says which are asked for.
+    chosen : callable, optional
+        ``chosen(i, *inputs)`` gives a mask of the elements of the result that come from input `i`,
+        for ops that choose between their inputs: elsewhere its gradient is 0, whatever its
+        elements are.
     view : callable, optional
         ``view(layout, **attrs)`` gives the layout of the result where it is a view of the input.
     expand : callable, optional
@@ -111,6 +115,7 @@ class Op:
     compute: Callable[[tuple[TensorSpec, ...]], tuple[DType, ...]] | None = None
     vjp: tuple[Rule | None, ...] | Rule | None = None
     joint_vjp: Rule | None = None
+    chosen: Callable[..., Any] | None = None
     view: Callable[..., Layout | None] | None = None
     expand: Callable[..., Any] | None = None
     lead: Callable[..., Attrs | None] | None = None

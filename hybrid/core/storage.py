@@ -47,7 +47,7 @@ class Storage:
         self.base = base
         self.node = node
         self.version = 0
-        self.watched: list[weakref.ref[Any]] = []
+        self.watched: tuple[weakref.ref[Any], ...] = ()
         self._snapshot: weakref.ref[Snapshot] | None = None
 
     def snapshot(self) -> Snapshot:

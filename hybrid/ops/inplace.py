@@ -320,7 +320,7 @@ def _node_after(target: Tensor, value: Any) -> Any:
 
 def _join_watched(storage: Storage) -> None:
     """Make the record of the base depend on the views that a tape watches."""
-    views, storage.watched = [ref() for ref in storage.watched], []
+    views, storage.watched = [ref() for ref in storage.watched], ()
     for view in views:
         if view is not None and view._alias.version == storage.version:
             storage.node = view_update(_base(storage), view, view._alias.chain)._node

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.autodiff.backward import propagate
-from hybrid.autodiff.record import Saved, boundary, now
+from hybrid.autodiff.record import AnyNode, Saved, boundary, now, record_from
 from hybrid.autodiff.tape import GradientTape
 from hybrid.core import containers, dispatch
 from hybrid.core.graph import has_effects
@@ -78,7 +78,9 @@ class _Call:
         self.function = function
         self.given, self.tree = containers.flatten((args, kwargs))
         self.saved = [Saved(x) if type(x) is Tensor else x for x in self.given]
+        self.nodes = [x._node if type(x) is Tensor else None for x in self.given]
         self.seen: dict[Variable, Tensor] = {}
+        self.used: list[AnyNode] = []
 
     def run(self, leaves: list[Any]) -> list[Any]:
         """Call the function with some arguments; return the leaves of the result."""
@@ -100,8 +102,9 @@ class _Call:
             # New Tensors: the record of what happened inside ends with the old ones.
             with dispatch.scope(tapes=()):
                 outputs = tuple(copy(x) for x in natural)
+            self.used = used
             op = Op("checkpoint", "control", _never, _never, joint_vjp=self._again, multi=True)
-            tapes[-1].record(op, tuple(used), {}, outputs)
+            record_from(op, used, outputs)
             for i, output in zip(places, outputs, strict=True):
                 leaves[i] = output
         return containers.unflatten(self.form, leaves)
@@ -122,14 +125,16 @@ class _Call:
         wanted: tuple[bool, ...],
         g: tuple[Tensor | None, ...],
         out: tuple[Tensor, ...],
-        *inputs: Tensor,
+        *_: Any,
     ) -> list[Tensor | None]:
         """Run the function again, recorded this time, and take its gradient."""
         tape = GradientTape(watch_accessed_variables=False)
-        nodes = [x._node for x in inputs]
-        for node in nodes:
-            node.watchers |= {tape._id}
-        held = [x.restore() if type(x) is Saved else x for x in self.saved]
+        for node in self.used:
+            node.tapes |= {~tape._id}
+        held = [
+            x.restore(node) if type(x) is Saved else x
+            for x, node in zip(self.saved, self.nodes, strict=True)
+        ]
         with tape, _as_seen(self.seen):
             leaves = self.run(held)
         results = [x for x in leaves if _has_gradient(x)]
@@ -138,8 +143,8 @@ class _Call:
             for x, part in zip(results, g, strict=True)
             if x._node is not None and part is not None
         ]
-        totals = propagate(tape._id, seeds, set(nodes), release=True)
-        return [totals.get(node) for node in nodes]
+        totals = propagate(tape._id, seeds, set(self.used), release=True)
+        return [totals.get(node) for node in self.used]
 
 
 def _never(*_: Any, **__: Any) -> Any:

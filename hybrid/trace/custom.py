@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.autodiff.record import boundary, node_of, now
+from hybrid.autodiff.record import boundary, node_of, now, spec_of_node
 from hybrid.autodiff.transforms import vjp
 from hybrid.autodiff.vmap import Lanes, vmap
 from hybrid.core import containers, dispatch
@@ -291,11 +291,11 @@ def _eagerly(name: str, joint: Joint, tensors: tuple[Tensor, ...]) -> list[Tenso
     # On the tapes: what the gradient uses of it can be differentiated again.
     results, pull = joint(*tensors)
     for used in boundary(results, start):
-        if id(used._node) not in own:
+        if id(used) not in own:
             raise GradientError(
                 dispatch.located(
                     f"{name} has a gradient of its own, by its arguments only; it also uses a "
-                    f"watched value of {used.spec} from outside. Pass that as an argument"
+                    f"watched value of {spec_of_node(used)} from outside. Pass that as an argument"
                 )
             )
     outputs = [_fresh(x) for x in results]

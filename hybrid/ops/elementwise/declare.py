@@ -187,6 +187,7 @@ def elementwise(
     examples: tuple[Example, ...],
     hint: str = "convert with astype first",
     no_gradient: str = "",
+    chosen: Callable[..., Any] | None = None,
 ) -> Op:
     """Make and register the Op of an elementwise function without attributes.
 
@@ -207,6 +208,8 @@ def elementwise(
         What to do about a dtype that is refused.
     no_gradient : str
         Why there is no rule.
+    chosen : callable, optional
+        See :class:`Op`.
 
     Returns
     -------
@@ -236,6 +239,7 @@ def elementwise(
             compute=None if scalar is None else compute,
             vjp=vjp if any(vjp) else None,
             no_gradient=no_gradient,
+            chosen=chosen,
             examples=examples,
             doc=doc,
         )

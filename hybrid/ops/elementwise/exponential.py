@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.ops.elementwise.declare import REAL, binary, unary
+from hybrid.ops.elementwise.selection import where
 from hybrid.ops.elementwise.special import special
 
 _LN2 = math.log(2.0)
@@ -81,20 +82,22 @@ log1p = unary(
 )
 
 
-def _share(x: Any, y: Any) -> Any:
+def _share(out: Any, x: Any, y: Any) -> Any:
     # sigmoid(x - y), not exp(x - out): the difference of two inputs is exact where out is rounded.
+    # Two -inf have no difference; as in logsumexp, neither of them moves the result.
     from hybrid.ops.elementwise.activation import sigmoid
 
-    return sigmoid(x - y)
+    return where(out == -math.inf, 0, sigmoid(x - y))
 
 
 logaddexp = binary(
     "logaddexp",
     "logaddexp({0}, {1})",
-    lambda g, out, x, y: g * _share(x, y),
-    lambda g, out, x, y: g * _share(y, x),
+    lambda g, out, x, y: g * _share(out, x, y),
+    lambda g, out, x, y: g * _share(out, y, x),
     ufunc=np.logaddexp,
     doc="``log(exp(x) + exp(y))`` without overflow.",
+    notes="The gradient is 0 where both are -inf.",
 )
 
 # The derivative of erf at 0.

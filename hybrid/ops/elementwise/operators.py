@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import after_trace, bind, located, spec_of, state
+from hybrid.core.dispatch import after_trace, bind, located, refresh, spec_of, state
 from hybrid.core.op import Op
 from hybrid.core.tensor import ArrayLike, Tensor, wrap
 from hybrid.core.unknown import same_shape
@@ -20,6 +20,7 @@ from hybrid.ops.elementwise.pythonic import follow_python
 
 _array = np.ndarray
 _asarray = np.asarray
+_NO_ATTRS: dict[str, Any] = {}
 _DIRECT = frozenset((int, float))  # NumPy's loops take these as they are, weakly
 _COMPARISONS = frozenset(("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"))
 
@@ -41,6 +42,10 @@ def unary_call(op: Op, ufunc: Callable[..., Any] | None) -> Callable[[ArrayLike]
             except Exception:
                 return _bind(op, *strong(x))
             return wrap(data if type(data) is _array else _asarray(data))
+        if ufunc is not None and type(x) is Tensor and state.recorder is None:
+            taped = _on_tape(op, ufunc, x)
+            if taped is not None:
+                return taped
         return _bind(op, *strong(x))
 
     return function
@@ -61,9 +66,36 @@ def binary_call(op: Op, ufunc: Callable[..., Any]) -> Callable[[ArrayLike, Array
                 except Exception:
                     return _bind(op, *strong(x1, x2))
                 return wrap(data if type(data) is _array else _asarray(data))
+        elif state.recorder is None and type(x1) is type(x2) is Tensor:
+            taped = _on_tape(op, ufunc, x1, x2)
+            if taped is not None:
+                return taped
         return _bind(op, *check_integers(op, *strong(x1, x2)))
 
     return function
+
+
+def _on_tape(op: Op, ufunc: Callable[..., Any], *operands: Any) -> Tensor | None:
+    """Apply an op in eager code while tapes are open, or return None: a short way to bind."""
+    arrays = []
+    for x in operands:
+        if type(x) is Tensor:
+            if x._alias is not None:
+                refresh(x)
+            if x._data.dtype.kind == "V":
+                return None
+            arrays.append(x._data)
+        elif type(x) in _DIRECT:
+            arrays.append(x)
+        else:
+            return None
+    try:
+        data = ufunc(*arrays)
+    except Exception:
+        return None
+    out = wrap(data if type(data) is _array else _asarray(data))
+    state.tapes[-1].record(op, operands, _NO_ATTRS, out)
+    return out
 
 
 def _into(out: Any, value: Tensor) -> Tensor:
@@ -129,6 +161,10 @@ def attach_unary(name: str, op: Op, ufunc: Callable[..., Any] | None) -> None:
             except Exception:
                 return _operate(op, self)
             return wrap(data if type(data) is _array else _asarray(data))
+        if ufunc is not None and state.recorder is None:
+            taped = _on_tape(op, ufunc, self)
+            if taped is not None:
+                return taped
         return _operate(op, self)
 
     _attach(name, operator)
@@ -160,6 +196,10 @@ def _forward(op: Op, ufunc: Callable[..., Any]) -> Operator:
                 except Exception:
                     return _operate(op, self, operand(other))
                 return wrap(data if type(data) is _array else _asarray(data))
+        elif state.recorder is None:
+            taped = _on_tape(op, ufunc, self, other)
+            if taped is not None:
+                return taped
         if not isinstance(other, KNOWN):
             return NotImplemented
         special = follow_python(op.name, self, other)
@@ -180,6 +220,10 @@ def _reflected(op: Op, ufunc: Callable[..., Any]) -> Operator:
                 except Exception:
                     return _operate(op, operand(other), self)
                 return wrap(data if type(data) is _array else _asarray(data))
+        elif state.recorder is None:
+            taped = _on_tape(op, ufunc, other, self)
+            if taped is not None:
+                return taped
         if not isinstance(other, KNOWN):
             return NotImplemented
         special = follow_python(op.name, other, self)

@@ -39,6 +39,7 @@ _WHERE = elementwise(
         lambda g, out, condition, x, y: where(condition, g, 0),
         lambda g, out, condition, x, y: where(condition, 0, g),
     ),
+    chosen=lambda i, condition, x, y: condition != 0 if i == 1 else condition == 0,
     doc="Choose from two arrays by a condition.",
     examples=(
         Example(((2, 3), (2, 3), (2, 3)), dtypes=("bool", "float32", "float32")),

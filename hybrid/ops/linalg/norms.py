@@ -122,8 +122,10 @@ def vector_norm(
         return size.min(axis=axes, keepdims=keepdims)
     if ord == 1:
         return size.sum(axis=axes, keepdims=keepdims)
-    powered: Tensor = (size**ord).sum(axis=axes, keepdims=keepdims) ** (1 / ord)
-    return powered
+    powered: Tensor = (size**ord).sum(axis=axes, keepdims=keepdims)
+    root: Tensor = powered ** (1 / ord)
+    # A root has no slope at 0; the norm of zeros has the gradient 0.
+    return root if ord < 0 else where(powered == 0, powered, root)
 
 
 def matrix_norm(

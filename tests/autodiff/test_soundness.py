@@ -1,0 +1,162 @@
+"""Gradients at the points where formulas divide by zero, tie or overflow; docs/gradients.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hybrid as hb
+
+INF, NAN = np.inf, np.nan
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of what is not taken
+Function = Callable[..., Any]
+
+
+def tensors(values: tuple[Any, ...]) -> list[hb.Tensor]:
+    return [hb.asarray(np.asarray(v, dtype=np.float64)) for v in values]
+
+
+def gradient(f: Function, *points: hb.Tensor) -> tuple[hb.Tensor, ...]:
+    found: tuple[hb.Tensor, ...] = hb.grad(lambda *x: hb.sum(f(*x)), tuple(range(len(points))))(
+        *points
+    )
+    return found
+
+
+# A name, the function, its arguments, the gradient by each.
+CASES: list[tuple[str, Function, tuple[Any, ...], tuple[Any, ...]]] = [
+    # The branch that where does not take.
+    ("1/x", lambda x: hb.where(x > 0, 1 / x, 0.0), ([0.0, 2.0],), ([0, -0.25],)),
+    ("log", lambda x: hb.where(x > 0, hb.log(x), x), ([0.0, -1.0, 2.0],), ([1, 1, 0.5],)),
+    ("sqrt", lambda x: hb.where(x > 0, hb.sqrt(x), 0.0), ([0.0, 4.0],), ([0, 0.25],)),
+    ("power", lambda x: hb.where(x > 0, x**-1.5, 0.0), ([0.0, 1.0],), ([0, -1.5],)),
+    (
+        "a chain of ops",
+        lambda x: hb.where(x == 0, 1.0, hb.sin(x) / x * hb.log(hb.abs(x)) + 2 / x),
+        ([0.0, 1.0],),
+        ([0, np.sin(1) - 2],),
+    ),
+    (
+        "where within where",
+        lambda x: hb.where(x > 0, hb.where(x > 1, hb.log(x - 1), 1 / x), 0.0),
+        ([0.0, 1.0, 2.0],),
+        ([0, -1, 1],),
+    ),
+    (
+        "values that broadcast",
+        lambda x, y: hb.where(x > 0, y / x, 0.0),
+        ([0.0, 2.0], 3.0),
+        ([0, -0.75], 0.5),
+    ),
+    (
+        "one value for several branches",
+        lambda x: hb.where(x > 0, hb.sqrt(x), 0.0) + hb.where(x > 0, hb.log(x), x),
+        ([0.0, 1.0],),
+        ([1, 1.5],),
+    ),
+    (
+        "then a sum along an axis",
+        lambda x: hb.where(hb.sum(x, axis=1) > 0, hb.log(hb.sum(x, axis=1)), 0.0),
+        ([[0.0, 0.0], [1.0, 1.0]],),
+        ([[0, 0], [0.5, 0.5]],),
+    ),
+    # Kinks: the middle of the slopes at both sides, or 0.
+    ("abs at 0", hb.abs, ([0.0, -1.0],), ([0, -1],)),
+    ("sign at 0", hb.sign, ([0.0, 2.0],), ([0, 0],)),
+    ("relu at 0", hb.relu, ([0.0, 1.0],), ([0, 1],)),
+    ("hypot at 0", hb.hypot, (0.0, 0.0), (0, 0)),
+    ("norm of zeros", hb.linalg.norm, ([0.0, 0.0],), ([0, 0],)),
+    (
+        "norms of rows",
+        lambda x: hb.linalg.norm(x, axis=1),
+        ([[0.0, 0.0], [3.0, 4.0]],),
+        ([[0, 0], [0.6, 0.8]],),
+    ),
+    ("third norm", lambda x: hb.linalg.norm(x, ord=3), ([0.0, 0.0],), ([0, 0],)),
+    ("std of a constant", hb.std, ([2.0, 2.0],), ([0, 0],)),
+    ("std of one", hb.std, ([2.0],), ([0],)),
+    ("var of one", hb.var, ([2.0],), ([0],)),
+    ("clip at its limits", lambda x: hb.clip(x, 0.0, 1.0), ([0.0, 1.0, 2.0],), ([1, 1, 0],)),
+    # Ties share equally.
+    ("max", hb.max, ([2.0, 2.0, 1.0],), ([0.5, 0.5, 0],)),
+    ("min", hb.min, ([1.0, 2.0, 1.0],), ([0.5, 0, 0.5],)),
+    ("maximum", hb.maximum, ([1.0, 2.0], [1.0, 1.0]), ([0.5, 1], [0.5, 0])),
+    ("sort", lambda x: hb.sort(x) * hb.arange(3.0), ([2.0, 2.0, 1.0],), ([1, 2, 0],)),
+    # Infinities.
+    ("logsumexp of -inf", hb.logsumexp, ([-INF, -INF],), ([0, 0],)),
+    ("logsumexp with -inf", hb.logsumexp, ([-INF, 0.0],), ([0, 1],)),
+    ("logaddexp of -inf", hb.logaddexp, (-INF, -INF), (0, 0)),
+    ("logaddexp with -inf", hb.logaddexp, ([0.0], [-INF]), ([1], [0])),
+    ("softmax with -inf", lambda x: hb.softmax(x)[1], ([-INF, 0.0, 0.0],), ([0, 0.25, -0.25],)),
+    ("softplus", hb.softplus, ([1000.0, -1000.0],), ([1, 0],)),
+    ("tanh", hb.tanh, ([1000.0, -1000.0],), ([0, 0],)),
+    # Powers of 0.
+    ("x ** 0", lambda x: x**0, ([0.0, 2.0],), ([0, 0],)),
+    ("x ** 1", lambda x: x**1, ([0.0],), ([1],)),
+    ("x ** 2", lambda x: x**2, ([0.0],), ([0],)),
+    ("0 ** y", lambda y: 0.0**y, ([0.0, 1.0],), ([0, 0],)),
+    ("x ** y", hb.pow, ([0.0, 0.0, 0.0], [0.0, 1.0, 2.0]), ([0, 1, 0], [0, 0, 0])),
+    # Products with zeros.
+    ("prod, one 0", hb.prod, ([2.0, 0.0, 3.0],), ([0, 6, 0],)),
+    ("prod, two 0", hb.prod, ([0.0, 0.0, 3.0],), ([0, 0, 0],)),
+    ("cumprod, one 0", hb.cumulative_prod, ([2.0, 0.0, 3.0],), ([1, 8, 0],)),
+    ("cumprod, two 0", hb.cumulative_prod, ([0.0, 0.0, 3.0],), ([1, 0, 0],)),
+    ("det, singular", hb.linalg.det, ([[1.0, 2.0], [2.0, 4.0]],), ([[4, -2], [-2, 1]],)),
+    ("det of zeros", hb.linalg.det, ([[0.0, 0.0], [0.0, 0.0]],), ([[0, 0], [0, 0]],)),
+]
+
+
+def checked(cases: list[Any]) -> Any:
+    return pytest.mark.parametrize(
+        ("f", "points", "expected"), [c[1:] for c in cases], ids=[c[0] for c in cases]
+    )
+
+
+@checked(CASES)
+def test_the_gradient_at_a_singular_point(f: Function, points: Any, expected: Any) -> None:
+    for found, wanted in zip(gradient(f, *tensors(points)), expected, strict=True):
+        np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-12, atol=1e-14)
+
+
+@checked(CASES[::3])
+def test_it_is_the_same_in_a_compiled_function(f: Function, points: Any, expected: Any) -> None:
+    inside = hb.compile(lambda *x: gradient(f, *x))
+    for found, wanted in zip(inside(*tensors(points)), expected, strict=True):
+        np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-12, atol=1e-14)
+
+
+WHERE = [case for case in CASES[:9] if len(case[2]) == 1]
+
+
+@checked(WHERE)
+def test_second_derivatives_and_forward_mode_know_the_branch_too(
+    f: Function, points: Any, expected: Any
+) -> None:
+    (x,) = tensors(points)
+    _, tangent = hb.jvp(f, (x,), (hb.ones_like(x),))
+    slope = hb.grad(lambda x: hb.sum(f(x)))
+    np.testing.assert_allclose(hb.sum(tangent).item(), np.sum(expected[0]), rtol=1e-12)
+    _, second = hb.jvp(slope, (x,), (hb.ones_like(x),))
+    assert np.isfinite(second.numpy()).all()
+    again = hb.grad(lambda x: hb.sum(slope(x)))(x)
+    np.testing.assert_allclose(again.numpy(), second.numpy(), rtol=1e-12)
+
+
+def test_where_hides_no_nan_of_the_branch_that_is_taken() -> None:
+    x = hb.asarray(np.array([0.0, 1.0]))
+    (found,) = gradient(lambda x: hb.where(x >= 0, hb.sqrt(x) * x - hb.sqrt(x) * x, 0.0), x)
+    assert np.isnan(found.numpy()[0])  # 0 times inf, which is nobody's 0
+
+
+def test_what_flows_around_a_where_is_not_masked() -> None:
+    x = hb.asarray(np.array([0.0, 4.0]))
+
+    def f(x: hb.Tensor) -> hb.Tensor:
+        root = hb.sqrt(x + 1)
+        return hb.where(x > 0, root, 0.0) + root
+
+    (found,) = gradient(f, x)
+    np.testing.assert_allclose(found.numpy(), [0.5, 2 / (2 * np.sqrt(5))])
