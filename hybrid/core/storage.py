@@ -10,7 +10,7 @@ they are an ndarray, which views share anyway, and only the tape's record is rep
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -66,13 +66,36 @@ class Storage:
         self._snapshot = None
 
 
-@dataclass(slots=True)
 class Alias:
-    """How a Tensor hangs on a Storage: the view ops from the base, and the version last seen."""
+    """How a Tensor hangs on a Storage: the view ops from the base, and the version last seen.
 
-    storage: Storage
-    chain: Chain
-    version: int
+    Most views are read and dropped, so that their chain is only worked out when it is asked for.
+    """
+
+    __slots__ = ("_chain", "_later", "storage", "version")
+
+    def __init__(
+        self,
+        storage: Storage,
+        chain: Chain | None,
+        version: int,
+        later: tuple[Callable[..., Chain], tuple[Any, ...]] | None = None,
+    ) -> None:
+        self.storage = storage
+        self._chain = chain
+        self.version = version
+        self._later = later
+
+    @property
+    def chain(self) -> Chain:
+        """The view ops from the base to the Tensor."""
+        chain = self._chain
+        if chain is None:
+            assert self._later is not None
+            function, arguments = self._later
+            chain = self._chain = function(*arguments)
+            self._later = None
+        return chain
 
 
 def layout_through(chain: Chain, layout: Layout) -> Layout | None:

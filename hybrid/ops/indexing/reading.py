@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.dispatch import own_alias, resolve, state
-from hybrid.core.storage import Alias
+from hybrid.core.spec import Shape
+from hybrid.core.storage import Alias, Chain
 from hybrid.core.tensor import ArrayLike, Symbol, Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.ops._axes import one_axis
@@ -41,6 +42,12 @@ def _view_of_memory(x: Tensor, index: Any) -> Tensor | None:
     data = x._data
     if type(data) is Symbol:
         return None
+    if type(index) is slice and data.ndim and _plain_bounds(index):
+        view = wrap(data[index])
+        alias = own_alias(x)
+        later = _chain_of, (alias, index, data.shape)
+        view._alias = Alias(alias.storage, None, alias.storage.version, later)
+        return view
     place = index._data if type(index) is Tensor else None
     try:
         if type(place) is np.ndarray and place.ndim:
@@ -59,6 +66,20 @@ def _view_of_memory(x: Tensor, index: Any) -> Tensor | None:
     chain = (*alias.chain, *found.chain())
     view._alias = Alias(alias.storage, chain, alias.storage.version)
     return view
+
+
+_BOUNDS = (int, type(None))
+
+
+def _plain_bounds(index: slice) -> bool:
+    """Tell whether nothing in a slice can change later."""
+    kinds = _BOUNDS
+    return type(index.start) in kinds and type(index.stop) in kinds and type(index.step) in kinds
+
+
+def _chain_of(alias: Alias, index: slice, shape: Shape) -> Chain:
+    """Return the view ops of a slice of an array."""
+    return (*alias.chain, *selection(key_of(index), shape).chain())
 
 
 def _certainly_copies(index: Any) -> bool:
