@@ -23,6 +23,7 @@ from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.state import state
 from hybrid.core.storage import Alias
 from hybrid.core.unknown import Unknown
+from hybrid.core.watched import Watched, noted, plain
 
 if TYPE_CHECKING:
     from hybrid.core.variable import Variable
@@ -216,6 +217,8 @@ class Tensor:
             new = None if state.recorder is None else state.recorder.written_since(self)
             if new is not None:
                 new._concrete(why)  # ends the trace, which commits what it has written
+            if state.recorder is not None:
+                state.recorder.note_read(self._data)
         elif data.array is not None and data.spec.weak:
             return data.array  # it stood for a Python scalar, and still does
         else:
@@ -265,7 +268,7 @@ class Tensor:
             exact = kind is bool or (kind is int and self.dtype.kind in "biu")
             if exact:
                 return data.recorder.concretize(self._symbol(), kind)
-            data = self._concrete(f"{kind.__name__}()")
+        data = self._concrete(f"{kind.__name__}()")
         value = data.reshape(())[()]
         # ml_dtypes turns an infinity into some int without a word.
         return float(value) if kind is int and self.dtype == dtypes.bfloat16 else value
@@ -324,6 +327,8 @@ class Tensor:
         data = self._data
         if type(data) is Symbol:
             return f"Tensor(traced {data.spec})"
+        if state.recorder is not None:
+            state.recorder.note_read(data)
         text = np.array2string(data, separator=", ", prefix="Tensor(", threshold=200)
         return f"Tensor({text}, dtype={self.dtype.name})"
 
@@ -477,6 +482,8 @@ def asarray(
     """Turn `obj` into a Tensor: ``hb.asarray`` but for ``requires_grad``, documented there."""
     if type(obj) is Tensor and dtype is None and not copy and device is None:
         return obj
+    if type(obj) is Watched:
+        obj = plain(obj)
     if dtype is None and not copy and device is None:
         if type(obj) is Tensor:
             return obj
@@ -526,7 +533,7 @@ def as_ndarray(obj: Any, dtype: Any = None, copy: bool | None = None) -> Array:
     """Turn anything array-like but a Tensor into an ndarray of a supported dtype."""
     if isinstance(obj, list | tuple) and _holds_tensors(obj):
         obj = _nested(obj)
-    return foreign.to_ndarray(obj, dtype, copy)
+    return foreign.to_ndarray(noted(obj), dtype, copy)
 
 
 def _holds_tensors(obj: Any) -> bool:

@@ -14,6 +14,7 @@ from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.core.unknown import as_size
+from hybrid.core.watched import noted
 from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import Axes, as_shape, lead_as_is, lead_axis, one_axis
@@ -274,6 +275,7 @@ def repeat(x: ArrayLike, /, repeats: ArrayLike, axis: int | None = None) -> Tens
     if axis is None:
         x, axis = ravel(x), 0
     axis = one_axis("repeat", axis, x.shape)
+    repeats = noted(repeats)
     if isinstance(repeats, Tensor):
         repeats = repeats.numpy() if repeats.ndim else operator.index(repeats)
     if isinstance(repeats, Sequence | np.ndarray):

@@ -39,7 +39,7 @@ from hybrid.trace.signature import (
     is_dlpack,
     signature_of,
 )
-from hybrid.trace.stand_in import numpy_stood_in
+from hybrid.trace.stand_in import stood_in
 from hybrid.trace.tracer import MAX_WIDTH, EagerFrom, Tracer, Unstable
 from hybrid.trace.traces import Traces
 
@@ -240,7 +240,9 @@ class CompiledFunction:
             # `tapes=()`: tapes around the call see the segments, not what happens inside them.
             with dispatch.scope(recorder=tracer, tapes=()):
                 try:
-                    with watch.calls(), numpy_stood_in(watch.bindings):
+                    with watch.calls(), stood_in(watch.bindings) as stands:
+                        for array in watch.unwatched(stands):
+                            tracer.note_read(array)
                         returned = self.__wrapped__(*call.args, **call.kwargs)
                     now = watch.after()
                     if tracer.open and (effect := watch.decisive(now, tracer.written)) is not None:
@@ -270,7 +272,8 @@ class CompiledFunction:
         concrete.layout_matters |= tracer.layout_matters
         concrete.root = tracer.root
         # As the function left it: what it fills while it is traced is not a change from outside.
-        concrete.bindings = tuple(now.bindings)
+        concrete.read |= tracer.contents_read(now.arrays)
+        concrete.bindings = (*now.bindings, *concrete.read.values())
         self._made_variables |= tracer.made_variables
         if tracer.entangled:
             report.warn_eager(self.name, "this time", tracer.gave_up)
@@ -328,7 +331,7 @@ class CompiledFunction:
         """Trace the path that begins at a guard's value not met before."""
         with self._lock:
             segment, value = path[-1]
-            conditions = concrete.conditions
+            conditions, read = concrete.conditions, len(concrete.read)
             self._reasons.append(f"a new value {value!r} at a decision of Python on a traced value")
             try:
                 # Where another thread has narrowed the tree, this call is none of it any more.
@@ -345,7 +348,7 @@ class CompiledFunction:
                         )
                     ) from None
                 return run_plainly(self.__wrapped__, bound, leaves, concrete.signature.tree)
-            if concrete.conditions is not conditions:
+            if concrete.conditions is not conditions or len(concrete.read) > read:
                 self._forget_launchers((concrete,))
             if len(segment.children) > MAX_WIDTH and concrete.fallback is None:
                 why = (

@@ -43,6 +43,7 @@ class ConcreteFunction:
     root: Segment | None = None
     fallback: EagerFrom | None = None
     bindings: tuple[Binding, ...] = ()
+    read: dict[int, Binding] = field(default_factory=dict)
     traces: int = 0
     layout_matters: bool = False
     anchors: list[Any] = field(default_factory=list)

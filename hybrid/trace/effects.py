@@ -85,6 +85,18 @@ class Watch:
         """What the function read from outside before it was traced."""
         return self._before.bindings
 
+    def unwatched(self, stood_in: frozenset[int]) -> list[Array]:
+        """Return the ndarrays from outside whose contents may be read without notice.
+
+        Parameters
+        ----------
+        stood_in : frozenset of int
+            The arrays, by identity, that are watched.
+        """
+        everything = self._before.reads_memory
+        arrays = [x for _, x in self._before.arrays if isinstance(x, np.ndarray)]
+        return [x for x in arrays if everything or id(x) not in stood_in]
+
     @contextmanager
     def calls(self) -> Iterator[None]:
         """Notice, within a ``with`` block, calls that read a clock or ask for random bytes."""

@@ -7,13 +7,16 @@ again.
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from operator import is_
 from types import CellType, FunctionType
 from typing import Any
+
+import numpy as np
 
 from hybrid.core.tensor import Tensor
 
@@ -31,11 +34,11 @@ class Binding:
     ----------
     name : str
         As a person would write it.
-    holder : dict, list, cell or function
+    holder : dict, list, cell, function or ndarray
         What is looked into.
     key : str, optional
-        The name in a dict of globals, or the attribute of a function; None for a cell, and for the
-        contents of a container.
+        The name in a dict of globals, or the attribute of a function or array; None for a cell, and
+        for the contents of a container.
     value : object
         What was found; for the contents of a container a tuple of them, keys first.
     """
@@ -48,7 +51,7 @@ class Binding:
     def read(self) -> Any:
         """Return what the name means now."""
         holder = self.holder
-        if isinstance(holder, FunctionType):
+        if isinstance(holder, FunctionType | np.ndarray):
             return getattr(holder, self.key or "", MISSING)
         if self.key is not None:
             now = holder.get(self.key, MISSING)
@@ -59,13 +62,45 @@ class Binding:
                 return STAND_INS.get(id(now), now)
             except ValueError:
                 return MISSING
-        return (*holder, *holder.values()) if isinstance(holder, dict) else tuple(holder)
+        held = (*holder, *holder.values()) if isinstance(holder, dict) else tuple(holder)
+        return tuple([STAND_INS.get(id(x), x) for x in held])
 
     @property
     def changed(self) -> bool:
         """Whether the name means something else now."""
         now = self.read()
         return now is not self.value and not same_value(now, self.value)
+
+
+class Contents:
+    """The contents of an array from outside that a trace has read, as a container.
+
+    It does not keep the array alive: nothing reads one that is gone.
+    """
+
+    def __init__(self, array: Any) -> None:
+        self.array = weakref.ref(array)
+        self.first = tuple(self)
+
+    def same(self) -> bool:
+        """Tell whether the contents are what they were, as fast as can be; maybe wrongly no."""
+        array = self.array()
+        return array is None or (
+            not array.dtype.hasobject
+            and array.shape == self.first[0]
+            and array.tobytes() == self.first[1]
+        )
+
+    def __iter__(self) -> Iterator[Any]:
+        array = self.array()
+        if array is None:
+            yield from self.first
+            return
+        yield array.shape
+        if array.dtype.hasobject:
+            yield from array.flat
+        else:
+            yield array.tobytes()
 
 
 def same_value(now: Any, before: Any) -> bool:
@@ -102,6 +137,10 @@ def unchanged(found: tuple[Binding, ...]) -> Callable[[], bool]:
         scope |= {f"h{i}": holder, f"v{i}": binding.value}
         if isinstance(holder, FunctionType):
             tests.append(f"h{i}.{binding.key} is v{i}")
+        elif type(holder) is Contents:
+            tests.append(f"h{i}.same()")
+        elif isinstance(holder, np.ndarray):
+            tests.append(f"h{i}.shape == v{i}")
         elif binding.key is not None:
             tests.append(f"h{i}.get({binding.key!r}, missing) is v{i}")
         elif type(holder) is CellType:

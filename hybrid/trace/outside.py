@@ -24,6 +24,7 @@ from hybrid.core.tensor import Array, Tensor, asarray
 from hybrid.core.unknown import Unknown, Unknowns, is_unknown, known
 from hybrid.core.variable import Variable
 from hybrid.errors import TraceError
+from hybrid.trace.environment import Binding, Contents
 from hybrid.trace.plain import write_back
 from hybrid.trace.recorder import GraphRecorder
 from hybrid.trace.segment import Derived, contents
@@ -97,6 +98,7 @@ class OutsideRecorder(GraphRecorder):
         self.layout_matters = False
         self.entangled = False
         self.unknowns = Unknowns()
+        self._read: dict[int, Contents] = {}
         self._derived: dict[Formula, Derived] = {}
 
     def give_up(self, why: str, line: Any = ...) -> None:
@@ -120,6 +122,27 @@ class OutsideRecorder(GraphRecorder):
             source = self._derived[x.formula] = Derived(x.formula, formula.read(x.formula))
         value = self.capture(source, TensorSpec((), kind, weak=True))
         return self.tensor(value, user_line())
+
+    def note_read(self, array: Array) -> None:
+        """Remember the contents that Python has read of an array from outside."""
+        given = any(memory_of(x) is array for x in self.arguments)
+        if self.open and not given and id(array) not in self._read:
+            self._read[id(array)] = Contents(array)
+
+    def contents_read(self, arrays: Sequence[tuple[str, Any]]) -> dict[int, Binding]:
+        """Return guards on what Python has read, of arrays that outlive the trace.
+
+        Parameters
+        ----------
+        arrays : sequence of (str, array)
+            Those that the function reaches, with their names.
+        """
+        names = {id(memory_of(array)): name for name, array in arrays}
+        return {
+            key: Binding(f"the contents of {names.get(key, 'an array')}", read, None, read.first)
+            for key, read in self._read.items()
+            if read.array() is not None
+        }
 
     # --- memory that several arrays share ---------------------------------------------------------
 

@@ -10,14 +10,16 @@ import os
 import random
 import sys
 import weakref
+from array import array
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from types import (
     BuiltinFunctionType,
     CodeType,
     FunctionType,
+    MappingProxyType,
     MemberDescriptorType,
     MethodType,
     ModuleType,
@@ -30,12 +32,21 @@ import numpy as np
 from hybrid.core.source import INSTALLED, is_framework, is_installed
 from hybrid.core.tensor import Symbol, Tensor
 from hybrid.core.variable import Variable
-from hybrid.trace.environment import MISSING, Binding
+from hybrid.trace.environment import MISSING, STAND_INS, Binding
 
 # What holds nothing that a program could change; arrays are looked at by themselves.
 _SCALARS = frozenset({int, float, complex, bool, str, bytes, NoneType, Variable})
 # Code with one of these names may read any attribute.
+# Modules of Python's library whose objects hold what a program puts there.
+_HOLDERS = frozenset({"types", "argparse", "collections", "threading"})
 _DYNAMIC = frozenset({"getattr", "vars", "__dict__", "hasattr", "attrgetter"})
+# What reads memory as it is: of builtins, Python's library, and NumPy.
+_READERS = """
+    memoryview bytes bytearray hashlib zlib struct array pickle ctypes ascontiguousarray
+    asfortranarray asanyarray require frombuffer nditer ndenumerate as_strided broadcast poly1d
+    vectorize from_dlpack
+"""
+_MEMORY_READERS = frozenset(_READERS.split())
 _ENVIRON = frozenset({"environ", "getenv", "environb"})
 
 
@@ -56,6 +67,8 @@ class Reached:
         Iterators and generators of random numbers: reading them changes them.
     names : set of str
         Attributes and globals that the code names.
+    elsewhere : bool
+        The code names something of an installed package, other than NumPy and Python's library.
     """
 
     bindings: list[Binding] = field(default_factory=list)
@@ -64,6 +77,12 @@ class Reached:
     traced: list[tuple[str, Tensor]] = field(default_factory=list)
     stateful: list[tuple[str, Any]] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
+    elsewhere: bool = False
+
+    @property
+    def reads_memory(self) -> bool:
+        """Whether code may read an array in a way that no array can notice: in C."""
+        return self.elsewhere or not self.names.isdisjoint(_MEMORY_READERS)
 
 
 def reach(function: Callable[..., Any], objects: list[tuple[str, Any]]) -> Reached:
@@ -121,12 +140,18 @@ class _Walk:
 
     def visit(self, name: str, value: Any, *, named: bool = False) -> None:
         """Look at `value` and what it holds; its attributes are all read if it is `named`."""
+        value = STAND_INS.get(id(value), value)
         if type(value) in _SCALARS or id(value) in self._seen:
             return
+        self.reached.elsewhere |= _is_elsewhere(value)
         self._seen[id(value)] = value
         match value:
             case np.ndarray():
                 self.reached.arrays.append((name, value))
+                # Python may set it in place, under the views of a Plan.
+                self.reached.bindings.append(
+                    Binding(f"the shape of {name}", value, "shape", value.shape)
+                )
             case Tensor():
                 traced = type(value._data) is Symbol
                 (self.reached.traced if traced else self.reached.arrays).append((name, value))
@@ -225,9 +250,15 @@ class _Walk:
     def _container(self, name: str, value: Any) -> None:
         if isinstance(value, list | dict | set | deque):
             self._bind(f"{name}[...]", value, None)
-            held = value.items() if isinstance(value, dict) else enumerate(value)
+            held: Iterable[Any] = value.items() if isinstance(value, dict) else enumerate(value)
+        elif isinstance(value, MappingProxyType):
+            self._bind(f"{name}[...]", _Items(value), None)
+            held = enumerate(value.values())
         elif isinstance(value, tuple | frozenset):
             held = enumerate(value)
+        elif isinstance(value, bytearray | array):
+            self._bind(f"{name}[...]", value, None)
+            return
         else:
             return
         for key, item in held:
@@ -238,22 +269,34 @@ class _Walk:
         kind = type(obj)
         if is_iterator(obj):
             self.reached.stateful.append((name, obj))
-        if not users_own(kind.__module__):
+        if not users_own(kind.__module__) and kind.__module__ not in _HOLDERS:
             inner = getattr(obj, "__wrapped__", None)  # a compiled function, functools.lru_cache
             if inner is not None:
                 self._later(name, inner)
                 self._holders.append((name, obj, vars(obj), False, set()))
             return
-        self._later(kind.__name__, kind)
+        if users_own(kind.__module__):
+            self._later(kind.__name__, kind)
         fields = getattr(obj, "__dict__", None)
         if type(fields) is dict:
             self._bind(f"{name}.*", fields, None)
-            self._holders.append((name, obj, fields, named, set()))
-        slots = _Slots(obj)
+            everything = named or kind.__module__ in _HOLDERS
+            self._holders.append((name, obj, fields, everything, set()))
+        slots = Slots(obj)
         if slots.names:
             self._bind(f"{name}.*", slots, None)
             for value in self.reached.bindings[-1].value:
                 self._later(f"{name}.*", value)
+
+
+class _Items:
+    """A read-only view of a dict, as a container of its keys and values."""
+
+    def __init__(self, view: Any) -> None:
+        self._view = view
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((*self._view, *self._view.values()))
 
 
 class _Own:
@@ -272,10 +315,10 @@ class _Own:
 
 def slots_of(obj: Any) -> tuple[Any, ...]:
     """Return the values of the attributes of an object that are in ``__slots__``."""
-    return tuple(_Slots(obj))
+    return tuple(Slots(obj))
 
 
-class _Slots:
+class Slots:
     """The attributes of an object that are in ``__slots__``."""
 
     def __init__(self, obj: Any) -> None:
@@ -292,6 +335,18 @@ def _attribute_names(code: CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _attribute_names(constant)
+
+
+def _is_elsewhere(value: Any) -> bool:
+    """Tell whether something is of an installed package, other than NumPy and Python's library."""
+    if isinstance(value, np.ufunc | np.ndarray | np.generic):
+        return False
+    owner = value if isinstance(value, ModuleType | type | FunctionType) else type(value)
+    module = owner.__name__ if isinstance(owner, ModuleType) else owner.__module__
+    package = (module or "").partition(".")[0]
+    if package in ("numpy", "hybrid") or package in sys.stdlib_module_names:
+        return False
+    return not users_own(module or "")
 
 
 def users_own(module_name: str) -> bool:

@@ -217,6 +217,9 @@ class GraphRecorder:
         """Refuse: there is no value here yet."""
         raise TraceError(dispatch.located(f"{why} of a value that is not known yet"))
 
+    def note_read(self, array: Any) -> None:
+        """Take what Python reads of an array from outside for a constant."""
+
     def written_since(self, tensor: Tensor) -> Tensor | None:
         """Nothing outside is written here."""
         return None

@@ -1,34 +1,62 @@
-"""What the name ``numpy`` means while a function is traced: its arrays can hold traced values.
+"""What names mean while a function is traced: NumPy makes Tensors, arrays are watched.
 
 ``out = np.zeros(n)`` is an ndarray, into which no traced value can be written. So the names that a
 function and its helpers have for NumPy, or for one of the functions that make arrays, mean a
-stand-in for as long as the trace takes. In threads that trace nothing it does what NumPy does, and
-guards take it for NumPy (:func:`original`).
+stand-in for as long as the trace takes. An ndarray from outside cannot tell when Python reads its
+contents, which makes constants of them; so a view of it that can stands in its place
+(:mod:`hybrid.core.watched`). In threads that trace nothing, stand-ins do what they stand for, and
+guards take them for that.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import CellType, ModuleType
+from functools import wraps
+from types import BuiltinFunctionType, CellType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 
+from hybrid.core.state import state
+from hybrid.core.watched import ASK_NOTHING, Watched, holds_tensors, noted, plain, watched
 from hybrid.ops.protocols.making import MAKERS
 from hybrid.trace.environment import STAND_INS, Binding
+from hybrid.trace.reach import Slots
+
+_FUNCTIONS = (FunctionType, BuiltinFunctionType, type(np.sum))
 
 
 class _NumPy(ModuleType):
-    """NumPy, but for the functions that make arrays."""
+    """NumPy, but for the functions that make arrays, and those that read what is watched."""
 
     def __init__(self) -> None:
         super().__init__("numpy", np.__doc__)
         self.__dict__.update({func.__name__: maker for func, maker in MAKERS.items()})
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(np, name)
+        found = getattr(np, name)
+        if type(found) not in _FUNCTIONS:
+            return found
+        self.__dict__[name] = reading = _reading(found)
+        return reading
+
+
+def _reading(func: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of NumPy as one that tells of every array that it reads.
+
+    By itself NumPy asks only some of the arguments: in ``np.take(a, indices)`` not the second.
+    """
+
+    @wraps(func)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if state.recorder is None or func in ASK_NOTHING or holds_tensors((args, kwargs)):
+            return func(*args, **kwargs)
+        return func(*noted(args), **noted(kwargs))
+
+    return call
 
 
 _STANDING: dict[int, Any] = {id(np): _NumPy()} | {id(f): maker for f, maker in MAKERS.items()}
@@ -36,44 +64,114 @@ STAND_INS.update({id(stand_in): np for stand_in in (_STANDING[id(np)],)})
 STAND_INS.update({id(maker): func for func, maker in MAKERS.items()})
 
 _lock = threading.Lock()
-_users: dict[tuple[int, str | None], int] = {}  # how many traces want a name to mean the stand-in
+_users: dict[tuple[int, str | None], int] = {}  # how many traces want a place to hold stand-ins
+_made: dict[int, Any] = {}  # stand-ins of arrays and of tuples, by what they stand for
+
+Place = tuple[Any, str | None]
+"""A dict of globals and a name in it; or a cell or container and None, for all that it holds."""
 
 
 @contextmanager
-def numpy_stood_in(bindings: Sequence[Binding]) -> Iterator[None]:
+def stood_in(bindings: Sequence[Binding]) -> Iterator[frozenset[int]]:
     """Let names mean the stand-ins within a ``with`` block.
 
     Parameters
     ----------
     bindings : sequence of Binding
-        What the function and its helpers read; those of NumPy are found among them.
+        What the function and its helpers read.
+
+    Yields
+    ------
+    frozenset of int
+        The arrays, by identity, that are watched.
     """
-    names = [b for b in bindings if id(b.value) in _STANDING and _can_rebind(b)]
-    names = list({(id(b.holder), b.key): b for b in names}.values())
+    places = {(id(b.holder), b.key): (b.holder, b.key) for b in bindings if _can_rebind(b)}
+    seen: set[int] = set()
     with _lock:
-        for name in names:
-            key = id(name.holder), name.key
+        for key, place in places.items():
             _users[key] = _users.get(key, 0) + 1
-            _rebind(name, _STANDING[id(name.value)])
+            _put(place, lambda x: _stand_in(x, seen))
     try:
-        yield
+        yield frozenset(seen)
     finally:
         with _lock:
-            for name in names:
-                key = id(name.holder), name.key
+            for key, place in places.items():
                 _users[key] -= 1
                 if not _users[key]:
                     del _users[key]
-                    if name.read() is name.value:  # nobody gave it another meaning meanwhile
-                        _rebind(name, name.value)
+                    _put(place, _restored)
+            if not _users:
+                for stand_in in _made.values():
+                    del STAND_INS[id(stand_in)]
+                _made.clear()
 
 
-def _can_rebind(name: Binding) -> bool:
-    return type(name.holder) is CellType or (name.key is not None and type(name.holder) is dict)
+def _can_rebind(binding: Binding) -> bool:
+    if binding.key is not None:
+        return type(binding.holder) is dict
+    return isinstance(binding.holder, CellType | dict | list | deque | Slots)
 
 
-def _rebind(name: Binding, value: Any) -> None:
-    if name.key is None:
-        name.holder.cell_contents = value
+def _put(place: Place, change: Any) -> None:
+    """Replace what a place holds; only what changes is touched."""
+    for key, value in _held(place):
+        new = change(value)
+        if new is not value:
+            _set(place[0], key, new)
+
+
+def _held(place: Place) -> list[tuple[Any, Any]]:
+    holder, name = place
+    if name is not None:
+        return [(name, holder[name])] if name in holder else []
+    if type(holder) is CellType:
+        try:
+            return [(None, holder.cell_contents)]
+        except ValueError:
+            return []
+    if isinstance(holder, dict):
+        return list(holder.items())
+    return list(zip(holder.names, holder)) if isinstance(holder, Slots) else list(enumerate(holder))
+
+
+def _set(holder: Any, key: Any, value: Any) -> None:
+    if type(holder) is CellType:
+        holder.cell_contents = value
+    elif isinstance(holder, Slots):
+        object.__setattr__(holder.obj, key, value)
+    elif isinstance(holder, dict):
+        dict.__setitem__(holder, key, value)  # a class of the user's may do more on assignment
+    elif isinstance(holder, list):
+        list.__setitem__(holder, key, value)
     else:
-        name.holder[name.key] = value
+        holder[key] = value
+
+
+def _stand_in(value: Any, seen: set[int]) -> Any:
+    """Return what stands for `value` in a trace; note in `seen` the arrays that are watched."""
+    kind = type(value)
+    if kind is Watched:
+        seen.add(id(value.original))
+    elif kind is np.ndarray:
+        seen.add(id(value))
+        return _kept(value, _made[id(value)] if id(value) in _made else watched(value))
+    elif isinstance(value, tuple):
+        parts = [_stand_in(x, seen) for x in value]
+        if any(new is not old for new, old in zip(parts, value, strict=True)):
+            made = _made.get(id(value))
+            return _kept(value, made or (kind(parts) if kind is tuple else kind(*parts)))
+    else:
+        return _STANDING.get(id(value), value)
+    return value
+
+
+def _kept(value: Any, stand_in: Any) -> Any:
+    _made[id(value)] = stand_in
+    STAND_INS[id(stand_in)] = value
+    return stand_in
+
+
+def _restored(value: Any) -> Any:
+    if type(value) is Watched:
+        return plain(value)
+    return STAND_INS.get(id(value), value)

@@ -23,6 +23,7 @@ from hybrid.core.spec import TensorSpec
 from hybrid.core.storage import Chain
 from hybrid.core.tensor import Array, Symbol, Tensor, wrap
 from hybrid.core.unknown import settled
+from hybrid.core.watched import plain
 from hybrid.errors import TraceError
 from hybrid.trace.known import known_value
 from hybrid.trace.outside import OutsideRecorder
@@ -314,6 +315,7 @@ class Tracer(OutsideRecorder):
             To be built outside the trace.
         """
         leaves, tree = containers.flatten(returned)
+        leaves = [plain(x) for x in leaves]
         if not self.open:
             return Result(tree, tuple(Fixed(self._concrete_leaf(x)) for x in leaves), changed)
         if self._known:
@@ -322,11 +324,11 @@ class Tracer(OutsideRecorder):
         local = local_arrays(self, self._path, self.environment, returned, leaves)
         wanted: list[Value] = []
         shared = shared_storages(leaves)
-        plain = [
+        placed = [
             result_leaf(self, x, leaves[:i], shared, wanted, local) for i, x in enumerate(leaves)
         ]
         segment = self._segment([], None, wanted)
-        made = [self._placed(x) for x in plain]
+        made = [self._placed(x) for x in placed]
         segment.result = Result(tree, tuple(made), changed)
         self._attach(segment)
         self._execute(segment)

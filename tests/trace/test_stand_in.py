@@ -14,7 +14,7 @@ from numpy import zeros
 import hybrid as hb
 from hybrid.errors import EagerFallbackWarning
 from hybrid.trace.effects import Watch
-from hybrid.trace.stand_in import numpy_stood_in
+from hybrid.trace.stand_in import stood_in
 
 X = np.arange(1.0, 6.0)
 
@@ -135,7 +135,7 @@ def test_other_threads_and_guards_see_numpy_meanwhile() -> None:
         seen.append([b.name for b in watch.bindings if b.changed])
 
     watch = Watch(differences, [])
-    with numpy_stood_in(watch.bindings), numpy_stood_in(Watch(differences, []).bindings):
+    with stood_in(watch.bindings), stood_in(Watch(differences, []).bindings):
         thread = threading.Thread(target=elsewhere)
         thread.start()
         thread.join()

@@ -18,6 +18,7 @@ from hybrid import dtypes
 from hybrid.core.dispatch import state
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
+from hybrid.core.watched import Watched, noted, plain
 from hybrid.ops import creation
 from hybrid.ops.joining import joined
 
@@ -34,7 +35,7 @@ def _stands_for(func: Function) -> Callable[[Function], Function]:
         @wraps(func)
         def maker(*args: Any, **kwargs: Any) -> Any:
             made = None if state.recorder is None else ours(*args, **kwargs)
-            return func(*args, **kwargs) if made is None else made
+            return func(*noted(args), **noted(kwargs)) if made is None else made
 
         MAKERS[func] = maker
         return ours
@@ -70,6 +71,7 @@ def _full(
 
 def _like(x: Any, value: Any, dtype: Any, order: str, shape: Any, rest: Any) -> Tensor | None:
     """Make an array like an ndarray; with a Tensor NumPy hands the call over by itself."""
+    x = plain(x)
     if type(x) is not np.ndarray or not x.flags.c_contiguous:
         return None
     dtype = x.dtype if dtype is None else dtype
@@ -129,7 +131,9 @@ _stands_for(np.array)(_array)
 @_stands_for(np.asarray)
 def _asarray(
     obj: Any, dtype: Any = None, order: str = "K", *, copy: bool | None = None, **rest: Any
-) -> Tensor | None:
+) -> Any:
+    if type(obj) is Watched and not copy and order in (None, "K", "A") and not any(rest.values()):
+        return obj if dtype is None or np.dtype(dtype) == obj.dtype else None
     return _array(obj, dtype, copy=copy, order=order or "K", **rest)
 
 

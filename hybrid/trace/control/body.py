@@ -117,6 +117,10 @@ class BodyRecorder(GraphRecorder):
         self._views[id(found)] = found, view
         return view
 
+    def note_read(self, array: Any) -> None:
+        """Let the trace around depend on the contents of an array."""
+        self.outer.note_read(array)
+
     def number(self, x: Unknown) -> Any:
         """Return what stands for an unknown number, which the trace around knows."""
         found = self.outer.number(x)
