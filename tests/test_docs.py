@@ -75,6 +75,13 @@ def test_links_lead_somewhere(page: Path):
             assert anchor in anchors(found), f"{target}#{anchor}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_tests_that_a_page_names_exist(page: Path):
+    for path, name in re.findall(r"(tests/[\w/]+\.py)(?:::(\w+))?", page.read_text("utf-8")):
+        text = (ROOT / path).read_text(encoding="utf-8")
+        assert not name or f"def {name}(" in text, f"{path}::{name}"
+
+
 def anchors(page: Path) -> set[str]:
     """The anchors that a page's headings get where it is shown."""
     text = _FENCE.sub("", page.read_text(encoding="utf-8"))
