@@ -316,7 +316,9 @@ def begin(tensor: Tensor, node: TapeNode) -> None:
     if alias is None:
         return
     if alias.chain:
-        alias.storage.watched = (*alias.storage.watched, weakref.ref(tensor))
+        watched = alias.storage.watched
+        if not any(ref() is tensor for ref in watched):
+            alias.storage.watched = (*watched, weakref.ref(tensor))
     else:
         alias.storage.node = node
 

@@ -103,7 +103,7 @@ class GradientTape:
             node = node_of(tensor)
             if node is None:
                 node = source_node(tensor.spec)
-                begin(tensor, node)
+            begin(tensor, node)
             node.tapes |= {~self._id}
             self._watched[id(tensor)] = weakref.ref(tensor), node
             if isinstance(leaf, Variable):

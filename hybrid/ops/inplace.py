@@ -310,7 +310,7 @@ def _node_after(target: Tensor, value: Any) -> Any:
     tracked = type(value) is Tensor and value._node is not None
     alias = target._alias
     if alias is not None:
-        _join_watched(alias.storage)
+        join_watched(alias.storage)
     if alias is None or not alias.chain:
         return _filled(target, value)._node if tracked else None
     if not tracked and alias.storage.node is None:
@@ -318,7 +318,7 @@ def _node_after(target: Tensor, value: Any) -> Any:
     return view_update(_base(alias.storage), _cast(value, target), alias.chain)._node
 
 
-def _join_watched(storage: Storage) -> None:
+def join_watched(storage: Storage) -> None:
     """Make the record of the base depend on the views that a tape watches."""
     views, storage.watched = [ref() for ref in storage.watched], ()
     for view in views:
@@ -357,7 +357,7 @@ def write_traced(target: Tensor, value: Any) -> None:
     if _is_same_view(alias, value):
         return  # `x[i] += 1` has written through the view already, and now assigns it to itself
     if state.tapes:
-        _join_watched(alias.storage)
+        join_watched(alias.storage)
     if alias.chain:
         new = view_update(_base(alias.storage), _cast(value, target), alias.chain)
     else:

@@ -22,7 +22,7 @@ from hybrid.core.storage import Alias
 from hybrid.core.tensor import Symbol, Tensor, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.core.variable import Variable
-from hybrid.ops.inplace import setitem, write, write_traced
+from hybrid.ops.inplace import join_watched, setitem, write, write_traced
 from hybrid.trace.recorder import GraphRecorder, Untraceable
 
 
@@ -129,6 +129,9 @@ class BodyRecorder(GraphRecorder):
     def _cell(self, alias: Alias) -> Cell:
         storage = alias.storage
         if id(storage) not in self.cells:
+            if storage.watched and self.tapes:  # the body is given the base, not the views
+                with dispatch.scope(recorder=self.outer, tapes=self.tapes):
+                    join_watched(storage)
             base = wrap(storage.base)
             base._node = storage.node
             base._alias = Alias(storage, (), storage.version)
