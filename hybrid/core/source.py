@@ -11,6 +11,7 @@ import sys
 import sysconfig
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from types import CodeType, FrameType
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -55,22 +56,33 @@ def _notebook_cell(filename: str) -> str | None:
 
 def is_framework(code: CodeType) -> bool:
     """Tell whether `code` belongs to hybrid itself (the demo is a user of it)."""
-    name = code.co_filename
-    return name.startswith(_PACKAGE) and not name.startswith(_PACKAGE + "demo")
+    return _of_framework(code.co_filename)
+
+
+@lru_cache(maxsize=4096)  # asked for some ten frames at each node of a trace
+def _of_framework(filename: str) -> bool:
+    return filename.startswith(_PACKAGE) and not filename.startswith(_PACKAGE + "demo")
 
 
 def is_installed(code: CodeType) -> bool:
     """Tell whether code is of Python's library or of an installed package."""
-    return code.co_filename.startswith(INSTALLED) and not is_framework(code)
+    return _of_package(code.co_filename)
+
+
+@lru_cache(maxsize=4096)
+def _of_package(filename: str) -> bool:
+    return filename.startswith(INSTALLED) and not _of_framework(filename)
 
 
 def user_frame() -> FrameType | None:
     """Return the innermost frame that is neither hybrid's own nor an installed package's."""
     start = sys._getframe(1)
-    while start.f_back is not None and is_framework(start.f_code):
+    while start.f_back is not None and _of_framework(start.f_code.co_filename):
         start = start.f_back
     frame: FrameType | None = start
-    while frame is not None and (is_framework(frame.f_code) or is_installed(frame.f_code)):
+    while frame is not None and (
+        _of_framework(frame.f_code.co_filename) or _of_package(frame.f_code.co_filename)
+    ):
         frame = frame.f_back
     # Nothing but packages: the one that called.
     return start if frame is None and not is_framework(start.f_code) else frame

@@ -16,8 +16,18 @@ from hybrid.core.graph import Const, FuncGraph
 from hybrid.core.layout import Layout
 from hybrid.core.spec import TensorSpec
 from hybrid.runtime.load import LoadedKernel, load_kernel
+from hybrid.runtime.native_writes import literal_of, write_region
 from hybrid.runtime.schedule import schedule
-from hybrid.runtime.steps import KernelStep, Place, Return, Root, Schedule
+from hybrid.runtime.steps import (
+    KernelStep,
+    LibraryStep,
+    Place,
+    Return,
+    Root,
+    Schedule,
+    Step,
+    WriteStep,
+)
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -140,7 +150,7 @@ def make_program(
     if any(v.spec.size == 0 for v in graph.parameters) or not _simple(graph):
         return None
     order = schedule(graph, layouts)
-    if not all(isinstance(step, KernelStep) for step in order.steps):
+    if any(isinstance(step, LibraryStep) for step in order.steps):
         return None
     program = Program(*counts)
     program.parameters(order)
@@ -148,17 +158,37 @@ def make_program(
     if copies is None:
         return None
     for step in order.steps:
-        assert isinstance(step, KernelStep)
-        kernel = load_kernel(step.region)
-        operands = tuple(program.at(root) for root in (*step.inputs, *step.outputs))
-        program.entries.append(Entry(kernel, operands))
+        entry = _entry(program, step)
+        if entry is None:
+            return None
+        program.entries.append(entry)
     program.entries += [Entry(None, (to, source), nbytes) for to, source, nbytes in copies]
     return program
 
 
+def _entry(program: Program, step: Step) -> Entry | None:
+    if isinstance(step, KernelStep):
+        operands = tuple(program.at(root) for root in (*step.inputs, *step.outputs))
+        return Entry(load_kernel(step.region), operands)
+    assert isinstance(step, WriteStep)
+    root, source = step.target.root, step.source
+    if isinstance(source, Place) and not step.target.chain and _plain(source):
+        if source.root.spec.dtype == root.spec.dtype:
+            return Entry(None, (program.at(root), program.at(source.root)), root.spec.nbytes)
+    region = write_region(step)
+    if region is None:
+        return None
+    if isinstance(source, Place):
+        given = program.at(source.root)
+    else:
+        given = program.keep(literal_of(source, root))
+    return Entry(load_kernel(region), (given, program.at(root)))
+
+
 def _simple(graph: FuncGraph) -> bool:
     """Tell soon whether a graph may be kernels only."""
-    return all(node.op.name == "fused" or node.op.view is not None for node in graph.nodes)
+    native = ("fused", "view_update")
+    return all(node.op.name in native or node.op.view is not None for node in graph.nodes)
 
 
 @dataclass(frozen=True, slots=True)

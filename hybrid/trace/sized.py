@@ -68,22 +68,29 @@ def layout_of(array: Any) -> Layout:
 # --- unknown sizes --------------------------------------------------------------------------------
 
 
+_PLAIN = frozenset((int, bool, float, str, type(None)))
+
+
 def unknowns_in(x: Any) -> set[Input]:
     """Return the inputs that sizes and attributes of a graph, or of what holds some, depend on."""
     if type(x) is Unknown:
         return formula.inputs_of(x.formula)
+    if type(x) is tuple:  # most often of ints: a long trace has hundreds of thousands of these
+        rest = [part for part in x if type(part) not in _PLAIN]
+        return {found for part in rest for found in unknowns_in(part)} if rest else set()
     if isinstance(x, FuncGraph):
         specs = [v.spec for v in x.parameters]
         specs += [v.spec for node in x.nodes for v in node.outputs]
-        parts: list[Any] = [spec.shape for spec in specs] + [node.attrs for node in x.nodes]
-    elif isinstance(x, tuple | list):
-        parts = list(x)
+        parts: list[Any] = list({id(spec.shape): spec.shape for spec in specs}.values())
+        parts += [attr for node in x.nodes for attr in node.attrs.values()]
+    elif isinstance(x, list):
+        parts = x
     elif isinstance(x, Mapping):
         parts = list(x.values())
     elif is_dataclass(x) and not isinstance(x, type):
         parts = [getattr(x, f.name) for f in fields(x)] if _may_hold(x) else []
     else:
-        parts = []
+        return set()
     return {found for part in parts for found in unknowns_in(part)}
 
 

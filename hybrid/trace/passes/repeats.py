@@ -20,7 +20,7 @@ def periods(codes: Sequence[int], times: int) -> Iterator[tuple[int, int, int]]:
     ----------
     codes : sequence of int
     times : int
-        How often the period comes at least.
+        How often the period comes at least; three or more.
 
     Yields
     ------
@@ -29,7 +29,7 @@ def periods(codes: Sequence[int], times: int) -> Iterator[tuple[int, int, int]]:
     """
     windows = np.asarray(codes, np.int64)
     size = 1
-    while size * (times - 1) <= len(windows):
+    while (size // 2 + 1) * times <= len(codes):
         distance = _since_last(windows)
         edges = np.flatnonzero(np.diff(distance)) + 1
         starts = np.concatenate(([0], edges))

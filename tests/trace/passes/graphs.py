@@ -176,6 +176,15 @@ def countdown(x: hb.Tensor) -> Any:
     return hb.while_loop(lambda carry: carry[0] > 0, step, (3, x))[1]
 
 
+def relaxation(p: hb.Tensor, b: hb.Tensor) -> hb.Tensor:
+    """Time steps of slice updates, as one writes them for NumPy: they roll into one loop."""
+    for _ in range(12):
+        q = p.copy()
+        p[1:-1] = (q[2:] + q[:-2]) * 0.5 - b
+        p[0] = p[1]
+    return p
+
+
 PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[TensorSpec, ...]]] = {
     "softmax": (softmax, (spec(8, 10),)),
     "layer_norm": (layer_norm, (spec(8, 16), spec(16), spec(16))),
@@ -185,5 +194,6 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[TensorSpec, ...]]] = {
     "whole_norm_large": (whole_norm, (spec(512, 512),)),
     "strided": (strided, (spec(5, 3), spec(6, 5))),
     "recurrence": (recurrence, (spec(4, 3), spec(3, 3))),
+    "relaxation": (relaxation, (spec(6), spec(4))),
     "countdown": (countdown, (spec(3),)),
 }

@@ -1,0 +1,67 @@
+"""Assignments to parts of arrays as kernels, for loops in native code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from hybrid.core.graph import Const
+from hybrid.core.layout import Layout
+from hybrid.runtime.lower import store_access
+from hybrid.runtime.steps import Place, Root, WriteStep
+
+if TYPE_CHECKING:
+    from hybrid.kernels.region import Region
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def write_region(step: WriteStep) -> Region | None:
+    """Return the kernel that copies the source of an assignment to where it goes.
+
+    Its input is the array of the source; for a literal, an array without axes. None where source
+    and target overlap, where nothing is assigned, or where elements are cast or have a
+    dtype without kernels.
+    """
+    from hybrid.kernels.region import Access, Instr, Region, unsupported
+
+    root, part = step.target.root, step.target.layout
+    dtype = root.spec.dtype.name
+    if 0 in part.shape:
+        return None
+    if isinstance(step.source, Const):
+        layout, rank = Layout((), ()), 0
+    else:
+        if step.source.root.spec.dtype != root.spec.dtype or _overlap(step.source, step.target):
+            return None
+        layout, rank = step.source.layout, step.source.root.spec.ndim
+    spread = layout.expand(part.shape)
+    space = zip(spread.strides, part.shape, strict=True)
+    strides = tuple(stride if size != 1 else 0 for stride, size in space)
+    region = Region(
+        part.shape,
+        (),
+        (Access(dtype, rank, layout.offset, strides),),
+        (Instr("map", "copy", "{0}", (0,), dtype),),
+        ((1, store_access(part, root.spec, part.shape)),),
+    )
+    return None if unsupported(region) else region
+
+
+def _overlap(source: Place, target: Place) -> bool:
+    """Tell whether an element is read and written."""
+    if source.root is not target.root:
+        return False
+    memory = np.empty(source.root.spec.size, np.uint8)
+    return np.shares_memory(_bytes(memory, source.layout), _bytes(memory, target.layout))
+
+
+def _bytes(memory: Array, layout: Layout) -> Array:
+    return as_strided(memory[layout.offset :], layout.shape, layout.strides)
+
+
+def literal_of(source: Const, root: Root) -> Array:
+    """Return a literal as NumPy assigns it to an element of `root`."""
+    return np.array(source.value, source.dtype).astype(root.spec.dtype)
