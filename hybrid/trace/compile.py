@@ -23,6 +23,7 @@ from hybrid.trace.arguments import traced_leaves
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.differentiate import run_under
 from hybrid.trace.effects import Watch
+from hybrid.trace.garbage import garbage_kept
 from hybrid.trace.generalise import Generaliser, as_specs
 from hybrid.trace.launcher import Launcher, chain_of, fast_key, is_flat, is_pure, key_without
 from hybrid.trace.mutation import Copies, deliver
@@ -238,7 +239,8 @@ class CompiledFunction:
         copies = Copies(values)
         try:
             # `tapes=()`: tapes around the call see the segments, not what happens inside them.
-            with dispatch.scope(recorder=tracer, tapes=()):
+            with tracer.garbage, dispatch.scope(recorder=tracer, tapes=()):
+                tracer.garbage.enter_context(garbage_kept())
                 try:
                     with watch.calls(), stood_in(watch.bindings) as stands:
                         for array in watch.unwatched(stands):

@@ -36,6 +36,13 @@ class _NumPy(ModuleType):
         super().__init__("numpy", np.__doc__)
         self.__dict__.update({func.__name__: maker for func, maker in MAKERS.items()})
 
+    # numba knows modules by what they are equal to, when it compiles a function during a trace.
+    def __eq__(self, other: object) -> bool:
+        return other is np or other is self
+
+    def __hash__(self) -> int:
+        return hash(np)
+
     def __getattr__(self, name: str) -> Any:
         found = getattr(np, name)
         if type(found) not in _FUNCTIONS:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import chain
 from typing import Any, cast
 
@@ -114,6 +115,7 @@ class Tracer(OutsideRecorder):
         self._size = 0
         self._path: list[Segment] = []
         self._grafts: list[tuple[Segment, Any, Segment]] = []
+        self.garbage = ExitStack()  # kept until tracing ends
 
     def argument(self, leaf: int, spec: TensorSpec) -> Tensor:
         """Return the Tensor that stands for an argument, the next in the environment."""
@@ -402,6 +404,7 @@ class Tracer(OutsideRecorder):
 
     def _leave(self) -> None:
         """Let the tapes around the call see what happens from here on."""
+        self.garbage.close()
         state = dispatch.state
         state.update(None, (*self._tapes, *state.tapes))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import queue
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -325,3 +326,30 @@ def test_a_branch_that_is_not_taken_raised_while_it_was_traced() -> None:
         np.testing.assert_allclose(compiled(hb.ones(2)).numpy(), [2, 2])
     with pytest.raises(IndexError):
         compiled(-hb.ones(2))
+
+
+def test_the_garbage_collector_waits_for_a_trace_and_for_nothing_else() -> None:
+    seen: list[bool] = []
+
+    @hb.compile
+    def f(x: Any) -> Any:
+        seen.append(gc.isenabled())
+        if float(x.sum()) > 5:  # eager from here on
+            raise LookupError
+        seen.append(gc.isenabled())
+        return x
+
+    assert gc.isenabled()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        f(hb.ones(2))
+        with pytest.raises(LookupError):
+            f(hb.ones(9))
+        assert gc.isenabled()
+        gc.disable()
+        try:
+            f(hb.ones(3))
+            assert not gc.isenabled()
+        finally:
+            gc.enable()
+    assert seen == [False, True, False, False, False]

@@ -191,3 +191,19 @@ def test_contents_of_a_captured_tensor_written_in_the_trace_are_read_after_the_w
             warnings.simplefilter("ignore", EagerFallbackWarning)
             found = f(hb.asarray(X * scale))
         assert found == ([0.0, 15 * scale, 0.0], [15 * scale, 0.0])
+
+
+def test_numba_compiles_code_that_names_numpy_during_a_trace() -> None:
+    import numba
+
+    def f(x: Any) -> Any:
+        @numba.njit
+        def doubled(a: Any) -> Any:
+            out = np.zeros(a.shape[0])
+            for i in range(a.shape[0]):
+                out[i] = a[i] * 2
+            return out + np.arange(5)
+
+        return x + doubled(np.arange(5) * 1.0)
+
+    np.testing.assert_array_equal(hb.compile(f)(hb.asarray(X)).numpy(), f(X))
