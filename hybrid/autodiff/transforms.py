@@ -234,7 +234,11 @@ def _sources(args: Sequence[Any], argnums: ArgNums) -> tuple[list[Any], list[Any
     chosen = _numbers(argnums)
     for n in chosen:
         if not -len(args) <= n < len(args):
-            raise ValueError(f"argnums={argnums}: there are {len(args)} positional arguments")
+            count = len(args)
+            raise ValueError(
+                f"argnums={argnums}: the function is called with {count} positional "
+                f"argument{'s' if count != 1 else ''}, counted from 0"
+            )
         inner[n] = containers.map_leaves(_own, inner[n])
     return inner, [inner[n] for n in chosen]
 
@@ -267,6 +271,10 @@ def _parted(result: Any, has_aux: bool) -> tuple[Any, Any]:
 
 
 def _real_number(value: Any) -> Tensor:
+    if value is None:
+        raise GradientError(
+            dispatch.located("grad: the function returns None; it is to return one real number")
+        )
     tensor = value.read() if isinstance(value, Variable) else asarray(value)
     if tensor.size != 1 or tensor.dtype.kind in "biuc":
         raise GradientError(

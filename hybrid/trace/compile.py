@@ -585,4 +585,6 @@ def compile(
         return type(function)(CompiledFunction(function.__func__, **options))
     if isinstance(function, CompiledFunction):
         function = function.__wrapped__
+    if not callable(function):
+        raise TypeError(f"compile: {function!r} is not a function; options are given by name")
     return CompiledFunction(function, **options)

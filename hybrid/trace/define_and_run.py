@@ -36,6 +36,7 @@ _HINT = 11
 class _Recorder(GraphRecorder):
     """Records ops for a Graph; Variables are read at each run."""
 
+    _unknown_value = "a Tensor of an hb.Graph, which has no value before run() fetches it"
     home = "an hb.Graph: give it to run(), or use it inside as_default()"
 
     def __init__(self) -> None:

@@ -47,6 +47,8 @@ class GraphRecorder:
 
     decides = False
     """Whether Python may ask for traced values: that makes a segment end."""
+    _unknown_value = "a value that is not known yet"
+    """What it is called in the error where Python asks for one all the same."""
 
     def __init__(self, line: Callable[[], SourceLine | None] = user_line) -> None:
         self.nodes: list[Node] = []
@@ -211,11 +213,11 @@ class GraphRecorder:
 
     def concretize(self, symbol: Symbol, kind: type) -> Any:
         """Refuse: there is no value here yet."""
-        raise TraceError(dispatch.located(f"{kind.__name__}() of a value that is not known yet"))
+        raise TraceError(dispatch.located(f"{kind.__name__}() of {self._unknown_value}"))
 
     def materialize(self, tensor: Tensor, why: str) -> Any:
         """Refuse: there is no value here yet."""
-        raise TraceError(dispatch.located(f"{why} of a value that is not known yet"))
+        raise TraceError(dispatch.located(f"{why} of {self._unknown_value}"))
 
     def note_read(self, array: Any) -> None:
         """Take what Python reads of an array from outside for a constant."""

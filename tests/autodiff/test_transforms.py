@@ -180,7 +180,8 @@ def test_writes_in_place_inside_the_function() -> None:
     [
         (lambda: hb.grad(lambda x: x)(hb.ones(3)), GradientError, r"float32\[3\]"),
         (lambda: hb.grad(lambda x: x)(hb.arange(3)), GradientError, "dtype int64 has no gradient"),
-        (lambda: hb.grad(lambda x: x, 1)(1.0), ValueError, "1 positional argument"),
+        (lambda: hb.grad(lambda x: x, 1)(1.0), ValueError, "1 positional argument, counted"),
+        (lambda: hb.grad(lambda x: None)(1.0), GradientError, "the function returns None"),
         (lambda: hb.grad(lambda x: x, has_aux=True)(1.0), TypeError, "has_aux"),
         (lambda: hb.jvp(hb.sin, (hb.ones(2),), (hb.ones(3),)), ShapeError, r"tangent of shape \(3"),
         (lambda: hb.jvp(hb.sin, hb.ones(2), hb.ones(2)), TypeError, "tuples"),

@@ -143,7 +143,7 @@ def test_errors_say_what_to_do() -> None:
     with graph.as_default():
         x = graph.placeholder(hb.float32, (None, 2), name="x")
         y = x * 2
-        with pytest.raises(TraceError):
+        with pytest.raises(TraceError, match="before run"):
             bool(y.sum() > 0)
         with pytest.raises(GraphError, match="being recorded"), other.as_default():
             pass

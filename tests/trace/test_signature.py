@@ -519,6 +519,11 @@ def test_objects_equal_by_value_share_a_trace_only_if_they_behave_alike() -> Non
 Mutable = namedtuple("Mutable", "items rate")
 
 
+def test_what_is_no_function_is_refused_at_once() -> None:
+    with pytest.raises(TypeError, match="compile: 3 is not a function"):
+        hb.compile(3)  # type: ignore[call-overload]
+
+
 def test_named_tuples_with_mutable_fields() -> None:
     def f(m: Any) -> Any:
         return sum(m.items) * m.rate, m._replace(rate=2.0)

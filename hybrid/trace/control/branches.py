@@ -190,6 +190,14 @@ def _run(
     operands: tuple[Any, ...],
     sides: tuple[str, ...],
 ) -> Any:
+    for function in functions:
+        if not callable(function):
+            raise TypeError(
+                located(
+                    f"{construct}: a branch is a function, not a {type(function).__name__}; "
+                    "hb.where chooses between values"
+                )
+            )
     recorder = dispatch.state.recorder
     if recorder is not None:
         try:

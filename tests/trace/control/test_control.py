@@ -314,6 +314,7 @@ class TestErrors:
         (lambda x: hb.scan(lambda c, v: (c, v), "a", x), DTypeError, "init is a str"),
         (lambda x: hb.scan(lambda c, v: (c, v), 0.0, x.sum()), ShapeError, "xs has no axes"),
         (lambda x: hb.cond(x > 0, hb.exp, hb.sin, x), ShapeError, r"pred has shape \(3,\)"),
+        (lambda x: hb.cond(x[0] > 0, hb.exp(x), x), TypeError, "a branch is a function"),
         (lambda x: hb.switch(0, [], x), ValueError, "there is no branch"),
         (lambda x: hb.switch(1.5, [hb.exp], x), DTypeError, "not a whole number"),
         (lambda x: hb.fori_loop(0, x, lambda i, c: c, x), DTypeError, "upper is float32"),
