@@ -164,3 +164,27 @@ def _float_result(op: Op, example: Example) -> bool:
     inputs = tuple(hb.asarray(a) for a in prepared)
     out = bind(op, inputs, example.attrs)
     return any(r.dtype.kind == "f" for r in (out if op.multi else (out,)))
+
+
+@pytest.mark.parametrize(("op", "example"), differentiable())
+def test_forward_mode_is_the_transpose_of_reverse_mode(op: Op, example: Example) -> None:
+    """The slope in a direction equals the product of gradient and direction."""
+    tensors = [hb.asarray(a) for a in draw(example, 3)]
+    places = [i for i, t in enumerate(tensors) if t.dtype.kind == "f"]
+    whole = applied(op, example)
+
+    def f(*floats: hb.Tensor) -> hb.Tensor:
+        given = list(tensors)
+        for i, x in zip(places, floats, strict=True):
+            given[i] = x
+        return whole(*given)
+
+    points = [tensors[i] for i in places]
+    directions = [hb.asarray(np.sin(1.0 + np.arange(x.size)).reshape(x.shape)) for x in points]
+    _, slope = hb.jvp(f, points, directions)
+    _, pull = hb.vjp(f, *points)
+    expected = sum(
+        np.sum(g.numpy() * d.numpy())
+        for g, d in zip(pull(hb.asarray(np.float64(1.0))), directions, strict=True)
+    )
+    np.testing.assert_allclose(slope.item(), expected, rtol=1e-9, atol=1e-10)
