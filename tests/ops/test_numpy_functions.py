@@ -170,3 +170,13 @@ def test_every_function_of_numpy_is_hybrids_or_left_to_numpy_for_a_reason() -> N
     left = {name for names in LEFT.values() for name in names.split()}
     lacking = {n for n, f in functions() if f not in ADAPTERS and namesake(f) is None}
     assert lacking == left
+
+
+@pytest.mark.parametrize("obj", [1, [0, 3], [True, False, True, False, False], []])
+def test_delete_takes_tensors_for_places(obj: Any) -> None:
+    places = np.asarray(obj, dtype=int if obj == [] else None)
+    x = np.arange(5.0)
+    expected = np.delete(x, places)
+    for given in (places, hb.asarray(places)):
+        np.testing.assert_array_equal(hb.delete(x, given).numpy(), expected)
+        np.testing.assert_array_equal(np.asarray(np.delete(hb.asarray(x), given)), expected)

@@ -10,6 +10,8 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.dispatch import located
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.variable import Variable
+from hybrid.core.watched import noted
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import one_axis
 from hybrid.ops.creation import eye
@@ -92,6 +94,9 @@ def delete(arr: ArrayLike, obj: Any, axis: int | None = None) -> Tensor:
     if axis is None:
         x, axis = ravel(x), 0
     axis = one_axis("delete", axis, x.shape)
+    if isinstance(obj, Tensor | Variable):  # how many are left depends on what it holds
+        obj = asarray(obj).numpy()
+    obj = noted(obj)
     return take(x, np.delete(np.arange(x.shape[axis]), obj), axis=axis)
 
 

@@ -210,7 +210,8 @@ def nanvar(
     if not dtypes.is_inexact(x.dtype):
         x = x.astype(dtypes.float64)
     wide = x.astype(_wide(x), copy=False)
-    deviation = _filled(wide - nanmean(wide, axis, keepdims=True), 0)
+    # By the NaN of `x` alone: infinities make others, which are the result.
+    deviation = where(isnan(wide), 0, wide - nanmean(wide, axis, keepdims=True))
     square = real(deviation * conj(deviation))
     total = reduction.sum(square, axis=axis, keepdims=keepdims)
     left = _present(x, axis, keepdims) - (ddof if correction is None else correction)

@@ -95,6 +95,17 @@ def test_where_nothing_is_left():
         hb.nanmax(np.ones((0, 2)), axis=0)
 
 
+@pytest.mark.parametrize("name", ["nanvar", "nanstd"])
+def test_infinities_leave_no_variance(name):
+    for x in ([np.nan, np.inf, -np.inf, 1.5], [np.inf, 1.0, np.nan]):
+        with np.errstate(invalid="ignore"):
+            expected = getattr(np, name)(x)
+            assert np.isnan(expected)
+            np.testing.assert_array_equal(getattr(hb, name)(np.asarray(x)).numpy(), expected)
+            traced = hb.compile(getattr(hb, name))(hb.asarray(np.asarray(x)))
+        np.testing.assert_array_equal(traced.numpy(), expected)
+
+
 def test_equal_elements_have_a_deviation_with_gradient_zero():
     x = hb.asarray([2.0, 2.0, float("nan")])
     with hb.GradientTape() as tape:
