@@ -6,6 +6,8 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from hybrid.autodiff.record import AnyNode, PartNode, TapeNode, restore
 from hybrid.core import dispatch
 from hybrid.core.op import Attrs, Op
@@ -185,6 +187,10 @@ def _gather_parts(
 
 def _fit(computed: Any, spec: TensorSpec) -> Tensor:
     """Undo broadcasting and promotion: give a gradient the shape and dtype of its input."""
+    if type(computed) is Tensor:  # most gradients are as they should be: a short way
+        data = computed._data
+        if type(data) is np.ndarray and data.shape == spec.shape and data.dtype == spec.dtype:
+            return computed
     gradient: Tensor = asarray(computed)
     shape = gradient.shape
     if not same_shape(shape, spec.shape):

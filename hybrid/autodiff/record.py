@@ -292,6 +292,8 @@ def restore(node: TapeNode) -> tuple[list[Any], list[Any]]:
     form = node.form
     inputs: list[Any] = list(form.inputs)
     outputs: list[Any] = list(form.outputs)
+    if not form.kept:
+        return inputs, outputs
     sources = dict(zip(form.tracked, node.sources(), strict=True))
     for i, value in zip(form.kept, node.values(), strict=True):
         if i >= 0:
