@@ -85,6 +85,10 @@ def _load_numexpr(numexpr: Any, threads: int) -> None:
     numexpr.set_num_threads(threads)
 
 
+def _load_numba(numba: Any, threads: int) -> None:
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+
+
 def _from_hybrid(value: Any) -> Array:
     return np.asarray(value.numpy())
 
@@ -116,6 +120,8 @@ PEERS: dict[str, Peer] = {
     for peer in (
         Peer("numpy", library="numpy"),
         Peer("numexpr", library="numexpr", load=_load_numexpr),
+        # Loops by hand, for the cases that are such.
+        Peer("numba", library="numba", load=_load_numba, compile=lambda numba: numba.njit),
         Peer("hybrid-eager", **_HYBRID),
         Peer("hybrid", **_HYBRID, compile=lambda hb: hb.compile),
         Peer("torch", **_TORCH),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,8 @@ def _aliases(a: Tensor, b: Tensor) -> bool:
 
 def _always_view(op: Op, shape: Shape, attrs: Attrs) -> bool:
     """Tell whether an op gives a view however its argument lies in memory."""
+    if all(type(size) is int for size in shape) and all(map(_is_plain, attrs.values())):
+        return _always_view_of(op, shape, tuple(attrs.items()))
     assert op.view is not None
     sizes = tuple(map(known, shape))
     # Where a size is not known it is not asked for; as 0 or 1 it would answer for itself only.
@@ -56,6 +59,16 @@ def _always_view(op: Op, shape: Shape, attrs: Attrs) -> bool:
         return False
     hints = {key: _known(attr) for key, attr in attrs.items()}
     return op.view(_turned(sizes), **hints) is not None
+
+
+@lru_cache(maxsize=1024)  # the steps of a loop ask the same again and again
+def _always_view_of(op: Op, shape: Shape, attrs: tuple[tuple[str, Any], ...]) -> bool:
+    assert op.view is not None
+    return op.view(_turned(shape), **dict(attrs)) is not None
+
+
+def _is_plain(attr: Any) -> bool:
+    return type(attr) is int or (type(attr) is tuple and all(type(x) is int for x in attr))
 
 
 def _known(attr: Any) -> Any:

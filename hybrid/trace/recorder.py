@@ -123,7 +123,9 @@ class GraphRecorder:
         """Append a node as it is and return its results."""
         inferred = op.infer(*(x.spec for x in operands), **attrs)
         specs = inferred if op.multi else (inferred,)
-        values = tuple(Value(replace(spec, weak=weak)) for spec in specs)
+        values = tuple(
+            Value(spec if spec.weak == weak else replace(spec, weak=weak)) for spec in specs
+        )
         self.nodes.append(Node(op, operands, dict(attrs), values, line))
         return values
 

@@ -44,3 +44,7 @@ def test_the_table_compares_hybrid_with_the_best_peer() -> None:
     assert lines[2] == "| add | wrong | 2.00 µs ±0% | skipped | **8.00 µs** ±0% | 0.25 |  |"
     assert "- torch skipped (add): no compiler" in lines
     assert "- numpy WRONG (add): differs" in lines
+
+
+def test_every_peer_has_a_colour_in_the_chart() -> None:
+    assert set(PEERS) <= set(report._COLOURS)
