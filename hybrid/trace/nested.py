@@ -121,5 +121,5 @@ def _order(tree: Any, count: int, bind: Callable[..., BoundArguments]) -> Order:
         else:  # a default value
             scope[f"d{i}"] = leaf
             parts.append(f"d{i}")
-    order: Order = eval(f"lambda leaves: ({', '.join(parts)},)", scope)
+    order: Order = eval(f"lambda leaves: ({''.join(f'{part}, ' for part in parts)})", scope)
     return order

@@ -100,3 +100,11 @@ def test_arrays_that_must_be_converted(order: str) -> None:
     for array in (x, other, x, other):
         same(f({"x": array}), x + 1)
     assert f.cache_info().hits >= 2
+
+
+def test_a_function_without_arguments_may_be_called_in_another() -> None:
+    inner = hb.compile(lambda: hb.ones(2))
+    outer = hb.compile(lambda: inner() * 2)
+    for _ in range(2):
+        assert inner().tolist() == [1, 1]
+        assert outer().tolist() == [2, 2]
