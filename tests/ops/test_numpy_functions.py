@@ -180,3 +180,23 @@ def test_delete_takes_tensors_for_places(obj: Any) -> None:
     for given in (places, hb.asarray(places)):
         np.testing.assert_array_equal(hb.delete(x, given).numpy(), expected)
         np.testing.assert_array_equal(np.asarray(np.delete(hb.asarray(x), given)), expected)
+
+
+def test_powers_of_small_integers_are_not_cut_off() -> None:
+    x = np.array([100, -7], np.int8)
+    np.testing.assert_array_equal(hb.vander(x, 4).numpy(), np.vander(x, 4), strict=True)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda xp: xp.vander(xp.asarray(X)),
+        lambda xp: xp.choose(xp.asarray([0.5, 1.0]), [xp.asarray([1, 2]), xp.asarray([3, 4])]),
+        lambda xp: xp.select([xp.asarray([1.0, 0.0])], [xp.asarray([1, 2])]),
+    ],
+    ids=["vander", "choose", "select"],
+)
+def test_what_numpy_refuses_is_refused(call: Callable[[Any], Any]) -> None:
+    for xp in (np, hb):
+        with pytest.raises((TypeError, ValueError)):
+            call(xp)

@@ -159,6 +159,10 @@ def polyval(p: ArrayLike, x: ArrayLike) -> Tensor:
 def vander(x: ArrayLike, N: int | None = None, increasing: bool = False) -> Tensor:
     """Return the powers of a vector as columns, the highest first unless `increasing`."""
     x = asarray(x)
+    if x.ndim != 1:
+        raise ShapeError(located(f"vander: expected a vector, not an array of shape {x.shape}"))
+    if x.dtype.kind in "biu":  # the powers of small integers need not fit
+        x = x.astype(np.promote_types(x.dtype, np.int64), copy=False)
     count = x.shape[0] if N is None else N
     exponents = np.arange(count) if increasing else np.arange(count)[::-1]
     return power(reshape(x, (-1, 1)), exponents.astype(x.dtype))

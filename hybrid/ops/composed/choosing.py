@@ -10,7 +10,7 @@ import numpy as np
 from hybrid.core.dispatch import located
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.core.variable import Variable
-from hybrid.errors import IndexingError, ShapeError
+from hybrid.errors import DTypeError, IndexingError, ShapeError
 from hybrid.ops._axes import one_axis
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.indexing import take, take_along_axis
@@ -46,6 +46,11 @@ def select(
     if len(condlist) != len(choicelist) or not len(condlist):
         lengths = f"{len(condlist)} conditions for {len(choicelist)} choices"
         raise ShapeError(located(f"select: {lengths}; there must be as many, and one at least"))
+    for condition in condlist:
+        if asarray(condition).dtype != np.bool_:
+            raise DTypeError(
+                located(f"select: conditions are booleans, not {asarray(condition).dtype}")
+            )
     found: Any = default
     for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
         found = where(condition, choice, found)
@@ -74,6 +79,8 @@ def choose(a: ArrayLike, choices: Any, out: Any = None, mode: str = "raise") -> 
     """
     from hybrid.ops.inplace import deliver
 
+    if asarray(a).dtype.kind not in "biu":
+        raise DTypeError(located(f"choose: expected integers, not {asarray(a).dtype}"))
     number, *arrays = broadcast_arrays(a, *choices)
     if mode == "wrap":
         number = number % len(arrays)
