@@ -1,11 +1,12 @@
 """Define-by-run style, a thin layer over the tape: ``requires_grad``, ``backward()``, ``grad``.
 
-One tape is open for good, from the first Tensor on that requires a gradient, in the thread that
-made it. What it records hangs on Tensors like any other record, so it is freed with them.
+One tape is open in a thread from the first Tensor on that requires a gradient, and until nothing is
+left that leads back to such a Tensor. What it records hangs on Tensors like any other record.
 """
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -29,7 +30,7 @@ _TAPE = GradientTape(persistent=True, watch_accessed_variables=False)
 class LeafNode(TapeNode):
     """The start of a record: a Tensor that requires a gradient, and what has arrived there."""
 
-    __slots__ = ("grad",)
+    __slots__ = ("__weakref__", "grad")
 
     def __init__(self, spec: TensorSpec) -> None:
         start = source_node(spec)
@@ -112,9 +113,21 @@ def _require(tensor: Tensor) -> Tensor:
                 "or call the compiled function on a Tensor that requires a gradient"
             )
         )
-    begin(tensor, LeafNode(tensor.spec))
+    leaf = LeafNode(tensor.spec)
+    weakref.finalize(leaf, _close_if_idle).atexit = False
+    _leaves.add(leaf)  # last: what refers last to an object learns first that it is gone
+    begin(tensor, leaf)
     dispatch.record_always(_TAPE)
     return tensor
+
+
+_leaves: weakref.WeakSet[LeafNode] = weakref.WeakSet()
+
+
+def _close_if_idle() -> None:
+    """Record no longer once nothing is left that could want it: calls are cheaper without."""
+    if not _leaves and _TAPE in dispatch.state.always:
+        dispatch.record_no_longer(_TAPE)
 
 
 def detach(x: Tensor) -> Tensor:

@@ -50,19 +50,28 @@ def scope(*, recorder: Any = ..., tapes: Any = ...) -> Iterator[None]:
         yield
     finally:
         state.depth -= 1
-        tapes = tuple([tape for tape in before[1] if not tape.ended])  # one may be closed inside
+        # One may be closed inside.
+        gone = [tape for tape in always if tape not in state.always]
+        tapes = tuple([tape for tape in before[1] if not tape.ended and tape not in gone])
         state.update(before[0], tapes)
         if state.always is not always and before[0] is None:
-            state.update(None, (*state.always, *tapes))
+            new = [tape for tape in state.always if tape not in tapes]
+            state.update(None, (*new, *tapes))
 
 
 def record_always(tape: Any) -> None:
     """Keep a tape open in this thread for good, from the end of all scopes on."""
-    if tape in state.always:
+    if tape in state.always and (tape in state.tapes or state.depth):
         return
     state.always = (tape,)
     if not state.depth:
         state.update(state.recorder, (tape, *state.tapes))
+
+
+def record_no_longer(tape: Any) -> None:
+    """Close a tape that was kept open in this thread."""
+    state.always = tuple([t for t in state.always if t is not tape])
+    state.update(state.recorder, tuple([t for t in state.tapes if t is not tape]))
 
 
 def bind_all(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> tuple[Tensor, ...]:

@@ -180,3 +180,20 @@ def test_records_are_freed_with_the_results() -> None:
 def test_errors_say_what_to_do(call: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         call()
+
+
+def test_nothing_is_recorded_once_no_leaf_is_left() -> None:
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    del x
+    z = y.sum()  # y still leads back to the leaf
+    z.backward()
+    assert not state.plain
+    del y, z
+    gc.collect()
+    assert state.plain
+    with hb.no_grad():
+        again = leaf(3.0)
+    (again * again).backward()
+    assert again.grad is not None
+    assert again.grad.item() == 6
