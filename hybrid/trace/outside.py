@@ -6,7 +6,7 @@ NumPy itself may have changed; before a write that the graph would get wrong, tr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -21,6 +21,7 @@ from hybrid.core.layout import Layout, contiguous
 from hybrid.core.op import Attrs, Op
 from hybrid.core.source import user_line
 from hybrid.core.spec import Shape, TensorSpec
+from hybrid.core.storage import Alias, Storage
 from hybrid.core.tensor import Array, Tensor, asarray
 from hybrid.core.unknown import Unknown, Unknowns, is_unknown, known
 from hybrid.core.variable import Variable
@@ -28,7 +29,7 @@ from hybrid.errors import TraceError
 from hybrid.trace.environment import Binding, Contents
 from hybrid.trace.plain import write_back
 from hybrid.trace.recorder import GraphRecorder
-from hybrid.trace.segment import Derived, contents
+from hybrid.trace.segment import Derived
 from hybrid.trace.sharing import memory_of, overlap, same_array
 from hybrid.trace.sized import layout_of
 
@@ -46,6 +47,10 @@ def _turned(shape: Shape) -> Layout:
 def _aliases(a: Tensor, b: Tensor) -> bool:
     mine, its = a._alias, b._alias
     return a is b or (mine is not None and its is not None and mine.storage is its.storage)
+
+
+def _hangs_on(tensor: Tensor, storage: Storage) -> bool:
+    return tensor._alias is not None and tensor._alias.storage is storage
 
 
 def _always_view(op: Op, shape: Shape, attrs: Attrs) -> bool:
@@ -308,26 +313,35 @@ class OutsideRecorder(GraphRecorder):
 
     def reattach(self) -> None:
         """Let arguments and Variables be themselves again, so that later writes reach them."""
+        for tensor, original in self._originals():
+            self._adopt(tensor, original)
+
+    def _originals(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield what stands for something outside, and that."""
         for leaf, tensor, _ in self.inputs:
             original = self.arguments[leaf]
             if isinstance(original, Tensor | np.ndarray):
-                self._adopt(tensor, asarray(original)._data)
+                yield tensor, asarray(original)
         for variable, tensor, _, _ in self.variables.values():
-            self._adopt(tensor, contents(variable))
+            yield tensor, variable._tensor
         for source, tensor, _ in self.shadows.values():
-            self._adopt(tensor, source._data)
+            yield tensor, source
 
-    def _adopt(self, tensor: Tensor, array: Any) -> None:
-        tensor._data = array
-        if tensor._alias is not None and not tensor._alias.chain:
-            tensor._alias.storage.base = array
-            for other in self.live_tensors():
-                alias = other._alias
-                if alias is not None and alias.storage is tensor._alias.storage and alias.chain:
-                    data = array
-                    for op, attrs in alias.chain:
-                        data = op.eager(np, data, **attrs)
-                    other._data = data
+    def _adopt(self, tensor: Tensor, original: Tensor) -> None:
+        """Make `tensor` and its views aliases of `original`: of its memory, and for the tapes."""
+        family = [tensor]
+        if tensor._alias is not None:
+            storage = tensor._alias.storage
+            family += [t for t in self.live_tensors() if t is not tensor and _hangs_on(t, storage)]
+        home = dispatch.own_alias(original)
+        for member in family:
+            chain = member._alias.chain if member._alias is not None else ()
+            data = original._data
+            for op, attrs in chain:
+                data = op.eager(np, data, **attrs)
+            member._data = data
+            # The version is not the present one: what tapes know is found when it is next read.
+            member._alias = Alias(home.storage, (*home.chain, *chain), home.storage.version - 1)
 
     def write_back(self) -> None:
         """After a fallback, hand on what was written to copies of misaligned or swapped arrays."""

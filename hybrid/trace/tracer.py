@@ -319,7 +319,10 @@ class Tracer(OutsideRecorder):
         leaves, tree = containers.flatten(returned)
         leaves = [plain(x) for x in leaves]
         if not self.open:
-            return Result(tree, tuple(Fixed(self._concrete_leaf(x)) for x in leaves), changed)
+            given = {id(tensor): self.arguments[leaf] for leaf, tensor, _ in self.inputs}
+            given |= {id(shadow): source for source, shadow, _ in self.shadows.values()}
+            found = [given[id(x)] if id(x) in given else self._concrete_leaf(x) for x in leaves]
+            return Result(tree, tuple(map(Fixed, found)), changed)
         if self._known:
             raise Unstable
         capture_results(self, leaves)
@@ -337,8 +340,8 @@ class Tracer(OutsideRecorder):
         self._path.append(segment)
         self._make_local(local, set(wanted))
         self.open = False
-        found: Result = segment.sized(self.arguments).result
-        return found
+        result: Result = segment.sized(self.arguments).result
+        return result
 
     def _make_local(self, local: dict[int, Value], wanted: set[Value]) -> None:
         """Let later calls begin with the first contents of the function's own arrays."""

@@ -353,3 +353,81 @@ def test_the_garbage_collector_waits_for_a_trace_and_for_nothing_else() -> None:
         finally:
             gc.enable()
     assert seen == [False, True, False, False, False]
+
+
+@pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+def test_a_decision_that_is_a_python_number_was_no_number_once_a_branch_gave_up() -> None:
+    def f(x: hb.Tensor, s: float) -> Any:
+        switched = hb.switch((s > 1) * 1 + 0, [lambda: x.tolist()[0] * x, lambda: -x])
+        chosen = hb.cond(s > 1, lambda: float(x[0]) * x, lambda: -x)
+        return switched, chosen, hb.fori_loop(0, (s > 1) * 2, lambda i, c: c * float(x[1]), x)
+
+    agree(f, lambda: (hb.ones(2) * 2, 0.5), lambda: (hb.ones(2) * 2, 1.5))
+
+
+outside = hb.zeros((3, 2))
+kept = hb.Variable(hb.ones((3, 2)))
+
+
+def writes_an_argument(x: hb.Tensor) -> hb.Tensor:
+    float(x[0, 0])
+    x[1:] = x[:-1]
+    return x
+
+
+def writes_through_a_view(x: hb.Tensor) -> hb.Tensor:
+    rows = x[1:]
+    float(x[0, 0])
+    rows[:] = x[:-1]
+    return x * 1
+
+
+def writes_twice(x: hb.Tensor) -> hb.Tensor:
+    x *= 2
+    float(x[0, 0])
+    x[1:] *= 3
+    return x.sum()
+
+
+def writes_what_is_outside(x: hb.Tensor) -> hb.Tensor:
+    outside[1:] = outside[:1] * x[1:]
+    float(x[0, 0])
+    x[1:] = outside[1:] * outside[:-1]
+    return outside * 2
+
+
+def assigns(x: hb.Tensor) -> hb.Tensor:
+    kept.assign(x * kept)
+    float(x[0, 0])
+    kept.assign(x * kept * kept)
+    x[1:] = kept[1:]
+    return kept * 2
+
+
+@pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+@pytest.mark.parametrize(
+    "function",
+    [writes_an_argument, writes_through_a_view, writes_twice, writes_what_is_outside, assigns],
+)
+def test_gradients_were_wrong_where_a_trace_gave_up_before_a_write(function: Any) -> None:
+    """What stood for an argument in the trace had its memory then, but not its record on tapes."""
+
+    def seen(call: Callable[[hb.Tensor], hb.Tensor]) -> Any:
+        outside[:] = hb.reshape(hb.arange(6.0), (3, 2))
+        kept.assign(hb.ones((3, 2)))
+        x = hb.asarray([[1.0, 2.0], [0.5, -1.0], [3.0, 4.0]])
+        with hb.GradientTape() as tape:
+            tape.watch([x, outside])
+            result = call(x)
+            target = (result**2 + x**3 + outside**2).sum()
+        gradients = tape.gradient(target, [x, outside, kept], unconnected_gradients="zero")
+        return [g.numpy() for g in gradients], x.numpy(), result is x
+
+    want, after, itself = seen(function)
+    compiled = hb.compile(function)
+    for _ in range(2):
+        got, changed, same = seen(compiled)
+        for a, b in zip(want, got, strict=True):
+            np.testing.assert_allclose(a, b)
+        np.testing.assert_allclose(after, changed)
+        assert itself is same

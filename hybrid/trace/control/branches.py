@@ -204,7 +204,7 @@ def _run(
             return _traced(construct, index, functions, operands, sides)
         except Untraceable as error:
             recorder.abandon(error)
-    function = functions[_choose(index._data, len(functions))]
+    function = functions[_choose(int(index), len(functions))]
     leaves, nest = flatten(construct, "result", function(*operands))
     return nest.build(owned(leaves))
 
