@@ -22,7 +22,7 @@ from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.storage import Chain, layout_through
 from hybrid.core.tensor import Symbol, Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown
-from hybrid.dtypes import promote
+from hybrid.dtypes import is_inexact, promote
 from hybrid.errors import TraceError
 
 
@@ -243,7 +243,11 @@ class GraphRecorder:
         raise TraceError("a Variable cannot be written here")
 
     def contents_for(self, variable: Any, value: Any) -> Tensor:
-        """Return a new Tensor with what `variable` holds once `value` is assigned to it."""
+        """Return a new Tensor with what `variable` holds once `value` is assigned to it.
+
+        As in eager code no tape knows it: what is read from it later counts for the Variable.
+        """
+        from hybrid.ops.elementwise.casting import assigned, stop_gradient
         from hybrid.ops.movement import broadcast_to
 
         value = value if isinstance(value, Tensor) else asarray(value)
@@ -252,9 +256,12 @@ class GraphRecorder:
             value = value.astype(variable.dtype)
         if value.shape != variable.shape:
             value = broadcast_to(value, variable.shape)
-        tensor = self.tensor(self.lift(value), self._line())
-        tensor._node = value._node
-        return tensor
+        with dispatch.scope(tapes=()):
+            if variable.trainable and is_inexact(variable.dtype):
+                value = assigned(self.read_variable(variable), value)
+            elif is_inexact(variable.dtype):
+                value = stop_gradient(value)
+        return self.tensor(self.lift(value), self._line())
 
     def created(self, variable: Any) -> None:
         """Refuse: a pure function makes no Variables."""

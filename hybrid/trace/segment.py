@@ -341,7 +341,8 @@ def commit(write: Write, environment: Environment, arguments: Sequence[Any]) -> 
     """Make one write visible outside."""
     value = environment[write.index]
     if write.rebind:
-        write.target._tensor = value if type(value) is Tensor else wrap(value)
+        # Without a record on tapes: an assignment is not differentiated.
+        write.target._tensor = wrap(value._data if type(value) is Tensor else value)
         return
     target = arguments[write.target] if type(write.target) is int else write.target
     if isinstance(target, Variable):

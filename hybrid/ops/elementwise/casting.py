@@ -165,3 +165,26 @@ def stop_gradient(x: ArrayLike, /) -> Tensor:
     """
     result: Tensor = bind(_STOP_GRADIENT, (asarray(x),), {})
     return result
+
+
+# --- what a Variable holds after an assignment ----------------------------------------------------
+
+_ASSIGNED = elementwise(
+    "assigned",
+    lambda xp, before, value: xp.array(value),
+    lambda before, value: (np.dtype(before), np.dtype(value), np.dtype(value)),
+    scalar="{1}",
+    vjp=(lambda g, out, before, value: g, None),
+    examples=(),
+    doc="What a Variable holds that is assigned a value: that, with the gradients of the Variable.",
+)
+
+
+def assigned(before: Tensor, value: Tensor) -> Tensor:
+    """Return `value` as new contents of a Variable that held `before`.
+
+    As in eager code, gradients do not pass the assignment; what is read from then on is the
+    Variable itself, and counts for its gradient.
+    """
+    result: Tensor = bind(_ASSIGNED, (before, value), {})
+    return result

@@ -76,6 +76,7 @@ ROWS: tuple[Row, ...] = (
     Row("positive(x)", "x", "iufc"),
     Row("copy(x)", "x", "biufc"),
     Row("stop_gradient(x)", "x", "biufc"),
+    Row("assigned(y, x)", "x", "biufc"),
     Row("conj(x)", "x", "iuf"),
     Row("real(x)", "x", "biuf"),
     # Absorbing elements; for floats NaN and infinity stand against them.
