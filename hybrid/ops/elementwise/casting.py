@@ -171,7 +171,7 @@ def stop_gradient(x: ArrayLike, /) -> Tensor:
 
 _ASSIGNED = elementwise(
     "assigned",
-    lambda xp, before, value: xp.array(value),
+    lambda xp, before, value: xp.array(xp.broadcast_arrays(before, value)[1]),
     lambda before, value: (np.dtype(before), np.dtype(value), np.dtype(value)),
     scalar="{1}",
     vjp=(lambda g, out, before, value: g, None),
