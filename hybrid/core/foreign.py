@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,8 @@ def to_ndarray(obj: Any, dtype: Any = None, copy: bool | None = None) -> Array:
     ValueError
         Where ``copy=False`` and a copy is needed.
     """
-    if isinstance(obj, np.ma.MaskedArray):
+    # The name alone imports numpy.ma, without which there is no masked array.
+    if "numpy.ma" in sys.modules and isinstance(obj, np.ma.MaskedArray):
         raise DTypeError("asarray: a masked array would lose its mask; fill it first (x.filled())")
     if hasattr(obj, "__dlpack__") and not isinstance(obj, np.ndarray):
         obj = dlpack.adopt(obj, copy=copy)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from itertools import pairwise
-from xml.sax.saxutils import escape
 
 from hybrid.inspect.layering import Layering, Point, place
 from hybrid.inspect.picture import Box, Kind, Panel
@@ -100,7 +100,7 @@ def _text(
     bold = ' font-weight="bold"' if weight else ""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{ink}"{bold}>'
-        f"{escape(text)}</text>"
+        f"{escape(text, quote=False)}</text>"
     )
 
 

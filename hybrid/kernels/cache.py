@@ -12,9 +12,7 @@ import functools
 import hashlib
 import os
 import sys
-import tempfile
 import warnings
-from importlib import metadata
 from pathlib import Path
 
 from hybrid.errors import CacheWarning
@@ -37,6 +35,8 @@ def folder() -> Path:
 @functools.cache
 def fingerprint() -> bytes:
     """A hash of what compiled code depends on besides its source."""
+    from importlib import metadata
+
     from hybrid.kernels import native
 
     digest = hashlib.sha256()
@@ -76,6 +76,8 @@ def read(name: str) -> bytes | None:
 
 def write(name: str, payload: bytes) -> None:
     """Store an entry, in place of what may lie there."""
+    import tempfile
+
     path = _path(name)
     data = _MAGIC + hashlib.sha256(payload).digest() + payload
     temporary = ""
