@@ -22,7 +22,7 @@ from numba.core import compiler
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
-from hybrid.kernels import intrinsics, memory, planes, tiles
+from hybrid.kernels import casts, intrinsics, memory, planes, tiles, vectormath
 from hybrid.kernels.cpu import Source
 from hybrid.kernels.expression import SUFFIX
 
@@ -56,11 +56,9 @@ _INTRINSICS = (
 
 def function(name: str, dtype: str) -> Any:
     """The scalar function of a template: from the vector math, else an intrinsic."""
-    from hybrid.kernels import vectormath
-
-    suffix = {"float32": "f32", "float64": "f64"}.get(dtype, "")
-    found = getattr(vectormath, f"{name}_{suffix}", None) if suffix else None
-    return found or getattr(intrinsics, _ALIASES.get(name, name))
+    if name in vectormath.NAMES and dtype in ("float32", "float64"):
+        return vectormath.function(name, dtype)
+    return getattr(intrinsics, _ALIASES.get(name, name))
 
 
 def namespace() -> dict[str, Any]:
@@ -69,7 +67,7 @@ def namespace() -> dict[str, Any]:
         "function": function,
         "operand": memory.operand,
         "scratch": memory.scratch,
-        "cast_to": memory.cast_to,
+        "cast_to": casts.cast_to,
         "load": memory.load,
         "store": memory.store,
         "advance": memory.advance,

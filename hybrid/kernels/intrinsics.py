@@ -19,10 +19,10 @@ from llvmlite import ir
 from numba import types as _types
 from numba.core import cgutils as _cgutils
 from numba.core.errors import TypingError
-from numba.extending import intrinsic as _intrinsic
 
-# What numba declares about these three is too narrow or too wide for what is done here.
-intrinsic: Any = _intrinsic
+from hybrid.kernels.scalar import intrinsic
+
+# What numba declares about these two is too narrow or too wide for what is done here.
 types: Any = _types
 cgutils: Any = _cgutils
 

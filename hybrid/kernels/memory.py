@@ -1,4 +1,4 @@
-"""How generated kernels reach memory: operands and scratch; with them, casts and extrema.
+"""How generated kernels reach memory: operands and scratch; with them, the steps of extrema.
 
 A kernel body gets one pointer, to a packed list of addresses. ``operand(slot, dtype)`` makes a
 function that takes the address in that slot as a typed pointer; ``load`` and ``store`` index it.
@@ -15,6 +15,7 @@ the checks back for all: Adam's update of 8192 elements in place took 19 us with
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,8 @@ from numba import types
 from numba.core import cgutils
 from numba.core.datamodel import models, register_default
 from numba.extending import intrinsic
-from numba.np.numpy_support import from_dtype
+
+from hybrid.kernels.casts import numba_type
 
 _INDEX = ir.IntType(64)
 _BYTE = ir.IntType(8)
@@ -47,11 +49,7 @@ class _OperandModel(models.PrimitiveModel):
         super().__init__(dmm, fe_type, element.as_pointer())
 
 
-def numba_type(dtype: str) -> types.Type:
-    """The numba scalar type of a dtype name."""
-    return from_dtype(np.dtype(dtype))
-
-
+@functools.cache
 def operand(slot: int, dtype: str, scope: str = "", clear_of: tuple[str, ...] = ()) -> Any:
     """A function that gives the pointer in ``slot`` of the packed argument list."""
     result = Operand(numba_type(dtype), scope, clear_of)
@@ -68,6 +66,7 @@ def operand(slot: int, dtype: str, scope: str = "", clear_of: tuple[str, ...] = 
     return pointer
 
 
+@functools.cache
 def scratch(dtype: str, scope: str = "", clear_of: tuple[str, ...] = ()) -> Any:
     """A function that allocates ``count`` elements; ``release`` frees them."""
     result = Operand(numba_type(dtype), scope, clear_of)
@@ -154,65 +153,6 @@ def store(typingctx: Any, pointer: Any, index: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.none(pointer, types.int64, pointer.dtype), codegen
-
-
-# --- casts, as C compilers for x86-64 (and so NumPy's loops) do them ------------------------
-
-
-def _float_to_integer(builder: Any, value: Any, to: types.Integer, llvm_type: Any) -> Any:
-    """Out of range and NaN give what the processor's truncating conversion gives.
-
-    Narrow integers go through int32, uint32 through int64, both by dropping the upper bits;
-    the upper half of uint64 is converted after subtracting 2**63.
-    """
-    if to == types.uint64:
-        limit = value.type(2.0**63)
-        large = builder.fptosi(builder.fsub(value, limit), llvm_type)
-        large = builder.xor(large, llvm_type(-(2**63)))
-        is_large = builder.fcmp_ordered(">=", value, limit)
-        return builder.select(is_large, large, builder.fptosi(value, llvm_type))
-    if to == types.uint32:
-        return builder.trunc(builder.fptosi(value, ir.IntType(64)), llvm_type)
-    if to.bitwidth < 32:
-        return builder.trunc(builder.fptosi(value, ir.IntType(32)), llvm_type)
-    return builder.fptosi(value, llvm_type)
-
-
-def _convert(builder: Any, value: Any, source: Any, to: Any, llvm_type: Any) -> Any:
-    if source == to:
-        return value
-    if to == types.boolean:
-        if isinstance(source, types.Float):
-            return builder.fcmp_unordered("!=", value, value.type(0))
-        return builder.icmp_unsigned("!=", value, value.type(0))
-    if isinstance(source, types.Float):
-        if isinstance(to, types.Integer):
-            return _float_to_integer(builder, value, to, llvm_type)
-        wider = to.bitwidth > source.bitwidth
-        return (builder.fpext if wider else builder.fptrunc)(value, llvm_type)
-    signed = isinstance(source, types.Integer) and source.signed
-    if isinstance(to, types.Float):
-        return (builder.sitofp if signed else builder.uitofp)(value, llvm_type)
-    if llvm_type.width <= value.type.width:
-        return builder.trunc(value, llvm_type) if llvm_type.width < value.type.width else value
-    return (builder.sext if signed else builder.zext)(value, llvm_type)
-
-
-def cast_to(dtype: str) -> Any:
-    """A function that converts a scalar to ``dtype`` as ``ndarray.astype`` does."""
-    result = numba_type(dtype)
-
-    @intrinsic
-    def cast(typingctx: Any, value: Any) -> Any:
-        source = types.unliteral(value)
-
-        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            llvm_type = context.get_value_type(result)
-            return _convert(builder, values[0], source, result, llvm_type)
-
-        return result(source), codegen
-
-    return cast
 
 
 # --- the steps of maxima and minima ---------------------------------------------------------

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from numba import njit
+
 from hybrid.kernels.memory import load, store
-from hybrid.kernels.vectormath.inline import inline
 
 
-@inline
+@njit(forceinline=True, error_model="numpy")
 def fill_planes(
     filled: Any,
     image: Any,

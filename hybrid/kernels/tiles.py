@@ -14,7 +14,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from hybrid.kernels.memory import numba_type
+from hybrid.kernels.casts import numba_type
 
 _INDEX = ir.IntType(64)
 _LANE = ir.IntType(32)

@@ -136,7 +136,7 @@ def exact(name: str, arguments: tuple[float, ...]) -> Any:
 
 @cache
 def compiled(name: str, suffix: str) -> Any:
-    function = getattr(vectormath, f"{name}_{suffix}")
+    function = vectormath.function(name, {"f32": "float32", "f64": "float64"}[suffix])
     if name in BINARY:
 
         def kernel(a: Array, b: Array, out: Array) -> None:

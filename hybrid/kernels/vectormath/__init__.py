@@ -1,75 +1,18 @@
-"""Vector math: ``<name>_f32`` and ``<name>_f64`` for every name in ``NAMES``.
+"""Vector math: a function of float32 and one of float64 for every name in ``NAMES``.
 
-Each function is within 4 units in the last place of the correctly rounded result over its
-whole range, special values included, and has no branch: inlined into a loop, LLVM turns it
-into vector code by itself. (The usual wheels of numba have no vector math library, so that
-``math.exp`` and its kin are scalar calls there.)
+Each is within 4 units in the last place of the correctly rounded result over its whole range,
+special values included, and has no branch: inlined into a loop, LLVM turns it into vector code
+by itself. (The usual wheels of numba have no vector math library, so that ``math.exp`` and its
+kin are scalar calls there.) They are written with intrinsics and operators on ``Scalar``.
 """
 
 from __future__ import annotations
 
-from hybrid.kernels.vectormath.f32 import (
-    acos_f32,
-    acosh_f32,
-    asin_f32,
-    asinh_f32,
-    atan2_f32,
-    atan_f32,
-    atanh_f32,
-    cbrt_f32,
-    cos_f32,
-    cosh_f32,
-    erf_f32,
-    erfc_f32,
-    exp2_f32,
-    exp_f32,
-    expm1_f32,
-    hypot_f32,
-    log1p_f32,
-    log2_f32,
-    log10_f32,
-    log_f32,
-    logaddexp_f32,
-    pow_f32,
-    rsqrt_f32,
-    sigmoid_f32,
-    sin_f32,
-    sinh_f32,
-    sqrt_f32,
-    tan_f32,
-    tanh_f32,
-)
-from hybrid.kernels.vectormath.f64 import (
-    acos_f64,
-    acosh_f64,
-    asin_f64,
-    asinh_f64,
-    atan2_f64,
-    atan_f64,
-    atanh_f64,
-    cbrt_f64,
-    cos_f64,
-    cosh_f64,
-    erf_f64,
-    erfc_f64,
-    exp2_f64,
-    exp_f64,
-    expm1_f64,
-    hypot_f64,
-    log1p_f64,
-    log2_f64,
-    log10_f64,
-    log_f64,
-    logaddexp_f64,
-    pow_f64,
-    rsqrt_f64,
-    sigmoid_f64,
-    sin_f64,
-    sinh_f64,
-    sqrt_f64,
-    tan_f64,
-    tanh_f64,
-)
+import functools
+from typing import Any
+
+from hybrid.kernels.scalar import straight_line
+from hybrid.kernels.vectormath import f32, f64
 
 NAMES = (
     "acos",
@@ -103,64 +46,9 @@ NAMES = (
     "tanh",
 )
 
-__all__ = [
-    "NAMES",
-    "acos_f32",
-    "acos_f64",
-    "acosh_f32",
-    "acosh_f64",
-    "asin_f32",
-    "asin_f64",
-    "asinh_f32",
-    "asinh_f64",
-    "atan_f32",
-    "atan_f64",
-    "atan2_f32",
-    "atan2_f64",
-    "atanh_f32",
-    "atanh_f64",
-    "cbrt_f32",
-    "cbrt_f64",
-    "cos_f32",
-    "cos_f64",
-    "cosh_f32",
-    "cosh_f64",
-    "erf_f32",
-    "erf_f64",
-    "erfc_f32",
-    "erfc_f64",
-    "exp_f32",
-    "exp_f64",
-    "exp2_f32",
-    "exp2_f64",
-    "expm1_f32",
-    "expm1_f64",
-    "hypot_f32",
-    "hypot_f64",
-    "log_f32",
-    "log_f64",
-    "log10_f32",
-    "log10_f64",
-    "log1p_f32",
-    "log1p_f64",
-    "log2_f32",
-    "log2_f64",
-    "logaddexp_f32",
-    "logaddexp_f64",
-    "pow_f32",
-    "pow_f64",
-    "rsqrt_f32",
-    "rsqrt_f64",
-    "sigmoid_f32",
-    "sigmoid_f64",
-    "sin_f32",
-    "sin_f64",
-    "sinh_f32",
-    "sinh_f64",
-    "sqrt_f32",
-    "sqrt_f64",
-    "tan_f32",
-    "tan_f64",
-    "tanh_f32",
-    "tanh_f64",
-]
+
+@functools.cache
+def function(name: str, dtype: str) -> Any:
+    """The function of that name for kernels, an intrinsic; dtype is float32 or float64."""
+    written = getattr({"float32": f32, "float64": f64}[dtype], f"{name}_f{dtype[-2:]}")
+    return straight_line(written, name, dtype)

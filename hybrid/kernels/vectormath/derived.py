@@ -20,7 +20,6 @@ from hybrid.kernels.intrinsics import (
     sub,
     trunc,
 )
-from hybrid.kernels.vectormath.inline import inline
 
 _HUGE = 2.0**60  # its square is a float32; from here on log(1 + x) is log(x)
 
@@ -30,7 +29,6 @@ def hyperbolic(
 ) -> tuple[Any, Any]:
     """sinh and cosh from exp(a) = (1 + p) * 2**k, a = |x|; one division each."""
 
-    @inline
     def sinh(x: Any) -> Any:
         """e + e / (2e + 1) with e = (exp(a) - 1) / 2."""
         a = fabs(x)
@@ -41,7 +39,6 @@ def hyperbolic(
         y = e + select(e > like(x, _HUGE), like(x, 0.5), rest)
         return copysign(select(a < tiny, a, y), x)
 
-    @inline
     def cosh(x: Any) -> Any:
         """h + 1 / (4h) with h = exp(a) / 2."""
         a = fabs(x)
@@ -56,7 +53,6 @@ def hyperbolic(
 def inverse_hyperbolic(log1p: Any) -> tuple[Any, Any, Any]:
     """asinh, acosh and atanh from log(1 + x), which keeps small results accurate."""
 
-    @inline
     def asinh(x: Any) -> Any:
         """log1p(a + a**2 / (1 + sqrt(1 + a**2))); log(a) + log(2) where a**2 would overflow."""
         a = fabs(x)
@@ -66,7 +62,6 @@ def inverse_hyperbolic(log1p: Any) -> tuple[Any, Any, Any]:
         y = log1p(select(huge, a, z)) + select(huge, like(x, np.log(2.0)), like(x, 0.0))
         return copysign(y, x)
 
-    @inline
     def acosh(x: Any) -> Any:
         """log1p(t + sqrt(2t + t**2)) with t = x - 1."""
         huge = x > like(x, _HUGE)
@@ -75,7 +70,6 @@ def inverse_hyperbolic(log1p: Any) -> tuple[Any, Any, Any]:
         y = log1p(select(huge, x, z)) + select(huge, like(x, np.log(2.0)), like(x, 0.0))
         return select(x < like(x, 1.0), like(x, np.nan), y)
 
-    @inline
     def atanh(x: Any) -> Any:
         """log1p(2a / (1 - a)) / 2."""
         a = fabs(x)
@@ -87,7 +81,6 @@ def inverse_hyperbolic(log1p: Any) -> tuple[Any, Any, Any]:
 def logistic(exp: Any) -> Any:
     """1 / (1 + exp(-x)), written with exp(-|x|), which does not overflow."""
 
-    @inline
     def sigmoid(x: Any) -> Any:
         e = exp(-fabs(x))
         one = like(x, 1.0)
@@ -102,7 +95,6 @@ def arc_sine_cosine(tail: Any, pi_hi: Any, pi_lo: Any) -> tuple[Any, Any]:
     Beyond 1/2: asin(x) = pi/2 - 2 asin(s) with s = sqrt((1 - x)/2).
     """
 
-    @inline
     def half_range(x: Any) -> Any:
         """(far, t): t = asin(a) for a = |x| <= 1/2, else asin(sqrt((1 - a)/2))."""
         a = fabs(x)
@@ -114,7 +106,6 @@ def arc_sine_cosine(tail: Any, pi_hi: Any, pi_lo: Any) -> tuple[Any, Any]:
         lost = select(far & (z > like(x, 0.0)), fma(-s, s, z) / (s + s), like(x, 0.0))
         return far, s, fma(s * z, tail(z), lost)
 
-    @inline
     def asin(x: Any) -> Any:
         far, s, t = half_range(x)
         half = like(x, 0.5)
@@ -124,7 +115,6 @@ def arc_sine_cosine(tail: Any, pi_hi: Any, pi_lo: Any) -> tuple[Any, Any]:
         beyond = beyond + (error + fma(-two, t, pi_lo * half))
         return copysign(select(far, beyond, s + t), x)
 
-    @inline
     def acos(x: Any) -> Any:
         far, s, t = half_range(x)
         half = like(x, 0.5)
@@ -145,7 +135,6 @@ def arc_sine_cosine(tail: Any, pi_hi: Any, pi_lo: Any) -> tuple[Any, Any]:
 def arc_tangents(tail: Any, pi_hi: Any, pi_lo: Any) -> tuple[Any, Any]:
     """atan and atan2 from atan(q) = q + q z tail(z), z = q**2, 0 <= q <= 1."""
 
-    @inline
     def atan(x: Any) -> Any:
         """pi/2 - atan(1/a) where a = |x| > 1."""
         a = fabs(x)
@@ -160,7 +149,6 @@ def arc_tangents(tail: Any, pi_hi: Any, pi_lo: Any) -> tuple[Any, Any]:
         y = beyond + ((base - beyond) - q + fma(pi_lo, half, -t))
         return copysign(select(far, y, q + t), x)
 
-    @inline
     def atan2(y: Any, x: Any) -> Any:
         """The angle of (x, y): the smaller coordinate over the larger, then the octant."""
         a, b = fabs(x), fabs(y)
@@ -184,7 +172,6 @@ def arc_tangents(tail: Any, pi_hi: Any, pi_lo: Any) -> tuple[Any, Any]:
     return atan, atan2
 
 
-@inline
 def pow_edges(x: Any, y: Any, magnitude: Any) -> Any:
     """|x|**y given: its sign, and the special cases of C's pow (C17, F.10.4.4)."""
     zero, one = like(x, 0.0), like(x, 1.0)

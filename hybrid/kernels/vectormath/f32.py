@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.kernels import intrinsics as k_
+from hybrid.kernels.casts import cast_to
 from hybrid.kernels.intrinsics import (
     add,
     and_,
@@ -33,10 +34,11 @@ from hybrid.kernels.intrinsics import (
 from hybrid.kernels.vectormath import coefficients_f32 as coefficients
 from hybrid.kernels.vectormath import derived
 from hybrid.kernels.vectormath.f64 import logaddexp_f64, reciprocal_cube_root
-from hybrid.kernels.vectormath.inline import inline
 from hybrid.kernels.vectormath.reduction import reduce_f32
 
 f32 = np.float32
+to_f32 = cast_to("float32")
+to_f64 = cast_to("float64")
 _INF = f32(np.inf)
 _NAN = f32(np.nan)
 _ONE = f32(1)
@@ -64,13 +66,11 @@ _EXP2 = polynomial("exp2_f32_tail", *coefficients.EXP2)
 _TANH = polynomial("tanh_f32_tail", *coefficients.TANH)
 
 
-@inline
 def _power_of_two(k: Any) -> Any:
     """2**k for an int32 k in [-126, 127]; 128 gives infinity."""
     return bits_float(shl(add(k, np.int32(127)), 23))
 
 
-@inline
 def _scale(y: Any, bits: Any) -> Any:
     """y * 2**k for the bits of k + _BIASED_MAGIC.
 
@@ -80,7 +80,6 @@ def _scale(y: Any, bits: Any) -> Any:
     return y * bits_float(shl(half, 23)) * bits_float(shl(sub(bits, half), 23))
 
 
-@inline
 def _reduce_exp(x: Any) -> Any:
     """(r, bits): x = k log(2) + r, |r| <= log(2)/2, and the bits of k + _BIASED_MAGIC."""
     rounded = fma(x, _LOG2E, _BIASED_MAGIC)
@@ -89,14 +88,12 @@ def _reduce_exp(x: Any) -> Any:
     return r, float_bits(rounded)
 
 
-@inline
 def _expm1_parts(x: Any) -> Any:
     """(p, k) with exp(x) = (1 + p) * 2**k and |1 + p| between sqrt(1/2) and sqrt(2)."""
     r, bits = _reduce_exp(x)
     return fma(r * r, _EXPM1(r), r), sub(bits, _BIASED_MAGIC_BITS)
 
 
-@inline
 def exp_f32(x: Any) -> Any:
     """e**x."""
     x = select(f32(89.0) < x, f32(89.0), x)
@@ -105,7 +102,6 @@ def exp_f32(x: Any) -> Any:
     return _scale(_EXP(r), bits)
 
 
-@inline
 def exp2_f32(x: Any) -> Any:
     """2**x."""
     x = select(f32(129.0) < x, f32(129.0), x)
@@ -115,7 +111,6 @@ def exp2_f32(x: Any) -> Any:
     return _scale(fma(r, _EXP2(r), _ONE), float_bits(rounded))
 
 
-@inline
 def expm1_f32(x: Any) -> Any:
     """e**x - 1: 2**k * p + (2**k - 1), in halves since 2**128 is not a float32."""
     bounded = select(f32(89.0) < x, f32(89.0), x)
@@ -126,7 +121,6 @@ def expm1_f32(x: Any) -> Any:
     return copysign(select(k == np.int32(0), p, y), x)
 
 
-@inline
 def tanh_f32(x: Any) -> Any:
     """(e**2a - 1) / (e**2a + 1) with a = |x|.
 
@@ -150,7 +144,6 @@ def tanh_f32(x: Any) -> Any:
 _LOG = polynomial("log_f32_tail", *coefficients.LOG)
 
 
-@inline
 def _split_normal(x: Any) -> Any:
     """(f, k) with x = (1 + f) * 2**k, 1 + f between sqrt(1/2) and sqrt(2); k an integer."""
     bits = sub(float_bits(x), _SQRT_HALF)
@@ -158,7 +151,6 @@ def _split_normal(x: Any) -> Any:
     return f, sar(bits, 23)
 
 
-@inline
 def _split(x: Any) -> Any:
     """The same for subnormal numbers too; k as a floating-point number."""
     tiny = x < _TINIEST_NORMAL
@@ -167,20 +159,17 @@ def _split(x: Any) -> Any:
     return f, float_of_int(k) - select(tiny, f32(149), _ZERO)
 
 
-@inline
 def _log_tail(f: Any) -> Any:
     """log(1 + f) - f."""
     return fma(f, _LOG(f), -_HALF) * (f * f)
 
 
-@inline
 def _log_edges(x: Any, y: Any) -> Any:
     """y = log(x) for ordinary x; here zero, negative numbers, infinity and NaN."""
     y = select(x < _INF, y, x)
     return select(x <= _ZERO, select(x == _ZERO, -_INF, _NAN), y)
 
 
-@inline
 def log_f32(x: Any) -> Any:
     """Natural logarithm: log(2) in one part, whose error is 1/16 ULP at most (k = -1)."""
     f, k = _split(x)
@@ -188,7 +177,6 @@ def log_f32(x: Any) -> Any:
     return _log_edges(x, fma(k, _LN2, log_m))
 
 
-@inline
 def log2_f32(x: Any) -> Any:
     """Logarithm to base 2: k + (f + tail) * log2(e), log2(e) in two parts."""
     f, k = _split(x)
@@ -196,7 +184,6 @@ def log2_f32(x: Any) -> Any:
     return _log_edges(x, k + fma(f, _LOG2E, tail))
 
 
-@inline
 def log10_f32(x: Any) -> Any:
     """Logarithm to base 10: k * log10(2) + (f + tail) * log10(e), both in two parts."""
     f, k = _split(x)
@@ -205,7 +192,6 @@ def log10_f32(x: Any) -> Any:
     return _log_edges(x, fma(k, f32(0.301025390625), tail))
 
 
-@inline
 def log1p_f32(x: Any) -> Any:
     """log(1 + x): the rounding error of 1 + x is carried along."""
     u = _ONE + x
@@ -228,7 +214,6 @@ _SIN = polynomial("sin_f32_tail", *coefficients.SIN)
 _COS = polynomial("cos_f32_tail", *coefficients.COS)
 
 
-@inline
 def _sin_cos(r: Any) -> Any:
     """sin and cos on |r| <= pi/4."""
     z = r * r
@@ -236,13 +221,11 @@ def _sin_cos(r: Any) -> Any:
     return sine, fma(z * z, _COS(z), fma(-_HALF, z, _ONE))
 
 
-@inline
 def _signed(y: Any, quadrant: Any) -> Any:
     """-y where bit 1 of ``quadrant`` is set."""
     return bits_float(xor(float_bits(y), shl(and_(quadrant, np.int32(2)), 30)))
 
 
-@inline
 def sin_f32(x: Any) -> Any:
     """Sine, of any argument."""
     r, n = reduce_f32(x)
@@ -250,7 +233,6 @@ def sin_f32(x: Any) -> Any:
     return _signed(select(and_(n, np.int32(1)) == np.int32(0), sine, cosine), n)
 
 
-@inline
 def cos_f32(x: Any) -> Any:
     """Cosine, of any argument."""
     r, n = reduce_f32(x)
@@ -259,7 +241,6 @@ def cos_f32(x: Any) -> Any:
     return _signed(select(even, cosine, sine), add(n, np.int32(1)))
 
 
-@inline
 def tan_f32(x: Any) -> Any:
     """Tangent, of any argument."""
     r, n = reduce_f32(x)
@@ -291,7 +272,6 @@ _LOG_ERFC = polynomial("erf_f32_far", *coefficients.LOG_ERFC)
 _ERFCX = polynomial("erfc_f32_scaled", *coefficients.ERFCX)
 
 
-@inline
 def erf_f32(x: Any) -> Any:
     """Error function: a polynomial up to 0.92, then 1 - exp(polynomial), 1 from 3.92 on."""
     a = fabs(x)
@@ -303,17 +283,16 @@ def erf_f32(x: Any) -> Any:
     return copysign(select(a < f32(0.92), near, far), x)
 
 
-@inline
 def erfc_f32(x: Any) -> Any:
     """Complementary error function: exp(-x**2) / (1 + 2x) times a polynomial, in float64.
 
     The substitution is M. Shepherd's and J. Laframboise's (Math. Comp. 36, 1981).
     """
-    a = np.float64(fabs(x))
+    a = to_f64(fabs(x))
     a = select(a > 10.2, 10.2, a)
     t = (a - 4.0) / (a + 4.0)
     y = _exp_f64_of(-a * a) * _ERFCX(t) / fma(2.0, a, 1.0)
-    return np.float32(select(x < _ZERO, 2.0 - y, y))
+    return to_f32(select(x < _ZERO, 2.0 - y, y))
 
 
 # --- powers and roots -------------------------------------------------------------------------
@@ -322,7 +301,6 @@ _EXP2_WIDE = polynomial("exp2_f32_wide", *coefficients.EXP2_WIDE)
 _LOG_WIDE = polynomial("log_f32_wide", *coefficients.LOG_WIDE)
 
 
-@inline
 def _exp2_f64_of(t: Any) -> Any:
     """2**t to some 34 bits, for a float64 |t| <= 1000."""
     rounded = t + 6755399441055744.0
@@ -331,12 +309,10 @@ def _exp2_f64_of(t: Any) -> Any:
     return fma(r, _EXP2_WIDE(r), 1.0) * scale
 
 
-@inline
 def _exp_f64_of(t: Any) -> Any:
     return _exp2_f64_of(t * 1.4426950408889634)
 
 
-@inline
 def _log2_f64_of(x: Any) -> Any:
     """log2(x) to some 37 bits, for a positive normal float64."""
     bits = sub(float_bits(x), np.int64(0x3FE6A09E667F3BCD))
@@ -348,50 +324,44 @@ def _log2_f64_of(x: Any) -> Any:
     return fma(log_m, 1.4426950408889634, float_of_int(sar(bits, 52)))
 
 
-@inline
 def pow_f32(x: Any, y: Any) -> Any:
     """x**y in float64 as 2**(y log2 x), with all the special cases of C's pow."""
-    a = np.float64(fabs(x))
+    a = to_f64(fabs(x))
     log2_a = select(a < np.inf, _log2_f64_of(a), a)
     log2_a = select(a == 0.0, -np.inf, log2_a)
-    t = np.float64(y) * log2_a
+    t = to_f64(y) * log2_a
     t = select(t > 200.0, 200.0, t)
     t = select(t < -200.0, -200.0, t)
-    return derived.pow_edges(x, y, np.float32(_exp2_f64_of(t)))
+    return derived.pow_edges(x, y, to_f32(_exp2_f64_of(t)))
 
 
-@inline
 def sqrt_f32(x: Any) -> Any:
     """Square root (the processor's, correctly rounded)."""
     return k_.sqrt(x)
 
 
-@inline
 def rsqrt_f32(x: Any) -> Any:
     """1 / sqrt(x)."""
     return _ONE / k_.sqrt(x)
 
 
-@inline
 def cbrt_f32(x: Any) -> Any:
     """Cube root, in float64: a * (a**(-1/3))**2."""
-    a = np.float64(fabs(x))
+    a = to_f64(fabs(x))
     r = reciprocal_cube_root(a)
-    y = np.float32(a * (r * r))
+    y = to_f32(a * (r * r))
     ordinary = (a > 0.0) & (a < np.inf)
     return copysign(select(ordinary, y, fabs(x)), x)
 
 
-@inline
 def hypot_f32(x: Any, y: Any) -> Any:
     """sqrt(x**2 + y**2), in float64 where nothing overflows; an infinity beats NaN."""
-    a, b = np.float64(x), np.float64(y)
-    length = np.float32(k_.sqrt(fma(a, a, b * b)))
+    a, b = to_f64(x), to_f64(y)
+    length = to_f32(k_.sqrt(fma(a, a, b * b)))
     infinite = (fabs(x) == _INF) | (fabs(y) == _INF)
     return select(infinite, _INF, length)
 
 
-@inline
 def logaddexp_f32(x: Any, y: Any) -> Any:
     """log(e**x + e**y), in float64: near a result of 0 the two terms cancel."""
-    return np.float32(logaddexp_f64(np.float64(x), np.float64(y)))
+    return to_f32(logaddexp_f64(to_f64(x), to_f64(y)))

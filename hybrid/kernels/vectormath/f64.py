@@ -33,7 +33,6 @@ from hybrid.kernels.intrinsics import (
 )
 from hybrid.kernels.vectormath import coefficients_f64 as coefficients
 from hybrid.kernels.vectormath import derived
-from hybrid.kernels.vectormath.inline import inline
 from hybrid.kernels.vectormath.reduction import reduce_f64
 
 _SQRT_HALF = np.int64(0x3FE6A09E667F3BCD)  # bits of sqrt(1/2)
@@ -59,13 +58,11 @@ _EXP2 = polynomial("exp2_f64_tail", *coefficients.EXP2)
 _TANH = polynomial("tanh_f64_tail", *coefficients.TANH)
 
 
-@inline
 def _power_of_two(k: Any) -> Any:
     """2**k for an int64 k in [-1022, 1023]; 1024 gives infinity."""
     return bits_float(shl(add(k, np.int64(1023)), 52))
 
 
-@inline
 def _scale(y: Any, bits: Any) -> Any:
     """y * 2**k for the bits of k + _BIASED_MAGIC.
 
@@ -75,7 +72,6 @@ def _scale(y: Any, bits: Any) -> Any:
     return y * bits_float(shl(half, 52)) * bits_float(shl(sub(bits, half), 52))
 
 
-@inline
 def _reduce_exp(x: Any) -> Any:
     """(r, bits): x = k log(2) + r, |r| <= log(2)/2, and the bits of k + _BIASED_MAGIC."""
     rounded = fma(x, _LOG2E, _BIASED_MAGIC)
@@ -84,27 +80,23 @@ def _reduce_exp(x: Any) -> Any:
     return r, float_bits(rounded)
 
 
-@inline
 def _expm1_parts(x: Any) -> Any:
     """(p, k) with exp(x) = (1 + p) * 2**k and |1 + p| between sqrt(1/2) and sqrt(2)."""
     r, bits = _reduce_exp(x)
     return fma(r * r, _EXPM1(r), r), sub(bits, _BIASED_MAGIC_BITS)
 
 
-@inline
 def _clamp_exp(x: Any) -> Any:
     x = select(x > 710.0, 710.0, x)
     return select(x < -746.0, -746.0, x)
 
 
-@inline
 def exp_f64(x: Any) -> Any:
     """e**x."""
     r, bits = _reduce_exp(_clamp_exp(x))
     return _scale(1.0 + fma(r * r, _EXP(r), r), bits)
 
 
-@inline
 def exp2_f64(x: Any) -> Any:
     """2**x."""
     x = select(x > 1025.0, 1025.0, x)
@@ -114,7 +106,6 @@ def exp2_f64(x: Any) -> Any:
     return _scale(fma(r, _EXP2(r), 1.0), float_bits(rounded))
 
 
-@inline
 def expm1_f64(x: Any) -> Any:
     """e**x - 1: 2**k * p + (2**k - 1), in halves since 2**1024 is not a float64."""
     bounded = select(x > 710.0, 710.0, x)
@@ -125,7 +116,6 @@ def expm1_f64(x: Any) -> Any:
     return copysign(select(k == np.int64(0), p, y), x)
 
 
-@inline
 def tanh_f64(x: Any) -> Any:
     """(e**2a - 1) / (e**2a + 1) with a = |x|; 1 from a = 19.1 on."""
     a = fabs(x)
@@ -144,7 +134,6 @@ def tanh_f64(x: Any) -> Any:
 _ATANH = polynomial("log_f64_tail", *coefficients.ATANH)
 
 
-@inline
 def _split_normal(x: Any) -> Any:
     """(f, k + 1023) with x = (1 + f) * 2**k, 1 + f between sqrt(1/2) and sqrt(2)."""
     bits = add(float_bits(x), _SQRT_HALF_TO_ONE)
@@ -152,13 +141,11 @@ def _split_normal(x: Any) -> Any:
     return f, shr(bits, 52)
 
 
-@inline
 def _unbiased(exponent: Any) -> Any:
     """k as a float64; adding in place of a conversion, which AVX2 lacks for int64."""
     return bits_float(or_(exponent, _MAGIC_BITS)) - (_MAGIC + 1023.0)
 
 
-@inline
 def _split(x: Any) -> Any:
     """(f, k) for subnormal numbers too; k as a floating-point number."""
     tiny = x < 2.2250738585072014e-308
@@ -166,7 +153,6 @@ def _split(x: Any) -> Any:
     return f, _unbiased(exponent) - select(tiny, 54.0, 0.0)
 
 
-@inline
 def _log_tail(f: Any) -> Any:
     """log(1 + f) - f, from log(1 + f) = 2 atanh(s), s = f / (2 + f)."""
     s = f / (2.0 + f)
@@ -175,21 +161,18 @@ def _log_tail(f: Any) -> Any:
     return fma(s, fma(z, _ATANH(z), h), -h)
 
 
-@inline
 def _log_edges(x: Any, y: Any) -> Any:
     """y = log(x) for ordinary x; here zero, negative numbers, infinity and NaN."""
     y = select(x < np.inf, y, x)
     return select(x <= 0.0, select(x == 0.0, -np.inf, np.nan), y)
 
 
-@inline
 def log_f64(x: Any) -> Any:
     """Natural logarithm."""
     f, k = _split(x)
     return _log_edges(x, fma(k, _LN2_HI, f + fma(k, _LN2_LO, _log_tail(f))))
 
 
-@inline
 def log2_f64(x: Any) -> Any:
     """Logarithm to base 2: k + (f + tail) * log2(e), log2(e) in two parts."""
     f, k = _split(x)
@@ -197,7 +180,6 @@ def log2_f64(x: Any) -> Any:
     return _log_edges(x, k + fma(f, _LOG2E, tail))
 
 
-@inline
 def log10_f64(x: Any) -> Any:
     """Logarithm to base 10: k * log10(2) + (f + tail) * log10(e), both in two parts."""
     f, k = _split(x)
@@ -206,7 +188,6 @@ def log10_f64(x: Any) -> Any:
     return _log_edges(x, fma(k, 0.3010299956640665, tail))
 
 
-@inline
 def log1p_f64(x: Any) -> Any:
     """log(1 + x): the rounding error of 1 + x is carried along."""
     u = 1.0 + x
@@ -224,7 +205,6 @@ def log1p_f64(x: Any) -> Any:
     return select(x <= -1.0, select(x == -1.0, -np.inf, np.nan), y)
 
 
-@inline
 def logaddexp_f64(x: Any, y: Any) -> Any:
     """log(e**x + e**y), from the larger of the two.
 
@@ -241,7 +221,6 @@ _SIN = polynomial("sin_f64_tail", *coefficients.SIN)
 _COS = polynomial("cos_f64_tail", *coefficients.COS)
 
 
-@inline
 def _sin_cos(high: Any, low: Any) -> Any:
     """sin and cos of high + low, |high| <= pi/4."""
     z = high * high
@@ -252,13 +231,11 @@ def _sin_cos(high: Any, low: Any) -> Any:
     return sine, cosine
 
 
-@inline
 def _signed(y: Any, quadrant: Any) -> Any:
     """-y where bit 1 of ``quadrant`` is set."""
     return bits_float(xor(float_bits(y), shl(and_(quadrant, np.int64(2)), 62)))
 
 
-@inline
 def sin_f64(x: Any) -> Any:
     """Sine, of any argument."""
     high, low, n = reduce_f64(x)
@@ -267,7 +244,6 @@ def sin_f64(x: Any) -> Any:
     return select(fabs(x) < 7.450580596923828e-09, x, y)
 
 
-@inline
 def cos_f64(x: Any) -> Any:
     """Cosine, of any argument."""
     high, low, n = reduce_f64(x)
@@ -276,7 +252,6 @@ def cos_f64(x: Any) -> Any:
     return _signed(select(even, cosine, sine), add(n, np.int64(1)))
 
 
-@inline
 def tan_f64(x: Any) -> Any:
     """Tangent, of any argument."""
     high, low, n = reduce_f64(x)
@@ -306,7 +281,6 @@ _ERF = polynomial("erf_f64_near", *coefficients.ERF)
 _ERFCX = polynomial("erfc_f64_scaled", *coefficients.ERFCX)
 
 
-@inline
 def _erfc_parts(a: Any) -> Any:
     """(y, bits) with erfc(a) = y * 2**k for 0 <= a <= 27.3: exp(-a**2) by a polynomial.
 
@@ -320,7 +294,6 @@ def _erfc_parts(a: Any) -> Any:
     return fma(fma(r * r, _EXP(r), r), ratio, ratio), bits
 
 
-@inline
 def erf_f64(x: Any) -> Any:
     """Error function: a polynomial up to 1, then 1 - erfc."""
     a = fabs(x)
@@ -331,7 +304,6 @@ def erf_f64(x: Any) -> Any:
     return copysign(select(a < 1.0, near, far), x)
 
 
-@inline
 def erfc_f64(x: Any) -> Any:
     """Complementary error function."""
     a = fabs(x)
@@ -349,7 +321,6 @@ _TWO_THIRDS = 0.6666666666666666
 _TWO_THIRDS_LO = 3.700743415417188e-17
 
 
-@inline
 def _log_pair(x: Any) -> Any:
     """log(x) = high + low to some 65 bits, for positive finite x.
 
@@ -380,7 +351,6 @@ def _log_pair(x: Any) -> Any:
     return high, low
 
 
-@inline
 def pow_f64(x: Any, y: Any) -> Any:
     """x**y as exp(y log x) with the logarithm in 65 bits, and all special cases of C's pow."""
     a = fabs(x)
@@ -395,19 +365,16 @@ def pow_f64(x: Any, y: Any) -> Any:
     return derived.pow_edges(x, y, _scale(1.0 + fma(r * r, _EXP(r), r), bits))
 
 
-@inline
 def sqrt_f64(x: Any) -> Any:
     """Square root (the processor's, correctly rounded)."""
     return k_.sqrt(x)
 
 
-@inline
 def rsqrt_f64(x: Any) -> Any:
     """1 / sqrt(x)."""
     return 1.0 / k_.sqrt(x)
 
 
-@inline
 def reciprocal_cube_root(a: Any) -> Any:
     """a**(-1/3) to some 30 bits, for a positive normal a.
 
@@ -423,7 +390,6 @@ def reciprocal_cube_root(a: Any) -> Any:
     return r * fma(-scaled * r, r * r, 1.3333333333333333)
 
 
-@inline
 def cbrt_f64(x: Any) -> Any:
     """Cube root: a * (a**(-1/3))**2, then one Newton step with an exact residual."""
     a = fabs(x)
@@ -440,7 +406,6 @@ def cbrt_f64(x: Any) -> Any:
     return copysign(select(ordinary, y, fabs(x)), x)
 
 
-@inline
 def hypot_f64(x: Any, y: Any) -> Any:
     """sqrt(x**2 + y**2), scaled so that nothing overflows; an infinity beats NaN."""
     a, b = fabs(x), fabs(y)

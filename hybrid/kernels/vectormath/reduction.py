@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.kernels.casts import cast_to
 from hybrid.kernels.intrinsics import (
     and_,
     fabs,
@@ -27,8 +28,10 @@ from hybrid.kernels.intrinsics import (
     shr,
     sub,
 )
-from hybrid.kernels.vectormath.inline import inline
 
+to_f32 = cast_to("float32")
+to_f64 = cast_to("float64")
+to_i32 = cast_to("int32")
 # Enough bits of 2/pi for the largest float64: 1024 + 53 * 4 and some.
 _BITS = 1400
 
@@ -120,7 +123,6 @@ _FIELD = np.int64(0x7FF)
 _ZERO = np.int64(0)
 
 
-@inline
 def reduce_f32(x: Any) -> Any:
     """(r, n) with x = n * pi/2 + r, |r| <= pi/4 and n modulo 4; NaN for infinities."""
     size = fabs(x)
@@ -128,23 +130,21 @@ def reduce_f32(x: Any) -> Any:
     c1 = select(furthest, _A3, select(further, _A2, select(far, _A1, _A0)))
     c2 = select(furthest, _B3, select(further, _B2, select(far, _B1, _B0)))
     c3 = select(furthest, _C3, select(further, _C2, select(far, _C1, _C0)))
-    wide = np.float64(x)
+    wide = to_f64(x)
     first = wide * c1
     first = first - ((first + _MAGIC_FOUR) - _MAGIC_FOUR)
     second = wide * c2
     rounded = (first + second) + _MAGIC
     fraction = fma(wide, c3, (first - (rounded - _MAGIC)) + second)
-    return np.float32(fraction * _PIO2_HI), np.int32(float_bits(rounded))
+    return to_f32(fraction * _PIO2_HI), to_i32(float_bits(rounded))
 
 
-@inline
 def _two_sum(a: Any, b: Any) -> Any:
     total = a + b
     part = total - a
     return total, (a - (total - part)) + (b - part)
 
 
-@inline
 def reduce_f64(x: Any) -> Any:
     """(high, low, n) with x = n * pi/2 + high + low, |high| <= pi/4 and n modulo 4."""
     exponent = and_(shr(float_bits(x), 52), _FIELD)
