@@ -5,7 +5,8 @@ The registry drives this: an op is tested because it is registered, on the examp
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,52 +20,77 @@ from hybrid.core.spec import TensorSpec
 CONTROL = {"call", "call_with_residuals", "fused"}  # made of other ops, which are tested
 
 
+WIDER = {"float16": "float64", "float32": "float64", "complex64": "complex128"}
+
+
+def in_double(example: Example) -> Example:
+    """Return an example in double precision, without which there are no central differences."""
+    kinds = example.dtypes or ("float64",) * len(example.shapes)
+    return replace(example, dtypes=tuple(WIDER.get(kind, kind) for kind in kinds))
+
+
+def examples_in_double(op: Op) -> list[Example]:
+    """Return the examples by which the op has derivatives."""
+    if not (op.vjp or op.joint_vjp) or op.name in CONTROL:
+        return []
+    return [e for e in map(in_double, op.examples) if inexact_in_double(op, e) and finite(op, e)]
+
+
+def inexact_in_double(op: Op, example: Example) -> bool:
+    assert example.dtypes is not None
+    specs = [
+        TensorSpec(shape, np.dtype(kind))
+        for shape, kind in zip(example.shapes, example.dtypes, strict=True)
+    ]
+    found = op.infer(*specs, **example.attrs)
+    results = [s.dtype for s in (found if op.multi else (found,)) if s.dtype.kind in "fc"]
+    exact = bool(results) and all(d in (np.float64, np.complex128) for d in results)
+    return exact and any(s.dtype.kind in "fc" for s in specs)
+
+
+def finite(op: Op, example: Example) -> bool:
+    """Tell whether the results are numbers: the largest element of nothing is not."""
+    arrays = draw(example, 0)
+    prepared = arrays if example.prepare is None else example.prepare(*arrays)
+    found = op.eager(np, *prepared, **example.attrs)
+    return all(np.isfinite(r).all() for r in (found if op.multi else (found,)))
+
+
 def differentiable() -> list[Any]:
     return [
         pytest.param(op, example, id=f"{op.name}-{i}")
         for op in OPS.values()
-        if (op.vjp or op.joint_vjp) and op.name not in CONTROL
-        for i, example in enumerate(op.examples)
-        if _has_float(op, example) and _exact_result(op, example)
+        for i, example in enumerate(examples_in_double(op))
+        if "complex128" not in example.dtypes
     ]
-
-
-def _has_float(op: Op, example: Example) -> bool:
-    kinds = example.dtypes or ("float64",) * len(example.shapes)
-    return any(k.startswith("float") for k in kinds) and not any(
-        k.startswith("complex") for k in kinds
-    )
-
-
-def _exact_result(op: Op, example: Example) -> bool:
-    """Central differences need float64 all the way."""
-    kinds = example.dtypes or ("float64",) * len(example.shapes)
-    specs = [
-        TensorSpec(shape, np.dtype(kind)) for shape, kind in zip(example.shapes, kinds, strict=True)
-    ]
-    found = op.infer(*specs, **example.attrs)
-    floats = [s.dtype for s in (found if op.multi else (found,)) if s.dtype.kind in "fc"]
-    return bool(floats) and all(d == np.float64 for d in floats)
 
 
 def draw(example: Example, seed: int) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
-    low, high = example.domain
     arrays = []
     for i, shape in enumerate(example.shapes):
         kind = example.dtypes[i] if example.dtypes else "float64"
         if kind.startswith("float"):
-            # Distinct values well apart: ties and kinks have no central difference.
-            n = int(np.prod(shape))
-            points = low + (high - low) * (rng.permutation(n) + 0.3 + 0.3 * rng.random(n)) / max(
-                n, 1
-            )
-            arrays.append(points.reshape(shape))
+            arrays.append(well_apart(rng, shape, example.domain))
+        elif kind.startswith("complex"):
+            parts = [well_apart(rng, shape, example.domain) for _ in range(2)]
+            arrays.append(parts[0] + 1j * parts[1])
         elif kind == "bool":
             arrays.append(rng.random(shape) < 0.5)
         else:
-            arrays.append(rng.integers(0, 2, shape).astype(kind))
+            n = int(np.prod(shape))  # as many of each, so that no segment is empty
+            arrays.append((rng.permutation(n) % 2).reshape(shape).astype(kind))
     return arrays
+
+
+def well_apart(
+    rng: np.random.Generator, shape: tuple[int, ...], domain: tuple[float, float]
+) -> np.ndarray:
+    """Draw distinct values, some way apart: ties and kinks have no central difference."""
+    low, high = domain
+    n = int(np.prod(shape))
+    places = (rng.permutation(n) + 0.3 + 0.3 * rng.random(n)) / max(n, 1)
+    return (low + (high - low) * places).reshape(shape)
 
 
 def applied(op: Op, example: Example) -> Callable[..., hb.Tensor]:
@@ -73,9 +99,7 @@ def applied(op: Op, example: Example) -> Callable[..., hb.Tensor]:
         out = bind(op, prepared, example.attrs)
         results = out if op.multi else (out,)
         total = None
-        for k, r in enumerate(results):
-            if r.dtype.kind != "f":
-                continue
+        for k, r in enumerate(real_parts(results)):
             weights = np.cos(np.arange(r.size) + k).reshape(r.shape)
             part = hb.sum(r * hb.asarray(weights))
             total = part if total is None else total + part
@@ -83,6 +107,18 @@ def applied(op: Op, example: Example) -> Callable[..., hb.Tensor]:
         return total
 
     return f
+
+
+def real_parts(results: Sequence[hb.Tensor]) -> Iterator[hb.Tensor]:
+    """Return what of some results has a gradient, complex ones in two parts.
+
+    Of complex results beside others the sizes: eigenvectors are determined up to a phase only.
+    """
+    for r in results:
+        if r.dtype.kind == "f":
+            yield r
+        elif r.dtype.kind == "c":
+            yield from (hb.real(r), hb.imag(r)) if len(results) == 1 else (hb.square(hb.abs(r)),)
 
 
 def gradients(f: Callable[..., Any], tensors: list[hb.Tensor]) -> list[Any]:
@@ -147,23 +183,31 @@ def test_second_derivative_equals_differences_of_the_first(op: Op, example: Exam
 
 
 def test_every_op_with_float_results_has_a_rule_or_a_reason() -> None:
-    missing = [
-        op.name
-        for op in OPS.values()
-        if op.vjp is None
-        and op.joint_vjp is None
-        and not op.no_gradient
-        and any(_float_result(op, example) for example in op.examples)
-    ]
+    missing = [op.name for op in OPS.values() if lacks_a_rule(op)]
     assert not missing, f"no gradient rule and no stated reason: {missing}"
 
 
+def lacks_a_rule(op: Op) -> bool:
+    """Tell whether an op leaves open what its gradient is; without examples, any op may."""
+    if op.vjp is not None or op.joint_vjp is not None or op.no_gradient:
+        return False
+    return not op.examples or any(_float_result(op, example) for example in op.examples)
+
+
+def test_an_op_without_a_rule_is_noticed() -> None:
+    sin, equal = OPS["sin"], OPS["equal"]
+    assert lacks_a_rule(replace(sin, vjp=None))
+    assert lacks_a_rule(replace(sin, vjp=None, examples=()))
+    assert not lacks_a_rule(replace(sin, vjp=None, no_gradient="a reason"))
+    assert not lacks_a_rule(equal)
+
+
 def _float_result(op: Op, example: Example) -> bool:
-    drawn = draw(example, 0)
+    drawn = draw(in_double(example), 0)
     prepared = drawn if example.prepare is None else example.prepare(*drawn)
     inputs = tuple(hb.asarray(a) for a in prepared)
     out = bind(op, inputs, example.attrs)
-    return any(r.dtype.kind == "f" for r in (out if op.multi else (out,)))
+    return any(r.dtype.kind in "fcV" for r in (out if op.multi else (out,)))
 
 
 @pytest.mark.parametrize(("op", "example"), differentiable())
