@@ -103,7 +103,7 @@ def _declare(name: str, ufunc: str, nothing: Any, what: str) -> Op:
             eager=eager,
             vjp=(_vjp_extreme, None),
             examples=(
-                Example(((5, 2), (5,)), {"num": 2}, ("float32", _IDS)),
+                Example(((5, 2), (5,)), {"num": 3}, ("float32", _IDS)),
                 Example(_SHAPES, {"num": 4}, ("float32", _IDS)),
                 Example(((4,), (4,)), {"num": 3}, ("int8", _IDS)),
                 Example(((4,), (4,)), {"num": 3}, ("bool", _IDS)),

@@ -78,8 +78,9 @@ def draw(example: Example, seed: int) -> list[np.ndarray]:
         elif kind == "bool":
             arrays.append(rng.random(shape) < 0.5)
         else:
-            n = int(np.prod(shape))  # as many of each, so that no segment is empty
-            arrays.append((rng.permutation(n) % 2).reshape(shape).astype(kind))
+            # As many of each, so that no segment is empty.
+            n, kinds = int(np.prod(shape)), 3 if kind.startswith("u") else 2
+            arrays.append((rng.permutation(n) % kinds).reshape(shape).astype(kind))
     return arrays
 
 
