@@ -48,7 +48,11 @@ class Saved:
     def restore(self, node: Any = None) -> Tensor:
         """Return the saved contents as a Tensor; `node` says where it came from."""
         data = self.data
-        if type(data) is Symbol:
+        if type(data) is Tensor:  # what a trace saved that gave up
+            from hybrid.autodiff.joining import joined
+
+            data, node = data._data, joined(node, data._node)
+        elif type(data) is Symbol:
             data = data if data.array is None else data.array
         elif self.snapshot is not None and self.snapshot.array is not None:
             data = self.snapshot.array
@@ -311,7 +315,7 @@ def _result_node(node: TapeNode, i: int) -> AnyNode | None:
     return PartNode(node, i) if op.multi else node
 
 
-def begin(tensor: Tensor, node: TapeNode) -> None:
+def begin(tensor: Tensor, node: AnyNode) -> None:
     """Make `node` the start of what is recorded of a Tensor, whichever alias of it is written."""
     tensor._node = node
     alias = tensor._alias

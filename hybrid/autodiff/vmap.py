@@ -137,6 +137,12 @@ class Lanes:
             tensor._data = np.asarray(shared)
         return tensor._data
 
+    def note_read(self, array: Any) -> None:
+        """Let the trace around depend on the contents of an array."""
+        recorder = self._around[0]
+        if recorder is not None:
+            recorder.note_read(array)
+
     def written_since(self, tensor: Tensor) -> Tensor | None:
         """Nothing is written that is not there at once."""
         return None

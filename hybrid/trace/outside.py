@@ -6,7 +6,7 @@ NumPy itself may have changed; before a write that the graph would get wrong, tr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.autodiff.joining import joined
+from hybrid.autodiff.record import begin
 from hybrid.core import dispatch, formula
 from hybrid.core.formula import Formula
 from hybrid.core.graph import Value
@@ -311,10 +313,16 @@ class OutsideRecorder(GraphRecorder):
         found = (ref() for ref in list(self._tensors.values()))
         return [t for t in found if t is not None]
 
-    def reattach(self) -> None:
-        """Let arguments and Variables be themselves again, so that later writes reach them."""
+    def reattach(self, inside: Mapping[int, Any]) -> None:
+        """Let arguments and Variables be themselves again, so that later writes reach them.
+
+        Parameters
+        ----------
+        inside : mapping of int to node
+            What tapes that were opened in the trace know of its Tensors, by their id.
+        """
         for tensor, original in self._originals():
-            self._adopt(tensor, original)
+            self._adopt(tensor, original, inside)
 
     def _originals(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield what stands for something outside, and that."""
@@ -327,21 +335,25 @@ class OutsideRecorder(GraphRecorder):
         for source, tensor, _ in self.shadows.values():
             yield tensor, source
 
-    def _adopt(self, tensor: Tensor, original: Tensor) -> None:
+    def _adopt(self, tensor: Tensor, original: Tensor, inside: Mapping[int, Any]) -> None:
         """Make `tensor` and its views aliases of `original`: of its memory, and for the tapes."""
-        family = [tensor]
+        family, watched = [tensor], [tensor]
         if tensor._alias is not None:
             storage = tensor._alias.storage
+            watched += [view for ref in storage.watched if (view := ref()) is not None]
             family += [t for t in self.live_tensors() if t is not tensor and _hangs_on(t, storage)]
         home = dispatch.own_alias(original)
+        dispatch.refresh(original)
         for member in family:
             chain = member._alias.chain if member._alias is not None else ()
-            data = original._data
+            current = original
             for op, attrs in chain:
-                data = op.eager(np, data, **attrs)
-            member._data = data
-            # The version is not the present one: what tapes know is found when it is next read.
-            member._alias = Alias(home.storage, (*home.chain, *chain), home.storage.version - 1)
+                current = dispatch.bind(op, (current,), attrs)
+            member._data = current._data
+            member._alias = Alias(home.storage, (*home.chain, *chain), home.storage.version)
+            member._node = joined(inside.get(id(member)), current._node)
+            if member._node is not None and any(member is x for x in watched):
+                begin(original if member is tensor else member, member._node)
 
     def write_back(self) -> None:
         """After a fallback, hand on what was written to copies of misaligned or swapped arrays."""

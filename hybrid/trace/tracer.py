@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from hybrid.autodiff.joining import hand_over, joined
 from hybrid.core import containers, dispatch
 from hybrid.core.graph import FuncGraph, Value, format_graph, has_effects
 from hybrid.core.source import SourceLine, user_line
@@ -398,12 +399,21 @@ class Tracer(OutsideRecorder):
             if place is not None:
                 found = self.environment[place]
                 symbol.array = found._data if type(found) is Tensor else np.asarray(found)
+        hand_over(self.live_tensors(), self._became)
+        inside = {id(tensor): tensor._node for tensor in self.live_tensors()}
         for tensor in self.live_tensors():
             data = tensor._data
             if type(data) is Symbol and data.array is not None:
                 self._make_eager(tensor, data)
-        self.reattach()
+        with dispatch.scope(recorder=None, tapes=self._tapes):
+            self.reattach(inside)
         self.open = self.unknowns.open = False
+
+    def _became(self, symbol: Symbol) -> Tensor | None:
+        """Return the Tensor of a value that was computed when the trace gave up."""
+        place = self._index.get(symbol.value) if symbol.recorder is self else None
+        found = None if place is None else self.environment[place]
+        return found if type(found) is Tensor else None
 
     def _leave(self) -> None:
         """Let the tapes around the call see what happens from here on."""
@@ -417,8 +427,8 @@ class Tracer(OutsideRecorder):
         if symbol.spec.weak:
             return  # a Python scalar must not become an array, which promotes otherwise
         found = self.environment[self._index[symbol.value]]
-        if tensor._node is None and type(found) is Tensor:
-            tensor._node = found._node  # what the tapes around the call know of it
+        if type(found) is Tensor:  # with what the tapes around the call know of it
+            tensor._node = joined(tensor._node, found._node)
         alias = tensor._alias
         if alias is None:
             tensor._data = array
@@ -426,6 +436,9 @@ class Tracer(OutsideRecorder):
         storage = alias.storage
         if type(storage.base) is Symbol:
             assert storage.base.array is not None
+            became = self._became(storage.base)
+            if became is not None:
+                storage.node = joined(storage.node, became._node)
             storage.base = storage.base.array
         data = storage.base
         for op, attrs in alias.chain:
