@@ -17,7 +17,7 @@ Program = Callable[[Any, Compile], Function]
 """``program(library, compile)`` is the function to measure, from the library's arrays to its
 results. ``compile`` is the peer's own (``jax.jit``, ``hb.compile``), or does nothing."""
 
-Measure = Literal["call", "compile", "restart", "shape"]
+Measure = Literal["call", "compile", "restart", "shape", "memory"]
 """What is timed.
 
 - ``call``: a call, everything warm.
@@ -25,6 +25,8 @@ Measure = Literal["call", "compile", "restart", "shape"]
 - ``restart``: the first call in a new process whose disk caches an earlier process has filled.
 - ``shape``: the first call with a size not seen before, of a function compiled for other sizes.
   The median of six sizes, so that torch's one recompilation for sizes in general is left out.
+- ``memory``: bytes by which the process grows at most during a call, results counted, in a new
+  process that has called the function at the tiny size before.
 """
 
 COMPILED = ("hybrid", "torch-compile", "jax")
@@ -40,9 +42,12 @@ class Case:
     name : str
         What the row is called and selected by.
     inputs : callable
-        ``inputs(size)`` draws the arguments as NumPy arrays, the same ones at each call.
+        ``inputs(size)`` draws the arguments as NumPy arrays, the same ones at each call. What is
+        no array is handed on as it is.
     size : int
         The size that is measured.
+    tiny : int
+        A size for tests of nothing but the results; 0 for `size` itself.
     programs : mapping
         The program of each library. NumPy's is the reference that all results are compared with.
     peers : tuple of str
@@ -50,7 +55,7 @@ class Case:
     measure : Measure
         What is timed.
     rtol, atol : float
-        How far a result may be from NumPy's.
+        How far a result may be from NumPy's. A function may return a tuple of results.
     calls : int
         How many results are compared, for programs that keep state from call to call.
     traffic : int
@@ -70,6 +75,7 @@ class Case:
     calls: int = 1
     traffic: int = 0
     flops: int = 0
+    tiny: int = 0
 
 
 def formula(write: Callable[[Any], Function]) -> dict[str, Program]:
@@ -84,6 +90,15 @@ def formula(write: Callable[[Any], Function]) -> dict[str, Program]:
         "torch": lambda torch, compile: compile(write(torch)),
         "jax": lambda jax, compile: compile(write(jax.numpy)),
     }
+
+
+def evaluated(text: str, *names: str) -> dict[str, Program]:
+    """numexpr's program, which is a text; ``names`` are those of the arguments in it."""
+
+    def program(numexpr: Any, compile: Compile) -> Function:
+        return lambda *arguments: numexpr.evaluate(text, dict(zip(names, arguments, strict=True)))
+
+    return {"numexpr": program}
 
 
 def uniform(count: int, dtype: str) -> Callable[[int], tuple[Array, ...]]:

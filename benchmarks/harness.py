@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -25,14 +26,15 @@ from benchmarks.worker import Problem, Worker
 class Effort:
     """How long to measure."""
 
-    rounds: int = 40  # turns of each peer
+    rounds: int = 20  # turns of each peer
     sample: float = 0.01  # seconds that one sample lasts at least
     warm: float = 0.02  # seconds of calls before each sample, ten times that before the first
-    budget: float = 20.0  # seconds after which a case is ended, once every peer had 5 turns
-    processes: int = 5  # fresh processes for what only a fresh process can show
+    budget: float = 8.0  # seconds after which a case is ended
+    least: int = 5  # turns that every peer has all the same
+    processes: int = 3  # fresh processes for what only a fresh process can show
 
 
-QUICK = Effort(rounds=7, sample=2e-3, warm=5e-3, budget=3.0, processes=1)
+QUICK = Effort(rounds=5, sample=2e-3, warm=2e-3, budget=1.0, least=3, processes=1)
 
 # Thread pools spin for a while after their last task: OpenBLAS for some milliseconds.
 PAUSE = 0.01
@@ -90,50 +92,66 @@ class Harness:
         return [self._first_calls(case, name) for name in names]
 
     def _calls(self, case: Case, names: Sequence[str]) -> list[Result]:
-        problems = {name: self._worker(name).ask("prepare", case.name) for name in names}
+        # Preparing is compiling, mostly, and not timed: all at once.
+        for name in names:
+            self._worker(name).post("prepare", case.name)
+        problems = {name: self._workers[name].answer() for name in names}
         able = [name for name in names if problems[name] is None]
-        samples = self._take_turns(able)
+        samples = self._take_turns(able, problems)
         return [
             Result(case.name, name, tuple(samples.get(name, ())), problems[name]) for name in names
         ]
 
     def _worker(self, name: str) -> Worker:
-        if name not in self._workers:
+        if name not in self._workers or not self._workers[name].alive:
             self._workers[name] = Worker(name, self._threads)
         return self._workers[name]
 
-    def _take_turns(self, names: Sequence[str]) -> dict[str, list[float]]:
+    def _take_turns(
+        self, names: Sequence[str], problems: dict[str, Problem | None]
+    ) -> dict[str, list[float]]:
+        """Sample the peers in turns; one that fails is left out, and says why in `problems`."""
         effort = self._effort
         samples: dict[str, list[float]] = {name: [] for name in names}
-        counts = {}
+        counts: dict[str, int] = {}
+
+        def ask(name: str, what: str, *arguments: float) -> Any:
+            answer = self._worker(name).ask(what, *arguments)
+            if isinstance(answer, Problem):
+                problems[name] = answer
+                samples.pop(name)
+            return answer
+
         for name in names:
-            worker = self._worker(name)
-            counts[name] = worker.ask("warm_up", effort.sample, 10 * effort.warm)
+            counts[name] = ask(name, "warm_up", effort.sample, 10 * effort.warm)
         end = time.perf_counter() + effort.budget
         for turn in range(effort.rounds):
-            if turn >= 5 and time.perf_counter() > end:
+            if turn >= effort.least and time.perf_counter() > end:
                 break
-            for name in names:
+            for name in list(samples):
                 time.sleep(PAUSE)
-                samples[name].append(self._worker(name).ask("sample", counts[name], effort.warm))
+                answer = ask(name, "sample", counts[name], effort.warm)
+                if name in samples:
+                    samples[name].append(answer)
         return samples
 
     def _first_calls(self, case: Case, name: str) -> Result:
         """Measure in fresh processes, with disk caches that start empty."""
+        what = "memory" if case.measure == "memory" else "first_calls"
         samples: list[float] = []
         for _ in range(self._effort.processes):
             with _empty_caches():
-                answer = self._ask_fresh(case, name)
+                answer = self._ask_fresh(case, name, what)
                 if case.measure == "restart" and not isinstance(answer, Problem):
-                    answer = self._ask_fresh(case, name)
+                    answer = self._ask_fresh(case, name, what)
             if isinstance(answer, Problem):
                 return Result(case.name, name, problem=answer)
             samples += answer
         return Result(case.name, name, tuple(samples))
 
-    def _ask_fresh(self, case: Case, name: str) -> list[float] | Problem:
+    def _ask_fresh(self, case: Case, name: str, what: str) -> list[float] | Problem:
         worker = Worker(name, self._threads)
-        answer: list[float] | Problem = worker.ask("first_calls", case.name)
+        answer: list[float] | Problem = worker.ask(what, case.name)
         worker.close()
         return answer
 

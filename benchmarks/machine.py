@@ -116,3 +116,24 @@ def _gemm_rate(dtype: str, rounds: int, size: int = 1024) -> float:
 
     left, right, out = (np.ones((size, size), dtype=dtype) for _ in range(3))
     return 2 * size**3 / _seconds(lambda: np.matmul(left, right, out=out), rounds)
+
+
+def resident() -> int:
+    """Bytes of memory that this process has now. Linux alone says so."""
+    return _status("VmRSS")
+
+
+def peak() -> int:
+    """Bytes of memory that this process has had at most since :func:`forget_peak`."""
+    return _status("VmHWM")
+
+
+def forget_peak() -> None:
+    """Let :func:`peak` start from now."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    found = next(line for line in lines if line.startswith(name))
+    return int(found.split()[1]) * 1024

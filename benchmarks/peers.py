@@ -42,7 +42,7 @@ class Peer:
     compile : callable
         ``compile(library)`` is its compile function.
     array : callable
-        ``array(library, ndarray)`` is the library's array.
+        ``array(library, ndarray)`` is the library's array, in memory of its own.
     thunk : callable
         ``thunk(function, arguments)`` is a call that returns when its result is there.
     numpy : callable
@@ -78,7 +78,13 @@ def _load_jax(jax: Any, threads: int) -> None:
 
 
 def _call_jax(function: Function, arguments: tuple[Any, ...]) -> Thunk:
-    return lambda: function(*arguments).block_until_ready()
+    def call() -> Any:
+        result = function(*arguments)
+        for array in result if isinstance(result, tuple) else (result,):
+            array.block_until_ready()
+        return result
+
+    return call
 
 
 def _load_numexpr(numexpr: Any, threads: int) -> None:
@@ -99,19 +105,19 @@ def _from_torch(value: Any) -> Array:
 
 _HYBRID: dict[str, Any] = {
     "library": "hybrid",
-    "array": lambda hb, value: hb.asarray(value),
+    "array": lambda hb, value: hb.array(value),
     "numpy": _from_hybrid,
 }
 _TORCH: dict[str, Any] = {
     "library": "torch",
     "load": _load_torch,
-    "array": lambda torch, value: torch.from_numpy(value),
+    "array": lambda torch, value: torch.tensor(value),
     "numpy": _from_torch,
 }
 _JAX: dict[str, Any] = {
     "library": "jax",
     "load": _load_jax,
-    "array": lambda jax, value: jax.numpy.asarray(value),
+    "array": lambda jax, value: jax.numpy.array(value),
     "thunk": _call_jax,
 }
 

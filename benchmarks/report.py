@@ -1,4 +1,4 @@
-"""What the measurements look like: a Markdown table, JSON, a bar chart of ratios."""
+"""What the measurements look like: a Markdown table, JSON, a chart of ratios."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
 from benchmarks.case import Case
@@ -15,6 +16,9 @@ from benchmarks.peers import OURS, PEERS, installed_versions
 from benchmarks.worker import Problem
 
 Rows = Sequence[tuple[Case, Sequence[Result]]]
+
+SLOW = 0.8  # times as fast as the best peer, below which a case is listed
+FARTHEST = 30  # times the best peer's time, where the chart ends
 
 _COLOURS = {
     "hybrid": "#c2410c",
@@ -41,6 +45,11 @@ def duration(seconds: float) -> str:
     return f"{_figures(seconds / 1e-9)} ns"
 
 
+def amount(value: float, case: Case) -> str:
+    """What a case measures, with its unit."""
+    return f"{_figures(value / 2**20)} MiB" if case.measure == "memory" else duration(value)
+
+
 def _figures(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
@@ -51,25 +60,59 @@ def best_peer(results: Sequence[Result]) -> Result | None:
     return min(others, key=lambda found: found.median, default=None)
 
 
-def ratio(result: Result, results: Sequence[Result]) -> float | None:
-    """Time relative to the best peer's; below 1 is faster."""
+def speed(result: Result, results: Sequence[Result]) -> float | None:
+    """How many times faster than the best peer."""
     best = best_peer(results)
-    return result.median / best.median if best and result.samples else None
+    return best.median / result.median if best and result.samples else None
+
+
+def our_result(results: Sequence[Result]) -> Result | None:
+    """Hybrid's result: the traced one, where the case has it."""
+    for name in reversed(OURS):
+        for found in results:
+            if found.peer == name and found.samples:
+                return found
+    return None
+
+
+def our_speeds(rows: Rows) -> dict[str, float]:
+    """How many times faster than the best peer hybrid is, for the cases that can tell."""
+    speeds = {}
+    for case, results in rows:
+        ours = our_result(results)
+        found = speed(ours, results) if ours else None
+        if found:
+            speeds[case.name] = found
+    return speeds
 
 
 def markdown(rows: Rows, machine: Machine) -> str:
     """The table, what is under it, and the machine."""
     peers = _peers_in(rows)
     lines = [
-        "| case | " + " | ".join(peers) + " | hybrid / best peer | floor |",
+        "| case | " + " | ".join(peers) + " | times faster | of ceiling |",
         "| --- |" + " ---: |" * (len(peers) + 2),
     ]
     for case, results in rows:
-        cells = [_cell(name, results) for name in peers]
+        cells = [_cell(name, case, results) for name in peers]
         lines.append(f"| {case.name} | " + " | ".join([*cells, *_summary(case, results, machine)]))
         lines[-1] += " |"
-    notes = _notes(rows)
-    return "\n".join([*lines, "", _legend(machine), *(["", *notes] if notes else []), ""])
+    parts = ["\n".join(lines), summary(rows), _legend(machine), "\n".join(_notes(rows))]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def summary(rows: Rows) -> str:
+    """The geometric mean over the cases, and those in which hybrid is clearly slower."""
+    speeds = our_speeds(rows)
+    if not speeds:
+        return ""
+    mean = geometric_mean(speeds.values())
+    slow = sorted((value, name) for name, value in speeds.items() if value < SLOW)
+    below = ", ".join(f"{name} ({value:.2f})" for value, name in slow) or "none"
+    return (
+        f"Over {len(speeds)} cases hybrid is {mean:.2f} times as fast as the best peer of each "
+        f"(geometric mean). Below {SLOW}: {below}."
+    )
 
 
 def _notes(rows: Rows) -> list[str]:
@@ -89,7 +132,8 @@ def _legend(machine: Machine) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in installed_versions().items())
     return (
         "Medians, with the distance between the quartiles in percent; the best peer in bold. "
-        "Floor: what copying the data, or the matrix products alone, would take.\n"
+        "Times faster: the best peer's time over hybrid's. "
+        "Of ceiling: copying the data, or the matrix products alone, in percent of hybrid's time.\n"
         f"{machine.processor}, {machine.threads} threads, {machine.system}, "
         f"Python {machine.python}; {versions}. "
         f"Copy {machine.copy_cached / 1e9:.0f} GB/s in cache, "
@@ -104,23 +148,24 @@ def _peers_in(rows: Rows) -> list[str]:
     return [name for name in PEERS if name in present]
 
 
-def _cell(name: str, results: Sequence[Result]) -> str:
+def _cell(name: str, case: Case, results: Sequence[Result]) -> str:
     found = next((found for found in results if found.peer == name), None)
     if found is None:
         return ""
     if not found.samples:
         return "wrong" if found.problem and found.problem.wrong else "skipped"
-    text = duration(found.median)
+    text = amount(found.median, case)
     if found is best_peer(results):
         text = f"**{text}**"
     return f"{text} ±{100 * found.spread / 2:.0f}%"
 
 
 def _summary(case: Case, results: Sequence[Result], machine: Machine) -> list[str]:
-    ours = next((found for name in OURS[::-1] for found in results if found.peer == name), None)
-    factor = ratio(ours, results) if ours else None
+    ours = our_result(results)
+    factor = speed(ours, results) if ours else None
     floor = machine.floor(case.traffic, case.flops)
-    return [f"{factor:.2f}" if factor else "", duration(floor) if floor else ""]
+    share = f"{100 * floor / ours.median:.0f}%" if ours and floor else ""
+    return [f"{factor:.2f}" if factor else "", share]
 
 
 def as_json(rows: Rows, machine: Machine) -> str:
@@ -132,65 +177,85 @@ def as_json(rows: Rows, machine: Machine) -> str:
             if found.samples:
                 low, high = found.quartiles
                 entry |= {
+                    "unit": "bytes" if case.measure == "memory" else "seconds",
                     "median": found.median,
                     "quartiles": [low, high],
                     "samples": len(found.samples),
-                    "ratio": ratio(found, results),
+                    "times_faster": speed(found, results),
                 }
+                floor = machine.floor(case.traffic, case.flops)
+                if floor:
+                    entry["of_ceiling"] = floor / found.median
             elif found.problem:
                 entry |= {"problem": found.problem.text, "wrong": found.problem.wrong}
             cases.append(entry)
-    content = {"machine": asdict(machine), "versions": installed_versions(), "results": cases}
+    speeds = our_speeds(rows)
+    content = {
+        "machine": asdict(machine),
+        "versions": installed_versions(),
+        "geometric_mean": geometric_mean(speeds.values()) if speeds else None,
+        "slow": sorted(name for name, value in speeds.items() if value < SLOW),
+        "results": cases,
+    }
     return json.dumps(content, indent=1) + "\n"
 
 
 def draw(rows: Rows, path: Path) -> None:
-    """Draw the ratio to the best peer, one group of bars a case."""
+    """Draw the time of each peer relative to the best one's, a line for each case."""
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot
 
     shown = [(case, results) for case, results in rows if best_peer(results)]
-    bars = sum(len([found for found in results if found.samples]) for _, results in shown)
-    figure, axes = pyplot.subplots(figsize=(9, 1.2 + 0.15 * bars + 0.15 * len(shown)))
-    position, ticks, labels, drawn = 0.0, [], [], set()
-    for case, results in shown:
-        begin = position
-        for found in results:
-            factor = ratio(found, results)
-            if factor is None:
-                continue
-            label = None if found.peer in drawn else found.peer
-            drawn.add(found.peer)
-            axes.barh(position, factor - 1, left=1, color=_COLOURS[found.peer], label=label)
-            text = f" {duration(found.median)} "
-            side = "left" if factor >= 1 else "right"
-            axes.plot(
-                factor, position, "o", color=_COLOURS[found.peer], markersize=4, clip_on=False
+    speeds = our_speeds(rows)
+    height = 0.21 * len(shown) + 1.5
+    figure, axes = pyplot.subplots(figsize=(10, height))
+    for name in _peers_in(rows):
+        points = [
+            (1 / factor, line)
+            for line, (_, results) in enumerate(shown)
+            for found in results
+            if found.peer == name and (factor := speed(found, results))
+        ]
+        ours = name == "hybrid"
+        axes.plot(
+            [min(time, FARTHEST) for time, _ in points],
+            [line for _, line in points],
+            "D" if ours else "o",
+            color=_COLOURS[name],
+            markersize=7 if ours else 5,
+            label=name,
+            zorder=4 if ours else 3,
+        )
+    for line, (case, _) in enumerate(shown):
+        if case.name in speeds:
+            slow = speeds[case.name] < SLOW
+            axes.annotate(
+                f"{speeds[case.name]:.2f}",
+                (1, line),
+                (6, 0),
+                xycoords=("axes fraction", "data"),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+                color="#b91c1c" if slow else "black",
+                fontweight="bold" if slow else "normal",
             )
-            axes.text(factor, position, f" {text}", va="center", ha=side, fontsize=7)
-            position += 1
-        ticks.append((begin + position - 1) / 2)
-        labels.append(case.name)
-        position += 1
     axes.set_xscale("log")
-    axes.axvline(1, color="black", linewidth=0.8)
-    axes.set_yticks(ticks, labels)
-    axes.invert_yaxis()
-    axes.margins(x=0.15, y=0.01)
-    axes.set_xlabel("time relative to the best peer (left of 1 is faster)")
-    axes.spines[["top", "right"]].set_visible(False)
-    handles, names = axes.get_legend_handles_labels()
-    order = sorted(range(len(names)), key=lambda index: list(PEERS).index(names[index]))
-    figure.legend(
-        [handles[index] for index in order],
-        [names[index] for index in order],
-        loc="upper center",
-        ncols=len(names),
-        frameon=False,
+    axes.set_xlim(right=1.25 * FARTHEST)
+    axes.axvline(1, color="black", linewidth=0.8, zorder=2)
+    axes.set_yticks(range(len(shown)), [case.name for case, _ in shown], fontsize=8)
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.grid(axis="y", color="#e2e8f0", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(
+        f"time relative to the best peer: left of 1 is faster, {FARTHEST} stands for all above; "
+        "at the right, how many times faster hybrid is",
         fontsize=8,
     )
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.35 / figure.get_figheight()))
-    figure.savefig(path, dpi=130)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="upper center", ncols=9, frameon=False, fontsize=8, handletextpad=0.1)
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.35 / height))
+    figure.savefig(path, dpi=110)
     pyplot.close(figure)

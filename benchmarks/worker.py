@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import repeat
 from multiprocessing.connection import Connection
@@ -16,9 +17,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.case import Array, Case
+from benchmarks.machine import forget_peak, peak, resident
 from benchmarks.peers import PEERS, Peer, Thunk
 
 NEW_SHAPES = 6
+PATIENCE = 240.0  # seconds for an answer; a compiler may take its time, but not all of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +42,33 @@ class Worker:
         self._process.start()
         theirs.close()
 
+    @property
+    def alive(self) -> bool:
+        """Whether it can still be asked."""
+        return self._process.is_alive()
+
     def ask(self, what: str, *arguments: Any) -> Any:
         """Return the answer, or a Problem."""
-        try:
+        self.post(what, *arguments)
+        return self.answer()
+
+    def post(self, what: str, *arguments: Any) -> None:
+        """Ask without waiting."""
+        # Where the process has died, `answer` finds out.
+        with suppress(OSError):
             self._pipe.send((what, arguments))
-            return self._pipe.recv()
+
+    def answer(self) -> Any:
+        """Return the answer to the last `post`, or a Problem."""
+        try:
+            if self._pipe.poll(PATIENCE):
+                return self._pipe.recv()
         except (EOFError, OSError):
             self._process.join()
             return Problem(f"its process ended with code {self._process.exitcode}")
+        self._process.terminate()
+        self._process.join()
+        return Problem(f"no answer in {PATIENCE:.0f} s")
 
     def close(self) -> None:
         """End the process."""
@@ -82,17 +104,25 @@ class Bench:
     threads: int
     _thunk: Thunk = field(default=lambda: None)
 
-    def prepare(self, case_name: str) -> Problem | None:
-        """Build the call of a case and compare its results with NumPy's."""
+    def prepare(self, case_name: str, size: int = 0) -> Problem | None:
+        """Build the call of a case and compare its results with NumPy's.
+
+        All calls come before the first comparison: what a peer writes to its own results later
+        would otherwise go unseen.
+        """
         case = _case(case_name)
-        arrays = case.inputs(case.size)
-        reference = self._build(case, PEERS["numpy"], arrays)
-        self._thunk = self._build(case, self.peer, arrays)
-        results = [self.peer.numpy(self._thunk()) for _ in range(case.calls)]
+        size = size or case.size
+        reference = self._build(case, PEERS["numpy"], case.inputs(size))
+        self._thunk = self._build(case, self.peer, case.inputs(size))
+        results = [_parts(self._thunk()) for _ in range(case.calls)]
         for result in results:
-            difference = _difference(result, np.asarray(reference()), case)
-            if difference:
-                return Problem(difference, wrong=True)
+            expected = [np.asarray(part) for part in _parts(reference())]
+            found = [self.peer.numpy(part) for part in result]
+            if len(found) != len(expected):
+                return Problem(f"gives {len(found)} results, NumPy {len(expected)}", wrong=True)
+            for difference in map(_difference, found, expected, repeat(case)):
+                if difference:
+                    return Problem(difference, wrong=True)
         return None
 
     def warm_up(self, sample: float, warm: float) -> int:
@@ -135,13 +165,29 @@ class Bench:
         later = [self._values(case, library, size) for size in sizes]
         return [self._first_call(function, values) for values in later]
 
-    def _build(self, case: Case, peer: Peer, arrays: tuple[Array, ...]) -> Thunk:
+    def memory(self, case_name: str) -> list[float]:
+        """Return the bytes by which the process grows at most during the second call."""
+        case = _case(case_name)
+        library = self.peer.open(self.threads)
+        function = case.programs[self.peer.library](library, self.peer.compile(library))
+        values = self._values(case, library, case.size)
+        if case.tiny:
+            self.peer.thunk(function, self._values(case, library, case.tiny))()
+        thunk = self.peer.thunk(function, values)
+        gc.collect()
+        before = resident()
+        thunk()
+        forget_peak()
+        thunk()
+        return [float(peak() - before)]
+
+    def _build(self, case: Case, peer: Peer, arrays: tuple[Any, ...]) -> Thunk:
         library = peer.open(self.threads)
         function = case.programs[peer.library](library, peer.compile(library))
-        return peer.thunk(function, tuple(peer.array(library, array) for array in arrays))
+        return peer.thunk(function, _hand_over(peer, library, arrays))
 
     def _values(self, case: Case, library: Any, size: int) -> tuple[Any, ...]:
-        return tuple(self.peer.array(library, array) for array in case.inputs(size))
+        return _hand_over(self.peer, library, case.inputs(size))
 
     def _first_call(self, function: Any, values: tuple[Any, ...]) -> float:
         start = time.perf_counter()
@@ -154,6 +200,16 @@ class Bench:
         for _ in repeat(None, count):
             thunk()
         return time.perf_counter() - start
+
+
+def _hand_over(peer: Peer, library: Any, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(
+        peer.array(library, value) if isinstance(value, np.ndarray) else value for value in values
+    )
+
+
+def _parts(result: Any) -> tuple[Any, ...]:
+    return result if isinstance(result, tuple) else (result,)
 
 
 def _case(name: str) -> Case:
