@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import hybrid as hb
+from benchmarks.passes import programs
 from hybrid import errors
 from hybrid.trace.passes import PASSES
 
@@ -104,6 +105,14 @@ def test_each_pass_has_its_section():
     page = (ROOT / "docs" / "passes.md").read_text(encoding="utf-8")
     described = re.findall(r"^## (\w+)$", page, re.MULTILINE)
     assert described == [step.name for step in PASSES]
+
+
+def test_each_pass_has_its_measured_effect():
+    page = (ROOT / "docs" / "passes.md").read_text(encoding="utf-8")
+    table = page.partition("| --- | --- | --- | --- | --- |\n")[2].partition("\n\n")[0]
+    measured = [re.split(r" *\| *", row)[1:3] for row in table.splitlines()]
+    assert measured == [[program.name, program.text] for program in programs()]
+    assert [name for name, _ in measured] == [step.name for step in PASSES]
 
 
 def test_each_environment_variable_is_documented():

@@ -22,6 +22,7 @@ from hybrid.trace.passes import (
     expand,
     fold,
     fuse,
+    invariants,
     keep_axes,
     movement,
     rolling,
@@ -42,6 +43,7 @@ class Pass:
 
 PASSES: tuple[Pass, ...] = (
     Pass("rolling", rolling.run, simplify=False),
+    Pass("invariants", invariants.run, simplify=False),
     Pass("expand", expand.run, simplify=False),
     Pass("cse", cse.run),
     Pass("fold", fold.run),

@@ -185,6 +185,15 @@ def relaxation(p: hb.Tensor, b: hb.Tensor) -> hb.Tensor:
     return p
 
 
+def settling(x: hb.Tensor, w: hb.Tensor, s: hb.Tensor) -> hb.Tensor:
+    """Each step makes the same weights anew; the shift is cheap and stays in its kernel."""
+
+    def step(h: hb.Tensor, _: Any) -> Any:
+        return hb.tanh(hb.softmax(w, axis=1).T @ h) + s * 2.0, None
+
+    return hb.scan(step, x, length=9)[0]
+
+
 PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[TensorSpec, ...]]] = {
     "softmax": (softmax, (spec(8, 10),)),
     "layer_norm": (layer_norm, (spec(8, 16), spec(16), spec(16))),
@@ -195,5 +204,6 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[TensorSpec, ...]]] = {
     "strided": (strided, (spec(5, 3), spec(6, 5))),
     "recurrence": (recurrence, (spec(4, 3), spec(3, 3))),
     "relaxation": (relaxation, (spec(6), spec(4))),
+    "settling": (settling, (spec(3), spec(3, 3), spec(3))),
     "countdown": (countdown, (spec(3),)),
 }
