@@ -95,10 +95,6 @@ def _load_numba(numba: Any, threads: int) -> None:
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
 
 
-def _from_hybrid(value: Any) -> Array:
-    return np.asarray(value.numpy())
-
-
 def _from_torch(value: Any) -> Array:
     return np.asarray(value.detach().numpy())
 
@@ -106,7 +102,6 @@ def _from_torch(value: Any) -> Array:
 _HYBRID: dict[str, Any] = {
     "library": "hybrid",
     "array": lambda hb, value: hb.array(value),
-    "numpy": _from_hybrid,
 }
 _TORCH: dict[str, Any] = {
     "library": "torch",
