@@ -99,6 +99,11 @@ def _from_torch(value: Any) -> Array:
     return np.asarray(value.detach().numpy())
 
 
+def _parallel(numba: Any) -> Compile:
+    compile: Compile = numba.njit(parallel=True)
+    return compile
+
+
 _HYBRID: dict[str, Any] = {
     "library": "hybrid",
     "array": lambda hb, value: hb.array(value),
@@ -122,7 +127,12 @@ PEERS: dict[str, Peer] = {
         Peer("numpy", library="numpy"),
         Peer("numexpr", library="numexpr", load=_load_numexpr),
         # Loops by hand, for the cases that are such.
-        Peer("numba", library="numba", load=_load_numba, compile=lambda numba: numba.njit),
+        Peer(
+            "numba",
+            library="numba",
+            load=_load_numba,
+            compile=lambda numba: numba.njit(parallel=True),
+        ),
         Peer("hybrid-eager", **_HYBRID),
         Peer("hybrid", **_HYBRID, compile=lambda hb: hb.compile),
         Peer("torch", **_TORCH),

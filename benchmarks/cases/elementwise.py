@@ -39,13 +39,13 @@ def ten_ops(xp: Any) -> Function:
     def expression(a: Any, b: Any) -> Any:
         c = a * b + a
         d = xp.maximum(c - b, a) * c
-        return xp.sqrt(d * d + b) / (a + 1.5)
+        return xp.sqrt(d * d + b) / (a + 2)
 
     return expression
 
 
 TEN_OPS = formula(ten_ops) | evaluated(
-    "sqrt((where(a * b + a - b > a, a * b + a - b, a) * (a * b + a)) ** 2 + b) / (a + 1.5)",
+    "sqrt((where(a * b + a - b > a, a * b + a - b, a) * (a * b + a)) ** 2 + b) / (a + 2)",
     "a",
     "b",
 )
