@@ -15,11 +15,12 @@ from hybrid.core.op import Attrs, Op
 from hybrid.core.source import at_user_line, user_line
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.state import state as state
-from hybrid.core.storage import Alias, Storage
+from hybrid.core.storage import Alias, Chain, Later, Storage
 from hybrid.core.tensor import Symbol, Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.errors import HybridError
 
+_new = object.__new__
 PYTHON_SCALARS = (bool, int, float, complex)
 
 
@@ -98,7 +99,7 @@ def bind(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Tensor:
     outputs: Any
     if state.plain:
         outputs = _eager(op, inputs, attrs)
-        if op.view is not None:
+        if op.view is not None and type(inputs[0]) is Tensor:
             _link_view(op, inputs[0], attrs, outputs)
         return outputs  # type: ignore[no-any-return]
     inputs = tuple(map(resolve, inputs))
@@ -107,7 +108,7 @@ def bind(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Tensor:
         outputs = _eager(op, inputs, attrs)
     else:
         outputs = _record(recorder, op, inputs, attrs)
-    if op.view is not None:
+    if op.view is not None and type(inputs[0]) is Tensor:
         _link_view(op, inputs[0], attrs, outputs)
     if state.tapes:
         state.tapes[-1].record(op, inputs, attrs, outputs)
@@ -133,7 +134,7 @@ def resolve(x: Any) -> Any:
         return _scalar_after(data)
     if recorder is not None and type(data) is Symbol and data.recorder is not recorder:
         return recorder.shadow(x)  # of the trace around this one, which refreshes it
-    if x._alias is not None:
+    if x._link is not None:
         refresh(x)
     if recorder is not None and type(data) is not Symbol:
         return recorder.shadow(x)
@@ -151,8 +152,10 @@ def in_trace(x: Unknown) -> Any:
 
 def _eager(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Any:
     arrays = [x._data if type(x) is Tensor else _plain(x) for x in inputs]
-    if Symbol in map(type, arrays):
-        arrays = [_scalar_after(a) if type(a) is Symbol else a for a in arrays]
+    for array in arrays:
+        if type(array) is Symbol:
+            arrays = [_scalar_after(a) if type(a) is Symbol else a for a in arrays]
+            break
     try:
         result = op.eager(np, *arrays, **attrs)
     except Exception as error:
@@ -236,33 +239,53 @@ def _keeper(symbol: Symbol) -> str:
 # --- views ----------------------------------------------------------------------------------------
 
 
-def _link_view(op: Op, source: Any, attrs: Attrs, view: Tensor) -> None:
+def _link_view(op: Op, source: Tensor, attrs: Attrs, view: Tensor) -> None:
     """Hang `view` on the Storage of the Tensor that it is a view of."""
-    if type(source) is not Tensor or (
-        type(source._data) is Symbol and source._data.array is not None
-    ):
+    data, memory = view._data, source._data
+    if type(memory) is Symbol and memory.array is not None:
         return
-    data = view._data
     if type(data) is np.ndarray:
-        if not _shares_memory(data, source._data):
+        if not shares_memory(data, memory):
             return
     elif not state.recorder.is_view(op, source, attrs):
         return
-    alias = own_alias(source)
-    view._alias = Alias(alias.storage, (*alias.chain, (op, attrs)), alias.storage.version)
+    alias = source._link
+    if type(alias) is not Alias:
+        alias = own_alias(source)
+    storage = alias.storage
+    view._link = storage, storage.version, None, alias, (_one_step, op, attrs)
 
 
-def seen_as(op: Op, source: Tensor, attrs: Attrs, data: Any) -> Tensor:
-    """Wrap what NumPy made of the memory of `source`, as view op `op` does: a short way to bind.
+def _one_step(op: Op, attrs: Attrs) -> Chain:
+    return ((op, attrs),)
+
+
+def seen(source: Tensor, data: Any, later: Later) -> Tensor:
+    """Wrap what NumPy shows of the memory of `source`: a short way to bind.
 
     For eager code outside tapes.
+
+    Parameters
+    ----------
+    source : Tensor
+    data : ndarray
+        A view of the same memory.
+    later : tuple
+        A function and its arguments, that give the view ops that lead from one to the other.
     """
-    view = wrap(data)
-    _link_view(op, source, attrs, view)
+    alias = source._link
+    if type(alias) is not Alias:
+        alias = own_alias(source)
+    storage = alias.storage
+    view = _new(Tensor)
+    view._data = data
+    view._link = storage, storage.version, None, alias, later
+    view._node = None
     return view
 
 
-def _shares_memory(view: Any, array: Any) -> bool:
+def shares_memory(view: Any, array: Any) -> bool:
+    """Tell whether what NumPy made of `array` is a view of it, and no copy."""
     base = view.base  # NumPy makes it the owner of the memory
     if base is None:
         return view is array
@@ -273,7 +296,7 @@ def own_alias(tensor: Tensor) -> Alias:
     """Return the alias of `tensor`, giving it a Storage if it was alone with its memory."""
     alias = tensor._alias
     if alias is None:
-        alias = tensor._alias = Alias(Storage(tensor._data, tensor._node), (), 0)
+        alias = tensor._link = Alias(Storage(tensor._data, tensor._node), 0, ())
     return alias
 
 

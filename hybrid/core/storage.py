@@ -10,7 +10,6 @@ they are an ndarray, which views share anyway, and only the tape's record is rep
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,8 @@ from hybrid.core.layout import Layout
 from hybrid.core.op import Attrs, Op
 
 Chain = tuple[tuple[Op, Attrs], ...]
+Later = tuple[Any, ...]
+"""A function and its arguments, that give the view ops from one alias to the next."""
 
 
 class Snapshot:
@@ -69,33 +70,42 @@ class Storage:
 class Alias:
     """How a Tensor hangs on a Storage: the view ops from the base, and the version last seen.
 
-    Most views are read and dropped, so that their chain is only worked out when it is asked for.
+    Most views are read and dropped, so that their chain is only worked out when it is asked for:
+    from that of the view they were made of.
     """
 
-    __slots__ = ("_chain", "_later", "storage", "version")
+    __slots__ = ("_chain", "_later", "_parent", "storage", "version")
 
     def __init__(
         self,
         storage: Storage,
-        chain: Chain | None,
         version: int,
-        later: tuple[Callable[..., Chain], tuple[Any, ...]] | None = None,
+        chain: Chain | None,
+        parent: Alias | None = None,
+        later: Later = (),
     ) -> None:
         self.storage = storage
         self._chain = chain
         self.version = version
+        self._parent = parent
         self._later = later
 
     @property
     def chain(self) -> Chain:
         """The view ops from the base to the Tensor."""
-        chain = self._chain
-        if chain is None:
-            assert self._later is not None
-            function, arguments = self._later
-            chain = self._chain = function(*arguments)
-            self._later = None
-        return chain
+        if self._chain is None:
+            waiting, alias = [], self
+            while alias._chain is None:
+                waiting.append(alias)
+                assert alias._parent is not None
+                alias = alias._parent
+            steps = list(alias._chain)
+            for alias in reversed(waiting):
+                function, *arguments = alias._later
+                steps += function(*arguments)
+            self._chain = tuple(steps)
+            self._parent, self._later = None, ()
+        return self._chain
 
 
 def layout_through(chain: Chain, layout: Layout) -> Layout | None:

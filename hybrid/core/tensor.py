@@ -101,16 +101,28 @@ class Tensor:
     Tensor(54., dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "_alias", "_data", "_node")
+    __slots__ = ("__weakref__", "_data", "_link", "_node")
 
     _data: Any
-    _alias: Alias | None
+    _link: Alias | tuple[Any, ...] | None  # an Alias, or what to make it of when it is asked for
     _node: Any
 
     __array_priority__ = 1000
 
     def __init__(self, *_: object, **__: object) -> None:
         raise TypeError("a Tensor is made with hb.asarray(...), hb.zeros(...) and the like")
+
+    @property
+    def _alias(self) -> Alias | None:
+        """How it hangs on the Storage of its memory; None for a Tensor alone with it."""
+        link = self._link
+        if type(link) is tuple:
+            link = self._link = Alias(*link)
+        return cast("Alias | None", link)
+
+    @_alias.setter
+    def _alias(self, alias: Alias) -> None:
+        self._link = alias
 
     # --- what it is -------------------------------------------------------------------------------
 
@@ -466,7 +478,7 @@ def wrap(data: Any) -> Tensor:
     """Make a Tensor around an ndarray or Symbol without any check."""
     tensor = _new(Tensor)
     tensor._data = data
-    tensor._alias = None
+    tensor._link = None
     tensor._node = None
     return tensor
 

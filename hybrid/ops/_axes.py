@@ -31,8 +31,10 @@ def one_axis(name: str, axis: Any, shape: Shape, extra: int = 0) -> int:
 
 def some_axes(name: str, axis: Any, shape: Shape, extra: int = 0) -> Axes:
     """Return `axis` (an int or several) as a tuple counted from the front, in the order given."""
+    if type(axis) is int:
+        return (one_axis(name, axis, shape, extra),)
     given = axis if type(axis) is tuple else _as_tuple(axis)
-    axes = tuple(one_axis(name, a, shape, extra) for a in given)
+    axes = tuple([one_axis(name, a, shape, extra) for a in given])
     if len(set(axes)) != len(axes):
         raise AxisError(located(f"{name}: axes {given} name one axis of shape {shape} twice"))
     return axes
@@ -58,7 +60,7 @@ def as_shape(name: str, shape: Any) -> Shape:
     if type(shape) is int and shape >= 0:
         return (shape,)
     given = shape if type(shape) is tuple else _as_tuple(shape)
-    sizes = tuple(as_size(n) for n in given)
+    sizes = tuple([n if type(n) is int else as_size(n) for n in given])
     if any(n < 0 for n in sizes):
         raise ShapeError(located(f"{name}: shape {sizes} has a negative size"))
     return sizes

@@ -35,7 +35,7 @@ def _infer_diagonal(x: TensorSpec, *, offset: int) -> TensorSpec:
 
 
 def _eager_diagonal(xp: Any, x: Any, *, offset: int) -> Any:
-    view = xp.diagonal(x, offset, -2, -1)
+    view = x.diagonal(offset, -2, -1)
     if x.flags.writeable:  # NumPy's is read-only for the sake of old code; a slice is not either
         view.flags.writeable = True
     return view

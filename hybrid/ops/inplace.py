@@ -32,6 +32,7 @@ from hybrid.core.variable import Variable
 from hybrid.errors import DTypeError, GradientError, IndexingError, ShapeError
 from hybrid.ops._methods import attach
 from hybrid.ops.creation import full
+from hybrid.ops.elementwise.operands import SCALARS
 from hybrid.ops.elementwise.operands import fits as holds
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.indexing import Selection, index_update, native, select
@@ -210,7 +211,7 @@ def writing(*targets: Tensor) -> Iterator[None]:
         _before_write(target)
     yield
     for target in targets:
-        _after_write(target, None)
+        _after_write(target, target._alias, None)
 
 
 def deliver(value: Tensor, out: Any) -> Tensor:
@@ -265,19 +266,20 @@ def _write_eager(target: Tensor, value: Any) -> None:
     if type(source) is Symbol:
         raise leaked(source)
     node = _node_after(target, value) if state.tapes else None
-    _before_write(target)
+    alias = _before_write(target)
     np.copyto(data, source, casting="unsafe")
-    _after_write(target, node)
+    _after_write(target, alias, node)
 
 
-def _before_write(target: Tensor) -> None:
-    if target._alias is not None:
-        target._alias.storage.before_write()
-
-
-def _after_write(target: Tensor, node: Any) -> None:
-    """Make `node`, that of the whole base, what aliases find when they are next read on a tape."""
+def _before_write(target: Tensor) -> Alias | None:
     alias = target._alias
+    if alias is not None:
+        alias.storage.before_write()
+    return alias
+
+
+def _after_write(target: Tensor, alias: Alias | None, node: Any) -> None:
+    """Make `node`, that of the whole base, what aliases find when they are next read on a tape."""
     if node is None and target._node is not None and target._node.stays:
         node = target._node
         if alias is not None:
@@ -330,7 +332,7 @@ def _base(storage: Storage) -> Tensor:
     """Return a Tensor of the whole Storage."""
     base = wrap(storage.base)
     base._node = storage.node
-    base._alias = Alias(storage, (), storage.version)
+    base._alias = Alias(storage, storage.version, ())
     return base
 
 
@@ -416,20 +418,20 @@ def _set_plain(x: Tensor, index: Any, value: Any) -> None:
     data = x._data
     if not data.flags.writeable:
         raise ValueError(located(_READ_ONLY))
-    source = _operand(value)
+    source = value if type(value) in SCALARS else _operand(value)
     if type(source) is Tensor:
         source = source._data
         if type(source) is Symbol:
             raise leaked(source)
-    place = native(index)
-    _before_write(x)
+    place = index if type(index) in (int, slice) else native(index)
+    alias = _before_write(x)
     try:
         data[place] = source
     except OverflowError as error:
         raise OverflowError(located(f"setitem: {error}")) from None
     except (IndexError, ValueError) as error:
         raise _clear_error(x, index, source, error) from None
-    _after_write(x, None)
+    _after_write(x, alias, None)
 
 
 def _clear_error(x: Tensor, index: Any, source: Any, error: Exception) -> Exception:

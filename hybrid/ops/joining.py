@@ -43,7 +43,11 @@ def _vjp_concat(i: int, g: Tensor, out: Tensor, *inputs: Tensor, axis: int) -> T
 
 def _alike(arrays: tuple[Any, ...]) -> Iterable[Any]:
     """Convert arrays to their common dtype, which NumPy does not find for bfloat16 and others."""
-    if len({x.dtype for x in arrays}) == 1:
+    first = arrays[0].dtype
+    for x in arrays:
+        if x.dtype is not first:  # most dtypes are one object
+            break
+    else:
         return arrays
     common = promote(x.dtype for x in arrays)
     return [x.astype(common, copy=False) for x in arrays]
@@ -122,13 +126,20 @@ def _vjp_stack(i: int, g: Tensor, out: Tensor, *inputs: Tensor, axis: int) -> Te
     return part.astype(inputs[i].dtype, copy=False)
 
 
+def _eager_stack(xp: Any, *arrays: Any, axis: int) -> Any:
+    if axis:
+        return xp.stack(_alike(arrays), axis=axis)
+    # A third of the time of xp.stack, for small arrays.
+    return xp.concatenate([x[None] for x in _alike(arrays)])
+
+
 STACK = register(
     Op(
         name="stack",
         family="movement",
         lead=lead_axis,
         infer=_infer_stack,
-        eager=lambda xp, *arrays, axis: xp.stack(_alike(arrays), axis=axis),
+        eager=_eager_stack,
         vjp=_vjp_stack,
         expand=lambda *arrays, axis: concat([expand_dims(a, axis) for a in arrays], axis=axis),
         examples=(Example(((2, 3), (2, 3)), {"axis": 1}), Example(((), ()), {"axis": 0})),

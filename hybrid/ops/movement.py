@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
-from functools import cache
 from itertools import pairwise
 from math import prod
 from typing import Any, cast
@@ -12,12 +11,13 @@ from typing import Any, cast
 import numpy as np
 
 from hybrid.core.batch import Lanes
-from hybrid.core.dispatch import bind, located, seen_as, state
+from hybrid.core.dispatch import bind, located, seen, shares_memory, state
 from hybrid.core.layout import Layout
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec, fits
 from hybrid.core.spec import broadcast_shapes as broadcast
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.storage import Chain
+from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown, as_size, same, same_shape
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import Axes, as_shape, lead_axis, one_axis, some_axes
@@ -82,20 +82,26 @@ def reshape(x: ArrayLike, /, shape: int | Iterable[int], *, copy: bool | None = 
     Tensor([[1, 2],
             [3, 4]], dtype=int64)
     """
-    x = asarray(x)
-    if copy is None and state.plain and type(x._data) is np.ndarray:
+    if copy is None and state.plain and type(x) is Tensor and type(x._data) is np.ndarray:
         try:
             data = x._data.reshape(cast(Any, shape))
         except (TypeError, ValueError):
             pass  # explained below
         else:
-            return seen_as(RESHAPE, x, {"shape": data.shape}, data)
+            if shares_memory(data, x._data):
+                return seen(x, data, (_reshaped, data.shape))
+            return wrap(data)
+    x = asarray(x)
     out = bind(RESHAPE, (x,), {"shape": _resolve_shape(x, shape)})
     if copy is False and out.size and out._alias is None:
         raise ValueError(
             located(f"reshape: copy=False, but {x.shape} cannot be seen as {out.shape} in place")
         )
     return _copy(out) if copy else out
+
+
+def _reshaped(shape: Shape) -> Chain:
+    return ((RESHAPE, {"shape": shape}),)
 
 
 def _resolve_shape(x: Tensor, shape: Any) -> Shape:
@@ -181,19 +187,18 @@ def permute_dims(x: ArrayLike, /, axes: Iterable[int] | None = None) -> Tensor:
     Tensor([[1, 3],
             [2, 4]], dtype=int64)
     """
+    if axes is None and state.plain and type(x) is Tensor and type(x._data) is np.ndarray:
+        return seen(x, x._data.T, (_reversed, x._data.ndim))
     x = asarray(x)
     if axes is None:
-        if state.plain and type(x._data) is np.ndarray:
-            return seen_as(PERMUTE_DIMS, x, _reverse(x._data.ndim), x._data.T)
         order = tuple(range(x.ndim - 1, -1, -1))
     else:
         order = some_axes("permute_dims", axes, x.shape)
     return bind(PERMUTE_DIMS, (x,), {"axes": order})
 
 
-@cache
-def _reverse(ndim: int) -> dict[str, Axes]:
-    return {"axes": tuple(range(ndim - 1, -1, -1))}
+def _reversed(ndim: int) -> Chain:
+    return ((PERMUTE_DIMS, {"axes": tuple(range(ndim - 1, -1, -1))}),)
 
 
 transpose = permute_dims
@@ -343,14 +348,18 @@ SQUEEZE = register(
 
 def squeeze(x: ArrayLike, /, axis: int | Axes | None = None) -> Tensor:
     """Remove axes of size 1 (all of them if `axis` is left out); a view."""
+    if axis is None and state.plain and type(x) is Tensor and type(x._data) is np.ndarray:
+        return seen(x, x._data.squeeze(), (_squeezed, x._data.shape))
     x = asarray(x)
     if axis is None:
         axes = tuple([i for i, n in enumerate(x.shape) if n == 1])
-        if state.plain and type(x._data) is np.ndarray:
-            return seen_as(SQUEEZE, x, {"axis": axes}, x._data.squeeze())
     else:
         axes = some_axes("squeeze", axis, x.shape)
     return bind(SQUEEZE, (x,), {"axis": tuple(sorted(axes))})
+
+
+def _squeezed(shape: Shape) -> Chain:
+    return ((SQUEEZE, {"axis": tuple([i for i, n in enumerate(shape) if n == 1])}),)
 
 
 def _expanded(shape: Shape, axis: Axes) -> Shape:
@@ -394,6 +403,9 @@ def expand_dims(x: ArrayLike, /, axis: int | Axes = 0) -> Tensor:
 # --- flip and slice -------------------------------------------------------------------------------
 
 
+_BACKWARDS, _WHOLE = slice(None, None, -1), slice(None)
+
+
 def _view_flip(layout: Layout, *, axis: Axes) -> Layout:
     for a in axis:
         n = layout.shape[a]
@@ -407,7 +419,9 @@ FLIP = register(
         family="movement",
         lead=lead_axis,
         infer=lambda x, *, axis: TensorSpec(x.shape, x.dtype, x.device),
-        eager=lambda xp, x, *, axis: xp.flip(x, axis),
+        eager=lambda xp, x, *, axis: x[
+            tuple([_BACKWARDS if a in axis else _WHOLE for a in range(x.ndim)])
+        ],
         vjp=(lambda g, out, x, *, axis: flip(g, axis),),
         view=_view_flip,
         examples=(Example(((2, 3),), {"axis": (1,)}), Example(((2, 3),), {"axis": (0, 1)})),

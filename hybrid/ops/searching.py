@@ -44,7 +44,7 @@ ARGMAX = register(
         family="reduction",
         lead=lead_axis,
         infer=_infer_arg("argmax"),
-        eager=lambda xp, x, *, axis, keepdims: xp.argmax(x, axis=axis, keepdims=keepdims),
+        eager=lambda xp, x, *, axis, keepdims: x.argmax(axis=axis, keepdims=keepdims),
         examples=_ARG_EXAMPLES,
         doc="Where the largest element along an axis is; the first of several.",
     )
@@ -56,7 +56,7 @@ ARGMIN = register(
         family="reduction",
         lead=lead_axis,
         infer=_infer_arg("argmin"),
-        eager=lambda xp, x, *, axis, keepdims: xp.argmin(x, axis=axis, keepdims=keepdims),
+        eager=lambda xp, x, *, axis, keepdims: x.argmin(axis=axis, keepdims=keepdims),
         examples=_ARG_EXAMPLES,
         doc="Where the smallest element along an axis is; the first of several.",
     )

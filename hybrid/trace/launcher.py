@@ -162,7 +162,7 @@ def _new_tensor(data: str) -> list[str]:
     return [
         "    t = new(Tensor)",
         f"    t._data = {data}",
-        "    t._alias = t._node = None",
+        "    t._link = t._node = None",
     ]
 
 

@@ -350,7 +350,7 @@ class OutsideRecorder(GraphRecorder):
             for op, attrs in chain:
                 current = dispatch.bind(op, (current,), attrs)
             member._data = current._data
-            member._alias = Alias(home.storage, (*home.chain, *chain), home.storage.version)
+            member._alias = Alias(home.storage, home.storage.version, (*home.chain, *chain))
             member._node = joined(inside.get(id(member)), current._node)
             if member._node is not None and any(member is x for x in watched):
                 begin(original if member is tensor else member, member._node)

@@ -101,9 +101,10 @@ def _narrowed(eager: Callable[..., Any]) -> Callable[..., Any]:
 
 def _refusing(eager: Callable[..., Any], rule: DTypeRule) -> Callable[..., Any]:
     """Let an eager form that is not a ufunc itself refuse the dtypes that its rule refuses."""
+    check = cache(rule)
 
     def refusing(xp: Any, *arrays: Any) -> Any:
-        rule(*map(key_of, arrays))
+        check(*map(key_of, arrays))
         return eager(xp, *arrays)
 
     return refusing
@@ -399,10 +400,14 @@ def binary(
 
 def call(op: Op, *inputs: Any) -> Tensor:
     """Apply `op` to whatever a public function is given."""
-    for x in inputs:
-        if type(x) is not Tensor:
-            return bind(op, strong(*inputs), {})
-    return bind(op, inputs, {}) if state.plain else bind(op, strong(*inputs), {})
+    first = inputs[0]
+    if state.plain and type(first) is Tensor and type(first._data) is np.ndarray:
+        for x in inputs:
+            if type(x) is not Tensor and type(x) not in SCALARS:
+                break
+        else:
+            return bind(op, inputs, {})
+    return bind(op, strong(*inputs), {})
 
 
 def _given(ufunc: np.ufunc | None) -> np.ufunc:

@@ -80,7 +80,7 @@ def _on_tape(op: Op, ufunc: Callable[..., Any], *operands: Any) -> Tensor | None
     arrays = []
     for x in operands:
         if type(x) is Tensor:
-            if x._alias is not None:
+            if x._link is not None:
                 refresh(x)
             if x._data.dtype.kind == "V":
                 return None
@@ -239,7 +239,7 @@ def attach_inplace(name: str, op: Op, ufunc: Callable[..., Any] | None, forward:
 
     def operator(self: Tensor, other: Any) -> Any:
         # Alone with its memory and unknown to any tape: nobody needs to hear of the write.
-        if state.plain and self._alias is None and self._node is None and ufunc is not None:
+        if state.plain and self._link is None and self._node is None and ufunc is not None:
             right = other._data if type(other) is Tensor else _raw(other, self)
             if right is not None:
                 try:

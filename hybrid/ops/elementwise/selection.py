@@ -131,11 +131,11 @@ def _clip_rule(*keys: Key) -> Loop:
 
 
 def _clip_eager(xp: Any, x: Any, low: Any, high: Any) -> Any:
+    if type(low) in (int, float) and type(high) in (int, float) and x.dtype.kind == "f":
+        return x.clip(low, high)  # one pass; with arrays its dtypes and signs are others
     keys = key_of(x), key_of(low), key_of(high)
     if dtypes.bfloat16 in keys:  # which NumPy widens where it meets a Python scalar
         x, low, high = (xp.asarray(v, dtype=meeting(*keys)) for v in (x, low, high))
-    if type(low) in (int, float) and type(high) in (int, float) and x.dtype.kind == "f":
-        return xp.clip(x, low, high)  # one pass; with arrays its dtypes and signs are others
     return xp.minimum(xp.maximum(x, low), high)
 
 

@@ -76,7 +76,7 @@ def _eager_gather(xp: Any, base: Any, *index: Any, axes: Axes, at: int) -> Any:
     try:
         if axes == (at,) and getattr(index[0], "dtype", None) != dtypes.uint64:
             # Half the time of an index array: 12 ms for 1e6 float64 out of as many, not 24.
-            return xp.asarray(xp.take(base, index[0], axis=at))
+            return xp.asarray(base.take(index[0], axis=at))
         native, place = numpy_index(base.ndim, index, axes)
         picked = base[native]
     except IndexError as error:

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.dispatch import own_alias, resolve, state
+from hybrid.core.dispatch import resolve, seen, state
 from hybrid.core.spec import Shape
-from hybrid.core.storage import Alias, Chain
-from hybrid.core.tensor import ArrayLike, Symbol, Tensor, asarray, wrap
+from hybrid.core.storage import Chain
+from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.ops._axes import one_axis
 from hybrid.ops._methods import attach
@@ -20,10 +20,20 @@ from hybrid.ops.movement import ravel
 
 def getitem(x: Tensor, index: Any) -> Tensor:
     """Return ``x[index]``: a view for a basic index, a copy otherwise, as NumPy does."""
-    if state.plain:
-        short = _view_of_memory(x, index)
-        if short is not None:
-            return short
+    data = x._data
+    if state.plain and type(data) is np.ndarray:
+        try:
+            if type(index) is Tensor and type(index._data) is np.ndarray and index._data.ndim:
+                return wrap(np.asarray(data[index._data]))
+            if type(index) in _ENTRIES or _is_basic(index):
+                part = data[index]
+                if type(part) is np.ndarray:
+                    return seen(x, part, (_steps, index, data.shape))
+                return wrap(np.asarray(part))
+            if _certainly_copies(index):
+                return wrap(np.asarray(data[native(index)]))
+        except (IndexError, ValueError):
+            pass  # explained below
     # The key of an unknown size would be the size that it is in this call.
     key = key_of(index) if Unknown not in map(type, x.shape) else None
     if key is None and _makes_view(index, x):
@@ -37,49 +47,26 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     return view
 
 
-def _view_of_memory(x: Tensor, index: Any) -> Tensor | None:
-    """Return ``x[index]`` by NumPy alone, for eager code and no tape; None where that cannot be."""
-    data = x._data
-    if type(data) is Symbol:
-        return None
-    if type(index) is slice and data.ndim and _plain_bounds(index):
-        view = wrap(data[index])
-        alias = own_alias(x)
-        later = _chain_of, (alias, index, data.shape)
-        view._alias = Alias(alias.storage, None, alias.storage.version, later)
-        return view
-    place = index._data if type(index) is Tensor else None
-    try:
-        if type(place) is np.ndarray and place.ndim:
-            return wrap(np.asarray(data[place]))
-        key = key_of(index)
-        if key is None:
-            return wrap(np.asarray(data[native(index)])) if _certainly_copies(index) else None
-        part = data[index]
-    except (IndexError, ValueError):
-        return None  # for the long way to explain
-    if type(part) is not np.ndarray:
-        return wrap(np.asarray(part))
-    found = selection(key, data.shape)
-    view = wrap(part)
-    alias = own_alias(x)
-    chain = (*alias.chain, *found.chain())
-    view._alias = Alias(alias.storage, chain, alias.storage.version)
-    return view
+_ENTRIES = frozenset((int, type(None), type(...)))
 
 
-_BOUNDS = (int, type(None))
+def _is_basic(index: Any) -> bool:
+    """Tell whether an index is made of ints, slices of ints, None and ``...``, now and later."""
+    if type(index) is slice:
+        bounds = _ENTRIES
+        return (
+            type(index.start) in bounds
+            and type(index.stop) in bounds
+            and type(index.step) in bounds
+        )
+    return key_of(index) is not None
 
 
-def _plain_bounds(index: slice) -> bool:
-    """Tell whether nothing in a slice can change later."""
-    kinds = _BOUNDS
-    return type(index.start) in kinds and type(index.stop) in kinds and type(index.step) in kinds
-
-
-def _chain_of(alias: Alias, index: slice, shape: Shape) -> Chain:
-    """Return the view ops of a slice of an array."""
-    return (*alias.chain, *selection(key_of(index), shape).chain())
+def _steps(index: Any, shape: Shape) -> Chain:
+    """Return the view ops of a basic index of an array."""
+    key = key_of(index)
+    assert key is not None
+    return selection(key, shape).chain()
 
 
 def _certainly_copies(index: Any) -> bool:

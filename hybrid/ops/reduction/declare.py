@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -46,15 +47,26 @@ def accumulator(dtype: DType) -> DType:
     return dtypes.uint64 if dtype.kind == "u" else dtype
 
 
-def in_accumulator(method: Callable[..., Any], x: Any, **options: Any) -> Any:
+def in_accumulator(method: Callable[..., Any], x: Any, axis: Axis, *more: Any) -> Any:
     """Apply NumPy's `method` (a reduction or scan) to `x` in the dtype that partial results need.
+
+    The arguments of `method` are in its own order: `x`, axis, dtype and `more`.
 
     For float16 and bfloat16 that is float32, and the result is rounded once: a sum of ones would
     end at 2048 and at 256.
     """
-    if dtypes.is_half(x.dtype):
-        return method(x, dtype=dtypes.float32, **options).astype(x.dtype)
-    return method(x, dtype=accumulator(x.dtype), **options)
+    dtype = x.dtype
+    wide = _WIDER.get(dtype.char)
+    found = method(x, axis, wide, *more)
+    return found.astype(dtype) if wide is not None and dtypes.is_half(dtype) else found
+
+
+_WIDER = {
+    dtype.char: wide
+    for dtype in dtypes.SUPPORTED
+    for wide in [dtypes.float32 if dtypes.is_half(dtype) else accumulator(dtype)]
+    if wide != dtype
+}
 
 
 def not_empty(name: str, x: TensorSpec, axis: Axes) -> None:
@@ -65,12 +77,21 @@ def not_empty(name: str, x: TensorSpec, axis: Axes) -> None:
 
 def reduce(op: Op, x: ArrayLike, axis: Axis, keepdims: bool) -> Tensor:
     """Bind a reduction, whose axes are given as users write them."""
+    if state.plain and type(x) is Tensor and (axis is None or type(axis) is int):
+        data = x._data
+        if type(data) is np.ndarray:
+            try:
+                data = op.eager(np, data, axis=axis, keepdims=keepdims)
+            except (TypeError, ValueError):
+                pass  # explained below
+            else:
+                return wrap(data if type(data) is np.ndarray else np.asarray(data))
     x = asarray(x)
-    if state.plain and (axis is None or type(axis) is int) and type(x._data) is np.ndarray:
-        try:
-            data = op.eager(np, x._data, axis=axis, keepdims=keepdims)
-        except (TypeError, ValueError):
-            pass  # explained below
-        else:
-            return wrap(data if type(data) is np.ndarray else np.asarray(data))
     return bind(op, (x,), {"axis": all_axes(op.name, axis, x.shape), "keepdims": keepdims})
+
+
+def count(shape: Shape, axis: Axis) -> int:
+    """Return how many elements a reduction of `shape` along `axis` takes together."""
+    if axis is None:
+        return prod(shape)
+    return shape[axis] if isinstance(axis, int) else prod(shape[a] for a in axis)

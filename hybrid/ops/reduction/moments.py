@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod as _product
 from typing import Any
 
 from hybrid import dtypes
@@ -16,13 +15,9 @@ from hybrid.ops._methods import attach
 from hybrid.ops.elementwise.arithmetic import sqrt
 from hybrid.ops.elementwise.casting import conj
 from hybrid.ops.elementwise.selection import where
-from hybrid.ops.reduction.declare import REDUCTION_EXAMPLES, Axis, reduce, restore, spread
+from hybrid.ops.reduction.declare import REDUCTION_EXAMPLES, Axis, count, reduce, restore, spread
 from hybrid.ops.reduction.sums import sum
 from hybrid.ops.sizes import divided
-
-
-def _count(x: Tensor, axis: Axes) -> int:
-    return _product(x.shape[a] for a in axis)
 
 
 def _infer_mean(x: TensorSpec, *, axis: Axes, keepdims: bool) -> TensorSpec:
@@ -37,7 +32,15 @@ def _wide(dtype: DType) -> DType:
     return dtype if dtypes.is_inexact(dtype) else dtypes.float64
 
 
+_EXACT = 2**24
+"""Up to this count float32 divides as NumPy does, which rounds a quotient of float64."""
+
+
 def _eager_mean(xp: Any, x: Any, *, axis: Axes, keepdims: bool) -> Any:
+    n = count(x.shape, axis)
+    if x.dtype.kind == "f" and not dtypes.is_half(x.dtype) and 0 < n < _EXACT:
+        # What xp.mean does, in a third of the time for small arrays.
+        return xp.add.reduce(x, axis, None, None, keepdims) / n
     wide = _wide(x.dtype)
     out = xp.mean(x, axis=axis, keepdims=keepdims, dtype=wide)
     return out.astype(x.dtype) if dtypes.is_inexact(x.dtype) else out
@@ -45,7 +48,7 @@ def _eager_mean(xp: Any, x: Any, *, axis: Axes, keepdims: bool) -> Any:
 
 def _expand_mean(x: Tensor, *, axis: Axes, keepdims: bool) -> Tensor:
     total = sum(x.astype(_wide(x.dtype), copy=False), axis=axis, keepdims=keepdims)
-    mean = divided(total, _count(x, axis))
+    mean = divided(total, count(x.shape, axis))
     return mean.astype(x.dtype, copy=False) if dtypes.is_inexact(x.dtype) else mean
 
 
@@ -59,7 +62,7 @@ MEAN = register(
         expand=_expand_mean,
         vjp=(
             lambda g, out, x, *, axis, keepdims: spread(
-                divided(g, _count(x, axis)), x.shape, axis, keepdims
+                divided(g, count(x.shape, axis)), x.shape, axis, keepdims
             ),
         ),
         examples=REDUCTION_EXAMPLES,
@@ -92,8 +95,8 @@ def mean(
     >>> mean([1.0, 2.0, 6.0])
     Tensor(3., dtype=float32)
     """
-    x = asarray(x)
-    return reduce(MEAN, x if dtype is None else x.astype(dtype, copy=False), axis, keepdims)
+    x = x if dtype is None else asarray(x).astype(dtype, copy=False)
+    return reduce(MEAN, x, axis, keepdims)
 
 
 def _infer_var(x: TensorSpec, *, axis: Axes, correction: float, keepdims: bool) -> TensorSpec:
@@ -103,7 +106,7 @@ def _infer_var(x: TensorSpec, *, axis: Axes, correction: float, keepdims: bool) 
 
 
 def _divisor(x: Tensor, axis: Axes, correction: float) -> float:
-    left = _count(x, axis) - correction
+    left = count(x.shape, axis) - correction
     return left if left > 0 else 0
 
 
@@ -139,6 +142,12 @@ _VAR_EXAMPLES = (
 def _eager_var(
     xp: Any, x: Any, *, axis: Axes, correction: float, keepdims: bool, root: bool = False
 ) -> Any:
+    n = count(x.shape, axis)
+    if x.dtype.kind == "f" and not dtypes.is_half(x.dtype) and correction < n < _EXACT:
+        deviation = x - _eager_mean(xp, x, axis=axis, keepdims=True)
+        deviation *= deviation
+        found = xp.add.reduce(deviation, axis, None, None, keepdims) / (n - correction)
+        return xp.sqrt(found) if root else found
     function = xp.std if root else xp.var
     if dtypes.is_half(x.dtype):  # in which NumPy would square and add
         wide = function(x.astype(dtypes.float32), axis=axis, ddof=correction, keepdims=keepdims)

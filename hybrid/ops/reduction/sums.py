@@ -34,7 +34,7 @@ SUM = register(
         lead=lead_axis,
         infer=_infer_sum,
         eager=lambda xp, x, *, axis, keepdims: in_accumulator(
-            xp.add.reduce, x, axis=axis, keepdims=keepdims
+            xp.add.reduce, x, axis, None, keepdims
         ),
         vjp=(lambda g, out, x, *, axis, keepdims: spread(g, x.shape, axis, keepdims),),
         reduce="sum",
@@ -71,12 +71,12 @@ def sum(x: ArrayLike, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool
     >>> sum([[1, 2], [3, 4]], axis=0)
     Tensor([4, 6], dtype=int64)
     """
+    if dtype is None:
+        return reduce(SUM, x, axis, keepdims)
     return accumulate(SUM, x, axis, dtype, keepdims)
 
 
 def accumulate(op: Op, x: ArrayLike, axis: Axis, dtype: Any, keepdims: bool) -> Tensor:
-    if dtype is None:
-        return reduce(op, x, axis, keepdims)
     wanted = as_dtype(op.name, dtype)
     x = asarray(x).astype(wanted, copy=False)
     return reduce(op, x, axis, keepdims).astype(wanted, copy=False)
@@ -108,7 +108,7 @@ PROD = register(
         lead=lead_axis,
         infer=_infer_sum,
         eager=lambda xp, x, *, axis, keepdims: in_accumulator(
-            xp.multiply.reduce, x, axis=axis, keepdims=keepdims
+            xp.multiply.reduce, x, axis, None, keepdims
         ),
         vjp=(_vjp_prod,),
         reduce="prod",
@@ -122,6 +122,8 @@ def prod(
     x: ArrayLike, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False
 ) -> Tensor:
     """Multiply the elements along axes; arguments as of :func:`sum`."""
+    if dtype is None:
+        return reduce(PROD, x, axis, keepdims)
     return accumulate(PROD, x, axis, dtype, keepdims)
 
 

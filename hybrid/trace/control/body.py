@@ -134,7 +134,7 @@ class BodyRecorder(GraphRecorder):
                     join_watched(storage)
             base = wrap(storage.base)
             base._node = storage.node
-            base._alias = Alias(storage, (), storage.version)
+            base._alias = Alias(storage, storage.version, ())
             self._enter(id(storage), base, None)
         return self.cells[id(storage)]
 
