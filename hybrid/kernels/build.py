@@ -1,28 +1,35 @@
-"""Source -> object code, by numba and LLVM.
+"""Source -> object code, by LLVM.
 
-Numba lowers the phase functions; around them goes a small module written here with llvmlite:
+A kernel's module has two kinds of functions:
 
 ``NAME_call``
     the METH_FASTCALL entry point (see ``native.py``).
 ``NAME_PHASE_run``
-    a trampoline ``void (args, lo, hi)`` that the parallel driver calls from its threads.
+    the phases of the source, ``void (args, lo, hi)``, which the parallel driver calls from its
+    threads.
 
 So a kernel costs one serial compile and yet runs both ways.
 """
 
 from __future__ import annotations
 
-import linecache
+import ast
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.core import compiler
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.registry import cpu_target
 
-from hybrid.kernels import casts, intrinsics, memory, planes, tiles, vectormath
+from hybrid.kernels import (
+    casts,
+    intrinsics,
+    machine,
+    memory,
+    native,
+    planes,
+    tiles,
+    translate,
+    vectormath,
+)
 from hybrid.kernels.cpu import Source
 from hybrid.kernels.expression import SUFFIX
 
@@ -76,6 +83,9 @@ def namespace() -> dict[str, Any]:
         "min_step": memory.min_step,
         "fill_planes": planes.fill_planes,
         "dot_tile": tiles.dot_tile,
+        # Of ints, for sizes.
+        "min": intrinsics.minimum,
+        "max": intrinsics.maximum,
         "outer_tile": tiles.outer_tile,
     }
     for name in _INTRINSICS:
@@ -86,41 +96,6 @@ def namespace() -> dict[str, Any]:
     return names
 
 
-def _flags() -> Any:
-    flags = compiler.Flags()
-    flags.error_model = "numpy"
-    flags.no_cpython_wrapper = True
-    flags.no_cfunc_wrapper = True
-    flags.no_compile = True
-    return flags
-
-
-def _lower(source: Source) -> tuple[Any, list[Any]]:
-    """A code library with the lowered phase functions, and their descriptors."""
-    filename = f"<hybrid {source.name}>"
-    linecache.cache[filename] = (
-        len(source.text),
-        None,
-        source.text.splitlines(keepends=True),
-        filename,
-    )
-    names = namespace()
-    exec(compile(source.text, filename, "exec"), names)
-    typing, target = cpu_target.typing_context, cpu_target.target_context
-    typing.refresh()
-    target.refresh()
-    library = target.codegen().create_library(source.name)
-    library.enable_object_caching()
-    arguments = (types.voidptr, types.int64, types.int64)
-    descriptors = []
-    for phase in source.phases:
-        result = compiler.compile_extra(
-            typing, target, names[phase], arguments, types.none, _flags(), {}, library=library
-        )
-        descriptors.append(result.fndesc)
-    return library, descriptors
-
-
 def entry_name(name: str) -> str:
     """Symbol of a kernel's entry point."""
     return f"{name}_call"
@@ -128,50 +103,27 @@ def entry_name(name: str) -> str:
 
 def build(source: Source) -> bytes:
     """Compile a kernel to object code."""
-    with global_compiler_lock:
-        library = _compile(source)
-        return bytes(library.serialize_using_object_code()[2][0])
+    return machine.object_code(code(source))
 
 
 def assembly(source: Source) -> str:
     """The assembly of a kernel, for people and tests."""
-    with global_compiler_lock:
-        return str(_compile(source).get_asm_str())
+    return machine.assembly(code(source))
 
 
-def _compile(source: Source) -> Any:
-    library, descriptors = _lower(source)
-    module = library.create_ir_module(f"{source.name}_entry")
-    trampolines = [
-        _trampoline(module, phase, descriptor)
-        for phase, descriptor in zip(source.phases, descriptors, strict=True)
-    ]
-    _Entry(module, source).write(trampolines)
-    library.add_ir_module(module)
-    library.finalize()
-    return library
-
-
-def _trampoline(module: Any, phase: str, descriptor: Any) -> Any:
-    """``void run(args, lo, hi)`` around a function with numba's calling convention."""
-    context = cpu_target.target_context
-    kind = ir.FunctionType(ir.VoidType(), [_ADDRESS, _INT, _INT])
-    function_ = ir.Function(module, kind, f"{phase}_run")
-    builder = ir.IRBuilder(function_.append_basic_block())
-    inner = context.declare_function(module, descriptor)
-    context.call_conv.call_function(
-        builder,
-        inner,
-        types.none,
-        (types.voidptr, types.int64, types.int64),
-        function_.args,
-    )
-    # Inlined here and into the entry point, the loops would be optimised three times over.
-    for instruction in builder.block.instructions:
-        if isinstance(instruction, ir.CallInstr):
-            instruction.attributes.add("noinline")
-    builder.ret_void()
-    return function_
+def code(source: Source) -> str:
+    """A kernel in LLVM's language, not optimised."""
+    filename = f"<hybrid {source.name}>"
+    tree = ast.parse(source.text, filename)
+    definitions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    tree.body = [node for node in tree.body if not isinstance(node, ast.FunctionDef)]
+    names = namespace()
+    exec(compile(tree, filename, "exec"), names)
+    module = ir.Module(source.name)
+    module.triple = native.cpu()[0]
+    runs = [translate.phase(module, node, names, f"{node.name}_run") for node in definitions]
+    _Entry(module, source).write(runs)
+    return str(module)
 
 
 class _Entry:
@@ -186,7 +138,7 @@ class _Entry:
 
     def _external(self, name: str, result: Any, *args: Any, variadic: bool = False) -> Any:
         kind = ir.FunctionType(result, args, var_arg=variadic)
-        return ir.Function(self.module, kind, name)
+        return self.module.globals.get(name) or ir.Function(self.module, kind, name)
 
     def _word(self, address: Any, offset: int) -> Any:
         """The word ``offset`` bytes after an address."""
@@ -194,7 +146,7 @@ class _Entry:
         place = builder.gep(address, [_INT(offset)])
         return builder.load(builder.bitcast(place, _OBJECTS))
 
-    def write(self, trampolines: list[Any]) -> None:
+    def write(self, runs: list[Any]) -> None:
         builder = self.builder
         kind, arguments, given = self.function.args
         bad = self.function.append_basic_block("bad")
@@ -214,7 +166,7 @@ class _Entry:
         geometry = builder.bitcast(builder.load(pack), _WORD)
         temporary = self._temporary(geometry, no_memory)
         builder.store(temporary, builder.gep(pack, [_INT(self.count - 1)]))
-        self._run(geometry, driver, builder.bitcast(pack, _ADDRESS), trampolines)
+        self._run(geometry, driver, builder.bitcast(pack, _ADDRESS), runs)
         builder.call(self._external("free", ir.VoidType(), _ADDRESS), [temporary])
         build_value = self._external("Py_BuildValue", _ADDRESS, _ADDRESS, variadic=True)
         empty = ir.GlobalVariable(self.module, ir.ArrayType(_BYTE, 1), ".hybrid.empty")
@@ -251,7 +203,7 @@ class _Entry:
         self._unless(builder.not_(builder.and_(wanted, missing)), no_memory)
         return pointer
 
-    def _run(self, geometry: Any, driver: Any, pack: Any, trampolines: list[Any]) -> None:
+    def _run(self, geometry: Any, driver: Any, pack: Any, runs: list[Any]) -> None:
         """The phases, serial or through the driver, without the GIL if they take long."""
         builder = self.builder
         cost = builder.load(geometry)
@@ -263,7 +215,7 @@ class _Entry:
             builder.store(builder.call(save, []), state)
         kind = ir.FunctionType(ir.VoidType(), [_ADDRESS, _ADDRESS, _INT])
         serial = builder.icmp_signed("==", driver, _INT(0))
-        for number, run in enumerate(trampolines):
+        for number, run in enumerate(runs):
             work = builder.load(builder.gep(geometry, [_INT(2 + number)]))
             with builder.if_else(serial) as (then, otherwise):
                 with then:

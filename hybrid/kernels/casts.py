@@ -37,7 +37,8 @@ def _float_to_integer(builder: Any, value: Any, to: types.Integer, llvm_type: An
     return builder.fptosi(value, llvm_type)
 
 
-def _convert(builder: Any, value: Any, source: Any, to: Any, llvm_type: Any) -> Any:
+def convert(builder: Any, value: Any, source: Any, to: Any, llvm_type: Any) -> Any:
+    """A scalar of one numba type as another, of the given LLVM type."""
     if source == to:
         return value
     if to == types.boolean:
@@ -68,7 +69,7 @@ def cast_to(dtype: str) -> Any:
 
         def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             llvm_type = context.get_value_type(result)
-            return _convert(builder, values[0], source, result, llvm_type)
+            return convert(builder, values[0], source, result, llvm_type)
 
         return result(source), codegen
 

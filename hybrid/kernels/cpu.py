@@ -1,4 +1,4 @@
-"""KernelSpec -> Python source for numba.
+"""KernelSpec -> Python source, with numba's types and intrinsics.
 
 The source holds one function for each phase of the kernel, ``phase(args, lo, hi)``, which does the
 work items from ``lo`` up to ``hi``. Items are cells of a grid; their position is unravelled once,

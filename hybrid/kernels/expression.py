@@ -1,4 +1,4 @@
-"""Scalar templates become numba source text.
+"""Scalar templates become source text.
 
 ``render`` turns an instruction's template into an expression over named values. Every name the
 text needs (functions by dtype, typed constants, casts) is collected as a line of the module's

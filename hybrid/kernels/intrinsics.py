@@ -20,6 +20,7 @@ from numba import types as _types
 from numba.core import cgutils as _cgutils
 from numba.core.errors import TypingError
 
+from hybrid.kernels.casts import convert
 from hybrid.kernels.scalar import intrinsic
 
 # What numba declares about these two is too narrow or too wide for what is done here.
@@ -368,7 +369,7 @@ def _constant_shift(name: str, method: str) -> Any:
         ty, amount_ty = _plain(name, x, amount)
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            by = context.cast(builder, args[1], amount_ty, ty)
+            by = convert(builder, args[1], amount_ty, ty, args[0].type)
             return getattr(builder, method)(args[0], by)
 
         return ty(ty, amount_ty), codegen
@@ -478,6 +479,6 @@ def like(typingctx: Any, x: Any, value: Any) -> Any:
     ty, value_ty = _plain("like", x, value)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return context.cast(builder, args[1], value_ty, ty)
+        return convert(builder, args[1], value_ty, ty, args[0].type)
 
     return ty(ty, value_ty), codegen

@@ -23,9 +23,9 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.datamodel import models, register_default
-from numba.extending import intrinsic
 
 from hybrid.kernels.casts import numba_type
+from hybrid.kernels.scalar import intrinsic
 
 _INDEX = ir.IntType(64)
 _BYTE = ir.IntType(8)

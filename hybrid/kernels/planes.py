@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
+from hybrid.kernels.intrinsics import maximum, minimum
 from hybrid.kernels.memory import load, store
+from hybrid.kernels.translate import inlined
 
 
-@njit(forceinline=True, error_model="numpy")
+@inlined
 def fill_planes(
     filled: Any,
     image: Any,
@@ -40,12 +40,12 @@ def fill_planes(
         for p in range(planes):
             to = (channel * planes + p) * size
             column = load(plane, 2 * p + 1) + first_column
-            low = min(max((step_column - 1 - column) // step_column, 0), columns)
-            high = max(min((width - 1 - column) // step_column + 1, columns), low)
+            low = minimum(maximum((step_column - 1 - column) // step_column, 0), columns)
+            high = maximum(minimum((width - 1 - column) // step_column + 1, columns), low)
             for i in range(rows):
                 row = (top + i) * step_row + load(plane, 2 * p) + first_row
                 start = to + i * columns
-                if row < 0 or row >= height:
+                if (row < 0) | (row >= height):
                     for j in range(columns):
                         store(filled, start + j, zero)
                 else:

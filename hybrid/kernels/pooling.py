@@ -45,7 +45,7 @@ def {name}_run(args, lo, hi):
                 for y in range(first_row, last_row):
                     for x in range(first, last):
                         value = load(image, source + y * width + x)
-                        better = (not (value <= best)) & (best == best)
+                        better = not_(value <= best) & (best == best)
                         best = select(better, value, best)
                         found = select(better, y * width + x, found)
                 store(index, (item * rows + i) * columns + j, found)

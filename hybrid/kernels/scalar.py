@@ -22,14 +22,16 @@ from numba.core.registry import cpu_target
 
 types: Any = _types
 
-_CONSTANTS = {
-    np.float32: types.float32,
-    np.float64: types.float64,
-    float: types.float64,
-    np.int32: types.int32,
-    np.int64: types.int64,
-    int: types.int64,
+_NUMBERS = (
+    *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("float32", "float64"),
+)
+_CONSTANTS: dict[type, Any] = {
+    **{getattr(np, name): getattr(types, name) for name in _NUMBERS},
+    np.bool_: types.boolean,
     bool: types.boolean,
+    float: types.float64,
+    int: types.int64,
 }
 
 
@@ -51,43 +53,72 @@ class Scalar:
     def _operand(self, other: Any) -> Any:
         if isinstance(other, int) and not isinstance(other, bool):
             return self.value.type(other)
-        scalar = _scalar(self.builder, other)
-        if scalar.type != self.type:
-            raise TypeError(f"operands of one type are expected, not {self.type}, {scalar.type}")
-        return scalar.value
+        found = scalar(self.builder, other)
+        if found.type != self.type:
+            raise TypeError(f"operands of one type are expected, not {self.type}, {found.type}")
+        return found.value
 
-    def _arithmetic(self, method: str, other: Any, swapped: bool = False) -> Scalar:
-        if not isinstance(self.type, types.Float):
-            raise TypeError(f"{method} of {self.type}: call an intrinsic, which keeps the width")
+    def _arithmetic(self, floating: str, integer: str, other: Any, swapped: bool = False) -> Scalar:
         pair = (self.value, self._operand(other))
-        emit = getattr(self.builder, method)
+        if isinstance(self.type, types.Float):
+            emit = getattr(self.builder, floating)
+        elif self.type == types.int64:
+            emit = getattr(self.builder, integer)
+        else:
+            # Numba gives int64 for narrower ones.
+            raise TypeError(f"{integer} of {self.type}: call an intrinsic, which keeps the width")
         return Scalar(self.builder, self.type, emit(*(pair[::-1] if swapped else pair)))
 
     def __add__(self, other: Any) -> Scalar:
-        return self._arithmetic("fadd", other)
+        return self._arithmetic("fadd", "add", other)
 
     def __radd__(self, other: Any) -> Scalar:
-        return self._arithmetic("fadd", other, swapped=True)
+        return self._arithmetic("fadd", "add", other, swapped=True)
 
     def __sub__(self, other: Any) -> Scalar:
-        return self._arithmetic("fsub", other)
+        return self._arithmetic("fsub", "sub", other)
 
     def __rsub__(self, other: Any) -> Scalar:
-        return self._arithmetic("fsub", other, swapped=True)
+        return self._arithmetic("fsub", "sub", other, swapped=True)
 
     def __mul__(self, other: Any) -> Scalar:
-        return self._arithmetic("fmul", other)
+        return self._arithmetic("fmul", "mul", other)
 
     def __rmul__(self, other: Any) -> Scalar:
-        return self._arithmetic("fmul", other, swapped=True)
+        return self._arithmetic("fmul", "mul", other, swapped=True)
 
     def __truediv__(self, other: Any) -> Scalar:
-        return self._arithmetic("fdiv", other)
+        return self._division(other)
 
     def __rtruediv__(self, other: Any) -> Scalar:
-        return self._arithmetic("fdiv", other, swapped=True)
+        return self._division(other, swapped=True)
+
+    def _division(self, other: Any, swapped: bool = False) -> Scalar:
+        if not isinstance(self.type, types.Float):
+            raise TypeError(f"division of {self.type}")
+        return self._arithmetic("fdiv", "", other, swapped)
+
+    def _floored(self, other: Any) -> tuple[Any, Any]:
+        """Floored quotient and remainder of int64, as Python has them; by zero, anything."""
+        if self.type != types.int64:
+            raise TypeError(f"floored division of {self.type}: call an intrinsic")
+        builder, by = self.builder, self._operand(other)
+        quotient, rest = builder.sdiv(self.value, by), builder.srem(self.value, by)
+        zero = by.type(0)
+        differ = builder.icmp_signed("<", builder.xor(rest, by), zero)
+        low = builder.and_(builder.icmp_signed("!=", rest, zero), differ)
+        quotient = builder.sub(quotient, builder.zext(low, by.type))
+        return quotient, builder.add(rest, builder.select(low, by, zero))
+
+    def __floordiv__(self, other: Any) -> Scalar:
+        return Scalar(self.builder, self.type, self._floored(other)[0])
+
+    def __mod__(self, other: Any) -> Scalar:
+        return Scalar(self.builder, self.type, self._floored(other)[1])
 
     def __neg__(self) -> Scalar:
+        if not isinstance(self.type, types.Float):
+            return 0 - self
         return Scalar(self.builder, self.type, self.builder.fneg(self.value))
 
     def _compare(self, symbol: str, other: Any) -> Scalar:
@@ -95,10 +126,9 @@ class Scalar:
         if isinstance(self.type, types.Float):
             ordered = symbol != "!="
             compare = builder.fcmp_ordered if ordered else builder.fcmp_unordered
-        elif isinstance(self.type, types.Boolean):
-            compare = builder.icmp_unsigned
         else:
-            compare = builder.icmp_signed
+            signed = isinstance(self.type, types.Integer) and self.type.signed
+            compare = builder.icmp_signed if signed else builder.icmp_unsigned
         return Scalar(builder, types.boolean, compare(symbol, *pair))
 
     def __lt__(self, other: Any) -> Scalar:
@@ -131,7 +161,7 @@ class Scalar:
         raise TypeError("the value is known when the code runs only; use select")
 
 
-def _scalar(builder: Any, value: Any) -> Scalar:
+def scalar(builder: Any, value: Any) -> Scalar:
     """A Scalar as it is, a Python or NumPy number as a constant."""
     if isinstance(value, Scalar):
         return value
@@ -149,10 +179,10 @@ class _Callable(_Intrinsic):  # type: ignore[misc]
         builder = next((arg.builder for arg in args if isinstance(arg, Scalar)), None)
         if builder is None:
             raise TypeError(f"{self._name} is for code under construction: it wants a Scalar")
-        scalars = [_scalar(builder, arg) for arg in args]
+        scalars = [scalar(builder, arg) for arg in args]
         context = cpu_target.target_context
-        signature, codegen = self._defn(None, *(scalar.type for scalar in scalars))
-        values = [scalar.value for scalar in scalars]
+        signature, codegen = self._defn(None, *(value.type for value in scalars))
+        values = [value.value for value in scalars]
         return Scalar(builder, signature.return_type, codegen(context, builder, signature, values))
 
 

@@ -12,9 +12,9 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from hybrid.kernels.casts import numba_type
+from hybrid.kernels.scalar import intrinsic
 
 _INDEX = ir.IntType(64)
 _LANE = ir.IntType(32)

@@ -76,7 +76,8 @@ def {name}_run(args, lo, hi):
     area = rows * columns
     image_size = channels * planes * size
     filled = new_planes(batch * image_size)
-    sums = new_sums({rows_} * {taps_})
+    count = {rows_} * {taps_}
+    sums = new_sums(count)
     for item in range(lo, hi):
         part = item // shares
         share = item - part * shares

@@ -1,0 +1,47 @@
+"""LLVM's code as text -> optimised machine code for this processor."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import llvmlite.binding as llvm
+
+from hybrid.kernels import native
+
+
+@functools.cache
+def _machine() -> Any:
+    triple, name, features = native.cpu()
+    target = llvm.Target.from_triple(triple)
+    # MCJIT, which loads the code, relocates statically on x86.
+    reloc = "static" if target.name.startswith("x86") else "default"
+    return target.create_target_machine(
+        cpu=name, features=features, opt=3, reloc=reloc, codemodel="jitdefault", jit=True
+    )
+
+
+def _optimized(text: str) -> Any:
+    machine = _machine()
+    module = llvm.parse_assembly(text)
+    module.data_layout = str(machine.target_data)
+    module.verify()
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = True
+    options.loop_interleaving = True
+    options.loop_unrolling = True
+    # It costs time and finds nothing in loops that are written element by element.
+    options.slp_vectorization = False
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+    return module
+
+
+def object_code(text: str) -> bytes:
+    """Compile to object code."""
+    return bytes(_machine().emit_object(_optimized(text)))
+
+
+def assembly(text: str) -> str:
+    """Compile to assembly."""
+    return str(_machine().emit_assembly(_optimized(text)))
