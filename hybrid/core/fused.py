@@ -4,7 +4,8 @@ The fusion pass puts the body into a canonical form that lowering relies upon:
 
 - ``body.inputs`` stand for the inputs of the node; there are no captures; literals stay inside.
 - Its nodes are view ops on inputs or on other such views; elementwise ops and ``astype``; and
-  reductions with ``keepdims=True`` that all reduce the same ``axis`` of the iteration space.
+  reductions with ``keepdims=True`` that all reduce the same ``axis`` of the iteration space, or
+  scans of the whole space that all run along the same axis.
 - The iteration space is the broadcast of the shapes of all values that are not views. Every value
   broadcasts to it; a reduced one has its rank, and size 1 on the reduced axes.
 - Each output has the shape of the space, or that shape reduced.
@@ -65,9 +66,11 @@ def space_of(body: FuncGraph) -> Shape:
 
 
 def axes_of(body: FuncGraph) -> tuple[int, ...]:
-    """Return the axes of the space that the reductions of a body reduce; empty without any."""
+    """Return the axes of the space that a body reduces or scans along; empty without any."""
     for node in body.nodes:
         if node.op.reduce is not None:
             axes: tuple[int, ...] = node.attrs["axis"]
             return axes
+        if node.op.scan is not None:
+            return (node.attrs["axis"],)
     return ()

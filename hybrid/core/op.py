@@ -84,6 +84,8 @@ class Op:
     reduce : str, optional
         The monoid of a fusable reduction; its attrs are then ``axis`` (a tuple of non-negative
         ints) and ``keepdims``.
+    scan : str, optional
+        The monoid of a fusable scan along an axis; its attr is then ``axis`` (a non-negative int).
     multi : bool
         The op has a tuple of results.
     no_gradient : str
@@ -121,6 +123,7 @@ class Op:
     lead: Callable[..., Attrs | None] | None = None
     batch: Callable[..., Any] | None = None
     reduce: str | None = None
+    scan: str | None = None
     multi: bool = False
     no_gradient: str = ""
     impure: bool = False
@@ -135,6 +138,11 @@ class Op:
     def elementwise(self) -> bool:
         """Whether each element of the result depends on the same element of the inputs only."""
         return self.compute is not None
+
+    @property
+    def fusable(self) -> bool:
+        """Whether kernels can be made of it, where dtypes and attrs are such."""
+        return any(x is not None for x in (self.scalar, self.reduce, self.scan))
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
-from hybrid.core.op import OPS, Op
+from hybrid.core.op import OPS
 from hybrid.kernels import cache, native, parallel
 from hybrid.runtime.plan import format_bytes
 
@@ -23,7 +23,7 @@ def info() -> str:
     _, cpu, features = native.cpu()
     widest = "AVX-512" if "+avx512f" in features else "AVX2" if "+avx2" in features else ""
     entries, size = cache_usage(cache.folder())
-    fusable = sum(map(_fusable, OPS.values()))
+    fusable = sum(op.fusable for op in OPS.values())
     rows = {
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         **{name: _version(name) for name in _PACKAGES},
@@ -39,10 +39,6 @@ def cache_usage(folder: Path) -> tuple[int, int]:
     """Return how many kernels a cache folder holds, and their bytes."""
     sizes = [path.stat().st_size for path in folder.glob("*/*.kernel")]
     return len(sizes), sum(sizes)
-
-
-def _fusable(op: Op) -> bool:
-    return op.scalar is not None or op.reduce is not None
 
 
 def _version(name: str) -> str:

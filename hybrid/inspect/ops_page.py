@@ -21,16 +21,17 @@ _HEAD = """\
 *Written by `python -m hybrid ops > docs/ops.md`; do not edit. A test compares.*
 
 An op is a primitive: one record with its shape rule, eager form, scalar expression and
-gradient. Every op runs eagerly, in a compiled function and under a tape. The columns:
+gradient. There are {ops}, and {fusable} of them can be part of a kernel. Every op runs eagerly,
+in a compiled function and under a tape. The columns:
 
 - **dtypes** of the inputs. *real* is integers and real floating-point, *numeric* is real and
   complex, *bits* is bool and integers, *float* is real floating-point, *inexact* is float and
   complex, *any* is all 15. In float16, bfloat16 and complex numbers nothing is fused: there
   each op is a library call, in both modes.
 - **compiled**: *fused* ops become loops of a kernel together with their neighbours; *fused
-  reduction* ops end such a loop; *expanded* ops are first written with simpler ones; a *view*
-  moves nothing; *library* ops are calls of NumPy, SciPy or hybrid's own routines; *graphs* are
-  run by the op itself.
+  reduction* ops end such a loop, *fused scan* ops run along it; *expanded* ops are first written
+  with simpler ones; a *view* moves nothing; *library* ops are calls of NumPy, SciPy or hybrid's
+  own routines; *graphs* are run by the op itself.
 - **gradient**: whether a tape can go through the op, and if not, why; a dash where no result is
   floating-point.
 - **vmap**: *rule* takes the whole batch at once, *each* one example after the other.
@@ -59,7 +60,8 @@ _GROUPS: tuple[tuple[str, frozenset[dtypes.DType]], ...] = tuple(
 
 def ops_page() -> str:
     """Return the text of ``docs/ops.md``."""
-    return "\n".join([_HEAD, *_op_tables(), *_function_tables()])
+    counted = _HEAD.format(ops=len(OPS), fusable=sum(op.fusable for op in OPS.values()))
+    return "\n".join([counted, *_op_tables(), *_function_tables()])
 
 
 # --- ops ------------------------------------------------------------------------------------------
@@ -93,6 +95,8 @@ def _compiled(op: Op) -> str:
         return "view"
     if op.reduce is not None:
         return "fused reduction"
+    if op.scan is not None:
+        return "fused scan"
     if op.scalar is not None:
         return "fused"
     return "expanded" if op.expand is not None else "library"

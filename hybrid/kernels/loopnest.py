@@ -78,6 +78,7 @@ REPEATED = 1024
 _NS_CHEAP = 0.015
 _NS_HEAVY = 0.25
 _NS_BYTE = 0.012
+_NS_SCAN = 1.0
 
 
 @dataclass(slots=True)
@@ -89,13 +90,18 @@ class _Loop:
 
 
 def _loops(region: Region, accesses: list[Access], offsets: list[int]) -> list[_Loop]:
-    """The loops with more than one step; those that run backwards everywhere are turned."""
+    """The loops with more than one step; those that run backwards everywhere are turned.
+
+    The loop of a scan keeps its direction.
+    """
     loops = []
+    scans = any(instr.kind == "scan" for instr in region.body)
     for axis, size in enumerate(region.space):
         if size == 1:
             continue
         strides = [access.strides[axis] for access in accesses]
-        if size > 1 and any(strides) and all(stride <= 0 for stride in strides):
+        scanned = scans and axis in region.axes
+        if not scanned and any(strides) and all(stride <= 0 for stride in strides):
             for index, stride in enumerate(strides):
                 offsets[index] += stride * (size - 1)
             strides = [-stride for stride in strides]
@@ -137,7 +143,7 @@ def _cost(region: Region) -> float:
         names = called_functions(instr.expr) if instr.kind == "map" else ()
         heavy = sum(name not in CHEAP_FUNCTIONS for name in names)
         width = 2 if instr.dtype in ("float64", "int64", "uint64") else 1
-        total += width * (heavy * _NS_HEAVY + _NS_CHEAP)
+        total += width * (heavy * _NS_HEAVY + _NS_CHEAP) + _NS_SCAN * (instr.kind == "scan")
     return 20 + elements * total + region_bytes(region) * _NS_BYTE
 
 
@@ -269,7 +275,8 @@ def canonical(region: Region) -> tuple[KernelSpec, Geometry]:
     accesses = [*region.inputs, *(access for _, access in region.outputs)]
     offsets = [access.offset for access in accesses]
     loops = _loops(region, accesses, offsets)
-    reduces = any(instr.kind == "reduce" for instr in region.body)
+    reduces = any(instr.kind in ("reduce", "scan") for instr in region.body)
+    scans = any(instr.kind == "scan" for instr in region.body)
     short = SHORT_HEAVY if any(is_heavy(instr) for instr in region.body) else SHORT
     nest = _nest(loops, len(accesses), len(region.outputs), reduces, short)
     operands = _operands(nest, accesses)
@@ -282,7 +289,8 @@ def canonical(region: Region) -> tuple[KernelSpec, Geometry]:
     fused = KernelSpec(nest.form, False, False, *counts, inputs, region.body, outputs)
     flow = dataflow(fused)
     width = sum(_itemsize(fused, value) for value in flow.saved)
-    split, blocks = _plan_blocks(nest, width, reduces and _may_split(fused, flow))
+    may_split = reduces and not scans and _may_split(fused, flow)
+    split, blocks = _plan_blocks(nest, width, may_split)
     staged = not split and short == SHORT_HEAVY and _wants_staging(nest, operands)
     if staged:
         assert nest.inner is not None

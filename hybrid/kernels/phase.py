@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -35,6 +35,14 @@ _STEP = {
     "all": "and_",
 }
 _BOOLEAN_STEP = {"sum": "or_", "max": "or_", "prod": "and_", "min": "and_"}
+
+# A scan is computed in this order, unlike a reduction.
+_SCAN_STEP = {
+    "sum": "{0} + {1}",
+    "prod": "{0} * {1}",
+    "max": "maximum({0}, {1})",
+    "min": "minimum({0}, {1})",
+}
 
 # A position in the loops: gives the first element of an operand there.
 Base = Callable[[str], str]
@@ -85,6 +93,12 @@ def identity(instr: Instr) -> bool | int | float:
         return float("-inf") if lowest else float("inf")
     info = np.iinfo(dtype)
     return int(info.min if lowest else info.max)
+
+
+def start(instr: Instr) -> bool | int | float:
+    """What a scan starts from: 0.0 would turn a first -0.0 into 0.0."""
+    summed = instr.expr == "sum" and instr.dtype.startswith("float")
+    return -0.0 if summed else identity(instr)
 
 
 def cascades(instr: Instr) -> bool:
@@ -279,7 +293,20 @@ class Phase:
             assert known or texts
         if instr.kind == "cast":
             return f"{self.header.cast(instr.dtype)}({texts[0]})"
+        if instr.kind == "scan":
+            step_ = replace(instr, kind="map", expr=_SCAN_STEP[instr.expr])
+            running = self.running(value)
+            return render(step_, [running, *texts], [instr.dtype, instr.dtype], self.header)
         return render(instr, texts, dtypes, self.header)
+
+    def running(self, value: int) -> str:
+        """The text that reads what a scan has come to."""
+        raise NotImplementedError
+
+    def scans(self, number: int) -> list[int]:
+        """The scans that a pass computes."""
+        computed = inner_closure(self.spec, self._stops(), self.roots(number))
+        return [v for v in computed if v >= self.count and self.instr(v).kind == "scan"]
 
     def converted(self, text: str, source: str, dtype: str) -> str:
         """``text`` with a cast if it has another dtype."""
@@ -347,9 +374,13 @@ class Phase:
                 text = self.expression(value, names)
             names[value] = f"v{value}{tag}"
             emit(f"{names[value]} = {text}")
+            self.ran(value, names[value])
             if value in self.flow.saved:
                 emit(f"store(v{value}_row, {saved_at}, {names[value]})")
         return names
+
+    def ran(self, value: int, name: str) -> None:
+        """Called when a value is computed, so that scans can keep it for the next element."""
 
     def keep(self, number: int, size: str) -> None:
         """Allocate what this pass saves for later ones."""

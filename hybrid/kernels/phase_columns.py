@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from itertools import pairwise
 
-from hybrid.kernels.phase import Base, Phase, cascades, step
+from hybrid.kernels.phase import Base, Phase, cascades, start, step
 from hybrid.kernels.spec import arguments
 
 # Rows that are added into the first accumulator before it is added to the result.
@@ -171,6 +172,7 @@ class ColumnsPhase(Phase):
             if value in blocked:
                 self.allocate(f"v{value}_low", self.dtype(value), "length")
         self._clear(reduces, blocked)
+        self._begin_scans(self.scans(number))
         counters = [(f"r{i}", f"n_r{i}") for i in range(self.spec.reduced)]
         if len(counters) > 1:
             self._unravel(rows[0], counters)
@@ -194,6 +196,23 @@ class ColumnsPhase(Phase):
                 self.emit(f"store(v{value}, j, {constant})")
                 if value in blocked:
                     self.emit(f"store(v{value}_low, j, {constant})")
+
+    def _begin_scans(self, scans: list[int]) -> None:
+        for value in scans:
+            self.allocate(f"v{value}", self.dtype(value), "length")
+        with self.emit.block("for j in range(width):") if scans else nullcontext():
+            for value in scans:
+                first = self.header.constant(start(self.instr(value)), self.dtype(value))
+                self.emit(f"store(v{value}, j, {first})")
+
+    def running(self, value: int) -> str:
+        """The row of what scans have come to, one element a column."""
+        return f"load(v{value}, j)"
+
+    def ran(self, value: int, name: str) -> None:
+        """Keep the result of a scan for the next row."""
+        if value >= self.count and self.instr(value).kind == "scan":
+            self.emit(f"store(v{value}, j, {name})")
 
     def _flush(self, blocked: list[int]) -> None:
         """Add the first accumulators to the results."""

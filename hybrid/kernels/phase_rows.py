@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hybrid.kernels.phase import Phase, cascades, step
+from hybrid.kernels.phase import Phase, cascades, start, step
 from hybrid.kernels.spec import arguments
 
 # Elements that a vectorised accumulation covers: 1024 over 64 lanes makes 16 additions in a row.
@@ -159,6 +159,9 @@ class RowsPhase(Phase):
         if reduces:
             self._blocked(reduces, inner, body)
         else:
+            for value in self.scans(number):
+                first = self.header.constant(start(self.instr(value)), self.dtype(value))
+                self.emit(f"v{value} = {first}")
             with self.emit.block(f"for j in range({inner[0]}, {inner[1]}):"):
                 body()
 
@@ -212,6 +215,10 @@ class RowsPhase(Phase):
                     low, high = f"v{value}{level}", f"v{value}{upper}"
                     emit(f"{high} = {self._joined(value, high, low)}")
                     emit(f"{low} = {self.constant(self.instr(value))}")
+
+    def running(self, value: int) -> str:
+        """The variable of the scan: each element gives it its next value."""
+        return f"v{value}"
 
     def _end(self, reduces: tuple[int, ...]) -> None:
         for value in reduces:

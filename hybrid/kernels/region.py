@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 REDUCTIONS = ("sum", "prod", "max", "min", "any", "all")
+SCANS = ("sum", "prod", "max", "min")
 _DTYPES = frozenset(
     (
         "bool",
@@ -64,12 +65,12 @@ class Instr:
     Attributes
     ----------
     kind
-        ``"map"``, ``"reduce"`` or ``"cast"``.
+        ``"map"``, ``"reduce"``, ``"scan"`` or ``"cast"``.
     op
         Name of the op, for reading; the target dtype of a cast.
     expr
         Scalar template of a map such as ``"{0} + exp({1})"``; which reduction (one of
-        ``REDUCTIONS``); empty for a cast.
+        ``REDUCTIONS``) or scan (``SCANS``); empty for a cast.
     args
         Value numbers or literals.
     dtype
@@ -85,7 +86,11 @@ class Instr:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A loop nest over ``space``; every reduction in it reduces ``axes``."""
+    """A loop nest over ``space``; every reduction in it reduces ``axes``.
+
+    A region of scans has no reductions; its only axis among ``axes`` is the one that all scans
+    run along, from the first element to the last.
+    """
 
     space: tuple[int, ...]
     axes: tuple[int, ...]
@@ -115,7 +120,8 @@ def outer_values(region: Region) -> frozenset[int]:
     }
     for number, instr in enumerate(region.body, len(region.inputs)):
         arguments = [arg for arg in instr.args if isinstance(arg, int)]
-        if instr.kind == "reduce" or (arguments and all(arg in outer for arg in arguments)):
+        inherited = instr.kind != "scan" and arguments and all(arg in outer for arg in arguments)
+        if instr.kind == "reduce" or inherited:
             outer.add(number)
     return frozenset(outer)
 
@@ -138,7 +144,13 @@ def _problems(region: Region) -> Iterator[str]:
     for instr in reduces:
         if instr.expr not in REDUCTIONS:
             yield f"unknown reduction {instr.expr}"
-    if region.axes and not reduces:
+    scans = [instr for instr in region.body if instr.kind == "scan"]
+    if scans and (reduces or len(region.axes) != 1):
+        yield "scans beside reductions, or along several axes"
+    for instr in scans:
+        if instr.expr not in SCANS:
+            yield f"unknown scan {instr.expr}"
+    if region.axes and not reduces and not scans:
         yield "reduced axes without a reduction"
     for instr in reduces:
         if not isinstance(instr.args[0], int):

@@ -161,7 +161,7 @@ def dataflow(spec: KernelSpec) -> Dataflow:
             outer.add(number)
             level.append(here + 1)
             continue
-        if spec.reduced and all(arg in outer for arg in args):
+        if spec.reduced and instr.kind != "scan" and all(arg in outer for arg in args):
             outer.add(number)
         level.append(here)
     inner_outputs = tuple(

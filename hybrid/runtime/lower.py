@@ -122,6 +122,8 @@ def _lower_node(state: _Lowering, node: Node) -> None:
         state.env[node.output] = _cast(state, node.inputs[0], spec.dtype.name)
     elif op.reduce is not None:
         state.env[node.output] = _lower_reduction(state, node)
+    elif op.scan is not None:
+        state.env[node.output] = _lower_scan(state, node)
     elif op.scalar is not None:
         args = tuple(_argument(state, x) for x in node.inputs)
         expr = _template(op.scalar, node)
@@ -163,6 +165,17 @@ def _lower_reduction(state: _Lowering, node: Node) -> _Result:
         argument = widened
     args = (_argument(state, argument),)
     return _emit(state, Instr("reduce", node.op.name, node.op.reduce, args, dtype))
+
+
+def _lower_scan(state: _Lowering, node: Node) -> _Result:
+    from hybrid.kernels.region import Instr
+
+    assert node.op.scan is not None
+    spec = node.output.spec
+    if spec.shape != state.space or (node.attrs["axis"],) != state.axes:
+        raise Unsupported(f"{node.op.name} of less than the iteration space")
+    args = (_argument(state, node.inputs[0]),)
+    return _emit(state, Instr("scan", node.op.name, node.op.scan, args, spec.dtype.name))
 
 
 def _cast(state: _Lowering, operand: Operand, dtype: str) -> _Read | Literal | _Result:

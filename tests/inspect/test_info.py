@@ -18,7 +18,9 @@ def test_info_names_versions_cache_and_ops(capsys: pytest.CaptureFixture[str]) -
     assert text.startswith(f"hybrid {hb.__version__}\n")
     for name in ("python", "numpy", "numba", "cpu", "cache"):
         assert f"\n{name} " in text
-    assert f"{len(OPS)}, " in info()
+    fusable = sum(op.fusable for op in OPS.values())
+    assert fusable > 60
+    assert f"{len(OPS)}, {fusable} of them fuse into kernels" in info()
 
 
 def test_cache_usage_counts_entries(tmp_path: Path) -> None:

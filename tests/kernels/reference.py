@@ -31,6 +31,18 @@ _REDUCTIONS: dict[str, Any] = {
 }
 
 
+_SCANS: dict[str, Any] = {
+    "sum": np.add,
+    "prod": np.multiply,
+    "max": np.maximum,
+    "min": np.minimum,
+}
+
+
+def scan(kind: str, arg: int, dtype: str) -> Instr:
+    return Instr("scan", kind, kind, (arg,), dtype)
+
+
 def reduce(kind: str, arg: int, dtype: str) -> Instr:
     return Instr("reduce", kind, kind, (arg,), dtype)
 
@@ -145,6 +157,8 @@ def _instruction(instr: Instr, args: list[Any], region: Region) -> Any:
             names[f"_{index}"] = arg
         return eval(expr, names)
     wide = np.broadcast_to(args[0], region.space)
+    if instr.kind == "scan":
+        return _SCANS[instr.expr].accumulate(wide, axis=region.axes[0], dtype=instr.dtype)
     options: dict[str, Any] = {"axis": region.axes, "keepdims": True}
     dtype = np.dtype(instr.dtype)
     if instr.expr in ("sum", "prod"):

@@ -19,6 +19,7 @@ from tests.kernels.reference import (
     make_region,
     mapped,
     reduce,
+    scan,
     softmax,
 )
 
@@ -238,6 +239,72 @@ def test_softmax_of_short_rows(columns: int) -> None:
     _, geometry = kernel_of(region)
     kernel.call(parallel.driver_address(), geometry, x, x)
     np.testing.assert_array_equal(x, result)
+
+
+SCANNED = [
+    ((0,), (1,)),
+    ((0,), (3000,)),
+    ((0,), (50, 7)),
+    ((0,), (300, 1100)),
+    ((1,), (7, 50)),
+    ((1,), (3, 40, 50)),
+    ((1,), (1000, 5)),
+]
+
+
+@pytest.mark.parametrize("dtype", [F32, "float64", "int32"])
+@pytest.mark.parametrize(("axes", "shape"), SCANNED)
+def test_scans_add_in_the_order_of_the_elements(
+    axes: tuple[int, ...], shape: tuple[int, ...], dtype: str
+) -> None:
+    x = (normal(shape) * 3).astype(dtype)
+    body = [
+        scan("sum", 0, dtype),
+        mapped("subtract", "{0} - {1}", (1, 0), dtype),
+        scan("max", 2, dtype),
+        scan("prod", 0, dtype),
+        scan("min", 1, dtype),
+    ]
+    outputs = [(n, dtype, False) for n in (1, 2, 3, 4, 5)]
+    with np.errstate(all="ignore"):
+        check(shape, axes, [x], body, outputs)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_scans_keep_signs_of_zeros_and_pass_nan_on(axis: int) -> None:
+    x = np.array([[-0.0, -0.0, 1, np.nan], [0.0, -0.0, np.inf, 2], [-0.0, 1, -np.inf, 3]], F32)
+    body = [scan("sum", 0, F32), scan("max", 0, F32), scan("prod", 0, F32)]
+    outputs = [(n, F32, False) for n in (1, 2, 3)]
+    with np.errstate(all="ignore"):
+        _, (sums, *_) = check(x.shape, (axis,), [x], body, outputs)
+    assert np.signbit(sums[0, 0])
+
+
+def test_a_scan_runs_forwards_whichever_way_its_operands_lie() -> None:
+    base = np.arange(10, dtype=F32)
+    backwards = Access(F32, 1, 9, (-1,))
+    region = Region((10,), (0,), (backwards,), (scan("sum", 0, F32),), ((1, backwards),))
+    kernel, geometry = kernel_of(region)
+    result = np.empty(10, F32)
+    kernel.call(0, geometry, base, result)
+    np.testing.assert_array_equal(result[::-1], np.cumsum(base[::-1]))
+
+
+def test_a_scan_over_a_broadcast_operand_varies_along_it() -> None:
+    x = normal((1, 5))
+    check((9, 5), (0,), [x], [scan("sum", 0, F32)], [(1, F32, False)])
+
+
+def test_scans_do_not_depend_on_threads() -> None:
+    x = normal((300, 2100))
+    for axis in (0, 1):
+        region, _ = make_region(
+            x.shape, (axis,), [(x, x)], [scan("sum", 0, F32)], [(1, F32, False)]
+        )
+        kernel, geometry = kernel_of(region)
+        result = np.empty_like(x)
+        kernel.call(parallel.driver_address(), geometry, x, result)
+        np.testing.assert_array_equal(result, np.cumsum(x, axis=axis))
 
 
 def test_values_of_the_kept_axes_inside_and_outside() -> None:

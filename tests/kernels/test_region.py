@@ -12,7 +12,7 @@ from hybrid.kernels.cpu import source
 from hybrid.kernels.loopnest import canonical
 from hybrid.kernels.region import Access, Instr, Region, format_region, supported, unsupported
 from hybrid.kernels.spec import dataflow, geometry_slots
-from tests.kernels.reference import layer_norm, make_region, mapped, reduce, softmax
+from tests.kernels.reference import layer_norm, make_region, mapped, reduce, scan, softmax
 
 GOLDEN = Path(__file__).parent / "golden"
 F32 = "float32"
@@ -160,3 +160,17 @@ def test_sources_read_as_before(name: str) -> None:
     if os.environ.get("HYBRID_UPDATE_GOLDEN"):
         path.write_text(text)
     assert text == path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("axes", "body", "reason"),
+    [
+        ((1,), [scan("sum", 0, F32), reduce("max", 1, F32)], "scans beside reductions"),
+        ((0, 1), [scan("sum", 0, F32)], "along several axes"),
+        ((1,), [scan("any", 0, F32)], "unknown scan any"),
+    ],
+)
+def test_scans_no_kernel_can_do(axes: tuple[int, ...], body: list[Instr], reason: str) -> None:
+    x = zeros(3, 4)
+    region, _ = make_region(x.shape, axes, [(x, x)], body, [(1, F32, False)])
+    assert reason in unsupported(region)

@@ -29,6 +29,9 @@ ENOUGH_ROWS = 8
 # Independent groups that share no input are put together only where the call is what costs.
 SMALL_CALL = 1 << 14
 SMALL_BODY = 48
+# A scan along the innermost axis leaves the loop without vectors. What is cheap fills the time that
+# each step waits for the one before; more would cost more than its way through memory.
+SCAN_BODY = 16
 # A producer on a smaller shape is computed anew at each point if it is small and cheap.
 SPREAD_NODES = 4
 
@@ -48,6 +51,9 @@ def is_fusable(node: Node) -> bool:
     if op.elementwise:
         if op.scalar is None and op.name != "astype":
             return False
+    elif op.scan is not None:
+        if not _is_same_dtype(node):
+            return False
     elif op.reduce is None or not _is_canonical(node):
         return False
     return all(x.spec.dtype in FUSABLE for x in (*node.inputs, *node.outputs))
@@ -60,6 +66,13 @@ def _is_canonical(node: Node) -> bool:
         return False
     # Over no elements, or over one, a kernel has nothing to reduce.
     return spec.size > 0 and any(spec.shape[a] > 1 for a in axis)
+
+
+def _is_same_dtype(node: Node) -> bool:
+    """Tell whether a scan has something to do, in the dtype of its result."""
+    source, spec = node.inputs[0], node.output.spec
+    long = spec.size > 0 and spec.shape[node.attrs["axis"]] > 1
+    return long and isinstance(source, Value) and source.spec.dtype == spec.dtype
 
 
 def is_cheap(node: Node) -> bool:
@@ -87,6 +100,8 @@ class Group:
         What it reads from outside.
     space, axis : tuple of int
         The iteration space and the axes reduced, None without a reduction.
+    scan : int, optional
+        The axis of its scans.
     outer : set of Value
         Values on the kept axes.
     after : set of Value
@@ -103,6 +118,7 @@ class Group:
     axis: tuple[int, ...] | None = None
     outer: set[Value] = field(default_factory=set)
     after: set[Value] = field(default_factory=set)
+    scan: int | None = None
 
     @property
     def kept(self) -> Shape | None:
@@ -149,6 +165,7 @@ class Grouping:
             group.fusable = True
             if node.op.reduce is None:
                 group.space = node.output.spec.shape
+                group.scan = node.attrs["axis"] if node.op.scan is not None else None
             else:
                 group.space, group.axis = node.inputs[0].spec.shape, node.attrs["axis"]
                 group.outer, group.after = {node.output}, {node.output}
@@ -173,7 +190,7 @@ class Grouping:
         """Make one group of two, where `second` may read results of `first`; None if it cannot."""
         if len(first.nodes) + len(second.nodes) > MAX_NODES:
             return None
-        shape = self._fit(first, second)
+        shape = self._fit(first, second) if self._scans_fit(first, second) else None
         if shape is None or self._between(first, second) or self._between(second, first):
             return None
         reads = {
@@ -199,6 +216,7 @@ class Grouping:
             axis,
             outer,
             after,
+            first.scan if second.scan is None else second.scan,
         )
         for i in merged.nodes:
             self.groups[i] = merged
@@ -238,6 +256,22 @@ class Grouping:
         if first.axis is None and self._spreads(first, second):
             return second.space, second.axis, second.outer
         return None
+
+    def _scans_fit(self, first: Group, second: Group) -> bool:
+        """Tell whether the scans of two groups, if any, allow them to be one."""
+        scans = {g.scan for g in (first, second) if g.scan is not None}
+        if not scans:
+            return True
+        if len(scans) > 1 or first.axis is not None or second.axis is not None:
+            return False
+        if first.scan is not None and first.space != second.space:
+            return False
+        (axis,) = scans
+        if any(n > 1 for n in second.space[axis + 1 :]):
+            return True
+        nodes = [self.graph.nodes[i] for i in (*first.nodes, *second.nodes)]
+        cheap = all(node.op.scan is not None or is_cheap(node) for node in nodes)
+        return cheap and len(nodes) <= SCAN_BODY
 
     def _results(self, group: Group) -> set[Value]:
         return {self.graph.nodes[i].output for i in group.nodes}

@@ -37,6 +37,8 @@ class _KeptAxes:
     def rule(self, r: Rewriter, node: Node, operands: tuple[Operand, ...]) -> Operand | None:
         if node.op.reduce is not None:
             return self._reduction(r, node, operands[0])
+        if node.op.scan is not None:
+            return _scan(r, node, operands[0])
         if node.op.name in _RESHAPES:
             return self._reshape(node, operands[0])
         if node.op.elementwise:
@@ -122,6 +124,14 @@ class _KeptAxes:
         if x.spec.shape != shape:
             return None
         return r.apply("reshape", (x,), {"shape": target}, node.line)
+
+
+def _scan(r: Rewriter, node: Node, source: Operand) -> Operand | None:
+    dtype = node.output.spec.dtype
+    if source.spec.dtype == dtype or not isinstance(source, Value):
+        return None
+    wide = r.apply("astype", (source,), {"dtype": dtype}, node.line)
+    return r.emit(node.op, (wide,), node.attrs, node.line)[0]
 
 
 def _broadcast_to(shape: Shape, shapes: list[Shape]) -> bool:

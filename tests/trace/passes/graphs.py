@@ -100,6 +100,10 @@ def check_body(node: Node) -> None:
             assert inner.attrs["axis"] == axes
             assert inner.inputs[0].spec.shape == space
             assert inner.output.spec.dtype == inner.inputs[0].spec.dtype
+        elif inner.op.scan is not None:
+            assert (inner.attrs["axis"],) == axes
+            assert inner.output.spec.shape == space
+            assert inner.output.spec.dtype == inner.inputs[0].spec.dtype
         else:
             assert inner.op.elementwise
             assert inner.op.scalar is not None

@@ -37,6 +37,51 @@ def kernels(graph: FuncGraph) -> int:
     return len(bodies(graph))
 
 
+# --- scans ----------------------------------------------------------------------------------------
+
+
+def test_a_scan_across_columns_takes_what_is_around_it():
+    graph = fused(lambda x: hb.cumsum(hb.exp(x), axis=0) * 2.0, spec(9, 30))
+    assert names(graph) == ["fused"]
+
+
+def test_a_scan_along_rows_takes_cheap_neighbours_only():
+    graph = fused(lambda x: hb.cumsum(x * x, axis=1) + 1.0, spec(9, 30))
+    assert names(graph) == ["fused"]
+    graph = fused(lambda x: hb.cumsum(hb.exp(x), axis=1), spec(9, 30))
+    assert kernels(graph) == 2
+
+
+def test_scans_along_one_axis_share_a_kernel():
+    graph = fused(lambda x: (hb.cumsum(x, axis=0), hb.cummax(x, axis=0)), spec(9, 30))
+    assert kernels(graph) == 1
+    graph = fused(lambda x: (hb.cumsum(x, axis=0), hb.cummax(x, axis=1)), spec(9, 30))
+    assert kernels(graph) == 2
+
+
+def test_a_scan_and_a_reduction_are_two_kernels():
+    graph = fused(lambda x: hb.sum(hb.cumsum(x, axis=0), axis=0), spec(9, 30))
+    assert kernels(graph) == 2
+    graph = fused(lambda x: hb.cumsum(x / hb.sum(x, axis=0), axis=0), spec(9, 30))
+    assert kernels(graph) == 2
+
+
+def test_a_scan_of_a_smaller_shape_is_not_computed_for_each_row():
+    graph = fused(lambda x, y: x + hb.cumsum(y, axis=0), spec(9, 30), spec(30))
+    assert kernels(graph) == 2
+
+
+def test_scans_of_small_integers_widen_inside_the_kernel():
+    graph = fused(lambda x: hb.cumsum(x, axis=1), spec(4, 3, dtype="int8"))
+    assert names(graph) == ["fused"]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_scans_without_kernels_stay_library_calls(dtype):
+    graph = fused(lambda x: hb.cumsum(x, axis=0), spec(4, dtype=dtype))
+    assert names(graph) == ["cumsum"]
+
+
 # --- what goes together ---------------------------------------------------------------------------
 
 
