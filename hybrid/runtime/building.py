@@ -27,6 +27,7 @@ class Building:
     places: dict[Value, Place] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     planned: list[Root] = field(default_factory=list)
+    made: int = 0
     constants: list[tuple[Root, np.ndarray[Any, Any]]] = field(default_factory=list)
     results: int = 0
 
@@ -44,8 +45,9 @@ class Building:
 
     def plan(self, spec: TensorSpec) -> Root:
         """Make an array whose memory the Plan provides, written by the next step."""
-        root = Root("planned", len(self.planned), spec, contiguous(spec.shape), len(self.steps))
+        root = Root("planned", self.made, spec, contiguous(spec.shape), len(self.steps))
         self.planned.append(root)
+        self.made += 1  # not len(planned): an array that is given up must not hand its number on
         return root
 
     def result(self, spec: TensorSpec) -> Root:

@@ -92,6 +92,8 @@ def _producer(building: Building, value: Operand, part: Place, number: int) -> _
         return None
     if last.outputs.count(place.root) != 1 or not building.dies(place.root, number):
         return None
+    if place.root.start != len(building.steps) - 1:
+        return None  # it stores into a part of an array already
     position = last.outputs.index(place.root)
     stored, _ = last.region.outputs[position]
     access = store_access(part.layout, part.root.spec, last.region.space)

@@ -120,6 +120,20 @@ def test_a_library_result_is_written_in_place_only_if_its_memory_is_its_own() ->
     np.testing.assert_array_equal(x, kept)
 
 
+def test_what_a_kernel_writes_into_a_part_can_be_written_into_another_array() -> None:
+    """The kernel stores into the first array, backwards; it must not be aimed at the second."""
+
+    def twice(x: Any) -> Any:
+        first, second = np.zeros((3, 4)), np.zeros((3, 4))
+        first[:, ::-1] = x * 2
+        second[::-1, :] = first
+        return second @ second.T, second
+
+    x = np.arange(12.0).reshape(3, 4)
+    for got, wanted in zip(hb.compile(twice)(x), twice(x), strict=True):
+        np.testing.assert_array_equal(got.numpy(), wanted)
+
+
 # --- random programs ------------------------------------------------------------------------------
 
 
@@ -158,6 +172,10 @@ def run_program(seed: int, a: Any, b: Any) -> tuple[Any, ...]:
             else:
                 flat = x.reshape(-1)
                 flat[at[0]] = y[at[0], 2] + 1
+        if rng.random() < 0.3:
+            whole = x * 0
+            whole[:, :: rng.choice((1, -1))] = arrays[-1]
+            arrays.append(whole)
     return tuple(arrays)
 
 
