@@ -293,13 +293,26 @@ class Program:
             self.put(indent, f"{name} = {call}")
         self.rows.append(name)
 
+    def tape(self, indent: int) -> None:
+        """Write a block under a tape of its own, and a gradient."""
+        m, name = self.pick("x", "y", *self.matrices), self.name()
+        if self.random.random() < 0.5:
+            self.put(indent, f"{name} = {m} * 1.0")
+            m, name = name, self.name()
+        self.put(indent, "with hb.GradientTape(persistent=True) as tape:")
+        self.put(indent + 1, f"tape.watch({m})")
+        self.block(indent + 1, self.random.randint(1, 3), 0)
+        self.put(indent + 1, f"r = (hb.tanh({self.matrix(1)}) * {m}).sum()")
+        self.put(indent, f"{name} = tape.gradient(r, {m})")
+        self.matrices.append(name)
+
     def statement(self, indent: int, depth: int) -> None:
         """Write one statement, with what belongs to it."""
         kind = self.random.choices(
             ["matrix", "row", "write", "variable", "if", "loop", "while", "return", "try", "draw",
-             "raise", "construct", "container", "structured", "finally", "assert"],
+             "raise", "construct", "container", "structured", "finally", "assert", "tape", "mask"],
             [4, 3, 5, 3, 3 * depth, depth, depth, 0.5, 0.5 * depth, 0.5, 0.3, depth,
-             depth, 0.7 * depth, 0.3 * depth, 0.3],
+             depth, 0.7 * depth, 0.3 * depth, 0.3, 0.3 * depth, 0.2],
         )[0]  # fmt: skip
         if kind == "matrix":
             text, name = self.matrix(), self.name()
@@ -313,6 +326,12 @@ class Program:
             self.put(indent, self.write())
         elif kind == "construct":
             self.construct(indent)
+        elif kind == "tape":
+            self.tape(indent)
+        elif kind == "mask":  # its shape depends on data, which ends a trace
+            text, name = self.pick(*self.matrices), self.name()
+            self.put(indent, f"{name} = {text}[{self.pick(*self.matrices)}[:, 0] > 0].sum(axis=0)")
+            self.rows.append(name)
         elif kind == "variable":
             self.put(indent, self.variable())
         elif kind == "if":
