@@ -201,16 +201,19 @@ def as_json(rows: Rows, machine: Machine) -> str:
 
 
 def draw(rows: Rows, path: Path) -> None:
-    """Draw the time of each peer relative to the best one's, a line for each case."""
-    import matplotlib
+    """Write the chart as a picture."""
+    chart(rows).savefig(path, dpi=110)
 
-    matplotlib.use("agg")
-    from matplotlib import pyplot
+
+def chart(rows: Rows) -> Any:
+    """Draw the time of each peer relative to the best one's, a line for each case."""
+    from matplotlib.figure import Figure
 
     shown = [(case, results) for case, results in rows if best_peer(results)]
     speeds = our_speeds(rows)
     height = 0.21 * len(shown) + 1.5
-    figure, axes = pyplot.subplots(figsize=(10, height))
+    figure = Figure(figsize=(10, height))
+    axes = figure.add_subplot()
     for name in _peers_in(rows):
         points = [
             (1 / factor, line)
@@ -250,12 +253,11 @@ def draw(rows: Rows, path: Path) -> None:
     axes.grid(axis="y", color="#e2e8f0", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.set_xlabel(
-        f"time relative to the best peer: left of 1 is faster, {FARTHEST} stands for all above; "
-        "at the right, how many times faster hybrid is",
+        f"time relative to the best peer: left of 1 is faster, {FARTHEST} stands for more\n"
+        "at the right: how many times faster hybrid is",
         fontsize=8,
     )
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="upper center", ncols=9, frameon=False, fontsize=8, handletextpad=0.1)
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.35 / height))
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+    return figure

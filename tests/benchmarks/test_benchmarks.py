@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
 import pytest
 
 from benchmarks import report
@@ -10,10 +15,12 @@ from benchmarks.cases import CASES
 from benchmarks.harness import Effort, Harness, Result
 from benchmarks.machine import Machine
 from benchmarks.peers import OURS, PEERS
-from benchmarks.worker import Bench, Problem
+from benchmarks.worker import Bench, Problem, Worker
 
 MACHINE = Machine("processor", "system", "3.11", 2, 1e11, 1e10, 1e11, 5e10)
 CASE = Case("add", uniform(2, "float32"), 16, formula(lambda xp: lambda a, b: a + b))
+FAR = replace(CASE, name="far")
+NONE = Problem("no compiler")
 
 
 @pytest.mark.parametrize("peer", OURS)
@@ -49,3 +56,51 @@ def test_the_table_compares_hybrid_with_the_best_peer() -> None:
 
 def test_every_peer_has_a_colour_in_the_chart() -> None:
     assert set(PEERS) <= set(report._COLOURS)
+
+
+def test_the_chart_has_a_line_for_each_case_with_a_peer(tmp_path: Path) -> None:
+    other = Case("scale", uniform(1, "float32"), 16, formula(lambda xp: lambda a: 2 * a))
+    rows = [
+        (CASE, [Result("add", "hybrid", (2e-6,)), Result("add", "numpy", (9e-4,))]),
+        (
+            other,
+            [Result("scale", "hybrid", (2e-6,)), Result("scale", "jax", problem=Problem("no"))],
+        ),
+    ]
+    chart = report.chart(rows)
+    axes = chart.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["add"]
+    assert [text.get_text() for text in axes.texts] == ["450.00"]
+    report.draw(rows, tmp_path / "chart.png")
+    assert (tmp_path / "chart.png").stat().st_size > 1000
+
+
+def test_slow_cases_are_listed_and_all_are_averaged() -> None:
+    rows = [
+        (CASE, [Result("add", "hybrid", (4e-6,)), Result("add", "numpy", (1e-6,))]),
+        (
+            replace(CASE, name="far"),
+            [Result("far", "hybrid", (1e-6,)), Result("far", "jax", (9e-6,))],
+        ),
+    ]
+    text = report.summary(rows)
+    assert "Over 2 cases hybrid is 1.50 times as fast" in text
+    assert text.endswith("Below 0.8: add (0.25).")
+
+
+def test_a_process_that_dies_or_hangs_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker("numpy", 2)
+    assert worker.ask("prepare", "no such case") == Problem("KeyError: 'no such case'")
+    monkeypatch.setattr("benchmarks.worker.PATIENCE", 0.0)
+    assert worker.ask("prepare", "call, 2 arguments") == Problem("no answer in 0 s")
+    assert not worker.alive
+    assert worker.ask("prepare", "call, 2 arguments").text.startswith("its process ended")
+    worker.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_memory_is_that_of_results_and_intermediates() -> None:
+    case = replace(CASES["peak memory, ten simple ops 1e7"], size=4_000_000)
+    with mock.patch.dict(CASES, {case.name: case}):
+        [grown] = Bench(PEERS["numpy"], 2).memory(case.name)
+    assert 3 * 4 * case.size < grown < 12 * 4 * case.size
