@@ -151,11 +151,10 @@ def in_trace(x: Unknown) -> Any:
 
 
 def _eager(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Any:
-    arrays = [x._data if type(x) is Tensor else _plain(x) for x in inputs]
-    for array in arrays:
-        if type(array) is Symbol:
-            arrays = [_scalar_after(a) if type(a) is Symbol else a for a in arrays]
-            break
+    arrays = []  # filled in a loop: in Python 3.11 a comprehension is a call
+    for x in inputs:
+        data = x._data if type(x) is Tensor else _plain(x)
+        arrays.append(_scalar_after(data) if type(data) is Symbol else data)
     try:
         result = op.eager(np, *arrays, **attrs)
     except Exception as error:

@@ -94,7 +94,7 @@ def concat(arrays: Sequence[ArrayLike], /, *, axis: int | None = 0) -> Tensor:
     >>> concat([[1, 2], [3]])
     Tensor([1, 2, 3], dtype=int64)
     """
-    tensors = [asarray(a) for a in arrays]
+    tensors = [a if type(a) is Tensor else asarray(a) for a in arrays]
     if not tensors:
         raise ShapeError(located("concat: there is no array to join"))
     if axis is None:
@@ -150,7 +150,7 @@ STACK = register(
 
 def stack(arrays: Sequence[ArrayLike], /, *, axis: int = 0) -> Tensor:
     """Join arrays of one shape along a new axis."""
-    tensors = tuple(asarray(a) for a in arrays)
+    tensors = tuple([a if type(a) is Tensor else asarray(a) for a in arrays])
     if not tensors:
         raise ShapeError(located("stack: there is no array to join"))
     return bind(STACK, tensors, {"axis": one_axis("stack", axis, tensors[0].shape, extra=1)})

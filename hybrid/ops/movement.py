@@ -123,7 +123,7 @@ def _resolve_shape(x: Tensor, shape: Any) -> Shape:
 def ravel(x: ArrayLike, /) -> Tensor:
     """Return the elements as one axis, a view where the memory of `x` allows it."""
     x = asarray(x)
-    return bind(RESHAPE, (x,), {"shape": (x.size,)})
+    return reshape(x, x.size)
 
 
 def _reshape_method(self: Tensor, *shape: Any, copy: bool | None = None) -> Tensor:
@@ -395,7 +395,7 @@ EXPAND_DIMS = register(
 def expand_dims(x: ArrayLike, /, axis: int | Axes = 0) -> Tensor:
     """Insert axes of size 1 at places `axis` of the result; a view."""
     x = asarray(x)
-    count = len(tuple(axis)) if isinstance(axis, Iterable) else 1
+    count = 1 if type(axis) is int or not isinstance(axis, Iterable) else len(tuple(axis))
     axes = some_axes("expand_dims", axis, x.shape, extra=count)
     return bind(EXPAND_DIMS, (x,), {"axis": tuple(sorted(axes))})
 

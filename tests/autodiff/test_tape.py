@@ -228,6 +228,19 @@ def test_tapes_of_other_threads_see_nothing() -> None:
     assert tape.gradient(made[0], x) is None
 
 
+def test_views_of_views_of_views_are_followed_however_many_there_are() -> None:
+    x = hb.zeros(1500)
+    view = x
+    for _ in range(1200):  # more than Python calls may lie in each other
+        view = view[1:]
+    with hb.GradientTape() as tape:
+        tape.watch(x)
+        x += 1.0
+        y = view.sum()
+    same(y, 300.0)
+    same(tape.gradient(y, x), [0] * 1200 + [1] * 300)
+
+
 @pytest.mark.parametrize("traced", [False, True])
 def test_a_watched_view_keeps_its_gradient_whichever_alias_is_written(traced: bool) -> None:
     def gradient(x: hb.Tensor, through_base: bool) -> hb.Tensor:

@@ -12,6 +12,7 @@ import pytest
 from benchmarks import report
 from benchmarks.case import Case, formula, uniform
 from benchmarks.cases import CASES
+from benchmarks.eager_cost import Row, summary
 from benchmarks.harness import Effort, Harness, Result
 from benchmarks.machine import Machine
 from benchmarks.peers import OURS, PEERS
@@ -52,6 +53,18 @@ def test_the_table_compares_hybrid_with_the_best_peer() -> None:
     assert lines[2] == "| add | wrong | 2.00 µs ±0% | skipped | **8.00 µs** ±0% | 4.00 |  |"
     assert "- torch skipped (add): no compiler" in lines
     assert "- numpy WRONG (add): differs" in lines
+
+
+def test_the_verdict_on_an_eager_op_knows_what_making_a_tensor_costs() -> None:
+    rows = [
+        Row("x + y", 16, numpy=0.3, hybrid=0.7, torch=1.0),
+        Row("sum(x)", 16, numpy=1.0, hybrid=2.6, torch=2.0),
+        Row("x.T", 16, numpy=0.05, hybrid=0.5, torch=None),
+    ]
+    assert [row.verdict(floor=0.15) for row in rows] == ["within", "over", "floor"]
+    text = summary(rows, 0.15)
+    assert "1 of 3 statements within 2.5 times NumPy; over: sum(x)" in text
+    assert "1 of 2 take less than torch; more: sum(x)" in text
 
 
 def test_every_peer_has_a_colour_in_the_chart() -> None:

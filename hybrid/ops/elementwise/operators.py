@@ -1,4 +1,7 @@
-"""Callables around an Op: public functions, and the operators of Tensor and Variable."""
+"""Callables around an Op: public functions, and the operators of Tensor and Variable.
+
+The short ways write out what `wrap` does: the call would be a twentieth of their time.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops.elementwise.operands import KNOWN, SCALARS, check_integers, is_weak, operand, strong
 from hybrid.ops.elementwise.pythonic import follow_python
 
+_new = object.__new__
 _array = np.ndarray
 _asarray = np.asarray
 _NO_ATTRS: dict[str, Any] = {}
@@ -41,7 +45,10 @@ def unary_call(op: Op, ufunc: Callable[..., Any] | None) -> Callable[[ArrayLike]
                 data = ufunc(x._data)
             except Exception:
                 return _bind(op, *strong(x))
-            return wrap(data if type(data) is _array else _asarray(data))
+            made = _new(Tensor)
+            made._data = data if type(data) is _array else _asarray(data)
+            made._link = made._node = None
+            return made
         if ufunc is not None and type(x) is Tensor and state.recorder is None:
             taped = _on_tape(op, ufunc, x)
             if taped is not None:
@@ -65,7 +72,10 @@ def binary_call(op: Op, ufunc: Callable[..., Any]) -> Callable[[ArrayLike, Array
                     data = ufunc(left, right)
                 except Exception:
                     return _bind(op, *strong(x1, x2))
-                return wrap(data if type(data) is _array else _asarray(data))
+                made = _new(Tensor)
+                made._data = data if type(data) is _array else _asarray(data)
+                made._link = made._node = None
+                return made
         elif state.recorder is None and type(x1) is type(x2) is Tensor:
             taped = _on_tape(op, ufunc, x1, x2)
             if taped is not None:
@@ -160,7 +170,10 @@ def attach_unary(name: str, op: Op, ufunc: Callable[..., Any] | None) -> None:
                 data = ufunc(self._data)
             except Exception:
                 return _operate(op, self)
-            return wrap(data if type(data) is _array else _asarray(data))
+            made = _new(Tensor)
+            made._data = data if type(data) is _array else _asarray(data)
+            made._link = made._node = None
+            return made
         if ufunc is not None and state.recorder is None:
             taped = _on_tape(op, ufunc, self)
             if taped is not None:
@@ -195,7 +208,10 @@ def _forward(op: Op, ufunc: Callable[..., Any]) -> Operator:
                     data = ufunc(self._data, right)
                 except Exception:
                     return _operate(op, self, operand(other))
-                return wrap(data if type(data) is _array else _asarray(data))
+                made = _new(Tensor)
+                made._data = data if type(data) is _array else _asarray(data)
+                made._link = made._node = None
+                return made
         elif state.recorder is None:
             taped = _on_tape(op, ufunc, self, other)
             if taped is not None:
@@ -219,7 +235,10 @@ def _reflected(op: Op, ufunc: Callable[..., Any]) -> Operator:
                     data = ufunc(left, self._data)
                 except Exception:
                     return _operate(op, operand(other), self)
-                return wrap(data if type(data) is _array else _asarray(data))
+                made = _new(Tensor)
+                made._data = data if type(data) is _array else _asarray(data)
+                made._link = made._node = None
+                return made
         elif state.recorder is None:
             taped = _on_tape(op, ufunc, other, self)
             if taped is not None:

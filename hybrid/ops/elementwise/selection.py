@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -126,12 +126,15 @@ minimum = binary(
 # --- clip -----------------------------------------------------------------------------------------
 
 
+_REAL = frozenset((int, float))
+
+
 def _clip_rule(*keys: Key) -> Loop:
     return (meeting(*keys),) * 4
 
 
 def _clip_eager(xp: Any, x: Any, low: Any, high: Any) -> Any:
-    if type(low) in (int, float) and type(high) in (int, float) and x.dtype.kind == "f":
+    if type(low) in _REAL and type(high) in _REAL and x.dtype.kind == "f":
         return x.clip(low, high)  # one pass; with arrays its dtypes and signs are others
     keys = key_of(x), key_of(low), key_of(high)
     if dtypes.bfloat16 in keys:  # which NumPy widens where it meets a Python scalar
@@ -179,6 +182,10 @@ def clip(x: ArrayLike, /, min: ArrayLike | None = None, max: ArrayLike | None = 
     >>> clip([1.0, 5.0, 9.0], 2.0, 8.0)
     Tensor([2., 5., 8.], dtype=float32)
     """
+    if state.plain and type(x) is Tensor and type(min) in _REAL and type(max) in _REAL:
+        data = x._data
+        if type(data) is np.ndarray and data.dtype.kind == "f":
+            return wrap(np.asarray(data.clip(cast(Any, min), cast(Any, max))))
     min, max = _reached(x, min, lowest=True), _reached(x, max, lowest=False)
     if min is None:
         return call_positive(x) if max is None else minimum(x, max)

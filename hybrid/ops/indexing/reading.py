@@ -154,7 +154,7 @@ def take(x: ArrayLike, /, indices: ArrayLike, axis: int | None = None) -> Tensor
     """
     x = asarray(x)
     if axis is None:
-        x, axis = ravel(x), 0
+        x, axis = x if x.ndim == 1 else ravel(x), 0
     axis = one_axis("take", axis, x.shape)
     return gather(x, (indices,), (axis,), axis)
 
