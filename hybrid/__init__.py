@@ -39,6 +39,7 @@ from hybrid.dtypes import (
 from hybrid.dtypes import bool_ as bool
 from hybrid.inspect.compare import Comparison, compare
 from hybrid.inspect.graphview import draw
+from hybrid.kernels.parallel import get_num_threads, set_num_threads
 from hybrid.ops import fft, linalg, random
 from hybrid.ops.composed import (
     allclose,
@@ -755,4 +756,6 @@ __all__ = [
     "while_loop",
     "zeros",
     "zeros_like",
+    "get_num_threads",
+    "set_num_threads",
 ]

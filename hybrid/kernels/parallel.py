@@ -7,18 +7,23 @@ a thread that the operating system does not schedule delays nobody. (Numba's ``p
 evenly beforehand and waits for all threads: on a busy machine one call then took 12 milliseconds
 instead of 0.1. It also needs numba in every process.)
 
-One caller at a time has the pool; who finds it busy does its work alone, as does the child of a
-fork, which has no threads. Results do not depend on any of this. Threads wait spinning for about
-50 microseconds, then sleep on a lock of CPython's portable thread interface.
+One caller at a time has the pool; who finds it busy does its work alone: several Python threads
+that call kernels make no more native threads. The child of a fork has no threads and one processor
+to expect, as its siblings run beside it; it starts some when it sets their number. Results do not
+depend on any of this. Threads wait spinning for about 50 microseconds, then sleep on a lock of
+CPython's portable thread interface, so that they are out of the way of BLAS, whose threads run
+between those of kernels, not beside them.
 """
 
 from __future__ import annotations
 
 import ctypes
+import operator
 import os
 import platform
 import sys
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 # The caller is one thread more.
@@ -26,95 +31,151 @@ _MAX_WORKERS = 255
 _CHUNKS_PER_THREAD = 4
 _SPINS = 2000
 
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """The pool's code: addresses of its functions, and its variables."""
+
+    drive: int
+    worker: int
+    reset: int
+    locks: ctypes.Array[ctypes.c_void_p]
+    threads: ctypes.c_int64
+
+
 _lock = threading.Lock()
-_address: int | None = None
-_word: ctypes.c_int64 | None = None
-_threads: int | None = None
-_forked = False
+_pool: _Pool | None = None
+_running = False
+# The limit that was set; None until then.
+_limit: int | None = None
 
 
-def _available() -> int:
+def available() -> int:
     """Processors that this process may use, at most what HYBRID_NUM_THREADS says."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     limit = os.environ.get("HYBRID_NUM_THREADS", "")
-    count = int(limit) if limit.isdigit() else usable or 1
-    return max(1, min(count, _MAX_WORKERS + 1))
+    if limit and not (limit.isdigit() and int(limit)):
+        raise ValueError(f"HYBRID_NUM_THREADS is {limit!r}; it must be a number from 1")
+    return max(1, min(int(limit) if limit else usable or 1, _MAX_WORKERS + 1))
 
 
 def get_num_threads() -> int:
-    """How many threads a kernel may use."""
-    return 1 if _forked else _threads or _available()
+    """Return how many threads a kernel may use.
+
+    Returns
+    -------
+    int
+        What `set_num_threads` set; else ``HYBRID_NUM_THREADS``, or the number of processors that
+        this process may use; 1 in a forked child.
+
+    Examples
+    --------
+    >>> hb.get_num_threads() >= 1
+    True
+    """
+    return _limit or available()
 
 
 def set_num_threads(count: int) -> None:
-    """Let kernels use at most ``count`` threads; results do not depend on it.
+    """Let kernels and BLAS use at most `count` threads; results of kernels do not depend on it.
+
+    Takes effect at once, for functions that are compiled already too. Any Python thread may call
+    it; the limit is the process's. A forked child starts with 1.
 
     Parameters
     ----------
-    count
-        From 1 to the number of processors (or ``HYBRID_NUM_THREADS``).
+    count : int
+        From 1 to the number of processors, or to ``HYBRID_NUM_THREADS`` if that is less.
+
+    Raises
+    ------
+    ValueError
+        If there cannot be as many.
+
+    Examples
+    --------
+    >>> before = hb.get_num_threads()
+    >>> hb.set_num_threads(1)
+    >>> hb.get_num_threads()
+    1
+    >>> hb.set_num_threads(before)
     """
-    global _threads
-    if not 1 <= count <= _available():
-        raise ValueError(f"{count} threads asked for, 1 to {_available()} can be had")
+    global _limit
+    count = operator.index(count)
+    if not 1 <= count <= available():
+        raise ValueError(f"{count} threads asked for, 1 to {available()} can be had")
+    # SciPy brings a BLAS of its own, which can be limited from when it is loaded.
+    import scipy.linalg  # noqa: F401
+    from threadpoolctl import threadpool_limits
+
     with _lock:
-        _threads = count
-        if _word is not None and not _forked:
-            _word.value = count
+        _limit = count
+        threadpool_limits(count, user_api="blas")
+        if _pool is not None:
+            _start(_pool)
 
 
 def driver_address() -> int:
-    """The address of the parallel driver, to be passed to kernels; 0 if there is but one thread.
+    """The address of the parallel driver, to be passed to kernels; 0 if there is one processor.
 
     The first call starts the threads.
     """
-    global _address
-    if _forked or get_num_threads() == 1:
-        return 0
-    if _address is None:
+    global _pool
+    if _pool is None or not _running:
+        if available() == 1:
+            return 0
         with _lock:
-            if _address is None:
-                _address = _start()
-    return _address
+            _pool = _pool or _load()
+            _start(_pool)
+    return _pool.drive
 
 
 def _after_fork() -> None:
-    global _forked, _lock, _address
-    _forked = True
+    global _lock, _running, _limit
     _lock = threading.Lock()
-    if _word is not None:
-        # Code that still holds the driver's address finds that one thread is allowed.
-        _word.value = 1
-    _address = None
+    _running, _limit = False, 1
+    if _pool is not None:
+        _pool.threads.value = 1
+        # What a thread of the parent may have been in the middle of.
+        ctypes.CFUNCTYPE(None)(_pool.reset)()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _start() -> int:
-    """Compile the pool's code and start its threads."""
-    global _word
+def _load() -> _Pool:
+    """Compile the pool's code."""
     from hybrid.kernels import native
 
     engine = native.load_assembly(_code())
-    workers = _available() - 1
-    locks = (ctypes.c_void_p * _MAX_WORKERS).from_address(
-        engine.get_global_value_address("hybrid_locks")
+    locks = engine.get_global_value_address("hybrid_locks")
+    threads = engine.get_global_value_address("hybrid_threads")
+    return _Pool(
+        drive=int(engine.get_function_address("hybrid_drive")),
+        worker=int(engine.get_function_address("hybrid_worker")),
+        reset=int(engine.get_function_address("hybrid_reset")),
+        locks=(ctypes.c_void_p * _MAX_WORKERS).from_address(locks),
+        threads=ctypes.c_int64.from_address(threads),
     )
-    api: Any = ctypes.pythonapi
-    api.PyThread_allocate_lock.restype = ctypes.c_void_p
-    api.PyThread_acquire_lock.argtypes = (ctypes.c_void_p, ctypes.c_int)
-    api.PyThread_start_new_thread.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
-    api.PyThread_start_new_thread.restype = ctypes.c_ulong
-    worker = engine.get_function_address("hybrid_worker")
-    for index in range(workers):
-        locks[index] = api.PyThread_allocate_lock()
-        api.PyThread_acquire_lock(locks[index], 0)
-        api.PyThread_start_new_thread(worker, index)
-    _word = ctypes.c_int64.from_address(engine.get_global_value_address("hybrid_threads"))
-    _word.value = min(get_num_threads(), workers + 1)
-    return int(engine.get_function_address("hybrid_drive"))
+
+
+def _start(pool: _Pool) -> None:
+    """Set the limit; start threads if there are none and more than one is wanted."""
+    global _running
+    limit = get_num_threads()
+    if limit > 1 and not _running:
+        api: Any = ctypes.pythonapi
+        api.PyThread_allocate_lock.restype = ctypes.c_void_p
+        api.PyThread_acquire_lock.argtypes = (ctypes.c_void_p, ctypes.c_int)
+        api.PyThread_start_new_thread.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
+        api.PyThread_start_new_thread.restype = ctypes.c_ulong
+        for index in range(available() - 1):
+            pool.locks[index] = api.PyThread_allocate_lock()
+            api.PyThread_acquire_lock(pool.locks[index], 0)
+            api.PyThread_start_new_thread(pool.worker, index)
+        _running = True
+    pool.threads.value = limit
 
 
 def _code() -> str:
@@ -158,6 +219,15 @@ declare i32 @PyThread_acquire_lock(ptr, i32)
 declare void @PyThread_release_lock(ptr)
 declare i32 @<YIELD>()
 <DECLARED>
+
+; In a forked child: no job, nobody waits.
+define void @hybrid_reset() {
+  store [<WORKERS> x i64] zeroinitializer, ptr @asleep
+  store i64 0, ptr @busy
+  store i64 0, ptr @job
+  store i64 0, ptr @pending
+  ret void
+}
 
 ; Do chunks until all are taken.
 define internal void @take() {
