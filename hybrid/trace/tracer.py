@@ -106,6 +106,7 @@ class Tracer(OutsideRecorder):
         self.environment = environment
         self.fullgraph = fullgraph
         self.decides = not fullgraph
+        self.harmless: dict[Any, Any] = {}  # arithmetic of numbers that did not raise
         self.root: Segment | None = known[0][0] if known else None
         self.gave_up: EagerFrom | None = None
         self._known = list(known)
