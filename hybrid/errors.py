@@ -46,6 +46,10 @@ class GradientError(HybridError, ValueError):
     """A gradient that does not exist or can no longer be computed."""
 
 
+class DeviceError(HybridError, RuntimeError):
+    """A device that is not there, cannot do what was asked, or is not the one it should be."""
+
+
 class AssertionFailed(HybridError, AssertionError):
     """A condition given to ``hb.assert_`` that does not hold."""
 

@@ -68,13 +68,22 @@ def function(name: str, dtype: str) -> Any:
     return getattr(intrinsics, _ALIASES.get(name, name))
 
 
+def scalar_namespace() -> dict[str, Any]:
+    """The names of scalar functions and types that generated source may use, on any target."""
+    names: dict[str, Any] = {"function": function, "cast_to": casts.cast_to}
+    for name in _INTRINSICS:
+        names[name] = getattr(intrinsics, name)
+    for dtype in SUFFIX:
+        if dtype != "bool":
+            names[dtype] = getattr(np, dtype)
+    return names
+
+
 def namespace() -> dict[str, Any]:
     """The names that generated source may use."""
-    names: dict[str, Any] = {
-        "function": function,
+    return scalar_namespace() | {
         "operand": memory.operand,
         "scratch": memory.scratch,
-        "cast_to": casts.cast_to,
         "load": memory.load,
         "store": memory.store,
         "advance": memory.advance,
@@ -88,12 +97,6 @@ def namespace() -> dict[str, Any]:
         "max": intrinsics.maximum,
         "outer_tile": tiles.outer_tile,
     }
-    for name in _INTRINSICS:
-        names[name] = getattr(intrinsics, name)
-    for dtype in SUFFIX:
-        if dtype != "bool":
-            names[dtype] = getattr(np, dtype)
-    return names
 
 
 def entry_name(name: str) -> str:

@@ -21,7 +21,7 @@ from numba.core import cgutils as _cgutils
 from numba.core.errors import TypingError
 
 from hybrid.kernels.casts import convert
-from hybrid.kernels.scalar import intrinsic
+from hybrid.kernels.scalar import for_gpu, intrinsic
 
 # What numba declares about these two is too narrow or too wide for what is done here.
 types: Any = _types
@@ -86,8 +86,18 @@ def _binary(name: str, emit: Emit) -> Any:
     return intrinsic(typed)
 
 
+def _libdevice(builder: Any, name: str, *args: Any) -> Any:
+    """Call of a function of libdevice, the GPU's library of scalar functions."""
+    ty = args[0].type
+    symbol = f"__nv_{name}{'f' if isinstance(ty, ir.FloatType) else ''}"
+    signature = ir.FunctionType(ty, [ty] * len(args))
+    return builder.call(cgutils.get_or_insert_function(builder.module, signature, symbol), args)
+
+
 def _call(builder: Any, name: str, *args: Any) -> Any:
     """Call of an overloaded LLVM intrinsic such as ``llvm.rint``."""
+    if name in ("llvm.fabs", "llvm.rint") and for_gpu(builder):
+        return _libdevice(builder, name.removeprefix("llvm."), *args)
     ty = args[0].type
     signature = ir.FunctionType(ty, [ty] * len(args))
     return builder.call(builder.module.declare_intrinsic(name, [ty], signature), args)
@@ -303,7 +313,8 @@ def _float_quotient(builder: Any, a: Any, b: Any) -> tuple[Any, Any]:
     zero, one, half = a.type(0), a.type(1), a.type(0.5)
     by_zero = builder.fcmp_ordered("==", b, zero)
     ratio = builder.fdiv(a, b)
-    mod = builder.frem(a, b)
+    # On the GPU frem is a - trunc(a / b) * b, rounded three times.
+    mod = _libdevice(builder, "fmod", a, b) if for_gpu(builder) else builder.frem(a, b)
     quotient = builder.fdiv(builder.fsub(a, mod), b)
     has_rest = builder.fcmp_unordered("!=", mod, zero)
     signs_differ = builder.xor(
@@ -422,6 +433,18 @@ def float_of_int(typingctx: Any, n: Any) -> Any:
     return floating(ty), codegen
 
 
+def _table(builder: Any, symbol: str, entries: Any) -> Any:
+    """A constant array of the module; on the GPU in its global memory, address space 1."""
+    if not for_gpu(builder):
+        return cgutils.global_constant(builder.module, symbol, entries)
+    table = ir.GlobalVariable(builder.module, entries.type, symbol, addrspace=1)
+    table.initializer = entries
+    table.global_constant = True
+    # Each PTX file has a copy of its own.
+    table.linkage = "internal"
+    return table
+
+
 def lookup(name: str, values: np.ndarray[Any, Any]) -> Any:
     """An intrinsic ``f(i)`` that reads entry ``i`` of a constant table, without bounds check.
 
@@ -437,10 +460,10 @@ def lookup(name: str, values: np.ndarray[Any, Any]) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             llvm_type = context.get_value_type(element)
             array = ir.ArrayType(llvm_type, len(entries))
-            symbol = f".hybrid.{name}"
+            symbol = f"hybrid_{name}"
             table = builder.module.globals.get(symbol)
             if table is None:
-                table = cgutils.global_constant(builder.module, symbol, array(entries))
+                table = _table(builder, symbol, array(entries))
             address = builder.gep(table, [args[0].type(0), args[0]], inbounds=True)
             return builder.load(address)
 

@@ -82,14 +82,14 @@ _NS_SCAN = 1.0
 
 
 @dataclass(slots=True)
-class _Loop:
+class Loop:
     size: int
     strides: list[int]
     kept: bool
     weight: float = 0.0
 
 
-def _loops(region: Region, accesses: list[Access], offsets: list[int]) -> list[_Loop]:
+def loops_of(region: Region, accesses: list[Access], offsets: list[int]) -> list[Loop]:
     """The loops with more than one step; those that run backwards everywhere are turned.
 
     The loop of a scan keeps its direction.
@@ -107,13 +107,13 @@ def _loops(region: Region, accesses: list[Access], offsets: list[int]) -> list[_
             strides = [-stride for stride in strides]
         # The root keeps one operand with a huge stride from outvoting several unit ones.
         weight = sum(math.sqrt(abs(stride)) for stride in strides)
-        loops.append(_Loop(size, strides, axis not in region.axes, weight))
+        loops.append(Loop(size, strides, axis not in region.axes, weight))
     return loops
 
 
-def _collapse(loops: list[_Loop]) -> list[_Loop]:
+def _collapse(loops: list[Loop]) -> list[Loop]:
     """Merge neighbours that every operand walks as one."""
-    merged: list[_Loop] = []
+    merged: list[Loop] = []
     for loop in loops:
         if merged and merged[-1].kept == loop.kept:
             before = merged[-1]
@@ -123,11 +123,11 @@ def _collapse(loops: list[_Loop]) -> list[_Loop]:
                 before.strides = loop.strides
                 before.weight = loop.weight
                 continue
-        merged.append(_Loop(loop.size, loop.strides, loop.kept, loop.weight))
+        merged.append(Loop(loop.size, loop.strides, loop.kept, loop.weight))
     return merged
 
 
-def _sorted(loops: list[_Loop]) -> list[_Loop]:
+def sorted_loops(loops: list[Loop]) -> list[Loop]:
     return _collapse(sorted(loops, key=lambda loop: -loop.weight))
 
 
@@ -152,9 +152,9 @@ class _Nest:
     """The loops of a kernel, sorted by their part in it."""
 
     form: str
-    kept: list[_Loop]
-    reduced: list[_Loop]
-    inner: _Loop | None
+    kept: list[Loop]
+    reduced: list[Loop]
+    inner: Loop | None
     period: int = 0
     periodic: frozenset[int] = frozenset()
 
@@ -175,19 +175,19 @@ def _with_period(nest: _Nest, outputs: int) -> _Nest:
     )
     if not runs or any(index >= len(pairs) - outputs for index in repeats):
         return nest
-    merged = _Loop(next_loop.size * inner.size, inner.strides, True)
+    merged = Loop(next_loop.size * inner.size, inner.strides, True)
     return _Nest("map", nest.kept[:-1], [], merged, inner.size, repeats)
 
 
-def _nest(loops: list[_Loop], operands: int, outputs: int, reduces: bool, short: int) -> _Nest:
-    kept = _sorted([loop for loop in loops if loop.kept])
-    reduced = _sorted([loop for loop in loops if not loop.kept])
+def _nest(loops: list[Loop], operands: int, outputs: int, reduces: bool, short: int) -> _Nest:
+    kept = sorted_loops([loop for loop in loops if loop.kept])
+    reduced = sorted_loops([loop for loop in loops if not loop.kept])
     if not reduces:
-        inner = kept.pop() if kept else _Loop(1, [0] * operands, True)
+        inner = kept.pop() if kept else Loop(1, [0] * operands, True)
         return _with_period(_Nest("map", kept, [], inner), outputs)
     columns = bool(kept) and (not reduced or kept[-1].weight < reduced[-1].weight)
     if not reduced:
-        reduced = [_Loop(1, [0] * operands, False)]
+        reduced = [Loop(1, [0] * operands, False)]
     # An inner loop of a few steps fills no vector: walk along the longer one, with strides.
     if columns and kept[-1].size < 8 and reduced[-1].size >= 64:
         columns = False
@@ -274,7 +274,7 @@ def canonical(region: Region) -> tuple[KernelSpec, Geometry]:
     """
     accesses = [*region.inputs, *(access for _, access in region.outputs)]
     offsets = [access.offset for access in accesses]
-    loops = _loops(region, accesses, offsets)
+    loops = loops_of(region, accesses, offsets)
     reduces = any(instr.kind in ("reduce", "scan") for instr in region.body)
     scans = any(instr.kind == "scan" for instr in region.body)
     short = SHORT_HEAVY if any(is_heavy(instr) for instr in region.body) else SHORT
@@ -289,7 +289,7 @@ def canonical(region: Region) -> tuple[KernelSpec, Geometry]:
     fused = KernelSpec(nest.form, False, False, *counts, inputs, region.body, outputs)
     flow = dataflow(fused)
     width = sum(_itemsize(fused, value) for value in flow.saved)
-    may_split = reduces and not scans and _may_split(fused, flow)
+    may_split = reduces and not scans and splittable(fused, flow)
     split, blocks = _plan_blocks(nest, width, may_split)
     staged = not split and short == SHORT_HEAVY and _wants_staging(nest, operands)
     if staged:
@@ -313,7 +313,7 @@ def _itemsize(spec: KernelSpec, value: int) -> int:
     return np.dtype(spec.body[value - len(spec.inputs)].dtype).itemsize
 
 
-def _may_split(spec: KernelSpec, flow: Dataflow) -> bool:
+def splittable(spec: KernelSpec, flow: Dataflow) -> bool:
     """Whether totals may be written before the last sweep.
 
     A total may be written over an input that lives on the kept axes. A split kernel writes

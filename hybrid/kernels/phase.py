@@ -34,7 +34,7 @@ _STEP = {
     "any": "or_",
     "all": "and_",
 }
-_BOOLEAN_STEP = {"sum": "or_", "max": "or_", "prod": "and_", "min": "and_"}
+BOOLEAN_STEP = {"sum": "or_", "max": "or_", "prod": "and_", "min": "and_"}
 
 # A scan is computed in this order, unlike a reduction.
 _SCAN_STEP = {
@@ -77,7 +77,7 @@ class Text:
 def step(instr: Instr) -> str:
     """The function that accumulates for a reduction."""
     if instr.dtype == "bool":
-        return _BOOLEAN_STEP.get(instr.expr, _STEP[instr.expr])
+        return BOOLEAN_STEP.get(instr.expr, _STEP[instr.expr])
     return _STEP[instr.expr]
 
 
@@ -109,7 +109,7 @@ def cascades(instr: Instr) -> bool:
 _POSITION = re.compile(r" *((?:in|out)\d+_(?:at|here|[abcd])) = ")
 
 
-def _pruned(lines: list[str]) -> list[str]:
+def pruned(lines: list[str]) -> list[str]:
     """The lines without positions that nothing reads; every line costs compile time."""
     while True:
         used = set(re.findall(r"\w+", "\n".join(_POSITION.sub("", line) for line in lines)))
@@ -145,7 +145,7 @@ class Phase:
     def write(self) -> None:
         """The body of the function."""
         emit = self.emit
-        loop = _pruned(emit.capture(self._items))
+        loop = pruned(emit.capture(self._items))
         for line in self.allocations:
             emit(line)
         allocated = emit.lines[len(emit.lines) - len(self.allocations) :]

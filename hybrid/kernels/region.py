@@ -7,14 +7,15 @@ appears in it; it says where each operand's elements lie, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 import numpy as np
 
 REDUCTIONS = ("sum", "prod", "max", "min", "any", "all")
 SCANS = ("sum", "prod", "max", "min")
-_DTYPES = frozenset(
+# What the CPU's kernels compute in.
+DTYPES = frozenset(
     (
         "bool",
         "int8",
@@ -126,12 +127,12 @@ def outer_values(region: Region) -> frozenset[int]:
     return frozenset(outer)
 
 
-def _problems(region: Region) -> Iterator[str]:
+def _problems(region: Region, known: Set[str]) -> Iterator[str]:
     dtypes = [access.dtype for access in region.inputs]
     dtypes += [instr.dtype for instr in region.body]
     dtypes += [access.dtype for _, access in region.outputs]
     for dtype in dict.fromkeys(dtypes):
-        if dtype not in _DTYPES:
+        if dtype not in known:
             yield f"dtype {dtype} has no fused kernels"
     accesses = [*region.inputs, *(access for _, access in region.outputs)]
     if any(len(access.strides) != len(region.space) for access in accesses):
@@ -162,9 +163,9 @@ def _problems(region: Region) -> Iterator[str]:
             yield "a value of the whole space is stored on the kept axes"
 
 
-def unsupported(region: Region) -> str:
-    """Why no kernel can be made of the region; empty if one can."""
-    return next(_problems(region), "")
+def unsupported(region: Region, known: Set[str] = DTYPES) -> str:
+    """Why no kernel can be made of the region in the known dtypes; empty if one can."""
+    return next(_problems(region, known), "")
 
 
 def supported(region: Region) -> bool:

@@ -35,6 +35,11 @@ _CONSTANTS: dict[type, Any] = {
 }
 
 
+def for_gpu(builder: Any) -> bool:
+    """Whether the code is for an NVIDIA GPU, whose compiler knows less of LLVM's language."""
+    return "nvptx" in builder.module.triple
+
+
 class Scalar:
     """A number or a boolean of the code that a builder writes.
 
@@ -119,7 +124,11 @@ class Scalar:
     def __neg__(self) -> Scalar:
         if not isinstance(self.type, types.Float):
             return 0 - self
-        return Scalar(self.builder, self.type, self.builder.fneg(self.value))
+        if for_gpu(self.builder):
+            negative = self.builder.fsub(self.value.type(-0.0), self.value)
+        else:
+            negative = self.builder.fneg(self.value)
+        return Scalar(self.builder, self.type, negative)
 
     def _compare(self, symbol: str, other: Any) -> Scalar:
         builder, pair = self.builder, (self.value, self._operand(other))
@@ -203,7 +212,7 @@ def straight_line(function: Callable[..., Scalar], name: str, dtype: str) -> Any
 
     def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         llvm_type = context.get_value_type(kind)
-        symbol = f"hybrid.{name}.{dtype}"
+        symbol = f"hybrid_{name}_{dtype}"
         found = builder.module.globals.get(symbol)
         if found is None:
             shape = ir.FunctionType(llvm_type, [llvm_type] * len(values))

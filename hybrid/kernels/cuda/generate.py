@@ -1,0 +1,28 @@
+"""CudaSpec -> Source: maps and reductions."""
+
+from __future__ import annotations
+
+import functools
+
+from hybrid.kernels.cuda.maps import MapWriter
+from hybrid.kernels.cuda.reductions import ReductionWriter
+from hybrid.kernels.cuda.source import Source, description, finished, parameters
+from hybrid.kernels.cuda.spec import CudaSpec
+from hybrid.kernels.expression import Header
+from hybrid.kernels.phase import Text
+from hybrid.kernels.spec import phases
+
+
+@functools.lru_cache(maxsize=4096)
+def source(spec: CudaSpec) -> Source:
+    """The source of the kernel for a specification."""
+    header, emit = Header(), Text()
+    names = phases(spec.body)
+    for phase in names:
+        emit()
+        emit()
+        writer = MapWriter if spec.along == "map" else ReductionWriter
+        writer(spec, phase, header, emit).write()
+    lines = [*(f"# {line}" for line in description(spec)), "", *header.lines.values(), *emit.lines]
+    words = [instr.op for instr in spec.body.body if instr.kind != "cast"] or ["copy"]
+    return finished(words, lines, names, parameters(spec)[1], spec.threads)

@@ -1,0 +1,181 @@
+"""Kernels become machine code of a card: no spills, wide loads, no arithmetic wider than asked."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from hybrid.core.op import Op
+from hybrid.kernels import cache
+from hybrid.kernels.cuda import toolchain
+from hybrid.kernels.cuda.kernel import prepare
+from hybrid.kernels.cuda.toolchain import HOPPER
+from hybrid.kernels.region import Access, Instr, Region
+from hybrid.kernels.spec import called_functions
+from tests.kernels.cuda.regions import FUSABLE, cases_of
+from tests.kernels.reference import layer_norm, make_region, mapped, reduce, softmax
+
+F32 = "float32"
+# These compute float32 in float64: the digits that cancel, or products that must be exact.
+WIDER = frozenset(("cbrt", "cos", "erfc", "hypot", "logaddexp", "pow", "sin", "tan"))
+
+
+def compiled(region: Region) -> tuple[str, str]:
+    """PTX and the assembler's log of all phases of a region's kernel."""
+    source = prepare(region).source
+    texts = toolchain.ptx(source, HOPPER)
+    log = toolchain.link(texts, HOPPER).log
+    assert len(re.findall("Compiling entry function", log)) == len(source.phases)
+    return "\n".join(texts), log
+
+
+def assert_lean(ptx: str, log: str) -> None:
+    """Nothing lives on the stack and nothing is called."""
+    assert set(re.findall(r"(\d+) bytes (?:stack frame|spill stores|spill loads)", log)) == {"0"}
+    assert not re.search(r"^\s*call", ptx, re.MULTILINE)
+
+
+def region_of(
+    space: tuple[int, ...],
+    axes: tuple[int, ...],
+    body: list[Instr] | tuple[Instr, ...],
+    value: int,
+    count: int = 1,
+    reduced: bool = False,
+) -> Region:
+    x = np.zeros(space, F32)
+    return make_region(space, axes, [(x, x)] * count, body, [(value, F32, reduced)])[0]
+
+
+@pytest.mark.parametrize("op", [op for op in FUSABLE if op.examples], ids=lambda op: op.name)
+def test_op(op: Op) -> None:
+    for case in cases_of(op, op.examples[0]):
+        ptx, log = compiled(case.region)
+        assert_lean(ptx, log)
+        dtypes = {access.dtype for access in case.region.inputs}
+        dtypes |= {access.dtype for _, access in case.region.outputs}
+        calls = {name for i in case.region.body for name in called_functions(i.expr or "0")}
+        if "float64" not in dtypes and not calls & WIDER:
+            assert ".f64" not in ptx
+
+
+MAPS = {
+    "copy": [mapped("negative", "-{0}", (0,), F32)],
+    "heavy": [mapped("mix", "tanh({0} * {1} + {0}) * exp(-{1}) + log({0} + 1)", (0, 1), F32)],
+}
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_maps_move_sixteen_bytes_at_once(name: str) -> None:
+    count = 2 if name == "heavy" else 1
+    ptx, log = compiled(region_of((1 << 20,), (), MAPS[name], count, count))
+    assert_lean(ptx, log)
+    # The compiler unrolls the loop; the tail takes single elements.
+    loads = len(re.findall(r"ld\.global\.v4\.[fu]32", ptx))
+    stores = len(re.findall(r"st\.global\.v4\.[fu]32", ptx))
+    assert loads == count * stores > 0
+    assert len(re.findall(r"ld\.global\.[fu]32", ptx)) == count
+    assert ".f64" not in ptx
+
+
+@pytest.mark.parametrize(
+    ("dtype", "load"),
+    [
+        ("bool", r"ld\.global\.v4\.u32"),
+        ("int8", r"ld\.global\.v4\.u32"),
+        ("float16", r"ld\.global\.v4\.u32"),
+        ("bfloat16", r"ld\.global\.v4\.u32"),
+        ("float64", r"ld\.global\.v2\.[fu]64"),
+        ("int64", r"ld\.global\.v2\.u64"),
+    ],
+)
+def test_any_dtype_moves_sixteen_bytes_at_once(dtype: str, load: str) -> None:
+    access = Access(dtype, 1, 0, (1,))
+    expr = "not_({0})" if dtype == "bool" else "{0} + {0}"
+    body = (mapped("op", expr, (0,), dtype),)
+    ptx, log = compiled(Region((4096,), (), (access,), body, ((1, access),)))
+    assert_lean(ptx, log)
+    assert re.search(load, ptx)
+    assert re.search(load.replace("ld", "st"), ptx)
+    if dtype.endswith("16"):
+        assert "f16" in ptx or dtype == "bfloat16"
+
+
+def test_nothing_is_contracted_behind_the_back_of_the_scalar_functions() -> None:
+    """a * b + c is rounded twice, as on the CPU; a fused multiply-add is one that was asked for."""
+    ptx, _ = compiled(region_of((4096,), (), [mapped("mix", "{0} * {1} + {0}", (0, 1), F32)], 2, 2))
+    assert "fma" not in ptx
+    assert "mul.rn.f32" in ptx
+
+
+def test_positions_are_divided_by_constants_without_a_division() -> None:
+    x = np.zeros((64, 10, 30), F32)
+    row = np.zeros((64, 1, 30), F32)
+    body = [mapped("add", "{0} + {1}", (0, 1), F32)]
+    region, _ = make_region(x.shape, (), [(x, x), (row, row)], body, [(2, F32, False)])
+    ptx, _ = compiled(region)
+    # One at the beginning, for the number of steps of the unrolled loop.
+    assert len(re.findall(r"\bdiv\.[us]64", ptx)) <= 1
+    assert "rem." not in ptx
+
+
+@pytest.mark.parametrize(
+    ("space", "axes"),
+    [((4096, 1024), (1,)), ((1 << 22,), (0,)), ((4096, 1024), (0,)), ((100_000, 10), (1,))],
+)
+def test_reductions(space: tuple[int, ...], axes: tuple[int, ...]) -> None:
+    ptx, log = compiled(region_of(space, axes, [reduce("sum", 0, F32)], 1, reduced=True))
+    assert_lean(ptx, log)
+    assert ".f64" not in ptx
+    assert ("shfl.sync.bfly" in ptx) == (axes != (0,) or len(space) == 1)
+    if space[-1] % 4 == 0 and axes[0] == len(space) - 1:
+        assert "ld.global.v4" in ptx
+
+
+@pytest.mark.parametrize("body", ["softmax", "layer_norm"])
+def test_normalisations_in_one_kernel(body: str) -> None:
+    instrs = softmax(F32) if body == "softmax" else layer_norm(F32, 1024)
+    region = region_of((4096, 1024), (1,), instrs, len(instrs))
+    assert len(prepare(region).launches) == 1
+    ptx, log = compiled(region)
+    assert_lean(ptx, log)
+    assert "ld.global.v4" in ptx
+    assert "st.global.v4" in ptx
+    # 65,536 registers of a multiprocessor are enough for at least two blocks of 256 threads.
+    assert max(map(int, re.findall(r"Used (\d+) registers", log))) <= 128
+
+
+def test_machine_code_is_kept_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = prepare(region_of((512,), (), MAPS["copy"], 1)).source
+    first = toolchain.binary(source, HOPPER)
+    assert first.cubin[:4] == b"\x7fELF"
+    assert all(entry.encode() in first.cubin for entry in source.phases)
+
+    def compiles(*args: object) -> None:
+        raise AssertionError("compiled again")
+
+    monkeypatch.setattr(toolchain, "build", compiles)
+    assert toolchain.binary(source, HOPPER).cubin == first.cubin
+    with pytest.raises(AssertionError, match="compiled again"):
+        toolchain.binary(source, (8, 0))
+    monkeypatch.setattr(toolchain, "versions", lambda: (("numba-cuda", "another"),))
+    with pytest.raises(AssertionError, match="compiled again"):
+        toolchain.binary(source, HOPPER)
+
+
+def test_a_damaged_entry_is_compiled_anew() -> None:
+    source = prepare(region_of((512,), (), [mapped("sub", "{0} - 2", (0,), F32)], 1)).source
+    first = toolchain.binary(source, HOPPER)
+    for path in cache.folder().glob("*/*.kernel"):
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    again = toolchain.binary(source, HOPPER)
+    assert again.log
+    assert len(again.cubin) == len(first.cubin)
+
+
+@pytest.mark.parametrize("architecture", [(8, 0), (8, 9), (10, 0)])
+def test_other_cards(architecture: tuple[int, int]) -> None:
+    source = prepare(region_of((64, 128), (1,), softmax(F32), 5)).source
+    assert toolchain.build(source, architecture).cubin[:4] == b"\x7fELF"

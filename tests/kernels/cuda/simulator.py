@@ -1,0 +1,192 @@
+"""Runs generated GPU source in numba's simulator: each thread of a block is one of Python's.
+
+Only in a process with ``NUMBA_ENABLE_CUDASIM=1``. Blocks are small and few, since a barrier costs
+milliseconds. Scalar functions are the ones that the card gets, compiled for the CPU; what the card
+does with memory and between lanes is done here by Python, which also checks bounds and alignment.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numba import cuda, njit
+
+from hybrid.kernels import build, half
+from hybrid.kernels.cuda.kernel import Prepared, prepare
+from hybrid.kernels.cuda.source import Source
+from hybrid.kernels.region import Region
+
+# More only where lanes of several warps are to meet.
+FEW_THREADS = 16
+THREADS = 64
+BLOCKS = 4
+
+Array = np.ndarray[Any, Any]
+_PREDICATES = ("isnan", "isinf", "isfinite", "signbit")
+
+
+@functools.cache
+def _compiled(name: str, dtype: str) -> Any:
+    function = getattr(half, name, None) or build.function(name, dtype)
+
+    @njit(error_model="numpy")
+    def one(a: Any) -> Any:
+        return function(a)
+
+    @njit(error_model="numpy")
+    def two(a: Any, b: Any) -> Any:
+        return function(a, b)
+
+    return {1: one, 2: two}
+
+
+def function(name: str, dtype: str) -> Any:
+    """A scalar function as the card gets it; numba gives float32 back as Python's float."""
+    result = "bool" if name in _PREDICATES else "float32" if name.startswith("round_") else dtype
+    kind = np.dtype(result).type
+
+    def call(*args: Any) -> Any:
+        return kind(_compiled(name, dtype)[len(args)](*args))
+
+    return call
+
+
+def _cast_to(dtype: str) -> Any:
+    def cast(value: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return np.asarray(value).astype(dtype)[()]
+
+    return cast
+
+
+def _select(condition: Any, a: Any, b: Any) -> Any:
+    assert type(a) is type(b), (type(a), type(b))
+    return a if condition else b
+
+
+def _load(pointer: Any, index: int) -> Any:
+    return pointer[index]
+
+
+def _store(pointer: Any, index: int, value: Any) -> None:
+    kind = np.dtype(pointer.dtype)
+    assert np.asarray(value).dtype == kind, f"{type(value)} is stored as {kind}"
+    pointer[index] = value
+
+
+def _vector_load(dtype: str, count: int) -> Any:
+    def read(pointer: Any, index: int) -> tuple[Any, ...]:
+        assert index % count == 0, f"{count} elements are read from {index} on"
+        return tuple(pointer[index + i] for i in range(count))
+
+    return read
+
+
+def _vector_store(dtype: str, count: int) -> Any:
+    def write(pointer: Any, index: int, values: tuple[Any, ...]) -> None:
+        assert index % count == 0, f"{count} elements are written from {index} on"
+        for i, value in enumerate(values):
+            _store(pointer, index + i, value)
+
+    return write
+
+
+def _quotient(limit: int) -> Any:
+    def quotient(index: int, size: int) -> int:
+        assert 0 <= index < limit
+        return index // size
+
+    return quotient
+
+
+@cuda.jit(device=True)
+def _exchange(value: Any, mask: int) -> Any:
+    everyone = cuda.shared.array(THREADS, np.dtype(object))
+    thread = cuda.threadIdx.x
+    everyone[thread] = value
+    cuda.syncthreads()
+    found = everyone[thread ^ mask]
+    cuda.syncthreads()
+    return found
+
+
+def _widen_bf16(bits: Any) -> Any:
+    return np.array([0, bits], "<u2").view("<f4")[0]
+
+
+def namespace() -> dict[str, Any]:
+    """The names of ``device.namespace``, for the simulator."""
+    names = build.scalar_namespace() | {
+        "cuda": cuda,
+        "function": function,
+        "cast_to": _cast_to,
+        "select": _select,
+        "load": _load,
+        "store": _store,
+        "vector_load": _vector_load,
+        "vector_store": _vector_store,
+        "quotient32": _quotient(1 << 31),
+        "quotient64": _quotient(1 << 63),
+        "exchange": _exchange,
+        "boolean": np.bool_,
+        "widen_f16": lambda bits: np.float32(np.uint16(bits).view(np.float16)),
+        "narrow_f16": lambda value: np.float16(value).view(np.uint16),
+        "widen_bf16": _widen_bf16,
+        "narrow_bf16": lambda value: np.uint16(_compiled("narrow_bf16", "float32")[1](value)),
+        "add": np.add,
+        "sub": np.subtract,
+        "mul": np.multiply,
+        "and_": lambda a, b: a & b,
+        "or_": lambda a, b: a | b,
+        "xor": lambda a, b: a ^ b,
+        "not_": lambda a: ~a if not isinstance(a, np.bool_) else np.bool_(not a),
+    }
+    return names
+
+
+def launch(source: Source, entry: str, blocks: int, arguments: Sequence[Any]) -> None:
+    """Run one phase of a kernel."""
+    names = namespace()
+    exec(compile(source.text, f"<{source.name}>", "exec"), names)
+    assert source.threads <= THREADS
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+        cuda.jit(names[entry])[min(blocks, BLOCKS), source.threads](*arguments)
+
+
+def _memory(array: Array, offset: int) -> Array:
+    """An array's memory turned so that it begins at ``offset``; what lies before is at the end.
+
+    A kernel's pointer can be moved to a place before and after which there are elements. NumPy's
+    negative indices then find those before.
+    """
+    flat = array.reshape(-1)
+    bits = flat.view(np.uint16) if flat.dtype.name in ("float16", "bfloat16") else flat
+    return np.roll(bits, -offset)
+
+
+def run(
+    region: Region, arrays: Sequence[Array], *, aligned: bool = True, threads: int = FEW_THREADS
+) -> Prepared:
+    """Run a region on its operands, outputs last; arrays that are given twice are in place."""
+    prepared = prepare(region, aligned=aligned, threads=threads)
+    memories: dict[tuple[int, int], Array] = {}
+    pointers = [
+        memories.setdefault((id(array), offset), _memory(array, offset))
+        for array, offset in zip(arrays, prepared.offsets, strict=True)
+    ]
+    # What temporaries hold at first must not matter.
+    temporaries = [np.full(count, 77).astype(dtype) for dtype, count in prepared.temporaries]
+    for step in prepared.launches:
+        if step.blocks:
+            arguments = [*pointers, *temporaries, *prepared.numbers]
+            launch(prepared.source, step.entry, step.blocks, arguments)
+    outputs = range(len(region.inputs), len(arrays))
+    for index in outputs:
+        array = arrays[index]
+        found = np.roll(pointers[index], prepared.offsets[index])
+        array.reshape(-1)[...] = found.view(array.dtype)
+    return prepared
