@@ -383,7 +383,8 @@ class CompiledFunction:
         known = concrete in self._traces
         if root is None or concrete.fallback is not None or not known:
             return
-        if kwargs or not is_flat(concrete.signature, leaves, args):
+        parameters = self._signature.parameters
+        if kwargs or not is_flat(concrete.signature, leaves, args, parameters):
             self._nested.remember(concrete, leaves, args, kwargs, self._signature.bind)
             return
         shared = concrete.signature.aliases

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from operator import is_
 from typing import Any
 
@@ -27,6 +28,7 @@ from hybrid.trace.sharing import identical
 from hybrid.trace.signature import Literal, Signature, is_array
 from hybrid.trace.steps import Resume, tree_of_steps
 
+Parameters = Mapping[str, inspect.Parameter]
 Replay = Callable[[tuple[Any, ...]], Any]
 
 
@@ -216,12 +218,16 @@ def fast_key(args: tuple[Any, ...]) -> Any:
 _BY_IDENTITY: Any = object.__hash__
 
 
-def is_flat(signature: Signature, leaves: list[Any], args: tuple[Any, ...]) -> bool:
+def is_flat(
+    signature: Signature, leaves: list[Any], args: tuple[Any, ...], parameters: Parameters
+) -> bool:
     """Tell whether the leaves are the arguments as given, in order, and then default values.
 
-    An ndarray that has to be converted (misaligned, byte-swapped) is not taken as given.
+    The one container that may hold some of them is the tuple of a parameter like ``*args``. An
+    ndarray that has to be converted (misaligned, byte-swapped) is not taken as given.
     """
+    gathering = sum(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters.values())
     given = len(args) <= len(leaves) and all(map(is_, leaves, args))
     if any(type(x) is np.ndarray and asarray(x)._data is not x for x in leaves):
         return False
-    return bool(signature.tree.num_nodes == len(leaves) + 1 and given)
+    return bool(signature.tree.num_nodes == len(leaves) + 1 + gathering and given)

@@ -38,6 +38,33 @@ def test_keyword_arguments_in_any_order_with_defaults_between() -> None:
     assert compiled._nested
 
 
+def test_positional_arguments_gathered_in_a_tuple_need_no_order() -> None:
+    def f(a: Any, b: Any = 10.0, *rest: Any, c: Any = 3.0, **more: Any) -> Any:
+        return a + 2 * b + 3 * c + sum(rest) + sum(5 * x for x in more.values())
+
+    compiled = hb.compile(f)
+    x, y, z = (hb.asarray([float(i), 1.0]) for i in range(3))
+    for _ in range(3):
+        for args in [(x,), (x, y), (x, y, z), (z, y, x, 2.0), (y, y, y, y)]:
+            same(compiled(*args), f(*args))
+    assert compiled._launchers
+    assert not compiled._nested
+
+
+def test_a_default_list_that_changes_is_seen_beside_gathered_arguments() -> None:
+    held = [1.0]
+
+    def f(a: Any, kept: list[float] = held, *rest: Any) -> Any:
+        return a * kept[0] + sum(rest)
+
+    compiled = hb.compile(f)
+    x = hb.asarray([1.0, 2.0])
+    for factor in (1.0, 2.0, 3.0):
+        held[0] = factor
+        for _ in range(3):
+            same(compiled(x), f(x))
+
+
 def test_containers_whose_leaves_change() -> None:
     @hb.compile
     def f(p: dict[str, Any], n: int) -> Any:
