@@ -68,6 +68,8 @@ def programs() -> Iterator[Program]:
     yield Program("casts", "two rows of x, to float64 and back", _there_and_back, (image,))
     spread = lambda x: hb.exp(hb.broadcast_to(x, image))
     yield Program("movement", "exp(broadcast_to(x))", spread, (row,))
+    turned = lambda x, y: hb.exp(x.T) @ y
+    yield Program("layout", "exp(x.T) @ y, y a vector", turned, (image, row))
     centred = lambda x: hb.exp(x - hb.max(x, axis=1)[:, None])
     yield Program("keep_axes", "exp(x - max(x, axis=1)[:, None])", centred, (image,))
 

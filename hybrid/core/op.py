@@ -71,7 +71,7 @@ class Op:
     view : callable, optional
         ``view(layout, **attrs)`` gives the layout of the result where it is a view of the input.
     expand : callable, optional
-        The op written with simpler ops, for fusion.
+        The op written with simpler ops, for fusion; it returns None where that pays not.
     lead : callable, optional
         ``lead(attrs, size, *shapes)`` gives the attrs with which the op does to each example of a
         batch what it does to one: for inputs of `shapes` with a leading axis of `size` in front;

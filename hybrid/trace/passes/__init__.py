@@ -24,6 +24,7 @@ from hybrid.trace.passes import (
     fuse,
     invariants,
     keep_axes,
+    layout,
     movement,
     rolling,
 )
@@ -50,6 +51,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("algebra", algebra.run),
     Pass("casts", casts.run),
     Pass("movement", movement.run),
+    Pass("layout", layout.run),
     Pass("keep_axes", keep_axes.run),
     Pass("dead_code", dead_code.run),
     Pass("fuse", fuse.run, simplify=False),

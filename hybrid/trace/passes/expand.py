@@ -57,6 +57,8 @@ def _parts(
     function = op.expand
     graph, _ = trace_pure(op.name, lambda *inputs: function(*inputs, **dict(attrs)), specs)
     graph = run(graph)
+    if not graph.outputs:  # the rule itself says that it pays not
+        return None
     return graph if _is_closed(graph) and all(map(_fuses, graph.nodes)) else None
 
 

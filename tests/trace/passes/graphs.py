@@ -198,6 +198,11 @@ def settling(x: hb.Tensor, w: hb.Tensor, s: hb.Tensor) -> hb.Tensor:
     return hb.scan(step, x, length=9)[0]
 
 
+def projected(x: hb.Tensor, y: hb.Tensor) -> Any:
+    """A transpose in front of a product sinks; one in front of a sum stays in its kernel."""
+    return hb.exp(x.T * 2.0) @ y, hb.argmax(y.T, axis=0)
+
+
 PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[TensorSpec, ...]]] = {
     "softmax": (softmax, (spec(8, 10),)),
     "layer_norm": (layer_norm, (spec(8, 16), spec(16), spec(16))),
@@ -209,5 +214,6 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[TensorSpec, ...]]] = {
     "recurrence": (recurrence, (spec(4, 3), spec(3, 3))),
     "relaxation": (relaxation, (spec(6), spec(4))),
     "settling": (settling, (spec(3), spec(3, 3), spec(3))),
+    "projected": (projected, (spec(4, 3), spec(4, 5))),
     "countdown": (countdown, (spec(3),)),
 }

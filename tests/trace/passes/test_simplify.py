@@ -238,6 +238,24 @@ def test_composites_are_written_out(name):
     assert name not in names(graph)
 
 
+@pytest.mark.parametrize("name", ["argmax", "argmin"])
+@pytest.mark.parametrize("dtype", ["float32", "int8", "bool"])
+def test_places_of_extremes_are_the_first_ones(name, dtype):
+    """Equal elements, NaN among them, in every column."""
+    x = np.array([[1, 1, np.nan], [0, 2, np.nan], [2, 2, 0], [2, 0, np.nan]], np.float32)
+    x = np.nan_to_num(x).astype(dtype) if dtype != "float32" else x
+    for axis in (0, 1):
+        graph = traced(lambda x: getattr(hb, name)(x, axis=axis), spec(*x.shape, dtype=dtype))
+        new = verify(expand.run(graph))
+        assert name not in names(new)
+        assert_same(graph, new, [x])
+
+
+def test_long_rows_are_searched_by_numpy():
+    graph = traced(lambda x: (hb.argmax(x, axis=1), hb.argmax(x)), spec(4, 100))
+    assert expand.run(graph) is graph
+
+
 def test_composites_without_kernels_stay():
     graph = traced(lambda x: hb.mean(x), spec(4, dtype="float16"))
     assert expand.run(graph) is graph
