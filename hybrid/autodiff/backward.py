@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.autodiff.record import AnyNode, PartNode, TapeNode, restore
+from hybrid.autodiff.nodes import AnyNode, PartNode, TapeNode
+from hybrid.autodiff.record import restore
 from hybrid.core import dispatch
 from hybrid.core.op import Attrs, Op
 from hybrid.core.spec import TensorSpec

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from hybrid.autodiff.backward import propagate
-from hybrid.autodiff.record import PartNode, TapeNode, begin, node_of, source_node
+from hybrid.autodiff.nodes import PartNode, TapeNode
+from hybrid.autodiff.record import begin, node_of, source_node
 from hybrid.autodiff.tape import GradientTape
 from hybrid.core import dispatch
 from hybrid.core import tensor as core_tensor

@@ -11,14 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from hybrid.autodiff.record import (
-    AnyNode,
-    Form,
-    PartNode,
-    Saved,
-    TapeNode,
-    spec_of_node,
-)
+from hybrid.autodiff.nodes import AnyNode, Form, PartNode, Saved, TapeNode
+from hybrid.autodiff.record import spec_of_node
 from hybrid.core.op import Op
 from hybrid.core.tensor import Symbol, Tensor, wrap
 

@@ -1,163 +1,19 @@
-"""What a tape knows: nodes that hang on Tensors, and the values that gradients will need.
-
-The record is not a list that a tape owns: each Tensor made from a watched one carries a
-:class:`TapeNode` that points to the nodes of its inputs. What no Tensor reaches any more is freed
-by itself. Nodes are shared by all the tapes that are open, each node naming the tapes that recorded
-it.
-
-A node is small, for there is one for each op: what applications of one op to Tensors of the same
-shapes and dtypes have in common stands in a :class:`Form`, made once; of the inputs and results
-only those are kept that a gradient will use (:mod:`hybrid.autodiff.needs`).
-"""
+"""Recording: nodes hung on the results of ops, and read again when a gradient is asked for."""
 
 from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from hybrid.autodiff.needs import Needs, needs_of
+from hybrid.autodiff.nodes import NONE, AnyNode, Form, PartNode, Saved, TapeNode, Tapes
 from hybrid.core import dispatch
 from hybrid.core.op import Attrs, Op
 from hybrid.core.spec import TensorSpec
-from hybrid.core.storage import Chain, Snapshot
-from hybrid.core.tensor import Symbol, Tensor, wrap
+from hybrid.core.tensor import Tensor
 from hybrid.dtypes import is_inexact
-
-Tapes = frozenset[int]
-NONE: Tapes = frozenset()
-
-
-class Saved:
-    """An input or output as it was when the op ran, whatever is written to its memory later."""
-
-    __slots__ = ("chain", "data", "snapshot")
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.data = tensor._data
-        self.snapshot: Snapshot | None = None
-        self.chain: Chain = ()
-        if type(self.data) is not Symbol:
-            alias = dispatch.own_alias(tensor)
-            self.snapshot = alias.storage.snapshot()
-            self.chain = alias.chain
-
-    def restore(self, node: Any = None) -> Tensor:
-        """Return the saved contents as a Tensor; `node` says where it came from."""
-        data = self.data
-        if type(data) is Tensor:  # what a trace saved that gave up
-            from hybrid.autodiff.joining import joined
-
-            data, node = data._data, joined(node, data._node)
-        elif type(data) is Symbol:
-            data = data if data.array is None else data.array
-        elif self.snapshot is not None and self.snapshot.array is not None:
-            data = self.snapshot.array
-            for op, attrs in self.chain:
-                data = op.eager(np, data, **attrs)
-        tensor = wrap(data)
-        tensor._node = node
-        return tensor
-
-
-class Form:
-    """What the applications of an op to inputs of the same shapes and dtypes have in common.
-
-    Parameters
-    ----------
-    op : Op or None
-        None for a Tensor that is watched.
-    attrs : mapping
-    inputs, outputs : tuple of TensorSpec
-        None for what is no Tensor.
-    tracked : tuple of int
-        The inputs that have a node: the parents of the node, in this order.
-    kept : tuple of int
-        The inputs whose values a node of this form keeps; ``~i`` is the result number i.
-    epoch : int
-        See :func:`now`.
-    """
-
-    __slots__ = ("attrs", "epoch", "inputs", "kept", "op", "outputs", "tracked")
-
-    def __init__(
-        self,
-        op: Op | None,
-        attrs: Attrs,
-        inputs: tuple[TensorSpec | None, ...],
-        outputs: tuple[TensorSpec, ...],
-        tracked: tuple[int, ...],
-        kept: tuple[int, ...],
-        epoch: int,
-    ) -> None:
-        self.op = op
-        self.attrs = attrs
-        self.inputs = inputs
-        self.outputs = outputs
-        self.tracked = tracked
-        self.kept = kept
-        self.epoch = epoch
-
-
-class TapeNode:
-    """One recorded application of an op, or a watched Tensor.
-
-    `tapes` holds the numbers of the tapes that recorded it, and as ``~number`` of those that watch
-    it. `parents` and `saved` are what the form says: nothing (None), one, or a tuple of several.
-    """
-
-    __slots__ = ("form", "parents", "saved", "tapes")
-
-    def __init__(self, form: Form, parents: Any, saved: Any, tapes: Tapes) -> None:
-        self.form = form
-        self.parents = parents
-        self.saved = saved
-        self.tapes = tapes
-
-    @property
-    def stays(self) -> bool:
-        """Whether a write in place that is not recorded leaves the node where it is."""
-        return False
-
-    def sources(self) -> Sequence[AnyNode]:
-        """Return the nodes of the inputs that have one."""
-        n = len(self.form.tracked)
-        return self.parents if n > 1 else (self.parents,) if n else ()
-
-    def values(self) -> Sequence[Any]:
-        """Return what is kept."""
-        n = len(self.form.kept)
-        return self.saved if n > 1 else (self.saved,) if n else ()
-
-    def release(self) -> None:
-        """Forget how it was made."""
-        self.form = Form(None, {}, (), self.form.outputs, (), (), self.form.epoch)
-        self.parents = self.saved = None
-
-
-class PartNode:
-    """One result of a node whose op has several."""
-
-    __slots__ = ("index", "node", "tapes")
-
-    def __init__(self, node: TapeNode, index: int) -> None:
-        self.node = node
-        self.index = index
-        self.tapes = node.tapes
-
-    stays = False
-
-    @property
-    def form(self) -> Form:
-        """The form of the node."""
-        return self.node.form
-
-
-AnyNode = TapeNode | PartNode
-
 
 # --- recording ------------------------------------------------------------------------------------
 

@@ -16,7 +16,8 @@ from typing import Any, Literal
 import numpy as np
 
 from hybrid.autodiff.backward import propagate
-from hybrid.autodiff.record import AnyNode, begin, node_of, record, source_node
+from hybrid.autodiff.nodes import AnyNode
+from hybrid.autodiff.record import begin, node_of, record, source_node
 from hybrid.core import containers, dispatch
 from hybrid.core.op import Attrs, Op
 from hybrid.core.tensor import Tensor, asarray

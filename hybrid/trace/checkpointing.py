@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from hybrid.autodiff.backward import propagate
-from hybrid.autodiff.record import AnyNode, Saved, boundary, now, record_from
+from hybrid.autodiff.nodes import AnyNode, Saved
+from hybrid.autodiff.record import boundary, now, record_from
 from hybrid.autodiff.tape import GradientTape
 from hybrid.core import containers, dispatch
 from hybrid.core.graph import has_effects
