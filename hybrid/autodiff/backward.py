@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.autodiff.nodes import AnyNode, PartNode, TapeNode
+from hybrid.autodiff.nodes import AnyNode, PartNode, Rules, TapeNode
 from hybrid.autodiff.record import restore
 from hybrid.core import dispatch
 from hybrid.core.op import Attrs, Op
@@ -45,43 +45,125 @@ def propagate(
     tape: int, seeds: list[tuple[AnyNode, Tensor]], keep: Container[AnyNode], *, release: bool
 ) -> dict[AnyNode, Tensor]:
     """Walk from the seeds to all they were computed from, adding up the gradient of each node."""
-    totals: dict[AnyNode, Any] = {}
-
-    def add(node: AnyNode, gradient: Any) -> None:
-        old = totals.get(node)
-        totals[node] = gradient if old is None else _sum(old, gradient)
-
+    totals = _Totals()
     for node, seed in seeds:
-        add(node, seed)
-    waiting = _arrivals(tape, totals)
-    ready = [node for node in totals if not waiting[node]]
+        totals.add(node, seed)
+    found = totals.found
+    waiting, leads = _arrivals(tape, found)
+    ready = [node for node in found if not waiting[node]]
     parts: dict[TapeNode, dict[int, Tensor]] = {}
     while ready:
         node = ready.pop()
-        gradient = totals.pop(node, None)
+        gradient = found.pop(node, None)
         if gradient is not None and node in keep:
-            gradient = totals[node] = _settled(gradient)
-        sources = _sources(tape, node)
+            gradient = found[node] = _settled(gradient)
+        sources = leads.pop(node)
         if isinstance(node, PartNode):
             if gradient is not None:
                 into, part = parts.setdefault(node.node, {}), _settled(gradient)
                 old = into.get(node.index)
                 into[node.index] = part if old is None else old + part
         elif sources:
-            op = node.form.op
+            form = node.form
+            op = form.op
             assert op is not None
             if op.multi:
                 gradient = _gather_parts(node, parts.pop(node, {}), fill=op.joint_vjp is None)
-            if gradient is not None:
-                for parent, found in _through(tape, node, gradient):
-                    add(parent, found)
+            if gradient is None:
+                pass
+            elif type(gradient) is Tensor and form.rules is not None:
+                _directly(node, form.rules, sources, gradient, totals)
+            else:
+                for parent, part in _through(tape, node, gradient):
+                    totals.add(parent, part)
             if release and len(node.tapes) == 1:
                 node.release()
         for source in sources:
-            waiting[source] -= 1
-            if not waiting[source]:
+            left = waiting[source] = waiting[source] - 1
+            if not left:
                 ready.append(source)
-    return totals
+    return found
+
+
+class _Totals:
+    """The sums of the gradients that have arrived at nodes.
+
+    Where nothing records, a sum that was made here is added to in place: nobody else has it.
+    """
+
+    __slots__ = ("_ours", "_plain", "found")
+
+    def __init__(self) -> None:
+        self.found: dict[AnyNode, Any] = {}
+        self._ours: set[AnyNode] = set()
+        self._plain = dispatch.state.plain
+
+    def add(self, node: AnyNode, gradient: Any) -> None:
+        """Add a gradient of the shape and dtype of the node to what is there."""
+        old = self.found.get(node)
+        if old is None:
+            self.found[node] = gradient
+        elif not self._plain or type(old) is not Tensor or type(gradient) is not Tensor:
+            self.found[node] = _sum(old, gradient)
+        elif node in self._ours:
+            np.add(old._data, gradient._data, out=old._data)
+        else:
+            self.found[node] = old + gradient
+            self._ours.add(node)
+
+
+def _arrivals(
+    tape: int, seeds: Iterable[AnyNode]
+) -> tuple[dict[AnyNode, int], dict[AnyNode, Sequence[AnyNode]]]:
+    """Return how many gradients will arrive at each node on the way from the seeds.
+
+    Beside it the nodes to which the gradient of each node goes on.
+    """
+    pending = list(seeds)
+    waiting = dict.fromkeys(pending, 0)
+    leads = {}
+    while pending:
+        node = pending.pop()
+        leads[node] = sources = _sources(tape, node)
+        for source in sources:
+            if source in waiting:
+                waiting[source] += 1
+            else:
+                waiting[source] = 1
+                pending.append(source)
+    return waiting, leads
+
+
+def _sources(tape: int, node: AnyNode) -> Sequence[AnyNode]:
+    """Return the nodes to which the gradient of a node goes on."""
+    if isinstance(node, PartNode):
+        return (node.node,)
+    form = node.form
+    if form.op is None or tape not in node.tapes:
+        return ()
+    sources = (node.parents,) if len(form.tracked) == 1 else node.sources()
+    for p in sources:
+        if tape not in p.tapes and ~tape not in p.tapes:
+            return [p for p in sources if tape in p.tapes or ~tape in p.tapes]
+    return sources
+
+
+def _directly(
+    node: TapeNode, rules: Rules, sources: Sequence[AnyNode], gradient: Tensor, totals: _Totals
+) -> None:
+    """Take a gradient through an op that has a rule for each input: a short way."""
+    form = node.form
+    inputs: Sequence[Any] = form.inputs
+    outputs: Sequence[Any] = form.outputs
+    if form.kept:
+        inputs, outputs = restore(node)
+    everywhere = len(sources) == len(rules)
+    for (rule, spec), parent in zip(rules, sources if everywhere else node.sources(), strict=True):
+        if rule is None or not (everywhere or parent in sources):
+            continue
+        part = rule(gradient, outputs[0], *inputs, **form.attrs)
+        if part is not None:
+            totals.add(parent, _fit(part, spec))
 
 
 def _sum(a: Any, b: Any) -> Any:
@@ -94,29 +176,6 @@ def _sum(a: Any, b: Any) -> Any:
 
 def _settled(gradient: Any) -> Any:
     return gradient.settled() if type(gradient) is Chosen else gradient
-
-
-def _sources(tape: int, node: AnyNode) -> Sequence[AnyNode]:
-    """Return the nodes to which the gradient of a node goes on."""
-    if isinstance(node, PartNode):
-        return (node.node,)
-    if node.form.op is None or tape not in node.tapes:
-        return ()
-    return [p for p in node.sources() if tape in p.tapes or ~tape in p.tapes]
-
-
-def _arrivals(tape: int, seeds: Iterable[AnyNode]) -> dict[AnyNode, int]:
-    """Return how many gradients will arrive at each node on the way from the seeds."""
-    pending = list(seeds)
-    waiting = dict.fromkeys(pending, 0)
-    while pending:
-        for source in _sources(tape, pending.pop()):
-            if source in waiting:
-                waiting[source] += 1
-            else:
-                waiting[source] = 1
-                pending.append(source)
-    return waiting
 
 
 def _through(tape: int, node: TapeNode, incoming: Any) -> Iterable[tuple[AnyNode, Any]]:

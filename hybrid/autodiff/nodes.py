@@ -12,19 +12,22 @@ only those are kept that a gradient will use (:mod:`hybrid.autodiff.needs`).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from hybrid.core import dispatch
-from hybrid.core.op import Attrs, Op
+from hybrid.core.op import Attrs, Op, Rule
 from hybrid.core.spec import TensorSpec
-from hybrid.core.storage import Chain, Snapshot
+from hybrid.core.storage import Chain, Snapshot, alone
 from hybrid.core.tensor import Symbol, Tensor, wrap
+from hybrid.dtypes import is_inexact
 
 Tapes = frozenset[int]
 NONE: Tapes = frozenset()
+Rules = tuple[tuple[Rule | None, TensorSpec], ...]
 
 
 class Saved:
@@ -59,6 +62,31 @@ class Saved:
         return tensor
 
 
+def kept(x: Any) -> Any:
+    """Return what keeps `x` as it is now: itself, where it is no Tensor."""
+    if type(x) is not Tensor:
+        return x
+    data = x._data
+    if type(data) is not np.ndarray:
+        return Saved(x)
+    link = x._link
+    if link is None:
+        link = x._link = alone(data, x._node)
+    storage, chain = (link[0], link[2]) if isinstance(link, tuple) else (link.storage, link._chain)
+    if chain != () or storage.base is not data:
+        return Saved(x)
+    return storage.snapshot()  # of whole memory, one for all who keep it
+
+
+def restored(value: Any, node: Any) -> Any:
+    """Return what was kept, a Tensor with `node` where it was one."""
+    if type(value) is Snapshot:
+        tensor = wrap(value.contents)
+        tensor._node = node
+        return tensor
+    return value.restore(node) if type(value) is Saved else value
+
+
 class Form:
     """What the applications of an op to inputs of the same shapes and dtypes have in common.
 
@@ -74,10 +102,32 @@ class Form:
     kept : tuple of int
         The inputs whose values a node of this form keeps; ``~i`` is the result number i.
     epoch : int
-        See :func:`now`.
+        See :func:`hybrid.autodiff.record.now`.
+
+    Attributes
+    ----------
+    inexact : bool
+        Whether the (first) result can have a gradient.
+    rules : tuple of (rule or None, TensorSpec), or None
+        How each tracked input gets its gradient, and what it is to look like, where nothing else is
+        to be done.
+    token : int
+        The same for all forms of eager code whose (first) results have one shape and dtype.
     """
 
-    __slots__ = ("attrs", "epoch", "inputs", "kept", "op", "outputs", "tracked")
+    __slots__ = (
+        "_released",
+        "attrs",
+        "epoch",
+        "inexact",
+        "inputs",
+        "kept",
+        "op",
+        "outputs",
+        "rules",
+        "token",
+        "tracked",
+    )
 
     def __init__(
         self,
@@ -96,6 +146,35 @@ class Form:
         self.tracked = tracked
         self.kept = kept
         self.epoch = epoch
+        self.inexact = is_inexact(outputs[0].dtype)
+        self.rules = _rules(op, inputs, tracked)
+        self.token = next(_tokens)
+        self._released: Form | None = None
+
+    @property
+    def released(self) -> Form:
+        """What remains of the form of a node that has forgotten how it was made."""
+        if self._released is None:
+            self._released = Form(None, {}, (), self.outputs, (), (), self.epoch)
+        return self._released
+
+
+_tokens = itertools.count()
+
+
+def _rules(
+    op: Op | None, inputs: tuple[TensorSpec | None, ...], tracked: tuple[int, ...]
+) -> Rules | None:
+    if op is None or op.multi or op.joint_vjp is not None or op.chosen is not None:
+        return None
+    if not isinstance(op.vjp, tuple):
+        return None
+    found = []
+    for i in tracked:
+        spec = inputs[i]
+        assert spec is not None
+        found.append((op.vjp[i], spec))
+    return tuple(found)
 
 
 class TapeNode:
@@ -130,7 +209,7 @@ class TapeNode:
 
     def release(self) -> None:
         """Forget how it was made."""
-        self.form = Form(None, {}, (), self.form.outputs, (), (), self.form.epoch)
+        self.form = self.form.released
         self.parents = self.saved = None
 
 

@@ -8,7 +8,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from hybrid.autodiff.needs import Needs, needs_of
-from hybrid.autodiff.nodes import NONE, AnyNode, Form, PartNode, Saved, TapeNode, Tapes
+from hybrid.autodiff.nodes import (
+    NONE,
+    AnyNode,
+    Form,
+    PartNode,
+    TapeNode,
+    Tapes,
+    kept,
+    restored,
+)
 from hybrid.core import dispatch
 from hybrid.core.op import Attrs, Op
 from hybrid.core.spec import TensorSpec
@@ -18,6 +27,7 @@ from hybrid.dtypes import is_inexact
 # --- recording ------------------------------------------------------------------------------------
 
 _forms: dict[Any, Form] = {}
+_tokens: dict[Any, int] = {}
 _FORMS_KEPT = 4096
 
 _epochs = itertools.count(1)
@@ -33,58 +43,72 @@ def now() -> int:
 
 def source_node(spec: TensorSpec) -> TapeNode:
     """Return the node of a Tensor that is watched, though nothing is known of how it was made."""
-    return TapeNode(Form(None, {}, (), (spec,), (), (), _epoch), None, None, NONE)
-
-
-def seen_by(node: AnyNode, open_tapes: Tapes) -> Tapes:
-    """Return which of the open tapes recorded or watch a node."""
-    if node.tapes is open_tapes:
-        return open_tapes
-    return frozenset([i if i >= 0 else ~i for i in node.tapes]) & open_tapes
+    form = Form(None, {}, (), (spec,), (), (), _epoch)
+    if dispatch.state.recorder is None:
+        form = _with_token(form)
+    return TapeNode(form, None, None, NONE)
 
 
 def record(op: Op, inputs: tuple[Any, ...], attrs: Attrs, outputs: Any) -> None:
-    """Hang a node on the results of an op if an open tape watches one of its inputs."""
+    """Hang a node on the results of an op if an open tape watches one of its inputs.
+
+    Written for speed: it is what a tape adds to each op.
+    """
     state = dispatch.state
-    open_tapes = state.tape_ids
+    seen_by = state.seen_by
     wanted: Tapes = NONE
     nodes: list[AnyNode] = []
     key: list[Any] = [op, _epoch]
     for x in inputs:
         if type(x) is Tensor:
-            data = x._data
-            key += (data.shape, data.dtype)
             node = x._node
-            if node is not None:
-                nodes.append(node)
-                key.append(None)
-                if node.tapes is open_tapes:
-                    wanted = open_tapes
-                elif wanted is not open_tapes:
-                    wanted |= seen_by(node, open_tapes)
+            if node is None:
+                key.append((x._data.shape, x._data.dtype))
+                continue
+            nodes.append(node)
+            key.append(node.form.token if type(node) is not PartNode else spec_of_node(node))
+            seen = seen_by[node.tapes]
+            if seen is not wanted:
+                wanted = _union(wanted, seen, seen_by.open) if wanted else seen
         else:
             key.append(type(x))
     if not wanted:
         return
-    if len(wanted) == len(open_tapes):
-        wanted = open_tapes  # one set for all nodes, which is found by identity above
-    if attrs or op.compute is None or state.recorder is not None:
+    if state.recorder is not None:
         form = _form_of(op, inputs, attrs, outputs)
+    elif attrs or op.compute is None:
+        form = _with_token(_form_of(op, inputs, attrs, outputs))
     else:  # shape and dtype of the result follow from those of the inputs
-        found = _forms.get(tuple(key))
-        if found is None:
-            found = _intern(tuple(key), _form_of(op, inputs, attrs, outputs))
-        form = found
+        place = tuple(key)
+        form = _forms.get(place) or _intern(place, _form_of(op, inputs, attrs, outputs))
     if op.multi:
         _hang_parts(form, inputs, outputs, nodes, wanted)
-    elif form.outputs[0].dtype.kind in "fcV":
-        parents = nodes[0] if len(nodes) == 1 else tuple(nodes)
-        kept = form.kept
-        saved: Any = None
-        if kept:
-            values = [_kept(inputs[i] if i >= 0 else outputs) for i in kept]
-            saved = values[0] if len(values) == 1 else tuple(values)
-        outputs._node = TapeNode(form, parents, saved, wanted)
+    elif form.inexact:
+        node = _new(TapeNode)
+        node.form = form
+        node.tapes = wanted
+        node.parents = nodes[0] if len(nodes) == 1 else tuple(nodes)
+        node.saved = _saved(form.kept, inputs, (outputs,)) if form.kept else None
+        outputs._node = node
+
+
+_new = object.__new__
+
+
+def _union(some: Tapes, more: Tapes, whole: Tapes) -> Tapes:
+    """Return both; `whole` itself where they are all: one set for all nodes, soon compared."""
+    both = some | more
+    return whole if len(both) == len(whole) else both
+
+
+def _saved(places: tuple[int, ...], inputs: Any, outputs: tuple[Tensor, ...]) -> Any:
+    """Return what a node keeps, as :class:`TapeNode` says."""
+    if len(places) == 1:
+        (i,) = places
+        return kept(inputs[i] if i >= 0 else outputs[~i])
+    if places == (0, 1):  # products
+        return kept(inputs[0]), kept(inputs[1])
+    return tuple([kept(inputs[i] if i >= 0 else outputs[~i]) for i in places])
 
 
 def _hang_parts(
@@ -93,17 +117,16 @@ def _hang_parts(
     places = [i for i, spec in enumerate(form.outputs) if is_inexact(spec.dtype)]
     if not places:
         return
-    values = tuple(_kept(inputs[i] if i >= 0 else outputs[~i]) for i in form.kept)
-    saved = values[0] if len(values) == 1 else values
-    node = TapeNode(form, nodes[0] if len(nodes) == 1 else tuple(nodes), saved, wanted)
+    parents = nodes[0] if len(nodes) == 1 else tuple(nodes)
+    node = TapeNode(form, parents, _saved(form.kept, inputs, outputs), wanted)
     for i in places:
         outputs[i]._node = PartNode(node, i)
 
 
 def record_from(op: Op, sources: list[AnyNode], outputs: tuple[Tensor, ...]) -> None:
     """Hang a node on results that were computed from the Tensors of `sources`."""
-    open_tapes = dispatch.state.tape_ids
-    wanted = NONE.union(*(seen_by(node, open_tapes) for node in sources))
+    seen_by = dispatch.state.seen_by
+    wanted = NONE.union(*(seen_by[node.tapes] for node in sources))
     specs = tuple(map(spec_of_node, sources))
     results = tuple(x.spec for x in outputs)
     form = Form(op, {}, specs, results, tuple(range(len(sources))), (), _epoch)
@@ -115,14 +138,19 @@ def spec_of_node(node: AnyNode) -> TensorSpec:
     return node.form.outputs[node.index if isinstance(node, PartNode) else 0]
 
 
-def _kept(x: Any) -> Any:
-    return Saved(x) if type(x) is Tensor else x
-
-
 def _intern(key: Any, form: Form) -> Form:
     if len(_forms) >= _FORMS_KEPT:
         _forms.clear()
-    _forms[key] = form
+    _forms[key] = _with_token(form)
+    return form
+
+
+def _with_token(form: Form) -> Form:
+    """Give a form of eager code the token of those with results of the same shape and dtype."""
+    spec = form.outputs[0]
+    if len(_tokens) >= _FORMS_KEPT:
+        _tokens.clear()
+    form.token = _tokens.setdefault((spec.shape, spec.dtype), form.token)
     return form
 
 
@@ -130,16 +158,16 @@ def _form_of(op: Op, inputs: tuple[Any, ...], attrs: Attrs, outputs: Any) -> For
     results = outputs if op.multi else (outputs,)
     tracked = tuple(i for i, x in enumerate(inputs) if type(x) is Tensor and x._node is not None)
     needs: Needs = needs_of(op, len(inputs), tracked)
-    kept = [i for i in range(len(inputs)) if i in needs.inputs]
+    places = [i for i in range(len(inputs)) if i in needs.inputs]
     if needs.output:
-        kept += [~i for i in range(len(results))]
+        places += [~i for i in range(len(results))]
     return Form(
         op,
         attrs,
         tuple(x.spec if type(x) is Tensor else None for x in inputs),
         tuple(x.spec for x in results),
         tracked,
-        tuple(kept),
+        tuple(places),
         _epoch,
     )
 
@@ -154,12 +182,14 @@ def restore(node: TapeNode) -> tuple[list[Any], list[Any]]:
     outputs: list[Any] = list(form.outputs)
     if not form.kept:
         return inputs, outputs
-    sources = dict(zip(form.tracked, node.sources(), strict=True))
+    # Where nothing records, nobody asks how a value came about.
+    bare = dispatch.state.plain
+    sources = {} if bare else dict(zip(form.tracked, node.sources(), strict=True))
     for i, value in zip(form.kept, node.values(), strict=True):
         if i >= 0:
-            inputs[i] = value.restore(sources.get(i)) if type(value) is Saved else value
+            inputs[i] = restored(value, sources.get(i))
         else:
-            outputs[~i] = value.restore(_result_node(node, ~i))
+            outputs[~i] = restored(value, None if bare else _result_node(node, ~i))
     return inputs, outputs
 
 

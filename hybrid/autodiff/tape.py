@@ -19,7 +19,6 @@ from hybrid.autodiff.backward import propagate
 from hybrid.autodiff.nodes import AnyNode
 from hybrid.autodiff.record import begin, node_of, record, source_node
 from hybrid.core import containers, dispatch
-from hybrid.core.op import Attrs, Op
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.dtypes import is_inexact
@@ -146,9 +145,7 @@ class GradientTape:
     def assigned(self, variable: Variable) -> None:
         """What is assigned carries its own record (called by the dispatch)."""
 
-    def record(self, op: Op, inputs: tuple[Any, ...], attrs: Attrs, outputs: Any) -> None:
-        """Note an op for all open tapes that watch one of its inputs (called by the dispatch)."""
-        record(op, inputs, attrs, outputs)
+    record = staticmethod(record)  # an op for all open tapes that watch one of its inputs
 
     @contextmanager
     def stop_recording(self) -> Iterator[None]:

@@ -15,7 +15,7 @@ from hybrid.core.op import Attrs, Op
 from hybrid.core.source import at_user_line, user_line
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.state import state as state
-from hybrid.core.storage import Alias, Chain, Later, Storage
+from hybrid.core.storage import Alias, Chain, Later, alone
 from hybrid.core.tensor import Symbol, Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.errors import HybridError
@@ -295,7 +295,7 @@ def own_alias(tensor: Tensor) -> Alias:
     """Return the alias of `tensor`, giving it a Storage if it was alone with its memory."""
     alias = tensor._alias
     if alias is None:
-        alias = tensor._link = Alias(Storage(tensor._data, tensor._node), 0, ())
+        alias = tensor._link = Alias(*alone(tensor._data, tensor._node))
     return alias
 
 

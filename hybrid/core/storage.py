@@ -21,18 +21,26 @@ Chain = tuple[tuple[Op, Attrs], ...]
 Later = tuple[Any, ...]
 """A function and its arguments, that give the view ops from one alias to the next."""
 
+_new = object.__new__  # what a tape saves is made field by field: constructors take twice as long
+_ref = weakref.ref
+
 
 class Snapshot:
     """The contents of a Storage at one version, as a tape saved them.
 
-    `array` is None while the Storage still holds these contents; before they are overwritten the
-    Storage hands a copy over.
+    `data` is what the Storage holds, `array` a copy that it handed over when these contents were
+    about to be overwritten; None until then.
     """
 
-    __slots__ = ("__weakref__", "array")
+    __slots__ = ("__weakref__", "array", "data")
 
-    def __init__(self) -> None:
-        self.array: np.ndarray[Any, Any] | None = None
+    data: Any
+    array: np.ndarray[Any, Any] | None
+
+    @property
+    def contents(self) -> Any:
+        """The contents, whatever was written since."""
+        return self.data if self.array is None else self.array
 
 
 class Storage:
@@ -53,10 +61,12 @@ class Storage:
 
     def snapshot(self) -> Snapshot:
         """Return the token of the present contents; whoever holds it keeps them readable."""
-        found = self._snapshot() if self._snapshot is not None else None
+        found = None if self._snapshot is None else self._snapshot()
         if found is None:
-            found = Snapshot()
-            self._snapshot = weakref.ref(found)
+            found = _new(Snapshot)
+            found.data = self.base
+            found.array = None
+            self._snapshot = _ref(found)
         return found
 
     def before_write(self) -> None:
@@ -106,6 +116,17 @@ class Alias:
             self._chain = tuple(steps)
             self._parent, self._later = None, ()
         return self._chain
+
+
+def alone(data: Any, node: Any) -> tuple[Storage, int, Chain]:
+    """Return what to make the alias of, of a Tensor that was alone with its memory until now."""
+    storage = _new(Storage)
+    storage.base = data
+    storage.node = node
+    storage.version = 0
+    storage.watched = ()
+    storage._snapshot = None
+    return storage, 0, ()
 
 
 def layout_through(chain: Chain, layout: Layout) -> Layout | None:

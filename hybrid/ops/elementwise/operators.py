@@ -50,7 +50,7 @@ def unary_call(op: Op, ufunc: Callable[..., Any] | None) -> Callable[[ArrayLike]
             made._link = made._node = None
             return made
         if ufunc is not None and type(x) is Tensor and state.recorder is None:
-            taped = _on_tape(op, ufunc, x)
+            taped = _unary_on_tape(op, ufunc, x)
             if taped is not None:
                 return taped
         return _bind(op, *strong(x))
@@ -77,7 +77,7 @@ def binary_call(op: Op, ufunc: Callable[..., Any]) -> Callable[[ArrayLike, Array
                 made._link = made._node = None
                 return made
         elif state.recorder is None and type(x1) is type(x2) is Tensor:
-            taped = _on_tape(op, ufunc, x1, x2)
+            taped = _binary_on_tape(op, ufunc, x1, x2)
             if taped is not None:
                 return taped
         return _bind(op, *check_integers(op, *strong(x1, x2)))
@@ -85,27 +85,49 @@ def binary_call(op: Op, ufunc: Callable[..., Any]) -> Callable[[ArrayLike, Array
     return function
 
 
-def _on_tape(op: Op, ufunc: Callable[..., Any], *operands: Any) -> Tensor | None:
-    """Apply an op in eager code while tapes are open, or return None: a short way to bind."""
-    arrays = []
-    for x in operands:
-        if type(x) is Tensor:
-            if x._link is not None:
-                refresh(x)
-            if x._data.dtype.kind == "V":
-                return None
-            arrays.append(x._data)
-        elif type(x) in _DIRECT:
-            arrays.append(x)
-        else:
-            return None
+# Eager code while tapes are open: short ways to bind, which return None where there is more to do.
+
+
+def _unary_on_tape(op: Op, ufunc: Callable[..., Any], x: Tensor) -> Tensor | None:
+    data = _current(x)
     try:
-        data = ufunc(*arrays)
+        data = ufunc(data)
     except Exception:
         return None
     out = wrap(data if type(data) is _array else _asarray(data))
-    state.tapes[-1].record(op, operands, _NO_ATTRS, out)
+    state.tapes[-1].record(op, (x,), _NO_ATTRS, out)
     return out
+
+
+def _binary_on_tape(op: Op, ufunc: Callable[..., Any], x: Any, y: Any) -> Tensor | None:
+    if type(x) is Tensor:
+        left = x._data if x._link is None else _current(x)
+    elif type(x) in _DIRECT and y._data.dtype.kind != "V":
+        left = x
+    else:
+        return None
+    if type(y) is Tensor:
+        right = y._data if y._link is None else _current(y)
+    elif type(y) in _DIRECT and x._data.dtype.kind != "V":
+        right = y
+    else:
+        return None
+    try:
+        data = ufunc(left, right)
+    except Exception:
+        return None
+    out = wrap(data if type(data) is _array else _asarray(data))
+    state.tapes[-1].record(op, (x, y), _NO_ATTRS, out)
+    return out
+
+
+def _current(x: Tensor) -> Any:
+    link = x._link
+    if link is not None:
+        storage, version = link[:2] if isinstance(link, tuple) else (link.storage, link.version)
+        if version != storage.version:
+            refresh(x)
+    return x._data
 
 
 def _into(out: Any, value: Tensor) -> Tensor:
@@ -175,7 +197,7 @@ def attach_unary(name: str, op: Op, ufunc: Callable[..., Any] | None) -> None:
             made._link = made._node = None
             return made
         if ufunc is not None and state.recorder is None:
-            taped = _on_tape(op, ufunc, self)
+            taped = _unary_on_tape(op, ufunc, self)
             if taped is not None:
                 return taped
         return _operate(op, self)
@@ -213,7 +235,7 @@ def _forward(op: Op, ufunc: Callable[..., Any]) -> Operator:
                 made._link = made._node = None
                 return made
         elif state.recorder is None:
-            taped = _on_tape(op, ufunc, self, other)
+            taped = _binary_on_tape(op, ufunc, self, other)
             if taped is not None:
                 return taped
         if not isinstance(other, KNOWN):
@@ -240,7 +262,7 @@ def _reflected(op: Op, ufunc: Callable[..., Any]) -> Operator:
                 made._link = made._node = None
                 return made
         elif state.recorder is None:
-            taped = _on_tape(op, ufunc, other, self)
+            taped = _binary_on_tape(op, ufunc, other, self)
             if taped is not None:
                 return taped
         if not isinstance(other, KNOWN):
