@@ -20,6 +20,7 @@ from hybrid.core.variable import Variable
 from hybrid.errors import TraceError
 from hybrid.trace import modes, report
 from hybrid.trace.arguments import traced_leaves
+from hybrid.trace.background import Planner
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.differentiate import run_under
 from hybrid.trace.effects import Watch
@@ -83,6 +84,7 @@ class CompiledFunction:
         fullgraph: bool = False,
         dynamic: bool | None = None,
         input_signature: Sequence[Any] | None = None,
+        background: bool = False,
     ) -> None:
         functools.update_wrapper(self, function)
         self.__wrapped__ = function
@@ -103,6 +105,7 @@ class CompiledFunction:
         self._warned: set[str] = set()
         self._hits = 0
         self._misses = 0
+        self._planner = Planner(self._forget_all_launchers) if background else None
 
     # --- calling ----------------------------------------------------------------------------------
 
@@ -230,6 +233,7 @@ class CompiledFunction:
             first=not len(self._traces) and not self._made_variables and not known,
             run=functools.partial(run_under, tapes) if tapes else Segment.run,
             tapes=tapes,
+            planner=self._planner,
         )
         traced = traced_leaves(tracer, leaves, concrete.signature)
         values = containers.unflatten(concrete.signature.tree, traced)
@@ -459,6 +463,26 @@ class CompiledFunction:
         """Return how many calls were replayed (hits) and traced (misses), and the traces kept."""
         return CacheInfo(self._hits, self._misses, len(self._traces))
 
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until what is compiled in the background is ready, with ``background=True``.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds; as long as it takes, if left out.
+
+        Returns
+        -------
+        bool
+            Whether all calls made so far would run compiled now.
+
+        Raises
+        ------
+        Exception
+            What the compiler raised.
+        """
+        return self._planner is None or self._planner.wait(timeout)
+
     def cache_clear(self) -> None:
         """Forget all traces; compiled kernels stay."""
         with self._lock:
@@ -525,6 +549,7 @@ def compile(
     fullgraph: bool = False,
     dynamic: bool | None = None,
     input_signature: Sequence[Any] | None = None,
+    background: bool = False,
 ) -> CompiledFunction: ...
 @overload
 def compile(
@@ -532,6 +557,7 @@ def compile(
     fullgraph: bool = False,
     dynamic: bool | None = None,
     input_signature: Sequence[Any] | None = None,
+    background: bool = False,
 ) -> Callable[[Callable[..., Any]], CompiledFunction]: ...
 def compile(
     function: Callable[..., Any] | None = None,
@@ -540,6 +566,7 @@ def compile(
     fullgraph: bool = False,
     dynamic: bool | None = None,
     input_signature: Sequence[Any] | None = None,
+    background: bool = False,
 ) -> Any:
     """Trace a function and run it as fused kernels.
 
@@ -560,6 +587,11 @@ def compile(
         A :class:`hybrid.TensorSpec` (or a container of them) for each of the leading parameters;
         None in a shape is an unknown size. Other arguments are refused with TypeError or
         ValueError.
+    background : bool
+        Do not let calls wait for the compiler: until the kernels are there, the ops of the trace
+        run one by one, as in eager code. An error of the compiler is raised by the next call, and
+        by :meth:`CompiledFunction.wait`. Bodies of loops, and functions called under a tape of the
+        caller's, are compiled at once.
 
     Returns
     -------
@@ -579,6 +611,7 @@ def compile(
         "fullgraph": fullgraph,
         "dynamic": dynamic,
         "input_signature": input_signature,
+        "background": background,
     }
     if function is None:
         return functools.partial(CompiledFunction, **options)

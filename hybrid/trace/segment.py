@@ -20,6 +20,7 @@ from hybrid.core.storage import Chain
 from hybrid.core.tensor import Array, Tensor, asarray, wrap
 from hybrid.core.variable import Variable
 from hybrid.runtime.plan import Plan
+from hybrid.trace.background import Planner
 from hybrid.trace.mutation import deliver
 from hybrid.trace.signature import is_array
 from hybrid.trace.sized import Sized, specialise, substitute, unknowns_in
@@ -192,6 +193,8 @@ class Segment:
         The next segment for each value met at the guard.
     result : Result, optional
         Of a last segment.
+    planner : Planner, optional
+        Makes its Plans in the background.
     """
 
     graph: FuncGraph
@@ -200,6 +203,7 @@ class Segment:
     writes: tuple[Write, ...] = ()
     guard: tuple[type, int] | None = None
     result: Result | None = None
+    planner: Planner | None = None
     children: dict[Any, Segment] = field(default_factory=dict)
     _sizes: dict[tuple[int, ...], Sized] = field(default_factory=dict)
     _inputs: tuple[Input, ...] | None = None
@@ -228,7 +232,7 @@ class Segment:
             if inputs:
                 values = dict(zip(inputs, key, strict=True))
                 graph, result = specialise(graph, values), _sized_result(result, values)
-            found = Sized(graph, result)
+            found = Sized(graph, result, self.planner)
             while len(self._sizes) >= MAX_SIZES:
                 self._sizes.pop(next(iter(self._sizes)), None)
         self._sizes[key] = found

@@ -6,6 +6,7 @@ generic in sizes, so that new sizes cost passes and lowering but no compilation.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
@@ -21,6 +22,7 @@ from hybrid.core.tensor import Tensor
 from hybrid.core.unknown import Unknown
 from hybrid.runtime.plan import Plan, make_plan
 from hybrid.trace import passes
+from hybrid.trace.background import Planner
 
 
 @dataclass(eq=False, slots=True)
@@ -32,10 +34,13 @@ class Sized:
     graph : FuncGraph
     result : Result, optional
         How the function's result is put together, for a last segment.
+    planner : Planner, optional
+        Makes Plans in the background.
     """
 
     graph: FuncGraph
     result: Any
+    planner: Planner | None = None
     plans: dict[Any, Plan] = field(default_factory=dict)
     differentiable: Any = None
     _optimized: FuncGraph | None = None
@@ -52,8 +57,17 @@ class Sized:
         key = tuple([a.strides if type(a) is np.ndarray else None for a in arrays])
         plan = self.plans.get(key)
         if plan is None:
-            plan = self.plans[key] = make_plan(self.optimized, tuple(map(layout_of, arrays)))
+            layouts = tuple(map(layout_of, arrays))
+            if self.planner is None:
+                plan = make_plan(self.optimized, layouts)
+            else:
+                make = functools.partial(self._make, layouts)
+                plan = self.planner.plan(self.graph, make, self.plans, key)
+            plan = self.plans.setdefault(key, plan)
         return plan
+
+    def _make(self, layouts: tuple[Layout, ...]) -> Plan:
+        return make_plan(self.optimized, layouts)
 
 
 def layout_of(array: Any) -> Layout:

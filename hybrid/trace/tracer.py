@@ -27,6 +27,7 @@ from hybrid.core.tensor import Array, Symbol, Tensor, wrap
 from hybrid.core.unknown import settled
 from hybrid.core.watched import plain
 from hybrid.errors import TraceError
+from hybrid.trace.background import Planner
 from hybrid.trace.known import known_value
 from hybrid.trace.outside import OutsideRecorder
 from hybrid.trace.recorder import Untraceable
@@ -99,8 +100,10 @@ class Tracer(OutsideRecorder):
         first: bool,
         run: Runner,
         tapes: tuple[Any, ...],
+        planner: Planner | None = None,
     ) -> None:
         super().__init__(name, arguments, first=first)
+        self._planner = planner
         self._run = run
         self._tapes = tapes
         self.environment = environment
@@ -229,6 +232,7 @@ class Tracer(OutsideRecorder):
             tuple(source for source, _ in new_captures),
             tuple(places),
             (guard, self._index[extra[0]]) if guard else None,
+            planner=self._planner,
         )
 
     def _outputs(self, extra: list[Value], result: Any, written: int) -> list[Value]:
