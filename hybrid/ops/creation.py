@@ -264,7 +264,7 @@ def _eager_arange(xp: Any, *, start: Any, stop: Any, step: Any, dtype: DType) ->
         steps = xp.arange(start, start + count * step, step)
         return steps.astype(dtype)
     # Each element is rounded once: adding up a rounded step would drift.
-    return (start + xp.arange(count) * float(step)).astype(dtype)
+    return xp.arange(start, stop, step, dtype=dtypes.float64).astype(dtype)
 
 
 ARANGE = register(
@@ -285,10 +285,10 @@ ARANGE = register(
 
 
 def arange(
-    start: float,
+    start: float | Tensor,
     /,
-    stop: float | None = None,
-    step: float = 1,
+    stop: float | Tensor | None = None,
+    step: float | Tensor = 1,
     *,
     dtype: Any = None,
     device: Any = None,
@@ -297,10 +297,10 @@ def arange(
 
     Parameters
     ----------
-    start : number
+    start : number or Tensor
         With no `stop`, this is the stop and the start is 0.
-    stop : number, optional
-    step : number
+    stop, step : number or Tensor
+        Gradients reach Tensors of floats. A trace depends on how many elements there are.
     dtype : dtype, optional
         Left out: int64 if all arguments are whole, float32 otherwise.
     device : str, optional
@@ -318,6 +318,11 @@ def arange(
     as_device("arange", device)
     if stop is None:
         start, stop = 0, start
+    if any(type(x) is Tensor and x.dtype.kind not in "biu" for x in (start, stop, step)):
+        from hybrid.ops.composed.ranges import arange_between
+
+        wanted = dtypes.float32 if dtype is None else as_dtype("arange", dtype)
+        return arange_between(start, stop, step, wanted)
     a, b, s = _number(start), _number(stop), _number(step)
     if s == 0:
         raise ValueError(located("arange: the step is 0"))
@@ -376,8 +381,8 @@ LINSPACE = register(
 
 
 def linspace(
-    start: complex,
-    stop: complex,
+    start: complex | Tensor,
+    stop: complex | Tensor,
     /,
     num: int = 50,
     *,
@@ -389,12 +394,13 @@ def linspace(
 
     Parameters
     ----------
-    start, stop : number
+    start, stop : number or Tensor
+        Gradients reach Tensors. Of those with axes a new first axis goes from one to the other.
     num : int
     endpoint : bool
         Whether `stop` is the last of them.
     dtype : dtype, optional
-        Left out: float32, or complex64 if `start` or `stop` is complex.
+        Left out: float32, or complex64 if `start` or `stop` is complex; that of Tensors.
     device : str, optional
         Where the Tensor is to be: ``"cpu"``.
 
@@ -408,6 +414,12 @@ def linspace(
     Tensor([0. , 0.5, 1. ], dtype=float32)
     """
     as_device("linspace", device)
+    if type(start) is Tensor or type(stop) is Tensor:
+        from hybrid.ops.composed.ranges import dtype_between, linspace_between
+
+        usual = dtype_between(start, stop, dtypes.float32)
+        wanted = usual if dtype is None else as_dtype("linspace", dtype)
+        return linspace_between(start, stop, as_shape("linspace", num)[0], endpoint, wanted)
     ends = [_complex_number(x) for x in (start, stop)]
     default = dtypes.DEFAULT["c" if any(isinstance(x, complex) for x in ends) else "f"]
     attrs = {

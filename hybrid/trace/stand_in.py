@@ -5,11 +5,14 @@ function and its helpers have for NumPy, or for one of the functions that make a
 stand-in for as long as the trace takes. An ndarray from outside cannot tell when Python reads its
 contents, which makes constants of them; so a view of it that can stands in its place
 (:mod:`hybrid.core.watched`). In threads that trace nothing, stand-ins do what they stand for, and
-guards take them for that.
+guards take them for that. A function that imports NumPy by itself asks ``builtins.__import__``,
+which answers the users' own code with the stand-in meanwhile.
 """
 
 from __future__ import annotations
 
+import builtins
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.source import is_framework, is_installed
 from hybrid.core.state import state
 from hybrid.core.watched import ASK_NOTHING, Watched, holds_tensors, noted, plain, watched
 from hybrid.ops.protocols.making import MAKERS
@@ -74,6 +78,41 @@ _lock = threading.Lock()
 _users: dict[tuple[int, str | None], int] = {}  # how many traces want a place to hold stand-ins
 _made: dict[int, Any] = {}  # stand-ins of arrays and of tuples, by what they stand for
 
+_imports: list[Callable[..., Any]] = []  # one for each trace under way
+
+
+@contextmanager
+def _numpy_imported_as_stand_in() -> Iterator[None]:
+    """Let ``import numpy`` in a function that is traced mean the stand-in, in a ``with`` block."""
+    with _lock:
+        if not _imports:
+            builtins.__import__ = _importing(builtins.__import__)
+        _imports.append(_imports[0] if _imports else builtins.__import__)
+    try:
+        yield
+    finally:
+        with _lock:
+            ours = _imports.pop()
+            if not _imports and builtins.__import__ is ours:
+                builtins.__import__ = ours.by_python  # type: ignore[attr-defined]
+
+
+def _importing(by_python: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an ``__import__`` that gives users' functions in a trace the stand-in for NumPy."""
+
+    def importing(*args: Any, **kwargs: Any) -> Any:
+        found = by_python(*args, **kwargs)
+        if found is not np or state.recorder is None:
+            return found
+        code = sys._getframe(1).f_code
+        if code.co_name == "<module>" or is_installed(code) or is_framework(code):
+            return found  # names of modules outlive the trace
+        return _STANDING[id(np)]
+
+    importing.by_python = by_python  # type: ignore[attr-defined]
+    return importing
+
+
 Place = tuple[Any, str | None]
 """A dict of globals and a name in it; or a cell or container and None, for all that it holds."""
 
@@ -99,7 +138,8 @@ def stood_in(bindings: Sequence[Binding]) -> Iterator[frozenset[int]]:
             _users[key] = _users.get(key, 0) + 1
             _put(place, lambda x: _stand_in(x, seen))
     try:
-        yield frozenset(seen)
+        with _numpy_imported_as_stand_in():
+            yield frozenset(seen)
     finally:
         with _lock:
             for key, place in places.items():

@@ -64,6 +64,34 @@ def test_arange_of_floats(args):
     np.testing.assert_allclose(found.numpy(), np.arange(*args), rtol=1e-6, atol=1e-7)
 
 
+def test_ranges_between_tensors_are_those_between_their_values():
+    ends = hb.asarray(0.3), hb.asarray(2.7)
+    for name, more in (("arange", {}), ("linspace", {"num": 7}), ("linspace", {"endpoint": False})):
+        function = getattr(cr, name)
+        np.testing.assert_array_equal(
+            function(*ends, **more).numpy(), function(*map(float, ends), **more).numpy()
+        )
+    wide = cr.linspace(hb.asarray(0.3, dtype="float64"), 2.7, 4)
+    np.testing.assert_array_equal(wide.numpy(), np.linspace(0.3, 2.7, 4), strict=True)
+    rows = cr.linspace(hb.asarray([0.0, 1.0]), hb.asarray([[2.0], [3.0]]), 3)
+    expected = np.linspace(np.array([0, 1], "f4"), np.array([[2], [3]], "f4"), 3)
+    np.testing.assert_array_equal(rows.numpy(), expected, strict=True)
+    assert cr.linspace(hb.asarray(0), 5, 4, dtype="int32").tolist() == [0, 1, 3, 5]
+    assert cr.linspace(hb.asarray(1.0), 1j, 3).tolist() == [1, 0.5 + 0.5j, 1j]
+    with pytest.raises(ValueError, match="arange: the step is 0"):
+        cr.arange(ends[0], 1.0, hb.asarray(0.0))
+
+
+def test_gradients_reach_the_ends_of_a_range():
+    a, b = hb.asarray(0.5), hb.asarray(2.0)
+    with hb.GradientTape() as tape:
+        tape.watch(a)
+        tape.watch(b)
+        y = (cr.linspace(a, b, 4) * hb.asarray([1.0, 2.0, 3.0, 4.0])).sum() + cr.arange(a, b).sum()
+    got = tape.gradient(y, [a, b])
+    np.testing.assert_allclose([float(g) for g in got], [1 + 4 / 3 + 1 + 2, 2 / 3 + 2 + 4])
+
+
 def test_linspace_eye_tri():
     np.testing.assert_array_equal(cr.linspace(0, 1, 7).numpy(), np.linspace(0, 1, 7, dtype="f4"))
     assert cr.linspace(0, 1, 4, endpoint=False).tolist() == [0, 0.25, 0.5, 0.75]

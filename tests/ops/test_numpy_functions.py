@@ -33,7 +33,7 @@ LEFT = {
     "works on bits or places": "packbits unpackbits ix_ "
     "diag_indices_from tril_indices_from triu_indices_from",
     "is seldom asked for": "argpartition partition lexsort sort_complex i0 insert resize geomspace "
-    "logspace histogram2d histogramdd einsum_path cross "
+    "histogram2d histogramdd einsum_path cross "
     "linalg.eig linalg.eigvals linalg.tensorinv linalg.tensorsolve",
 }
 

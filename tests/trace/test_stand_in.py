@@ -67,6 +67,21 @@ def array_of_an_array(x: Any) -> Any:
     return np.asarray([y, z])
 
 
+def by_a_name_imported_inside(x: Any) -> Any:
+    import numpy
+    import numpy as other
+    from numpy import ones
+
+    out = numpy.zeros(5) + ones(5)
+    out[1:] = x[1:] + other.zeros_like(numpy.arange(4))
+    return out
+
+
+def lines_between_values(x: Any) -> Any:
+    line = np.linspace(0, x[1], 5) + np.linspace(x[0], x[4], num=5, endpoint=False)
+    return line + np.logspace(0, x[1], 5, base=2.0) + np.linspace(x[:2], x[1], 5)[:, 1]
+
+
 def in_a_helper(x: Any) -> Any:
     return differences(x) + element_by_element(x)[:, 0]
 
@@ -85,6 +100,7 @@ def known_values(x: Any) -> Any:
 FUNCTIONS: list[Callable[..., Any]] = [
     *(differences, element_by_element, time_steps, by_imported_name, filled, filled_like),
     *(array_of_values, array_of_an_array, in_a_helper, known_values),
+    *(by_a_name_imported_inside, lines_between_values),
 ]
 
 
@@ -98,6 +114,47 @@ def test_numpy_code_that_makes_arrays_is_traced_unedited(function: Callable[...,
             assert found.dtype == expected.dtype
             np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
     assert traced.cache_info().misses == 1
+
+
+def test_a_range_between_values_is_traced_once_for_each_count() -> None:
+    @hb.compile
+    def f(x: Any, start: float) -> Any:
+        return np.arange(start, x[1]) * 2.0, np.arange(x[0], stop=x[2], step=0.7)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for x, start in ((X, 0.5), (X * 1.1, 0.7), (X * 3, 0.25), (X, 0.75)):
+            for found, expected in zip(f(hb.asarray(x), start), f.__wrapped__(x, start)):
+                assert found.dtype == expected.dtype
+                np.testing.assert_array_equal(found.numpy(), expected)
+
+
+def test_only_functions_that_are_traced_import_the_stand_in() -> None:
+    import builtins
+
+    seen: list[Any] = []
+    by_python = builtins.__import__
+
+    def elsewhere() -> None:
+        import numpy
+
+        seen.append(numpy)
+
+    @hb.compile
+    def f(x: Any) -> Any:
+        import numpy
+
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+        exec("import numpy; seen.append(numpy)", {"seen": seen, "__name__": "module"})
+        return x + numpy.zeros(5)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        f(hb.asarray(X))
+    assert [x is np for x in seen[:2]] == [True, True]
+    assert builtins.__import__ is by_python
 
 
 def test_a_closure_cell_may_hold_numpy() -> None:

@@ -12,6 +12,7 @@ from hybrid import dtypes
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.ops import (
+    creation,
     diagonals,
     elementwise,
     joining,
@@ -20,6 +21,7 @@ from hybrid.ops import (
     reduction,
     searching,
 )
+from hybrid.ops.composed import ranges
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.inplace import write
 from hybrid.ops.linalg import contraction, products
@@ -51,6 +53,34 @@ def _clip(x: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **optio
     low = low if a_min is None or a_min is np._NoValue else a_min
     high = high if a_max is None or a_max is np._NoValue else a_max
     return deliver(elementwise.clip(x, low, high), out)
+
+
+@implements(np.linspace)
+def _linspace(
+    start: Any, stop: Any, num: Any = 50, endpoint: bool = True, *more: Any, **options: Any
+) -> Any:
+    dtype = options.pop("dtype", None)
+    if more or options:
+        return by_numpy(np.linspace, (start, stop, num, endpoint, *more), options)
+    # Between Python's numbers, which traced ones stand for, NumPy draws a line in 64 bits.
+    wanted = ranges.dtype_between(start, stop, dtypes.float64) if dtype is None else dtype
+    return creation.linspace(start, stop, num, endpoint=endpoint, dtype=wanted)
+
+
+@implements(np.logspace)
+def _logspace(
+    start: Any,
+    stop: Any,
+    num: Any = 50,
+    endpoint: bool = True,
+    base: Any = 10.0,
+    dtype: Any = None,
+    axis: int = 0,
+) -> Any:
+    if axis or np.ndim(base):
+        return by_numpy(np.logspace, (start, stop, num, endpoint, base, dtype, axis), {})
+    made = elementwise.power(base, _linspace(start, stop, num, endpoint))
+    return made if dtype is None else made.astype(dtype, copy=False)
 
 
 @implements(np.dot)

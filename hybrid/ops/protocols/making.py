@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -109,6 +109,28 @@ def _full_like(
 ) -> Tensor | None:
     value = fill_value if isinstance(fill_value, Tensor) else np.asarray(fill_value)
     return _like(x, value, dtype, order, shape, rest)
+
+
+# --- ranges between traced values -----------------------------------------------------------------
+
+
+@_stands_for(np.arange)
+def _arange(*args: Any, **named: Any) -> Tensor | None:
+    given = dict(zip(("start", "stop", "step", "dtype"), args)) | named
+    traced = [x for x in given.values() if type(x) is Tensor and x.dtype.kind == "f"]
+    doubles = all(x.spec.weak or x.dtype == dtypes.float64 for x in traced)
+    if not traced or not doubles or given.keys() - {"start", "stop", "step", "dtype"}:
+        return None  # NumPy's own asks for the values of ints, which guards hold
+    start, stop, step = given.get("start"), given.get("stop"), given.get("step")
+    if start is None:
+        start, stop = stop, None
+    dtype = given.get("dtype")
+    return creation.arange(
+        cast(Any, start),
+        stop,
+        1 if step is None else step,
+        dtype=float if dtype is None else dtype,
+    )
 
 
 # --- arrays of traced values ----------------------------------------------------------------------
