@@ -278,6 +278,20 @@ or_ = _binary("or_", lambda builder, ty, a, b: builder.or_(a, b))
 xor = _binary("xor", lambda builder, ty, a, b: builder.xor(a, b))
 
 
+def _emit_high_word(builder: Any, ty: Any, a: Any, b: Any) -> Any:
+    if ty != types.uint64:
+        raise TypingError(f"high_word: uint64 is expected, not {ty}")
+    if for_gpu(builder):
+        return _libdevice(builder, "umul64hi", a, b)
+    wide = ir.IntType(128)
+    product = builder.mul(builder.zext(a, wide), builder.zext(b, wide))
+    return builder.trunc(builder.lshr(product, wide(64)), a.type)
+
+
+# The upper 64 bits of a product of 128.
+high_word = _binary("high_word", _emit_high_word)
+
+
 # --- floor division and remainder -----------------------------------------------------------
 
 

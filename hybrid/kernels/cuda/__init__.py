@@ -1,9 +1,11 @@
 """Kernels for NVIDIA GPUs: the same Regions, compiled by numba-cuda to machine code of a card.
 
-spec, source
-    a Region becomes a CudaSpec, that Python source: maps (elementwise), reductions (rows, columns)
-transposing
-    maps whose operands lie along different axes, through tiles in shared memory
+spec
+    a Region becomes a CudaSpec and the numbers of a launch
+source, generate; maps, tiles, reductions, scans
+    a CudaSpec becomes Python source: elementwise, transposing, along rows or columns, cumulative
+handwritten
+    what no Region describes: random numbers, gathering and scattering
 toolchain
     source becomes a cubin; the only module that knows numba-cuda and NVIDIA's linker
 kernel

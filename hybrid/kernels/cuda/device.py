@@ -183,9 +183,9 @@ def namespace() -> dict[str, Any]:
         "vector_store": vector_store,
         "quotient32": quotient32,
         "quotient64": quotient64,
-        "exchange": _exchange(cuda),
         "boolean": types.boolean,
     }
+    names |= _between_lanes(cuda)
     for name in ("widen", "narrow"):
         for suffix in ("f16", "bf16"):
             names[f"{name}_{suffix}"] = getattr(half, f"{name}_{suffix}")
@@ -197,15 +197,26 @@ def function(name: str, dtype: str) -> Any:
     return getattr(half, name, None) or build.function(name, dtype)
 
 
-def _exchange(cuda: Any) -> Any:
-    """A function that gives the value of the lane whose number differs by the bits of ``mask``."""
+def _between_lanes(cuda: Any) -> dict[str, Any]:
+    """Functions that give the value of another lane of the warp; all lanes call them."""
     everyone = 0xFFFFFFFF
 
     @cuda.jit(device=True, forceinline=True)
     def exchange(value: Any, mask: Any) -> Any:
+        """Of the lane whose number differs in the bits of ``mask``."""
         return cuda.shfl_xor_sync(everyone, value, mask)
 
-    return exchange
+    @cuda.jit(device=True, forceinline=True)
+    def before(value: Any, distance: Any) -> Any:
+        """Of the lane ``distance`` before; the first lanes get their own."""
+        return cuda.shfl_up_sync(everyone, value, distance)
+
+    @cuda.jit(device=True, forceinline=True)
+    def of_lane(value: Any, lane: Any) -> Any:
+        """Of the lane with this number in the warp."""
+        return cuda.shfl_sync(everyone, value, lane)
+
+    return {"exchange": exchange, "before": before, "of_lane": of_lane}
 
 
 def pointer_type(dtype: str) -> Any:

@@ -1,4 +1,4 @@
-"""CudaSpec -> Source: maps and reductions."""
+"""CudaSpec -> Source: which writer writes which form."""
 
 from __future__ import annotations
 
@@ -6,11 +6,22 @@ import functools
 
 from hybrid.kernels.cuda.maps import MapWriter
 from hybrid.kernels.cuda.reductions import ReductionWriter
-from hybrid.kernels.cuda.source import Source, description, finished, parameters
+from hybrid.kernels.cuda.scans import ScanWriter
+from hybrid.kernels.cuda.source import Source, Writer, description, finished, parameters
 from hybrid.kernels.cuda.spec import CudaSpec
+from hybrid.kernels.cuda.tiles import TileWriter
 from hybrid.kernels.expression import Header
 from hybrid.kernels.phase import Text
 from hybrid.kernels.spec import phases
+
+_WRITERS: dict[str, type[Writer]] = {
+    "map": MapWriter,
+    "tiles": TileWriter,
+    "rows": ReductionWriter,
+    "columns": ReductionWriter,
+    "scanned rows": ScanWriter,
+    "scanned columns": ScanWriter,
+}
 
 
 @functools.lru_cache(maxsize=4096)
@@ -21,8 +32,7 @@ def source(spec: CudaSpec) -> Source:
     for phase in names:
         emit()
         emit()
-        writer = MapWriter if spec.along == "map" else ReductionWriter
-        writer(spec, phase, header, emit).write()
+        _WRITERS[spec.along](spec, phase, header, emit).write()
     lines = [*(f"# {line}" for line in description(spec)), "", *header.lines.values(), *emit.lines]
     words = [instr.op for instr in spec.body.body if instr.kind != "cast"] or ["copy"]
     return finished(words, lines, names, parameters(spec)[1], spec.threads)

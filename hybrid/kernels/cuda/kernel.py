@@ -79,7 +79,8 @@ def prepare(region: Region, *, aligned: bool = True, threads: int | None = None)
 
 
 def _blocks(spec: CudaSpec, numbers: Numbers, phase: str) -> int:
-    if spec.along == "map":
+    if spec.along in ("map", "tiles"):
+        # A block of tiles takes as many elements as it has threads, several times over.
         wanted = -(-numbers.kept // (spec.vector * spec.threads))
     else:
         wanted = -(-numbers.kept // spec.results)

@@ -11,25 +11,12 @@ a tree. That is at most a few hundred additions in a row, so that rounding error
 
 from __future__ import annotations
 
-import numpy as np
-
 from hybrid.kernels.cuda.source import Writer
 from hybrid.kernels.expression import SUFFIX
-from hybrid.kernels.phase import BOOLEAN_STEP, identity
-from hybrid.kernels.region import Instr
+from hybrid.kernels.phase import identity
 from hybrid.kernels.spec import arguments
 
-_STEP = {
-    "sum": "add",
-    "prod": "mul",
-    "max": "maximum",
-    "min": "minimum",
-    "any": "or_",
-    "all": "and_",
-}
 _WARP = 32
-# What the hardware passes between the lanes of a warp.
-_CARRIED = frozenset(("int32", "int64", "float32", "float64"))
 
 
 class ReductionWriter(Writer):
@@ -189,8 +176,7 @@ class ReductionWriter(Writer):
 
     def _step(self, number: int, width: int) -> None:
         self.unravel("index", self.spec.reduced, "r")
-        inner = [name for name, operand in self.operands.items() if not operand.outer]
-        self.locate(inner, "here", "@_at", 1)
+        self.locate(self.inner_operands(), "here", "@_at", 1)
         lanes = self.elements(self.roots(number), width, "here")
         if number == self.flow.store_pass:
             if self.spec.results > 1:
@@ -209,14 +195,8 @@ class ReductionWriter(Writer):
     def _sum(self, value: int, lane: int) -> str:
         return f"s{value}" + (f"_{lane}" if lane else "")
 
-    def _joined(self, instr: Instr, a: str, b: str) -> str:
-        name = _STEP[instr.expr]
-        if instr.dtype == "bool":
-            name = BOOLEAN_STEP.get(instr.expr, name)
-        return f"{self.header.function(name, instr.dtype)}({a}, {b})"
-
     def _accumulate(self, value: int, into: str, text: str) -> None:
-        self.emit(f"{into} = {self._joined(self.instr(value), into, text)}")
+        self.emit(f"{into} = {self.joined(self.instr(value), into, text)}")
 
     def _open(self, reduces: tuple[int, ...], width: int) -> None:
         for value in reduces:
@@ -245,7 +225,9 @@ class ReductionWriter(Writer):
         total = f"s{value}"
         mask = min(lanes, _WARP) // 2
         while mask:
-            self._accumulate(value, total, self._exchanged(value, mask))
+            self._accumulate(
+                value, total, self.from_lane("exchange", total, self.instr(value).dtype, str(mask))
+            )
             mask //= 2
         if lanes <= _WARP:
             emit(f"v{value} = {total}")
@@ -259,7 +241,7 @@ class ReductionWriter(Writer):
         parts = [f"{shared}[first_warp + {number}]" for number in range(warps)]
         while len(parts) > 1:
             pairs = zip(parts[::2], parts[1::2], strict=True)
-            parts = [self._joined(self.instr(value), a, b) for a, b in pairs]
+            parts = [self.joined(self.instr(value), a, b) for a, b in pairs]
         emit(f"v{value} = {parts[0]}")
         # The next combination writes to the same memory.
         emit("cuda.syncthreads()")
@@ -279,21 +261,12 @@ class ReductionWriter(Writer):
                 other = f"{shared}[thread + {half * spec.results}]"
                 emit(
                     f"{shared}[thread] = "
-                    f"{self._joined(self.instr(value), f'{shared}[thread]', other)}"
+                    f"{self.joined(self.instr(value), f'{shared}[thread]', other)}"
                 )
             emit("cuda.syncthreads()")
             half //= 2
         emit(f"v{value} = {shared}[column]")
         emit("cuda.syncthreads()")
-
-    def _exchanged(self, value: int, mask: int) -> str:
-        """The sum of the lane that ``mask`` is away."""
-        dtype = self.instr(value).dtype
-        if dtype in _CARRIED:
-            return f"exchange(s{value}, {mask})"
-        carrier = "int64" if np.dtype(dtype).itemsize == 8 else "int32"
-        inner = f"exchange({self.header.cast(carrier)}(s{value}), {mask})"
-        return f"{self.header.cast(dtype)}({inner})"
 
     def _shared(self, value: int) -> str:
         """Shared memory for the lanes' sums of a dtype."""

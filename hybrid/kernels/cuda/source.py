@@ -14,9 +14,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from hybrid.kernels.cuda.spec import HALVES, CudaSpec, operand_dtypes
 from hybrid.kernels.expression import SUFFIX, Header, literal, render
-from hybrid.kernels.phase import Text, pruned
+from hybrid.kernels.phase import BOOLEAN_STEP, Text, pruned
 from hybrid.kernels.region import Instr
 from hybrid.kernels.spec import (
     arguments,
@@ -29,6 +31,17 @@ from hybrid.kernels.spec import (
 
 PLACEHOLDER = "KERNEL"
 NUMBERS = ("kept", "extent", "length", "chunks")
+
+_STEP = {
+    "sum": "add",
+    "prod": "mul",
+    "max": "maximum",
+    "min": "minimum",
+    "any": "or_",
+    "all": "and_",
+}
+# What the hardware passes between the lanes of a warp.
+_CARRIED = frozenset(("int32", "int64", "float32", "float64"))
 
 # The value of each lane of a thread, by the number of the value.
 Lanes = dict[int, tuple[str, ...]]
@@ -201,6 +214,21 @@ class Writer:
                 used |= set(arguments(self.instr(value)))
         return {value for value in used if value in self.flow.outer}
 
+    def joined(self, instr: Instr, a: str, b: str) -> str:
+        """Two values of a reduction or a scan as one."""
+        name = _STEP[instr.expr]
+        if instr.dtype == "bool":
+            name = BOOLEAN_STEP.get(instr.expr, name)
+        return f"{self.header.function(name, instr.dtype)}({a}, {b})"
+
+    def from_lane(self, how: str, text: str, dtype: str, which: str) -> str:
+        """A value of another lane of the warp: ``exchange``, ``before`` or ``of_lane``."""
+        if dtype in _CARRIED:
+            return f"{how}({text}, {which})"
+        carrier = "int64" if np.dtype(dtype).itemsize == 8 else "int32"
+        inner = f"{how}({self.header.cast(carrier)}({text}), {which})"
+        return f"{self.header.cast(dtype)}({inner})"
+
     # --- elements -------------------------------------------------------------------------
 
     def elements(self, roots: set[int], width: int, where: str) -> Lanes:
@@ -219,7 +247,7 @@ class Writer:
 
     def inner_stride(self, name: str) -> int:
         """Stride of an operand along the loop whose neighbours a thread takes at once."""
-        strides = self.strides[name][0 if self.spec.along == "map" else 1]
+        strides = self.strides[name][1 if self.spec.body.reduced else 0]
         return strides[-1] if strides else 0
 
     def _read(self, value: int, width: int, where: str) -> tuple[str, ...]:
@@ -240,6 +268,14 @@ class Writer:
             place = f"{name}_{where}" + (f" + {i * stride}" if i else "")
             emit(f"{lane} = {self.loaded(name, f'load({name}, {place})')}")
         return names
+
+    def inner_operands(self) -> list[str]:
+        """The operands of which each element of a result has its own.
+
+        Where only one element is reduced or scanned, that may show in no stride.
+        """
+        stored = {f"out{index}" for index in self.flow.inner_outputs}
+        return [name for name, x in self.operands.items() if not x.outer or name in stored]
 
     def write_inner(self, lanes: Lanes, width: int, where: str) -> None:
         """Store the results that have an element for each step of the loops."""
@@ -271,12 +307,12 @@ class Writer:
 def description(spec: CudaSpec) -> Iterator[str]:
     """The comment at the top of a kernel's source."""
     split = ", split" if spec.body.split else ""
-    shared = f", {spec.lanes} lanes a result" if spec.along != "map" else ""
+    shared = f", {spec.lanes} lanes a result" if spec.body.reduced else ""
     yield f"{spec.along} kernel{split}: {spec.threads} threads{shared}, {spec.vector} at once"
     for (name, operand), (kept, reduced) in zip(
         named_operands(spec.body), spec.strides, strict=True
     ):
-        along = f" and {list(reduced)} along reduced" if spec.along != "map" else ""
+        along = f" and {list(reduced)} along reduced" if spec.body.reduced else ""
         yield f"  {name}: {operand.dtype}, strides {list(kept)}{along}"
     count = len(spec.body.inputs)
 
@@ -285,7 +321,7 @@ def description(spec: CudaSpec) -> Iterator[str]:
 
     for number, instr in enumerate(spec.body.body, count):
         args = [label(arg) if isinstance(arg, int) else repr(arg.value) for arg in instr.args]
-        what = f"{instr.op} [{instr.expr}]" if instr.kind == "reduce" else instr.op
+        what = f"{instr.op} [{instr.expr}]" if instr.kind in ("reduce", "scan") else instr.op
         yield f"  v{number} = {what}({', '.join(args)}) -> {instr.dtype}"
     for index, (value, _) in enumerate(spec.body.outputs):
         yield f"  out{index} = {label(value)}"

@@ -10,7 +10,9 @@ A map's threads stride over the elements. In a reduction a block's threads are d
 results: ``reduced`` lanes share one. They are neighbours where the reduced loop is the contiguous
 one (``along="rows"``), else neighbours work on neighbouring results (``along="columns"``). Where
 results are few, the reduction is split: blocks reduce stretches of fixed length, a second kernel
-adds up what they found. All of it depends on sizes only, so that results repeat.
+adds up what they found. A scan's lanes are a warp at most, and it is not split. A map that reads
+along another axis than it writes (``along="tiles"``) turns square tiles in shared memory. All of it
+depends on sizes only, so that results repeat.
 """
 
 from __future__ import annotations
@@ -37,6 +39,9 @@ FEW_BLOCKS = 512
 PIECES = 1024
 # Steps of one thread before its block is worth a launch of its own.
 LEAST_STEPS = 4
+# The side of a tile in shared memory; of less than the second number nothing is turned.
+TILE = 32
+SMALL_TILE = 8
 # From here on positions need 64-bit divisions.
 NARROW = 1 << 31
 
@@ -56,7 +61,7 @@ class CudaSpec:
     strides : tuple
         For each operand, inputs first: strides along the kept loops, and along the reduced ones.
     along : str
-        ``"map"``, ``"rows"`` or ``"columns"``.
+        ``"map"``, ``"tiles"``, ``"rows"`` or ``"columns"``; before the last two, ``"scanned "``.
     threads, lanes, vector : int
         Threads of a block; how many of them share one result; elements that a thread takes at once.
     narrow : bool
@@ -106,8 +111,6 @@ class Numbers:
 
 def refused(region: Region) -> str:
     """Why no GPU kernel can be made of a region; empty if one can."""
-    if any(instr.kind == "scan" for instr in region.body):
-        return "scans have no GPU kernels yet"
     return unsupported(region, DTYPES | HALVES.keys())
 
 
@@ -159,6 +162,10 @@ def canonical(region: Region, threads: int = THREADS) -> tuple[CudaSpec, Numbers
     kept = sorted_loops([loop for loop in loops if loop.kept])
     reduced = sorted_loops([loop for loop in loops if not loop.kept])
     reduces = bool(region.axes)
+    scans = any(instr.kind == "scan" for instr in region.body)
+    turned = [] if reduces else _turned(kept, len(region.inputs))
+    if turned:
+        kept = turned
     operands = tuple(
         Operand(
             access.dtype,
@@ -182,7 +189,7 @@ def canonical(region: Region, threads: int = THREADS) -> tuple[CudaSpec, Numbers
         tuple(loop.size for loop in kept[1:]),
         tuple(loop.size for loop in reduced[1:]),
         tuple(_strides(index, kept, reduced) for index in range(len(accesses))),
-        _direction(kept, reduced) if reduces else "map",
+        _direction(kept, reduced, scans) if reduces else "tiles" if turned else "map",
         threads,
         1,
         1,
@@ -210,7 +217,25 @@ def _strides(
     )
 
 
-def _direction(kept: list[Loop], reduced: list[Loop]) -> str:
+def _turned(kept: list[Loop], inputs: int) -> list[Loop]:
+    """The loops with one next to the innermost along which inputs lie that are to be turned."""
+    straight = [x for x in kept if all(stride == 1 for stride in x.strides[inputs:])]
+    if not straight or straight[0].size < SMALL_TILE:
+        return []
+    (inner,) = straight
+    for loop in kept:
+        if loop.size >= SMALL_TILE and any(
+            loop.strides[i] == 1 and inner.strides[i] > 1 for i in range(inputs)
+        ):
+            others = [other for other in kept if other is not loop and other is not inner]
+            return [*others, loop, inner]
+    return []
+
+
+def _direction(kept: list[Loop], reduced: list[Loop], scans: bool) -> str:
+    found = "rows" if scans and kept and kept[-1].weight >= reduced[-1].weight else ""
+    if scans:
+        return "scanned rows" if found or not kept else "scanned columns"
     if not kept or (kept[-1].weight >= reduced[-1].weight and reduced[-1].size > 1):
         return "rows"
     # Neighbouring results would leave most of a warp without work.
@@ -247,7 +272,9 @@ def _storage(dtype: str) -> str:
 
 def _lanes(spec: CudaSpec, extent: int) -> int:
     """How many threads share a result: a power of two, from what there is to do for each."""
-    most = spec.threads
+    if spec.along == "scanned columns":
+        return 1
+    most = min(spec.threads, COLUMNS) if spec.along == "scanned rows" else spec.threads
     if spec.along == "columns":
         most = max(1, spec.threads // COLUMNS)
     wanted = max(1, -(-extent // spec.vector))
@@ -256,7 +283,7 @@ def _lanes(spec: CudaSpec, extent: int) -> int:
 
 def _cut(spec: CudaSpec, count: int, extent: int) -> tuple[bool, int]:
     """Whether to split the reduction, and the length of its stretches."""
-    if spec.along == "map":
+    if spec.along not in ("rows", "columns"):
         return False, max(extent, 1)
     tiles = max(1, -(-count // spec.results))
     step = spec.lanes * spec.vector

@@ -21,7 +21,7 @@ from tests.trace.passes.graphs import traced
 
 Array = np.ndarray[Any, Any]
 
-FUSABLE = [op for op in OPS.values() if op.scalar or op.reduce or op.expand]
+FUSABLE = [op for op in OPS.values() if op.scalar or op.reduce or op.scan or op.expand]
 
 
 @dataclass(frozen=True)

@@ -104,14 +104,29 @@ def _quotient(limit: int) -> Any:
 
 
 @cuda.jit(device=True)
-def _exchange(value: Any, mask: int) -> Any:
+def _of_thread(value: Any, thread: int) -> Any:
+    """The value of another thread of the block; all threads ask at once."""
     everyone = cuda.shared.array(THREADS, np.dtype(object))
-    thread = cuda.threadIdx.x
-    everyone[thread] = value
+    everyone[cuda.threadIdx.x] = value
     cuda.syncthreads()
-    found = everyone[thread ^ mask]
+    found = everyone[thread]
     cuda.syncthreads()
     return found
+
+
+@cuda.jit(device=True)
+def _exchange(value: Any, mask: int) -> Any:
+    return _of_thread(value, cuda.threadIdx.x ^ mask)
+
+
+@cuda.jit(device=True)
+def _before(value: Any, distance: int) -> Any:
+    return _of_thread(value, max(cuda.threadIdx.x - distance, cuda.threadIdx.x & ~31))
+
+
+@cuda.jit(device=True)
+def _of_lane(value: Any, lane: int) -> Any:
+    return _of_thread(value, (cuda.threadIdx.x & ~31) | lane)
 
 
 def _widen_bf16(bits: Any) -> Any:
@@ -132,6 +147,8 @@ def namespace() -> dict[str, Any]:
         "quotient32": _quotient(1 << 31),
         "quotient64": _quotient(1 << 63),
         "exchange": _exchange,
+        "before": _before,
+        "of_lane": _of_lane,
         "boolean": np.bool_,
         "widen_f16": lambda bits: np.float32(np.uint16(bits).view(np.float16)),
         "narrow_f16": lambda value: np.float16(value).view(np.uint16),

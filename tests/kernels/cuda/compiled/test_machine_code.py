@@ -9,7 +9,7 @@ import pytest
 
 from hybrid.core.op import Op
 from hybrid.kernels import cache
-from hybrid.kernels.cuda import toolchain
+from hybrid.kernels.cuda import handwritten, toolchain
 from hybrid.kernels.cuda.kernel import prepare
 from hybrid.kernels.cuda.toolchain import HOPPER
 from hybrid.kernels.region import Access, Instr, Region
@@ -179,3 +179,44 @@ def test_a_damaged_entry_is_compiled_anew() -> None:
 def test_other_cards(architecture: tuple[int, int]) -> None:
     source = prepare(region_of((64, 128), (1,), softmax(F32), 5)).source
     assert toolchain.build(source, architecture).cubin[:4] == b"\x7fELF"
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("dtype", [F32, "int64"])
+def test_scans(axis: int, dtype: str) -> None:
+    x = np.zeros((1024, 1024), dtype)
+    body = [Instr("scan", "cumsum", "sum", (0,), dtype)]
+    region, _ = make_region(x.shape, (axis,), [(x, x)], body, [(1, dtype, False)])
+    ptx, log = compiled(region)
+    assert_lean(ptx, log)
+    assert ("shfl.sync.up" in ptx) == (axis == 1)
+
+
+@pytest.mark.parametrize("dtype", [F32, "float16", "float64", "bool"])
+def test_transposing_copies_go_through_shared_memory(dtype: str) -> None:
+    base = np.zeros((4096, 2048), dtype)
+    region, _ = make_region(base.T.shape, (), [(base.T, base)], [], [(0, dtype, False)])
+    ptx, log = compiled(region)
+    assert_lean(ptx, log)
+    assert "st.shared" in ptx
+    assert "ld.shared" in ptx
+    assert "bar.sync" in ptx
+
+
+HANDWRITTEN = {
+    "words": handwritten.random("uint64"),
+    "uniform float32": handwritten.random("float32"),
+    "uniform float64": handwritten.random("float64"),
+    "gather": handwritten.gather(F32, 64),
+    "gather of halves": handwritten.gather("bfloat16", 1),
+    "set": handwritten.scatter(F32, 64, "set"),
+    "add": handwritten.scatter(F32, 64, "add"),
+    "add halves": handwritten.scatter("float16", 1, "add"),
+}
+
+
+@pytest.mark.parametrize("name", HANDWRITTEN)
+def test_kernels_written_by_hand(name: str) -> None:
+    texts = toolchain.ptx(HANDWRITTEN[name], HOPPER)
+    assert_lean("\n".join(texts), toolchain.link(texts, HOPPER).log)
+    assert (".f64" in texts[0]) == ("float64" in name)

@@ -200,6 +200,7 @@ SHAPES = {
     "outside and inside": ((4, 5, 6), (0, 2)),
     "the middle": ((3, 6, 17), (1,)),
     "one element": ((1,), (0,)),
+    "one of each": ((5, 1), (1,)),
 }
 
 
@@ -249,7 +250,9 @@ def test_lanes_of_several_warps_meet_in_shared_memory() -> None:
     check((20, 40), (0,), [normal((20, 40))], body, outputs, rtol=2e-6, threads=THREADS)
 
 
-@pytest.mark.parametrize(("space", "axis"), [((4, 18), 1), ((3, 40), 1), ((12, 18), 0)])
+@pytest.mark.parametrize(
+    ("space", "axis"), [((4, 18), 1), ((3, 40), 1), ((12, 18), 0), ((5, 1), 1)]
+)
 def test_softmax_in_one_kernel(space: tuple[int, int], axis: int) -> None:
     x = normal(space)
     check(x.shape, (axis,), [x], softmax(F32), [(5, F32, False)], rtol=2e-6)
@@ -301,3 +304,57 @@ def test_a_sum_does_not_depend_on_the_number_of_blocks(monkeypatch: pytest.Monke
     monkeypatch.setattr(simulator, "BLOCKS", 1)
     run(region, [x, second])
     assert first.tobytes() == second.tobytes()
+
+
+# --- scans ----------------------------------------------------------------------------------
+
+SCANS = {"sum": np.cumsum, "prod": np.cumprod, "max": np.maximum.accumulate}
+
+
+@pytest.mark.parametrize("kind", SCANS)
+@pytest.mark.parametrize(("space", "axis"), [((3, 45), 1), ((20, 21), 0), ((9,), 0), ((2, 1), 1)])
+def test_scans(kind: str, space: tuple[int, ...], axis: int) -> None:
+    x = normal(space)
+    body = [Instr("scan", f"cum{kind}", kind, (0,), F32)]
+    region, (out,) = make_region(space, (axis,), [(x, x)], body, [(1, F32, False)])
+    run(region, [x, out])
+    np.testing.assert_allclose(out, SCANS[kind](x, axis=axis), rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_around_a_scan_is_computed_with_it() -> None:
+    """Of small integers, whose sums are exact; the row's own factor is read once."""
+    x, row = np.arange(60).reshape(2, 30) % 7 - 3, np.array([[2], [5]])
+    body = [
+        mapped("multiply", "{0} * {1}", (0, 1), "int64"),
+        Instr("scan", "cumsum", "sum", (2,), "int64"),
+        mapped("add", "{0} + {1}", (3, 0), "int64"),
+    ]
+    pairs = [(x, x), (row, row)]
+    region, (out,) = make_region(x.shape, (1,), pairs, body, [(4, "int64", False)])
+    run(region, [x, row, out])
+    np.testing.assert_array_equal(out, np.cumsum(x * row, axis=1) + x)
+
+
+# --- tiles ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (9, 21), (2, 10, 11), (2, 3, 9, 8)])
+@pytest.mark.parametrize("dtype", [F32, "float16", "bool", "int64"])
+def test_what_lies_along_another_axis_goes_through_tiles(
+    shape: tuple[int, ...], dtype: str
+) -> None:
+    base = (normal(shape) * 9).astype(dtype)
+    view = base.swapaxes(-1, -2)
+    region, (out,) = make_region(view.shape, (), [(view, base)], [], [(0, dtype, False)])
+    prepared = run(region, [base, out], threads=THREADS)
+    assert form(prepared).startswith("tiles")
+    np.testing.assert_array_equal(out, view)
+
+
+def test_turned_operands_meet_straight_ones() -> None:
+    base, straight, row = normal((20, 13)), normal((13, 20), seed=1), normal((20,), seed=2)
+    body = [mapped("mix", "{0} * {1} + {2}", (0, 1, 2), F32)]
+    inputs, bases = [base.T, straight, row], [base, straight, row]
+    prepared = check((13, 20), (), inputs, body, [(3, F32, False)], bases=bases, threads=THREADS)
+    assert form(prepared).startswith("tiles")
+    assert prepared.source.text.count("_tile = ") == 1
