@@ -193,10 +193,14 @@ def _record(recorder: Any, op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Any
         symbols = recorder.record(op, inputs, attrs)
     except HybridError as error:
         raise _explained(op, inputs, attrs, error) from None
+    if not op.multi:
+        tensor = wrap(symbols[0])
+        recorder.track(tensor)
+        return tensor
     tensors = tuple(map(wrap, symbols))
     for tensor in tensors:
         recorder.track(tensor)
-    return tensors if op.multi else tensors[0]
+    return tensors
 
 
 def leaked(symbol: Symbol) -> HybridError:
@@ -311,9 +315,14 @@ def refresh(tensor: Tensor) -> None:
     current = wrap(storage.base)
     current._node = storage.node
     # A Tensor from outside a trace is no part of it: its memory is up to date, its node may not be.
-    with scope(recorder=storage.base.recorder if traced else None):
+    recorder = storage.base.recorder if traced else None
+    if recorder is state.recorder:
         for op, attrs in alias.chain:
             current = bind(op, (current,), attrs)
+    elif alias.chain:
+        with scope(recorder=recorder):
+            for op, attrs in alias.chain:
+                current = bind(op, (current,), attrs)
     if traced:
         tensor._data = current._data
     tensor._node = current._node

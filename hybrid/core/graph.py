@@ -226,6 +226,19 @@ def uses(graph: FuncGraph) -> dict[Value, int]:
     return count
 
 
+def last_uses(graph: FuncGraph) -> dict[Value, int]:
+    """Return which node reads a value last; one beyond the end for a result of the graph."""
+    last: dict[Value, int] = {}
+    for i, node in enumerate(graph.nodes):
+        for x in node.inputs:
+            if type(x) is Value:
+                last[x] = i
+    for x in graph.outputs:
+        if type(x) is Value:
+            last[x] = len(graph.nodes)
+    return last
+
+
 def _all_operands(graph: FuncGraph) -> Iterator[Operand]:
     for node in graph.nodes:
         yield from node.inputs

@@ -74,16 +74,22 @@ def _of_package(filename: str) -> bool:
     return filename.startswith(INSTALLED) and not _of_framework(filename)
 
 
-def user_frame() -> FrameType | None:
-    """Return the innermost frame that is neither hybrid's own nor an installed package's."""
-    start = sys._getframe(1)
+def user_frame(depth: int = 0) -> FrameType | None:
+    """Return the innermost frame that is neither hybrid's own nor an installed package's.
+
+    Parameters
+    ----------
+    depth : int
+        How many frames around the caller's own are hybrid's for certain, and need no look.
+    """
+    start = sys._getframe(1 + depth)
     while start.f_back is not None and _of_framework(start.f_code.co_filename):
         start = start.f_back
     frame: FrameType | None = start
-    while frame is not None and (
-        _of_framework(frame.f_code.co_filename) or _of_package(frame.f_code.co_filename)
-    ):
+    while frame is not None and _of_package(frame.f_code.co_filename):
         frame = frame.f_back
+        while frame is not None and _of_framework(frame.f_code.co_filename):
+            frame = frame.f_back
     # Nothing but packages: the one that called.
     return start if frame is None and not is_framework(start.f_code) else frame
 
@@ -100,12 +106,17 @@ def warn_user(message: str, category: type[Warning]) -> None:
     )
 
 
-def user_line() -> SourceLine | None:
-    """Return the user's line that is being executed."""
-    frame = user_frame()
+def user_line(depth: int = 0) -> SourceLine | None:
+    """Return the user's line that is being executed; see :func:`user_frame`."""
+    frame = user_frame(1 + depth)
     if frame is None:
         return None
-    return SourceLine(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+    return _line_of(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+
+
+@lru_cache(maxsize=4096)
+def _line_of(filename: str, lineno: int, function: str) -> SourceLine:
+    return SourceLine(filename, lineno, function)
 
 
 def at_user_line(message: str) -> str:

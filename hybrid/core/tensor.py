@@ -138,22 +138,22 @@ class Tensor:
     @property
     def shape(self) -> Shape:
         """Sizes of the axes."""
-        return cast(Shape, self._data.shape)
+        return self._data.shape  # type: ignore[no-any-return]  # asked too often for a cast()
 
     @property
     def dtype(self) -> dtypes.DType:
         """The dtype of the elements."""
-        return cast(dtypes.DType, self._data.dtype)
+        return self._data.dtype  # type: ignore[no-any-return]
 
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        return cast(int, self._data.ndim)
+        return self._data.ndim  # type: ignore[no-any-return]
 
     @property
     def size(self) -> int:
         """Number of elements."""
-        return cast(int, self._data.size)
+        return self._data.size  # type: ignore[no-any-return]
 
     @property
     def nbytes(self) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,16 +19,18 @@ from hybrid.core.dispatch import (
     bind,
     leaked,
     located,
+    own_alias,
     refresh,
     resolve,
     spec_of,
     state,
 )
+from hybrid.core.graph import Value
 from hybrid.core.op import OPS, Attrs, Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec, broadcast_shapes, casts, fits
 from hybrid.core.storage import Alias, Chain, Storage
 from hybrid.core.tensor import ArrayLike, Symbol, Tensor, asarray, wrap
-from hybrid.core.unknown import is_unknown, same_shape
+from hybrid.core.unknown import Unknown, is_unknown, same_shape
 from hybrid.core.variable import Variable
 from hybrid.errors import DTypeError, GradientError, IndexingError, ShapeError
 from hybrid.ops._methods import attach
@@ -36,6 +39,7 @@ from hybrid.ops.elementwise.operands import SCALARS
 from hybrid.ops.elementwise.operands import fits as holds
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.indexing import Selection, index_update, native, select
+from hybrid.ops.indexing.selection import key_of, selection
 from hybrid.ops.movement import broadcast_to, reshape, sum_to
 
 FrozenChain = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
@@ -51,6 +55,23 @@ _READ_ONLY = (
 def freeze(chain: Chain) -> FrozenChain:
     """Return a chain of view ops as a hashable attribute."""
     return tuple((op.name, tuple(sorted(attrs.items()))) for op, attrs in chain)
+
+
+_FROZEN: dict[tuple[int, ...], tuple[Chain, Attrs]] = {}
+
+
+def _attrs_for(chain: Chain) -> Attrs:
+    """Return the attributes of a `view_update`: the same ones for each step of a loop in a trace.
+
+    Equal indices have the same chain, whose attributes are kept with the answer.
+    """
+    key = tuple([id(attrs) for _, attrs in chain])
+    known = _FROZEN.get(key)
+    if known is None:
+        if len(_FROZEN) >= 1024:
+            _FROZEN.clear()
+        known = _FROZEN[key] = chain, {"chain": freeze(chain)}
+    return known[1]
 
 
 def _viewed_spec(base: TensorSpec, chain: FrozenChain) -> TensorSpec:
@@ -156,7 +177,7 @@ def view_update(base: Tensor, value: ArrayLike, chain: Chain) -> Tensor:
     """Return a copy of `base` with `value` in the part that `chain` shows."""
     if not isinstance(value, int | float | complex):
         value = asarray(value).astype(base.dtype, copy=False)
-    return bind(VIEW_UPDATE, (base, value), {"chain": freeze(chain)})
+    return bind(VIEW_UPDATE, (base, value), _attrs_for(chain))
 
 
 # --- write ----------------------------------------------------------------------------------------
@@ -366,8 +387,7 @@ def write_traced(target: Tensor, value: Any) -> None:
         new = _filled(target, value)
     storage = alias.storage
     storage.base, storage.node = new._data, new._node
-    storage.version += 1
-    refresh(target)
+    storage.version += 1  # the target is brought up to date like its aliases, if it is read
 
 
 def _is_same_view(alias: Alias, value: Any) -> bool:
@@ -404,14 +424,30 @@ def setitem(x: Tensor, index: Any, value: ArrayLike) -> None:
     if mask is not None:
         write(x, where(mask, value, x))
         return
-    found = select(index, x.shape)
-    part = found.view(x)
+    key = key_of(index) if Unknown not in map(type, x.shape) else None
+    found = select(index, x.shape) if key is None else selection(key, x.shape)
     if found.arrays:
+        part = found.view(x)
         value = _trimmed(value, _picked(part, found))
         arrays, axes = tuple(found.arrays), tuple(found.axes)
         write(part, index_update(part, value, arrays, axes, found.at, "set"))
-    else:
-        write(part, _trimmed(value, part.shape))
+        return
+    if state.recorder is not None:
+        state.recorder.before_write(x)  # which may end the trace
+    part = found.view(x) if state.recorder is None else _unread(x, found)
+    write(part, _trimmed(value, part.shape))
+
+
+def _unread(x: Tensor, found: Selection) -> Tensor:
+    """Return the part of a traced Tensor that is to be written, without nodes that read it."""
+    if not found.chain():
+        return x
+    symbol = x._data
+    spec = replace(symbol.spec, shape=found.shape_of_view(), weak=False)
+    part = wrap(Symbol(Value(spec), symbol.recorder, None))
+    alias = own_alias(x)
+    part._alias = Alias(alias.storage, alias.version, (*alias.chain, *found.chain()))
+    return part
 
 
 def _set_plain(x: Tensor, index: Any, value: Any) -> None:

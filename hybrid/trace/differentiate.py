@@ -99,7 +99,7 @@ def derive(graph: FuncGraph, wanted: tuple[bool, ...]) -> Derivative:
     -------
     Derivative
     """
-    recorder = GraphRecorder(line=lambda: None)
+    recorder = GraphRecorder(line=lambda depth=0: None)
     tensors: dict[Value, Tensor] = {v: recorder.parameter(v.spec) for v in graph.parameters}
     tape = GradientTape(persistent=True, watch_accessed_variables=False)
     sources = [tensors[v] for v, want in zip(graph.parameters, wanted, strict=True) if want]

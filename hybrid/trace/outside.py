@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -57,8 +56,6 @@ def _hangs_on(tensor: Tensor, storage: Storage) -> bool:
 
 def _always_view(op: Op, shape: Shape, attrs: Attrs) -> bool:
     """Tell whether an op gives a view however its argument lies in memory."""
-    if all(type(size) is int for size in shape) and all(map(_is_plain, attrs.values())):
-        return _always_view_of(op, shape, tuple(attrs.items()))
     assert op.view is not None
     sizes = tuple(map(known, shape))
     # Where a size is not known it is not asked for; as 0 or 1 it would answer for itself only.
@@ -66,16 +63,6 @@ def _always_view(op: Op, shape: Shape, attrs: Attrs) -> bool:
         return False
     hints = {key: _known(attr) for key, attr in attrs.items()}
     return op.view(_turned(sizes), **hints) is not None
-
-
-@lru_cache(maxsize=1024)  # the steps of a loop ask the same again and again
-def _always_view_of(op: Op, shape: Shape, attrs: tuple[tuple[str, Any], ...]) -> bool:
-    assert op.view is not None
-    return op.view(_turned(shape), **dict(attrs)) is not None
-
-
-def _is_plain(attr: Any) -> bool:
-    return type(attr) is int or (type(attr) is tuple and all(type(x) is int for x in attr))
 
 
 def _known(attr: Any) -> Any:
@@ -114,6 +101,8 @@ class OutsideRecorder(GraphRecorder):
         self._overlaps: list[tuple[Tensor, Tensor]] = []
         self.first_contents: dict[int, Array] = {}
         self.expected: dict[int, Array] = {}
+        self._layouts: dict[int, Layout] = {}  # of the arguments that do not lie in C order
+        self._always: dict[tuple[Op, int, int], tuple[Any, bool]] = {}
         self._layout_asked = False
         self.layout_matters = False
         self.entangled = False
@@ -130,6 +119,9 @@ class OutsideRecorder(GraphRecorder):
         tensor = self.parameter(spec)
         self._note_overlaps(self.arguments[leaf], tensor, argument=True)
         self.inputs.append((leaf, tensor, tensor._data.value))
+        array = memory_of(self.arguments[leaf])
+        if array is not None and not array.flags.c_contiguous:
+            self._layouts[leaf] = replace(layout_of(array), shape=tensor.shape)
         return tensor
 
     def number(self, x: Unknown) -> Any:
@@ -204,17 +196,33 @@ class OutsideRecorder(GraphRecorder):
 
     def base_layout(self, source: Tensor) -> Layout:
         """Return how the memory lies; that of an argument as it is in this call."""
+        leaf = self._of_argument(source) if self._layouts else None
+        found = None if leaf is None else self._layouts.get(leaf)
+        return super().base_layout(source) if found is None else found
+
+    def _of_argument(self, source: Tensor) -> int | None:
+        """Return the number of the argument whose memory a Tensor shows."""
+        alias = source._alias
+        storage = None if alias is None else alias.storage
         for leaf, tensor, _ in self.inputs:
-            array = memory_of(self.arguments[leaf])
-            if array is not None and _aliases(source, tensor) and not array.flags.c_contiguous:
-                return replace(layout_of(array), shape=tensor.shape)
-        return super().base_layout(source)
+            its = tensor._alias
+            if tensor is source or (its is not None and its.storage is storage):
+                return leaf
+        return None
+
+    def _always_view(self, op: Op, spec: TensorSpec, attrs: Attrs) -> bool:
+        """Tell whether an op gives a view however its argument lies in memory."""
+        attrs = self.rules.attrs(attrs)
+        key = op, id(spec), id(attrs)
+        known = self._always.get(key)
+        if known is None:
+            known = self._always[key] = (spec, attrs), _always_view(op, spec.shape, attrs)
+        return known[1]
 
     def is_view(self, op: Op, source: Tensor, attrs: Attrs) -> bool:
         """Tell whether eager code would get a view; note where the layout of an argument says."""
-        mine = any(_aliases(source, tensor) for _, tensor, _ in self.inputs)
-        if mine and not _always_view(op, source.shape, attrs):
-            self._layout_asked = True
+        if not self._layout_asked and self._of_argument(source) is not None:
+            self._layout_asked = not self._always_view(op, source.spec, attrs)
         return super().is_view(op, source, attrs)
 
     def before_write(self, target: Tensor) -> None:
@@ -307,11 +315,6 @@ class OutsideRecorder(GraphRecorder):
         ]
         outside = [t for _, t, value in self.shadows.values() if self.value_of(t) is not value]
         return [*inputs, *variables, *outside]
-
-    def live_tensors(self) -> list[Tensor]:
-        """Return the Tensors of the trace that are still alive."""
-        found = (ref() for ref in list(self._tensors.values()))
-        return [t for t in found if t is not None]
 
     def reattach(self, inside: Mapping[int, Any]) -> None:
         """Let arguments and Variables be themselves again, so that later writes reach them.

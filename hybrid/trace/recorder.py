@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from hybrid.core import dispatch
 from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
-from hybrid.core.layout import Layout, contiguous
+from hybrid.core.layout import Layout
 from hybrid.core.op import OPS, Attrs, Op
 from hybrid.core.source import SourceLine, user_line
 from hybrid.core.spec import TensorSpec, weak_scalar
-from hybrid.core.storage import Chain, layout_through
 from hybrid.core.tensor import Symbol, Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.dtypes import is_inexact, promote
 from hybrid.errors import TraceError
+from hybrid.trace.rules import Rules
+
+_FRAMES = 3  # hybrid's own around each call of `record`: itself, `_record` and `bind`
 
 
 class Untraceable(BaseException):  # no `except Exception` of the user's may catch it
@@ -50,14 +51,16 @@ class GraphRecorder:
     _unknown_value = "a value that is not known yet"
     """What it is called in the error where Python asks for one all the same."""
 
-    def __init__(self, line: Callable[[], SourceLine | None] = user_line) -> None:
+    def __init__(self, line: Callable[..., SourceLine | None] = user_line) -> None:
         self.nodes: list[Node] = []
         self.captures: dict[int, tuple[Any, Value]] = {}
         self.open = True
         self._line = line
         self.shadows: dict[int, tuple[Tensor, Tensor, Value]] = {}
-        self._symbols: weakref.WeakSet[Symbol] = weakref.WeakSet()
-        self._tensors: dict[int, weakref.ref[Tensor]] = {}
+        self.rules = Rules()
+        # Of all that the trace has made: what is dead is sorted out when someone asks.
+        self._symbols: list[weakref.ref[Symbol]] = []
+        self._tensors: list[weakref.ref[Tensor]] = []
 
     # --- making values ----------------------------------------------------------------------------
 
@@ -73,22 +76,28 @@ class GraphRecorder:
 
     def _symbol(self, value: Value, line: SourceLine | None) -> Symbol:
         symbol = Symbol(value, self, line)
-        self._symbols.add(symbol)
+        self._symbols.append(weakref.ref(symbol))
         return symbol
 
     def track(self, tensor: Tensor) -> None:
         """Remember a Tensor of this trace for as long as it lives."""
-        key = id(tensor)
-        self._tensors[key] = weakref.ref(tensor, lambda _: self._forget(key))
+        self._tensors.append(weakref.ref(tensor))
 
-    def _forget(self, key: int) -> None:
-        ref = self._tensors.get(key)
-        if ref is not None and ref() is None:
-            del self._tensors[key]
+    def live_symbols(self) -> list[Symbol]:
+        """Return the Symbols that something still refers to, in order of their making."""
+        found = [symbol for ref in self._symbols if (symbol := ref()) is not None]
+        self._symbols = [weakref.ref(symbol) for symbol in found]
+        return found
+
+    def live_tensors(self) -> list[Tensor]:
+        """Return the Tensors of the trace that something still refers to."""
+        found = {id(t): t for ref in self._tensors if (t := ref()) is not None}
+        self._tensors = [weakref.ref(tensor) for tensor in found.values()]
+        return list(found.values())
 
     def live_values(self) -> list[Value]:
         """Return the values that something still refers to, in order of their making."""
-        alive = {symbol.value for symbol in self._symbols}
+        alive = {symbol.value for symbol in self.live_symbols()}
         made = [v for _, v in self.captures.values()]
         made += [v for node in self.nodes for v in node.outputs]
         return [v for v in made if v in alive]
@@ -99,17 +108,17 @@ class GraphRecorder:
         """Append a node; elementwise ops get their promotion made explicit by casts."""
         if not self.open:
             raise TraceError("this trace has ended")
-        line = self._line()
-        weak = False
+        line = self._line(_FRAMES)
         if op.compute is None:
-            operands: tuple[Operand, ...] = self._as_given(inputs)
+            values = self.emit(op, self._as_given(inputs), attrs, line)
         else:
             # The specs as the user gave them decide: a Python scalar is weak, a Const is not.
-            specs = tuple(x.spec if type(x) is Tensor else weak_scalar(x) for x in inputs)
-            weak = op.name != "astype" and all(spec.weak for spec in specs)
-            operands = self._promoted(op, inputs, specs, line)
-        values = self.emit(op, operands, attrs, line, weak=weak)
-        return tuple(self._symbol(v, line) for v in values)
+            scalar = self.rules.scalar
+            specs = tuple([x.spec if type(x) is Tensor else scalar(x) for x in inputs])
+            wanted, weak = self.rules.promotion(op, specs)
+            operands = [self._cast(x, dtype, line) for x, dtype in zip(inputs, wanted, strict=True)]
+            values = self.emit(op, tuple(operands), attrs, line, weak=weak)
+        return tuple([self._symbol(v, line) for v in values])
 
     def emit(
         self,
@@ -121,19 +130,21 @@ class GraphRecorder:
         weak: bool = False,
     ) -> tuple[Value, ...]:
         """Append a node as it is and return its results."""
-        inferred = op.infer(*(x.spec for x in operands), **attrs)
-        specs = inferred if op.multi else (inferred,)
-        values = tuple(
-            Value(spec if spec.weak == weak else replace(spec, weak=weak)) for spec in specs
-        )
-        self.nodes.append(Node(op, operands, dict(attrs), values, line))
+        rules = self.rules
+        attrs = rules.attrs(attrs)
+        literal = rules.literal
+        specs = tuple([literal(x.dtype) if isinstance(x, Const) else x.spec for x in operands])
+        values = tuple([Value(spec) for spec in rules.results(op, specs, attrs, weak=weak)])
+        self.nodes.append(Node(op, operands, attrs, values, line))
         return values
 
     def _as_given(self, inputs: tuple[Any, ...]) -> tuple[Operand, ...]:
         """Return the operands of an op that promotes nothing: scalars join arrays of their kind."""
         present = [x.dtype for x in inputs if type(x) is Tensor]
+        if len(present) == len(inputs):
+            return tuple([self.lift(x) for x in inputs])
         return tuple(
-            self.operand(x) if type(x) is Tensor else _literal_beside(x, present) for x in inputs
+            [self.lift(x) if type(x) is Tensor else _literal_beside(x, present) for x in inputs]
         )
 
     def operand(self, x: Any) -> Operand:
@@ -145,7 +156,8 @@ class GraphRecorder:
 
     def lift(self, tensor: Tensor) -> Value:
         """Return the value that stands for a Tensor, of the trace or from outside."""
-        dispatch.refresh(tensor)
+        if tensor._alias is not None:
+            dispatch.refresh(tensor)
         data = tensor._data
         if type(data) is not Symbol or data.recorder is not self:
             data = self.shadow(tensor)._data
@@ -174,34 +186,29 @@ class GraphRecorder:
             self.captures[key] = source, Value(spec)
         return self.captures[key][1]
 
-    def _promoted(
-        self,
-        op: Op,
-        inputs: tuple[Any, ...],
-        specs: tuple[TensorSpec, ...],
-        line: SourceLine | None,
-    ) -> tuple[Operand, ...]:
-        assert op.compute is not None
-        wanted = op.compute(specs)
-        return tuple(self._cast(x, dtype, line) for x, dtype in zip(inputs, wanted, strict=True))
-
     def _cast(self, x: Any, dtype: np.dtype[Any], line: SourceLine | None) -> Operand:
         if type(x) is not Tensor:
             return Const(_scalar_in(x, dtype), dtype)
         value = self.lift(x)
-        if value.spec.dtype == dtype:
+        own = value.spec.dtype
+        if own is dtype or own == dtype:
             return value
         return self.emit(OPS["astype"], (value,), {"dtype": dtype}, line)[0]
 
     def is_view(self, op: Op, source: Tensor, attrs: Attrs) -> bool:
         """Tell whether eager code would get a view of `source` here."""
-        chain: Chain = source._alias.chain if source._alias is not None else ()
-        return layout_through((*chain, (op, attrs)), self.base_layout(source)) is not None
+        alias, rules = source._alias, self.rules
+        layout: Layout | None = self.base_layout(source)
+        for step, its in (*(alias.chain if alias is not None else ()), (op, attrs)):
+            if layout is None:
+                break
+            layout = rules.view(step, layout, rules.attrs(its))
+        return layout is not None
 
     def base_layout(self, source: Tensor) -> Layout:
         """Return how the memory lies that `source` is a view of."""
         base = source._alias.storage.base if source._alias is not None else source._data
-        return contiguous(base.shape)
+        return self.rules.base(base.spec)
 
     def number(self, x: Unknown) -> Any:
         """Return what stands for an unknown number beside Tensors: here the number of this call."""
@@ -308,7 +315,7 @@ def trace_pure(
     list of Tensor
         The Tensors that stood for the parameters.
     """
-    recorder = GraphRecorder(line=lambda: None)
+    recorder = GraphRecorder(line=lambda depth=0: None)
     parameters = [recorder.parameter(spec) for spec in specs]
     inputs = tuple(p._data.value for p in parameters)
     with dispatch.scope(recorder=recorder, tapes=()):

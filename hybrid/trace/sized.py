@@ -96,7 +96,8 @@ def unknowns_in(x: Any) -> set[Input]:
         specs = [v.spec for v in x.parameters]
         specs += [v.spec for node in x.nodes for v in node.outputs]
         parts: list[Any] = list({id(spec.shape): spec.shape for spec in specs}.values())
-        parts += [attr for node in x.nodes for attr in node.attrs.values()]
+        shared = {id(node.attrs): node.attrs for node in x.nodes}
+        parts += [attr for attrs in shared.values() for attr in attrs.values()]
     elif isinstance(x, list):
         parts = x
     elif isinstance(x, Mapping):

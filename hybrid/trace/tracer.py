@@ -399,7 +399,7 @@ class Tracer(OutsideRecorder):
         for tensor in self.live_tensors():
             dispatch.refresh(tensor)
         self._cut([])
-        for symbol in list(self._symbols):
+        for symbol in self.live_symbols():
             place = self._index.get(symbol.value)
             if place is not None:
                 found = self.environment[place]
@@ -459,7 +459,7 @@ class Tracer(OutsideRecorder):
         self.inputs = []
         self.variables = {}
         self.shadows = {}
-        self._tensors = {}
+        self._tensors = []
 
     def flush(self, *, kept: bool) -> None:
         """Commit the writes made before an exception, as eager code would have.

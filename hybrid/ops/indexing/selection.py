@@ -67,6 +67,13 @@ class Selection:
             x = bind(op, (x,), attrs)
         return x
 
+    def shape_of_view(self) -> Shape:
+        """Return the shape of what the view ops show."""
+        shape = [n for axis, n in enumerate(self.sizes) if axis not in self.drop]
+        for axis in self.insert:
+            shape.insert(axis, 1)
+        return tuple(shape)
+
     def pick(self, view: Tensor) -> Tensor:
         """Apply the index arrays to the view."""
         try:

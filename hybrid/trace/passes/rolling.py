@@ -26,6 +26,7 @@ from hybrid.core.graph import (
     Value,
     bodies_of,
     has_effects,
+    last_uses,
 )
 from hybrid.core.op import OPS
 from hybrid.core.spec import TensorSpec
@@ -138,7 +139,7 @@ class Places:
 
 def _rolled(graph: FuncGraph) -> FuncGraph:
     places = Places.of(graph)
-    last = _last_uses(graph)
+    last = last_uses(graph)
     loops: list[Loop] = []
     for start, stop, period in periods(_codes(graph), TIMES):
         if any(start < loop.stop and loop.start < stop for loop in loops):
@@ -161,14 +162,26 @@ def _rolled(graph: FuncGraph) -> FuncGraph:
 def _codes(graph: FuncGraph) -> list[int]:
     """Return a number for each node: the same for nodes that differ in their operands only."""
     known: dict[Hashable, int] = {}
+    attrs: dict[int, int] = {}  # by identity: the nodes of a trace share both
+    specs: dict[int, int] = {}
+
+    def spec(x: TensorSpec) -> int:
+        found = specs.get(id(x))
+        if found is None:
+            found = specs[id(x)] = known.setdefault(x, len(known))
+        return found
+
     codes = []
     for i, node in enumerate(graph.nodes):
         if has_effects(node):
             codes.append(len(known) + i + len(graph.nodes))  # never twice
             continue
-        kinds = tuple([x.key() if isinstance(x, Const) else x.spec for x in node.inputs])
-        results = tuple([v.spec for v in node.outputs])
-        codes.append(known.setdefault((node.op, _attrs(node), kinds, results), len(known)))
+        its = attrs.get(id(node.attrs))
+        if its is None:
+            its = attrs[id(node.attrs)] = known.setdefault(("attrs", _attrs(node)), len(known))
+        kinds = [x.key() if type(x) is Const else spec(x.spec) for x in node.inputs]
+        results = [spec(v.spec) for v in node.outputs]
+        codes.append(known.setdefault((node.op, its, *kinds, -1, *results), len(known)))
     return codes
 
 
@@ -312,19 +325,6 @@ def _enough(step: tuple[Node, ...]) -> int:
     if all(node.op.scalar is not None or node.op.view is not None for node in step):
         return MANY
     return 0 if any(node.op.bodies for node in step) else FEW
-
-
-def _last_uses(graph: FuncGraph) -> dict[Value, int]:
-    """Return which node reads a value last; one beyond the end for a result of the graph."""
-    last: dict[Value, int] = {}
-    for i, node in enumerate(graph.nodes):
-        for x in node.inputs:
-            if type(x) is Value:
-                last[x] = i
-    for x in graph.outputs:
-        if type(x) is Value:
-            last[x] = len(graph.nodes)
-    return last
 
 
 def _cut(

@@ -14,7 +14,7 @@ import hybrid as hb
 from hybrid.core.graph import FuncGraph, verify
 from hybrid.core.layout import contiguous
 from hybrid.runtime.lower import lower
-from hybrid.trace.passes import PASSES, grouping, optimize
+from hybrid.trace.passes import PASSES, fuse, grouping, optimize
 from tests.trace.passes.graphs import assert_same, bodies, check_bodies, sample, show, spec, traced
 
 SHAPES = [(), (3,), (1,), (4, 3), (4, 1), (1, 3), (2, 4, 3), (1, 1), (3, 3), (3, 3)]
@@ -184,6 +184,15 @@ def test_kernels_of_any_size_compute_the_same(graph, seed, limit):
     note(show(graph))
     limits = {"MAX_NODES": limit, "MAX_ARRAYS": limit, "SMALL_SPACE": limit, "ENOUGH_ROWS": limit}
     with mock.patch.multiple(grouping, **limits):
+        optimized = verify(optimize(graph))
+    check_bodies(optimized)
+    assert_same(graph, optimized, sample(graph, seed), rtol=1e-6, atol=1e-6)
+
+
+@given(graph=graphs(), seed=st.integers(0, 99), piece=st.integers(1, 7))
+def test_long_graphs_cut_into_pieces_compute_the_same(graph, seed, piece):
+    note(show(graph))
+    with mock.patch.object(fuse, "PIECE", piece):
         optimized = verify(optimize(graph))
     check_bodies(optimized)
     assert_same(graph, optimized, sample(graph, seed), rtol=1e-6, atol=1e-6)

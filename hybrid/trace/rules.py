@@ -1,0 +1,122 @@
+"""What the rules of ops say, remembered for as long as a trace runs.
+
+The steps of a loop in Python ask for the same specs again and again. Questions are told apart by
+the identity of what they are about (op, attributes, specs, layouts), which takes less time than the
+answers. All of it is kept, so that no id comes to mean something else, and the nodes of a trace
+share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from hybrid.core.layout import Layout, contiguous
+from hybrid.core.op import Attrs, Op
+from hybrid.core.spec import TensorSpec, weak_scalar
+from hybrid.dtypes import DType
+
+_PLAIN = frozenset((int, bool, str, type(None), *map(type, map(np.dtype, "?bhilqBHILQefdFD"))))
+_NONE: Attrs = {}
+
+
+class Rules:
+    """The answers of one trace, whose ops are all asked about here."""
+
+    def __init__(self) -> None:
+        self._attrs: dict[int, tuple[Attrs, Attrs]] = {}
+        self._equal: dict[Hashable, Attrs] = {}
+        self._specs: dict[TensorSpec, TensorSpec] = {}
+        self._scalars: dict[type | DType, TensorSpec] = {}
+        self._dtypes: dict[Hashable, tuple[Any, tuple[DType, ...], bool]] = {}
+        self._results: dict[Hashable, tuple[Any, tuple[TensorSpec, ...]]] = {}
+        self._bases: dict[int, tuple[TensorSpec, Layout]] = {}
+        self._views: dict[tuple[int, int, int], tuple[Any, Layout | None]] = {}
+
+    def attrs(self, attrs: Attrs) -> Attrs:
+        """Return the mapping that stands for all that are equal to `attrs`, types included."""
+        if not attrs:
+            return _NONE
+        known = self._attrs.get(id(attrs))
+        if known is not None:
+            return known[1]
+        key = _key(attrs)
+        shared = attrs if key is None else self._equal.setdefault(key, attrs)
+        self._attrs[id(attrs)] = attrs, shared
+        return shared
+
+    def scalar(self, x: Any) -> TensorSpec:
+        """Return the spec of a Python scalar."""
+        found = self._scalars.get(type(x))
+        if found is None:
+            found = self._scalars[type(x)] = weak_scalar(x)
+        return found
+
+    def literal(self, dtype: DType) -> TensorSpec:
+        """Return the spec of a literal."""
+        found = self._scalars.get(dtype)
+        if found is None:
+            found = self._scalars[dtype] = TensorSpec((), dtype)
+        return found
+
+    def promotion(self, op: Op, specs: tuple[TensorSpec, ...]) -> tuple[tuple[DType, ...], bool]:
+        """Return in which dtypes an elementwise op computes, and whether its result is weak."""
+        key = (op, *map(id, specs))
+        known = self._dtypes.get(key)
+        if known is None:
+            assert op.compute is not None
+            weak = op.name != "astype" and all(spec.weak for spec in specs)
+            known = self._dtypes[key] = specs, op.compute(specs), weak
+        return known[1], known[2]
+
+    def results(
+        self, op: Op, specs: tuple[TensorSpec, ...], attrs: Attrs, *, weak: bool
+    ) -> tuple[TensorSpec, ...]:
+        """Return the specs of the results; `attrs` are those that :meth:`attrs` returns."""
+        key = (op, id(attrs), weak, *map(id, specs))
+        known = self._results.get(key)
+        if known is None:
+            inferred = op.infer(*specs, **attrs)
+            found = inferred if op.multi else (inferred,)
+            found = tuple(self._one(s if s.weak == weak else replace(s, weak=weak)) for s in found)
+            known = self._results[key] = (specs, attrs), found
+        return known[1]
+
+    def _one(self, spec: TensorSpec) -> TensorSpec:
+        """Return the one that stands for all equal specs; of unknown sizes none is asked for."""
+        if all(type(n) is int for n in spec.shape):
+            return self._specs.setdefault(spec, spec)
+        return spec
+
+    def base(self, spec: TensorSpec) -> Layout:
+        """Return the layout of an array of a trace, which lies in C order."""
+        known = self._bases.get(id(spec))
+        if known is None:
+            known = self._bases[id(spec)] = spec, contiguous(spec.shape)
+        return known[1]
+
+    def view(self, op: Op, layout: Layout, attrs: Attrs) -> Layout | None:
+        """Return how a view lies, as ``op.view`` does."""
+        key = id(op), id(layout), id(attrs)
+        known = self._views.get(key)
+        if known is None:
+            assert op.view is not None
+            known = self._views[key] = (layout, attrs), op.view(layout, **attrs)
+        return known[1]
+
+
+def _key(attrs: Attrs) -> Hashable:
+    """Return a key for attributes of which equal ones mean the same; None for others."""
+    key = []
+    for name, value in attrs.items():
+        kind = type(value)
+        if kind is tuple:
+            if not _PLAIN.issuperset(map(type, value)) or bool in map(type, value):
+                return None
+        elif kind not in _PLAIN:
+            return None
+        key.append((name, kind, value))
+    return tuple(key)
