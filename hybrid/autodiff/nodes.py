@@ -146,7 +146,7 @@ class Form:
         self.tracked = tracked
         self.kept = kept
         self.epoch = epoch
-        self.inexact = is_inexact(outputs[0].dtype)
+        self.inexact = bool(outputs) and is_inexact(outputs[0].dtype)
         self.rules = _rules(op, inputs, tracked)
         self.token = next(_tokens)
         self._released: Form | None = None

@@ -147,6 +147,8 @@ def _intern(key: Any, form: Form) -> Form:
 
 def _with_token(form: Form) -> Form:
     """Give a form of eager code the token of those with results of the same shape and dtype."""
+    if not form.outputs:
+        return form
     spec = form.outputs[0]
     if len(_tokens) >= _FORMS_KEPT:
         _tokens.clear()
