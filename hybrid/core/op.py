@@ -12,6 +12,8 @@ from hybrid.dtypes import DType
 
 Attrs = Mapping[str, Any]
 Rule = Callable[..., Any]
+Steps = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
+Parts = tuple[Any, tuple[Steps, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,10 @@ class Op:
         describe; it returns the batch of results, a Lane where that is none, or None where it has
         no rule for these inputs. Without, examples are
         taken one by one.
+    parts : callable, optional
+        ``parts(*specs, **attrs)`` says, of an op that puts its inputs side by side into a new
+        array, what number fills the rest, and for each input the view ops (name and attrs) that
+        show where in the result it goes; None where it does more than that.
     reduce : str, optional
         The monoid of a fusable reduction; its attrs are then ``axis`` (a tuple of non-negative
         ints) and ``keepdims``.
@@ -122,6 +128,7 @@ class Op:
     expand: Callable[..., Any] | None = None
     lead: Callable[..., Attrs | None] | None = None
     batch: Callable[..., Any] | None = None
+    parts: Callable[..., Parts | None] | None = None
     reduce: str | None = None
     scan: str | None = None
     multi: bool = False

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.dispatch import bind, located
-from hybrid.core.op import Example, Op, register
-from hybrid.core.spec import TensorSpec, promote_specs
+from hybrid.core.op import Example, Op, Parts, Steps, register
+from hybrid.core.spec import Shape, TensorSpec, promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
@@ -53,6 +53,21 @@ def _alike(arrays: tuple[Any, ...]) -> Iterable[Any]:
     return [x.astype(common, copy=False) for x in arrays]
 
 
+def _block(starts: Shape, sizes: Shape) -> Steps:
+    """Return the view ops that show a block of an array, as the attrs of view_update hold them."""
+    steps = (1,) * len(sizes)
+    return (("slice", (("sizes", sizes), ("starts", starts), ("steps", steps))),)
+
+
+def _parts_concat(*specs: TensorSpec, axis: int) -> Parts:
+    places, start = [], 0
+    for spec in specs:
+        starts = tuple(start if i == axis else 0 for i in range(spec.ndim))
+        places.append(_block(starts, spec.shape))
+        start += spec.shape[axis]
+    return 0, tuple(places)
+
+
 CONCAT = register(
     Op(
         name="concat",
@@ -61,6 +76,7 @@ CONCAT = register(
         infer=_infer_concat,
         eager=lambda xp, *arrays, axis: xp.concatenate(_alike(arrays), axis=axis),
         vjp=_vjp_concat,
+        parts=_parts_concat,
         examples=(
             Example(((2, 3), (4, 3)), {"axis": 0}),
             Example(((2,), (3,), (1,)), {"axis": 0}, ("float32", "int64", "float32")),
@@ -126,6 +142,13 @@ def _vjp_stack(i: int, g: Tensor, out: Tensor, *inputs: Tensor, axis: int) -> Te
     return part.astype(inputs[i].dtype, copy=False)
 
 
+def _parts_stack(*specs: TensorSpec, axis: int) -> Parts:
+    shape = specs[0].shape
+    sizes = (*shape[:axis], 1, *shape[axis:])
+    starts = [tuple(k if i == axis else 0 for i in range(len(sizes))) for k in range(len(specs))]
+    return 0, tuple((*_block(s, sizes), ("squeeze", (("axis", (axis,)),))) for s in starts)
+
+
 def _eager_stack(xp: Any, *arrays: Any, axis: int) -> Any:
     if axis:
         return xp.stack(_alike(arrays), axis=axis)
@@ -141,6 +164,7 @@ STACK = register(
         infer=_infer_stack,
         eager=_eager_stack,
         vjp=_vjp_stack,
+        parts=_parts_stack,
         expand=lambda *arrays, axis: concat([expand_dims(a, axis) for a in arrays], axis=axis),
         examples=(Example(((2, 3), (2, 3)), {"axis": 1}), Example(((), ()), {"axis": 0})),
         doc="Join arrays along a new axis.",

@@ -10,7 +10,7 @@ import numpy as np
 
 from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind, located
-from hybrid.core.op import Attrs, Example, Op, register
+from hybrid.core.op import Attrs, Example, Op, Parts, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.core.unknown import as_size
@@ -98,6 +98,14 @@ def _eager_pad(xp: Any, x: Any, *, width: Width, mode: str, value: Any) -> Any:
     return out
 
 
+def _parts_pad(x: TensorSpec, *, width: Width, mode: str, value: Any) -> Parts | None:
+    if mode != "constant":
+        return None
+    starts = tuple(before for before, _ in width)
+    block = (("sizes", x.shape), ("starts", starts), ("steps", (1,) * x.ndim))
+    return value, ((("slice", block),),)
+
+
 def _vjp_pad(g: Tensor, out: Tensor, x: Tensor, *, width: Width, mode: str, value: Any) -> Tensor:
     if mode == "constant":
         starts = tuple(a for a, _ in width)
@@ -121,6 +129,7 @@ PAD = register(
         infer=_infer_pad,
         eager=_eager_pad,
         vjp=(_vjp_pad,),
+        parts=_parts_pad,
         examples=(
             Example(((2, 3),), {"width": ((1, 2), (0, 1)), "mode": "constant", "value": 0}),
             Example(((3, 4),), {"width": ((1, 0), (2, 2)), "mode": "edge", "value": 0}),

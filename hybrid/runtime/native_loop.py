@@ -188,7 +188,12 @@ def _entry(program: Program, step: Step) -> Entry | None:
 def _simple(graph: FuncGraph) -> bool:
     """Tell soon whether a graph may be kernels only."""
     native = ("fused", "view_update")
-    return all(node.op.name in native or node.op.view is not None for node in graph.nodes)
+    return all(
+        node.op.name in native
+        or node.op.view is not None
+        or all(isinstance(x, Const) for x in node.inputs)  # computed when the program is made
+        for node in graph.nodes
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,8 +52,18 @@ def large(x: hb.Tensor) -> Any:
     return hb.fori_loop(0, 4, lambda i, c: hb.tanh(c) * i + big, big).sum()
 
 
+def put_together(x: hb.Tensor) -> Any:
+    def step(c: Any, r: Any) -> Any:
+        turned = hb.stack([c[1], c[0] * 0.5, r[3], r[0] + c[2]])
+        y = hb.concat([turned[2:], c[:1], hb.pad(r[1:3], (1, 2), constant_values=7.0)])
+        return turned, (y, hb.stack([turned, r], axis=1))
+
+    return hb.scan(step, x[0], x)
+
+
 PROGRAMS = [
-    constant_results, reductions, turned, every_other, mandelbrot, flag_in_the_carry, large,
+    constant_results, reductions, turned, every_other, put_together, mandelbrot, flag_in_the_carry,
+    large,
 ]  # fmt: skip
 
 
@@ -120,9 +130,22 @@ def test_what_is_more_than_kernels_runs_by_plans(f: Callable[..., Any], found: l
     assert not any(found)
 
 
-def test_gradients_run_natively_both_ways(found: list[Any]) -> None:
-    def f(x: hb.Tensor) -> hb.Tensor:
-        return hb.scan(lambda c, r: (hb.tanh(c * r), c.sum()), x[0], x)[1].sum()
+def powers(x: hb.Tensor) -> hb.Tensor:
+    return hb.scan(lambda c, r: (hb.tanh(c * r), c.sum()), x[0], x)[1].sum()
+
+
+def parts(x: hb.Tensor) -> hb.Tensor:
+    """The gradients of slices are pads, those of stacks slices."""
+
+    def step(c: Any, r: Any) -> Any:
+        a, b = c[0], c[1:]
+        return hb.concat([b * r[0], hb.stack([hb.sin(a) * r[2]])]), None
+
+    return (hb.scan(step, x[0], x)[0] ** 2).sum()
+
+
+@pytest.mark.parametrize("f", [powers, parts])
+def test_gradients_run_natively_both_ways(f: Callable[..., Any], found: list[Any]) -> None:
 
     def gradient(g: Callable[..., Any]) -> hb.Tensor:
         x = hb.asarray(X)

@@ -12,6 +12,7 @@ from hybrid.core.layout import Layout
 from hybrid.core.tensor import Array
 from hybrid.runtime.native_loop import At, LoopShape, NativeLoop, make_program
 from hybrid.runtime.plan import make_plan
+from hybrid.trace.control.parts import written
 from hybrid.trace.sized import layout_of
 
 Run = Callable[..., tuple[Array, ...]]
@@ -80,7 +81,7 @@ class NativeLoops:
         layouts += [_of_row(a) for a in arrays[n:last]] + [layout_of(a) for a in arrays[last:]]
         ys = self.body.outputs[n:]
         targets = [*(At("out", i) for i in range(n)), *(At("y", i) for i in range(len(ys)))]
-        body = make_program(self.body, tuple(layouts), (n, self.xs), targets)
+        body = make_program(written(self.body), tuple(layouts), (n, self.xs), targets)
         if body is None or (self.ask is not None and len(self.ask.outputs) > 1):
             return None
         ask = None
