@@ -9,7 +9,7 @@ do not have, they are NumPy's own.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import update_wrapper
 from typing import Any, cast
 
 import numpy as np
@@ -28,16 +28,32 @@ MAKERS: dict[Function, Function] = {}
 """What stands for a function of NumPy inside a trace."""
 
 
+class Maker:
+    """What is called in place of a function of NumPy: `ours` in traces, unless it returns None."""
+
+    __wrapped__: Function
+
+    def __init__(self, func: Function, ours: Function) -> None:
+        update_wrapper(self, func)
+        self._ours = ours
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        made = None if state.recorder is None else self._ours(*args, **kwargs)
+        return self.__wrapped__(*noted(args), **noted(kwargs)) if made is None else made
+
+    # numba knows functions by what they are equal to, when it compiles one during a trace.
+    def __eq__(self, other: object) -> bool:
+        return other is self.__wrapped__ or other is self
+
+    def __hash__(self) -> int:
+        return hash(self.__wrapped__)
+
+
 def _stands_for(func: Function) -> Callable[[Function], Function]:
-    """Register a function that is tried in traces; where it returns None, `func` is called."""
+    """Register a function that is tried in traces in place of `func`."""
 
     def decorate(ours: Function) -> Function:
-        @wraps(func)
-        def maker(*args: Any, **kwargs: Any) -> Any:
-            made = None if state.recorder is None else ours(*args, **kwargs)
-            return func(*noted(args), **noted(kwargs)) if made is None else made
-
-        MAKERS[func] = maker
+        MAKERS[func] = Maker(func, ours)
         return ours
 
     return decorate
