@@ -18,6 +18,7 @@ from hybrid.ops import reduction
 from hybrid.ops.creation import ones
 from hybrid.ops.elementwise import where
 from hybrid.ops.indexing import take
+from hybrid.ops.indexing.accumulate import accumulate
 from hybrid.ops.movement import reshape
 from hybrid.ops.reduction.declare import accumulator
 
@@ -51,11 +52,11 @@ def _infer_sum(x: TensorSpec, ids: TensorSpec, *, num: int) -> TensorSpec:
 
 def _eager_sum(xp: Any, x: Any, ids: Any, *, num: int) -> Any:
     spec = _infer_sum(TensorSpec(x.shape, x.dtype), TensorSpec(ids.shape, ids.dtype), num=num)
-    _checked_ids("segment_sum", ids, num)
+    ids = _checked_ids("segment_sum", ids, num)
     # float16 and bfloat16 are summed in float32, as elsewhere
     wide = dtypes.float32 if spec.dtype.itemsize == 2 else spec.dtype
     out = xp.zeros(spec.shape, wide)
-    xp.add.at(out, ids, x.astype(wide, copy=False))
+    accumulate(xp, "add", out, x.astype(wide, copy=False), (ids,), (0,), 0)
     return out.astype(spec.dtype, copy=False)
 
 
@@ -92,7 +93,7 @@ def _declare(name: str, ufunc: str, nothing: Any, what: str) -> Op:
     def eager(xp: Any, x: Any, ids: Any, *, num: int) -> Any:
         spec = infer(TensorSpec(x.shape, x.dtype), TensorSpec(ids.shape, ids.dtype), num=num)
         out = xp.full(spec.shape, nothing(x.dtype), x.dtype)
-        getattr(xp, ufunc).at(out, _checked_ids(name, ids, num), x)
+        accumulate(xp, ufunc, out, x, (_checked_ids(name, ids, num),), (0,), 0)
         return out
 
     return register(

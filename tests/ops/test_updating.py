@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 import hybrid as hb
 from hybrid.errors import DTypeError, IndexingError, ShapeError
+from hybrid.ops.indexing import accumulate
+from hybrid.ops.indexing.update import index_update
 from tests.autodiff.test_gradients import numeric
 
 X = np.array([[1.5, -2.0, 0.5, 3.0], [-1.0, 4.0, 2.5, -0.5], [0.25, 1.25, -3.0, 2.0]])
@@ -158,3 +161,40 @@ def test_indices_along_an_axis_are_checked():
         hb.scatter(X, [[4], [0], [0]], 1.0)
     with pytest.raises(ShapeError, match=r"scatter_add: indices of shape \(2,\) must have as many"):
         hb.scatter_add(X, [0, 1], 1.0)
+
+
+@given(
+    ndim=st.integers(2, 4),
+    data=st.data(),
+    mode=st.sampled_from(["add", "multiply", "minimum", "maximum"]),
+    dtype=st.sampled_from(["float32", "float64", "int32", "bool"]),
+    order=st.sampled_from("CF"),
+    many=st.booleans(),
+)
+def test_many_elements_are_accumulated_as_few_are(
+    ndim: int, data: st.DataObject, mode: str, dtype: str, order: Any, many: bool
+) -> None:
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    shape = tuple(data.draw(st.integers(1, 4)) for _ in range(ndim))
+    axes = tuple(sorted(data.draw(st.sets(st.integers(0, ndim - 1), min_size=1))))
+    at = data.draw(st.integers(0, ndim - len(axes)))
+    block = data.draw(st.sampled_from([(), (3,), (2, 3)]))
+    base = np.asarray(rng.integers(1, 4, shape), dtype, order=order)
+    index = tuple(rng.integers(-shape[a], shape[a], block) for a in axes)
+    rest = [n for a, n in enumerate(shape) if a not in axes]
+    value = rng.integers(1, 4, (*rest[:at], *block, *rest[at:])).astype(dtype)
+    expected = np.array(base)
+    first = np.moveaxis(expected, axes, range(len(axes)))
+    moved = np.moveaxis(value, range(at, at + len(block)), range(len(block)))
+    getattr(np, mode).at(first, index, moved)
+    with mock.patch.object(accumulate, "_MANY", 0 if many else 10**9):
+        found = index_update(hb.asarray(base), hb.asarray(value), index, axes, at, mode)
+    np.testing.assert_array_equal(found.numpy(), expected)
+
+
+@pytest.mark.parametrize("wrong", [5000, -5001])
+def test_a_wrong_index_among_many_is_named(wrong: int) -> None:
+    index = np.zeros(300, np.int64)
+    index[7] = wrong
+    with pytest.raises(IndexingError, match=f"index {wrong} is out of bounds for axis 0"):
+        hb.zeros((5000, 32)).at[index].add(1.0)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from hybrid import dtypes
 from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind, spec_of
@@ -17,13 +15,12 @@ from hybrid.errors import ShapeError
 from hybrid.ops._axes import Axes
 from hybrid.ops.creation import arange, ones, zeros
 from hybrid.ops.elementwise.selection import where
+from hybrid.ops.indexing.accumulate import accumulate, to_numpy
 from hybrid.ops.indexing.gather import (
     batch_index,
     check_index,
     gather,
     index_array,
-    move_block,
-    numpy_index,
     out_of_bounds,
     picked_shape,
 )
@@ -46,18 +43,15 @@ def _infer_update(
 def _eager_update(
     xp: Any, base: Any, value: Any, *index: Any, axes: Axes, at: int, mode: str
 ) -> Any:
-    out = xp.array(base)
-    native, place = numpy_index(base.ndim, index, axes)
     value = xp.asarray(value)
-    if place != at and value.ndim:
-        spec = TensorSpec(base.shape, base.dtype)
-        value = xp.broadcast_to(value, picked_shape(spec, index, axes, at))
-        value = move_block(xp, value, max(np.ndim(i) for i in index), at, place)
+    if mode != "set":
+        out = xp.array(base, order="C")
+        accumulate(xp, mode, out, value.astype(out.dtype, copy=False), index, axes, at)
+        return out
+    out = xp.array(base)
+    native, value = to_numpy(xp, out, value, index, axes, at)
     try:
-        if mode == "set":
-            out[native] = value
-        else:
-            getattr(xp, mode).at(out, native, value.astype(out.dtype, copy=False))
+        out[native] = value
     except IndexError as error:
         raise out_of_bounds(base.shape, index, axes) or error from None
     return out
