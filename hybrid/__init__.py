@@ -377,8 +377,8 @@ newaxis = None
 __all__ = [
     "Comparison",
     "CompiledFunction",
-    "Graph",
     "GradientTape",
+    "Graph",
     "Tensor",
     "TensorSpec",
     "Variable",

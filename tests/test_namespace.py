@@ -16,5 +16,5 @@ def test_no_public_name_hides_a_subpackage() -> None:
 
 
 def test_all_names_are_sorted_unique_and_there() -> None:
-    assert len(set(hb.__all__)) == len(hb.__all__)
+    assert hb.__all__ == sorted(set(hb.__all__))
     assert all(hasattr(hb, name) for name in hb.__all__)

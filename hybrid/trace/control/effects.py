@@ -7,9 +7,12 @@ or repeats them.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
+from string import Formatter
 from types import FunctionType
 from typing import Any
 
@@ -58,12 +61,39 @@ class Message:
 
 
 def _message(
-    text: str, args: tuple[Any, ...], named: dict[str, Any]
+    construct: str, text: str, args: tuple[Any, ...], named: dict[str, Any]
 ) -> tuple[Message, tuple[Any, ...]]:
+    missing = [
+        field for field in _fields(construct, text) if field not in (*range(len(args)), *named)
+    ]
+    if missing:
+        given = f"{len(args)} values" if len(args) != 1 else "1 value"
+        names = f" and {', '.join(named)}" if named else ""
+        raise ValueError(
+            located(
+                f"{construct}: no value for field {missing[0]} of {text!r}, given {given}{names}"
+            )
+        )
     fields: dict[int | str, Any] = dict(enumerate(args)) | named
     arrays = {key: x for key, x in fields.items() if _is_array(x)}
     fixed = tuple((key, x) for key, x in fields.items() if key not in arrays)
     return Message(text, tuple(arrays), fixed), tuple(arrays.values())
+
+
+def _fields(construct: str, text: str) -> Iterator[int | str]:
+    """Yield the positions and names of the fields of a text, those inside of formats too."""
+    automatic = count()
+    pending = [text]
+    while pending:
+        try:
+            parts = list(Formatter().parse(pending.pop()))
+        except ValueError as error:
+            raise ValueError(located(f"{construct}: {error}, in {text!r}")) from None
+        for _, field, spec, _ in parts:
+            if field is not None:
+                name = re.split(r"[.\[]", field, maxsplit=1)[0]
+                yield next(automatic) if not name else int(name) if name.isdigit() else name
+                pending.append(spec or "")
 
 
 def _is_array(x: Any) -> bool:
@@ -105,6 +135,11 @@ def print(text: Any, /, *args: Any, **named: Any) -> None:
     *args, **named
         What goes into the fields.
 
+    Raises
+    ------
+    ValueError
+        Where the text has a field for which there is no value.
+
     Examples
     --------
     >>> import hybrid as hb
@@ -119,7 +154,7 @@ def print(text: Any, /, *args: Any, **named: Any) -> None:
     if not isinstance(text, str):
         args = (text, *args)
         text = " ".join(["{}"] * len(args))
-    message, arrays = _message(text, args, named)
+    message, arrays = _message("print", text, args, named)
     dispatch.bind_all(PRINT, arrays, {"message": message})
 
 
@@ -179,7 +214,8 @@ def assert_(condition: ArrayLike, text: str = "", /, *args: Any, **named: Any) -
     hybrid.errors.AssertionFailed: root of -4.0
       at ...
     """
-    message, arrays = _message(text or "the assertion does not hold", args, named)
+    text = text or "the assertion does not hold"
+    message, arrays = _message("assert_", text, args, named)
     dispatch.bind_all(ASSERT, (condition, *arrays), {"message": message})
 
 

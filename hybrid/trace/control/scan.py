@@ -79,11 +79,22 @@ def scan(
     >>> all_years
     Tensor([100., 250., 475.], dtype=float32)
     """
-    leaves, nest = flatten("scan", "init", init)
-    rows, row_nest = flatten("scan", "xs", xs)
-    given = Given("scan", f, [strong(x) for x in leaves], nest)
+    return _scan("scan", f, (init, xs), length, reverse)
+
+
+def _scan(
+    construct: str,
+    f: Callable[..., Any],
+    carried: tuple[Any, Any],
+    length: int | None,
+    reverse: bool,
+) -> tuple[Any, Any]:
+    init, xs = carried
+    leaves, nest = flatten(construct, "init", init)
+    rows, row_nest = flatten(construct, "xs", xs)
+    given = Given(construct, f, [strong(x) for x in leaves], nest)
     tensors = [strong(x) for x in rows]
-    count = _count(tensors, row_nest, length)
+    count = _count(construct, tensors, row_nest, length)
     step = Rows(tensors, row_nest, count, bool(reverse))
     recorder = dispatch.state.recorder
     if recorder is not None:
@@ -108,6 +119,11 @@ def map(f: Callable[[Any], Any], xs: Any) -> Any:
     -------
     Tensor or container of Tensors
 
+    Raises
+    ------
+    ShapeError, DTypeError
+        Where the arrays differ in length, or the results from row to row.
+
     Examples
     --------
     >>> import hybrid as hb
@@ -119,23 +135,26 @@ def map(f: Callable[[Any], Any], xs: Any) -> Any:
         return None, f(x)
 
     step.__wrapped__ = f  # type: ignore[attr-defined]
-    return scan(step, None, xs)[1]
+    return _scan("map", step, (None, xs), None, False)[1]
 
 
-def _count(tensors: list[Tensor], nest: Nest, length: int | None) -> int:
+def _count(construct: str, tensors: list[Tensor], nest: Nest, length: int | None) -> int:
     for name, x in zip(nest.names("xs"), tensors, strict=True):
         if not x.ndim:
-            raise ShapeError(located(f"scan: {name} has no axes, so that it has no rows"))
+            raise ShapeError(located(f"{construct}: {name} has no axes, so that it has no rows"))
     known = {} if length is None else {"length": as_size(length)}
     known |= {n: x.shape[0] for n, x in zip(nest.names("xs"), tensors, strict=True)}
     if not known:
-        raise ValueError(located("scan: without xs, length says how many steps there are"))
+        hint = (
+            "length says how many steps there are" if construct == "scan" else "nothing is mapped"
+        )
+        raise ValueError(located(f"{construct}: without xs, {hint}"))
     count = next(iter(known.values()))
     if any(rows != count for rows in known.values()):
         text = ", ".join(f"{name}: {rows}" for name, rows in known.items())
-        raise ShapeError(located(f"scan: the numbers of rows differ ({text})"))
+        raise ShapeError(located(f"{construct}: the numbers of rows differ ({text})"))
     if count < 0:
-        raise ValueError(located(f"scan: length is {count}"))
+        raise ValueError(located(f"{construct}: length is {count}"))
     return count
 
 
@@ -197,7 +216,9 @@ def split_result(given: Given, returned: Any) -> tuple[Any, Any]:
     """Return carry and `y` of what the body of a scan returned."""
     if not isinstance(returned, tuple) or len(returned) != 2:
         where = defined_at(given.function)
-        raise TypeError(located(f"scan: the body {where} must return a pair (carry, y)"))
+        raise TypeError(
+            located(f"{given.construct}: the body {where} must return a pair (carry, y)")
+        )
     carry, y = returned
     return carry, y
 
@@ -220,7 +241,7 @@ def _scan_eagerly(given: Given, rows: Rows) -> tuple[Any, Any]:
         x = rows.nest.build([leaf[i] for leaf in xs])
         following, y = split_result(given, given.function(given.nest.build(carry), x))
         del carry, x
-        leaves, y_nest = flatten("scan", "y", y)
+        leaves, y_nest = flatten(given.construct, "y", y)
         del y
         ys.append(owned(leaves))
         carry = given.carry(following)
@@ -228,7 +249,7 @@ def _scan_eagerly(given: Given, rows: Rows) -> tuple[Any, Any]:
         carry = owned(carry)
         found = y_nest, [t.spec for t in ys[-1]]
         first = first or found
-        check_same("scan", "y", first, found, (_at_first, later))
+        check_same(given.construct, "y", first, found, (_at_first, later))
     if rows.reverse:
         ys.reverse()
     assert first is not None
@@ -267,7 +288,7 @@ def trace_step(given: Given, rows: Rows) -> tuple[BodyRecorder, Nest, list[Tenso
         carry = given.nest.build(body.parameters(given.specs))
         x = rows.nest.build(body.parameters(specs))
         following, y = split_result(given, given.function(carry, x))
-        leaves, nest = flatten("scan", "y", y)
+        leaves, nest = flatten(given.construct, "y", y)
         results = [strong(leaf) for leaf in leaves]
         body.returns([*given.carry(following), *results])
     return body, nest, [t.spec for t in results]

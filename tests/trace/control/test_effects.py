@@ -96,6 +96,37 @@ def test_a_gradient_does_not_print_again(
         assert said(capsys) == expected
 
 
+@pytest.mark.parametrize("mode", ["eager", "traced"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{} {}", r"no value for field 1 of '\{\} \{\}', given 1 value and by\n  at .*"),
+        ("{:{size}}", r"no value for field size of .*\n  at .*"),
+        ("{a.b[0]} {0}", r"no value for field a of .*\n  at .*"),
+        ("{0} {", r"Single '\{' encountered in format string, in '\{0\} \{'\n  at .*"),
+    ],
+)
+@pytest.mark.parametrize("name", ["print", "assert_"])
+def test_a_field_without_a_value_is_an_error_that_names_it(
+    name: str, text: str, message: str, mode: str
+) -> None:
+    def f(x: hb.Tensor) -> None:
+        condition = () if name == "print" else (True,)
+        getattr(hb, name)(*condition, text, x, by=2)
+
+    with pytest.raises(ValueError, match=f"^{name}: {message}"):
+        (f if mode == "eager" else hb.compile(f))(hb.asarray(X))
+
+
+def test_fields_inside_of_formats_are_filled(capsys: pytest.CaptureFixture[str]) -> None:
+    @hb.compile
+    def f(x: hb.Tensor) -> None:
+        hb.print("{0:>{width}}|{1[0]}|{{}}", "a", x, width=3)
+
+    f(hb.asarray([1.0]))
+    assert said(capsys) == ["  a|1.0|{}"]
+
+
 class TestAssert:
     @pytest.mark.parametrize("mode", ["eager", "traced"])
     def test_it_raises_at_the_run_with_the_line(self, mode: str) -> None:
