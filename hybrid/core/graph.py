@@ -69,9 +69,13 @@ class Node:
 
 def bodies_of(node: Node) -> tuple[FuncGraph, ...]:
     """Return the graphs that a node runs."""
+    return _bodies(node.op, node.attrs)
+
+
+def _bodies(op: Op, attrs: Attrs) -> tuple[FuncGraph, ...]:
     found: list[FuncGraph] = []
-    for name in node.op.bodies:
-        attr = node.attrs[name]
+    for name in op.bodies:
+        attr = attrs[name]
         found += attr if isinstance(attr, tuple) else (attr,)
     return tuple(found)
 
@@ -81,6 +85,12 @@ def has_effects(node: Node) -> bool:
     if not node.op.bodies:
         return node.op.impure
     return any(has_effects(inner) for body in bodies_of(node) for inner in body.nodes)
+
+
+def acts(op: Op, attrs: Attrs) -> bool:
+    """Tell whether somebody outside notices each run of an op: it, or a node of its bodies."""
+    inner = (node for body in _bodies(op, attrs) for node in body.nodes)
+    return op.acts or any(acts(node.op, node.attrs) for node in inner)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -98,6 +98,9 @@ class Op:
         Why an op with floating-point results has no rule.
     impure : bool
         The op must run at each call, in order, and is never removed or merged.
+    acts : bool
+        Somebody outside notices each run of an impure op, or answers it: what a trace has written
+        by then is committed first, and no run is ever repeated.
     bodies : tuple of str
         The attrs that hold FuncGraphs, or tuples of them, which the op runs.
     prepare : callable, optional
@@ -134,6 +137,7 @@ class Op:
     multi: bool = False
     no_gradient: str = ""
     impure: bool = False
+    acts: bool = False
     bodies: tuple[str, ...] = ()
     prepare: Callable[..., Callable[..., Any]] | None = None
     narrow: Callable[..., Any] | None = None

@@ -333,6 +333,18 @@ def run_under(
 def _run_recorded(segment: Segment, environment: Environment, arguments: Sequence[Any]) -> None:
     for source in segment.captured:
         environment.append(_tensor_of(source, arguments))
+    try:
+        found = _recorded(segment, environment, arguments)
+    except Exception:
+        segment.unwind(environment, arguments)
+        raise
+    environment.extend(found)
+    segment.commit(environment, arguments)
+
+
+def _recorded(
+    segment: Segment, environment: Environment, arguments: Sequence[Any]
+) -> Sequence[Tensor]:
     inputs = tuple(environment[i] for i in segment.parameters)
     sized = segment.sized(arguments)
     if sized.differentiable is None:
@@ -341,14 +353,10 @@ def _run_recorded(segment: Segment, environment: Environment, arguments: Sequenc
     wanted = tuple(_watched(x) for x in inputs)
     if not any(wanted):
         arrays = [x._data for x in inputs]
-        environment.extend(wrap(a) for a in sized.plan_for(arrays).run(*arrays))
-    else:
-        chosen = Chosen(wanted, call.derivative(wanted))
-        results = dispatch.bind_all(
-            CALL_WITH_RESIDUALS, inputs, {"call": call, "derivative": chosen}
-        )
-        environment.extend(results[: len(call.graph.outputs)])
-    segment.commit(environment, arguments)
+        return [wrap(a) for a in sized.plan_for(arrays).run(*arrays)]
+    chosen = Chosen(wanted, call.derivative(wanted))
+    results = dispatch.bind_all(CALL_WITH_RESIDUALS, inputs, {"call": call, "derivative": chosen})
+    return results[: len(call.graph.outputs)]
 
 
 def _tensor_of(source: Any, arguments: Sequence[Any]) -> Tensor:

@@ -131,7 +131,14 @@ def _launcher(
         fetch.append(f"c{i}.{attribute}")
     first = len(fetch)
     call = ", ".join(fetch[i] for i in segment.parameters)
+    scope["defaults"] = tuple(leaves[given:])
+    arguments = "args" if given == len(leaves) else "(*args, *defaults)"
     lines = ["def run(args):", f"    out = plan({call})"]
+    if segment.history:
+        scope["unwind"] = segment.unwind
+        unwind = f"unwind([{', '.join(fetch)}], {arguments})"
+        lines[1:] = ["    try:", f"    {lines[1]}", "    except Exception:"]
+        lines += [f"        {unwind}", "        raise"]
     rest = [write for write in segment.writes if not write.rebind]
     simple = not rest and _is_one_tensor(result, first)
     if not simple:
@@ -144,8 +151,6 @@ def _launcher(
         lines += [*_new_tensor("out[0]"), "    return t"]
     else:
         scope |= {"build": result.build, "commit": commit, "rest": rest}
-        scope["defaults"] = tuple(leaves[given:])
-        arguments = "args" if given == len(leaves) else "(*args, *defaults)"
         if rest:
             lines += ["    for write in rest:", f"        commit(write, env, {arguments})"]
         lines.append(f"    return build(env, {arguments})")

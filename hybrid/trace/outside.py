@@ -33,6 +33,7 @@ from hybrid.trace.recorder import GraphRecorder
 from hybrid.trace.segment import Derived
 from hybrid.trace.sharing import memory_of, overlap, same_array
 from hybrid.trace.sized import layout_of
+from hybrid.trace.unwinding import Written
 
 
 def _raw(array: Array) -> Array:
@@ -88,6 +89,8 @@ class OutsideRecorder(GraphRecorder):
     shadows : dict
         For each captured Tensor (by the identity of its memory) the Tensor, what stands for it, and
         its contents last committed.
+    history : list of Written
+        What was written since the last segment, in order.
     """
 
     def __init__(self, name: str, arguments: Sequence[Any], *, first: bool) -> None:
@@ -98,6 +101,7 @@ class OutsideRecorder(GraphRecorder):
         self.inputs: list[tuple[int, Tensor, Value]] = []
         self.variables: dict[int, tuple[Variable, Tensor, Value, bool]] = {}
         self.made: list[Variable] = []
+        self.history: list[Written] = []
         self._overlaps: list[tuple[Tensor, Tensor]] = []
         self.first_contents: dict[int, Array] = {}
         self.expected: dict[int, Array] = {}
@@ -256,7 +260,26 @@ class OutsideRecorder(GraphRecorder):
     def assign_variable(self, variable: Variable, value: Any) -> None:
         """Replace the traced contents of a Variable; the cell itself changes at the commit."""
         tensor = self.contents_for(variable, value)
-        self.variables[id(variable)] = variable, tensor, tensor._data.value, True
+        value = tensor._data.value
+        self.variables[id(variable)] = variable, tensor, value, True
+        self.history.append(Written(len(self.nodes), variable, value, rebind=True))
+
+    def after_write(self, target: Tensor) -> None:
+        """Note what the write has changed outside, for an error that may come after it."""
+        for place, tensor, rebind in self._outside():
+            if _aliases(target, tensor):
+                value = self.value_of(tensor)
+                self.history.append(Written(len(self.nodes), place, value, rebind))
+
+    def _outside(self) -> Iterator[tuple[Any, Tensor, bool]]:
+        """Yield what can be written to, what stands for it, and whether it is assigned anew."""
+        for leaf, tensor, _ in self.inputs:
+            if not isinstance(self.arguments[leaf], np.generic):
+                yield leaf, tensor, False
+        for variable, tensor, _, assigned in self.variables.values():
+            yield variable, tensor, assigned
+        for source, tensor, _ in self.shadows.values():
+            yield source, tensor, False
 
     def created(self, variable: Variable) -> None:
         """Note a Variable that the function made."""

@@ -24,6 +24,7 @@ from hybrid.trace.background import Planner
 from hybrid.trace.mutation import deliver
 from hybrid.trace.signature import is_array
 from hybrid.trace.sized import Sized, specialise, substitute, unknowns_in
+from hybrid.trace.unwinding import Written, written_before_error
 
 MAX_SIZES = 128  # for which a segment keeps its Plans
 
@@ -187,6 +188,8 @@ class Segment:
     captured : tuple
         Tensors and Variables whose contents join the environment before the run.
     writes : tuple of Write
+    history : tuple of Written
+        How `writes` came about, for errors in the middle.
     guard : (type, int), optional
         The kind of value that Python asked for, and where in the environment it is.
     children : dict
@@ -201,6 +204,7 @@ class Segment:
     parameters: tuple[int, ...]
     captured: tuple[Any, ...]
     writes: tuple[Write, ...] = ()
+    history: tuple[Written, ...] = ()
     guard: tuple[type, int] | None = None
     result: Result | None = None
     planner: Planner | None = None
@@ -267,8 +271,33 @@ class Segment:
         """Compute, and commit the writes; `fetch` gives contents other than the present ones."""
         environment.extend([(fetch or contents)(source, arguments) for source in self.captured])
         arrays = [environment[i] for i in self.parameters]
-        environment.extend(self.sized(arguments).plan_for(arrays).run(*arrays))
+        run = self.sized(arguments).plan_for(arrays).run
+        try:
+            found = run(*arrays)
+        except Exception:
+            self.unwind(environment, arguments)
+            raise
+        environment.extend(found)
         self.commit(environment, arguments)
+
+    def unwind(self, environment: Environment, arguments: Sequence[Any]) -> None:
+        """Let the world outside see what was written before the error that the Plan has raised.
+
+        Parameters
+        ----------
+        environment : list
+            With what is captured, without what the Plan computes.
+        arguments : sequence
+        """
+        if not self.history:
+            return
+        inputs = [environment[i] for i in self.parameters]
+        arrays = [x._data if type(x) is Tensor else x for x in inputs]
+        graph = self.sized(arguments).graph
+        for target, array, rebind in written_before_error(self.graph, graph, arrays, self.history):
+            value = wrap(array) if dispatch.state.tapes else array
+            environment.append(value)
+            commit(Write(target, len(environment) - 1, rebind), environment, arguments)
 
     def commit(self, environment: Environment, arguments: Sequence[Any]) -> None:
         """Let the world outside see what was written, in program order."""

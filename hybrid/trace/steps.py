@@ -87,7 +87,13 @@ def _generated(
         else:
             attribute = {Variable: "_tensor._data", Local: "contents"}.get(type(source), "_data")
             lines.append(f"    env.append(c{i}.{attribute})")
-    lines.append(f"    env += plan({', '.join(f'env[{i}]' for i in segment.parameters)})")
+    run = f"env += plan({', '.join(f'env[{i}]' for i in segment.parameters)})"
+    if segment.history:
+        scope["unwind"] = segment.unwind
+        lines += ["    try:", f"        {run}"]
+        lines += ["    except Exception:", "        unwind(env, args)", "        raise"]
+    else:
+        lines.append(f"    {run}")
     for i, write in enumerate(segment.writes):
         scope[f"w{i}"] = write
         lines.append(f"    commit(w{i}, env, args)")

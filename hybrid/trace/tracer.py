@@ -19,7 +19,8 @@ import numpy as np
 
 from hybrid.autodiff.joining import hand_over, joined
 from hybrid.core import containers, dispatch
-from hybrid.core.graph import FuncGraph, Value, format_graph, has_effects
+from hybrid.core.graph import FuncGraph, Value, acts, format_graph, has_effects
+from hybrid.core.op import Attrs, Op
 from hybrid.core.source import SourceLine, user_line
 from hybrid.core.spec import TensorSpec
 from hybrid.core.storage import Chain
@@ -114,6 +115,8 @@ class Tracer(OutsideRecorder):
         self.gave_up: EagerFrom | None = None
         self._known = list(known)
         self._depth = 0
+        self._decisions = 0
+        self._acts = False
         self._parent: tuple[Segment, Any] | None = None
         self._index: dict[Value, int] = {}
         self._seen_captures = 0
@@ -127,6 +130,33 @@ class Tracer(OutsideRecorder):
         tensor = super().argument(leaf, spec)
         self._enter(tensor._data.value)
         return tensor
+
+    # --- what acts, and what is written -----------------------------------------------------------
+
+    def record(self, op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> tuple[Symbol, ...]:
+        """Append a node; what was written is committed before one that acts."""
+        if (op.acts or op.bodies) and acts(op, attrs):
+            if self.history:
+                self._commit()
+            self._acts = True
+        return super().record(op, inputs, attrs)
+
+    def assign_variable(self, variable: Any, value: Any) -> None:
+        """Replace the contents of a Variable."""
+        if self._acts:
+            self._commit()
+        super().assign_variable(variable, value)
+
+    def before_write(self, target: Tensor) -> None:
+        """Look at what is written."""
+        if self._acts:
+            self._commit()
+        super().before_write(target)
+
+    def _commit(self) -> None:
+        """End a segment: one that writes does not act, so that an error can be traced back."""
+        if self.open:
+            self._cut([])
 
     def _enter(self, value: Value) -> None:
         self._index[value] = self._size
@@ -158,7 +188,8 @@ class Tracer(OutsideRecorder):
                     "traced value; use hb.where, or drop fullgraph"
                 )
             )
-        if self._depth >= MAX_DEPTH:
+        self._decisions += 1
+        if self._decisions > MAX_DEPTH:
             why = f"more than {MAX_DEPTH} decisions of Python on traced values in one call"
             self.give_up(why)
             return kind(self.environment[self._index[symbol.value]])
@@ -199,6 +230,7 @@ class Tracer(OutsideRecorder):
         self._parent = segment, value
         self._depth += 1
         self.nodes = []
+        self._acts = False
         return value
 
     def _segment(self, extra: list[Value], guard: type | None, result: Any = ...) -> Segment:
@@ -219,6 +251,7 @@ class Tracer(OutsideRecorder):
             places.append(Write(target, self._size, rebind))
             self._size += 1
         new = {value for _, value in new_captures}
+        history, self.history = tuple(self.history), []
         graph = FuncGraph(
             self.name if self._depth == 0 else f"{self.name}.{self._depth}",
             tuple(v for v in parameters if v not in new),
@@ -231,6 +264,7 @@ class Tracer(OutsideRecorder):
             tuple(before[v] for v in graph.parameters),
             tuple(source for source, _ in new_captures),
             tuple(places),
+            history,
             (guard, self._index[extra[0]]) if guard else None,
             planner=self._planner,
         )
@@ -362,6 +396,7 @@ class Tracer(OutsideRecorder):
                 for s in segment.captured
             )
             segment.writes = tuple(w for w in segment.writes if id(w.target) not in local)
+            segment.history = tuple(w for w in segment.history if id(w.target) not in local)
 
     def _placed(self, x: Value | tuple[Value, Chain] | Leaf) -> Leaf:
         if isinstance(x, tuple):

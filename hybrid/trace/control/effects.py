@@ -116,6 +116,7 @@ PRINT = register(
         eager=_eager_print,
         multi=True,
         impure=True,
+        acts=True,
         no_gradient=_NO_RESULT,
         doc="Print a text with arrays in it.",
     )
@@ -274,6 +275,7 @@ CALLBACK = register(
         eager=lambda xp, *arrays, call, specs: call(arrays, specs),
         multi=True,
         impure=True,
+        acts=True,
         no_gradient="what a Python function computes is not known",
         doc="Call a Python function.",
     )
