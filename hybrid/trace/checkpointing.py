@@ -23,7 +23,8 @@ from hybrid.errors import GradientError
 from hybrid.ops.movement import copy
 from hybrid.trace.control.body import graph_of, outside_of, tracing
 from hybrid.trace.control.nests import flatten, strong
-from hybrid.trace.differentiate import CALL, GraphCall
+from hybrid.trace.derivative import GraphCall
+from hybrid.trace.differentiate import CALL
 from hybrid.trace.recorder import GraphRecorder, Untraceable
 
 

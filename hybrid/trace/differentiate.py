@@ -1,19 +1,17 @@
 """Gradients of segments: a compiled function under a tape is one entry of the tape.
 
-The forward graph of a segment is replayed on traced Tensors under a tape of its own, which gives
-the joint graph; its gradient nodes become the backward graph, and the forward values that it
-needs become further outputs of the forward one. Both are optimised and fused like any other graph.
+The ops that call a graph, and differentiate it by its derivative; and how a segment is run under
+the tapes around a call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from hybrid.autodiff.tape import GradientTape
 from hybrid.core import dispatch
 from hybrid.core.graph import FuncGraph, Operand, Value
 from hybrid.core.op import Op, register
@@ -22,145 +20,9 @@ from hybrid.core.tensor import Array, Tensor, wrap
 from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError
 from hybrid.ops.creation import zeros
-from hybrid.runtime.plan import Plan, make_plan
-from hybrid.trace import passes, residuals
-from hybrid.trace.control.pullback import has_gradient, refuse_witnesses, replay, silent, value_of
+from hybrid.trace.derivative import Derivative, GraphCall, narrowed, split_joint
 from hybrid.trace.recorder import GraphRecorder
 from hybrid.trace.segment import Derived, Environment, Local, Segment
-from hybrid.trace.sized import layout_of
-
-
-@dataclass(eq=False, slots=True)
-class GraphCall:
-    """A graph as an op calls it, with its Plans and, once asked for, its derivative."""
-
-    graph: FuncGraph
-    plans: dict[Any, Plan] = field(default_factory=dict)
-    derivatives: dict[tuple[bool, ...], Derivative] = field(default_factory=dict)
-    _optimized: FuncGraph | None = None
-    _quiet: GraphCall | None = None
-
-    def __str__(self) -> str:
-        return self.graph.name
-
-    def run(self, arrays: Sequence[Any]) -> tuple[Array, ...]:
-        """Run the graph on ndarrays."""
-        arrays = [np.asarray(a) for a in arrays]
-        key = tuple([a.strides for a in arrays])
-        plan = self.plans.get(key)
-        if plan is None:
-            if self._optimized is None:
-                self._optimized = passes.optimize(self.graph)
-            plan = self.plans[key] = make_plan(self._optimized, tuple(map(layout_of, arrays)))
-        return tuple(plan.run(*arrays))
-
-    def quiet(self) -> GraphCall:
-        """Return the graph without its effects, for a run that only repeats another one."""
-        if self._quiet is None:
-            graph = silent(self.graph)
-            refuse_witnesses(self.graph)
-            self._quiet = self if graph is self.graph else GraphCall(graph)
-        return self._quiet
-
-    def derivative(self, wanted: tuple[bool, ...]) -> Derivative:
-        """Return forward and backward graph for the gradient by the `wanted` parameters."""
-        found = self.derivatives.get(wanted)
-        if found is None:
-            found = self.derivatives[wanted] = derive(self.graph, wanted)
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class Derivative:
-    """A forward graph that also returns what the backward graph needs.
-
-    `forward` returns the outputs of the original graph and then the residuals. `backward` takes the
-    parameters, the residuals, and a gradient for each output of `seeded`; it returns the gradients
-    by the parameters of `connected`.
-    """
-
-    forward: GraphCall
-    backward: GraphCall
-    seeded: tuple[int, ...]
-    connected: tuple[int, ...]
-
-
-def derive(graph: FuncGraph, wanted: tuple[bool, ...]) -> Derivative:
-    """Derive the gradient graphs of `graph` by its `wanted` parameters.
-
-    Parameters
-    ----------
-    graph : FuncGraph
-        As traced.
-    wanted : tuple of bool
-        One per parameter.
-
-    Returns
-    -------
-    Derivative
-    """
-    recorder = GraphRecorder(line=lambda depth=0: None)
-    tensors: dict[Value, Tensor] = {v: recorder.parameter(v.spec) for v in graph.parameters}
-    tape = GradientTape(persistent=True, watch_accessed_variables=False)
-    sources = [tensors[v] for v, want in zip(graph.parameters, wanted, strict=True) if want]
-    with dispatch.scope(recorder=recorder, tapes=()):
-        with tape:
-            tape.watch(sources)
-            for node in graph.nodes:
-                replay(node, tensors)
-        split = len(recorder.nodes)
-        outputs = [value_of(x, tensors) for x in graph.outputs]
-        seeded = tuple(i for i, t in enumerate(outputs) if has_gradient(t))
-        seeds = [recorder.parameter(_spec(outputs[i])) for i in seeded]
-        targets = [outputs[i] for i in seeded]
-        found = tape.gradient(targets, sources, output_gradients=seeds) if seeded else []
-        found = found if found else [None] * len(sources)
-        places = [i for i, want in enumerate(wanted) if want]
-        pairs = [(i, g) for i, g in zip(places, found, strict=True) if g is not None]
-        gradients = tuple(recorder.operand(g) for _, g in pairs)
-        results_of = tuple(recorder.operand(t) for t in outputs)
-    parameters = tuple(tensors[v]._data.value for v in graph.parameters)
-    seed_values = tuple(t._data.value for t in seeds)
-    return _split(
-        graph.name,
-        recorder,
-        split,
-        (parameters, seed_values),
-        (results_of, gradients),
-        (seeded, tuple(i for i, _ in pairs)),
-    )
-
-
-def _split(
-    name: str,
-    recorder: GraphRecorder,
-    split: int,
-    entries: tuple[tuple[Value, ...], tuple[Value, ...]],
-    results: tuple[tuple[Operand, ...], tuple[Operand, ...]],
-    places: tuple[tuple[int, ...], tuple[int, ...]],
-) -> Derivative:
-    parameters, seeds = entries
-    outputs, gradients = results
-    forward, backward = recorder.nodes[:split], recorder.nodes[split:]
-    made = {v for node in forward for v in node.outputs}
-    used = [x for node in backward for x in node.inputs] + list(gradients)
-    needed = [x for x in used if isinstance(x, Value) and x in made]
-    kept = residuals.choose(forward, needed, outputs)
-    # A parameter cannot be told from a result where it is one: residuals leave by outputs only.
-    forward_graph = FuncGraph(name, parameters, (), tuple(forward), (*outputs, *kept.values))
-    backward_graph = FuncGraph(
-        f"gradient of {name}",
-        (*parameters, *kept.values, *seeds),
-        (),
-        (*kept.again, *backward),
-        gradients,
-    )
-    return Derivative(GraphCall(forward_graph), GraphCall(backward_graph), *places)
-
-
-def _spec(tensor: Tensor) -> TensorSpec:
-    return replace(tensor.spec, weak=False)
-
 
 # --- the op ---------------------------------------------------------------------------------------
 
@@ -189,6 +51,7 @@ def _backward(
     derivative: Derivative, g: Gradients, inputs: tuple[Any, ...], kept: tuple[Tensor, ...]
 ) -> tuple[Any, ...]:
     outputs = derivative.forward.graph.outputs
+    derivative = narrowed(derivative, g)
     seeds = tuple(_or_zeros(g[i], outputs[i].spec) for i in derivative.seeded)
     found = dispatch.bind_all(CALL, (*inputs, *kept, *seeds), {"call": derivative.backward})
     gradients: list[Any] = [None] * len(inputs)
@@ -313,7 +176,7 @@ def given_derivative(
     places : (seeded, connected)
         Which outputs have seeds, and which parameters gradients.
     """
-    derivative = _split(name, recorder, split, entries, results, places)
+    derivative = split_joint(name, recorder, split, entries, results, places)
     plain = FuncGraph(name, entries[0], (), tuple(recorder.nodes[:split]), results[0])
     return GraphCall(plain), derivative
 

@@ -12,7 +12,7 @@ import hybrid as hb
 from hybrid.core.graph import Builder, Node, Value
 from hybrid.core.op import OPS
 from hybrid.core.spec import TensorSpec
-from hybrid.trace.differentiate import derive
+from hybrid.trace.derivative import derive
 from hybrid.trace.residuals import choose, is_cheap
 
 

@@ -53,15 +53,30 @@ def _roles(body: FuncGraph, wanted: Sequence[bool], g: Gradients, carries: int, 
             break
         active[:carries] = grown
     numbers = [i for i, on in enumerate(active) if on]
+    asked = _asked(body, g, carries)
     return _Roles(
         tuple(active),
         carries,
         xs,
-        tuple(i for i in numbers if i < carries),
+        tuple(i for i in numbers if i < carries and i in asked),
         tuple(i for i in numbers if carries <= i < carries + xs),
         tuple(i for i in numbers if i >= carries + xs),
         tuple(i for i in range(carries, len(g)) if g[i] is not None and found[i]),
     )
+
+
+def _asked(body: FuncGraph, g: Gradients, carries: int) -> set[int]:
+    """Return the carries on which anything depends that has a gradient: others have none."""
+    asked = {i for i, part in enumerate(g) if part is not None}
+    while True:
+        live: set[object] = {body.outputs[i] for i in asked}
+        for node in reversed(body.nodes):
+            if not live.isdisjoint(node.outputs):
+                live.update(node.inputs)
+        more = {i for i in range(carries) if body.inputs[i] in live}
+        if more <= asked:
+            return asked
+        asked |= more
 
 
 def vjp(

@@ -20,7 +20,8 @@ from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor, wrap
 from hybrid.dtypes import is_inexact
 from hybrid.trace.control.pullback import refuse_witnesses, silent
-from hybrid.trace.differentiate import CALL, GraphCall
+from hybrid.trace.derivative import GraphCall
+from hybrid.trace.differentiate import CALL
 
 
 @dataclass(frozen=True, eq=False, slots=True)
