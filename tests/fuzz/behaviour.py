@@ -83,7 +83,7 @@ def plain(x: Any) -> Any:
         return {k: plain(v) for k, v in x.items()}
     if isinstance(x, Config):
         return plain(vars(x))
-    return np.array(x) if isinstance(x, hb.Tensor | hb.Variable) else x
+    return np.array(x) if isinstance(x, hb.Tensor | hb.Variable | np.generic) else x
 
 
 def same(a: Any, b: Any, close: float) -> bool:
