@@ -44,6 +44,7 @@ def interpreted(graph: Any, layouts: Any) -> Any:
 def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     if not os.environ.get("HYBRID_FUZZ_KERNELS"):
         monkeypatch.setattr("hybrid.trace.sized.make_plan", interpreted)
+        monkeypatch.setattr("hybrid.trace.derivative.make_plan", interpreted)
 
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + EXAMPLES))
