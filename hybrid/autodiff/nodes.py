@@ -59,7 +59,15 @@ class Saved:
                 data = op.eager(np, data, **attrs)
         tensor = wrap(data)
         tensor._node = node
+        if self.snapshot is not None:
+            _share(tensor, self.snapshot, self.chain)
         return tensor
+
+
+def _share(tensor: Tensor, snapshot: Snapshot, chain: Chain) -> None:
+    """Let tapes that record a gradient keep what it was given as it was, whatever is written."""
+    if snapshot.array is None and not dispatch.state.plain:
+        tensor._link = snapshot.alias(tensor._node, chain)
 
 
 def kept(x: Any) -> Any:
@@ -83,6 +91,7 @@ def restored(value: Any, node: Any) -> Any:
     if type(value) is Snapshot:
         tensor = wrap(value.contents)
         tensor._node = node
+        _share(tensor, value, ())
         return tensor
     return value.restore(node) if type(value) is Saved else value
 

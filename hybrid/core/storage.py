@@ -42,6 +42,15 @@ class Snapshot:
         """The contents, whatever was written since."""
         return self.data if self.array is None else self.array
 
+    def alias(self, node: Any, chain: Chain) -> Alias:
+        """Return the alias of a Tensor that shows these contents, or a part, again.
+
+        What is saved of it is this snapshot, which a write through any other alias reaches.
+        """
+        storage = Storage(self.data, None if chain else node)
+        storage._snapshot = weakref.ref(self)
+        return Alias(storage, 0, chain)
+
 
 class Storage:
     """The contents that several aliases share: the base data, its tape node and a version.

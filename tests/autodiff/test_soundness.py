@@ -160,3 +160,28 @@ def test_what_flows_around_a_where_is_not_masked() -> None:
 
     (found,) = gradient(f, x)
     np.testing.assert_allclose(found.numpy(), [0.5, 2 / (2 * np.sqrt(5))])
+
+
+@pytest.mark.parametrize("mode", ["eager", "traced"])
+@pytest.mark.parametrize("part", [slice(0, 1), slice(None)], ids=["a part", "all"])
+def test_a_gradient_that_is_differentiated_is_that_of_the_contents_before_a_write(
+    part: slice, mode: str
+) -> None:
+    start = np.array([0.5, -1.0, 2.0])
+
+    def f(y: hb.Tensor) -> hb.Tensor:
+        slope = hb.grad(lambda q: (hb.sin(q) * y[-1]).sum())(y)
+        with hb.GradientTape() as inner:
+            inner.watch(y)
+            z = hb.exp(y).sum()
+        other = inner.gradient(z, y)
+        y[part] += 0.25
+        return slope + other
+
+    y = hb.asarray(start.copy())
+    with hb.GradientTape() as tape:
+        tape.watch(y)
+        total = (f if mode == "eager" else hb.compile(f))(y).sum()
+    expected = np.exp(start) - np.sin(start) * start[-1]
+    expected[-1] += np.cos(start).sum()
+    np.testing.assert_allclose(tape.gradient(total, y), expected, rtol=1e-12)
