@@ -246,7 +246,7 @@ class CompiledFunction:
             with tracer.garbage, dispatch.scope(recorder=tracer, tapes=()):
                 tracer.garbage.enter_context(garbage_kept())
                 try:
-                    with watch.calls(), stood_in(watch.bindings) as stands:
+                    with watch.calls(), stood_in(watch.bindings, watch.builtins) as stands:
                         for array in watch.unwatched(stands):
                             tracer.note_read(array)
                         returned = self.__wrapped__(*call.args, **call.kwargs)

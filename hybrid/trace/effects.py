@@ -85,6 +85,11 @@ class Watch:
         """What the function read from outside before it was traced."""
         return self._before.bindings
 
+    @property
+    def builtins(self) -> Sequence[tuple[dict[str, Any], str]]:
+        """Globals of the function and its helpers, and the built-in functions that they name."""
+        return self._before.builtins
+
     def unwatched(self, stood_in: frozenset[int]) -> list[Array]:
         """Return the ndarrays from outside whose contents may be read without notice.
 

@@ -25,6 +25,14 @@ MISSING = object()
 STAND_INS: dict[int, Any] = {}
 """What an object stands for, by identity, while some function is traced: see `stand_in`."""
 
+INSERTED: dict[int, Any] = {}
+"""The functions that stand for built-in ones, under their names in globals, by identity."""
+
+
+def is_inserted(value: Any) -> bool:
+    """Tell whether a global stands for a built-in function, and is gone after the trace."""
+    return id(value) in INSERTED
+
 
 @dataclass(frozen=True, slots=True)
 class Binding:

@@ -5,6 +5,7 @@ Helpers are followed through the user's own code; installed packages are taken a
 
 from __future__ import annotations
 
+import builtins
 import dis
 import os
 import random
@@ -33,7 +34,7 @@ import numpy as np
 from hybrid.core.source import INSTALLED, is_framework, is_installed
 from hybrid.core.tensor import Symbol, Tensor
 from hybrid.core.variable import Variable
-from hybrid.trace.environment import MISSING, STAND_INS, Binding
+from hybrid.trace.environment import MISSING, STAND_INS, Binding, is_inserted
 
 # What holds nothing that a program could change; arrays are looked at by themselves.
 _SCALARS = frozenset({int, float, complex, bool, str, bytes, NoneType, Variable})
@@ -68,6 +69,8 @@ class Reached:
         Iterators and generators of random numbers: reading them changes them.
     names : set of str
         Attributes and globals that the code names.
+    builtins : list of (dict, str)
+        Globals of the user's code, and the built-in functions that it names.
     elsewhere : bool
         The code names something of an installed package, other than NumPy and Python's library.
     """
@@ -78,6 +81,7 @@ class Reached:
     traced: list[tuple[str, Tensor]] = field(default_factory=list)
     stateful: list[tuple[str, Any]] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
+    builtins: list[tuple[dict[str, Any], str]] = field(default_factory=list)
     elsewhere: bool = False
 
     @property
@@ -217,9 +221,11 @@ class _Walk:
             self._later(free, self.reached.bindings[-1].value)
         scope = function.__globals__
         for used in _global_names(code):
-            if used in scope:
+            if used in scope and not is_inserted(scope[used]):
                 self._bind(used, scope, used)
                 self._later(used, scope[used])
+            elif hasattr(builtins, used):
+                self.reached.builtins.append((scope, used))
         self._own(name, function)
         self._holders.append((name, function, function.__dict__, False, set()))
 

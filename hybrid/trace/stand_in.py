@@ -4,9 +4,11 @@
 function and its helpers have for NumPy, or for one of the functions that make arrays, mean a
 stand-in for as long as the trace takes. An ndarray from outside cannot tell when Python reads its
 contents, which makes constants of them; so a view of it that can stands in its place
-(:mod:`hybrid.core.watched`). In threads that trace nothing, stand-ins do what they stand for, and
-guards take them for that. A function that imports NumPy by itself asks ``builtins.__import__``,
-which answers the users' own code with the stand-in meanwhile.
+(:mod:`hybrid.core.watched`). The built-in ``len`` gives nothing but plain ints, which would fix an
+unknown size; so for the time of a trace the globals of code that names it have one that can give
+more. In threads that trace nothing, stand-ins do what they stand for, and guards take them for
+that. A function that imports NumPy by itself asks ``builtins.__import__``, which answers the users'
+own code with the stand-in meanwhile.
 """
 
 from __future__ import annotations
@@ -25,9 +27,10 @@ import numpy as np
 
 from hybrid.core.source import is_framework, is_installed
 from hybrid.core.state import state
+from hybrid.core.tensor import Tensor
 from hybrid.core.watched import ASK_NOTHING, Watched, holds_tensors, noted, plain, watched
 from hybrid.ops.protocols.making import MAKERS
-from hybrid.trace.environment import STAND_INS, Binding
+from hybrid.trace.environment import INSERTED, STAND_INS, Binding
 from hybrid.trace.reach import Slots
 
 _FUNCTIONS = (FunctionType, BuiltinFunctionType, type(np.sum))
@@ -74,6 +77,15 @@ _STANDING: dict[int, Any] = {id(np): _NumPy()} | {id(f): maker for f, maker in M
 STAND_INS.update({id(stand_in): np for stand_in in (_STANDING[id(np)],)})
 STAND_INS.update({id(maker): func for func, maker in MAKERS.items()})
 
+
+def _length(x: Any, /) -> Any:
+    """Return ``len(x)``; the size of the first axis as it is known in a trace."""
+    return x.shape[0] if type(x) is Tensor and x.ndim else len(x)
+
+
+_INSERTS = {"len": _length}
+INSERTED.update({id(function): function for function in _INSERTS.values()})
+
 _lock = threading.Lock()
 _users: dict[tuple[int, str | None], int] = {}  # how many traces want a place to hold stand-ins
 _made: dict[int, Any] = {}  # stand-ins of arrays and of tuples, by what they stand for
@@ -118,13 +130,17 @@ Place = tuple[Any, str | None]
 
 
 @contextmanager
-def stood_in(bindings: Sequence[Binding]) -> Iterator[frozenset[int]]:
+def stood_in(
+    bindings: Sequence[Binding], builtins: Sequence[tuple[dict[str, Any], str]]
+) -> Iterator[frozenset[int]]:
     """Let names mean the stand-ins within a ``with`` block.
 
     Parameters
     ----------
     bindings : sequence of Binding
         What the function and its helpers read.
+    builtins : sequence of (globals, name)
+        The built-in functions that they name.
 
     Yields
     ------
@@ -132,8 +148,14 @@ def stood_in(bindings: Sequence[Binding]) -> Iterator[frozenset[int]]:
         The arrays, by identity, that are watched.
     """
     places = {(id(b.holder), b.key): (b.holder, b.key) for b in bindings if _can_rebind(b)}
+    named = [(scope, name) for scope, name in builtins if name in _INSERTS]
+    inserts: dict[tuple[int, str | None], tuple[dict[str, Any], str]]
+    inserts = {(id(scope), name): (scope, name) for scope, name in named}
     seen: set[int] = set()
     with _lock:
+        for key, (scope, name) in inserts.items():
+            _users[key] = _users.get(key, 0) + 1
+            scope.setdefault(name, _INSERTS[name])
         for key, place in places.items():
             _users[key] = _users.get(key, 0) + 1
             _put(place, lambda x: _stand_in(x, seen))
@@ -147,6 +169,12 @@ def stood_in(bindings: Sequence[Binding]) -> Iterator[frozenset[int]]:
                 if not _users[key]:
                     del _users[key]
                     _put(place, _restored)
+            for key, (scope, name) in inserts.items():
+                _users[key] -= 1
+                if not _users[key]:
+                    del _users[key]
+                    if scope.get(name) is _INSERTS[name]:
+                        del scope[name]
             if not _users:
                 for stand_in in _made.values():
                     del STAND_INS[id(stand_in)]

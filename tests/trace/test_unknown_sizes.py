@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -148,6 +149,49 @@ class TestOneTrace:
         f = hb.compile(lambda x, y: x + y, dynamic=True)
         for a, b in ((4, 4), (1, 4), (4, 1), (1, 1), (0, 1), (0, 0), (1, 0), (9, 9)):
             agrees(f, lambda x, y: x + y, data(a), data(b))
+
+
+class TestLen:
+    def test_it_leaves_the_size_open_in_the_function_and_its_helpers(self) -> None:
+        def mean(x: hb.Tensor) -> hb.Tensor:
+            return x.sum() / len(x)
+
+        @hb.compile(dynamic=True)
+        def f(x: hb.Tensor) -> hb.Tensor:
+            half = len(x) // 2
+            return mean(x[:half]) * len(x) + len([half]) + sum(map(len, [(1, 2), x[1:]]))
+
+        for n in (4, 6, 7, 12):
+            assert f(hb.ones(n)).item() == n + 1 + 2 + n - 1
+        assert f.cache_info().misses == 1
+        assert "len" not in globals()
+
+    def test_it_refuses_what_pythons_own_refuses(self) -> None:
+        f = hb.compile(lambda x: len(x))
+        for bad in (hb.asarray(1.0), 3):
+            with pytest.raises(TypeError, match="len"):
+                f(bad)
+
+    def test_a_len_of_the_users_own_is_called(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        f = hb.compile(lambda x: x * len(x))
+        assert f(hb.ones(2)).numpy().tolist() == [2, 2]
+        monkeypatch.setitem(globals(), "len", lambda x: 7)
+        g = hb.compile(lambda x: x * len(x))
+        assert g(hb.ones(2)).numpy().tolist() == [7, 7]
+
+    def test_threads_that_trace_at_the_same_time_do_not_take_it_from_each_other(self) -> None:
+        def work(k: int) -> list[float]:
+            found = []
+            for n in range(2, 12):
+                f = hb.compile(lambda x: x.sum() * len(x) + k, dynamic=True)
+                found += [f(hb.ones(n)).item(), f(hb.ones(n + 1)).item(), f.cache_info().misses]
+            return found
+
+        with ThreadPoolExecutor(4) as pool:
+            results = list(pool.map(work, range(4)))
+        for k, found in enumerate(results):
+            assert found == [y for n in range(2, 12) for y in (n * n + k, (n + 1) ** 2 + k, 1)]
+        assert "len" not in globals()
 
 
 class TestByItself:
