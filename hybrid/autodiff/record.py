@@ -88,8 +88,8 @@ def record(op: Op, inputs: tuple[Any, ...], attrs: Attrs, outputs: Any) -> None:
         node.form = form
         node.tapes = wanted
         node.parents = nodes[0] if len(nodes) == 1 else tuple(nodes)
+        outputs._node = node  # first: a result that is kept gets a Storage, which has its node
         node.saved = _saved(form.kept, inputs, (outputs,)) if form.kept else None
-        outputs._node = node
 
 
 _new = object.__new__
@@ -118,9 +118,10 @@ def _hang_parts(
     if not places:
         return
     parents = nodes[0] if len(nodes) == 1 else tuple(nodes)
-    node = TapeNode(form, parents, _saved(form.kept, inputs, outputs), wanted)
+    node = TapeNode(form, parents, None, wanted)
     for i in places:
         outputs[i]._node = PartNode(node, i)
+    node.saved = _saved(form.kept, inputs, outputs)
 
 
 def record_from(op: Op, sources: list[AnyNode], outputs: tuple[Tensor, ...]) -> None:
