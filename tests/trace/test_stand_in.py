@@ -192,7 +192,8 @@ def test_other_threads_and_guards_see_numpy_meanwhile() -> None:
         seen.append([b.name for b in watch.bindings if b.changed])
 
     watch = Watch(differences, [])
-    with stood_in(watch.bindings), stood_in(Watch(differences, []).bindings):
+    again = Watch(differences, [])
+    with stood_in(watch.bindings, watch.builtins), stood_in(again.bindings, again.builtins):
         thread = threading.Thread(target=elsewhere)
         thread.start()
         thread.join()
