@@ -547,6 +547,7 @@ __all__ = [
     "functions_run_eagerly",
     "gcd",
     "gelu",
+    "get_num_threads",
     "grad",
     "gradient",
     "greater",
@@ -694,6 +695,7 @@ __all__ = [
     "segment_min",
     "segment_sum",
     "select",
+    "set_num_threads",
     "sigmoid",
     "sign",
     "signbit",
@@ -756,6 +758,4 @@ __all__ = [
     "while_loop",
     "zeros",
     "zeros_like",
-    "get_num_threads",
-    "set_num_threads",
 ]

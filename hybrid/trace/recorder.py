@@ -108,6 +108,8 @@ class GraphRecorder:
         """Append a node; elementwise ops get their promotion made explicit by casts."""
         if not self.open:
             raise TraceError("this trace has ended")
+        if op.acts or op.bodies:
+            self.before_effects(op, attrs)
         line = self._line(_FRAMES)
         if op.compute is None:
             values = self.emit(op, self._as_given(inputs), attrs, line)
@@ -234,6 +236,9 @@ class GraphRecorder:
     def written_since(self, tensor: Tensor) -> Tensor | None:
         """Nothing outside is written here."""
         return None
+
+    def before_effects(self, op: Op, attrs: Attrs) -> None:
+        """Nothing outside is written here, so that there is nothing to commit."""
 
     def before_write(self, target: Tensor) -> None:
         """Nothing outside is known here, so that nothing can be shared."""

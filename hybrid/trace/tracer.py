@@ -133,13 +133,12 @@ class Tracer(OutsideRecorder):
 
     # --- what acts, and what is written -----------------------------------------------------------
 
-    def record(self, op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> tuple[Symbol, ...]:
-        """Append a node; what was written is committed before one that acts."""
-        if (op.acts or op.bodies) and acts(op, attrs):
+    def before_effects(self, op: Op, attrs: Attrs) -> None:
+        """Commit what was written before an op that acts."""
+        if acts(op, attrs):
             if self.history:
                 self._commit()
             self._acts = True
-        return super().record(op, inputs, attrs)
 
     def assign_variable(self, variable: Any, value: Any) -> None:
         """Replace the contents of a Variable."""
