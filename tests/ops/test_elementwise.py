@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import scipy.special
 
-import hybrid.ops  # noqa: F401  (attaches the operators)
+import hybrid as hb
+import hybrid.ops
 from hybrid import dtypes
 from hybrid.core.dispatch import bind
 from hybrid.core.op import OPS, Op
@@ -524,6 +525,14 @@ def test_docstrings(function: Any) -> None:
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     runner.run(test, out=sys.stdout.write)
     assert runner.failures == 0
+
+
+def test_out_may_be_given_by_place() -> None:
+    x, out = hb.asarray([1.0, 4.0]), hb.zeros(2)
+    assert hb.sqrt(x, out) is out
+    np.testing.assert_array_equal(out.numpy(), [1, 2])
+    assert hb.add(x, x, out) is out
+    np.testing.assert_array_equal(out.numpy(), [2, 8])
 
 
 def test_aliases_are_the_same_function() -> None:

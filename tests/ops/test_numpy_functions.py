@@ -200,3 +200,46 @@ def test_what_numpy_refuses_is_refused(call: Callable[[Any], Any]) -> None:
     for xp in (np, hb):
         with pytest.raises((TypeError, ValueError)):
             call(xp)
+
+
+def of_one_array() -> list[str]:
+    """Return NumPy's functions and ufuncs that take one array alone, and are hybrid's too."""
+    found = []
+    for name in sorted(set(dir(np)) & set(hb.__all__)):
+        func = getattr(np, name)
+        if not callable(func) or isinstance(func, type):
+            continue
+        try:
+            result = func(np.eye(3))
+        except Exception:  # which asks for more than an array
+            continue
+        if isinstance(result, np.ndarray | np.generic) and name not in MADE:
+            found.append(name)
+    return found
+
+
+OTHERWISE = {
+    ("clip", "bool"): "without limits it copies",
+    ("ediff1d", "bool"): "diff takes booleans, so does this",
+    ("median", "complex64"): "complex numbers have no order; NumPy takes that of real parts",
+    ("nanmedian", "complex64"): "the same",
+}
+MADE = {"array", "asarray", "from_dlpack", "zeros", "ones", "empty"}  # of a shape, or by protocol
+
+
+@pytest.mark.parametrize("kind", ["bool", "int8", "int64", "float16", "float32", "complex64"])
+@pytest.mark.parametrize("name", of_one_array())
+def test_dtypes_and_refusals_are_numpys(name: str, kind: str) -> None:
+    if (name, kind) in OTHERWISE:
+        return
+    func, x = getattr(np, name), np.array([[0, 1, 1], [1, 1, 0], [1, 0, 1]]).astype(kind)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            expected = func(x)
+        except (TypeError, np.linalg.LinAlgError):
+            with pytest.raises((TypeError, np.linalg.LinAlgError)):
+                func(hb.asarray(x))
+            return
+        found = func(hb.asarray(x))
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.ops._axes import one_axis
 from hybrid.ops.elementwise import abs, atan2, imag, rad2deg, real, remainder, sin
+from hybrid.ops.elementwise.declare import meeting
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.joining import concat
 from hybrid.ops.rearranging import diff
@@ -19,6 +18,7 @@ from hybrid.ops.reduction import cumsum
 def angle(z: ArrayLike, deg: bool = False) -> Tensor:
     """Return the angle of complex numbers, in radians or degrees."""
     z = asarray(z)
+    z = z.astype("int64") if z.dtype.kind == "b" else z  # whose angles are float64, as NumPy's
     found = atan2(imag(z), real(z))
     return rad2deg(found) if deg else found
 
@@ -65,5 +65,5 @@ def unwrap(
     )
     first = x[(slice(None),) * axis + (slice(0, 1),)]
     rest = x[(slice(None),) * axis + (slice(1, None),)] + cumsum(correction, axis=axis)
-    dtype = np.result_type(x.dtype, type(period))
+    dtype = meeting(x.dtype, type(period))
     return concat([first.astype(dtype, copy=False), rest.astype(dtype, copy=False)], axis=axis)

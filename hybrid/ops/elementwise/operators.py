@@ -37,7 +37,7 @@ Operator = Callable[..., Any]
 def unary_call(op: Op, ufunc: Callable[..., Any] | None) -> Callable[[ArrayLike], Tensor]:
     """Return the public function of one array; `ufunc` is what it may call directly."""
 
-    def function(x: ArrayLike, /, *, out: Any = None) -> Tensor:
+    def function(x: ArrayLike, /, out: Any = None) -> Tensor:
         if out is not None:
             return _into(out, function(x))
         if ufunc is not None and type(x) is Tensor and state.plain:
@@ -61,7 +61,7 @@ def unary_call(op: Op, ufunc: Callable[..., Any] | None) -> Callable[[ArrayLike]
 def binary_call(op: Op, ufunc: Callable[..., Any]) -> Callable[[ArrayLike, ArrayLike], Tensor]:
     """Return the public function of two arrays."""
 
-    def function(x1: ArrayLike, x2: ArrayLike, /, *, out: Any = None) -> Tensor:
+    def function(x1: ArrayLike, x2: ArrayLike, /, out: Any = None) -> Tensor:
         if out is not None:
             return _into(out, function(x1, x2))
         if state.plain:

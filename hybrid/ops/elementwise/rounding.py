@@ -47,7 +47,7 @@ rint = unary(
 
 def _round_eager(xp: Any, x: Any) -> Any:
     x = xp.asarray(x)
-    return x.copy() if x.dtype.kind in "biu" else xp.rint(x)
+    return x.copy() if x.dtype.kind in "iu" else xp.rint(x)
 
 
 _RINT = loops_of(np.rint)
@@ -55,7 +55,7 @@ _RINT = loops_of(np.rint)
 
 def _round_rule(x: Key) -> Loop:
     dtype = np.dtype(x)
-    return (dtype, dtype) if dtype.kind in "biu" else _RINT(dtype)
+    return (dtype, dtype) if dtype.kind in "iu" else _RINT(dtype)
 
 
 _round = unary(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,19 @@ def _logspace(
         return by_numpy(np.logspace, (start, stop, num, endpoint, base, dtype, axis), {})
     made = elementwise.power(base, _linspace(start, stop, num, endpoint))
     return made if dtype is None else made.astype(dtype, copy=False)
+
+
+def _at_least_double(func: Function, *args: Any, dtype: Any = None, **options: Any) -> Any:
+    """Call hybrid's function, which keeps float32, as NumPy's does, which widens it."""
+    if dtype is None:
+        given = [asarray(x) for x in (*args[:2], options.get("y")) if x is not None]
+        is_complex = any(x.dtype.kind == "c" for x in given)
+        dtype = dtypes.complex128 if is_complex else dtypes.float64
+    return translated(func, args, {**options, "dtype": dtype})
+
+
+for _func in (np.cov, np.corrcoef):
+    implements(_func)(partial(_at_least_double, _func))
 
 
 @implements(np.dot)

@@ -121,3 +121,13 @@ def test_what_does_not_fit_is_refused(run: Callable[..., Any]):
         run(lambda x: hb.cov(x, aweights=np.ones(3)))(X[..., 0])
     with pytest.raises(DTypeError, match="fweights count"):
         run(lambda x: hb.cov(x, fweights=np.ones(4)))(X[..., 0])
+
+
+def test_numpys_cov_of_float32_is_float64_and_hybrids_is_not() -> None:
+    x = np.random.default_rng(0).random((3, 5)).astype(np.float32)
+    for func, ours in ((np.cov, hb.cov), (np.corrcoef, hb.corrcoef)):
+        found = func(hb.asarray(x))
+        np.testing.assert_allclose(found.numpy(), func(x), rtol=1e-12)
+        assert found.dtype == np.float64
+        assert ours(hb.asarray(x)).dtype == np.float32
+        assert func(hb.asarray(x).astype("complex64")).dtype == np.complex128
