@@ -46,7 +46,7 @@ class GradientError(HybridError, ValueError):
     """A gradient that does not exist or can no longer be computed."""
 
 
-class DeviceError(HybridError, RuntimeError):
+class DeviceError(HybridError, RuntimeError, ValueError):
     """A device that is not there, cannot do what was asked, or is not the one it should be."""
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
+from hybrid.core import cards
 from hybrid.core.op import OPS
 from hybrid.kernels import cache, native, parallel
+from hybrid.kernels.cuda import toolchain
 from hybrid.runtime.plan import format_bytes
 
 _PACKAGES = ("numpy", "numba", "llvmlite", "optree", "ml_dtypes")
 
 
 def info() -> str:
-    """Return versions, processor, kernel cache and number of ops as lines of text.
+    """Return versions, processor, GPUs, kernel cache and number of ops as lines of text.
 
     Examples
     --------
@@ -28,11 +30,33 @@ def info() -> str:
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         **{name: _version(name) for name in _PACKAGES},
         "cpu": " ".join(filter(None, (cpu, widest, f"{parallel.get_num_threads()} threads"))),
+        "gpu": _gpus(),
+        "gpu tools": _gpu_tools(),
         "cache": f"{cache.folder()}: {entries} kernels, {format_bytes(size)}",
         "ops": f"{len(OPS)}, {fusable} of them fuse into kernels",
     }
     width = max(map(len, rows)) + 1
     return "\n".join(f"{name:<{width}} {text}" for name, text in rows.items())
+
+
+def _gpus() -> str:
+    """The NVIDIA driver and its cards, or why there are none."""
+    found = cards.found()
+    if found.problem:
+        return found.problem
+    listed = (
+        f"{card.name} (sm_{card.capability[0]}{card.capability[1]}, {format_bytes(card.memory)})"
+        for card in found.cards
+    )
+    return f"{', '.join(listed)}; the driver serves CUDA {found.driver}"
+
+
+def _gpu_tools() -> str:
+    """What GPU kernels are compiled with, or what is missing."""
+    missing = toolchain.missing()
+    if missing:
+        return f"not installed: {', '.join(missing)}"
+    return ", ".join(f"{name} {version}" for name, version in toolchain.versions())
 
 
 def cache_usage(folder: Path) -> tuple[int, int]:

@@ -35,8 +35,11 @@ in a compiled function and under a tape. The columns:
 - **gradient**: whether a tape can go through the op, and if not, why; a dash where no result is
   floating-point.
 - **vmap**: *rule* takes the whole batch at once, *each* one example after the other.
-- **GPU**: *planned* ops have an eager form written against an array module, which is to be
-  CuPy's. None runs on a GPU yet.
+- **GPU**: no Tensor lives on a GPU yet; this says what is built for the day. A *kernel* is
+  generated from the same Region as the CPU's, runs in a simulator and compiles for a card in the
+  tests; *by kernels* are ops that are first written with such ones. *Library* ops become no
+  Region: their eager form, written against an array module, is to be CuPy's. A *view* moves
+  nothing, *graphs* are run by the op itself.
 """
 
 _NAMESPACES = ("hybrid", "hybrid.linalg", "hybrid.fft", "hybrid.random", "hybrid.nn")
@@ -82,7 +85,7 @@ def _op_row(op: Op) -> tuple[str, ...]:
         _compiled(op),
         _gradient(op),
         "rule" if op.elementwise or op.lead or op.batch else "each",
-        "planned",
+        _gpu(op),
     )
 
 
@@ -100,6 +103,16 @@ def _compiled(op: Op) -> str:
     if op.scalar is not None:
         return "fused"
     return "expanded" if op.expand is not None else "library"
+
+
+def _gpu(op: Op) -> str:
+    if op.bodies or op.name == "fused":
+        return _compiled(op)
+    if op.view is not None:
+        return "view"
+    if op.fusable:
+        return "kernel"
+    return "by kernels" if op.expand is not None else "library"
 
 
 def _gradient(op: Op) -> str:

@@ -112,7 +112,9 @@ def test_to_device() -> None:
 )
 def test_devices_are_checked(make: Any) -> None:
     assert make(device="cpu").device == "cpu"
-    with pytest.raises(ValueError, match="there is no device 'cuda:7' here, only cpu"):
+    with pytest.raises(ValueError, match="there is no device 'tpu:7' here, only cpu"):
+        make(device="tpu:7")
+    with pytest.raises(hb.errors.DeviceError, match="no Tensor can be on 'cuda:7'"):
         make(device="cuda:7")
 
 

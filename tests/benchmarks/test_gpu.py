@@ -1,0 +1,40 @@
+"""What the GPU benchmark measures is what its peers compute; without a card it says so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks import gpu
+from hybrid.core import cards
+from hybrid.kernels.cuda.spec import refused
+from tests.kernels.reference import evaluate
+
+
+@pytest.mark.parametrize("name", gpu.CASES)
+def test_the_regions_of_gpu_cases_compute_what_their_peers_do(name: str) -> None:
+    case, x = gpu.CASES[name], np.linspace(-1, 1, 3 * gpu.ROW, dtype=np.float32).reshape(3, -1)
+    region = gpu.region_of(case, 3)
+    assert refused(region) == ""
+    (found,) = evaluate(region, [x])
+    columns, rows = x.sum(0), x.sum(1)
+    mean, variance = x.mean(1, keepdims=True), x.var(1, keepdims=True)
+    powers = np.exp(x - x.max(1, keepdims=True))
+    wanted = {
+        "elementwise": np.tanh(x) * np.exp(-x) + x,
+        "sum of rows": rows,
+        "sum of columns": columns,
+        "sum of all": x.sum(),
+        "softmax": powers / powers.sum(1, keepdims=True),
+        "layer norm": (x - mean) / np.sqrt(variance + 1e-5),
+    }
+    np.testing.assert_allclose(found.squeeze(), wanted[name], rtol=1e-4, atol=1e-3)
+
+
+def test_without_a_card_nothing_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cards, "found", lambda: cards.Found("", (), "no driver"))
+    monkeypatch.setattr("sys.argv", ["benchmarks.gpu"])
+    assert gpu.main() == 1
+    assert capsys.readouterr().out == "nothing to measure: no driver\n"
