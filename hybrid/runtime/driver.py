@@ -21,6 +21,7 @@ from hybrid.core.graph import Const, Node
 from hybrid.core.layout import Layout, contiguous
 from hybrid.core.spec import TensorSpec
 from hybrid.dtypes import DType
+from hybrid.runtime import recycle
 from hybrid.runtime.driver_calls import Array, Explanation, adopt_result, new_workspace
 from hybrid.runtime.load import LoadedKernel
 from hybrid.runtime.memory import MemoryPlan, used_roots
@@ -260,7 +261,8 @@ class _Writer:
         name = self.names.get(owner)
         if name is None:
             name = self.names[owner] = self._fresh_name("o")
-            empty = self._helper("empty", np.empty)
+            large = owner.spec.nbytes >= recycle.LARGE
+            empty = self._helper("empty", recycle.empty if large else np.empty)
             self._line(f"{name} = {empty}({layout.shape}, {self._dtype(owner.spec.dtype)})")
         return name, layout
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from hybrid.core.source import warn_user
 from hybrid.errors import EagerFallbackWarning, RetraceWarning, SideEffectWarning
+from hybrid.runtime.plan import Plan, format_bytes
+from hybrid.trace.background import PendingPlan
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.effects import Effect
 from hybrid.trace.signature import Signature, difference
@@ -28,11 +30,27 @@ def explain(name: str, hits: int, misses: int, concretes: Sequence[ConcreteFunct
         segments = concrete.segments
         nodes = _counted(sum(len(s.graph.nodes) for s in segments), "node")
         lines.append(f"   {nodes} in {_counted(len(segments), 'segment')}")
+        plans = [list(s.plans.values())[-1] for s in segments if s.plans]
+        if plans:
+            lines.append(f"   {_work(plans)}")
         if concrete.fallback is not None:
             lines.append(f"   runs eagerly: {concrete.fallback}")
         elif names := concrete.changed():
             lines.append(f"   out of date: {', '.join(names)} changed; the next call retraces")
     return "\n".join(lines)
+
+
+def _work(plans: Sequence[Plan]) -> str:
+    """Say what the Plans of the latest sizes and layouts do, and the memory they need for it."""
+    if any(isinstance(plan, PendingPlan) for plan in plans):
+        return "being compiled in the background; its ops run one by one"
+    kernels = _counted(sum(len(plan.kernels) for plan in plans), "kernel")
+    calls = _counted(sum(len(plan.library_calls) for plan in plans), "library call")
+    most = max(plans, key=lambda plan: plan.temp_bytes)
+    memory = format_bytes(most.temp_bytes)
+    if most.naive_bytes != most.temp_bytes:
+        memory += f" (without reuse {format_bytes(most.naive_bytes)})"
+    return f"{kernels}, {calls}, temporaries {memory}"
 
 
 def why(

@@ -260,7 +260,7 @@ class Segment:
     @property
     def plans(self) -> dict[Any, Plan]:
         """The Plans for the sizes that were called last, one for each layout of the arguments."""
-        return self.latest.plans
+        return self.latest.plans if self._sizes else {}
 
     def run(
         self,

@@ -88,6 +88,10 @@ def test_what_runs_meanwhile_says_so(compiler: Compiler) -> None:
     f(hb.ones(4))
     (plan,) = f.concrete_functions[0].segments[0].plans.values()
     assert "being compiled in the background" in str(plan)
+    assert "being compiled in the background" in f.explain()
+    compiler.go.set()
+    assert f.wait(SECONDS)
+    assert "1 kernel, 0 library calls, temporaries 0 B" in f.explain()
 
 
 def test_results_share_memory_where_those_of_the_plan_do(compiler: Compiler) -> None:

@@ -776,6 +776,14 @@ class TestResults:
 
 
 class TestLooking:
+    def test_explain_says_what_runs_and_what_memory_it_takes(self) -> None:
+        @hb.compile
+        def f(x: hb.Tensor) -> hb.Tensor:
+            return hb.sum(hb.exp(x @ x) @ x)
+
+        f(hb.ones((16, 16)))
+        assert "2 kernels, 2 library calls, temporaries 2 KiB" in f.explain()
+
     def test_explain_says_why_it_was_traced_again(self) -> None:
         @hb.compile
         def f(x: hb.Tensor, mode: str = "a") -> hb.Tensor:
