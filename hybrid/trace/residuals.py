@@ -9,7 +9,7 @@ aware", MLSys 2023).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,9 @@ from hybrid.kernels.spec import CHEAP_FUNCTIONS, called_functions
 
 _INFINITE = 2**30  # capacities are 32-bit integers
 _LARGEST = 2**20  # of a value, after scaling
+
+
+Cheap = Callable[[Node], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,12 @@ class Kept:
     again: tuple[Node, ...]
 
 
-def choose(forward: Sequence[Node], needed: Iterable[Value], outputs: Iterable[object]) -> Kept:
+def choose(
+    forward: Sequence[Node],
+    needed: Iterable[Value],
+    outputs: Iterable[object],
+    cheap: Cheap | None = None,
+) -> Kept:
     """Choose what to keep.
 
     Parameters
@@ -48,6 +56,8 @@ def choose(forward: Sequence[Node], needed: Iterable[Value], outputs: Iterable[o
         The results of these nodes that the backward graph takes.
     outputs : iterable
         The operands that the forward graph returns in any case: storing them costs nothing more.
+    cheap : callable, optional
+        Whether a node costs nothing to compute again; :func:`is_cheap` where left out.
 
     Returns
     -------
@@ -57,8 +67,9 @@ def choose(forward: Sequence[Node], needed: Iterable[Value], outputs: Iterable[o
     wanted = list(dict.fromkeys(needed))
     if not wanted:
         return Kept((), ())
-    within = _within_reach(wanted, makers)
-    kept = _cut(within, wanted, makers, {x for x in outputs if isinstance(x, Value)})
+    cheap = cheap or is_cheap
+    within = _within_reach(wanted, makers, cheap)
+    kept = _cut(within, wanted, makers, {x for x in outputs if isinstance(x, Value)}, cheap)
     again = _between(kept, wanted, makers)
     return Kept(tuple(v for v in within if v in kept), tuple(n for n in forward if n in again))
 
@@ -76,13 +87,19 @@ def is_cheap(node: Node) -> bool:
     return all(name in CHEAP_FUNCTIONS for name in called_functions(op.scalar))
 
 
-def _within_reach(wanted: list[Value], makers: dict[Value, Node]) -> list[Value]:
+def is_fusable(node: Node) -> bool:
+    """Tell whether a kernel can compute the node among others, at whatever cost."""
+    op = node.op
+    return is_cheap(node) or (op.scalar is not None and not op.impure)
+
+
+def _within_reach(wanted: list[Value], makers: dict[Value, Node], cheap: Cheap) -> list[Value]:
     """Return all values that might be kept: the wanted ones, and what they follow from."""
     found = dict.fromkeys(wanted)
     pending = list(wanted)
     while pending:
         node = makers[pending.pop()]
-        if not is_cheap(node):
+        if not cheap(node):
             continue
         for x in node.inputs:
             if isinstance(x, Value) and x in makers and x not in found:
@@ -92,7 +109,11 @@ def _within_reach(wanted: list[Value], makers: dict[Value, Node]) -> list[Value]
 
 
 def _cut(
-    within: list[Value], wanted: list[Value], makers: dict[Value, Node], free: set[Value]
+    within: list[Value],
+    wanted: list[Value],
+    makers: dict[Value, Node],
+    free: set[Value],
+    cheap: Cheap,
 ) -> set[Value]:
     """Return the cheapest values from which the wanted ones follow."""
     largest = max((v.spec.nbytes for v in within), default=0)
@@ -105,7 +126,7 @@ def _cut(
         cost = max(int(value.spec.nbytes / scale), 1) * 2
         edges.append((2 * i, 2 * i + 1, cost // 2 if value in free else cost))
         node = makers[value]
-        if not is_cheap(node):
+        if not cheap(node):
             edges.append((source, 2 * i, _INFINITE))
             continue
         for x in {x for x in node.inputs if isinstance(x, Value) and x in number}:

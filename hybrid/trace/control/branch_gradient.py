@@ -95,7 +95,8 @@ def _backward(
         parameters = tensors[: len(inputs)]
         given = tensors[len(inputs) : len(inputs) + kept][own]
         ends = dict(zip(seeded, tensors[len(inputs) + kept :], strict=True))
-        found = gradients(branch, parameters, active, given, ends)
+        known = dict(zip(witnessed(branch), given, strict=True))
+        found = gradients(branch, parameters, active, known, ends)
         made = [(found[i], inputs[i]) for i in numbers]
         return tuple(zeros(s.shape, dtype=s.dtype) if x is None else x for x, s in made)
 

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from hybrid.autodiff.needs import needs_of
 from hybrid.autodiff.tape import GradientTape
 from hybrid.core import dispatch
 from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value, bodies_of, has_effects
 from hybrid.core.op import Attrs
-from hybrid.core.tensor import Tensor
+from hybrid.core.tensor import Tensor, wrap
 from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError
+from hybrid.trace.residuals import choose, is_fusable
 
 
 def recorded_attrs(node: Node) -> Attrs:
@@ -36,7 +38,7 @@ def gradients(
     graph: FuncGraph,
     parameters: Sequence[Tensor],
     wanted: Sequence[bool],
-    given: Sequence[Tensor],
+    given: Mapping[Value, Tensor],
     seeds: Mapping[int, Tensor],
 ) -> list[Tensor | None]:
     """Replay a graph, without its effects, and return the gradient by each wanted parameter.
@@ -48,21 +50,25 @@ def gradients(
         Of the trace that is under way.
     wanted : sequence of bool
         One for each parameter.
-    given : sequence of Tensor
-        What the effects of the graph had as results: see :func:`witnessed`.
+    given : mapping
+        Values of the graph that are known: the results of its effects (see :func:`witnessed`), and
+        what is not to be computed again (see :func:`remembered`).
     seeds : mapping
         The gradient by each output that has one, by its number.
     """
     quiet = silent(graph)
     tensors: dict[Value, Any] = dict(zip(graph.parameters, parameters, strict=True))
-    tensors.update(zip(witnessed(graph), given, strict=True))
+    tensors.update((v, given[v]) for v in witnessed(graph))
     tape = GradientTape(persistent=True, watch_accessed_variables=False)
     sources = [t for t, want in zip(parameters, wanted, strict=True) if want]
     with dispatch.scope(tapes=()):
         with tape:
             tape.watch(sources)
             for node in quiet.nodes:
-                replay(node, tensors)
+                if node.outputs[0] in given:
+                    _recall(node, tensors, given)
+                else:
+                    replay(node, tensors)
         ends = {i: value_of(graph.outputs[i], tensors) for i in seeds}
         ends = {i: t for i, t in ends.items() if has_gradient(t)}
         found: Any = [None] * len(sources)
@@ -74,6 +80,13 @@ def gradients(
     return [next(by_source) if want else None for want in wanted]
 
 
+def _recall(node: Node, tensors: dict[Value, Any], given: Mapping[Value, Tensor]) -> None:
+    """Let the tapes see a node whose result is known."""
+    inputs = tuple(value_of(x, tensors) for x in node.inputs)
+    found = tensors[node.output] = wrap(given[node.output]._data)
+    dispatch.state.tapes[-1].record(node.op, inputs, node.attrs, found)
+
+
 def has_gradient(x: Any) -> bool:
     """Tell whether a tape knows how `x` came about."""
     return isinstance(x, Tensor) and x._node is not None and is_inexact(x.dtype)
@@ -82,6 +95,26 @@ def has_gradient(x: Any) -> bool:
 def witnessed(graph: FuncGraph) -> tuple[Value, ...]:
     """Return the results of the effects of a graph: a replay must be given them."""
     return tuple(v for node in graph.nodes if node.op.impure for v in node.outputs)
+
+
+def remembered(graph: FuncGraph) -> tuple[Value, ...]:
+    """Return values from which kernels alone compute all that the gradient of a graph needs."""
+    needed: list[Value] = []
+    for node in graph.nodes:
+        if not any(is_inexact(v.spec.dtype) for v in node.outputs):
+            continue
+        values = [x if isinstance(x, Value) else None for x in node.inputs]
+        tracked = [i for i, x in enumerate(values) if x is not None and is_inexact(x.spec.dtype)]
+        needs = needs_of(node.op, len(values), tuple(tracked))
+        needed += [x for i in needs.inputs if (x := values[i]) is not None]
+        needed += node.outputs if needs.output else ()
+    makers = {v: node for node in graph.nodes for v in node.outputs}
+    kept = choose(graph.nodes, [v for v in needed if v in makers], graph.outputs, is_fusable)
+    return tuple(v for v in kept.values if _can_be_given(makers[v]))
+
+
+def _can_be_given(node: Node) -> bool:
+    return not (node.op.multi or node.op.impure or node.op.bodies)
 
 
 def silent(graph: FuncGraph) -> FuncGraph:

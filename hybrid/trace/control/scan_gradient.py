@@ -1,7 +1,8 @@
 """The gradient of a scan is a scan in the other direction.
 
-Forward, the scan also stacks the carry that each step was given. Backward, each step computes the
-body again from that, and hands on the gradient by the carry and the sums of those by the constants.
+Forward, the scan also stacks the carry that each step was given, and what no kernel computes again:
+the results of matrix products, say. Backward, each step computes the rest of the body again from
+that, and hands on the gradient by the carry and the sums of those by the constants.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from hybrid.core.op import Attrs, Op
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor
 from hybrid.ops.creation import zeros
-from hybrid.trace.control.pullback import gradients, reached, witnessed
+from hybrid.trace.control.pullback import gradients, reached, remembered, witnessed
 from hybrid.trace.recorder import trace_pure
 
 Gradients = tuple[Tensor | None, ...]
 
 
 def recorded(*, body: FuncGraph, carries: int, kept: int = 0, **rest: Any) -> Attrs:
-    """Return the attrs of the scan that also stacks the carries and what effects gave."""
+    """Return the attrs of the scan that also stacks what its gradient starts from."""
     if kept:
         return {"body": body, "carries": carries, "kept": kept, **rest}
-    extra = (*body.inputs[:carries], *witnessed(body))
+    extra = (*body.inputs[:carries], *witnessed(body), *remembered(body))
     longer = replace(body, outputs=(*body.outputs, *extra))
     return {"body": longer, "carries": carries, "kept": len(extra), **rest}
 
@@ -118,20 +119,24 @@ def vjp(
     return tuple(by_input[i] if i in known and want else None for i, want in enumerate(wanted))
 
 
-def _backward(body: FuncGraph, roles: _Roles, witnesses: int, connected: list[int]) -> FuncGraph:
-    """Return the body of the scan that goes back; note which inputs have a gradient."""
+def _backward(body: FuncGraph, roles: _Roles, known: int, connected: list[int]) -> FuncGraph:
+    """Return the body of the scan that goes back; note which inputs have a gradient.
+
+    The last `known` outputs of the body are values that each step is given.
+    """
     carries, xs = roles.carries, roles.xs
     inputs = [v.spec for v in body.inputs]
     plain = [replace(s, weak=False) for s in inputs]
     sums = [*(plain[i] for i in roles.carry), *(plain[i] for i in roles.constants)]
-    seen = [x.spec for x in body.outputs[len(body.outputs) - witnesses :]] if witnesses else []
+    values: Any = body.outputs[len(body.outputs) - known :]
+    seen = [replace(v.spec, weak=False) for v in values]
     seeds = [body.outputs[i].spec for i in roles.ys]
     specs = [*sums, *inputs[:carries], *seen, *inputs[carries : carries + xs], *seeds]
 
     def step(*tensors: Tensor) -> tuple[Tensor, ...]:
         take = _Taker(tensors)
         by_carry, totals = take(len(roles.carry)), take(len(roles.constants))
-        carry, given = take(carries), take(witnesses)
+        carry, given = take(carries), dict(zip(values, take(known), strict=True))
         parameters = (*carry, *take(xs))
         by_y = take(len(roles.ys))
         parameters += take(len(inputs) - carries - xs)

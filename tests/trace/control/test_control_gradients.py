@@ -251,3 +251,20 @@ def test_a_callback_whose_results_a_while_loop_needs_again_is_refused() -> None:
 
     with pytest.raises(GradientError, match=r"it would call hb\.callback again"):
         gradient(f, tensors()[:1])
+
+
+def test_what_takes_more_than_a_kernel_is_kept_of_each_step() -> None:
+    """Going back, tanh is computed again from its argument; the product with it is not."""
+
+    def f(x: hb.Tensor, w: hb.Tensor) -> hb.Tensor:
+        return hb.scan(lambda h, row: (hb.tanh(w @ h + row), None), x[0], x)[0].sum()
+
+    graph = hb.compile(hb.grad(f, (0, 1))).get_concrete_function(*tensors()).optimized
+    forward, back = (node.attrs["body"] for node in graph.nodes if node.op.name == "scan")
+
+    def products(body: Any) -> int:
+        return sum(node.op.name in ("matmul", "einsum") for node in body.nodes)
+
+    assert len(forward.outputs) == 3  # the carry, and of each step the carry and the argument
+    assert products(forward) == 1
+    assert products(back) <= 2  # the gradients by the carry and by w
