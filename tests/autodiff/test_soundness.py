@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import hybrid as hb
+from hybrid.errors import GradientError
 
 INF, NAN = np.inf, np.nan
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of what is not taken
@@ -24,6 +25,13 @@ def gradient(f: Function, *points: hb.Tensor) -> tuple[hb.Tensor, ...]:
         *points
     )
     return found
+
+
+def assigned(x: hb.Tensor, value: hb.Tensor) -> hb.Tensor:
+    y = x * 1
+    y[0] = value
+    y[2:] *= 2
+    return y * y
 
 
 # A name, the function, its arguments, the gradient by each.
@@ -105,6 +113,18 @@ CASES: list[tuple[str, Function, tuple[Any, ...], tuple[Any, ...]]] = [
     ("cumprod, one 0", hb.cumulative_prod, ([2.0, 0.0, 3.0],), ([1, 8, 0],)),
     ("cumprod, two 0", hb.cumulative_prod, ([0.0, 0.0, 3.0],), ([1, 0, 0],)),
     ("det, singular", hb.linalg.det, ([[1.0, 2.0], [2.0, 4.0]],), ([[4, -2], [-2, 1]],)),
+    # The slope is infinite there, as the formula says.
+    ("sqrt at 0", hb.sqrt, ([0.0, 4.0],), ([INF, 0.25],)),
+    ("cbrt at 0", hb.cbrt, ([0.0, 1.0],), ([INF, 1 / 3],)),
+    ("log at 0", hb.log, ([0.0, 2.0],), ([INF, 0.5],)),
+    ("division by 0", lambda x, y: x / y, (1.0, 0.0), (INF, -INF)),
+    # Values that repeat.
+    ("eigenvalues", lambda x: hb.linalg.eigvalsh(x), (np.eye(3),), (np.eye(3),)),
+    ("singular values", lambda x: hb.linalg.svdvals(x), (2 * np.eye(2),), (np.eye(2),)),
+    # Parts: each element has the gradient of where it went.
+    ("assignment", assigned, ([1.0, 2.0, 3.0], 5.0), ([0, 4, 24], 10)),
+    ("concat", lambda x, y: hb.concat([y, x, y]) ** 2, ([1.0], [3.0]), ([2], [12])),
+    ("broadcast", lambda x, y: x * y, ([[1.0], [2.0]], [3.0, 4.0]), ([[7], [7]], [3, 3])),
     ("det of zeros", hb.linalg.det, ([[0.0, 0.0], [0.0, 0.0]],), ([[0, 0], [0, 0]],)),
 ]
 
@@ -143,6 +163,38 @@ def test_second_derivatives_and_forward_mode_know_the_branch_too(
     assert np.isfinite(second.numpy()).all()
     again = hb.grad(lambda x: hb.sum(slope(x)))(x)
     np.testing.assert_allclose(again.numpy(), second.numpy(), rtol=1e-12)
+
+
+def test_vectors_of_values_that_repeat_have_no_derivative() -> None:
+    """Any basis of their space is one of eigenvectors: a number would be wrong."""
+    x = hb.asarray(np.eye(3))
+    weights = hb.asarray(np.arange(9.0).reshape(3, 3))
+    for vectors in (
+        lambda x: hb.linalg.eigh(x)[1],
+        lambda x: hb.linalg.svd(x)[0],
+    ):
+        (found,) = gradient(lambda x, vectors=vectors: vectors(x) * weights, x)
+        assert np.isnan(found.numpy()).any()
+
+
+@pytest.mark.parametrize("z", [3 + 4j, -2j, 0j])
+def test_the_sign_of_a_complex_number_turns_and_does_not_grow(z: complex) -> None:
+    """``sign(z) = z / abs(z)``: no slope outwards, 1 / abs(z) around; 0 at 0, as for reals."""
+    point = hb.asarray(np.array(z))
+    size = abs(z) or 1.0
+    for direction, slope in ((z / size, 0), (1j * z / size, 1j * z / size / size)):
+        _, tangent = hb.jvp(hb.sign, (point,), (hb.asarray(np.array(direction)),))
+        np.testing.assert_allclose(tangent.numpy(), slope, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "bool"])
+def test_integers_and_booleans_take_part_as_constants(dtype: str) -> None:
+    x = hb.asarray(np.array([1.5, 2.5]))
+    whole = hb.asarray(np.array([1, 1]).astype(dtype))
+    for f in (lambda x: hb.sum(x * whole), hb.compile(lambda x: hb.sum(x * whole))):
+        np.testing.assert_array_equal(hb.grad(f)(x).numpy(), [1, 1])
+    with pytest.raises(GradientError, match=dtype):
+        hb.grad(lambda n: hb.sum(n * x))(whole)
 
 
 def test_where_hides_no_nan_of_the_branch_that_is_taken() -> None:

@@ -88,6 +88,55 @@ def test_per_example_gradients_of_logistic_regression(mode: Mode) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_jacobian_and_scores_of_logistic_regression(mode: Mode) -> None:
+    rng = np.random.default_rng(1)
+    x, w = rng.normal(size=(5, 3)), rng.normal(size=3)
+
+    def probabilities(w: Any) -> Any:
+        return hb.sigmoid(hb.asarray(x) @ w)
+
+    p = 1 / (1 + np.exp(-x @ w))
+    for kind in ("forward", "reverse"):
+        same(mode(hb.jacobian(probabilities, mode=kind))(w), (p * (1 - p))[:, None] * x)
+    direction = rng.normal(size=3)
+    _, slope = mode(lambda w, d: hb.jvp(probabilities, (w,), (d,)))(w, direction)
+    same(slope, p * (1 - p) * (x @ direction))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_marginal_likelihood_of_a_gaussian_process(mode: Mode) -> None:
+    """dL/dt = tr((K^-1 - a a^T) dK/dt) / 2, a = K^-1 y (Rasmussen and Williams, 2006, 5.9)."""
+    rng = np.random.default_rng(2)
+    x, y = np.sort(rng.uniform(0, 4, 12)), rng.normal(size=12)
+    squares = (x[:, None] - x[None]) ** 2
+    theta = np.array([0.3, -0.2, -1.0])  # logarithms of length, size and noise
+
+    def negative_log_likelihood(theta: Any) -> Any:
+        length, size, noise = (hb.exp(theta[i]) for i in range(3))
+        k = size**2 * hb.exp(-hb.asarray(squares) / (2 * length**2)) + noise**2 * hb.eye(
+            12, dtype="float64"
+        )
+        factor = hb.linalg.cholesky(k)
+        half = hb.linalg.solve_triangular(factor, hb.asarray(y), lower=True)
+        return half @ half / 2 + hb.sum(hb.log(hb.diagonal(factor))) + 6 * np.log(2 * np.pi)
+
+    length, size, noise = np.exp(theta)
+    smooth = size**2 * np.exp(-squares / (2 * length**2))
+    k = smooth + noise**2 * np.eye(12)
+    slopes = [smooth * squares / length**2, 2 * smooth, 2 * noise**2 * np.eye(12)]
+    inverse = np.linalg.inv(k)
+    a = inverse @ y
+    value, gradient = mode(hb.value_and_grad(negative_log_likelihood))(theta)
+    same(value, y @ a / 2 + np.linalg.slogdet(k)[1] / 2 + 6 * np.log(2 * np.pi), 1e-10)
+    outer = inverse - np.outer(a, a)
+    same(gradient, [np.trace(outer @ slope) / 2 for slope in slopes], 1e-8)
+    step, direction = 1e-5, np.array([1.0, -1.0, 0.5])
+    (product,) = mode(lambda t, d: hb.hvp(negative_log_likelihood, (t,), (d,)))(theta, direction)
+    ends = [hb.grad(negative_log_likelihood)(theta + s * step * direction).numpy() for s in (1, -1)]
+    same(product, (ends[0] - ends[1]) / (2 * step), 1e-5)
+
+
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kind", ["auto", "forward", "reverse"])
 def test_jacobians_of_nested_arguments_and_results(mode: Mode, kind: Any) -> None:
     a, b = np.asarray([1.0, 2.0, 3.0]), np.asarray([[0.5, -1.0]])
