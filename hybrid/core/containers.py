@@ -105,6 +105,16 @@ def held_by(container: Any) -> list[Any] | None:
     return None if tree.is_leaf() else held
 
 
+def visit(function: Callable[[Any], None], container: Any) -> None:
+    """Call ``function(it)`` for each container and leaf, outer before inner."""
+
+    def seen(x: Any) -> bool:
+        function(x)
+        return False
+
+    optree.tree_flatten(container, seen, none_is_leaf=True, namespace=_NAMESPACE)
+
+
 def map_items(function: Callable[[Any], Any], container: Any, whole: Container[int]) -> Any:
     """Replace leaves, and the containers whose identity is in `whole`, by ``function(it)``."""
     return optree.tree_map(

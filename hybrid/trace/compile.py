@@ -27,7 +27,7 @@ from hybrid.trace.effects import Watch
 from hybrid.trace.garbage import garbage_kept
 from hybrid.trace.generalise import Generaliser, as_specs
 from hybrid.trace.launcher import Launcher, chain_of, fast_key, is_flat, is_pure, key_without
-from hybrid.trace.mutation import Copies, deliver
+from hybrid.trace.mutation import Copies, deliver, joined
 from hybrid.trace.nested import UNKNOWN, Nested
 from hybrid.trace.plain import run_plainly
 from hybrid.trace.reach import is_iterator
@@ -131,7 +131,7 @@ class CompiledFunction:
         if any(type(x) is Tensor and type(x._data) is Symbol for x in leaves):
             leaked = next(x for x in leaves if type(x) is Tensor and type(x._data) is Symbol)
             raise dispatch.leaked(leaked._data)
-        signature = self._describe(leaves, tree, names())
+        signature = self._describe(leaves, tree, names(), arguments)
         if any(isinstance(x, Identity) for x in signature.leaves):
             used_up = next((n for n, x in zip(signature.names, leaves) if is_iterator(x)), None)
             if used_up is not None:
@@ -175,8 +175,15 @@ class CompiledFunction:
             self._warned.add("iterator")
             report.warn_eager(self.name, "where it is given an iterator", EagerFrom(why, None))
 
-    def _describe(self, leaves: list[Any], tree: Any, names: tuple[str, ...]) -> Signature:
-        return self._generaliser.declared(self.name, describe(leaves, tree, names), leaves)
+    def _describe(
+        self,
+        leaves: list[Any],
+        tree: Any,
+        names: tuple[str, ...],
+        bound: inspect.BoundArguments,
+    ) -> Signature:
+        signature = describe(leaves, tree, names, tuple(bound.arguments.values()))
+        return self._generaliser.declared(self.name, signature, leaves)
 
     def _find(self, exact: Signature, leaves: list[Any]) -> ConcreteFunction | None:
         """Return the trace for just this signature, or one for more."""
@@ -237,6 +244,8 @@ class CompiledFunction:
         )
         traced = traced_leaves(tracer, leaves, concrete.signature)
         values = containers.unflatten(concrete.signature.tree, traced)
+        if concrete.signature.same:
+            values = joined(values, concrete.signature.same)
         call = inspect.BoundArguments(
             self._signature, OrderedDict(zip(bound.arguments, values, strict=True))
         )
@@ -446,8 +455,8 @@ class CompiledFunction:
         *args, **kwargs
             As in a call.
         """
-        _, leaves, tree, names = self._bind(args, kwargs)
-        signature = self._describe(leaves, tree, names())
+        arguments, leaves, tree, names = self._bind(args, kwargs)
+        signature = self._describe(leaves, tree, names(), arguments)
         if self._find(signature, leaves) is None:
             self._call(args, kwargs)
         found = self._find(signature, leaves)

@@ -7,6 +7,7 @@ traced: what it has changed there, or used up, or drawn, ends tracing, with the 
 from __future__ import annotations
 
 import datetime
+import gc
 import os
 import random
 import sys
@@ -119,7 +120,7 @@ class Watch:
             caller: FrameType | None = frame
             while caller is not None and is_installed(caller.f_code):
                 caller = caller.f_back
-            if caller is not None and not is_framework(caller.f_code):
+            if caller is not None and not is_framework(caller.f_code) and not _of_gc(caller):
                 why = f"it calls {function.__name__}(), which gives another value at each call"
                 code = caller.f_code
                 line = SourceLine(code.co_filename, caller.f_lineno, code.co_name)
@@ -205,6 +206,16 @@ def _halves(found: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
 
 
 # --- states ---------------------------------------------------------------------------------------
+
+
+def _of_gc(frame: FrameType | None) -> bool:
+    """Tell whether a frame is run by the garbage collector, in the middle of whatever happens."""
+    codes = {getattr(callback, "__code__", None) for callback in gc.callbacks}
+    while frame is not None:
+        if frame.f_code in codes or frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _measures(function: Any) -> bool:

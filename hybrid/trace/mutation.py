@@ -16,6 +16,8 @@ from hybrid.core import containers
 
 _MUTABLE = (list, dict, deque)
 
+Groups = tuple[tuple[int, ...], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Given:
@@ -30,6 +32,31 @@ def given_containers(arguments: Sequence[Any]) -> list[Any]:
     for value in arguments:
         _collect(value, found)
     return found
+
+
+def same_containers(arguments: Sequence[Any]) -> Groups:
+    """Return which of the containers in arguments are one object, by their numbers."""
+    ids: list[int] = []
+
+    def note(x: Any) -> None:
+        if type(x) in _MUTABLE or hasattr(x, "__dict__"):
+            ids.append(id(x))
+
+    containers.visit(note, list(arguments))
+    if len(set(ids)) == len(ids):
+        return ()
+    numbers: dict[int, list[int]] = {}
+    for i, x in enumerate(given_containers(arguments)):
+        numbers.setdefault(id(x), []).append(i)
+    return tuple(tuple(group) for group in numbers.values() if len(group) > 1)
+
+
+def joined(copies: Sequence[Any], groups: Groups) -> Sequence[Any]:
+    """Return copies of arguments in which those of one container are one object again."""
+    found = given_containers(copies)
+    first = {id(found[i]): found[group[0]] for group in groups for i in group}
+    same = containers.map_items(lambda x: first.get(id(x), x), tuple(copies), first)
+    return tuple(same)
 
 
 def _collect(value: Any, found: list[Any]) -> None:

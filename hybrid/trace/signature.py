@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FunctionType, MethodType
 from typing import Any
@@ -18,6 +18,7 @@ from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.trace.environment import same_value
+from hybrid.trace.mutation import Groups, same_containers
 from hybrid.trace.reach import slots_of, users_own
 from hybrid.trace.sharing import identical
 
@@ -74,22 +75,25 @@ class Signature:
         Groups of leaves that are the same array.
     names : tuple of str
         How the user would write each leaf: ``x``, ``batch['image']``.
+    same : tuple of tuple of int
+        Groups of containers that are one object, by the order of `given_containers`.
     """
 
     tree: Any
     leaves: tuple[TensorSpec | Literal | Identity, ...]
     aliases: tuple[tuple[int, ...], ...] = ()
     names: tuple[str, ...] = ()
+    same: Groups = ()
 
     def __hash__(self) -> int:
         return hash((self.tree, self.leaves, self.aliases))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Signature) and (self.tree, self.leaves, self.aliases) == (
-            other.tree,
-            other.leaves,
-            other.aliases,
-        )
+        return isinstance(other, Signature) and self._key == other._key
+
+    @property
+    def _key(self) -> tuple[Any, ...]:
+        return self.tree, self.leaves, self.aliases, self.same
 
     def __str__(self) -> str:
         pairs = zip(self.names, self.leaves, strict=True)
@@ -135,10 +139,14 @@ def _spell(argument: str, path: list[Any]) -> str:
     return argument + "".join(f"[{part!r}]" for part in path)
 
 
-def describe(leaves: list[Leaf], tree: Any, names: tuple[str, ...]) -> Signature:
-    """Return the signature of flattened arguments."""
+def describe(
+    leaves: list[Leaf], tree: Any, names: tuple[str, ...], arguments: Sequence[Any]
+) -> Signature:
+    """Return the signature of `arguments`, which are flattened to `leaves` and `tree`."""
     keys = tuple(map(leaf_key, leaves))
-    return Signature(tree, keys, identical(leaves), names)
+    nested = tree.num_nodes > len(leaves) + 2  # more than one container
+    same = same_containers(arguments) if nested else ()
+    return Signature(tree, keys, identical(leaves), names, same)
 
 
 def leaf_key(leaf: Leaf) -> TensorSpec | Literal | Identity:
@@ -199,6 +207,8 @@ def difference(new: Signature, old: Signature) -> list[str]:
     ]
     if new.aliases != old.aliases:
         words.append("other arguments are the same array")
+    if new.same != old.same:
+        words.append("other arguments are the same container")
     return words
 
 

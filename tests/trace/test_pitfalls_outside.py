@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import gc
 import queue
 import sys
+import time
 import types
 import warnings
 from collections import OrderedDict, defaultdict, deque
@@ -483,3 +485,72 @@ def test_a_warning_that_is_an_error_leaves_the_next_call_right() -> None:
         warnings.simplefilter("ignore")
         for _ in range(2):
             assert f(ones()).tolist() == [2, 2]
+
+
+def append_and_count(a: Any, b: Any) -> Any:
+    a.append(b[0] * 2)
+    b[0] = b[0] + 1
+    return len(a), len(b), a is b
+
+
+def through_a_dict(a: Any, b: Any) -> Any:
+    a["k"] = a["x"] * 2
+    return b.get("k", a["x"] * 0) + b["x"]
+
+
+def inner_and_outer(a: Any, b: Any) -> Any:
+    a[0].append(a[1].popleft())
+    b[1].append(b[0][0] * 3)
+    return len(a[0]), len(b[1]), [*b[0]]
+
+
+@pytest.mark.parametrize(
+    ("f", "make"),
+    [
+        (append_and_count, lambda x: [x]),
+        (through_a_dict, lambda x: {"x": x}),
+        (inner_and_outer, lambda x: ([x], deque([x, x + 1]))),
+    ],
+)
+def test_a_container_that_is_given_twice_is_one_container(f: Any, make: Any) -> None:
+    traced = hb.compile(f)
+    for shared in (True, False, True, False, True):
+        seen = []
+        for g in (f, traced):
+            a = make(hb.asarray([1.0, 2.0]))
+            b = a if shared else make(hb.asarray([1.0, 2.0]))
+            seen.append(str((g(a, b), a, b)))
+        assert seen[0] == seen[1]
+    assert traced.cache_info().misses == 2
+    assert "the same container" in traced.explain()
+
+
+def test_a_container_inside_of_another_argument_is_one_container() -> None:
+    def f(outer: Any, inner: Any) -> Any:
+        inner.append(1.0)
+        return len(outer["a"])
+
+    traced = hb.compile(f)
+    for _ in range(2):
+        inner = [hb.ones(2)]
+        assert traced({"a": inner}, inner) == 2
+        assert traced({"a": [hb.ones(2)]}, inner) == 1
+
+
+def test_what_the_garbage_collector_runs_is_not_the_functions_doing() -> None:
+    def callback(phase: str, info: Any) -> None:
+        time.perf_counter()
+
+    @hb.compile
+    def f(x: hb.Tensor) -> hb.Tensor:
+        gc.collect()
+        return x + (0.0 if callable(time.sleep) else time.perf_counter())
+
+    gc.callbacks.append(callback)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            f(hb.ones(3))
+    finally:
+        gc.callbacks.remove(callback)
+    assert f.concrete_functions[0].fallback is None
