@@ -16,7 +16,6 @@ import pytest
 import scipy.special
 
 import hybrid as hb
-import hybrid.ops
 from hybrid import dtypes
 from hybrid.core.dispatch import bind
 from hybrid.core.op import OPS, Op

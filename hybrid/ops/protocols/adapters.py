@@ -93,8 +93,8 @@ def _at_least_double(func: Function, *args: Any, dtype: Any = None, **options: A
     return translated(func, args, {**options, "dtype": dtype})
 
 
-for _func in (np.cov, np.corrcoef):
-    implements(_func)(partial(_at_least_double, _func))
+for _widening in (np.cov, np.corrcoef):
+    implements(_widening)(partial(_at_least_double, _widening))
 
 
 @implements(np.dot)
