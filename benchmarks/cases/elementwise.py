@@ -21,6 +21,7 @@ from benchmarks.case import (
 SIZE = 1_000_000
 SIZES = {"1e3": 1_000, "1e5": 100_000, "1e6": 1_000_000, "1e7": 10_000_000}
 TOLERANCES = {"float32": (1e-5, 1e-6), "float64": (1e-12, 1e-14)}
+PAIRS = {dtype: uniform(2, dtype) for dtype in TOLERANCES}
 
 # --- a chain with transcendental functions, and one without --------------------------------------
 
@@ -102,7 +103,7 @@ def _chains(dtype: str) -> list[Case]:
     return [
         Case(
             f"elementwise {dtype} {label}",
-            uniform(2, dtype),
+            PAIRS[dtype],
             size,
             CHAIN,
             rtol=rtol,
@@ -120,7 +121,7 @@ CASES = (
     *(
         Case(
             f"ten simple ops {dtype} 1e7",
-            uniform(2, dtype),
+            PAIRS[dtype],
             SIZES["1e7"],
             TEN_OPS,
             rtol=TOLERANCES[dtype][0],
@@ -146,7 +147,7 @@ CASES = (
     ),
     Case(
         "compile elementwise",
-        uniform(2, "float32"),
+        PAIRS["float32"],
         SIZE,
         CHAIN,
         peers=COMPILED,
@@ -155,17 +156,17 @@ CASES = (
     ),
     Case(
         "first call after restart",
-        uniform(2, "float32"),
+        PAIRS["float32"],
         SIZE,
         CHAIN,
         peers=COMPILED,
         measure="restart",
         tiny=1000,
     ),
-    Case("new shape", uniform(2, "float32"), 1000, CHAIN, peers=COMPILED, measure="shape"),
+    Case("new shape", PAIRS["float32"], 1000, CHAIN, peers=COMPILED, measure="shape"),
     Case(
         "peak memory, ten simple ops 1e7",
-        uniform(2, "float32"),
+        PAIRS["float32"],
         SIZES["1e7"],
         TEN_OPS,
         measure="memory",

@@ -192,6 +192,7 @@ def products(batch: int, *widths: int) -> int:
 
 
 SMALL, LARGE = (64, 128, 10), (784, 512, 512, 10)
+SMALL_STEP, LARGE_STEP = programs(*SMALL), programs(*LARGE)
 FIRST_CALLS: dict[Measure, str] = {
     "compile": "compile MLP step",
     "restart": "first call after restart, MLP step",
@@ -203,7 +204,7 @@ CASES = (
         "MLP step 64-128-10, 128 digits",
         digits,
         128,
-        programs(*SMALL),
+        SMALL_STEP,
         rtol=1e-3,
         atol=1e-5,
         calls=5,
@@ -214,7 +215,7 @@ CASES = (
         "MLP step 784-512-512-10, 256 pictures",
         pictures,
         256,
-        programs(*LARGE),
+        LARGE_STEP,
         rtol=1e-3,
         atol=1e-5,
         calls=5,
@@ -226,7 +227,7 @@ CASES = (
             name,
             digits,
             128,
-            programs(*SMALL),
+            SMALL_STEP,
             peers=("hybrid", "torch-compile", "jax"),
             measure=measure,
             rtol=1e-3,
@@ -240,7 +241,7 @@ CASES = (
         "peak memory, MLP step 784-512-512-10, 4096 pictures",
         pictures,
         4096,
-        programs(*LARGE),
+        LARGE_STEP,
         measure="memory",
         rtol=1e-3,
         atol=1e-5,
