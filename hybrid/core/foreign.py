@@ -47,7 +47,7 @@ def to_ndarray(obj: Any, dtype: Any = None, copy: bool | None = None) -> Array:
     array = np.array(obj, dtype=dtype, copy=copy)
     if dtype is None and array.dtype.kind in "fc" and not _has_dtype(obj):
         array = array.astype(dtypes.DEFAULT[array.dtype.kind])
-    return _checked(array, copy)
+    return _checked(array, copy, obj)
 
 
 def _has_dtype(obj: Any) -> bool:
@@ -70,11 +70,11 @@ def needs_copy(why: str) -> ValueError:
     return ValueError(f"asarray: copy=False, but a copy is needed for {why}")
 
 
-def _checked(array: Array, copy: bool | None) -> Array:
+def _checked(array: Array, copy: bool | None, of: Any) -> Array:
     array = np.asarray(array)  # a matrix or a memory map becomes the plain array that it holds
     native = array.dtype.newbyteorder("=")
     if native not in dtypes.SUPPORTED:
-        raise _unsupported(array.dtype)
+        raise _unsupported(array.dtype, of)
     if array.dtype.isnative and array.flags.aligned:
         return array
     if copy is False:
@@ -82,7 +82,11 @@ def _checked(array: Array, copy: bool | None) -> Array:
     return array.astype(native)
 
 
-def _unsupported(dtype: dtypes.DType) -> DTypeError:
-    message = f"asarray: dtype {dtype} is not supported; hybrid has {dtypes.NAMES}"
+def _unsupported(dtype: dtypes.DType, of: Any) -> DTypeError:
+    given = type(of).__name__
+    message = (
+        f"asarray: dtype {dtype}, of what is given as {given}, is not supported; hybrid has "
+        f"{dtypes.NAMES}"
+    )
     line = user_line()
     return DTypeError(f"{message}\n  at {line.describe()}" if line else message)

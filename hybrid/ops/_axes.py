@@ -13,7 +13,7 @@ from hybrid.core.dispatch import located
 from hybrid.core.op import Attrs
 from hybrid.core.spec import Shape
 from hybrid.core.unknown import as_size
-from hybrid.errors import AxisError, DTypeError, ShapeError
+from hybrid.errors import AxisError, DTypeError, HybridError, ShapeError
 
 Axes = tuple[int, ...]
 
@@ -43,7 +43,8 @@ def some_axes(name: str, axis: Any, shape: Shape, extra: int = 0) -> Axes:
 def _as_tuple(x: Any) -> tuple[Any, ...]:
     if type(x) is int:  # before the slower question
         return (x,)
-    return tuple(x) if isinstance(x, Iterable) else (x,)
+    # An array without axes, of one int, is Iterable by its class.
+    return tuple(x) if isinstance(x, Iterable) and getattr(x, "ndim", True) else (x,)
 
 
 def all_axes(name: str, axis: Any, shape: Shape) -> Axes:
@@ -59,8 +60,13 @@ def as_shape(name: str, shape: Any) -> Shape:
     """Return `shape` (an int or several) as a tuple of ints that are not negative."""
     if type(shape) is int and shape >= 0:
         return (shape,)
-    given = shape if type(shape) is tuple else _as_tuple(shape)
-    sizes = tuple([n if type(n) is int else as_size(n) for n in given])
+    try:
+        given = shape if type(shape) is tuple else _as_tuple(shape)
+        sizes = tuple([n if type(n) is int else as_size(n) for n in given])
+    except TypeError as error:
+        if isinstance(error, HybridError):
+            raise
+        raise TypeError(located(f"{name}: a shape is an int or several, not {shape!r}")) from None
     if any(n < 0 for n in sizes):
         raise ShapeError(located(f"{name}: shape {sizes} has a negative size"))
     return sizes

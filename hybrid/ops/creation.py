@@ -143,7 +143,7 @@ def _filled(name: str, shape: Any, value: int, dtype: Any, device: Any) -> Tenso
             return wrap((np.ones if value else np.zeros)(shape, wanted))
         except (TypeError, ValueError):
             pass  # explained below
-    return full(shape, value, dtype=wanted, device=device)
+    return full(as_shape(name, shape), value, dtype=wanted, device=device)
 
 
 def zeros(shape: int | Iterable[int], dtype: Any = None, *, device: Any = None) -> Tensor:

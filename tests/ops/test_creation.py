@@ -110,7 +110,7 @@ def test_meshgrid(indexing, sizes):
 
 
 def test_errors():
-    with pytest.raises(ShapeError, match=r"full: shape \(-1,\) has a negative size"):
+    with pytest.raises(ShapeError, match=r"zeros: shape \(-1,\) has a negative size"):
         cr.zeros(-1)
     with pytest.raises(DTypeError, match="dtype <U1 is not supported"):
         cr.zeros(1, "U1")
@@ -167,3 +167,20 @@ def test_dtypes_in_a_list_of_tensors_meet_as_beside_tensors() -> None:
         hb.asarray([hb.ones(2), single])
     with pytest.raises(ValueError, match="copy"):
         hb.asarray([single], copy=False)
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_shape_may_be_an_int_of_a_tensor_and_must_be_ints(traced: bool) -> None:
+    run = hb.compile if traced else lambda f: f
+    sizes = hb.asarray([3, 2])
+    assert run(lambda n: hb.zeros(n[0]))(sizes).shape == (3,)
+    assert run(lambda n: hb.ones((n[1], n[0])))(sizes).shape == (2, 3)
+    for wrong in (hb.asarray([1.0, 2.0]), 2.5, (2.0, 3), "ab"):
+        with pytest.raises(TypeError, match="zeros: a shape is an int or several, not"):
+            run(lambda shape: hb.zeros(shape))(wrong)
+
+
+def test_what_is_no_array_is_refused_by_its_type() -> None:
+    for wrong in (None, {}, object()):
+        with pytest.raises(DTypeError, match=f"given as {type(wrong).__name__}, is not supported"):
+            hb.exp(wrong)
