@@ -30,6 +30,26 @@ define void @hybrid_copy(ptr %pack, i64 %lo, i64 %hi) {
   ret void
 }
 
+; A trampoline that calls an inner loop of NumPy: its pack is (function, data, dimensions, strides,
+; count), then the addresses of `count` arrays, of which the loop is given a copy: it moves them.
+define void @hybrid_inner_loop(ptr %pack, i64 %lo, i64 %hi) {
+  %function = load ptr, ptr %pack
+  %data_at = getelementptr i64, ptr %pack, i64 1
+  %data = load ptr, ptr %data_at
+  %dimensions_at = getelementptr i64, ptr %pack, i64 2
+  %dimensions = load ptr, ptr %dimensions_at
+  %strides_at = getelementptr i64, ptr %pack, i64 3
+  %strides = load ptr, ptr %strides_at
+  %count_at = getelementptr i64, ptr %pack, i64 4
+  %count = load i64, ptr %count_at
+  %given = getelementptr i64, ptr %pack, i64 5
+  %arrays = alloca ptr, i64 %count
+  %bytes = mul i64 %count, 8
+  call void @llvm.memcpy.p0.p0.i64(ptr %arrays, ptr %given, i64 %bytes, i1 false)
+  call void %function(ptr %arrays, ptr %dimensions, ptr %strides, ptr %data)
+  ret void
+}
+
 define internal void @program(ptr %entries, i64 %count) {
 start:
   br label %next
@@ -124,9 +144,16 @@ def _engine() -> object:
     return native.load_assembly(_CODE)
 
 
+@functools.cache
 def copy_address() -> int:
     """The address of the trampoline that copies bytes."""
     return int(_engine().get_function_address("hybrid_copy"))  # type: ignore[attr-defined]
+
+
+@functools.cache
+def inner_loop_address() -> int:
+    """The address of the trampoline that calls an inner loop of NumPy."""
+    return int(_engine().get_function_address("hybrid_inner_loop"))  # type: ignore[attr-defined]
 
 
 @functools.cache

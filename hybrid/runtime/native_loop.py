@@ -1,199 +1,27 @@
-"""Loops whose bodies are kernels only: they run in native code, a step costs tens of nanoseconds.
+"""Loops whose bodies are kernels and products of matrices only: they run in native code.
 
-The carry lies in two buffers that change places at each step. Rows of arrays and results that are
-stacked are read and written where they lie. Each call that is under way has a frame of its own.
+A step costs tens of nanoseconds besides. The carry lies in two buffers that change places at each
+step. Rows of arrays and results that are stacked are read and written where they lie. Each call
+that is under way has a frame of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hybrid.core.graph import Const, FuncGraph
-from hybrid.core.layout import Layout
 from hybrid.core.spec import TensorSpec
-from hybrid.runtime.load import LoadedKernel, load_kernel
-from hybrid.runtime.native_writes import literal_of, write_region
-from hybrid.runtime.schedule import schedule
-from hybrid.runtime.steps import (
-    KernelStep,
-    LibraryStep,
-    Place,
-    Return,
-    Root,
-    Schedule,
-    Step,
-    WriteStep,
-)
+from hybrid.runtime.native_calls import Call
+from hybrid.runtime.native_program import At, Program
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 # A call of native code cannot be interrupted: it returns about this often to let Python look.
 _CHUNK_NS = 50_000_000
 _STEP_NS = 50
-
-
-@dataclass(frozen=True, slots=True)
-class At:
-    """Where an operand of an entry is: a buffer of the loop, or something it is given.
-
-    `kind` is ``in`` or ``out`` (a carry), ``row``, ``constant``, ``y``, ``flag`` (whether to go
-    on), ``temporary`` or ``fixed``.
-    """
-
-    kind: str
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One thing to run at each step: a kernel, or a copy where there is none."""
-
-    kernel: LoadedKernel | None
-    operands: tuple[At, ...]
-    nbytes: int = 0
-
-
-@dataclass(slots=True)
-class Program:
-    """The entries of a body, and what memory they need."""
-
-    carries: int
-    rows: int
-    entries: list[Entry] = field(default_factory=list)
-    temporaries: list[TensorSpec] = field(default_factory=list)
-    fixed: list[Array] = field(default_factory=list)
-    places: dict[Root, At] = field(default_factory=dict)
-
-    def at(self, root: Root) -> At:
-        """Return where a root lies; a planned one that is no result gets a buffer."""
-        if root not in self.places:
-            self.places[root] = At("temporary", len(self.temporaries))
-            self.temporaries.append(root.spec)
-        return self.places[root]
-
-    def parameters(self, order: Schedule) -> None:
-        """Say where the parameters lie."""
-        for i, root in enumerate(order.parameters):
-            after = i - self.carries
-            if after < 0:
-                self.places[root] = At("in", i)
-            elif after < self.rows:
-                self.places[root] = At("row", after)
-            else:
-                self.places[root] = At("constant", after - self.rows)
-        for root, array in order.constants:
-            self.places[root] = self.keep(array)
-
-    def keep(self, array: Array) -> At:
-        """Return where an array lies that is the same at each step."""
-        self.fixed.append(np.ascontiguousarray(array))
-        return At("fixed", len(self.fixed) - 1)
-
-    def deliver(self, order: Schedule, targets: Sequence[At]) -> list[tuple[At, At, int]] | None:
-        """Let kernels write results where they belong; return the copies that this leaves."""
-        copies = []
-        for output, target in zip(order.returns, targets, strict=True):
-            source = self._source(output, target)
-            if source is None:
-                return None
-            if source[0] != target:
-                copies.append((target, *source))
-        return copies
-
-    def _source(self, output: Return, target: At) -> tuple[At, int] | None:
-        place = output.source
-        if isinstance(place, Const):
-            array = np.array(place.value, place.dtype)
-            return self.keep(array), array.nbytes
-        root = place.root
-        nbytes = root.spec.nbytes
-        if not _plain(place):
-            return None
-        if root.planned and root not in self.places:
-            self.places[root] = target
-        return self.at(root), nbytes
-
-
-def _plain(place: Place) -> bool:
-    """Tell whether a value is the whole of its root, in the order of its elements."""
-    return (
-        place.whole
-        and place.layout.offset == 0
-        and place.layout.is_contiguous
-        and place.root.layout.is_contiguous
-    )
-
-
-def make_program(
-    graph: FuncGraph,
-    layouts: tuple[Layout, ...],
-    counts: tuple[int, int],
-    targets: Sequence[At],
-) -> Program | None:
-    """Return a body as entries; None where it is more than kernels.
-
-    Parameters
-    ----------
-    graph : FuncGraph
-        Optimised.
-    layouts : tuple of Layout
-        Of its parameters.
-    counts : (int, int)
-        How many of these are carries, and rows.
-    targets : sequence of At
-        Where its results go.
-    """
-    if any(v.spec.size == 0 for v in graph.parameters) or not _simple(graph):
-        return None
-    order = schedule(graph, layouts)
-    if any(isinstance(step, LibraryStep) for step in order.steps):
-        return None
-    program = Program(*counts)
-    program.parameters(order)
-    copies = program.deliver(order, targets)
-    if copies is None:
-        return None
-    for step in order.steps:
-        entry = _entry(program, step)
-        if entry is None:
-            return None
-        program.entries.append(entry)
-    program.entries += [Entry(None, (to, source), nbytes) for to, source, nbytes in copies]
-    return program
-
-
-def _entry(program: Program, step: Step) -> Entry | None:
-    if isinstance(step, KernelStep):
-        operands = tuple(program.at(root) for root in (*step.inputs, *step.outputs))
-        return Entry(load_kernel(step.region), operands)
-    assert isinstance(step, WriteStep)
-    root, source = step.target.root, step.source
-    if isinstance(source, Place) and not step.target.chain and _plain(source):
-        if source.root.spec.dtype == root.spec.dtype:
-            return Entry(None, (program.at(root), program.at(source.root)), root.spec.nbytes)
-    region = write_region(step)
-    if region is None:
-        return None
-    if isinstance(source, Place):
-        given = program.at(source.root)
-    else:
-        given = program.keep(literal_of(source, root))
-    return Entry(load_kernel(region), (given, program.at(root)))
-
-
-def _simple(graph: FuncGraph) -> bool:
-    """Tell soon whether a graph may be kernels only."""
-    native = ("fused", "view_update")
-    return all(
-        node.op.name in native
-        or node.op.view is not None
-        or all(isinstance(x, Const) for x in node.inputs)  # computed when the program is made
-        for node in graph.nodes
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +49,7 @@ class NativeLoop:
         self.body = body
         self.ask = ask
         programs = [p for p in (ask, body) if p is not None]
-        kernels = [e.kernel for p in programs for e in p.entries if e.kernel is not None]
-        cost = _STEP_NS + sum(int(kernel.geometry[0]) for kernel in kernels)
+        cost = _STEP_NS + sum(entry.cost for program in programs for entry in program.entries)
         self._chunk = max(1, _CHUNK_NS // cost)
         self._pool: list[_Frame] = []
 
@@ -259,6 +86,7 @@ class _Frame:
         self._answer = np.zeros((), np.bool_)
         self._kept: list[Any] = []
         self._slots: list[tuple[int, At]] = []
+        self._offsets: dict[int, int] = {}
         self._words: list[int] = []
         programs = [p for p in (loop.ask, loop.body) if p is not None]
         entries = [self._entries(program) for program in programs]
@@ -297,7 +125,7 @@ class _Frame:
         self._moves_address = base + 8 * self._moves_at
 
     def _entries(self, program: Program) -> list[tuple[int, int, int, int]]:
-        from hybrid.kernels.loop import copy_address
+        from hybrid.kernels.loop import copy_address, inner_loop_address
 
         temporaries = [_empty(spec) for spec in program.temporaries]
         fixed = [array.copy() for array in program.fixed]
@@ -305,13 +133,19 @@ class _Frame:
         found = []
         for entry in program.entries:
             pack = len(self._words)
-            if entry.kernel is None:
+            if entry.action is None:
                 for at in entry.operands:
                     self._slot(at, temporaries, fixed)
                 self._words.append(entry.nbytes)
                 found.append((copy_address(), pack, 0, 0))
                 continue
-            geometry = entry.kernel.geometry
+            if isinstance(entry.action, Call):
+                self._numbers(entry.action)
+                for at, offset in zip(entry.operands, entry.action.offsets, strict=True):
+                    self._slot(at, temporaries, fixed, offset)
+                found.append((inner_loop_address(), pack, 0, 0))
+                continue
+            geometry = entry.action.geometry
             self._kept.append(geometry)
             self._words.append(_address(geometry))
             for at in entry.operands:
@@ -319,17 +153,24 @@ class _Frame:
             scratch = np.empty(max(int(geometry[1]), 1), np.uint8)
             self._kept.append(scratch)
             self._words.append(_address(scratch))
-            for phase, run in enumerate(entry.kernel.runs):
-                found.append((run, pack, int(geometry[2 + phase]), entry.kernel.parallel))
+            for phase, run in enumerate(entry.action.runs):
+                found.append((run, pack, int(geometry[2 + phase]), entry.action.parallel))
         return found
 
-    def _slot(self, at: At, temporaries: list[Array], fixed: list[Array]) -> None:
+    def _numbers(self, call: Call) -> None:
+        """Append what a call is given before the addresses of its arrays."""
+        numbers = np.array(call.dimensions, np.intp), np.array(call.strides, np.intp)
+        self._kept += numbers
+        self._words += [call.function, call.data, *map(_address, numbers), len(call.offsets)]
+
+    def _slot(self, at: At, temporaries: list[Array], fixed: list[Array], offset: int = 0) -> None:
         self._slots.append((len(self._words), at))
+        self._offsets[len(self._words)] = offset
         known = {"temporary": temporaries, "fixed": fixed, "flag": [self._answer]}.get(at.kind)
         if known is not None:
-            self._words.append(_address(known[at.number]))
+            self._words.append(_address(known[at.number]) + offset)
         elif at.kind in ("in", "out"):
-            self._words.append(_address(self._pairs[at.number][at.kind == "out"]))
+            self._words.append(_address(self._pairs[at.number][at.kind == "out"]) + offset)
         else:
             self._words.append(0)
 
@@ -362,7 +203,7 @@ class _Frame:
             "constant": [_address(x) for x in constants],
         }
         for index, at in self._given:
-            self.words[index] = starts[at.kind][at.number]
+            self.words[index] = starts[at.kind][at.number] + self._offsets[index]
         done = 0
         while length is None or done < length:
             limit = chunk if length is None else min(chunk, length - done)

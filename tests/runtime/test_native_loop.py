@@ -61,7 +61,39 @@ def put_together(x: hb.Tensor) -> Any:
     return hb.scan(step, x[0], x)
 
 
+def kalman(x: hb.Tensor) -> Any:
+    """A filter of two states and one measurement, whose gain needs no solver."""
+    a, h = hb.asarray([[1.0, 0.1], [0.0, 1.0]], dtype="float32"), hb.ones((1, 2))
+
+    def step(carry: Any, z: hb.Tensor) -> Any:
+        mean, cov = carry
+        mean, cov = a @ mean, a @ cov @ a.T + 0.01 * hb.eye(2)
+        gain = cov @ h.T / (h @ cov @ h.T + 0.1)
+        mean = mean + gain @ (z[:1] - h @ mean)
+        return (mean, cov - gain @ h @ cov), (mean, cov)
+
+    return hb.scan(step, (hb.zeros(2), hb.eye(2)), x)
+
+
+def products_of_parts(x: hb.Tensor) -> Any:
+    def step(c: hb.Tensor, r: hb.Tensor) -> Any:
+        left = c[1:3, ::2] @ x[:2, 1:]
+        return c + (r[:0:-1] @ left.T).sum() * 0.01, (left, x @ r, r @ r)
+
+    return hb.scan(step, x, x, reverse=True)
+
+
+def products_of_batches(x: hb.Tensor) -> Any:
+    stack = hb.stack([x[:4] * 0.5, x[2:]])
+    return hb.fori_loop(0, 5, lambda i, c: hb.tanh(c @ stack[0] + stack[:, ::-1] @ c[1]), stack)
+
+
+def of_one_row(x: hb.Tensor) -> Any:
+    return hb.scan(lambda c, r: ((c + r).sum(axis=0, keepdims=True), c.sum(axis=0)), x[:1], x)
+
+
 PROGRAMS = [
+    kalman, products_of_parts, products_of_batches, of_one_row,
     constant_results, reductions, turned, every_other, put_together, mandelbrot, flag_in_the_carry,
     large,
 ]  # fmt: skip
@@ -119,7 +151,7 @@ def test_threads_have_frames_of_their_own() -> None:
 @pytest.mark.parametrize(
     "f",
     [
-        lambda x: hb.fori_loop(0, 3, lambda i, c: c @ c.T @ x, x),
+        lambda x: hb.fori_loop(0, 3, lambda i, c: hb.linalg.solve(c.T @ c + hb.eye(4), x.T).T, x),
         lambda x: hb.scan(lambda c, r: (c, hb.print("") or r), 0.0, x[:0])[1],
         lambda x: hb.fori_loop(0, 3, lambda i, c: c + x[i % 2], x),
         lambda x: hb.fori_loop(0, 3, lambda i, c: c[::-1].T.reshape(6, 4), x),

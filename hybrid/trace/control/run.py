@@ -10,7 +10,8 @@ import numpy as np
 from hybrid.core.graph import FuncGraph
 from hybrid.core.layout import Layout
 from hybrid.core.tensor import Array
-from hybrid.runtime.native_loop import At, LoopShape, NativeLoop, make_program
+from hybrid.runtime.native_loop import LoopShape, NativeLoop
+from hybrid.runtime.native_program import At, make_program
 from hybrid.runtime.plan import make_plan
 from hybrid.trace.control.parts import written
 from hybrid.trace.sized import layout_of

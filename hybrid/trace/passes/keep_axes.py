@@ -12,10 +12,11 @@ from math import prod
 
 import numpy as np
 
-from hybrid.core.graph import FuncGraph, Node, Operand, Value
+from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
 from hybrid.core.spec import Shape
 from hybrid.trace.passes.rewriting import Rewriter, rewrite
 
+_OF_ONE = ("sum", "prod", "max", "min")
 _RESHAPES = ("reshape", "squeeze", "expand_dims")
 
 
@@ -71,11 +72,14 @@ class _KeptAxes:
         if not axis or spec.size == 0 or not isinstance(source, Value):
             return None
         dtype = node.output.spec.dtype
-        if node.attrs["keepdims"] and spec.dtype == dtype:
+        one = node.op.reduce in _OF_ONE and all(spec.shape[a] == 1 for a in axis)
+        if node.attrs["keepdims"] and spec.dtype == dtype and not one:
             self.reduced.add(node.output)
             return None
         if spec.dtype != dtype:
             source = r.apply("astype", (source,), {"dtype": dtype}, node.line)
+        if one:
+            return _of_one(r, node, source)
         kept = r.emit(node.op, (source,), {"axis": axis, "keepdims": True}, node.line)[0]
         self.reduced.add(kept)
         return kept if node.attrs["keepdims"] else self._drop(r, kept, node)
@@ -124,6 +128,14 @@ class _KeptAxes:
         if x.spec.shape != shape:
             return None
         return r.apply("reshape", (x,), {"shape": target}, node.line)
+
+
+def _of_one(r: Rewriter, node: Node, source: Operand) -> Operand:
+    """Return a reduction over axes of size 1: its element. The sum of -0.0 is 0.0, as in NumPy."""
+    dtype, shape = source.spec.dtype, node.output.spec.shape
+    if node.op.reduce == "sum" and dtype.kind == "f":
+        source = r.apply("add", (source, Const(0.0, dtype)), {}, node.line)
+    return source if shape == source.spec.shape else r.apply("reshape", (source,), {"shape": shape})
 
 
 def _scan(r: Rewriter, node: Node, source: Operand) -> Operand | None:

@@ -8,6 +8,7 @@ import pytest
 
 import hybrid as hb
 from hybrid.core.graph import Const, FuncGraph, Node, Value, verify
+from hybrid.core.interpret import interpret
 from hybrid.core.op import OPS, Op
 from hybrid.errors import GraphError
 from hybrid.trace import passes
@@ -203,6 +204,22 @@ def test_views_of_a_filled_array_are_filled_arrays():
 
 
 # --- reductions keep their axes -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reduce", [hb.sum, hb.prod, hb.max, hb.min])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_a_reduction_of_one_element_is_the_element(reduce, keepdims):
+    graph = traced(lambda x: reduce(x, axis=1, keepdims=keepdims), spec(6, 1))
+    new = verify(dead_code.run(keep_axes.run(graph)))
+    assert reduce.__name__ not in names(new)
+    x = np.array([[0.0], [-0.0], [np.inf], [-np.inf], [np.nan], [1e-45]], np.float32)
+    (expected,), (got,) = interpret(graph, [x]), interpret(new, [x])
+    assert got.tobytes() == expected.tobytes()
+
+
+def test_a_sum_of_one_small_integer_widens():
+    graph = after(keep_axes, lambda x: hb.sum(x, axis=0), spec(1, 3, dtype="int16"))
+    assert names(graph) == ["astype", "reshape"]
 
 
 def test_the_axes_are_kept_and_dropped_behind_what_uses_them():

@@ -1,0 +1,189 @@
+"""The body of a native loop as a program: what to run at each step, and on which memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hybrid.core.graph import Const, FuncGraph
+from hybrid.core.layout import Layout
+from hybrid.core.spec import TensorSpec
+from hybrid.runtime.load import LoadedKernel, load_kernel
+from hybrid.runtime.native_calls import Call, call_of
+from hybrid.runtime.native_writes import literal_of, write_region
+from hybrid.runtime.schedule import schedule
+from hybrid.runtime.steps import KernelStep, LibraryStep, Place, Return, Root, Schedule, Step
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """Where an operand of an entry is: a buffer of the loop, or something it is given.
+
+    `kind` is ``in`` or ``out`` (a carry), ``row``, ``constant``, ``y``, ``flag`` (whether to go
+    on), ``temporary`` or ``fixed``.
+    """
+
+    kind: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing to run at each step: a kernel, a call, or else a copy."""
+
+    action: LoadedKernel | Call | None
+    operands: tuple[At, ...]
+    nbytes: int = 0
+
+    @property
+    def cost(self) -> int:
+        """About how many nanoseconds it takes."""
+        if isinstance(self.action, LoadedKernel):
+            return int(self.action.geometry[0])
+        return 0 if self.action is None else self.action.cost
+
+
+@dataclass(slots=True)
+class Program:
+    """The entries of a body, and what memory they need."""
+
+    carries: int
+    rows: int
+    entries: list[Entry] = field(default_factory=list)
+    temporaries: list[TensorSpec] = field(default_factory=list)
+    fixed: list[Array] = field(default_factory=list)
+    places: dict[Root, At] = field(default_factory=dict)
+
+    def at(self, root: Root) -> At:
+        """Return where a root lies; a planned one that is no result gets a buffer."""
+        if root not in self.places:
+            self.places[root] = At("temporary", len(self.temporaries))
+            self.temporaries.append(root.spec)
+        return self.places[root]
+
+    def parameters(self, order: Schedule) -> None:
+        """Say where the parameters lie."""
+        for i, root in enumerate(order.parameters):
+            after = i - self.carries
+            if after < 0:
+                self.places[root] = At("in", i)
+            elif after < self.rows:
+                self.places[root] = At("row", after)
+            else:
+                self.places[root] = At("constant", after - self.rows)
+        for root, array in order.constants:
+            self.places[root] = self.keep(array)
+
+    def keep(self, array: Array) -> At:
+        """Return where an array lies that is the same at each step."""
+        self.fixed.append(np.ascontiguousarray(array))
+        return At("fixed", len(self.fixed) - 1)
+
+    def deliver(self, order: Schedule, targets: Sequence[At]) -> list[tuple[At, At, int]] | None:
+        """Let kernels write results where they belong; return the copies that this leaves."""
+        copies = []
+        for output, target in zip(order.returns, targets, strict=True):
+            source = self._source(output, target)
+            if source is None:
+                return None
+            if source[0] != target:
+                copies.append((target, *source))
+        return copies
+
+    def _source(self, output: Return, target: At) -> tuple[At, int] | None:
+        place = output.source
+        if isinstance(place, Const):
+            array = np.array(place.value, place.dtype)
+            return self.keep(array), array.nbytes
+        root = place.root
+        nbytes = root.spec.nbytes
+        if not _plain(place):
+            return None
+        if root.planned and root not in self.places:
+            self.places[root] = target
+        return self.at(root), nbytes
+
+
+def _plain(place: Place) -> bool:
+    """Tell whether a value is the whole of its root, in the order of its elements."""
+    return (
+        place.whole
+        and place.layout.offset == 0
+        and place.layout.is_contiguous
+        and place.root.layout.is_contiguous
+    )
+
+
+def make_program(
+    graph: FuncGraph,
+    layouts: tuple[Layout, ...],
+    counts: tuple[int, int],
+    targets: Sequence[At],
+) -> Program | None:
+    """Return a body as entries; None where it is more than kernels and products of matrices.
+
+    Parameters
+    ----------
+    graph : FuncGraph
+        Optimised.
+    layouts : tuple of Layout
+        Of its parameters.
+    counts : (int, int)
+        How many of these are carries, and rows.
+    targets : sequence of At
+        Where its results go.
+    """
+    if any(v.spec.size == 0 for v in graph.parameters) or not _simple(graph):
+        return None
+    order = schedule(graph, layouts)
+    program = Program(*counts)
+    program.parameters(order)
+    copies = program.deliver(order, targets)
+    if copies is None:
+        return None
+    for step in order.steps:
+        entry = _entry(program, step)
+        if entry is None:
+            return None
+        program.entries.append(entry)
+    program.entries += [Entry(None, (to, source), nbytes) for to, source, nbytes in copies]
+    return program
+
+
+def _entry(program: Program, step: Step) -> Entry | None:
+    if isinstance(step, KernelStep):
+        operands = tuple(program.at(root) for root in (*step.inputs, *step.outputs))
+        return Entry(load_kernel(step.region), operands)
+    if isinstance(step, LibraryStep):
+        call = call_of(step)
+        places = [arg.root for arg in step.args if isinstance(arg, Place)]
+        operands = tuple(program.at(root) for root in (*places, *step.outputs))
+        return None if call is None else Entry(call, operands)
+    root, source = step.target.root, step.source
+    if isinstance(source, Place) and not step.target.chain and _plain(source):
+        if source.root.spec.dtype == root.spec.dtype:
+            return Entry(None, (program.at(root), program.at(source.root)), root.spec.nbytes)
+    region = write_region(step)
+    if region is None:
+        return None
+    if isinstance(source, Place):
+        given = program.at(source.root)
+    else:
+        given = program.keep(literal_of(source, root))
+    return Entry(load_kernel(region), (given, program.at(root)))
+
+
+def _simple(graph: FuncGraph) -> bool:
+    """Tell soon whether a graph may be kernels and products only."""
+    native = ("fused", "view_update", "matmul")
+    return all(
+        node.op.name in native
+        or node.op.view is not None
+        or all(isinstance(x, Const) for x in node.inputs)  # computed when the program is made
+        for node in graph.nodes
+    )
