@@ -126,6 +126,8 @@ PEERS: dict[str, Peer] = {
     for peer in (
         Peer("numpy", library="numpy"),
         Peer("numexpr", library="numexpr", load=_load_numexpr),
+        # Tapes of Python on NumPy's arrays, for the cases of those.
+        Peer("autograd", library="autograd"),
         # Loops by hand, for the cases that are such.
         Peer(
             "numba",

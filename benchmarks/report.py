@@ -30,6 +30,7 @@ _COLOURS = {
     "torch-compile": "#c4b5fd",
     "jax": "#0f766e",
     "jax-eager": "#99f6e4",
+    "autograd": "#be185d",
 }
 
 

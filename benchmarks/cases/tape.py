@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.case import Case, Function, uniform
+from benchmarks.case import Case, Compile, Function, uniform
 
 STEPS = 500
 RATE = 0.99
@@ -40,11 +40,16 @@ def with_torch(torch: Any, compile: Any) -> Function:
     return gradient
 
 
+def with_autograd(autograd: Any, compile: Compile) -> Function:
+    slope: Function = autograd.grad(lambda x: chain(x).sum())
+    return slope
+
+
 def forward(library: Any, compile: Any) -> Function:
     return chain
 
 
-PEERS = ("numpy", "hybrid-eager", "torch")
+PEERS = ("numpy", "hybrid-eager", "torch", "autograd")
 
 CASES = (
     Case(
@@ -59,7 +64,12 @@ CASES = (
         "1000 ops and their gradient",
         uniform(1, "float32"),
         16,
-        {"numpy": by_hand, "hybrid": with_tape, "torch": with_torch},
+        {
+            "numpy": by_hand,
+            "hybrid": with_tape,
+            "torch": with_torch,
+            "autograd": with_autograd,
+        },
         peers=PEERS,
         rtol=1e-4,
     ),
