@@ -73,7 +73,7 @@ def test_gradients_have_the_dtype_of_their_source_and_its_value(op: Op, example:
 
 def interpreted(function: Callable[..., Any], arrays: list[np.ndarray]) -> tuple[np.ndarray, ...]:
     """Trace `function`, then run its graph node by node."""
-    recorder = GraphRecorder(line=lambda: None)
+    recorder = GraphRecorder(line=lambda depth=0: None)
     parameters = [recorder.parameter(TensorSpec(a.shape, a.dtype)) for a in arrays]
     inputs = tuple(p._data.value for p in parameters)
     with dispatch.scope(recorder=recorder, tapes=()):
