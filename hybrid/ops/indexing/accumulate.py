@@ -20,6 +20,7 @@ def accumulate(
     xp: Any, ufunc: str, out: Any, value: Any, index: tuple[Any, ...], axes: Axes, at: int
 ) -> None:
     """Write ``ufunc(out[index], value)`` to `out`, which is contiguous, value by value."""
+    index = tuple([xp.asarray(i) for i in index])  # in graphs they may be literals
     picked = picked_shape(out, index, axes, at)
     if out.ndim > 1 and math.prod(picked) >= _MANY:
         places = _flat_places(xp, out.shape, index, axes, at)
