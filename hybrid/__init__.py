@@ -270,17 +270,14 @@ from hybrid.ops.movement import (
     broadcast_to,
     copy,
     expand_dims,
-    flip,
     matrix_transpose,
     moveaxis,
     permute_dims,
     ravel,
     reshape,
-    split,
     squeeze,
     swapaxes,
     transpose,
-    unstack,
 )
 from hybrid.ops.namespace import __array_namespace_info__
 from hybrid.ops.pooling import (
@@ -329,6 +326,7 @@ from hybrid.ops.sets import (
     unique_inverse,
     unique_values,
 )
+from hybrid.ops.slicing import flip, split, unstack
 from hybrid.ops.sorting import argsort, sort, topk
 from hybrid.ops.statistics import (
     average,

@@ -14,7 +14,8 @@ from hybrid.core.tensor import Tensor, asarray
 from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError
 from hybrid.ops.creation import eye
-from hybrid.ops.movement import moveaxis, reshape, split
+from hybrid.ops.movement import moveaxis, reshape
+from hybrid.ops.slicing import split
 
 Mode = Literal["auto", "forward", "reverse"]
 

@@ -14,13 +14,8 @@ from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import lead_axis, one_axis
-from hybrid.ops.movement import (
-    expand_dims,
-    narrow,
-    ravel,
-    reshape,
-    squeeze,
-)
+from hybrid.ops.movement import expand_dims, ravel, reshape, squeeze
+from hybrid.ops.slicing import narrow
 
 
 def _infer_concat(*specs: TensorSpec, axis: int) -> TensorSpec:

@@ -12,8 +12,9 @@ from hybrid.errors import ShapeError
 from hybrid.ops._axes import Axes, one_axis, some_axes
 from hybrid.ops.elementwise import power
 from hybrid.ops.joining import concat
-from hybrid.ops.movement import narrow, ravel, reshape
+from hybrid.ops.movement import ravel, reshape
 from hybrid.ops.rearranging import diff
+from hybrid.ops.slicing import narrow
 
 
 def ediff1d(ary: ArrayLike, to_end: Any = None, to_begin: Any = None) -> Tensor:

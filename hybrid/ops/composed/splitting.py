@@ -10,7 +10,8 @@ from hybrid.core.dispatch import located
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import one_axis, some_axes
-from hybrid.ops.movement import flip, moveaxis, split, swapaxes
+from hybrid.ops.movement import moveaxis, swapaxes
+from hybrid.ops.slicing import flip, split
 
 
 def array_split(x: ArrayLike, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:

@@ -12,7 +12,8 @@ from hybrid.errors import ShapeError
 from hybrid.ops.conv.geometry import PaddingLike, as_padding, per_axis
 from hybrid.ops.conv.primitive import conv, conv_input
 from hybrid.ops.elementwise.casting import conj
-from hybrid.ops.movement import flip, reshape
+from hybrid.ops.movement import reshape
+from hybrid.ops.slicing import flip
 
 Sizes = int | Iterable[int]
 

@@ -13,8 +13,8 @@ from hybrid.core.unknown import as_size
 from hybrid.dtypes import DType
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops._axes import Axes, one_axis, some_axes
-from hybrid.ops.movement import narrow
 from hybrid.ops.rearranging import pad
+from hybrid.ops.slicing import narrow
 
 Norm = Literal["backward", "ortho", "forward"] | None
 

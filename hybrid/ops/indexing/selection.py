@@ -18,8 +18,9 @@ from hybrid.core.unknown import is_unknown, same
 from hybrid.core.variable import Variable
 from hybrid.errors import IndexingError
 from hybrid.ops.indexing.gather import gather, out_of_bounds
-from hybrid.ops.movement import EXPAND_DIMS, SLICE, SQUEEZE, slice_bounds
+from hybrid.ops.movement import EXPAND_DIMS, SQUEEZE
 from hybrid.ops.searching import nonzero
+from hybrid.ops.slicing import SLICE, slice_bounds
 
 
 @dataclass(slots=True)

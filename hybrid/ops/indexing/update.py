@@ -24,8 +24,9 @@ from hybrid.ops.indexing.gather import (
     out_of_bounds,
     picked_shape,
 )
-from hybrid.ops.movement import broadcast_to, flip, moveaxis, reshape, sum_to
+from hybrid.ops.movement import broadcast_to, moveaxis, reshape, sum_to
 from hybrid.ops.reduction.scans import shifted
+from hybrid.ops.slicing import flip
 
 
 def _infer_update(

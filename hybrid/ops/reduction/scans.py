@@ -15,9 +15,10 @@ from hybrid.ops.creation import arange, full, zeros
 from hybrid.ops.elementwise.comparison import isnan
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.joining import concat
-from hybrid.ops.movement import flip, moveaxis, narrow, reshape, split
+from hybrid.ops.movement import moveaxis, reshape
 from hybrid.ops.rearranging import pad
 from hybrid.ops.reduction.declare import accumulator, in_accumulator
+from hybrid.ops.slicing import flip, narrow, split
 
 _EXAMPLES = (
     Example(((3, 4),), {"axis": 0}),

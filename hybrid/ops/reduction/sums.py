@@ -10,7 +10,7 @@ from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.ops._axes import Axes, as_dtype, lead_axis, without
 from hybrid.ops._methods import attach
-from hybrid.ops.movement import flip, moveaxis, reshape
+from hybrid.ops.movement import moveaxis, reshape
 from hybrid.ops.reduction.declare import (
     EMPTY_EXAMPLE,
     REDUCTION_EXAMPLES,
@@ -21,6 +21,7 @@ from hybrid.ops.reduction.declare import (
     spread,
 )
 from hybrid.ops.reduction.scans import cumprod, shifted
+from hybrid.ops.slicing import flip
 
 
 def _infer_sum(x: TensorSpec, *, axis: Axes, keepdims: bool) -> TensorSpec:
