@@ -21,6 +21,7 @@ from llvmlite import ir
 
 from hybrid.kernels import (
     casts,
+    half,
     intrinsics,
     machine,
     memory,
@@ -65,7 +66,7 @@ def function(name: str, dtype: str) -> Any:
     """The scalar function of a template: from the vector math, else an intrinsic."""
     if name in vectormath.NAMES and dtype in ("float32", "float64"):
         return vectormath.function(name, dtype)
-    return getattr(intrinsics, _ALIASES.get(name, name))
+    return getattr(half, name, None) or getattr(intrinsics, _ALIASES.get(name, name))
 
 
 def scalar_namespace() -> dict[str, Any]:
@@ -74,7 +75,7 @@ def scalar_namespace() -> dict[str, Any]:
     for name in _INTRINSICS:
         names[name] = getattr(intrinsics, name)
     for dtype in SUFFIX:
-        if dtype != "bool":
+        if dtype != "bool" and dtype not in half.WIDEN:
             names[dtype] = getattr(np, dtype)
     return names
 

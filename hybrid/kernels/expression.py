@@ -26,6 +26,8 @@ SUFFIX = {
     "uint64": "u64",
     "float32": "f32",
     "float64": "f64",
+    "float16": "f16",
+    "bfloat16": "bf16",
 }
 _PREDICATES = frozenset(("isnan", "isinf", "isfinite", "signbit"))
 _COMPARISONS: dict[type[ast.cmpop], str] = {

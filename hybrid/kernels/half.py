@@ -72,3 +72,7 @@ round_f16 = _conversion(
 round_bf16 = _conversion(
     "round_bf16", lambda b, x: _widen_bf16(b, _narrow_bf16(b, x)), _FLOATS, types.float32
 )
+
+# How elements in memory become values, and values elements.
+WIDEN = {"float16": _widen_f16, "bfloat16": _widen_bf16}
+NARROW = {"float16": _narrow_f16, "bfloat16": _narrow_bf16}

@@ -24,7 +24,9 @@ from numba import types
 from numba.core import cgutils
 from numba.core.datamodel import models, register_default
 
+from hybrid.kernels import half
 from hybrid.kernels.casts import numba_type
+from hybrid.kernels.region import register_dtype
 from hybrid.kernels.scalar import intrinsic
 
 _INDEX = ir.IntType(64)
@@ -33,31 +35,42 @@ _ADDRESS = _BYTE.as_pointer()
 
 
 class Operand(types.Type):
-    """The numba type of a pointer to elements of one operand."""
+    """The numba type of a pointer to elements of one operand, whose values have the type `dtype`.
 
-    def __init__(self, dtype: types.Type, scope: str, clear_of: tuple[str, ...]) -> None:
-        self.dtype = dtype
+    Elements of 16-bit floats become float32 where they are loaded, and are narrowed where they
+    are stored.
+    """
+
+    def __init__(self, stored: str, scope: str, clear_of: tuple[str, ...]) -> None:
+        self.stored = stored
+        dtype = self.dtype = numba_type(register_dtype(stored))
         self.scope = scope
         self.clear_of = clear_of
-        super().__init__(name=f"Operand({dtype}, {scope!r}, {clear_of})")
+        super().__init__(name=f"Operand({dtype}, {stored}, {scope!r}, {clear_of})")
+
+    def element(self, context: Any) -> Any:
+        """The LLVM type of an element in memory."""
+        return ir.IntType(16) if self.stored in half.WIDEN else context.get_data_type(self.dtype)
 
 
 @register_default(Operand)
 class _OperandModel(models.PrimitiveModel):
     def __init__(self, dmm: Any, fe_type: Operand) -> None:
         element = dmm.lookup(fe_type.dtype).get_data_type()
+        if fe_type.stored in half.WIDEN:
+            element = ir.IntType(16)
         super().__init__(dmm, fe_type, element.as_pointer())
 
 
 @functools.cache
 def operand(slot: int, dtype: str, scope: str = "", clear_of: tuple[str, ...] = ()) -> Any:
     """A function that gives the pointer in ``slot`` of the packed argument list."""
-    result = Operand(numba_type(dtype), scope, clear_of)
+    result = Operand(dtype, scope, clear_of)
 
     @intrinsic
     def pointer(typingctx: Any, args: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            data = context.get_data_type(result.dtype).as_pointer()
+            data = result.element(context).as_pointer()
             table = builder.bitcast(values[0], data.as_pointer())
             return builder.load(builder.gep(table, [_INDEX(slot)]))
 
@@ -69,7 +82,7 @@ def operand(slot: int, dtype: str, scope: str = "", clear_of: tuple[str, ...] = 
 @functools.cache
 def scratch(dtype: str, scope: str = "", clear_of: tuple[str, ...] = ()) -> Any:
     """A function that allocates ``count`` elements; ``release`` frees them."""
-    result = Operand(numba_type(dtype), scope, clear_of)
+    result = Operand(dtype, scope, clear_of)
     width = np.dtype(dtype).itemsize
 
     @intrinsic
@@ -81,7 +94,7 @@ def scratch(dtype: str, scope: str = "", clear_of: tuple[str, ...] = ()) -> Any:
             # An empty request may give a null pointer; one element more never does.
             size = builder.mul(builder.add(values[0], _INDEX(1)), _INDEX(width))
             memory = builder.call(function, [size])
-            return builder.bitcast(memory, context.get_data_type(result.dtype).as_pointer())
+            return builder.bitcast(memory, result.element(context).as_pointer())
 
         return result(types.int64), codegen
 
@@ -133,6 +146,8 @@ def load(typingctx: Any, pointer: Any, index: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         value = builder.load(builder.gep(values[0], [values[1]], inbounds=True))
         _describe(value, builder.module, pointer)
+        if pointer.stored in half.WIDEN:
+            return half.WIDEN[pointer.stored](builder, value)
         if pointer.dtype == types.boolean:
             return builder.icmp_unsigned("!=", value, value.type(0))
         return value
@@ -147,7 +162,10 @@ def store(typingctx: Any, pointer: Any, index: Any, value: Any) -> Any:
         return None
 
     def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        data = context.data_model_manager[pointer.dtype].as_data(builder, values[2])
+        if pointer.stored in half.NARROW:
+            data = half.NARROW[pointer.stored](builder, values[2])
+        else:
+            data = context.data_model_manager[pointer.dtype].as_data(builder, values[2])
         written = builder.store(data, builder.gep(values[0], [values[1]], inbounds=True))
         _describe(written, builder.module, pointer)
         return context.get_dummy_value()

@@ -53,6 +53,12 @@ def cpu() -> tuple[str, str, str]:
     return llvm.get_process_triple(), llvm.get_host_cpu_name(), features.flatten()
 
 
+def converts_half() -> bool:
+    """Whether this processor converts float16; without, there is no code to link it with."""
+    triple, _, features = cpu()
+    return not triple.startswith("x86") or "+f16c" in features
+
+
 def _engine(text: str) -> Any:
     """An execution engine with one module, which lives as long as the process."""
     _initialize()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from hybrid.kernels.expression import SUFFIX, Header, literal, render
-from hybrid.kernels.region import Instr
+from hybrid.kernels.region import Instr, register_dtype
 from hybrid.kernels.spec import (
     KernelSpec,
     arguments,
@@ -275,7 +275,7 @@ class Phase:
     def dtype(self, value: int) -> str:
         """Dtype of a value."""
         if value < self.count:
-            return self.spec.inputs[value].dtype
+            return register_dtype(self.spec.inputs[value].dtype)
         return self.instr(value).dtype
 
     def constant(self, instr: Instr) -> str:
@@ -309,7 +309,8 @@ class Phase:
         return [v for v in computed if v >= self.count and self.instr(v).kind == "scan"]
 
     def converted(self, text: str, source: str, dtype: str) -> str:
-        """``text`` with a cast if it has another dtype."""
+        """``text`` with a cast if it has another dtype; 16-bit floats are narrowed by stores."""
+        dtype = register_dtype(dtype)
         return text if source == dtype else f"{self.header.cast(dtype)}({text})"
 
     def roots(self, number: int) -> set[int]:

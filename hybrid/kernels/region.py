@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 REDUCTIONS = ("sum", "prod", "max", "min", "any", "all")
+HALVES = frozenset(("float16", "bfloat16"))
 SCANS = ("sum", "prod", "max", "min")
 # What the CPU's kernels compute in.
 DTYPES = frozenset(
@@ -47,7 +48,8 @@ class Access:
     Attributes
     ----------
     dtype, ndim
-        Dtype and rank of the ndarray that is passed at the call.
+        Dtype and rank of the ndarray that is passed at the call. Elements of 16-bit floats are
+        float32 as values of the body; what is stored in 16 bits is rounded to them before.
     offset, strides
         In elements of that ndarray's memory, counted from its data pointer; one stride for each
         axis of the region's space, 0 where the operand is broadcast.
@@ -102,8 +104,13 @@ class Region:
     def dtype_of(self, value: int) -> str:
         """Dtype of a value."""
         if value < len(self.inputs):
-            return self.inputs[value].dtype
+            return register_dtype(self.inputs[value].dtype)
         return self.body[value - len(self.inputs)].dtype
+
+
+def register_dtype(dtype: str) -> str:
+    """The dtype in which a body has the elements of an array."""
+    return "float32" if dtype in HALVES else dtype
 
 
 def outer_values(region: Region) -> frozenset[int]:
@@ -128,9 +135,9 @@ def outer_values(region: Region) -> frozenset[int]:
 
 
 def _problems(region: Region, known: Set[str]) -> Iterator[str]:
-    dtypes = [access.dtype for access in region.inputs]
+    dtypes = [register_dtype(access.dtype) for access in region.inputs]
     dtypes += [instr.dtype for instr in region.body]
-    dtypes += [access.dtype for _, access in region.outputs]
+    dtypes += [register_dtype(access.dtype) for _, access in region.outputs]
     for dtype in dict.fromkeys(dtypes):
         if dtype not in known:
             yield f"dtype {dtype} has no fused kernels"

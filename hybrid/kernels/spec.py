@@ -43,6 +43,8 @@ CHEAP_FUNCTIONS = frozenset(
         "reciprocal",
         "right_shift",
         "rint",
+        "round_bf16",
+        "round_f16",
         "rsqrt",
         "select",
         "sign",

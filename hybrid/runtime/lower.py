@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hybrid import dtypes
 from hybrid.core.fused import axes_of, is_view, space_of
 from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
 from hybrid.core.layout import Layout, contiguous
 from hybrid.core.spec import Shape, TensorSpec
+from hybrid.dtypes import DType
 
 if TYPE_CHECKING:
     from hybrid.kernels.region import Access, Instr, Literal, Region
@@ -46,7 +48,12 @@ class _Read:
 
     operand: int
     layout: Layout
-    dtype: str
+    stored: DType
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of its elements as values of a region."""
+        return _register(self.stored)
 
 
 @dataclass(slots=True)
@@ -94,11 +101,12 @@ def lower(
     """
     from hybrid.kernels.region import Region, unsupported
 
+    _refuse_half(body)
     ranks = tuple(len(layout.shape) for layout in layouts)
     state = _Lowering(space_of(body), axes_of(body), ranks)
     numbers = arrays if arrays is not None else range(len(layouts))
     for number, value, layout in zip(numbers, body.inputs, layouts, strict=True):
-        state.env[value] = _Read(number, layout, value.spec.dtype.name)
+        state.env[value] = _Read(number, layout, value.spec.dtype)
     for node in body.nodes:
         _lower_node(state, node)
     stored = [_stored(state, output) for output in body.outputs]
@@ -119,15 +127,15 @@ def _lower_node(state: _Lowering, node: Node) -> None:
     if is_view(node):
         state.env[node.output] = _lower_view(state, node)
     elif op.name == "astype":
-        state.env[node.output] = _cast(state, node.inputs[0], spec.dtype.name)
+        state.env[node.output] = _cast_to(state, node.inputs[0], spec.dtype)
     elif op.reduce is not None:
         state.env[node.output] = _lower_reduction(state, node)
     elif op.scan is not None:
         state.env[node.output] = _lower_scan(state, node)
     elif op.scalar is not None:
         args = tuple(_argument(state, x) for x in node.inputs)
-        expr = _template(op.scalar, node)
-        state.env[node.output] = _emit(state, Instr("map", op.name, expr, args, spec.dtype.name))
+        instr = Instr("map", op.name, _template(op.scalar, node), args, _register(spec.dtype))
+        state.env[node.output] = _rounded(state, _emit(state, instr), spec.dtype)
     else:
         raise Unsupported(f"{op.name} has no scalar expression")
 
@@ -144,7 +152,7 @@ def _lower_view(state: _Lowering, node: Node) -> _Read | Literal:
     layout = node.op.view(found.layout, **node.attrs)
     if layout is None:
         raise Unsupported(f"{node.op.name} needs a copy")
-    return _Read(found.operand, layout, found.dtype)
+    return _Read(found.operand, layout, found.stored)
 
 
 def _lower_reduction(state: _Lowering, node: Node) -> _Result:
@@ -178,6 +186,43 @@ def _lower_scan(state: _Lowering, node: Node) -> _Result:
     return _emit(state, Instr("scan", node.op.name, node.op.scan, args, spec.dtype.name))
 
 
+def _register(dtype: DType) -> str:
+    """Return the dtype that a value has in a region: 16-bit floats are float32 there."""
+    return "float32" if dtypes.is_half(dtype) else dtype.name
+
+
+def _refuse_half(body: FuncGraph) -> None:
+    from hybrid.kernels import native
+
+    values = (*body.inputs, *(v for node in body.nodes for v in node.outputs))
+    if any(v.spec.dtype == dtypes.float16 for v in values) and not native.converts_half():
+        raise Unsupported("this processor does not convert float16")
+
+
+def _rounded(state: _Lowering, found: _Result, dtype: DType) -> _Result:
+    """Round a float32 to a 16-bit dtype, as each op does in eager code."""
+    from hybrid.kernels.region import Instr
+
+    if not dtypes.is_half(dtype):
+        return found
+    name = "round_f16" if dtype == dtypes.float16 else "round_bf16"
+    return _emit(state, Instr("map", name, f"{name}({{0}})", (-1 - found.position,), "float32"))
+
+
+def _cast_to(state: _Lowering, operand: Operand, dtype: DType) -> _Read | Literal | _Result:
+    from hybrid.kernels.region import Instr, Literal
+
+    if not dtypes.is_half(dtype) or operand.spec.dtype == dtype:
+        return _cast(state, operand, _register(dtype))
+    found = _cast(state, operand, "float32")
+    if isinstance(found, Literal):
+        return Literal(float(np.asarray(found.value, dtype)), "float32")
+    if isinstance(found, _Read):
+        argument = _argument_of(state, found)
+        found = _emit(state, Instr("map", "copy", "{0}", (argument,), "float32"))
+    return _rounded(state, found, dtype)
+
+
 def _cast(state: _Lowering, operand: Operand, dtype: str) -> _Read | Literal | _Result:
     from hybrid.kernels.region import Instr, Literal
 
@@ -202,12 +247,17 @@ def _lookup(state: _Lowering, operand: Operand) -> _Read | Literal | _Result:
         return state.env[operand]
     if isinstance(operand.value, complex):
         raise Unsupported("complex numbers have no fused kernels")
+    if dtypes.is_half(operand.dtype):
+        return Literal(float(np.asarray(operand.value, operand.dtype)), "float32")
     return Literal(operand.value, operand.dtype.name)
 
 
 # Until all inputs are numbered, results of instructions are numbered from -1 downwards.
 def _argument(state: _Lowering, operand: Operand) -> int | Literal:
-    found = _lookup(state, operand)
+    return _argument_of(state, _lookup(state, operand))
+
+
+def _argument_of(state: _Lowering, found: _Read | Literal | _Result) -> int | Literal:
     if isinstance(found, _Read):
         return state.reads.setdefault(
             (found.operand, _input_access(state, found)), len(state.reads)
@@ -243,7 +293,7 @@ def _input_access(state: _Lowering, read: _Read) -> Access:
         stride if size != 1 else int(axis in whole)
         for axis, (size, stride) in enumerate(zip(state.space, layout.strides, strict=True))
     )
-    return Access(read.dtype, state.ranks[read.operand], layout.offset, strides)
+    return Access(read.stored.name, state.ranks[read.operand], layout.offset, strides)
 
 
 def _stored(state: _Lowering, output: Operand) -> tuple[int, Access]:

@@ -36,11 +36,13 @@ SCAN_BODY = 16
 SPREAD_NODES = 4
 
 FUSABLE: frozenset[DType] = dtypes.SUPPORTED - {
-    dtypes.float16,
-    dtypes.bfloat16,
     dtypes.complex64,
     dtypes.complex128,
 }
+# What float32 holds without rounding, so that a cast to 16 bits rounds once.
+_EXACT_IN_SINGLE: frozenset[DType] = frozenset(
+    d for d in FUSABLE if d.itemsize < 4 or d == dtypes.float32
+)
 
 
 def is_fusable(node: Node) -> bool:
@@ -56,7 +58,16 @@ def is_fusable(node: Node) -> bool:
             return False
     elif op.reduce is None or not _is_canonical(node):
         return False
-    return all(x.spec.dtype in FUSABLE for x in (*node.inputs, *node.outputs))
+    found = {x.spec.dtype for x in (*node.inputs, *node.outputs)}
+    return found <= FUSABLE and (not any(map(dtypes.is_half, found)) or _fits_half(node))
+
+
+def _fits_half(node: Node) -> bool:
+    """Tell whether kernels round to 16 bits where eager code does: after each elementwise op."""
+    if not node.op.elementwise:
+        return False  # the `keep_axes` pass gives reductions and scans float32
+    to_half = dtypes.is_half(node.output.spec.dtype)
+    return not to_half or all(x.spec.dtype in _EXACT_IN_SINGLE for x in node.inputs)
 
 
 def _is_canonical(node: Node) -> bool:

@@ -2,7 +2,8 @@
 
 ``sum(x, axis=1)`` becomes ``reshape(sum(x, axis=1, keepdims=True))``, and the reshape sinks below
 the elementwise ops that use the result, so that these are computed on the kept axes and belong to
-the same kernel. A reduction that widens its input gets an explicit cast.
+the same kernel. A reduction that widens its input gets an explicit cast; one of 16-bit floats gets
+two, since it is computed in float32.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from math import prod
 
 import numpy as np
 
+from hybrid import dtypes
 from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
 from hybrid.core.spec import Shape
+from hybrid.dtypes import DType
 from hybrid.trace.passes.rewriting import Rewriter, rewrite
 
 _OF_ONE = ("sum", "prod", "max", "min")
@@ -72,15 +75,17 @@ class _KeptAxes:
         if not axis or spec.size == 0 or not isinstance(source, Value):
             return None
         dtype = node.output.spec.dtype
+        wide = _single(dtype)
         one = node.op.reduce in _OF_ONE and all(spec.shape[a] == 1 for a in axis)
-        if node.attrs["keepdims"] and spec.dtype == dtype and not one:
+        if node.attrs["keepdims"] and spec.dtype == wide == dtype and not one:
             self.reduced.add(node.output)
             return None
-        if spec.dtype != dtype:
-            source = r.apply("astype", (source,), {"dtype": dtype}, node.line)
         if one:
-            return _of_one(r, node, source)
+            return _of_one(r, node, _as(r, source, dtype, node))
+        source = _as(r, source, wide, node)
         kept = r.emit(node.op, (source,), {"axis": axis, "keepdims": True}, node.line)[0]
+        self.reduced.add(kept)
+        kept = _as(r, kept, dtype, node)
         self.reduced.add(kept)
         return kept if node.attrs["keepdims"] else self._drop(r, kept, node)
 
@@ -133,17 +138,27 @@ class _KeptAxes:
 def _of_one(r: Rewriter, node: Node, source: Operand) -> Operand:
     """Return a reduction over axes of size 1: its element. The sum of -0.0 is 0.0, as in NumPy."""
     dtype, shape = source.spec.dtype, node.output.spec.shape
-    if node.op.reduce == "sum" and dtype.kind == "f":
+    if node.op.reduce == "sum" and dtypes.is_float(dtype):
         source = r.apply("add", (source, Const(0.0, dtype)), {}, node.line)
     return source if shape == source.spec.shape else r.apply("reshape", (source,), {"shape": shape})
 
 
 def _scan(r: Rewriter, node: Node, source: Operand) -> Operand | None:
     dtype = node.output.spec.dtype
-    if source.spec.dtype == dtype or not isinstance(source, Value):
+    wide = _single(dtype)
+    if source.spec.dtype == wide == dtype or not isinstance(source, Value):
         return None
-    wide = r.apply("astype", (source,), {"dtype": dtype}, node.line)
-    return r.emit(node.op, (wide,), node.attrs, node.line)[0]
+    found = r.emit(node.op, (_as(r, source, wide, node),), node.attrs, node.line)[0]
+    return _as(r, found, dtype, node)
+
+
+def _single(dtype: DType) -> DType:
+    """Return the dtype to reduce in: for 16-bit floats float32, rounded once at the end."""
+    return dtypes.float32 if dtypes.is_half(dtype) else dtype
+
+
+def _as(r: Rewriter, x: Value, dtype: DType, node: Node) -> Value:
+    return x if x.spec.dtype == dtype else r.apply("astype", (x,), {"dtype": dtype}, node.line)
 
 
 def _broadcast_to(shape: Shape, shapes: list[Shape]) -> bool:

@@ -76,10 +76,24 @@ def test_scans_of_small_integers_widen_inside_the_kernel():
     assert names(graph) == ["fused"]
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_scans_without_kernels_stay_library_calls(dtype):
-    graph = fused(lambda x: hb.cumsum(x, axis=0), spec(4, dtype=dtype))
+def test_scans_without_kernels_stay_library_calls():
+    graph = fused(lambda x: hb.cumsum(x, axis=0), spec(4, dtype="complex64"))
     assert names(graph) == ["cumsum"]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_reductions_and_scans_of_16_bits_are_computed_in_float32(dtype):
+    graph = fused(lambda x: (x * 2).sum(axis=0, keepdims=True) + x, spec(4, 3, dtype=dtype))
+    (body,) = bodies(graph)
+    assert names(body) == ["multiply", "astype", "sum", "astype", "add"]
+    graph = fused(lambda x: hb.cumsum(x, axis=0), spec(4, 3, dtype=dtype))
+    assert names(bodies(graph)[0]) == ["astype", "cumsum", "astype"]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "int32"])
+def test_a_cast_that_float32_cannot_be_between_stays_outside(dtype):
+    graph = fused(lambda x: (x * 2).astype("float16") + 1, spec(4, dtype=dtype))
+    assert names(graph) == ["fused", "astype", "fused"]
 
 
 # --- what goes together ---------------------------------------------------------------------------
@@ -247,7 +261,7 @@ def test_no_cycle_between_kernels():
     fused(f, spec(4, 4))
 
 
-@pytest.mark.parametrize("dtype", ["float16", "complex64"])
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
 def test_dtypes_without_kernels_stay_library_calls(dtype):
     graph = traced(lambda x: x * x + x, spec(4, dtype=dtype))
     assert "fused" not in names(optimize(graph))
