@@ -60,6 +60,8 @@ def programs() -> Iterator[Program]:
 
     matrix = (100, 100)
     yield Program("invariants", "a softmax in 100 steps of a scan", settling, (matrix, matrix))
+    halving = lambda x: hb.scan(lambda c, _: (abs(c * 0.9 - 0.5), None), x, length=20)[0]
+    yield Program("unrolling", "20 elementwise steps, 16 MB", halving, ((2000, 2000),))
     image, row = (1000, 1000), (1000,)
     yield Program("expand", "softmax(x)", lambda x: hb.softmax(x, axis=1), (image,))
     yield Program("cse", "x @ x + exp(x @ x)", lambda x: x @ x + hb.exp(x @ x), (matrix,))

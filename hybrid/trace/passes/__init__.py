@@ -27,6 +27,7 @@ from hybrid.trace.passes import (
     layout,
     movement,
     rolling,
+    unrolling,
 )
 
 ROUNDS = 4  # of simplification at most: each finds less than the one before
@@ -45,6 +46,7 @@ class Pass:
 PASSES: tuple[Pass, ...] = (
     Pass("rolling", rolling.run, simplify=False),
     Pass("invariants", invariants.run, simplify=False),
+    Pass("unrolling", unrolling.run, simplify=False),
     Pass("expand", expand.run, simplify=False),
     Pass("cse", cse.run),
     Pass("fold", fold.run),

@@ -198,6 +198,16 @@ def settling(x: hb.Tensor, w: hb.Tensor, s: hb.Tensor) -> hb.Tensor:
     return hb.scan(step, x, length=9)[0]
 
 
+def large_decay(x: hb.Tensor, y: hb.Tensor) -> Any:
+    """Steps over what no cache of a core holds are done four at a time."""
+
+    def step(c: Any, _: Any) -> Any:
+        a, b = c
+        return (a * 0.5 + b, b * y), None
+
+    return hb.scan(step, (x, x * 2.0), length=9)[0][0]
+
+
 def projected(x: hb.Tensor, y: hb.Tensor) -> Any:
     """A transpose in front of a product sinks; one in front of a sum stays in its kernel."""
     return hb.exp(x.T * 2.0) @ y, hb.argmax(y.T, axis=0)
@@ -214,6 +224,7 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[TensorSpec, ...]]] = {
     "recurrence": (recurrence, (spec(4, 3), spec(3, 3))),
     "relaxation": (relaxation, (spec(6), spec(4))),
     "settling": (settling, (spec(3), spec(3, 3), spec(3))),
+    "large_decay": (large_decay, (spec(512, 256), spec(256))),
     "projected": (projected, (spec(4, 3), spec(4, 5))),
     "countdown": (countdown, (spec(3),)),
 }
