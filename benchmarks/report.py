@@ -46,6 +46,15 @@ def duration(seconds: float) -> str:
     return f"{_figures(seconds / 1e-9)} ns"
 
 
+def times(factor: float) -> str:
+    """Two places, and one figure at least.
+
+    >>> times(1.234), times(0.00167)
+    ('1.23', '0.002')
+    """
+    return f"{factor:.2f}" if factor >= 0.1 else f"{factor:.1g}"
+
+
 def amount(value: float, case: Case) -> str:
     """What a case measures, with its unit."""
     return f"{_figures(value / 2**20)} MiB" if case.measure == "memory" else duration(value)
@@ -109,7 +118,7 @@ def summary(rows: Rows) -> str:
         return ""
     mean = geometric_mean(speeds.values())
     slow = sorted((value, name) for name, value in speeds.items() if value < SLOW)
-    below = ", ".join(f"{name} ({value:.2f})" for value, name in slow) or "none"
+    below = ", ".join(f"{name} ({times(value)})" for value, name in slow) or "none"
     return (
         f"Over {len(speeds)} cases hybrid is {mean:.2f} times as fast as the best peer of each "
         f"(geometric mean). Below {SLOW}: {below}."
@@ -166,7 +175,7 @@ def _summary(case: Case, results: Sequence[Result], machine: Machine) -> list[st
     factor = speed(ours, results) if ours else None
     floor = machine.floor(case.traffic, case.flops)
     share = f"{100 * floor / ours.median:.0f}%" if ours and floor else ""
-    return [f"{factor:.2f}" if factor else "", share]
+    return [times(factor) if factor else "", share]
 
 
 def as_json(rows: Rows, machine: Machine) -> str:
@@ -236,7 +245,7 @@ def chart(rows: Rows) -> Any:
         if case.name in speeds:
             slow = speeds[case.name] < SLOW
             axes.annotate(
-                f"{speeds[case.name]:.2f}",
+                times(speeds[case.name]),
                 (1, line),
                 (6, 0),
                 xycoords=("axes fraction", "data"),

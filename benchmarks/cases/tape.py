@@ -70,7 +70,7 @@ CASES = (
             "torch": with_torch,
             "autograd": with_autograd,
         },
-        peers=PEERS,
+        peers=PEERS[1:],  # by hand there are no ops
         rtol=1e-4,
     ),
 )

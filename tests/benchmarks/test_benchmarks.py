@@ -16,11 +16,12 @@ from benchmarks.eager_cost import Row, summary
 from benchmarks.harness import Effort, Harness, Result
 from benchmarks.machine import Machine
 from benchmarks.peers import OURS, PEERS
-from benchmarks.worker import Bench, Problem, Worker
+from benchmarks.worker import NEW_SHAPES, Bench, Problem, Worker
 
 MACHINE = Machine("processor", "system", "3.11", 2, 1e11, 1e10, 1e11, 5e10)
 CASE = Case("add", uniform(2, "float32"), 16, formula(lambda xp: lambda a, b: a + b))
 FAR = replace(CASE, name="far")
+FIRST_CALLS = "compile", "restart", "shape"
 NONE = Problem("no compiler")
 DISTINCT = {(id(case.programs), id(case.inputs)): name for name, case in CASES.items()}.values()
 """Cases that differ in more than in their size and in what is timed."""
@@ -111,6 +112,13 @@ def test_a_process_that_dies_or_hangs_is_a_problem(monkeypatch: pytest.MonkeyPat
     assert not worker.alive
     assert worker.ask("prepare", "call, 2 arguments").text.startswith("its process ended")
     worker.close()
+
+
+@pytest.mark.parametrize("name", [n for n, c in CASES.items() if c.measure in FIRST_CALLS])
+def test_first_calls_take_arguments_of_any_shape(name: str) -> None:
+    seconds = Bench(PEERS["numpy"], 2).first_calls(name)
+    assert len(seconds) == (NEW_SHAPES if CASES[name].measure == "shape" else 1)
+    assert min(seconds) > 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
