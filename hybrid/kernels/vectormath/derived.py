@@ -184,3 +184,21 @@ def pow_edges(x: Any, y: Any, magnitude: Any) -> Any:
     value = select(finite_base & (trunc(y) != y) & (y == y), like(x, np.nan), value)
     unit = (fabs(x) == one) & (fabs(y) == like(x, np.inf))
     return select(unit | (x == one) | (y == zero), one, value)
+
+
+def reciprocal_root(x: Any, least: float, up: float, back: float) -> Any:
+    """1 / sqrt(x) with what the square root and the division rounded off put back.
+
+    Numbers below `least` are multiplied by `up`, so that nothing of the residues underflows, and
+    their results by `back`.
+    """
+    tiny = x < like(x, least)
+    scaled = select(tiny, x * like(x, up), x)
+    s = sqrt(scaled)
+    one = like(x, 1.0)
+    r = one / s
+    lost = fma(-s, s, scaled)
+    rest = r * fma(like(x, -0.5) * lost * r, r, fma(-r, s, one))
+    # Zero and infinity leave no number as the rest.
+    y = r + select(rest == rest, rest, like(x, 0.0))
+    return select(tiny, y * like(x, back), y)

@@ -342,7 +342,7 @@ def sqrt_f32(x: Any) -> Any:
 
 def rsqrt_f32(x: Any) -> Any:
     """1 / sqrt(x)."""
-    return _ONE / k_.sqrt(x)
+    return derived.reciprocal_root(x, 2.0**-60, 2.0**64, 2.0**32)
 
 
 def cbrt_f32(x: Any) -> Any:

@@ -372,7 +372,7 @@ def sqrt_f64(x: Any) -> Any:
 
 def rsqrt_f64(x: Any) -> Any:
     """1 / sqrt(x)."""
-    return 1.0 / k_.sqrt(x)
+    return derived.reciprocal_root(x, 2.0**-700, 2.0**400, 2.0**200)
 
 
 def reciprocal_cube_root(a: Any) -> Any:
@@ -407,11 +407,21 @@ def cbrt_f64(x: Any) -> Any:
 
 
 def hypot_f64(x: Any, y: Any) -> Any:
-    """sqrt(x**2 + y**2), scaled so that nothing overflows; an infinity beats NaN."""
+    """sqrt(x**2 + y**2), scaled so that nothing overflows; an infinity beats NaN.
+
+    What squares, sum and root round off is put back to first order, after C. F. Borges, "An
+    improved algorithm for hypot(a,b)" (2019).
+    """
     a, b = fabs(x), fabs(y)
     top = select(a > b, a, b)
+    b = select(a > b, b, a)
+    a = top
     scale = select(top > 2.0**500, 2.0**-600, select(top < 2.0**-400, 2.0**600, 1.0))
     back = select(top > 2.0**500, 2.0**600, select(top < 2.0**-400, 2.0**-600, 1.0))
     a, b = a * scale, b * scale
-    length = k_.sqrt(fma(a, a, b * b)) * back
+    length = k_.sqrt(fma(a, a, b * b))
+    square, larger = length * length, a * a
+    excess = fma(-b, b, square - larger) + fma(length, length, -square) - fma(a, a, -larger)
+    rest = excess / (length + length)
+    length = (length - select(rest == rest, rest, 0.0)) * back
     return select((fabs(x) == np.inf) | (fabs(y) == np.inf), np.inf, length)
