@@ -198,11 +198,26 @@ square = unary(
     doc="The product of each element with itself.",
 )
 
+
+def _only(kinds: str, ufunc: np.ufunc) -> DTypeRule:
+    """Return the dtype rule of `ufunc`, restricted to dtypes of some kinds."""
+    general = loops_of(ufunc)
+
+    def rule(*keys: Key) -> Loop:
+        if any(np.dtype(key).kind not in kinds for key in keys):
+            raise TypeError
+        return general(*keys)
+
+    return rule
+
+
 reciprocal = unary(
     "reciprocal",
     "1 / {0}",
     lambda g, out, x: -g * square(out),
     ufunc=np.reciprocal,
+    eager=lambda xp, x: xp.reciprocal(x),
+    rule=_only("fcV", np.reciprocal),  # no kernel divides integers: they have an op of their own
     domain=_SMOOTH,
     doc="1 divided by each element; integers are rounded towards zero.",
 )
@@ -312,18 +327,6 @@ def divmod(x: ArrayLike, y: ArrayLike, /) -> tuple[Tensor, Tensor]:
 
 
 # --- integers and booleans ------------------------------------------------------------------------
-
-
-def _only(kinds: str, ufunc: np.ufunc) -> DTypeRule:
-    """Return the dtype rule of `ufunc`, restricted to dtypes of some kinds."""
-    general = loops_of(ufunc)
-
-    def rule(*keys: Key) -> Loop:
-        if any(np.dtype(key).kind not in kinds for key in keys):
-            raise TypeError
-        return general(*keys)
-
-    return rule
 
 
 # The sum of booleans is `or`, not the sum of two bits; their product is `and` as it stands.
