@@ -81,7 +81,8 @@ class _KeptAxes:
             self.reduced.add(node.output)
             return None
         if one:
-            return _of_one(r, node, _as(r, source, dtype, node))
+            kept = _of_one(r, node, _as(r, source, dtype, node))
+            return kept if node.attrs["keepdims"] else self._drop(r, kept, node)
         source = _as(r, source, wide, node)
         kept = r.emit(node.op, (source,), {"axis": axis, "keepdims": True}, node.line)[0]
         self.reduced.add(kept)
@@ -135,12 +136,12 @@ class _KeptAxes:
         return r.apply("reshape", (x,), {"shape": target}, node.line)
 
 
-def _of_one(r: Rewriter, node: Node, source: Operand) -> Operand:
+def _of_one(r: Rewriter, node: Node, source: Value) -> Value:
     """Return a reduction over axes of size 1: its element. The sum of -0.0 is 0.0, as in NumPy."""
-    dtype, shape = source.spec.dtype, node.output.spec.shape
+    dtype = source.spec.dtype
     if node.op.reduce == "sum" and dtypes.is_float(dtype):
-        source = r.apply("add", (source, Const(0.0, dtype)), {}, node.line)
-    return source if shape == source.spec.shape else r.apply("reshape", (source,), {"shape": shape})
+        return r.apply("add", (source, Const(0.0, dtype)), {}, node.line)
+    return source
 
 
 def _scan(r: Rewriter, node: Node, source: Operand) -> Operand | None:

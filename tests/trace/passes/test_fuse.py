@@ -217,6 +217,12 @@ def test_a_scalar_is_computed_where_it_is_used():
 # --- what stays apart -----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int32"])
+def test_sums_of_single_elements_join_what_uses_them(dtype):
+    graph = fused(lambda x: x[:1].sum() - x[1:].sum() * 2, spec(2, dtype=dtype))
+    assert kernels(graph) == 1
+
+
 def test_reductions_over_different_axes_do_not_share_a_kernel():
     assert kernels(fused(lambda x: (hb.sum(x, axis=0), hb.sum(x, axis=1)), spec(4, 3))) == 2
 
