@@ -24,6 +24,7 @@ from hybrid.trace.background import Planner
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.differentiate import run_under
 from hybrid.trace.effects import Watch
+from hybrid.trace.following import MAX_WIDTH
 from hybrid.trace.garbage import garbage_kept
 from hybrid.trace.generalise import Generaliser, as_specs
 from hybrid.trace.launcher import Launcher, chain_of, fast_key, is_flat, is_pure, key_without
@@ -42,7 +43,7 @@ from hybrid.trace.signature import (
     signature_of,
 )
 from hybrid.trace.stand_in import stood_in
-from hybrid.trace.tracer import MAX_WIDTH, EagerFrom, Tracer, Unstable
+from hybrid.trace.tracer import EagerFrom, Tracer, Unstable
 from hybrid.trace.traces import Traces
 
 RETRACES_BEFORE_WARNING = 8
@@ -283,7 +284,8 @@ class CompiledFunction:
         concrete.traces += 1
         concrete.depend(tracer.unknowns.conditions)
         if not known or known[0][0] is concrete.root:
-            tracer.graft()
+            if tracer.graft():
+                self._forget_launchers((concrete,))
         concrete.layout_matters |= tracer.layout_matters
         concrete.root = tracer.root
         # As the function left it: what it fills while it is traced is not a change from outside.
@@ -365,9 +367,9 @@ class CompiledFunction:
                 return run_plainly(self.__wrapped__, bound, leaves, concrete.signature.tree)
             if concrete.conditions is not conditions or len(concrete.read) > read:
                 self._forget_launchers((concrete,))
-            if len(segment.children) > MAX_WIDTH and concrete.fallback is None:
+            if segment.children.forgotten > 2 * MAX_WIDTH and concrete.fallback is None:
                 why = (
-                    f"Python asked for a traced value that took more than {MAX_WIDTH} values; "
+                    f"Python asked for a traced value that took more than {3 * MAX_WIDTH} values; "
                     "hb.cond, hb.switch and hb.while_loop keep it in the graph"
                 )
                 nodes = segment.graph.nodes
@@ -440,7 +442,7 @@ class CompiledFunction:
             path.append((segment, segment.guard_value(environment)))
             if segment is last:
                 break
-            segment = segment.children[path[-1][1]]
+            segment = segment.children.get(path[-1][1])
         bound = self._signature.bind(*args[:given])
         bound.apply_defaults()
         return self._branch(concrete, bound, list(args), path, environment)

@@ -21,6 +21,7 @@ from hybrid.core.tensor import Array, Tensor, asarray, wrap
 from hybrid.core.variable import Variable
 from hybrid.runtime.plan import Plan
 from hybrid.trace.background import Planner
+from hybrid.trace.following import Following
 from hybrid.trace.mutation import deliver
 from hybrid.trace.signature import is_array
 from hybrid.trace.sized import Sized, specialise, substitute, unknowns_in
@@ -177,7 +178,7 @@ def _build(
             return _view(value, chain) if chain else value
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class Segment:
     """A straight line of a compiled function.
 
@@ -192,7 +193,7 @@ class Segment:
         How `writes` came about, for errors in the middle.
     guard : (type, int), optional
         The kind of value that Python asked for, and where in the environment it is.
-    children : dict
+    children : Following
         The next segment for each value met at the guard.
     result : Result, optional
         Of a last segment.
@@ -208,7 +209,7 @@ class Segment:
     guard: tuple[type, int] | None = None
     result: Result | None = None
     planner: Planner | None = None
-    children: dict[Any, Segment] = field(default_factory=dict)
+    children: Following[Segment] = field(default_factory=Following)
     _sizes: dict[tuple[int, ...], Sized] = field(default_factory=dict)
     _inputs: tuple[Input, ...] | None = None
     _read: Callable[[Sequence[Any]], tuple[int, ...]] | None = None

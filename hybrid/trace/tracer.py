@@ -48,7 +48,6 @@ from hybrid.trace.segment import (
 )
 
 MAX_DEPTH = 128
-MAX_WIDTH = 16
 
 
 class Unstable(BaseException):  # no `except Exception` of the user's may catch it
@@ -309,10 +308,18 @@ class Tracer(OutsideRecorder):
         else:
             self._grafts.append((*self._parent, segment))
 
-    def graft(self) -> None:
-        """Let replays find what was traced; the conditions for it must be in force by now."""
+    def graft(self) -> bool:
+        """Let replays find what was traced; the conditions for it must be in force by now.
+
+        Returns
+        -------
+        bool
+            Whether others had to go: see :meth:`Following.add`.
+        """
+        ended = False
         for parent, value, segment in reversed(self._grafts):
-            parent.children[value] = segment
+            ended |= parent.children.add(value, segment)
+        return ended
 
     def _check_known(self, segment: Segment) -> tuple[Segment, Any]:
         known, value = self._known.pop(0)

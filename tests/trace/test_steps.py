@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
 import hybrid as hb
+from hybrid.errors import EagerFallbackWarning, SideEffectWarning
 from tests.trace.agreement import agree, compiled_throughout, falls_back
 
 
@@ -72,3 +75,42 @@ def test_too_many_values_name_the_line_and_end_the_launchers() -> None:
         for i in range(60):
             assert f(hb.asarray([float(i)])).item() == i * i
     assert len(f.concrete_functions[0].segments) <= 20
+
+
+class TestManyValues:
+    """A guard keeps the ways that were used last, and gives up where values are ever new."""
+
+    def test_those_in_use_stay_whatever_comes_besides(self) -> None:
+        traced: list[int] = []
+
+        @hb.compile
+        def f(x: hb.Tensor) -> hb.Tensor:
+            n = int(x.sum())
+            hb.callback(lambda: None, None)
+            traced.append(n)
+            return x * n
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", EagerFallbackWarning)
+            warnings.simplefilter("ignore", SideEffectWarning)
+            for other in range(100, 130):
+                for n in (1, 2, 3, other):
+                    assert f(hb.asarray([n])).item() == n * n
+        assert [traced.count(n) for n in (1, 2, 3)] == [1, 1, 1]
+        (concrete,) = f.concrete_functions
+        assert len(concrete.segments[0].children) <= 18
+
+    def test_a_way_that_was_forgotten_is_traced_again(self) -> None:
+        f = hb.compile(lambda x: x * int(x.sum()))
+        for n in [*range(30), *range(30)][:45]:
+            assert f(hb.asarray([n])).item() == n * n
+
+    def test_ever_new_values_end_in_eager_code_with_one_warning(self) -> None:
+        f = hb.compile(lambda x: x * int(x.sum()))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for n in range(80):
+                assert f(hb.asarray([n])).item() == n * n
+        told = [w for w in caught if issubclass(w.category, EagerFallbackWarning)]
+        assert len(told) == 1
+        assert "more than 48 values" in str(told[0].message)
