@@ -501,18 +501,6 @@ class TestGuards:
             same(traced(a), f(hb.asarray(b)))
             np.testing.assert_array_equal(a, b)
 
-    def test_too_many_values_at_a_guard_fall_back_with_one_warning(self) -> None:
-        @hb.compile
-        def f(x: hb.Tensor) -> hb.Tensor:
-            return x * int(x.sum().astype("int64"))
-
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            for i in range(40):
-                same(f(hb.asarray([float(i)])), i * i)
-        kinds = [w.category for w in caught]
-        assert kinds.count(EagerFallbackWarning) == 1
-
     def test_fullgraph_refuses_a_guard(self) -> None:
         @hb.compile(fullgraph=True)
         def f(x: hb.Tensor) -> hb.Tensor:
