@@ -357,10 +357,11 @@ def _is_elsewhere(value: Any) -> bool:
 
 def users_own(module_name: str) -> bool:
     """Tell whether a module is of the user's own program, as opposed to an installed package."""
+    if module_name == "__main__":
+        return True  # though its file be of a package: `python -m pytest` runs the user's code
     module = sys.modules.get(module_name)
     home = getattr(module, "__file__", None) or ""
     package, _, rest = module_name.partition(".")
     framework = package == "hybrid" and not rest.startswith("demo")
     frozen = package in sys.builtin_module_names or package in sys.stdlib_module_names
-    installed = frozen and package != "__main__"
-    return not framework and not installed and not home.startswith(INSTALLED)
+    return not framework and not frozen and not home.startswith(INSTALLED)

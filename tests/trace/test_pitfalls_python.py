@@ -294,3 +294,17 @@ def test_an_environment_variable_that_changes_is_seen() -> None:
 def test_fullgraph_refuses_a_drawn_value() -> None:
     with pytest.raises(TraceError, match=r"random"):
         hb.compile(by_random, fullgraph=True)(hb.ones(2))
+
+
+def test_a_program_run_as_a_module_of_a_package_is_the_users_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """``python -m pytest`` made arrays that tests read to constants, as if a package read them."""
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", pytest.__file__, raising=False)
+    scope: dict[str, Any] = {"__name__": "__main__", "weights": np.ones(2)}
+    exec("def weighted(x):\n    return x * weights\n", scope)
+    weighted = hb.compile(scope["weighted"])
+    weighted(hb.ones(2))
+    scope["weights"][:] = 3
+    assert weighted(hb.ones(2)).tolist() == [3, 3]
+    assert weighted.cache_info().misses == 1
