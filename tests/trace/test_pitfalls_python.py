@@ -7,6 +7,7 @@ import logging
 import os
 import pickle
 import random
+import sys
 import time
 from typing import Any
 
