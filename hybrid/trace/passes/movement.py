@@ -132,6 +132,66 @@ def _flip(r: Rewriter, node: Node, operands: tuple[Operand, ...]) -> Operand | N
     return r.emit(node.op, (root,), {"axis": found}, node.line)[0]
 
 
+# --- stack ----------------------------------------------------------------------------------------
+
+RUN = 4
+"""So many rows that follow each other in an array are a part of it rather than rows."""
+
+
+def _stack(r: Rewriter, node: Node, operands: tuple[Operand, ...]) -> Operand | None:
+    """Take rows that follow each other in one array for a part of that array."""
+    if node.attrs["axis"] != 0 or len(operands) < RUN:
+        return None
+    rows = [_row_of(r, x) if x.spec.dtype == node.output.spec.dtype else None for x in operands]
+    parts: list[Operand] = []
+    loose: list[Operand] = []
+    start = 0
+    while start < len(rows):
+        stop, row = start + 1, rows[start]
+        if row is not None:
+            while stop < len(rows) and rows[stop] == (row[0], row[1] + stop - start):
+                stop += 1
+        if row is None or stop - start < RUN:
+            loose += operands[start:stop]
+        else:
+            if loose:
+                parts.append(r.emit(node.op, loose, node.attrs, node.line)[0])
+                loose = []
+            parts.append(_rows(r, *row, stop - start, node))
+        start = stop
+    if not parts:
+        return None
+    if loose:
+        parts.append(r.emit(node.op, loose, node.attrs, node.line)[0])
+    return parts[0] if len(parts) == 1 else r.apply("concat", parts, {"axis": 0}, node.line)
+
+
+def _row_of(r: Rewriter, x: Operand) -> tuple[Operand, int] | None:
+    """Return which row of which array an operand is."""
+    dropped = r.maker(x)
+    if dropped is None or dropped.op.name not in _RESHAPES:
+        return None
+    cut = r.maker(dropped.inputs[0], "slice")
+    if cut is None or dropped.inputs[0].spec.shape != (1, *x.spec.shape):
+        return None
+    array, starts = cut.inputs[0], cut.attrs["starts"]
+    if cut.attrs["sizes"][1:] != array.spec.shape[1:] or any(s != 1 for s in cut.attrs["steps"]):
+        return None
+    return array, starts[0]
+
+
+def _rows(r: Rewriter, array: Operand, start: int, count: int, node: Node) -> Operand:
+    rest = array.spec.shape[1:]
+    if count == array.spec.shape[0]:
+        return array
+    attrs = {
+        "starts": (start, *(0 for _ in rest)),
+        "sizes": (count, *rest),
+        "steps": (1,) * array.spec.ndim,
+    }
+    return r.apply("slice", (array,), attrs, node.line)
+
+
 # --- ops that copy, where they do not move anything -----------------------------------------------
 
 
@@ -145,6 +205,7 @@ _RULES: dict[str, Rule] = {
     "broadcast_to": _broadcast,
     "slice": _slice,
     "flip": _flip,
+    "stack": _stack,
     "concat": _unless(lambda node, operands: len(operands) > 1),
     "pad": _unless(lambda node, operands: any(map(any, node.attrs["width"]))),
     "roll": _unless(lambda node, operands: any(node.attrs["shift"])),

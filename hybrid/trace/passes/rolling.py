@@ -11,12 +11,10 @@ step before, never with a pattern, so that the time this takes grows with their 
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Iterator
+from dataclasses import replace
 from itertools import accumulate
-from typing import Any
 
-from hybrid import dtypes
 from hybrid.core.graph import (
     Builder,
     Const,
@@ -28,10 +26,10 @@ from hybrid.core.graph import (
     has_effects,
     last_uses,
 )
-from hybrid.core.op import OPS
 from hybrid.core.spec import TensorSpec
 from hybrid.trace.passes import dead_code
 from hybrid.trace.passes.cse import attrs_key
+from hybrid.trace.passes.loops import Loop, Past, Places, Position, Step, emit
 from hybrid.trace.passes.repeats import periods
 
 TIMES = 8
@@ -66,86 +64,17 @@ def run(graph: FuncGraph) -> FuncGraph:
 # --- finding loops --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
-    """A result of an earlier step: of which node, which one, and how many steps back."""
-
-    node: int
-    output: int
-    back: int
-
-
-Step = list[tuple["Past | None", ...]]
-"""For each operand of each node of a step: the result of an earlier step that it is, if any."""
-
-
-@dataclass(frozen=True, slots=True)
-class Loop:
-    """Nodes `start` up to `stop` of a graph, `period` for each step.
-
-    Attributes
-    ----------
-    step : list
-        What its last step reads of earlier ones; all steps do, but for the first few.
-    first : dict
-        What the values of the past are before the first step.
-    after : dict
-        The values that are read after the loop, in the same terms.
-    """
-
-    start: int
-    stop: int
-    period: int
-    step: Step
-    first: dict[Past, Value]
-    after: dict[Past, Value]
-
-    def carries(self) -> list[Past]:
-        """Return what is handed from step to step, what one step back made before the rest."""
-        deep: dict[tuple[int, int], int] = {}
-        for past in (*self.first, *self.after):
-            key = past.node, past.output
-            deep[key] = max(deep.get(key, 0), past.back)
-        return [Past(*key, back) for key in sorted(deep) for back in range(1, deep[key] + 1)]
-
-
-@dataclass(slots=True)
-class Places:
-    """The nodes of a graph, and which of them makes a value."""
-
-    nodes: tuple[Node, ...]
-    made: dict[Value, tuple[int, int]]
-
-    @classmethod
-    def of(cls, graph: FuncGraph) -> Places:
-        """Number the results of all nodes."""
-        made = {v: (i, j) for i, n in enumerate(graph.nodes) for j, v in enumerate(n.outputs)}
-        return cls(graph.nodes, made)
-
-    def follows(self, one: Operand, other: Operand, period: int) -> bool:
-        """Tell whether an operand is to one step what `one` is to the step before."""
-        if one is other:
-            return True
-        if isinstance(one, Const) or isinstance(other, Const):
-            return isinstance(one, Const) and isinstance(other, Const) and one.key() == other.key()
-        before, after = self.made.get(one), self.made.get(other)
-        return before is not None and after is not None and after == (before[0] + period, before[1])
-
-    def repeats(self, i: int, period: int) -> bool:
-        """Tell whether all operands of a node follow from those of its counterpart one step on."""
-        pairs = zip(self.nodes[i].inputs, self.nodes[i + period].inputs, strict=True)
-        return all(self.follows(one, other, period) for one, other in pairs)
-
-
 def _rolled(graph: FuncGraph) -> FuncGraph:
     places = Places.of(graph)
     last = last_uses(graph)
+    # Other results of early steps are better made one by one than stacked and taken apart again.
+    stacked = {x for n in graph.nodes if n.op.name == "stack" for x in n.inputs}
     loops: list[Loop] = []
     for start, stop, period in periods(_codes(graph), TIMES):
         if any(start < loop.stop and loop.start < stop for loop in loops):
             continue
         for regular in _regular(places, start, stop, period):
-            loop = _loop(places, last, regular, start, period)
+            loop = _loop(places, last, stacked, regular, start, period)
             if loop is not None:
                 loops.append(loop)
     if not loops:
@@ -153,7 +82,7 @@ def _rolled(graph: FuncGraph) -> FuncGraph:
     builder, done = Builder(), 0
     for loop in sorted(loops, key=lambda loop: loop.start):
         builder.nodes += graph.nodes[done : loop.start]
-        _emit(builder, places, loop)
+        emit(builder, places, loop)
         done = loop.stop
     builder.nodes += graph.nodes[done:]
     return replace(graph, nodes=tuple(builder.nodes))
@@ -224,7 +153,12 @@ def _regular(places: Places, start: int, stop: int, period: int) -> list[tuple[i
 
 
 def _loop(
-    places: Places, last: dict[Value, int], regular: tuple[int, int], low: int, period: int
+    places: Places,
+    last: dict[Value, int],
+    stacked: set[Operand],
+    regular: tuple[int, int],
+    low: int,
+    period: int,
 ) -> Loop | None:
     """Return the loop in a regular run: with few carries, and from its very first step on."""
     start, stop = regular
@@ -236,9 +170,16 @@ def _loop(
         return None
     step = _step(places, stop - period, period)
     pasts = {past for row in step for past in row if past is not None}
-    after = _after(places, last, start, stop, period)
-    if after is None or any(past.back > BACK for past in pasts):
+    if any(past.back > BACK for past in pasts):
         return None
+    early: set[Position] = set()
+    for position, v in _read_later(
+        places, last, (start, stop - BACK * period), start, stop, period
+    ):
+        if v not in stacked:
+            return None
+        early.add(position)
+    after = _after(places, last, early, stop, period)
     first: dict[Past, Value] = {}
     for past in pasts:
         for back in range(1, past.back + 1):
@@ -246,11 +187,20 @@ def _loop(
             first[replace(past, back=back)] = made.outputs[past.output]
     while start - period >= low:
         earlier = _earlier(places, start - period, period, step, first)
-        if earlier is None or _escapes(places, last, start - period, start, stop):
+        before = start - period
+        late = _read_later(places, last, (before, start), before, stop, period)
+        if earlier is None or any(position not in early for position, _ in late):
             break
-        start, first = start - period, earlier
-    loop = Loop(start, stop, period, step, first, after)
-    results = (places.nodes[stop - period + x.node].outputs[x.output] for x in loop.carries())
+        start, first = before, earlier
+    rows: dict[Position, list[tuple[int, Value]]] = {position: [] for position in sorted(early)}
+    for i in range(start, stop) if early else ():
+        for j, v in enumerate(places.nodes[i].outputs):
+            position = (i - start) % period, j
+            if position in early and last.get(v, -1) >= stop:
+                rows[position].append(((i - start) // period, v))
+    loop = Loop(start, stop, period, step, first, after, rows)
+    handed_on = {(past.node, past.output) for past in loop.carries()} | early
+    results = (places.nodes[stop - period + i].outputs[j] for i, j in handed_on)
     return None if any(v.spec.weak for v in results) else loop
 
 
@@ -273,23 +223,30 @@ def _past(places: Places, x: Operand, begin: int, period: int) -> Past | None:
 
 
 def _after(
-    places: Places, last: dict[Value, int], start: int, stop: int, period: int
-) -> dict[Past, Value] | None:
-    """Return what is read after the loop; None where an early step made some of it."""
-    recent = stop - BACK * period
-    if _escapes(places, last, start, recent, stop):
-        return None
+    places: Places, last: dict[Value, int], early: set[Position], stop: int, period: int
+) -> dict[Past, Value]:
+    """Return what the last steps make that is read after the loop, but for what is stacked."""
     found: dict[Past, Value] = {}
-    for i in range(recent, stop):
+    for i in range(stop - BACK * period, stop):
         for j, v in enumerate(places.nodes[i].outputs):
-            if last.get(v, -1) >= stop:
+            if last.get(v, -1) >= stop and ((i - stop) % period, j) not in early:
                 found[Past((i - stop) % period, j, -((i - stop) // period))] = v
     return found
 
 
-def _escapes(places: Places, last: dict[Value, int], begin: int, end: int, stop: int) -> bool:
-    """Tell whether a result of the nodes from `begin` to `end` is read at `stop` or later."""
-    return any(last.get(v, -1) >= stop for n in places.nodes[begin:end] for v in n.outputs)
+def _read_later(
+    places: Places,
+    last: dict[Value, int],
+    part: tuple[int, int],
+    start: int,
+    stop: int,
+    period: int,
+) -> Iterator[tuple[Position, Value]]:
+    """Yield which results of some nodes of a loop from `start` to `stop` are read after it."""
+    for i in range(*part):
+        for j, v in enumerate(places.nodes[i].outputs):
+            if last.get(v, -1) >= stop:
+                yield ((i - start) % period, j), v
 
 
 def _earlier(
@@ -346,52 +303,3 @@ def _cut(
     carried = list(accumulate(change[:period]))
     least = min(carried)
     return likely if carried[likely] == least else carried.index(least)
-
-
-# --- making the loop ------------------------------------------------------------------------------
-
-
-def _emit(builder: Builder, places: Places, loop: Loop) -> None:
-    """Append the node that runs the loop; what is read later keeps its values."""
-    begin = loop.stop - loop.period
-    nodes = places.nodes[begin : loop.stop]
-    carries = loop.carries()
-    made = {past: nodes[past.node].outputs[past.output] for past in carries}
-    given = {past: Value(v.spec) for past, v in made.items()}
-    inside: dict[Value, Value] = {v: Value(v.spec) for n in nodes for v in n.outputs}
-    outside: dict[Value, Value] = {}
-
-    def operand(x: Operand, past: Past | None) -> Operand:
-        if past is not None:
-            return given[past]
-        if isinstance(x, Const):
-            return x
-        return inside[x] if x in inside else outside.setdefault(x, Value(x.spec))
-
-    copies = []
-    for node, row in zip(nodes, loop.step, strict=True):
-        operands = tuple(operand(x, past) for x, past in zip(node.inputs, row, strict=True))
-        outputs = tuple(inside[v] for v in node.outputs)
-        copies.append(replace(node, inputs=operands, outputs=outputs))
-    results = [
-        inside[made[past]] if past.back == 1 else given[replace(past, back=past.back - 1)]
-        for past in carries
-    ]
-    inputs = (*given.values(), *outside.values())
-    body = FuncGraph("step", inputs, (), tuple(copies), tuple(results))
-    start = [loop.first.get(past) or _nothing(builder, made[past].spec) for past in carries]
-    attrs: dict[str, Any] = {
-        "body": body,
-        "carries": len(carries),
-        "xs": 0,
-        "length": (loop.stop - loop.start) // loop.period,
-        "reverse": False,
-    }
-    outputs = tuple(loop.after.get(past) or Value(made[past].spec) for past in carries)
-    builder.nodes.append(Node(OPS["scan"], (*start, *outside), attrs, outputs, nodes[0].line))
-
-
-def _nothing(builder: Builder, spec: TensorSpec) -> Value:
-    """Return what stands for a value before the first step that no step reads."""
-    attrs = {"shape": spec.shape, "dtype": spec.dtype}
-    return builder.emit(OPS["full"], (Const(False, dtypes.bool_),), attrs)[0]

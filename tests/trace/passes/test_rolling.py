@@ -114,13 +114,42 @@ def test_steps_that_differ_in_a_literal_end_the_loop():
     assert second <= 2 * STEPS
 
 
-def test_what_an_early_step_made_and_is_read_afterwards_keeps_the_graph():
+def test_results_of_all_steps_in_a_list_are_stacked_by_the_loop():
     def program(x, w):
-        kept = []
+        kept = [hb.sum(x)]
         for _ in range(STEPS):
             x = w @ x
             kept.append(hb.sum(x))
-        return hb.stack(kept)
+        return hb.stack(kept), x
+
+    graph = rolled(program, spec(4), spec(4, 4))
+    assert loops(graph)[0] >= STEPS - 1
+    found = names(optimize(graph))
+    assert found.count("scan") == 1
+    assert "slice" not in found
+    assert len(found) < 10
+
+
+def test_stacked_results_can_be_read_by_themselves_too():
+    def program(x, w):
+        kept = []
+        for _ in range(STEPS):
+            x = hb.tanh(w @ x)
+            kept.append(x)
+        return kept[0], kept[7] + kept[3], hb.stack(kept[::-1]), hb.stack(kept[9:21]), kept[5] * x
+
+    graph = rolled(program, spec(4), spec(4, 4))
+    assert loops(graph)[0] >= STEPS - 1
+    assert_same(graph, verify(optimize(graph)), sample(graph), rtol=1e-6)
+
+
+def test_an_early_result_that_is_read_alone_keeps_the_graph():
+    def program(x, w):
+        kept = []
+        for _ in range(STEPS):
+            x = hb.tanh(w @ x)
+            kept.append(x)
+        return kept[0] + kept[7], x
 
     graph = traced(program, spec(4), spec(4, 4))
     assert rolling.run(graph) is graph

@@ -246,6 +246,41 @@ def test_an_axis_that_does_not_fit_stays_dropped():
     assert names(graph) == ["sum", "add"]
 
 
+# --- rows put together again ----------------------------------------------------------------------
+
+
+def test_a_stack_of_all_rows_is_the_array():
+    graph = after(movement, lambda x: hb.stack([x[i] for i in range(6)]) + 1.0, spec(6, 3))
+    assert names(graph) == ["add"]
+
+
+def test_a_stack_of_some_rows_is_a_part_between_others():
+    def f(x, y):
+        return hb.stack([y, *(x[i] for i in range(1, 6)), x[5], y])
+
+    assert names(after(movement, f, spec(7, 3), spec(3))).count("concat") == 1
+
+
+@pytest.mark.parametrize("rows", [[0, 2, 4, 6], [3, 2, 1, 0], [0, 1, 2], [1, 1, 1, 1]])
+def test_rows_that_do_not_follow_each_other_are_stacked(rows):
+    graph = after(movement, lambda x: hb.stack([x[i] for i in rows]), spec(7, 3))
+    assert "stack" in names(graph)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: hb.stack([x[i, 1:] for i in range(7)]),
+        lambda x: hb.stack([x[i, ::-1] for i in range(7)]),
+        lambda x: hb.stack([x[:, 0], *(x.T[i] for i in range(3))], axis=1),
+        lambda x: hb.stack([x[i].astype("float64") for i in range(7)]),
+        lambda x: hb.stack([x[i : i + 1] for i in range(7)]),
+    ],
+)
+def test_parts_of_rows_are_no_rows(f):
+    after(movement, f, spec(7, 3))
+
+
 # --- expansion ------------------------------------------------------------------------------------
 
 
