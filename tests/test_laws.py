@@ -73,7 +73,11 @@ def drawn(op: Op, example: Example, kind: str) -> list[np.ndarray] | None:
     inputs = []
     for i, (shape, name) in enumerate(zip(example.shapes, fixed, strict=True)):
         dtype = np.dtype(name or (ml_dtypes.bfloat16 if kind == "bfloat16" else kind))
-        if op.family in ("indexing", "statistics") and dtype.kind in "iu" and name is not None:
+        if (
+            op.family in ("indexing", "statistics", "pooling")
+            and dtype.kind in "iu"
+            and name is not None
+        ):
             inputs.append(np.arange(int(np.prod(shape)), dtype=dtype).reshape(shape) % 3)
         else:
             inputs.append(strided(shape, dtype, i, ordinary=example.prepare is not None))

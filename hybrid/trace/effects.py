@@ -120,7 +120,7 @@ class Watch:
             caller: FrameType | None = frame
             while caller is not None and is_installed(caller.f_code):
                 caller = caller.f_back
-            if caller is not None and not is_framework(caller.f_code) and not _of_gc(caller):
+            if caller is not None and not is_framework(caller.f_code) and not _of_gc(frame):
                 why = f"it calls {function.__name__}(), which gives another value at each call"
                 code = caller.f_code
                 line = SourceLine(code.co_filename, caller.f_lineno, code.co_name)
