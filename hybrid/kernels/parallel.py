@@ -70,6 +70,7 @@ def get_num_threads() -> int:
 
     Examples
     --------
+    >>> import hybrid as hb
     >>> hb.get_num_threads() >= 1
     True
     """
@@ -94,6 +95,7 @@ def set_num_threads(count: int) -> None:
 
     Examples
     --------
+    >>> import hybrid as hb
     >>> before = hb.get_num_threads()
     >>> hb.set_num_threads(1)
     >>> hb.get_num_threads()
