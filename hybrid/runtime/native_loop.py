@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.spec import TensorSpec
+from hybrid.runtime.memory import ALIGNMENT
 from hybrid.runtime.native_calls import Call
 from hybrid.runtime.native_program import At, Program
 
@@ -81,6 +82,8 @@ class _Frame:
         self._loop = looper()
         shape = loop.shape
         self._pairs = [(_empty(s), _empty(s)) for s in shape.carries]
+        for i in loop.body.still:
+            self._pairs[i] = self._pairs[i][0], self._pairs[i][0]
         self._rows = shape.row_strides
         self._ys = [s.nbytes for s in shape.ys]
         self._answer = np.zeros((), np.bool_)
@@ -96,7 +99,7 @@ class _Frame:
             self._words += [word for entry in block for word in entry]
         self._given = [(i, at) for i, at in self._slots if at.kind in ("row", "constant", "y")]
         self._moves_at = len(self._words)
-        moving = [(i, at) for i, at in self._slots if at.kind in ("in", "out", "row", "y")]
+        moving = [(i, at) for i, at in self._slots if self._motion(at)[0]]
         for index, at in moving:
             self._words += [index, *self._motion(at)]
         self._moves = len(moving)
@@ -179,6 +182,8 @@ class _Frame:
             return self._rows[at.number], 1
         if at.kind == "y":
             return self._ys[at.number], 1
+        if at.kind not in ("in", "out"):
+            return 0, 1
         one, other = (_address(buffer) for buffer in self._pairs[at.number])
         return (other - one, -1) if at.kind == "in" else (one - other, -1)
 
@@ -217,7 +222,8 @@ class _Frame:
 
 
 def _empty(spec: TensorSpec) -> Array:
-    return np.empty(spec.shape, spec.dtype)
+    raw = np.empty(spec.nbytes + ALIGNMENT, np.uint8)
+    return np.ndarray(spec.shape, spec.dtype, raw, -raw.ctypes.data % ALIGNMENT)
 
 
 def _address(array: Array) -> int:

@@ -13,6 +13,7 @@ from hybrid.core.layout import Layout
 from hybrid.core.spec import TensorSpec
 from hybrid.runtime.load import LoadedKernel, load_kernel
 from hybrid.runtime.native_calls import Call, call_of
+from hybrid.runtime.native_carries import is_plain, still, without_overwritten
 from hybrid.runtime.native_writes import literal_of, write_region
 from hybrid.runtime.schedule import schedule
 from hybrid.runtime.steps import KernelStep, LibraryStep, Place, Return, Root, Schedule, Step
@@ -50,10 +51,11 @@ class Entry:
 
 @dataclass(slots=True)
 class Program:
-    """The entries of a body, and what memory they need."""
+    """The entries of a body, and what memory they need; `still` carries have one buffer, not two."""
 
     carries: int
     rows: int
+    still: frozenset[int] = frozenset()
     entries: list[Entry] = field(default_factory=list)
     temporaries: list[TensorSpec] = field(default_factory=list)
     fixed: list[Array] = field(default_factory=list)
@@ -102,21 +104,11 @@ class Program:
             return self.keep(array), array.nbytes
         root = place.root
         nbytes = root.spec.nbytes
-        if not _plain(place):
+        if not is_plain(place):
             return None
         if root.planned and root not in self.places:
             self.places[root] = target
         return self.at(root), nbytes
-
-
-def _plain(place: Place) -> bool:
-    """Tell whether a value is the whole of its root, in the order of its elements."""
-    return (
-        place.whole
-        and place.layout.offset == 0
-        and place.layout.is_contiguous
-        and place.root.layout.is_contiguous
-    )
 
 
 def make_program(
@@ -141,12 +133,16 @@ def make_program(
     if any(v.spec.size == 0 for v in graph.parameters) or not _simple(graph):
         return None
     order = schedule(graph, layouts)
-    program = Program(*counts)
+    # A question has no carries among its results.
+    stay = still(order, counts[0]) if At("out", 0) in targets else {}
+    program = Program(*counts, frozenset(stay))
     program.parameters(order)
-    copies = program.deliver(order, targets)
+    aims = [At("in", i) if i in stay else target for i, target in enumerate(targets)]
+    copies = program.deliver(order, aims)
     if copies is None:
         return None
-    for step in order.steps:
+    needed = tuple(step for step in order.steps if step not in stay.values())
+    for step in without_overwritten(needed):
         entry = _entry(program, step)
         if entry is None:
             return None
@@ -165,7 +161,7 @@ def _entry(program: Program, step: Step) -> Entry | None:
         operands = tuple(program.at(root) for root in (*places, *step.outputs))
         return None if call is None else Entry(call, operands)
     root, source = step.target.root, step.source
-    if isinstance(source, Place) and not step.target.chain and _plain(source):
+    if isinstance(source, Place) and is_plain(step.target) and is_plain(source):
         if source.root.spec.dtype == root.spec.dtype:
             return Entry(None, (program.at(root), program.at(source.root)), root.spec.nbytes)
     region = write_region(step)
