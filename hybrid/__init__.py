@@ -41,6 +41,7 @@ from hybrid.inspect.compare import Comparison, compare
 from hybrid.inspect.graphview import draw
 from hybrid.kernels.parallel import get_num_threads, set_num_threads
 from hybrid.ops import fft, linalg, random
+from hybrid.ops.broadcasting import broadcast_arrays, broadcast_shapes, broadcast_to
 from hybrid.ops.composed import (
     allclose,
     angle,
@@ -265,9 +266,6 @@ from hybrid.ops.losses import (
     one_hot,
 )
 from hybrid.ops.movement import (
-    broadcast_arrays,
-    broadcast_shapes,
-    broadcast_to,
     copy,
     expand_dims,
     matrix_transpose,

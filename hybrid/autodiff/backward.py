@@ -264,7 +264,7 @@ def _fit(computed: Any, spec: TensorSpec) -> Tensor:
             gradient = gradient.sum(axis=axes, keepdims=True) if axes else gradient
             gradient = gradient.reshape(gradient.shape[lead:]) if lead else gradient
         if not same_shape(gradient.shape, spec.shape):
-            from hybrid.ops.movement import broadcast_to
+            from hybrid.ops.broadcasting import broadcast_to
 
             gradient = broadcast_to(gradient, spec.shape)
     if gradient.dtype != spec.dtype:

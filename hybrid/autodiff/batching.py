@@ -9,9 +9,10 @@ from hybrid.core.batch import Lane
 from hybrid.core.dispatch import bind, spec_of
 from hybrid.core.op import Attrs, Op
 from hybrid.core.tensor import Tensor, asarray
+from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.creation import zeros
 from hybrid.ops.joining import stack
-from hybrid.ops.movement import broadcast_to, expand_dims
+from hybrid.ops.movement import expand_dims
 
 
 def batched_op(op: Op, lanes: tuple[Lane, ...], attrs: Attrs, size: int) -> list[Lane]:

@@ -22,8 +22,9 @@ from hybrid.core.tensor import Symbol, Tensor
 from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError, ShapeError
 from hybrid.ops._methods import attach
+from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.creation import ones
-from hybrid.ops.movement import broadcast_to, reshape
+from hybrid.ops.movement import reshape
 
 _TAPE = GradientTape(persistent=True, watch_accessed_variables=False)
 

@@ -23,8 +23,9 @@ from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError, ShapeError
+from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.creation import eye, ones, zeros
-from hybrid.ops.movement import broadcast_to, moveaxis, reshape
+from hybrid.ops.movement import moveaxis, reshape
 
 _tape_ids = itertools.count()
 

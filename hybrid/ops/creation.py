@@ -20,7 +20,8 @@ from hybrid.core.unknown import is_unknown
 from hybrid.dtypes import DType
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import as_dtype, as_shape
-from hybrid.ops.movement import broadcast_to, copy, reshape, sum_to
+from hybrid.ops.broadcasting import broadcast_to, sum_to
+from hybrid.ops.movement import copy, reshape
 
 array = asarray
 

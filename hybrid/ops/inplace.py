@@ -34,13 +34,14 @@ from hybrid.core.unknown import Unknown, is_unknown, same_shape
 from hybrid.core.variable import Variable
 from hybrid.errors import DTypeError, GradientError, IndexingError, ShapeError
 from hybrid.ops._methods import attach
+from hybrid.ops.broadcasting import broadcast_to, sum_to
 from hybrid.ops.creation import full
 from hybrid.ops.elementwise.operands import SCALARS
 from hybrid.ops.elementwise.operands import fits as holds
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.indexing import Selection, index_update, native, select
 from hybrid.ops.indexing.selection import key_of, selection
-from hybrid.ops.movement import broadcast_to, reshape, sum_to
+from hybrid.ops.movement import reshape
 
 FrozenChain = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
 

@@ -8,15 +8,13 @@ from typing import Any, cast
 
 import numpy as np
 
-from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind, located, seen, shares_memory, state
 from hybrid.core.layout import Layout
-from hybrid.core.op import Attrs, Example, Op, register
-from hybrid.core.spec import Shape, TensorSpec, fits
-from hybrid.core.spec import broadcast_shapes as broadcast
+from hybrid.core.op import Example, Op, register
+from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.storage import Chain
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
-from hybrid.core.unknown import as_size, same, same_shape
+from hybrid.core.unknown import as_size
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import Axes, as_shape, lead_axis, one_axis, some_axes
 from hybrid.ops._methods import attach, attach_properties
@@ -236,78 +234,6 @@ def _transpose_method(self: Tensor, *axes: Any) -> Tensor:
     if not axes or axes == (None,):
         return permute_dims(self)
     return permute_dims(self, axes[0] if isinstance(axes[0], Iterable) else axes)
-
-
-# --- broadcast_to ---------------------------------------------------------------------------------
-
-
-def _infer_broadcast(x: TensorSpec, *, shape: Shape) -> TensorSpec:
-    if not fits(x.shape, shape):
-        raise ShapeError(f"broadcast_to: shape {x.shape} does not broadcast to {shape}")
-    return TensorSpec(shape, x.dtype, x.device)
-
-
-def _batch_broadcast(op: Op, size: int, lanes: Lanes, attrs: Attrs) -> Tensor | None:
-    (lane,) = lanes
-    if not lane.batched:
-        return None
-    new = 1 + len(attrs["shape"]) - lane.tensor.ndim
-    aligned = expand_dims(lane.tensor, tuple(range(1, 1 + new)))
-    return bind(BROADCAST_TO, (aligned,), {"shape": (size, *attrs["shape"])})
-
-
-BROADCAST_TO = register(
-    Op(
-        name="broadcast_to",
-        family="movement",
-        batch=_batch_broadcast,
-        infer=_infer_broadcast,
-        eager=lambda xp, x, *, shape: xp.broadcast_to(x, shape),
-        vjp=(lambda g, out, x, *, shape: sum_to(g, x.shape),),
-        view=lambda layout, *, shape: layout.expand(shape),
-        examples=(
-            Example(((3, 1),), {"shape": (2, 3, 4)}),
-            Example(((),), {"shape": (2,)}),
-        ),
-        doc="Stretch axes of size 1 and put axes in front.",
-    )
-)
-
-
-def broadcast_to(x: ArrayLike, /, shape: int | Iterable[int]) -> Tensor:
-    """Broadcast `x` to `shape`; a read-only view."""
-    return bind(BROADCAST_TO, (asarray(x),), {"shape": as_shape("broadcast_to", shape)})
-
-
-def broadcast_shapes(*shapes: Shape) -> Shape:
-    """Return the shape that arrays of `shapes` broadcast to."""
-    try:
-        return broadcast(*shapes)
-    except ValueError:
-        text = ", ".join(map(str, shapes))
-        raise ShapeError(located(f"broadcast: shapes {text} do not fit each other")) from None
-
-
-def broadcast_arrays(*arrays: ArrayLike) -> list[Tensor]:
-    """Broadcast several arrays to their common shape; read-only views."""
-    tensors = [asarray(a) for a in arrays]
-    shape = broadcast_shapes(*(t.shape for t in tensors))
-    return [t if same_shape(t.shape, shape) else broadcast_to(t, shape) for t in tensors]
-
-
-def sum_to(g: Tensor, shape: Shape) -> Tensor:
-    """Undo a broadcast: sum `g` over what was stretched, back to `shape`."""
-    if same_shape(g.shape, shape):
-        return g
-    lead = g.ndim - len(shape)
-    stretched = [
-        axis
-        for axis, (n, m) in enumerate(zip(shape, g.shape[lead:]), lead)
-        if not same(n, m) and n == 1 and m != 1
-    ]
-    axes = (*range(lead), *stretched)
-    summed = g.sum(axis=axes, keepdims=True) if axes else g
-    return summed if not lead else bind(RESHAPE, (summed,), {"shape": shape})
 
 
 # --- axes of size 1 -------------------------------------------------------------------------------

@@ -19,8 +19,9 @@ from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import Axes, as_shape, lead_as_is, lead_axis, one_axis
 from hybrid.ops._methods import attach
+from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.joining import concat
-from hybrid.ops.movement import broadcast_to, ravel, reshape
+from hybrid.ops.movement import ravel, reshape
 from hybrid.ops.slicing import SLICE, narrow
 
 ROLL = register(

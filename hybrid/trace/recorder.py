@@ -259,8 +259,8 @@ class GraphRecorder:
 
         As in eager code no tape knows it: what is read from it later counts for the Variable.
         """
+        from hybrid.ops.broadcasting import broadcast_to
         from hybrid.ops.elementwise.casting import assigned, stop_gradient
-        from hybrid.ops.movement import broadcast_to
 
         value = value if isinstance(value, Tensor) else asarray(value)
         variable.check(value.spec)

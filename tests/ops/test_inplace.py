@@ -18,7 +18,7 @@ from hybrid.core.graph import Const
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.errors import DTypeError, IndexingError, ShapeError
-from hybrid.ops import inplace, movement
+from hybrid.ops import broadcasting, inplace
 from hybrid.trace.recorder import GraphRecorder, trace_pure
 
 # --- programs -------------------------------------------------------------------------------------
@@ -297,7 +297,7 @@ def test_in_place_operators_cast_within_a_kind_only():
 
 
 def test_read_only_memory():
-    x = movement.broadcast_to(np.zeros(1), (3,))
+    x = broadcasting.broadcast_to(np.zeros(1), (3,))
     with pytest.raises(ValueError, match="assignment destination is read-only"):
         x[0] = 1
     frozen = np.zeros(3)
@@ -306,7 +306,7 @@ def test_read_only_memory():
         inplace.write(asarray(frozen), 1)
 
     def program(x):
-        y = movement.broadcast_to(x[:1], (3,))
+        y = broadcasting.broadcast_to(x[:1], (3,))
         y[0] = 1
         return y
 

@@ -12,10 +12,11 @@ from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.errors import DTypeError, IndexingError, ShapeError
 from hybrid.ops._axes import one_axis
+from hybrid.ops.broadcasting import broadcast_arrays
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.indexing import take, take_along_axis
 from hybrid.ops.joining import stack
-from hybrid.ops.movement import broadcast_arrays, ravel
+from hybrid.ops.movement import ravel
 from hybrid.ops.searching import nonzero
 
 

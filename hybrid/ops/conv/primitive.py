@@ -16,10 +16,11 @@ from hybrid.core.spec import Shape, TensorSpec, promote_specs
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
+from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.conv import compute
 from hybrid.ops.conv.geometry import Padding, positions
 from hybrid.ops.conv.library import computed
-from hybrid.ops.movement import broadcast_to, reshape, swapaxes
+from hybrid.ops.movement import reshape, swapaxes
 
 
 def _check_channels(name: str, x: Shape, w: Shape, groups: int) -> None:

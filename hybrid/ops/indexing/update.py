@@ -13,6 +13,7 @@ from hybrid.core.spec import TensorSpec, fits
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import Axes
+from hybrid.ops.broadcasting import broadcast_to, sum_to
 from hybrid.ops.creation import arange, ones, zeros
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.indexing.accumulate import accumulate, to_numpy
@@ -24,7 +25,7 @@ from hybrid.ops.indexing.gather import (
     out_of_bounds,
     picked_shape,
 )
-from hybrid.ops.movement import broadcast_to, moveaxis, reshape, sum_to
+from hybrid.ops.movement import moveaxis, reshape
 from hybrid.ops.reduction.scans import shifted
 from hybrid.ops.slicing import flip
 

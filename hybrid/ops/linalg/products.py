@@ -20,6 +20,7 @@ from hybrid.errors import ShapeError
 from hybrid.ops import reduction
 from hybrid.ops._axes import Axes, one_axis, some_axes
 from hybrid.ops._methods import attach
+from hybrid.ops.broadcasting import sum_to
 from hybrid.ops.elementwise.casting import conj
 from hybrid.ops.elementwise.operators import attach_inplace
 from hybrid.ops.movement import (
@@ -29,7 +30,6 @@ from hybrid.ops.movement import (
     ravel,
     reshape,
     squeeze,
-    sum_to,
     swapaxes,
 )
 

@@ -14,6 +14,7 @@ from hybrid.core.spec import TensorSpec, broadcast_shapes
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import LinAlgError, ShapeError
 from hybrid.ops._axes import lead_as_is
+from hybrid.ops.broadcasting import sum_to
 from hybrid.ops.linalg._matrices import (
     as_lapack,
     as_lapack_pair,
@@ -22,7 +23,7 @@ from hybrid.ops.linalg._matrices import (
     regular,
 )
 from hybrid.ops.linalg.products import conjugated, matmul, stacked
-from hybrid.ops.movement import expand_dims, matrix_transpose, sum_to
+from hybrid.ops.movement import expand_dims, matrix_transpose
 from hybrid.ops.rearranging import tril, triu
 
 _SINGULAR = "is singular"

@@ -16,7 +16,8 @@ from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.dtypes import DType
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import Axes, all_axes
-from hybrid.ops.movement import broadcast_to, expand_dims
+from hybrid.ops.broadcasting import broadcast_to
+from hybrid.ops.movement import expand_dims
 
 Axis = int | Axes | None
 

@@ -16,9 +16,10 @@ from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops import elementwise
 from hybrid.ops._axes import Axes, all_axes
+from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.creation import zeros
 from hybrid.ops.indexing import scatter_add, take_along_axis
-from hybrid.ops.movement import broadcast_to, expand_dims, moveaxis, reshape
+from hybrid.ops.movement import expand_dims, moveaxis, reshape
 from hybrid.ops.reduction import Axis, sum
 from hybrid.ops.searching import ordered
 from hybrid.ops.sorting import argsort

@@ -10,10 +10,11 @@ from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops import reduction
 from hybrid.ops._axes import Axes, all_axes, some_axes
+from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.elementwise import clip, conj, imag, real, sqrt
 from hybrid.ops.joining import concat
 from hybrid.ops.linalg import matmul
-from hybrid.ops.movement import broadcast_to, expand_dims, permute_dims, reshape
+from hybrid.ops.movement import expand_dims, permute_dims, reshape
 from hybrid.ops.reduction import Axis
 
 # --- averages -------------------------------------------------------------------------------------
