@@ -539,3 +539,12 @@ def test_aliases_are_the_same_function() -> None:
     for pair in pairs.split(", "):
         alias, name = pair.split()
         assert getattr(ew, alias) is getattr(ew, name)
+
+
+@pytest.mark.parametrize("exponent", [2, 2.0, 0.5, -1.0])
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "int64", "float16", "complex64"])
+def test_powers_with_python_numbers_have_numpys_dtype(dtype: str, exponent: float) -> None:
+    base = np.array([1, 1, 1], dtype)
+    expected = base**exponent
+    for power in (lambda x: x**exponent, hb.compile(lambda x: x**exponent)):
+        np.testing.assert_array_equal(power(hb.asarray(base)).numpy(), expected, strict=True)

@@ -377,19 +377,20 @@ def reroute_power(op: Op, shortcuts: dict[float, Callable[[Tensor], Tensor]]) ->
     op : Op
         What computes all other powers.
     shortcuts : dict
-        From exponent to function. Those but 2 hold for floating-point and complex bases only.
+        From exponent to function. Those but the int 2 hold for floating-point and complex bases only.
     """
     general = Tensor.__pow__
 
     def operator(self: Tensor, other: Any) -> Any:
         if other.__class__ is int and other == 2 and state.plain:
             data = self._data
-            if type(data) is _array and data.dtype.kind in "fciu":
+            if type(data) is _array and data.dtype.kind in "fciub":
                 return wrap(_asarray(np.square(data)))
         function = shortcuts.get(other) if type(other) in _DIRECT else None
         if function is not None:
             kind = self._data.dtype.kind
-            if (kind in "fcV" or (other == 2 and kind in "iu")) and not is_weak(self):
+            whole = type(other) is int and other == 2 and kind in "iub"
+            if (kind in "fcV" or whole) and not is_weak(self):
                 return function(self)
         return general(self, other)
 
