@@ -49,7 +49,14 @@ RESHAPE = register(
 )
 
 
-def reshape(x: ArrayLike, /, shape: int | Iterable[int], *, copy: bool | None = None) -> Tensor:
+def reshape(
+    x: ArrayLike,
+    /,
+    shape: int | Iterable[int],
+    order: str = "C",
+    *,
+    copy: bool | None = None,
+) -> Tensor:
     """Give the elements of `x` another shape.
 
     Parameters
@@ -57,6 +64,9 @@ def reshape(x: ArrayLike, /, shape: int | Iterable[int], *, copy: bool | None = 
     x : array-like
     shape : int or tuple of int
         One size may be -1: it is then worked out from the others.
+    order : str
+        In which order elements are read and placed: ``"C"``, the last axis changes fastest, or
+        ``"F"``, the first one does.
     copy : bool, optional
         True always copies, False never; otherwise the result is a view where the memory of `x`
         allows it.
@@ -70,7 +80,7 @@ def reshape(x: ArrayLike, /, shape: int | Iterable[int], *, copy: bool | None = 
     ShapeError
         Where the number of elements differs.
     ValueError
-        Where ``copy=False`` and the memory of `x` does not allow a view.
+        Where ``copy=False`` and the memory of `x` does not allow a view, and for another `order`.
 
     Examples
     --------
@@ -78,6 +88,8 @@ def reshape(x: ArrayLike, /, shape: int | Iterable[int], *, copy: bool | None = 
     Tensor([[1, 2],
             [3, 4]], dtype=int64)
     """
+    if order != "C":
+        return _reshape_first_axis_fastest(x, shape, order, copy)
     if copy is None and state.plain and type(x) is Tensor and type(x._data) is np.ndarray:
         try:
             data = x._data.reshape(cast(Any, shape))
@@ -94,6 +106,19 @@ def reshape(x: ArrayLike, /, shape: int | Iterable[int], *, copy: bool | None = 
             located(f"reshape: copy=False, but {x.shape} cannot be seen as {out.shape} in place")
         )
     return _copy(out) if copy else out
+
+
+def _reshape_first_axis_fastest(x: ArrayLike, shape: Any, order: str, copy: Any) -> Tensor:
+    if order != "F":
+        raise ValueError(
+            located(
+                f"reshape: order is 'C' or 'F', not {order!r}: how elements lie in memory is not "
+                "part of a Tensor"
+            )
+        )
+    x = asarray(x)
+    reversed_shape = _resolve_shape(x, shape)[::-1]
+    return permute_dims(reshape(permute_dims(x), reversed_shape, copy=copy))
 
 
 def _reshaped(shape: Shape) -> Chain:
@@ -116,19 +141,21 @@ def _resolve_shape(x: Tensor, shape: Any) -> Shape:
     return tuple(x.size // known if n == -1 else n for n in sizes)
 
 
-def ravel(x: ArrayLike, /) -> Tensor:
+def ravel(x: ArrayLike, /, order: str = "C") -> Tensor:
     """Return the elements as one axis, a view where the memory of `x` allows it."""
     x = asarray(x)
-    return reshape(x, x.size)
+    return reshape(x, x.size, order)
 
 
-def _reshape_method(self: Tensor, *shape: Any, copy: bool | None = None) -> Tensor:
-    return reshape(self, shape[0] if len(shape) == 1 else shape, copy=copy)
+def _reshape_method(
+    self: Tensor, *shape: Any, order: str = "C", copy: bool | None = None
+) -> Tensor:
+    return reshape(self, shape[0] if len(shape) == 1 else shape, order, copy=copy)
 
 
-def _flatten(self: Tensor) -> Tensor:
+def _flatten(self: Tensor, order: str = "C") -> Tensor:
     """Return a copy of the elements as one axis."""
-    return _copy(ravel(self))
+    return _copy(ravel(self, order))
 
 
 # --- permutations of axes -------------------------------------------------------------------------

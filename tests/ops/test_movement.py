@@ -31,6 +31,8 @@ SAME_AS_NUMPY = [
     (mv.flip, np.flip, (X, (0, 2))),
     (mv.flip, np.flip, (X,)),
     (mv.ravel, np.ravel, (X,)),
+    (mv.ravel, np.ravel, (X, "F")),
+    (mv.reshape, np.reshape, (X, (4, -1), "F")),
     (mv.roll, np.roll, (X, (1, -5), (0, 2))),
     (mv.roll, np.roll, (X, 5)),
     (mv.tile, np.tile, (X, (2, 1, 1, 3))),
@@ -52,6 +54,29 @@ SAME_AS_NUMPY = [
     (mv.pad, np.pad, (X, 1)),
     (mv.pad, np.pad, (X, (1, 2))),
 ]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: np.ravel(x, "F"),
+        lambda x: np.ravel(x, order="F"),
+        lambda x: np.reshape(x, (4, -1), order="F"),
+        lambda x: x.reshape(4, 6, order="F"),
+        lambda x: x.ravel("F"),
+        lambda x: x.flatten("F"),
+    ],
+)
+def test_the_order_of_elements_is_the_one_asked_for(call):
+    x = asarray(X)
+    for found in (call(x), mv.compile(call, fullgraph=True)(x)):
+        np.testing.assert_array_equal(found.numpy(), call(X), strict=True)
+
+
+def test_an_order_that_memory_decides_is_refused_or_left_to_numpy():
+    with pytest.raises(ValueError, match="order is 'C' or 'F', not 'K'"):
+        asarray(X).ravel("K")
+    np.testing.assert_array_equal(np.ravel(asarray(X.T), "K"), np.ravel(X.T, "K"))
 
 
 @pytest.mark.parametrize(("ours", "numpys", "args"), SAME_AS_NUMPY)

@@ -377,7 +377,7 @@ def reroute_power(op: Op, shortcuts: dict[float, Callable[[Tensor], Tensor]]) ->
     op : Op
         What computes all other powers.
     shortcuts : dict
-        From exponent to function. Those but the int 2 hold for floating-point and complex bases only.
+        From exponent to function. All but the int 2 are for floating-point and complex bases.
     """
     general = Tensor.__pow__
 

@@ -160,9 +160,14 @@ def _transpose(x: Any, axes: Any = None) -> Tensor:
 
 @implements(np.reshape)
 def _reshape(x: Any, /, shape: Any, order: str = "C", *, copy: bool | None = None) -> Any:
-    if order != "C":
+    if order not in ("C", "F"):  # as the elements lie in memory, which Tensors do not know
         return by_numpy(np.reshape, (x, shape), {"order": order, "copy": copy})
-    return movement.reshape(x, shape, copy=copy)
+    return movement.reshape(x, shape, order, copy=copy)
+
+
+@implements(np.ravel)
+def _ravel(x: Any, order: str = "C") -> Any:
+    return movement.ravel(x, order) if order in ("C", "F") else by_numpy(np.ravel, (x, order), {})
 
 
 @implements(np.copyto)
