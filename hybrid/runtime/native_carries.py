@@ -12,7 +12,6 @@ from dataclasses import replace
 from itertools import pairwise
 from math import prod
 
-from hybrid.core.layout import contiguous
 from hybrid.runtime.memory import may_store, used_roots
 from hybrid.runtime.steps import KernelStep, Place, Root, Schedule, Step, WriteStep
 

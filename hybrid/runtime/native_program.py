@@ -51,7 +51,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Program:
-    """The entries of a body, and what memory they need; `still` carries have one buffer, not two."""
+    """The entries of a body, and what memory they need; `still` carries have one buffer."""
 
     carries: int
     rows: int
