@@ -16,6 +16,7 @@ import numpy as np
 
 from hybrid.autodiff.batching import batched_op, filled
 from hybrid.core import containers, dispatch
+from hybrid.core.asking import asked
 from hybrid.core.batch import Lane
 from hybrid.core.graph import Value
 from hybrid.core.layout import Layout, contiguous
@@ -128,7 +129,7 @@ class Lanes:
 
     def concretize(self, symbol: Symbol, kind: type) -> Any:
         """Give Python the value that all examples share."""
-        return kind(self._shared(symbol, f"{kind.__name__}()"))
+        return kind(self._shared(symbol, asked(kind)))
 
     def materialize(self, tensor: Tensor, why: str) -> Any:
         """Give a Tensor the contents that all examples share."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.asking import has_contents, size_by_data
 from hybrid.core.dispatch import bind, located, spec_of
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec, promote_specs
@@ -126,10 +127,37 @@ def argmin(x: ArrayLike, /, axis: int | None = None, *, keepdims: bool = False) 
 # --- what is not zero -----------------------------------------------------------------------------
 
 
+def _infer_nonzero(x: TensorSpec, *, size: int) -> TensorSpec:
+    return TensorSpec((x.ndim, size), dtypes.int64, x.device)
+
+
+def _eager_nonzero(xp: Any, x: Any, *, size: int) -> Any:
+    places = np.zeros((np.ndim(x), size), np.int64)
+    for row, found in zip(places, xp.nonzero(x), strict=True):
+        row[: len(found)] = found[:size]
+    return places
+
+
+NONZERO = register(
+    Op(
+        name="nonzero",
+        family="indexing",
+        infer=_infer_nonzero,
+        eager=_eager_nonzero,
+        examples=(
+            Example(((6,),), {"size": 3}),
+            Example(((2, 3),), {"size": 4}),
+            Example(((0, 2),), {"size": 0}),
+        ),
+        doc="The places of the first elements that are not zero, a row an axis; 0 behind the last.",
+    )
+)
+
+
 def nonzero(x: ArrayLike, /) -> tuple[Tensor, ...]:
     """Return the indices of the elements that are not zero, one Tensor per axis.
 
-    How many there are depends on the data: in a trace this ends tracing, with a warning.
+    How many there are depends on the data: in a trace that number is a guard.
 
     Parameters
     ----------
@@ -148,7 +176,10 @@ def nonzero(x: ArrayLike, /) -> tuple[Tensor, ...]:
     x = asarray(x)
     if not x.ndim:
         raise ShapeError(located("nonzero: a Tensor without axes has no indices"))
-    data = x._concrete("nonzero, whose result has as many elements as the data say")
+    if not has_contents(x):
+        rows = bind(NONZERO, (x,), {"size": size_by_data(count_nonzero(x))})
+        return tuple(rows[i] for i in range(x.ndim))
+    data = x._concrete("nonzero")
     return tuple(wrap(i) for i in np.nonzero(data))
 
 

@@ -1,6 +1,6 @@
 """Sets: the distinct elements of an array.
 
-How many there are depends on the data: in a trace these functions end tracing, with a warning.
+How many there are depends on the data: in a trace that number is a guard.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.asking import has_contents, size_by_data
 from hybrid.core.dispatch import bind
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
@@ -43,13 +44,54 @@ class UniqueInverseResult(NamedTuple):
     inverse_indices: Tensor
 
 
+def _places(x: Any, axis: int | None, **options: Any) -> tuple[Any, ...]:
+    """Return where each distinct element is first, which each one is, and how many there are."""
+    found = np.unique(
+        ordered(x), True, return_inverse=True, return_counts=True, axis=axis, **options
+    )
+    return tuple(found[1:])
+
+
+def _infer_unique(x: TensorSpec, *, axis: int | None, equal_nan: bool) -> tuple[TensorSpec, ...]:
+    count = x.size if axis is None else x.shape[axis]
+    most = TensorSpec((count,), dtypes.int64, x.device)
+    inverse = most if axis is not None else TensorSpec(x.shape, dtypes.int64, x.device)
+    return most, inverse, most, TensorSpec((), dtypes.int64, x.device)
+
+
+def _eager_unique(xp: Any, x: Any, *, axis: int | None, equal_nan: bool) -> tuple[Any, ...]:
+    first, inverse, times = _places(x, axis, equal_nan=equal_nan)
+    count = np.size(x) if axis is None else np.shape(x)[axis]
+    index, counts = np.zeros((2, count), np.int64)
+    index[: len(first)], counts[: len(times)] = first, times
+    return index, inverse, counts, np.asarray(len(first))
+
+
+UNIQUE = register(
+    Op(
+        name="unique",
+        family="indexing",
+        infer=_infer_unique,
+        eager=_eager_unique,
+        multi=True,
+        examples=(
+            Example(((2, 3),), {"axis": None, "equal_nan": True}, ("int32",)),
+            Example(((4, 2),), {"axis": 0, "equal_nan": False}, ("int32",)),
+        ),
+        doc="Places, inverse and counts of the distinct elements, 0 behind the last; their number.",
+    )
+)
+
+
 def _unique(x: Tensor, axis: int | None, **options: Any) -> tuple[Tensor, ...]:
     """Return values, first indices, inverse and counts; the values by index where a tape looks."""
-    data = x._concrete("unique, whose result has as many elements as the data say")
-    found = np.unique(
-        ordered(data), True, return_inverse=True, return_counts=True, axis=axis, **options
-    )
-    index, inverse, counts = map(wrap, found[1:])
+    if not has_contents(x):
+        index, inverse, counts, number = bind(UNIQUE, (x,), {"axis": axis, **options})
+        size = size_by_data(number)
+        index, counts = index[:size], counts[:size]
+    else:
+        data = x._concrete("unique")
+        index, inverse, counts = map(wrap, _places(data, axis, **options))
     values = take(ravel(x) if axis is None else x, index, axis or 0)
     return values, index, inverse, counts
 
@@ -98,10 +140,9 @@ def unique_values(x: ArrayLike, /) -> Tensor:
 
 
 def _values(x: Tensor, axis: int | None, **options: Any) -> Tensor:
-    data = x._concrete("unique, whose result has as many elements as the data say")
-    if x._node is not None:  # the gradient goes to the element that is first
+    if x._node is not None or not has_contents(x):  # the gradient goes to the element that is first
         return _unique(x, axis, **options)[0]
-    found = np.unique(ordered(data), axis=axis, **options)
+    found = np.unique(ordered(x._concrete("unique")), axis=axis, **options)
     return wrap(found.astype(x.dtype, copy=False))
 
 

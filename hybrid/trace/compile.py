@@ -24,7 +24,6 @@ from hybrid.trace.background import Planner
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.differentiate import run_under
 from hybrid.trace.effects import Watch
-from hybrid.trace.following import MAX_WIDTH
 from hybrid.trace.garbage import garbage_kept
 from hybrid.trace.generalise import Generaliser, as_specs
 from hybrid.trace.launcher import Launcher, chain_of, fast_key, is_flat, is_pure, key_without
@@ -349,7 +348,7 @@ class CompiledFunction:
         with self._lock:
             segment, value = path[-1]
             conditions, read = concrete.conditions, len(concrete.read)
-            self._reasons.append(f"a new value {value!r} at a decision of Python on a traced value")
+            self._reasons.append(segment.reason_for(value))
             try:
                 # Where another thread has narrowed the tree, this call is none of it any more.
                 tree = concrete if concrete.holds(leaves) else concrete.again()
@@ -367,11 +366,8 @@ class CompiledFunction:
                 return run_plainly(self.__wrapped__, bound, leaves, concrete.signature.tree)
             if concrete.conditions is not conditions or len(concrete.read) > read:
                 self._forget_launchers((concrete,))
-            if segment.children.forgotten > 2 * MAX_WIDTH and concrete.fallback is None:
-                why = (
-                    f"Python asked for a traced value that took more than {3 * MAX_WIDTH} values; "
-                    "hb.cond, hb.switch and hb.while_loop keep it in the graph"
-                )
+            why = segment.unsettled
+            if why and concrete.fallback is None:
                 nodes = segment.graph.nodes
                 self._fall_back(concrete, EagerFrom(why, nodes[-1].line if nodes else None))
             return result

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.core import dispatch
+from hybrid.core.asking import asked
 from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
 from hybrid.core.layout import Layout
 from hybrid.core.op import OPS, Attrs, Op
@@ -224,7 +225,7 @@ class GraphRecorder:
 
     def concretize(self, symbol: Symbol, kind: type) -> Any:
         """Refuse: there is no value here yet."""
-        raise TraceError(dispatch.located(f"{kind.__name__}() of {self._unknown_value}"))
+        raise TraceError(dispatch.located(f"{asked(kind)}: it is {self._unknown_value}"))
 
     def materialize(self, tensor: Tensor, why: str) -> Any:
         """Refuse: there is no value here yet."""

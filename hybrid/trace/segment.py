@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.core import containers, dispatch, formula
+from hybrid.core.asking import Size, asked
 from hybrid.core.formula import Formula, Input
 from hybrid.core.graph import FuncGraph, has_effects
 from hybrid.core.storage import Chain
@@ -21,13 +22,16 @@ from hybrid.core.tensor import Array, Tensor, asarray, wrap
 from hybrid.core.variable import Variable
 from hybrid.runtime.plan import Plan
 from hybrid.trace.background import Planner
-from hybrid.trace.following import Following
+from hybrid.trace.following import MAX_WIDTH, Following
 from hybrid.trace.mutation import deliver
 from hybrid.trace.signature import is_array
 from hybrid.trace.sized import Sized, specialise, substitute, unknowns_in
 from hybrid.trace.unwinding import Written, written_before_error
 
 MAX_SIZES = 128  # for which a segment keeps its Plans
+# Each size of a result is traced by itself, which takes milliseconds: a mask that selects another
+# number at each call is not worth that, labels and the like have always the same.
+MAX_RESULT_SIZES = 8
 
 Environment = list[Any]
 Runner = Callable[..., None]
@@ -304,6 +308,31 @@ class Segment:
         """Let the world outside see what was written, in program order."""
         for write in self.writes:
             commit(write, environment, arguments)
+
+    def reason_for(self, value: Any) -> str:
+        """Return why the function is traced on from the guard when it has a new value."""
+        if self.guard is not None and self.guard[0] is Size:
+            return f"the data select another number of elements, {value}"
+        return f"a new value {value!r} at a decision of Python on a traced value"
+
+    @property
+    def unsettled(self) -> str:
+        """Why not to go on tracing what follows the guard; empty where it is worth it."""
+        if self.guard is None:
+            return ""
+        if self.guard[0] is Size:
+            if len(self.children) + self.children.forgotten < MAX_RESULT_SIZES:
+                return ""
+            return (
+                f"{asked(Size)} had {MAX_RESULT_SIZES} different numbers of them; hb.where keeps "
+                "the choice in the graph"
+            )
+        if self.children.forgotten <= 2 * MAX_WIDTH:
+            return ""
+        return (
+            f"Python asked for a traced value that took more than {3 * MAX_WIDTH} values; "
+            "hb.cond, hb.switch and hb.while_loop keep it in the graph"
+        )
 
     def guard_value(self, environment: Environment) -> Any:
         """Return the value that decides what comes next; None where nothing is to be decided."""

@@ -19,6 +19,7 @@ import numpy as np
 
 from hybrid.autodiff.joining import hand_over, joined
 from hybrid.core import containers, dispatch
+from hybrid.core.asking import asked
 from hybrid.core.graph import FuncGraph, Value, acts, format_graph, has_effects
 from hybrid.core.op import Attrs, Op
 from hybrid.core.source import SourceLine, user_line
@@ -182,8 +183,8 @@ class Tracer(OutsideRecorder):
         if self.fullgraph:
             raise TraceError(
                 dispatch.located(
-                    f"{self.name}: fullgraph=True, but Python asks for {kind.__name__}() of a "
-                    "traced value; use hb.where, or drop fullgraph"
+                    f"{self.name}: fullgraph=True, but Python asks for {asked(kind)}; use "
+                    "hb.where, or drop fullgraph"
                 )
             )
         self._decisions += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -81,29 +83,44 @@ DATA_DEPENDENT: dict[str, Callable[..., Any]] = {
 
 
 @pytest.mark.parametrize("name", DATA_DEPENDENT)
-def test_results_whose_shape_depends_on_data_end_the_trace_and_stay_right(name: str):
+def test_results_whose_shape_depends_on_data_are_traced_once_for_each_size(name: str):
     function = DATA_DEPENDENT[name]
-    effects = []
+    sizes = []
 
     @hb.compile
     def traced(x: Any) -> Any:
-        effects.append(name)
-        y = hb.exp(x) - 1  # what is traced before is kept
+        y = hb.exp(x) - 1
         y[0] = x[0] * 3
-        return function(y) * 2, y
+        found = function(y)
+        sizes.append(found.shape)
+        return found * 2, y
 
     rng = np.random.default_rng(0)
-    with pytest.warns(EagerFallbackWarning, match="as many elements as the data say"):
-        traced(hb.asarray(rng.integers(-1, 2, (4, 3)).astype(float)))
-    assert len(effects) == 1
-    for _ in range(3):
-        x = rng.integers(-1, 2, (4, 3)).astype(float)
+    data = [rng.integers(-1, 2, (4, 3)).astype(float) for _ in range(3)]
+    for x in data * 3:
         y = np.exp(x) - 1
         y[0] = x[0] * 3
         found, written = traced(hb.asarray(x))
         expected = function(hb.asarray(y)) * 2
         np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-14)
         np.testing.assert_allclose(written.numpy(), y, rtol=1e-14)
+    assert len(sizes) <= len(data)
+
+
+def test_a_mask_that_selects_another_number_at_each_call_is_given_up_with_a_warning():
+    @hb.compile
+    def above(x: Any) -> Any:
+        return x[x > 0.5] * 2
+
+    x = np.zeros(20)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for i in range(20):
+            x[i] = i
+            np.testing.assert_array_equal(above(x), x[x > 0.5] * 2)
+    (given_up,) = (str(w.message) for w in caught if w.category is EagerFallbackWarning)
+    assert re.search(r"(?s)as the data say had 8 .* x\[x > 0.5\]", given_up)
+    assert "runs eagerly" in above.explain()
 
 
 @pytest.mark.parametrize("name", DATA_DEPENDENT)
@@ -121,6 +138,8 @@ def test_a_mask_has_a_gradient_in_a_compiled_function():
             y = (x[x[:, 0] > 0, 1:] ** 2).sum() + hb.unique(x * 2).sum()
         return tape.gradient(y, x)
 
-    with pytest.warns(EagerFallbackWarning):
+    for _ in range(3):
         found = right(hb.asarray([[1.0, 5.0, 5.0], [-1.0, 2.0, 2.0]]))
-    assert found.tolist() == [[2, 12, 10], [2, 2, 0]]
+        assert found.tolist() == [[2, 12, 10], [2, 2, 0]]
+    found = right(hb.asarray([[1.0, 5.0, 5.0], [1.0, 2.0, 2.0]]))
+    assert found.tolist() == [[2, 12, 10], [0, 6, 4]]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybrid.core import dispatch
+from hybrid.core.asking import asked
 from hybrid.core.graph import FuncGraph, Operand, Value
 from hybrid.core.layout import Layout
 from hybrid.core.source import user_line
@@ -246,8 +247,8 @@ class BodyRecorder(GraphRecorder):
         """Stop: a body has no values."""
         if not self.open:
             raise dispatch.leaked(symbol)
-        hint = "use hb.cond or hb.where" if kind is bool else "pass it in from outside"
-        raise self.untraceable(f"Python asks for {kind.__name__}() of a traced value; {hint}")
+        hint = "pass it in from outside" if kind is int else "use hb.cond or hb.where"
+        raise self.untraceable(f"Python asks for {asked(kind)}; {hint}")
 
     def materialize(self, tensor: Tensor, why: str) -> Any:
         """Stop: a body has no values."""

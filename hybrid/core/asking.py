@@ -1,0 +1,31 @@
+"""What Python asks a traced value for, in words."""
+
+from __future__ import annotations
+
+from hybrid.core.tensor import Symbol, Tensor
+
+
+class Size(int):
+    """How many elements a result has where the data say so (`nonzero`, `unique`, masks).
+
+    A traced value that is asked for this is asked by a function of hybrid, not by the user's own
+    ``int()``; guards and messages tell the two apart.
+    """
+
+
+def asked(kind: type) -> str:
+    """Return what stands in messages for asking a traced value for a `kind`."""
+    if kind is Size:
+        return "a result that has as many elements as the data say"
+    return f"{kind.__name__}() of a traced value"
+
+
+def has_contents(x: Tensor) -> bool:
+    """Tell whether the contents of `x` are there: not while it stands for a value of a trace."""
+    return type(x._data) is not Symbol or x._data.array is not None
+
+
+def size_by_data(count: Tensor) -> int:
+    """Return the number of elements that a result has, by a traced `count` of them."""
+    symbol = count._symbol()
+    return int(symbol.recorder.concretize(symbol, Size))
