@@ -32,13 +32,13 @@ from hybrid.ops.joining import stack
 Size = int | Iterable[int]
 
 _WORDS_PER_BLOCK = 4
-_STATE = TensorSpec((3,), dtypes.uint64)
+STATE = TensorSpec((3,), dtypes.uint64)
 _NO_GRADIENT = "the numbers do not depend on anything that has a gradient"
 
 
 def _check_state(state: TensorSpec) -> None:
-    if state.shape != _STATE.shape or state.dtype != _STATE.dtype:
-        raise ShapeError(f"random: the state of a generator is {_STATE}, not {state}")
+    if state.shape != STATE.shape or state.dtype != STATE.dtype:
+        raise ShapeError(f"random: the state of a generator is {STATE}, not {state}")
 
 
 def _raw(state: Any, words: int) -> Any:

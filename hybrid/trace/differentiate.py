@@ -12,16 +12,19 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.autodiff.batching import filled
 from hybrid.core import dispatch
+from hybrid.core.batch import Lane
 from hybrid.core.graph import FuncGraph, Operand, Value
-from hybrid.core.op import Op, register
+from hybrid.core.op import Attrs, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Array, Tensor, wrap
 from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError
 from hybrid.ops.creation import zeros
+from hybrid.trace.control.batched import applied, batched_graph, widened
 from hybrid.trace.derivative import Derivative, GraphCall, narrowed, split_joint
-from hybrid.trace.recorder import GraphRecorder
+from hybrid.trace.recorder import GraphRecorder, trace_pure
 from hybrid.trace.segment import Derived, Environment, Local, Segment
 
 # --- the op ---------------------------------------------------------------------------------------
@@ -64,6 +67,14 @@ def _or_zeros(gradient: Tensor | None, spec: TensorSpec) -> Tensor:
     return zeros(spec.shape, dtype=spec.dtype) if gradient is None else gradient
 
 
+def _batch(op: Op, size: Any, lanes: Sequence[Lane], attrs: Attrs) -> tuple[Lane, ...]:
+    flags = [lane.batched for lane in lanes]
+    whole, found = batched_graph(attrs["call"].graph, flags, size)
+    given = tuple(lane.tensor for lane in lanes)
+    out = dispatch.bind_all(op, given, {"call": GraphCall(whole)})
+    return tuple(Lane(x, batched=flag) for x, flag in zip(out, found, strict=True))
+
+
 CALL = register(
     Op(
         name="call",
@@ -71,6 +82,7 @@ CALL = register(
         infer=_infer,
         eager=_eager,
         joint_vjp=_joint_vjp,
+        batch=_batch,
         multi=True,
         doc="Run a graph.",
     )
@@ -142,6 +154,44 @@ def _custom_vjp(
     return tuple(a if b is None else b if a is None else a + b for a, b in zip(found, more))
 
 
+def _batch_custom(op: Op, size: Any, lanes: Sequence[Lane], attrs: Attrs) -> tuple[Lane, ...]:
+    flags = [lane.batched for lane in lanes]
+    plain, chosen = attrs["call"].graph, attrs["derivative"]
+    derivative = chosen.value
+    forward, found = batched_graph(derivative.forward.graph, flags, size)
+    count = len(plain.outputs)
+    seeds = [found[i] for i in derivative.seeded]
+    backward = _batched_backward(derivative, flags, (*found[count:], *seeds), size)
+    whole = replace(derivative, forward=GraphCall(forward), backward=GraphCall(backward))
+    own = {
+        "call": GraphCall(batched_graph(plain, flags, size, found[:count])[0]),
+        "derivative": Chosen(chosen.wanted, whole),
+    }
+    out = dispatch.bind_all(op, tuple(lane.tensor for lane in lanes), own)
+    return tuple(Lane(x, batched=flag) for x, flag in zip(out, found, strict=True))
+
+
+def _batched_backward(
+    derivative: Derivative, flags: list[bool], rest: tuple[bool, ...], size: Any
+) -> FuncGraph:
+    """Return the gradients for all examples; by what they share, their sum."""
+    graph = derivative.backward.graph
+    given = (*flags, *rest)
+
+    def whole(*tensors: Tensor) -> tuple[Any, ...]:
+        lanes = [Lane(x, batched=flag) for x, flag in zip(tensors, given, strict=True)]
+        found = applied(graph, lanes, size)
+        pairs = zip(derivative.connected, found, strict=True)
+        return tuple(filled(x, size) if flags[i] else _summed(x) for i, x in pairs)
+
+    specs = [widened(v.spec, flag, size) for v, flag in zip(graph.parameters, given, strict=True)]
+    return trace_pure(graph.name, whole, specs)[0]
+
+
+def _summed(lane: Lane) -> Any:
+    return lane.tensor.sum(axis=0) if lane.batched else lane.tensor
+
+
 CUSTOM_CALL = register(
     Op(
         name="custom_call",
@@ -149,6 +199,7 @@ CUSTOM_CALL = register(
         infer=lambda *specs, call, derivative: _infer(*specs, call=derivative.value.forward),
         eager=lambda xp, *arrays, call, derivative: derivative.value.forward.run(arrays),
         joint_vjp=_custom_vjp,
+        batch=_batch_custom,
         multi=True,
         doc="Run a graph whose gradient the user has given.",
     )

@@ -16,6 +16,7 @@ from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import DTypeError, GraphError, ShapeError
 from hybrid.trace.control.body import BodyRecorder, graph_of, outside_of, tracing
+from hybrid.trace.control.branch_batching import batch
 from hybrid.trace.control.branch_gradient import recorded, vjp
 from hybrid.trace.control.narrow import narrowed, needs
 from hybrid.trace.control.nests import Nest, check_same, defined_at, flatten, owned, strong
@@ -82,6 +83,7 @@ SWITCH = register(
         narrow=_narrow,
         joint_vjp=_vjp,
         recorded=recorded,
+        batch=batch,
         multi=True,
         doc="Run one of several graphs: that of the index, clamped; False is the first.",
     )

@@ -26,6 +26,7 @@ from hybrid.trace.control.rows import by_rows
 from hybrid.trace.control.run import Body, NativeLoops
 from hybrid.trace.control.scan import Given
 from hybrid.trace.control.scan_op import bind_scan
+from hybrid.trace.control.while_batching import batch
 from hybrid.trace.control.while_gradient import vjp
 from hybrid.trace.recorder import Untraceable
 
@@ -112,6 +113,7 @@ WHILE = register(
         bodies=("cond", "body"),
         narrow=_narrow,
         joint_vjp=vjp,
+        batch=batch,
         multi=True,
         doc="Run a graph on its own results for as long as another one gives True.",
     )

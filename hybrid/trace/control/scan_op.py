@@ -18,6 +18,7 @@ from hybrid.errors import GraphError
 from hybrid.runtime.native_loop import NativeLoop
 from hybrid.trace.control.narrow import live_carries, narrowed, needs
 from hybrid.trace.control.run import Body, NativeLoops
+from hybrid.trace.control.scan_batching import batch
 from hybrid.trace.control.scan_gradient import recorded, vjp
 
 
@@ -146,6 +147,7 @@ SCAN = register(
         narrow=_narrow,
         joint_vjp=_vjp,
         recorded=recorded,
+        batch=batch,
         multi=True,
         doc="Run a graph for each row of some arrays, handing values from step to step.",
     )

@@ -12,14 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hybrid.autodiff.batching import filled
 from hybrid.autodiff.tape import GradientTape
 from hybrid.core import dispatch
+from hybrid.core.batch import Lane
+from hybrid.core.dispatch import spec_of
 from hybrid.core.graph import FuncGraph
-from hybrid.core.op import Op, register
+from hybrid.core.op import Attrs, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor, wrap
 from hybrid.dtypes import is_inexact
 from hybrid.trace.control.pullback import refuse_witnesses, silent
+from hybrid.trace.control.while_batching import course
 from hybrid.trace.derivative import GraphCall
 from hybrid.trace.differentiate import CALL
 
@@ -43,6 +47,21 @@ class Loop:
 
     def __str__(self) -> str:
         return f"while_loop {self.body.graph.name}"
+
+    def batched(self, lanes: Sequence[Lane], size: Any) -> tuple[Loop, list[Lane]] | None:
+        """Return the loop over all examples, and what it is given."""
+        cond, body, carries = self.cond.graph, self.body.graph, self.carries
+        lanes = [_spread(x, size) if i < carries else x for i, x in enumerate(lanes)]
+        loop = course(cond, body, [lane.batched for lane in lanes], carries, size)
+        if loop is None:
+            return None
+        given = loop.operands(lanes, carries, size)
+        flags = list(loop.batched)
+        if loop.asked is not None:
+            flags.insert(carries, True)
+            carries += 1
+        over = Loop(GraphCall(loop.cond), GraphCall(loop.body), carries)
+        return over, [Lane(x, batched=f) for x, f in zip(given, flags, strict=True)]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -71,6 +90,35 @@ class Pulled:
     def __str__(self) -> str:
         return f"gradient of {self.function}"
 
+    def batched(self, lanes: Sequence[Lane], size: Any) -> tuple[Pulled, list[Lane]] | None:
+        """Return the gradient for all examples, and what it is given.
+
+        Each example has gradients of its own, also by what all share.
+        """
+        count = len(lanes) - len(self.seeded)
+        own = {*self.wanted, *range(count, len(lanes))}
+        full = [_spread(x, size) if i in own else x for i, x in enumerate(lanes)]
+        found = self.function.batched(full[:count], size)
+        if found is None:
+            return None
+        function, given = found
+        more = len(given) - count  # behind the carries
+        wanted = tuple(i if i < self.carries else i + more for i in self.wanted)
+        return Pulled(function, wanted, self.seeded), [*given, *full[count:]]
+
+    @property
+    def carries(self) -> int:
+        """How many of the inputs are the carries of the loop."""
+        carries: int = self.function.carries
+        return carries
+
+
+def _spread(lane: Lane, size: Any) -> Lane:
+    """Give each example a value of its own of what has a gradient."""
+    if not is_inexact(spec_of(lane.tensor).dtype):
+        return lane
+    return Lane(filled(lane, size), batched=True)
+
 
 def _infer(*specs: TensorSpec, of: Pulled) -> tuple[TensorSpec, ...]:
     return tuple(replace(specs[i], weak=False) for i in of.wanted)
@@ -79,6 +127,15 @@ def _infer(*specs: TensorSpec, of: Pulled) -> tuple[TensorSpec, ...]:
 def _eager(xp: Any, *arrays: Any, of: Pulled) -> Any:
     with dispatch.scope(recorder=None, tapes=()):
         return tuple(t._data for t in of([wrap(xp.asarray(a)) for a in arrays]))
+
+
+def _batch(op: Op, size: Any, lanes: Sequence[Lane], attrs: Attrs) -> tuple[Lane, ...] | None:
+    found = attrs["of"].batched(lanes, size)
+    if found is None:
+        return None
+    of, given = found
+    out = dispatch.bind_all(op, tuple(lane.tensor for lane in given), {"of": of})
+    return tuple(Lane(x, batched=True) for x in out)
 
 
 def _vjp(
@@ -99,6 +156,7 @@ GRADIENT = register(
         infer=_infer,
         eager=_eager,
         joint_vjp=_vjp,
+        batch=_batch,
         multi=True,
         doc="The gradient of a while loop, which it runs again.",
     )
