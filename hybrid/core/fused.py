@@ -3,12 +3,15 @@
 The fusion pass puts the body into a canonical form that lowering relies upon:
 
 - ``body.inputs`` stand for the inputs of the node; there are no captures; literals stay inside.
-- Its nodes are view ops on inputs or on other such views; elementwise ops and ``astype``; and
+- Its nodes are view ops on inputs or on other such views; ops that pick elements of these at
+  indices among these, and views of what they pick; elementwise ops and ``astype``; and
   reductions with ``keepdims=True`` that all reduce the same ``axis`` of the iteration space, or
   scans of the whole space that all run along the same axis.
 - The iteration space is the broadcast of the shapes of all values that are not views. Every value
   broadcasts to it; a reduced one has its rank, and size 1 on the reduced axes.
 - Each output has the shape of the space, or that shape reduced.
+- Indices are checked before: the node takes the result of the check as one more input, which the
+  body does not read.
 """
 
 from __future__ import annotations
@@ -50,15 +53,20 @@ FUSED = register(
 
 
 def is_view(node: Node) -> bool:
-    """Tell whether a node of a body only says how an input is read."""
+    """Tell whether a node of a body is a view of an input."""
     return node.op.view is not None
+
+
+def is_read(node: Node) -> bool:
+    """Tell whether a node of a body only says how inputs are read."""
+    return is_view(node) or node.op.picks
 
 
 def space_of(body: FuncGraph) -> Shape:
     """Return the iteration space of a body."""
     shapes: list[Shape] = []
     for node in body.nodes:
-        if is_view(node):
+        if is_read(node):
             continue
         shapes += [x.spec.shape for x in node.inputs]
         shapes += [v.spec.shape for v in node.outputs]

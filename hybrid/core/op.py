@@ -92,6 +92,9 @@ class Op:
         ints) and ``keepdims``.
     scan : str, optional
         The monoid of a fusable scan along an axis; its attr is then ``axis`` (a non-negative int).
+    picks : bool
+        Whether it only reads its first input at index arrays, the others; its attrs are then
+        ``axes``, those that the arrays index, and ``at``, where their own axes stand in the result.
     multi : bool
         The op has a tuple of results.
     no_gradient : str
@@ -134,6 +137,7 @@ class Op:
     parts: Callable[..., Parts | None] | None = None
     reduce: str | None = None
     scan: str | None = None
+    picks: bool = False
     multi: bool = False
     no_gradient: str = ""
     impure: bool = False
@@ -151,9 +155,14 @@ class Op:
         return self.compute is not None
 
     @property
-    def fusable(self) -> bool:
-        """Whether kernels can be made of it, where dtypes and attrs are such."""
+    def computed(self) -> bool:
+        """Whether kernels can compute it, where dtypes and attrs are such."""
         return any(x is not None for x in (self.scalar, self.reduce, self.scan))
+
+    @property
+    def fusable(self) -> bool:
+        """Whether it can be part of a kernel: computed there, or a way to read its inputs."""
+        return self.computed or self.picks
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"

@@ -29,7 +29,8 @@ in a compiled function and under a tape. The columns:
   complex, *any* is all 15. In complex numbers nothing is fused: there each op is a library
   call, in both modes.
 - **compiled**: *fused* ops become loops of a kernel together with their neighbours; *fused
-  reduction* ops end such a loop, *fused scan* ops run along it; *expanded* ops are first written
+  reduction* ops end such a loop, *fused scan* ops run along it; *read in kernels* is what one
+  kernel alone wants and does while it reads, else a library call; *expanded* ops are first written
   with simpler ones; a *view* moves nothing; *library* ops are calls of NumPy, SciPy or hybrid's
   own routines; *graphs* are run by the op itself.
 - **gradient**: whether a tape can go through the op, and if not, why; a dash where no result is
@@ -102,6 +103,8 @@ def _compiled(op: Op) -> str:
         return "fused scan"
     if op.scalar is not None:
         return "fused"
+    if op.picks:
+        return "read in kernels"
     return "expanded" if op.expand is not None else "library"
 
 
@@ -110,7 +113,7 @@ def _gpu(op: Op) -> str:
         return _compiled(op)
     if op.view is not None:
         return "view"
-    if op.fusable:
+    if op.computed:
         return "kernel"
     return "by kernels" if op.expand is not None else "library"
 

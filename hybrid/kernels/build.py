@@ -51,6 +51,7 @@ _INTRINSICS = (
     "add",
     "add_reassoc",
     "and_",
+    "from_end",
     "minimum",
     "mul",
     "mul_reassoc",

@@ -102,7 +102,8 @@ def _description(spec: KernelSpec) -> Iterator[str]:
     split = ", split into blocks" if spec.split else ", staged" if spec.staged else ""
     yield f"{spec.form} kernel{split}: loops {', '.join([*outer_loops(spec), inner])}"
     for name, operand in named_operands(spec):
-        yield f"  {name}: {operand.dtype}, {_STRIDES[operand.inner]} along the inner loop"
+        at = "".join(f", at in{pick}" for pick in operand.picks)
+        yield f"  {name}: {operand.dtype}, {_STRIDES[operand.inner]} along the inner loop{at}"
     count = len(spec.inputs)
 
     def label(value: int) -> str:

@@ -362,6 +362,19 @@ floor_divide = _binary("floor_divide", _emit_quotient(0))
 remainder = _binary("remainder", _emit_quotient(1))
 
 
+# --- indices -------------------------------------------------------------------------------
+
+
+def _emit_from_end(builder: Any, ty: Any, index: Any, size: Any) -> Any:
+    return builder.select(
+        builder.icmp_signed("<", index, index.type(0)), builder.add(index, size), index
+    )
+
+
+# The place that an index means in an axis: a negative one counts from the end.
+from_end = _binary("from_end", _emit_from_end)
+
+
 # --- shifts --------------------------------------------------------------------------------
 
 

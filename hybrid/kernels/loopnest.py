@@ -30,7 +30,7 @@ vectorising the loops.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,9 +106,15 @@ def loops_of(region: Region, accesses: list[Access], offsets: list[int]) -> list
                 offsets[index] += stride * (size - 1)
             strides = [-stride for stride in strides]
         # The root keeps one operand with a huge stride from outvoting several unit ones.
-        weight = sum(math.sqrt(abs(stride)) for stride in strides)
+        far = zip(strides, (_jump(accesses, access, axis) for access in accesses), strict=True)
+        weight = sum(math.sqrt(abs(stride) + jump) for stride, jump in far)
         loops.append(Loop(size, strides, axis not in region.axes, weight))
     return loops
+
+
+def _jump(accesses: list[Access], access: Access, axis: int) -> int:
+    """How far apart neighbours may lie since the indices of an operand vary along an axis."""
+    return sum(abs(pick.step) for pick in access.picks if accesses[pick.index].strides[axis])
 
 
 def _collapse(loops: list[Loop]) -> list[Loop]:
@@ -159,8 +165,11 @@ class _Nest:
     periodic: frozenset[int] = frozenset()
 
 
-def _with_period(nest: _Nest, outputs: int) -> _Nest:
-    """Merge a short inner loop with the next, if operands are contiguous or repeat along it."""
+def _with_period(nest: _Nest, outputs: int, read_at: Set[int]) -> _Nest:
+    """Merge a short inner loop with the next, if operands are contiguous or repeat along it.
+
+    Those in `read_at`, which are read at indices or are indices, must not repeat.
+    """
     inner = nest.inner
     if inner is None or not nest.kept or not 1 < inner.size < SHORT_PERIOD:
         return nest
@@ -173,18 +182,20 @@ def _with_period(nest: _Nest, outputs: int) -> _Nest:
         index in repeats or (near == 1 and far == inner.size)
         for index, (far, near) in enumerate(pairs)
     )
-    if not runs or any(index >= len(pairs) - outputs for index in repeats):
+    if not runs or any(index >= len(pairs) - outputs for index in repeats) or repeats & read_at:
         return nest
     merged = Loop(next_loop.size * inner.size, inner.strides, True)
     return _Nest("map", nest.kept[:-1], [], merged, inner.size, repeats)
 
 
-def _nest(loops: list[Loop], operands: int, outputs: int, reduces: bool, short: int) -> _Nest:
+def _nest(
+    loops: list[Loop], operands: int, outputs: int, reduces: bool, short: int, read_at: Set[int]
+) -> _Nest:
     kept = sorted_loops([loop for loop in loops if loop.kept])
     reduced = sorted_loops([loop for loop in loops if not loop.kept])
     if not reduces:
         inner = kept.pop() if kept else Loop(1, [0] * operands, True)
-        return _with_period(_Nest("map", kept, [], inner), outputs)
+        return _with_period(_Nest("map", kept, [], inner), outputs, read_at)
     columns = bool(kept) and (not reduced or kept[-1].weight < reduced[-1].weight)
     if not reduced:
         reduced = [Loop(1, [0] * operands, False)]
@@ -278,7 +289,10 @@ def canonical(region: Region) -> tuple[KernelSpec, Geometry]:
     reduces = any(instr.kind in ("reduce", "scan") for instr in region.body)
     scans = any(instr.kind == "scan" for instr in region.body)
     short = SHORT_HEAVY if any(is_heavy(instr) for instr in region.body) else SHORT
-    nest = _nest(loops, len(accesses), len(region.outputs), reduces, short)
+    read_at = {
+        n for i, x in enumerate(accesses) for n in (i, *(p.index for p in x.picks)) if x.picks
+    }
+    nest = _nest(loops, len(accesses), len(region.outputs), reduces, short, read_at)
     operands = _operands(nest, accesses)
     inputs = tuple(operands[: len(region.inputs)])
     outputs = tuple(
@@ -298,7 +312,19 @@ def canonical(region: Region) -> tuple[KernelSpec, Geometry]:
         blocks = _cut(nest.inner.size, max(64, STAGED // rows // 64 * 64), rows, rows)
     spec = KernelSpec(nest.form, split, staged, *counts, inputs, region.body, outputs)
     geometry = _geometry(spec, nest, blocks, offsets, _cost(region))
+    slots = geometry_slots(spec)
+    for number, access in enumerate(region.inputs):
+        for i, pick in enumerate(access.picks):
+            geometry[slots[f"in{number}_size{i}"]] = pick.size
+            geometry[slots[f"in{number}_step{i}"]] = pick.step
     return spec, geometry
+
+
+def _read_at(inputs: tuple[Access, ...]) -> Iterator[tuple[int, int]]:
+    """The inputs that are read at indices, each with the input that holds these."""
+    for number, access in enumerate(inputs):
+        for pick in access.picks:
+            yield number, pick.index
 
 
 def _wants_staging(nest: _Nest, operands: list[Operand]) -> bool:
@@ -325,11 +351,13 @@ def splittable(spec: KernelSpec, flow: Dataflow) -> bool:
 
 def _operands(nest: _Nest, accesses: list[Access]) -> list[Operand]:
     inner = nest.inner if nest.inner is not None else nest.reduced[-1]
+    still = [all(loop.strides[i] == 0 for loop in nest.reduced) for i in range(len(accesses))]
     operands = []
     for index, access in enumerate(accesses):
-        outer = bool(nest.reduced) and all(loop.strides[index] == 0 for loop in nest.reduced)
+        picks = tuple(pick.index for pick in access.picks)
+        outer = bool(nest.reduced) and all(still[i] for i in (index, *picks))
         stride = "p" if index in nest.periodic else _stride_class(inner.strides[index])
-        operands.append(Operand(access.dtype, stride, outer))
+        operands.append(Operand(access.dtype, stride, outer, picks))
     return operands
 
 

@@ -234,10 +234,18 @@ class Phase:
                 terms += {"1": ["first"], "s": [f"first * {name}_j"]}.get(inner, [])
             self.emit(f"{name}_at = {' + '.join(terms)}")
 
-    def place(self, name: str, base: str) -> str:
+    def place(self, name: str, base: Base) -> str:
         """Index of the operand's element for inner index ``j``."""
-        inner = self.operands[name].inner
-        return base + {"0": "", "1": " + j", "s": f" + j * {name}_j"}[inner]
+        operand = self.operands[name]
+        text = base(name) + {"0": "", "1": " + j", "s": f" + j * {name}_j"}[operand.inner]
+        for number, pick in enumerate(operand.picks):
+            index = f"{self.header.cast('int64')}({self.element(f'in{pick}', base)})"
+            text += f" + from_end({index}, {name}_size{number}) * {name}_step{number}"
+        return text
+
+    def element(self, name: str, base: Base) -> str:
+        """The text that reads the operand's element for inner index ``j``."""
+        return f"load({self.memory(name)}, {self.place(name, base)})"
 
     def memory(self, name: str) -> str:
         """The pointer under which an operand's elements are accessed."""
@@ -346,10 +354,16 @@ class Phase:
         """Read the inputs that do not vary along the inner loop."""
         names = {}
         for value in inner_closure(self.spec, self._stops(), roots):
-            if value < self.count and self.operands[f"in{value}"].inner == "0":
-                self.emit(f"v{value} = load(in{value}, {base(f'in{value}')})")
+            if value < self.count and self._stays(f"in{value}"):
+                self.emit(f"v{value} = {self.element(f'in{value}', base)}")
                 names[value] = f"v{value}"
         return names
+
+    def _stays(self, name: str) -> bool:
+        """Whether an operand does not vary along the inner loop."""
+        picks = self.operands[name].picks
+        names = [name, *(f"in{pick}" for pick in picks)]
+        return all(self.operands[x].inner == "0" for x in names)
 
     def compute(
         self,
@@ -369,8 +383,7 @@ class Phase:
             if value in names:
                 continue
             if value < self.count:
-                name = f"in{value}"
-                text = f"load({self.memory(name)}, {self.place(name, base(name))})"
+                text = self.element(f"in{value}", base)
             else:
                 text = self.expression(value, names)
             names[value] = f"v{value}{tag}"
@@ -401,7 +414,7 @@ class Phase:
             value, operand = self.spec.outputs[index]
             text = self.converted(names[value], self.dtype(value), operand.dtype)
             name = f"out{index}"
-            self.emit(f"store({self.memory(name)}, {self.place(name, base(name))}, {text})")
+            self.emit(f"store({self.memory(name)}, {self.place(name, base)}, {text})")
 
     def is_last_total(self) -> bool:
         """Whether all reductions are done after this phase."""
@@ -465,6 +478,6 @@ class MapPhase(Phase):
         """The operand itself, or its repeated row."""
         return f"{name}_row" if self._periodic(name) else name
 
-    def place(self, name: str, base: str) -> str:
+    def place(self, name: str, base: Base) -> str:
         """Index of the operand's element, or of the row's, for inner index ``j``."""
         return "j" if self._periodic(name) else super().place(name, base)

@@ -47,7 +47,7 @@ class ColumnsPhase(Phase):
 
     def _staged(self, name: str) -> bool:
         operand = self.operands[name]
-        return self.spec.staged and operand.inner == "s" and not operand.outer
+        return self.spec.staged and operand.inner == "s" and not operand.outer and not operand.picks
 
     def _copy(self, name: str, inwards: bool) -> None:
         """Copy an operand to its tile, in which the inner loop is contiguous, or back."""
@@ -65,9 +65,9 @@ class ColumnsPhase(Phase):
         """The operand itself, or its tile."""
         return f"{name}_tile" if self._staged(name) else name
 
-    def place(self, name: str, base: str) -> str:
+    def place(self, name: str, base: Base) -> str:
         """Index of the operand's element, or of the tile's, for inner index ``j``."""
-        return f"{base} + j" if self._staged(name) else super().place(name, base)
+        return f"{base(name)} + j" if self._staged(name) else super().place(name, base)
 
     # --- blocks -----------------------------------------------------------------------------
 
@@ -121,9 +121,7 @@ class ColumnsPhase(Phase):
                 self.emit(f"v{value} = advance({self.temporary(value)}, {place})")
                 self.known[value] = f"load(v{value}, @)"
             elif value < self.count:
-                name = f"in{value}"
-                place = self.place(name, self.at(name)).replace(" j", " @")
-                self.known[value] = f"load({name}, {place})"
+                self.known[value] = self.element(f"in{value}", self.at).replace(" j", " @")
 
     def _compute_outer(self, values: list[int]) -> dict[int, str]:
         """Scalar code for maps of the kept axes at inner index ``j``."""

@@ -84,7 +84,7 @@ class RowsPhase(Phase):
     def _need(self, roots: set[int]) -> None:
         for value in self.outer_closure(roots):
             if value < self.count:
-                text = f"load(in{value}, in{value}_at)"
+                text = self.element(f"in{value}", self.at)
             elif self.instr(value).kind == "reduce":
                 position = "item" if self.kind == "total" else self.kept_position()
                 text = f"load({self.temporary(value)}, total_{value} + {position})"

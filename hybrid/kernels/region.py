@@ -42,6 +42,23 @@ class Literal:
 
 
 @dataclass(frozen=True, slots=True)
+class Pick:
+    """An index that says where along an axis an operand is read.
+
+    Attributes
+    ----------
+    index
+        The input of the region that holds the index, from ``-size`` up to, not including, ``size``.
+    size, step
+        The size of the axis, and its stride in elements.
+    """
+
+    index: int
+    size: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
     """One array operand as the kernel sees it.
 
@@ -53,12 +70,15 @@ class Access:
     offset, strides
         In elements of that ndarray's memory, counted from its data pointer; one stride for each
         axis of the region's space, 0 where the operand is broadcast.
+    picks
+        Indices, of an input, that move the place of its elements further.
     """
 
     dtype: str
     ndim: int
     offset: int
     strides: tuple[int, ...]
+    picks: tuple[Pick, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +141,11 @@ def outer_values(region: Region) -> frozenset[int]:
     """
     if not region.axes:
         return frozenset()
+    still = [all(access.strides[a] == 0 for a in region.axes) for access in region.inputs]
     outer = {
         number
         for number, access in enumerate(region.inputs)
-        if all(access.strides[axis] == 0 for axis in region.axes)
+        if still[number] and all(still[pick.index] for pick in access.picks)
     }
     for number, instr in enumerate(region.body, len(region.inputs)):
         arguments = [arg for arg in instr.args if isinstance(arg, int)]
@@ -203,6 +224,7 @@ def format_region(region: Region) -> str:
         lines.append(
             f"  %{number} = load {access.dtype} offset {access.offset} "
             f"strides {list(access.strides)}"
+            + "".join(f" at %{p.index} of {p.size} by {p.step}" for p in access.picks)
         )
     for number, instr in enumerate(region.body, len(region.inputs)):
         arguments = ", ".join(map(_argument, instr.args))

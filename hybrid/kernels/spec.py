@@ -69,11 +69,14 @@ class Operand:
         ``"p"``: the elements repeat after a short period.
     outer
         Whether it does not vary along the reduced axes.
+    picks
+        The inputs whose elements are indices into it.
     """
 
     dtype: str
     inner: str
     outer: bool
+    picks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +260,8 @@ def geometry_slots(spec: KernelSpec) -> dict[str, int]:
         names += [f"{name}_{loop}" for loop in outer_loops(spec)]
         if operand.inner in ("s", "p"):
             names.append(f"{name}_j")
+        for i in range(len(operand.picks)):
+            names += [f"{name}_size{i}", f"{name}_step{i}"]
     if any(operand.inner == "p" for operand in spec.inputs):
         names += ["period", "repeated"]
     if spec.split:

@@ -7,7 +7,7 @@ lies. What no kernel can do is refused with a reason; the Plan then runs the bod
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,12 +43,26 @@ class Lowered:
 
 
 @dataclass(frozen=True, slots=True)
+class _Pick:
+    """An index into an axis of `size` elements that are `step` apart."""
+
+    index: _Read
+    size: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Read:
-    """A value of the body that lies in an array: an input of the node, seen through views."""
+    """A value of the body that lies in an array: an input of the node, seen through views.
+
+    With `picks`, its elements lie where the layout says and then as many steps further on as the
+    indices say; the layout and those of the indices have one shape.
+    """
 
     operand: int
     layout: Layout
     stored: DType
+    picks: tuple[_Pick, ...] = ()
 
     @property
     def dtype(self) -> str:
@@ -126,6 +140,8 @@ def _lower_node(state: _Lowering, node: Node) -> None:
     spec = node.output.spec
     if is_view(node):
         state.env[node.output] = _lower_view(state, node)
+    elif op.picks:
+        state.env[node.output] = _lower_picks(state, node)
     elif op.name == "astype":
         state.env[node.output] = _cast_to(state, node.inputs[0], spec.dtype)
     elif op.reduce is not None:
@@ -148,11 +164,37 @@ def _lower_view(state: _Lowering, node: Node) -> _Read | Literal:
         return found
     if not isinstance(found, _Read):
         raise Unsupported(f"{node.op.name} of a value that the kernel computes")
+    return _viewed(found, node)
+
+
+def _viewed(read: _Read, node: Node) -> _Read:
     assert node.op.view is not None
-    layout = node.op.view(found.layout, **node.attrs)
+    layout = node.op.view(read.layout, **node.attrs)
     if layout is None:
         raise Unsupported(f"{node.op.name} needs a copy")
-    return _Read(found.operand, layout, found.stored)
+    picks = tuple(replace(pick, index=_viewed(pick.index, node)) for pick in read.picks)
+    return _Read(read.operand, layout, read.stored, picks)
+
+
+def _lower_picks(state: _Lowering, node: Node) -> _Read:
+    """Read the first input where the others say; all get the shape of the result."""
+    base, *index = (_lookup(state, x) for x in node.inputs)
+    if not isinstance(base, _Read) or base.picks:
+        raise Unsupported(f"{node.op.name} of a value that the kernel computes")
+    axes, at = node.attrs["axes"], node.attrs["at"]
+    shape, layout = node.output.spec.shape, base.layout
+    rest = [stride for a, stride in enumerate(layout.strides) if a not in axes]
+    block = len(shape) - len(rest)
+    strides = (*rest[:at], *(0,) * block, *rest[at:])
+    picks = []
+    for axis, read in zip(axes, index, strict=True):
+        if not isinstance(read, _Read) or read.picks:
+            raise Unsupported(f"{node.op.name} at indices that the kernel computes")
+        own = read.layout.expand(shape[at : at + block])
+        wide = (*(0,) * at, *own.strides, *(0,) * (len(rest) - at))
+        index_read = replace(read, layout=Layout(shape, wide, own.offset))
+        picks.append(_Pick(index_read, layout.shape[axis], layout.strides[axis]))
+    return _Read(base.operand, Layout(shape, strides, layout.offset), base.stored, tuple(picks))
 
 
 def _lower_reduction(state: _Lowering, node: Node) -> _Result:
@@ -259,9 +301,8 @@ def _argument(state: _Lowering, operand: Operand) -> int | Literal:
 
 def _argument_of(state: _Lowering, found: _Read | Literal | _Result) -> int | Literal:
     if isinstance(found, _Read):
-        return state.reads.setdefault(
-            (found.operand, _input_access(state, found)), len(state.reads)
-        )
+        access = _input_access(state, found)
+        return state.reads.setdefault((found.operand, access), len(state.reads))
     if isinstance(found, _Result):
         return -1 - found.position
     return found
@@ -271,8 +312,6 @@ def _numbered(
     state: _Lowering, stored: list[tuple[int, Access]]
 ) -> tuple[tuple[Instr, ...], tuple[tuple[int, Access], ...]]:
     """Number inputs first, then results, as Regions want it."""
-    from dataclasses import replace
-
     count = len(state.reads)
 
     def final(arg: Any) -> Any:
@@ -283,7 +322,7 @@ def _numbered(
 
 
 def _input_access(state: _Lowering, read: _Read) -> Access:
-    from hybrid.kernels.region import Access
+    from hybrid.kernels.region import Access, Pick
 
     layout = read.layout.expand(state.space)
     # Where all reduced axes have size 1, an operand is as much the whole of them as a broadcast
@@ -293,7 +332,13 @@ def _input_access(state: _Lowering, read: _Read) -> Access:
         stride if size != 1 else int(axis in whole)
         for axis, (size, stride) in enumerate(zip(state.space, layout.strides, strict=True))
     )
-    return Access(read.stored.name, state.ranks[read.operand], layout.offset, strides)
+    picks = []
+    for pick in read.picks:
+        number = _argument_of(state, pick.index)
+        assert isinstance(number, int)
+        picks.append(Pick(number, pick.size, pick.step))
+    rank = state.ranks[read.operand]
+    return Access(read.stored.name, rank, layout.offset, strides, tuple(picks))
 
 
 def _stored(state: _Lowering, output: Operand) -> tuple[int, Access]:

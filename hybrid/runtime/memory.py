@@ -208,6 +208,8 @@ def may_store(step: KernelStep, source: Root, position: int) -> bool:
     if not numbers <= _origins(region, value):
         return False
     reads = [region.inputs[number] for number in numbers]
+    if any(read.picks for read in reads):
+        return False
     for axis, size in enumerate(region.space):
         strides = {a.strides[axis] for a in reads} | {access.strides[axis]}
         if size > 1 and (len(strides) != 1 or 0 in strides):

@@ -10,7 +10,7 @@ import pytest
 
 from hybrid.kernels.cpu import source
 from hybrid.kernels.loopnest import canonical
-from hybrid.kernels.region import Access, Instr, Region, format_region, supported, unsupported
+from hybrid.kernels.region import Access, Instr, Pick, Region, format_region, supported, unsupported
 from hybrid.kernels.spec import dataflow, geometry_slots
 from tests.kernels.reference import layer_norm, make_region, mapped, reduce, scan, softmax
 
@@ -127,6 +127,14 @@ def test_large_work_is_worth_threads_and_small_is_not() -> None:
         assert spec.worth_parallel(geometry) is worth
 
 
+def gathered_sum() -> Region:
+    """Sums of 10 rows each of a table of 100 x 64, which indices name."""
+    index = Access("int64", 2, 0, (10, 1, 0))
+    rows = Access(F32, 2, 0, (0, 0, 1), (Pick(0, 100, 64),))
+    result = Access(F32, 3, 0, (64, 0, 1))
+    return Region((40, 10, 64), (1,), (index, rows), (reduce("sum", 1, F32),), ((2, result),))
+
+
 def golden_regions() -> dict[str, Region]:
     x, bias = zeros(40, 50), zeros(50)
     tall = zeros(4000, 50)
@@ -145,6 +153,7 @@ def golden_regions() -> dict[str, Region]:
         "columns_split_sum": make_region(
             (4000, 50), (0,), [(tall, tall)], [reduce("sum", 0, F32)], [(1, F32, True)]
         )[0],
+        "columns_gathered_sum": gathered_sum(),
         "rows_split_sum": make_region(
             (4000, 50), (0, 1), [(tall, tall)], [reduce("sum", 0, F32)], [(1, F32, True)]
         )[0],

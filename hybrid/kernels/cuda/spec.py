@@ -111,6 +111,8 @@ class Numbers:
 
 def refused(region: Region) -> str:
     """Why no GPU kernel can be made of a region; empty if one can."""
+    if any(access.picks for access in region.inputs):
+        return "indices are not read by GPU kernels"
     return unsupported(region, DTYPES | HALVES.keys())
 
 

@@ -135,6 +135,7 @@ GATHER = register(
         infer=_infer_gather,
         eager=_eager_gather,
         vjp=_vjp_gather,
+        picks=True,
         examples=(
             Example(((4, 3), ()), {"axes": (0,), "at": 0}, ("float32", "int64")),
             Example(((3, 4), (2,)), {"axes": (1,), "at": 1}, ("float64", "int64")),
@@ -146,6 +147,35 @@ GATHER = register(
             ),
         ),
         doc="Elements at index arrays on some axes; their own axes stand at place `at`.",
+    )
+)
+
+
+def _counts(index: Any) -> Any:
+    """Return indices as unsigned: negative ones are then large, which one sweep tells."""
+    return index.view(f"u{index.dtype.itemsize}") if index.dtype.kind == "i" else index
+
+
+def _eager_in_bounds(xp: Any, *index: Any, axes: Axes, shape: Shape) -> Any:
+    for axis, array in zip(axes, index):
+        n = shape[axis]
+        if not array.size or _counts(array).max() < n:
+            continue
+        if array.min() < -n or array.max() >= n:
+            error = out_of_bounds(shape, index, axes)
+            assert error is not None
+            raise error
+    return xp.asarray(True)
+
+
+IN_BOUNDS = register(
+    Op(
+        name="in_bounds",
+        family="indexing",
+        infer=lambda *index, axes, shape: TensorSpec((), dtypes.bool_, index[0].device),
+        eager=_eager_in_bounds,
+        examples=(Example(((4,),), {"axes": (1,), "shape": (3, 7)}, ("int64",)),),
+        doc="True where indices are inside of their axes, an error otherwise.",
     )
 )
 

@@ -12,7 +12,6 @@ from math import prod
 
 from hybrid.core.fused import FUSED
 from hybrid.core.graph import Builder, FuncGraph, Node, Value, last_uses
-from hybrid.core.layout import Layout
 from hybrid.trace.passes import dead_code
 from hybrid.trace.passes.grouping import (
     SMALL_BODY,
@@ -24,6 +23,7 @@ from hybrid.trace.passes.grouping import (
     is_cheap,
     is_fusable,
 )
+from hybrid.trace.passes.reading import Gathered, gathers_inside, is_plain_view
 
 # What leads from where to where is a bit for each pair of nodes. So a long graph is cut, which
 # leaves one more kernel in 2,000 nodes; 9,000 nodes in one took 70 us each, so they take 20.
@@ -61,7 +61,8 @@ def _fused_nodes(graph: FuncGraph) -> list[Node]:
     _join_consumers(grouping)
     _join_siblings(grouping)
     again = _computed_again(grouping)
-    found = [_fused(group, grouping, again) for group in _in_order(grouping)]
+    gathered = gathers_inside(grouping)
+    found = [_node_of(group, grouping, again, gathered) for group in _in_order(grouping)]
     return [node for node in found if node.op is not FUSED or node.outputs]
 
 
@@ -208,11 +209,16 @@ class _Body:
 
     grouping: Grouping
     again: Chains
+    gathered: dict[Value, Gathered]
     builder: Builder = field(default_factory=Builder)
     inputs: dict[Value, Value] = field(default_factory=dict)
+    checks: set[Value] = field(default_factory=set)
 
     def read(self, value: Value) -> Value:
-        """Return the Value inside that stands for one outside; views become part of the body."""
+        """Return the Value inside that stands for one outside.
+
+        Views become part of the body, and what only this body reads at indices.
+        """
         known = self.builder.replaced.get(value)
         if isinstance(known, Value):
             return known
@@ -228,6 +234,12 @@ class _Body:
             source = view.inputs[0]
             assert isinstance(source, Value)
             (inside,) = self.builder.emit(view.op, (self.read(source),), view.attrs, view.line)
+        elif value in self.gathered:
+            node, check = self.gathered[value].node, self.gathered[value].check.output
+            sources = tuple(self.read(x) for x in node.inputs if isinstance(x, Value))
+            (inside,) = self.builder.emit(node.op, sources, node.attrs, node.line)
+            self.inputs[check] = Value(check.spec)
+            self.checks.add(check)
         else:
             inside = self.inputs[value] = Value(value.spec)
         self.builder.replace(value, inside)
@@ -246,24 +258,16 @@ class _Body:
             self.builder.replace(old, new)
 
 
-def is_plain_view(node: Node) -> bool:
-    """Tell whether a node is a view of its input however that lies in memory."""
-    op = node.op
-    if op.view is None or len(node.inputs) != 1 or not isinstance(node.inputs[0], Value):
-        return False
-    # No two of these strides fit together, so that a reshape which joins axes finds no view.
-    shape = node.inputs[0].spec.shape
-    odd = tuple(1_000_003 * (i + 2) ** 2 for i in range(len(shape)))
-    return op.view(Layout(shape, odd), **node.attrs) is not None
-
-
-def _fused(group: Group, grouping: Grouping, again: Chains) -> Node:
+def _node_of(
+    group: Group, grouping: Grouping, again: Chains, gathered: dict[Value, Gathered]
+) -> Node:
     """Return the node that stands for a group."""
     graph = grouping.graph
     members = [graph.nodes[i] for i in group.nodes]
     if not group.fusable:
-        return members[0]
-    body = _Body(grouping, again)
+        (node,) = members
+        return gathered[node.output].check if node.op.picks and node.output in gathered else node
+    body = _Body(grouping, again, gathered)
     outputs: list[Value] = []
     for node in members:
         body.add(node)
@@ -275,7 +279,11 @@ def _fused(group: Group, grouping: Grouping, again: Chains) -> Node:
     inputs = tuple(body.inputs.values())
     inner = dead_code.run(FuncGraph("body", inputs, (), tuple(body.builder.nodes), results))
     read = {x for n in inner.nodes for x in n.inputs}
-    used = {outside: inside for outside, inside in body.inputs.items() if inside in read}
+    used = {
+        outside: inside
+        for outside, inside in body.inputs.items()
+        if inside in read or outside in body.checks
+    }
     line = next((node.line for node in reversed(members) if node.line is not None), None)
     inner = replace(inner, inputs=tuple(used.values()))
     return Node(FUSED, tuple(used), {"body": inner}, tuple(outputs), line)

@@ -145,7 +145,7 @@ class _Moving:
         if not all(node.op.elementwise and is_cheap(node) for node in work):
             return True
         # A reader that is no part of a kernel wants it in memory either way.
-        if any(not (node.op.elementwise or node.op.view or node.op.fusable) for node in readers):
+        if any(not (node.op.elementwise or node.op.view or node.op.computed) for node in readers):
             return True
         read = sum(x.spec.nbytes for x in sources)
         return len(work) > SPREAD_NODES and value.spec.nbytes <= read

@@ -59,7 +59,7 @@ def _in_kernel(user: Node, sinking: dict[Node, tuple[int, ...]]) -> bool:
     """Tell whether a kernel, which may be that of the value itself, reads the value."""
     if user.op.view is not None:
         return user.op.name != _PERMUTE
-    return user.op.fusable and user not in sinking
+    return user.op.computed and user not in sinking
 
 
 def _before(

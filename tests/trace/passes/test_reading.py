@@ -1,0 +1,157 @@
+"""Gathers inside of kernels: the same elements, the same errors, and only where it pays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import hybrid as hb
+from hybrid.trace.passes import fuse, keep_axes, reading
+from tests.trace.passes.graphs import bodies, check_bodies, names, spec, traced
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let gathers of any size go into kernels."""
+    monkeypatch.setattr(reading, "LEAST", 1)
+    monkeypatch.setattr(reading, "LEAST_ROW", 0)
+
+
+def test_a_gather_joins_the_kernel_that_reads_it() -> None:
+    graph = traced(lambda t, i: t[i] * 2.0 + 1.0, spec(100, 64), spec(500, dtype="int64"))
+    after = fuse.run(graph)
+    check_bodies(after)
+    assert names(after) == ["in_bounds", "fused"]
+    assert names(bodies(after)[0]) == ["gather", "multiply", "add"]
+
+
+def test_an_average_of_embeddings_is_one_kernel() -> None:
+    graph = traced(lambda t, i: t[i].sum(axis=1), spec(100, 64), spec(50, 10, dtype="int32"))
+    after = fuse.run(keep_axes.run(graph))
+    check_bodies(after)
+    assert names(after) == ["in_bounds", "fused", "reshape"]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda t, i: (t[i] * 2.0, t[i]),  # it is a result
+        lambda t, i: (t[i] * 2.0, t[i] @ t.T),  # a library reads it
+        lambda t, i: hb.sort(t[i]) * 2.0,
+    ],
+)
+def test_a_gather_that_others_read_stays_outside(function: Any) -> None:
+    from hybrid.trace.passes import cse
+
+    graph = cse.run(traced(function, spec(100, 64), spec(500, dtype="int64")))
+    after = fuse.run(graph)
+    assert "gather" in names(after)
+    assert "in_bounds" not in names(after)
+
+
+@pytest.mark.parametrize("shapes", [((1000, 64), (10,)), ((1000, 3), (10_000,))])
+def test_small_results_and_short_rows_stay_outside(shapes: Any) -> None:
+    table, index = shapes
+    graph = traced(lambda t, i: t[i] * 2.0, spec(*table), spec(*index, dtype="int64"))
+    assert "gather" in names(fuse.run(graph))
+
+
+INDICES = st.sampled_from(["int8", "int32", "int64", "uint8", "uint64"])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(st.data(), INDICES, st.sampled_from(["float32", "float16", "int32", "bool"]))
+@pytest.mark.usefixtures("small")
+def test_kernels_read_the_elements_that_eager_code_reads(
+    data: st.DataObject, kind: str, dtype: str
+) -> None:
+    shape = tuple(data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=3)))
+    block = tuple(data.draw(st.lists(st.integers(1, 5), max_size=2)))
+    axis = data.draw(st.integers(0, len(shape) - 1))
+    rng = np.random.default_rng(0)
+    low = 0 if kind.startswith("u") else -shape[axis]
+    table = hb.asarray((rng.standard_normal(shape) * 4).astype(dtype))
+    index = hb.asarray(rng.integers(low, shape[axis], block).astype(kind))
+    turned = data.draw(st.booleans())
+
+    def function(t: hb.Tensor, i: hb.Tensor) -> Any:
+        picked = hb.take(t, i, axis=axis)
+        picked = picked.T if turned else picked
+        return hb.where(picked > 0, picked, 1)
+
+    compiled = hb.compile(function)
+    found, wanted = compiled(table, index), function(table, index)
+    assert found.dtype == wanted.dtype
+    np.testing.assert_array_equal(found.numpy(), wanted.numpy())
+    assert "gather" in str(compiled.get_concrete_function(table, index).optimized)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("axis", [0, 1, 2, (0, 2), (1, 2), (0, 1, 2)])
+@pytest.mark.parametrize("shape", [(3, 4, 70), (70, 4, 3), (3, 70, 2)])
+def test_reductions_read_at_indices_in_every_form_of_kernel(
+    shape: tuple[int, ...], axis: Any
+) -> None:
+    rng = np.random.default_rng(1)
+    table = hb.asarray(rng.integers(-9, 9, (11, *shape[2:])).astype("float32"))
+    index = hb.asarray(rng.integers(-11, 11, shape[:2]))
+    scale = hb.asarray(rng.integers(-9, 9, 11).astype("float32"))
+
+    def function(t: hb.Tensor, i: hb.Tensor, s: hb.Tensor) -> Any:
+        picked = t[i] * s[i][..., None]
+        total = picked.sum(axis=axis, keepdims=True)
+        return total, picked - total
+
+    for x, y in zip(hb.compile(function)(table, index, scale), function(table, index, scale)):
+        np.testing.assert_array_equal(x.numpy(), y.numpy())
+
+
+@pytest.mark.usefixtures("small")
+def test_several_index_arrays_are_read_together() -> None:
+    rng = np.random.default_rng(2)
+    x = hb.asarray(rng.standard_normal((5, 6, 7)).astype("float32"))
+    rows, columns = hb.asarray(rng.integers(-5, 5, (4, 1))), hb.asarray(rng.integers(-7, 7, 3))
+    function = hb.compile(lambda x, i, j: hb.exp(x[i, :, j]))
+    np.testing.assert_array_equal(
+        function(x, rows, columns).numpy(), hb.compile(hb.exp)(x[rows, :, columns]).numpy()
+    )
+    assert "in_bounds" in str(function.get_concrete_function(x, rows, columns).optimized)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("bad", [4, -5])
+def test_an_index_out_of_bounds_is_the_error_of_eager_code(bad: int) -> None:
+    def function(t: hb.Tensor, i: hb.Tensor) -> hb.Tensor:
+        return t[i] * 2.0
+
+    table, index = hb.ones((4, 3)), hb.asarray([0, bad])
+    with pytest.raises(IndexError) as eager:
+        function(table, index)
+    compiled = hb.compile(function)
+    compiled(table, hb.asarray([0, 3]))
+    with pytest.raises(IndexError) as traced_error:
+        compiled(table, index)
+    assert str(traced_error.value) == str(eager.value)
+
+
+@pytest.mark.usefixtures("small")
+def test_gradients_flow_back_through_a_gather_in_a_kernel() -> None:
+    table, index = hb.asarray([1.0, 2.0, 4.0]), hb.asarray([2, 0, 2, -1])
+
+    def loss(t: hb.Tensor) -> hb.Tensor:
+        return (t[index] ** 2).sum()
+
+    np.testing.assert_allclose(hb.compile(hb.grad(loss))(table).numpy(), [2.0, 0.0, 24.0])
+
+
+@pytest.mark.usefixtures("small")
+def test_what_is_written_may_not_lie_over_the_table() -> None:
+    x = hb.asarray(np.arange(4096, dtype="float32"))
+    back = hb.asarray(np.arange(4096)[::-1].copy())
+    function = hb.compile(lambda x, i: hb.sqrt(((x @ x) + x)[i]) + 1.0)
+    wanted = np.sqrt((x @ x + x).numpy()[::-1]) + np.float32(1)
+    np.testing.assert_array_equal(function(x, back).numpy(), wanted)
