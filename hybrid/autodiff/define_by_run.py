@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hybrid.autodiff.backward import propagate
+from hybrid.autodiff.joining import around
 from hybrid.autodiff.nodes import PartNode, TapeNode
 from hybrid.autodiff.record import begin, node_of, source_node
 from hybrid.autodiff.tape import GradientTape
@@ -67,7 +68,8 @@ def asarray(
     ----------
     obj : Tensor, Variable, ndarray, anything with DLPack, scalar or nested sequence
         An ndarray keeps its dtype and shares its memory with the Tensor. Python floats become
-        float32, Python complex numbers complex64, ints int64.
+        float32, Python complex numbers complex64, unless :func:`hybrid.set_default_dtype` says
+        otherwise; ints become int64.
     dtype : dtype, optional
         What to convert to.
     device : str, optional
@@ -134,7 +136,7 @@ def _close_if_idle() -> None:
 
 def detach(x: Tensor) -> Tensor:
     """Return a Tensor of the same memory whose record ends there."""
-    with dispatch.scope(tapes=()):
+    with dispatch.scope(tapes=(), silent=True):
         alone = reshape(x, x.shape)
     alone._node = None
     return alone
@@ -153,7 +155,7 @@ def no_grad() -> Iterator[None]:
     >>> y.requires_grad
     False
     """
-    with dispatch.scope(tapes=()):
+    with dispatch.scope(tapes=(), silent=True):
         yield
 
 
@@ -167,7 +169,7 @@ def _set_requires_grad(self: Tensor, value: bool) -> None:
     if value:
         if not _requires_grad(self):
             _require(self)
-    elif isinstance(self._node, LeafNode):
+    elif _leaf_of(self) is not None:
         begin(self, source_node(self.spec))
     elif _requires_grad(self):
         raise GradientError(
@@ -177,12 +179,19 @@ def _set_requires_grad(self: Tensor, value: bool) -> None:
 
 def _grad(self: Tensor) -> Tensor | None:
     """The gradient that ``backward()`` has added up here; None before the first."""
-    node = self._node
-    return node.grad if isinstance(node, LeafNode) else None
+    leaf = _leaf_of(self)
+    return None if leaf is None else leaf.grad
+
+
+def _leaf_of(tensor: Tensor) -> LeafNode | None:
+    """Return where the gradient adds up, behind the tapes of traces that have given up."""
+    node = around(tensor._node)
+    return node if isinstance(node, LeafNode) else None
 
 
 def _set_grad(self: Tensor, value: Any) -> None:
-    if not isinstance(self._node, LeafNode):
+    leaf = _leaf_of(self)
+    if leaf is None:
         raise GradientError(dispatch.located("grad: this Tensor does not require a gradient"))
     if value is not None:
         value = core_tensor.asarray(value)
@@ -190,7 +199,7 @@ def _set_grad(self: Tensor, value: Any) -> None:
             raise ShapeError(
                 dispatch.located(f"grad: shape {value.shape} for a Tensor of shape {self.shape}")
             )
-    self._node.grad = value
+    leaf.grad = value
 
 
 def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> None:

@@ -28,6 +28,13 @@ def joined(inside: AnyNode | None, around: AnyNode | None) -> Any:
     return TapeNode(form, (inside, around), None, tapes)
 
 
+def around(node: AnyNode | None) -> AnyNode | None:
+    """Return what the tapes around a trace know, of a node that may be made by :func:`joined`."""
+    while isinstance(node, TapeNode) and node.form.op is _JOINED and node.parents is not None:
+        node = node.parents[1]
+    return node
+
+
 def _never(*args: Any, **attrs: Any) -> Any:
     raise AssertionError("a joined node is made by joined()")
 

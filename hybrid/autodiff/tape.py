@@ -165,6 +165,10 @@ class GradientTape:
         """
         if not self._open:
             raise GradientError("stop_recording: this tape is not open")
+        state = dispatch.state
+        if state.recorder is not None and self not in state.tapes:
+            # The trace is also for calls without this tape.
+            state.recorder.give_up("stop_recording of a tape around the call")
         with dispatch.scope(tapes=self._others()):
             yield
 

@@ -53,14 +53,25 @@ class Lanes:
         self.size = size
         self.open = True
         state = dispatch.state
-        self._around = state.recorder, state.tapes
+        self.gave_up = None  # as a trace may, but not this
+        self._around, self._silent = (state.recorder, state.tapes), state.silent
         self._shadows: dict[tuple[int, int], tuple[Tensor, Tensor, Any]] = {}
         self._arguments: list[tuple[Tensor, Tensor, Any]] = []
 
     def outside(self) -> Any:
         """Return the scope in which the ops on whole batches run."""
-        recorder, tapes = self._around
-        return dispatch.scope(recorder=recorder, tapes=tapes)
+        recorder, tapes = dispatch.still(*self._around)
+        if recorder is not self._around[0]:  # what stood for values is arrays from here on
+            self._around = recorder, tapes
+            found = self._shadows.values()
+            self._shadows = {(id(t._data), id(t._node)): (t, *rest) for t, *rest in found}
+        return dispatch.scope(recorder=recorder, tapes=tapes, silent=self._silent)
+
+    @property
+    def trace(self) -> Any:
+        """The trace that things are recorded in: the one around, if there is one."""
+        recorder = dispatch.still(*self._around)[0]
+        return None if recorder is None else recorder.trace
 
     # --- values -----------------------------------------------------------------------------------
 
@@ -126,6 +137,13 @@ class Lanes:
 
     def abandon(self, error: BaseException) -> None:
         """Let plain Python run the body of a loop that cannot be traced, on all examples."""
+
+    def give_up(self, why: str) -> None:
+        """Let the trace around go on eagerly, if there is one."""
+        recorder = self._around[0]
+        if recorder is not None:
+            with self.outside():
+                recorder.give_up(why)
 
     def concretize(self, symbol: Symbol, kind: type) -> Any:
         """Give Python the value that all examples share."""

@@ -11,13 +11,14 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
-from hybrid.core.op import Attrs, Op
+from hybrid.core.op import OPS, Attrs, Op
 from hybrid.core.source import at_user_line, user_line
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.state import state as state
 from hybrid.core.storage import Alias, Chain, Later, alone
 from hybrid.core.tensor import Symbol, Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown
+from hybrid.dtypes import is_inexact
 from hybrid.errors import HybridError
 
 _new = object.__new__
@@ -42,15 +43,21 @@ class Tape(Protocol):
 
 
 @contextmanager
-def scope(*, recorder: Any = ..., tapes: Any = ...) -> Iterator[None]:
-    """Run a block under another recorder or other tapes."""
-    before, always = (state.recorder, state.tapes), state.always
+def scope(*, recorder: Any = ..., tapes: Any = ..., silent: bool | None = None) -> Iterator[None]:
+    """Run a block under another recorder or other tapes.
+
+    With `silent` nothing in it has a gradient; without, another recorder begins with gradients.
+    """
+    before, always, was_silent = (state.recorder, state.tapes), state.always, state.silent
     state.update(before[0] if recorder is ... else recorder, before[1] if tapes is ... else tapes)
+    state.silent = (was_silent and recorder is ...) if silent is None else silent
     state.depth += 1
     try:
         yield
     finally:
         state.depth -= 1
+        state.silent = was_silent
+        before = still(*before)
         # One may be closed inside.
         gone = [tape for tape in always if tape not in state.always]
         tapes = tuple([tape for tape in before[1] if not tape.ended and tape not in gone])
@@ -58,6 +65,16 @@ def scope(*, recorder: Any = ..., tapes: Any = ...) -> Iterator[None]:
         if state.always is not always and before[0] is None:
             new = [tape for tape in state.always if tape not in tapes]
             state.update(None, (*new, *tapes))
+
+
+def still(recorder: Any, tapes: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+    """Return the recorder and the tapes that are left of those there were.
+
+    A trace that has given up meanwhile records nothing any more, and the tapes around it do.
+    """
+    if recorder is None or recorder.gave_up is None:
+        return recorder, tapes
+    return None, (*recorder.around, *tapes)
 
 
 def record_always(tape: Any) -> None:
@@ -193,6 +210,8 @@ def _record(recorder: Any, op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Any
         symbols = recorder.record(op, inputs, attrs)
     except HybridError as error:
         raise _explained(op, inputs, attrs, error) from None
+    if state.silent:
+        symbols = tuple([_stopped(recorder, symbol) for symbol in symbols])
     if not op.multi:
         tensor = wrap(symbols[0])
         recorder.track(tensor)
@@ -201,6 +220,14 @@ def _record(recorder: Any, op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Any
     for tensor in tensors:
         recorder.track(tensor)
     return tensors
+
+
+def _stopped(recorder: Any, symbol: Symbol) -> Symbol:
+    """Return what stands for the same value in a trace, but that no gradient passes."""
+    if symbol.spec.weak or not is_inexact(symbol.dtype):
+        return symbol
+    stopped: Symbol = recorder.record(OPS["stop_gradient"], (wrap(symbol),), {})[0]
+    return stopped
 
 
 def leaked(symbol: Symbol) -> HybridError:

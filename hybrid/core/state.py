@@ -1,9 +1,37 @@
-"""What is going on in this thread: the trace that records, the tapes that watch."""
+"""What is going on in this thread: the trace that records, the tapes that watch, the defaults."""
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+
+from hybrid import dtypes
+from hybrid.dtypes import DType
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What is taken where nothing is said: part of the Signature of a call.
+
+    Attributes
+    ----------
+    floats : dtype
+        Of what is made of Python floats, and of arrays that are made of nothing.
+    """
+
+    floats: DType = dtypes.float32
+
+    @cached_property
+    def dtypes(self) -> dict[str, DType]:
+        """What Python's bool, int, float and complex become, by the kind of the dtype."""
+        wide = self.floats == dtypes.float64
+        complexes = dtypes.complex128 if wide else dtypes.complex64
+        return {"b": dtypes.bool_, "i": dtypes.int64, "f": self.floats, "c": complexes}
+
+
+USUAL = Defaults()
 
 
 class _SeenBy(dict[frozenset[int], frozenset[int]]):
@@ -25,7 +53,9 @@ class _State(threading.local):
 
     `tape_ids` holds the numbers of the tapes, `seen_by` which of them record what is made from a
     Tensor, by the numbers on its node: asked for each op, found once. `always` holds the tapes
-    that stay open for good, `depth` counts the scopes that we are in.
+    that stay open for good, `depth` counts the scopes that we are in. `defaults` is that of the
+    class, for all threads, unless this one is in a block with its own. `silent` says that what is
+    recorded now has no gradient, even for tapes around the trace.
     """
 
     recorder: Any = None
@@ -35,6 +65,8 @@ class _State(threading.local):
     plain: bool = True
     always: tuple[Any, ...] = ()
     depth: int = 0
+    silent: bool = False
+    defaults: Defaults = USUAL
 
     def update(self, recorder: Any, tapes: tuple[Any, ...]) -> None:
         self.recorder = recorder

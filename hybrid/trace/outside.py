@@ -114,10 +114,6 @@ class OutsideRecorder(GraphRecorder):
         self._read: dict[int, Contents] = {}
         self._derived: dict[Formula, Derived] = {}
 
-    def give_up(self, why: str, line: Any = ...) -> None:
-        """Go on eagerly; `line` is the present one if it is not given."""
-        raise NotImplementedError
-
     def argument(self, leaf: int, spec: TensorSpec) -> Tensor:
         """Return the Tensor that stands for an argument."""
         tensor = self.parameter(spec)

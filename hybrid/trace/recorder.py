@@ -59,9 +59,15 @@ class GraphRecorder:
         self._line = line
         self.shadows: dict[int, tuple[Tensor, Tensor, Value]] = {}
         self.rules = Rules()
+        self.gave_up: Any = None  # why eager code goes on in its place
         # Of all that the trace has made: what is dead is sorted out when someone asks.
         self._symbols: list[weakref.ref[Symbol]] = []
         self._tensors: list[weakref.ref[Tensor]] = []
+
+    @property
+    def trace(self) -> GraphRecorder:
+        """The trace that things are recorded in: here this one."""
+        return self
 
     # --- making values ----------------------------------------------------------------------------
 
@@ -222,6 +228,10 @@ class GraphRecorder:
     def abandon(self, error: Untraceable) -> None:
         """Refuse: the body of a loop or a branch cannot be traced, and there is no eager code."""
         raise error.__cause__ or TraceError(dispatch.located(error.why))
+
+    def give_up(self, why: str, line: SourceLine | None = None) -> None:
+        """Leave it to eager code, where there is some."""
+        self.abandon(Untraceable(why, line or user_line()))
 
     def concretize(self, symbol: Symbol, kind: type) -> Any:
         """Refuse: there is no value here yet."""

@@ -106,13 +106,12 @@ class Tracer(OutsideRecorder):
         super().__init__(name, arguments, first=first)
         self._planner = planner
         self._run = run
-        self._tapes = tapes
+        self.around = tapes
         self.environment = environment
         self.fullgraph = fullgraph
         self.decides = not fullgraph
         self.harmless: dict[Any, Any] = {}  # arithmetic of numbers that did not raise
         self.root: Segment | None = known[0][0] if known else None
-        self.gave_up: EagerFrom | None = None
         self._known = list(known)
         self._depth = 0
         self._decisions = 0
@@ -427,13 +426,15 @@ class Tracer(OutsideRecorder):
     def give_up(self, why: str, line: Any = ...) -> None:
         """Run what was recorded and give every live Tensor its contents: eager from here on."""
         line = user_line() if line is ... else line
-        if dispatch.state.recorder not in (self, None):
+        recorder = dispatch.state.recorder
+        if recorder is not None and recorder.trace is not self:
             raise Untraceable(why, line)  # inside a body, which the code around it runs eagerly
         if self.fullgraph:
             where = f"\n  at {line.describe()}" if line else ""
             raise TraceError(f"{self.name}: fullgraph=True, but {why}{where}")
+        with dispatch.scope(recorder=self, tapes=()):  # not that of a vmap
+            self._settle()
         self.gave_up = EagerFrom(why, line)
-        self._settle()
         self._leave()
 
     def _settle(self) -> None:
@@ -452,7 +453,7 @@ class Tracer(OutsideRecorder):
             data = tensor._data
             if type(data) is Symbol and data.array is not None:
                 self._make_eager(tensor, data)
-        with dispatch.scope(recorder=None, tapes=self._tapes):
+        with dispatch.scope(recorder=None, tapes=self.around):
             self.reattach(inside)
         self.open = self.unknowns.open = False
 
@@ -466,7 +467,8 @@ class Tracer(OutsideRecorder):
         """Let the tapes around the call see what happens from here on."""
         self.garbage.close()
         state = dispatch.state
-        state.update(None, (*self._tapes, *state.tapes))
+        if state.recorder is self:  # a vmap finds out by itself
+            state.update(None, () if state.silent else (*self.around, *state.tapes))
 
     def _make_eager(self, tensor: Tensor, symbol: Symbol) -> None:
         array = symbol.array
