@@ -16,6 +16,7 @@ from hybrid.autodiff.tape import GradientTape
 from hybrid.autodiff.transforms import grad, hvp, jvp, linearize, value_and_grad, vjp
 from hybrid.autodiff.vmap import vmap
 from hybrid.core.containers import register_container
+from hybrid.core.defaults import default_dtype, get_default_dtype, set_default_dtype
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
@@ -484,6 +485,7 @@ __all__ = [
     "custom_gradient",
     "custom_jvp",
     "custom_vjp",
+    "default_dtype",
     "deg2rad",
     "degrees",
     "delete",
@@ -543,6 +545,7 @@ __all__ = [
     "functions_run_eagerly",
     "gcd",
     "gelu",
+    "get_default_dtype",
     "get_num_threads",
     "grad",
     "gradient",
@@ -691,6 +694,7 @@ __all__ = [
     "segment_min",
     "segment_sum",
     "select",
+    "set_default_dtype",
     "set_num_threads",
     "sigmoid",
     "sign",

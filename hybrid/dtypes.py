@@ -45,9 +45,6 @@ KINDS["numeric"] = KINDS["integral"] | KINDS["real floating"] | KINDS["complex f
 
 SUPPORTED: Final[frozenset[DType]] = KINDS["bool"] | KINDS["numeric"]
 
-DEFAULT: Final[dict[str, DType]] = {"b": bool_, "i": int64, "f": float32, "c": complex64}
-"""What Python's bool, int, float and complex become, by the kind of the dtype."""
-
 NAMES: Final = "bool, int8..int64, uint8..uint64, float16..float64, bfloat16, complex64, complex128"
 """The supported dtypes, for error messages."""
 

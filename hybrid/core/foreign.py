@@ -10,6 +10,7 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core import dlpack
 from hybrid.core.source import user_line
+from hybrid.core.state import state
 from hybrid.errors import DTypeError
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -21,8 +22,8 @@ def to_ndarray(obj: Any, dtype: Any = None, copy: bool | None = None) -> Array:
     Parameters
     ----------
     obj : ndarray, anything with DLPack or ``__array__``, buffer, scalar or nested sequence
-        Memory is shared where there is some. Python floats become float32, Python complex numbers
-        complex64: they are 64 bits wide by accident of the language, not by intent.
+        Memory is shared where there is some. Python floats and complex numbers get the default
+        dtypes: they are 64 bits wide by accident of the language, not by intent.
     dtype : dtype, optional
     copy : bool, optional
         True always copies, False never, None where needed.
@@ -46,7 +47,7 @@ def to_ndarray(obj: Any, dtype: Any = None, copy: bool | None = None) -> Array:
         copy = None if copy else copy
     array = np.array(obj, dtype=dtype, copy=copy)
     if dtype is None and array.dtype.kind in "fc" and not _has_dtype(obj):
-        array = array.astype(dtypes.DEFAULT[array.dtype.kind])
+        array = array.astype(state.defaults.dtypes[array.dtype.kind])
     return _checked(array, copy, obj)
 
 

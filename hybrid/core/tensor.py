@@ -538,7 +538,7 @@ def _of_unknown(x: Unknown) -> Any:
     found = in_trace(x)
     if not isinstance(found, Tensor):
         return found
-    return found.astype(dtypes.int64 if isinstance(x.hint, int) else dtypes.float32)
+    return found.astype(state.defaults.dtypes["i" if isinstance(x.hint, int) else "f"])
 
 
 def as_ndarray(obj: Any, dtype: Any = None, copy: bool | None = None) -> Array:
@@ -576,7 +576,7 @@ def _leaves(obj: Any) -> Iterator[Any]:
 def _dtype_in_a_list(x: Any) -> dtypes.DType:
     """Return what an element adds to the dtype of a list; Python's numbers are weak."""
     spec = asarray(x).spec
-    return dtypes.DEFAULT[spec.dtype.kind] if spec.weak else spec.dtype
+    return state.defaults.dtypes[spec.dtype.kind] if spec.weak else spec.dtype
 
 
 def _stacked(obj: Any, dtype: dtypes.DType) -> Tensor:

@@ -1,4 +1,4 @@
-"""Tensors out of nothing: constants, ranges, grids. Floats are float32 unless a dtype is given."""
+"""Tensors out of nothing: constants, ranges, grids; of the default dtype unless one is given."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def full(
     shape : int or tuple of int
     fill_value : scalar or array-like that broadcasts to `shape`
     dtype : dtype, optional
-        Left out: float32, int64 or bool for Python scalars, the value's own otherwise.
+        Left out: the value's own; for a Python scalar the default dtype, int64 or bool.
     device : str, optional
         Where the Tensor is to be: ``"cpu"``.
 
@@ -129,12 +129,12 @@ def full(
 
 def _own_dtype(value: Any) -> DType:
     spec = spec_of(value)
-    return dtypes.DEFAULT[spec.dtype.kind] if spec.weak else spec.dtype
+    return state.defaults.dtypes[spec.dtype.kind] if spec.weak else spec.dtype
 
 
 def _float_or(name: str, dtype: Any) -> DType:
     """Return the dtype that is asked for, or the one that floats have."""
-    return dtypes.DEFAULT["f"] if dtype is None else as_dtype(name, dtype)
+    return state.defaults.floats if dtype is None else as_dtype(name, dtype)
 
 
 def _filled(name: str, shape: Any, value: int, dtype: Any, device: Any) -> Tensor:
@@ -148,12 +148,12 @@ def _filled(name: str, shape: Any, value: int, dtype: Any, device: Any) -> Tenso
 
 
 def zeros(shape: int | Iterable[int], dtype: Any = None, *, device: Any = None) -> Tensor:
-    """Return a Tensor of zeros, float32 unless another dtype is given."""
+    """Return a Tensor of zeros, of the default dtype unless another is given."""
     return _filled("zeros", shape, 0, dtype, device)
 
 
 def ones(shape: int | Iterable[int], dtype: Any = None, *, device: Any = None) -> Tensor:
-    """Return a Tensor of ones, float32 unless another dtype is given."""
+    """Return a Tensor of ones, of the default dtype unless another is given."""
     return _filled("ones", shape, 1, dtype, device)
 
 
@@ -223,7 +223,7 @@ def eye(
     dtype: Any = None,
     device: Any = None,
 ) -> Tensor:
-    """Return a matrix with ones on diagonal `k`, float32 unless another dtype is given."""
+    """Return a matrix with ones on diagonal `k`, of the default dtype unless another is given."""
     as_device("eye", device)
     rows = as_shape("eye", n_rows)[0]
     columns = rows if n_cols is None else as_shape("eye", n_cols)[0]
@@ -303,7 +303,7 @@ def arange(
     stop, step : number or Tensor
         Gradients reach Tensors of floats. A trace depends on how many elements there are.
     dtype : dtype, optional
-        Left out: int64 if all arguments are whole, float32 otherwise.
+        Left out: int64 if all arguments are whole, the default dtype otherwise.
     device : str, optional
         Where the Tensor is to be: ``"cpu"``.
 
@@ -322,13 +322,13 @@ def arange(
     if any(type(x) is Tensor and x.dtype.kind not in "biu" for x in (start, stop, step)):
         from hybrid.ops.composed.ranges import arange_between
 
-        wanted = dtypes.float32 if dtype is None else as_dtype("arange", dtype)
+        wanted = _float_or("arange", dtype)
         return arange_between(start, stop, step, wanted)
     a, b, s = _number(start), _number(stop), _number(step)
     if s == 0:
         raise ValueError(located("arange: the step is 0"))
     whole = all(isinstance(x, int) for x in (a, b, s))
-    default = dtypes.DEFAULT["i" if whole else "f"]
+    default = state.defaults.dtypes["i" if whole else "f"]
     attrs = {
         "start": a,
         "stop": b,
@@ -401,7 +401,7 @@ def linspace(
     endpoint : bool
         Whether `stop` is the last of them.
     dtype : dtype, optional
-        Left out: float32, or complex64 if `start` or `stop` is complex; that of Tensors.
+        Left out: that of Tensors; of numbers the default dtype, or a complex one if one of them is.
     device : str, optional
         Where the Tensor is to be: ``"cpu"``.
 
@@ -418,11 +418,11 @@ def linspace(
     if type(start) is Tensor or type(stop) is Tensor:
         from hybrid.ops.composed.ranges import dtype_between, linspace_between
 
-        usual = dtype_between(start, stop, dtypes.float32)
+        usual = dtype_between(start, stop, state.defaults.floats)
         wanted = usual if dtype is None else as_dtype("linspace", dtype)
         return linspace_between(start, stop, as_shape("linspace", num)[0], endpoint, wanted)
     ends = [_complex_number(x) for x in (start, stop)]
-    default = dtypes.DEFAULT["c" if any(isinstance(x, complex) for x in ends) else "f"]
+    default = state.defaults.dtypes["c" if any(isinstance(x, complex) for x in ends) else "f"]
     attrs = {
         "start": ends[0],
         "stop": ends[1],

@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import located, spec_of
+from hybrid.core.dispatch import located, spec_of, state
 from hybrid.core.spec import TensorSpec, promote_specs
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
@@ -216,11 +216,9 @@ def result_type(*arrays_and_dtypes: Any) -> DType:
         raise ValueError(located("result_type: at least one array or dtype is needed"))
     specs = tuple(map(_spec_of, arrays_and_dtypes))
     if all(spec.weak for spec in specs):
-        return max((dtypes.DEFAULT[spec.dtype.kind] for spec in specs), key=_RANK)
+        kind = max((spec.dtype.kind for spec in specs), key="bifc".index)
+        return state.defaults.dtypes[kind]
     return promote_specs(specs)
-
-
-_RANK = list(dtypes.DEFAULT.values()).index
 
 
 def _spec_of(x: Any) -> TensorSpec:

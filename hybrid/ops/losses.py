@@ -6,7 +6,7 @@ import operator
 from typing import Any
 
 from hybrid import dtypes
-from hybrid.core.dispatch import located
+from hybrid.core.dispatch import located, state
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops._axes import as_dtype, one_axis
@@ -17,9 +17,7 @@ from hybrid.ops.indexing import take_along_axis
 from hybrid.ops.movement import expand_dims, reshape, squeeze
 
 
-def one_hot(
-    x: ArrayLike, /, num_classes: int, *, axis: int = -1, dtype: Any = dtypes.float32
-) -> Tensor:
+def one_hot(x: ArrayLike, /, num_classes: int, *, axis: int = -1, dtype: Any = None) -> Tensor:
     """Return for each number a row of zeros with a one at its place.
 
     A number outside ``range(num_classes)`` gives zeros only.
@@ -31,7 +29,8 @@ def one_hot(
         The length of the rows.
     axis : int
         The place of the new axis in the result.
-    dtype : dtype
+    dtype : dtype, optional
+        The default dtype if left out.
 
     Returns
     -------
@@ -51,12 +50,13 @@ def one_hot(
     x = asarray(x)
     if x.dtype.kind not in "iu":
         raise DTypeError(located(f"one_hot: classes are integers, not {x.dtype.name}"))
+    wanted = state.defaults.floats if dtype is None else as_dtype("one_hot", dtype)
     count = operator.index(num_classes)
     if count < 0:
         raise ValueError(located(f"one_hot: there cannot be {count} classes"))
     place = one_axis("one_hot", axis, x.shape, extra=1)
     numbers = reshape(arange(count), (count, *(1,) * (x.ndim - place)))
-    return (expand_dims(x, place) == numbers).astype(as_dtype("one_hot", dtype))
+    return (expand_dims(x, place) == numbers).astype(wanted)
 
 
 def cross_entropy(

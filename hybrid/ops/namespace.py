@@ -6,6 +6,7 @@ from typing import Any
 
 from hybrid import dtypes
 from hybrid.core.devices import CPU, DEVICES, as_device
+from hybrid.core.state import state
 from hybrid.dtypes import DType
 from hybrid.ops.data_types import isdtype
 
@@ -16,13 +17,6 @@ _STANDARD: dict[str, DType] = {
         for dtype in sorted(dtypes.KINDS["numeric"], key=lambda d: (d.kind, d.itemsize))
         if dtype not in (dtypes.float16, dtypes.bfloat16)
     },
-}
-
-_DEFAULTS: dict[str, DType] = {
-    "real floating": dtypes.DEFAULT["f"],
-    "complex floating": dtypes.DEFAULT["c"],
-    "integral": dtypes.DEFAULT["i"],
-    "indexing": dtypes.int64,
 }
 
 
@@ -52,7 +46,13 @@ class NamespaceInfo:
     def default_dtypes(self, *, device: Any = None) -> dict[str, DType]:
         """Return the dtypes that are taken where none is given, by kind."""
         as_device("default_dtypes", device)
-        return dict(_DEFAULTS)
+        found = state.defaults.dtypes
+        return {
+            "real floating": found["f"],
+            "complex floating": found["c"],
+            "integral": found["i"],
+            "indexing": dtypes.int64,
+        }
 
     def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, DType]:
         """Return the dtypes of the standard by name, those of a kind (as in ``isdtype``) or all."""

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core import defaults
 from hybrid.core.batch import Lane, Lanes
 from hybrid.core.dispatch import bind, located
 from hybrid.core.op import Attrs, Example, Op, register
@@ -352,7 +353,7 @@ class Generator:
         low: ArrayLike = 0.0,
         high: ArrayLike = 1.0,
         *,
-        dtype: Any = dtypes.float32,
+        dtype: Any = None,
     ) -> Tensor:
         """Return numbers spread evenly from `low` up to, not including, `high`.
 
@@ -361,8 +362,8 @@ class Generator:
         shape : int or tuple of int
         low, high : number or array-like
             Arrays broadcast to `shape`; gradients flow to them.
-        dtype : dtype
-            Floating-point.
+        dtype : dtype, optional
+            Floating-point; the default dtype if left out.
 
         Returns
         -------
@@ -384,7 +385,7 @@ class Generator:
         mean: ArrayLike = 0.0,
         std: ArrayLike = 1.0,
         *,
-        dtype: Any = dtypes.float32,
+        dtype: Any = None,
     ) -> Tensor:
         """Return normally distributed numbers.
 
@@ -393,8 +394,8 @@ class Generator:
         shape : int or tuple of int
         mean, std : number or array-like
             Arrays broadcast to `shape`; gradients flow to them.
-        dtype : dtype
-            Floating-point.
+        dtype : dtype, optional
+            Floating-point; the default dtype if left out.
 
         Returns
         -------
@@ -447,7 +448,7 @@ class Generator:
         """Return booleans that are True with probability `p`."""
         chance = asarray(p)
         size = chance.shape if shape is None else shape
-        return self.uniform(size) < chance
+        return self.uniform(size, dtype=dtypes.float32) < chance
 
     def permutation(self, x: int | ArrayLike) -> Tensor:
         """Return the numbers below `x`, or the rows of the array `x`, in a random order."""
@@ -474,7 +475,7 @@ def _seeded(seed: int | None) -> Any:
 
 
 def _floating(name: str, dtype: Any) -> DType:
-    kind = as_dtype(name, dtype)
+    kind = defaults.get_default_dtype() if dtype is None else as_dtype(name, dtype)
     if not dtypes.is_float(kind):
         raise DTypeError(located(f"{name}: {kind.name} is not a floating-point dtype"))
     return kind

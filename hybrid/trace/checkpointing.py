@@ -14,6 +14,7 @@ from hybrid.autodiff.nodes import AnyNode, Saved
 from hybrid.autodiff.record import boundary, now, record_from
 from hybrid.autodiff.tape import GradientTape
 from hybrid.core import containers, dispatch
+from hybrid.core.defaults import in_force
 from hybrid.core.graph import has_effects
 from hybrid.core.op import Op
 from hybrid.core.tensor import Tensor, asarray
@@ -78,6 +79,7 @@ class _Call:
 
     def __init__(self, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
         self.function = function
+        self.defaults = dispatch.state.defaults
         self.given, self.tree = containers.flatten((args, kwargs))
         self.saved = [Saved(x) if type(x) is Tensor else x for x in self.given]
         self.nodes = [x._node if type(x) is Tensor else None for x in self.given]
@@ -137,7 +139,7 @@ class _Call:
             x.restore(node) if type(x) is Saved else x
             for x, node in zip(self.saved, self.nodes, strict=True)
         ]
-        with tape, _as_seen(self.seen):
+        with tape, _as_seen(self.seen), in_force(self.defaults):
             leaves = self.run(held)
         results = [x for x in leaves if _has_gradient(x)]
         seeds = [

@@ -13,8 +13,9 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, overload
 
-from hybrid.core import containers, dispatch
+from hybrid.core import containers, defaults, dispatch
 from hybrid.core.spec import TensorSpec
+from hybrid.core.state import USUAL
 from hybrid.core.tensor import Symbol, Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.errors import TraceError
@@ -110,14 +111,15 @@ class CompiledFunction:
     # --- calling ----------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if dispatch.state.plain and not kwargs and not modes.requests:
-            launcher = self._launchers.get(self._key(args))
+        if dispatch.state.plain and not kwargs:
+            key = self._key(args) if not defaults.requests else self._special_key(args)
+            launcher = self._launchers.get(key)
             while launcher is not None:
                 if launcher.valid() and launcher.clear(args):
                     self._hits += 1
                     return launcher.run(args)
                 launcher = launcher.following
-        if self._nested and dispatch.state.plain and not modes.requests:
+        if self._nested and dispatch.state.plain and not modes.functions_run_eagerly():
             result = self._nested.launch(args, kwargs)
             if result is not UNKNOWN:
                 self._hits += 1
@@ -153,6 +155,13 @@ class CompiledFunction:
                 return self._trace(concrete.again(), arguments, leaves, [], start(leaves))[0]
         self._remember(concrete, leaves, args, kwargs)
         return self._replay(concrete, leaves, lambda: arguments)
+
+    def _special_key(self, args: tuple[Any, ...]) -> Any:
+        """Return the key of a launcher where not all is as usual, in whatever thread."""
+        if modes.functions_run_eagerly():
+            return None
+        key, here = self._key(args), dispatch.state.defaults
+        return key if here == USUAL or key is None else (here, key)
 
     def _bind(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -230,7 +239,7 @@ class CompiledFunction:
             if isinstance(key, Identity) and not isinstance(leaf, Variable)
         ]
         watch = Watch(self.__wrapped__, objects)
-        tapes = dispatch.state.tapes
+        tapes, held = dispatch.state.tapes, dispatch.state.defaults
         tracer = Tracer(
             self.name,
             leaves,
@@ -300,8 +309,10 @@ class CompiledFunction:
             if effect is not None:
                 self._warned.add("effect")
                 report.warn_of_effect(self.name, effect)
-        # What is of this one call is not kept: Variables made, memory that happens to be shared.
-        kept = not tracer.made_variables and not tracer.entangled
+        # What is of this one call is not kept: Variables made, memory that happens to be shared,
+        # defaults that another thread has changed meanwhile.
+        usual = not tracer.made_variables and not tracer.entangled
+        kept = usual and (dispatch.state.defaults is held or tracer.gave_up is not None)
         return made, kept and not concrete.entangled(leaves)
 
     # --- replaying --------------------------------------------------------------------------------
@@ -402,7 +413,7 @@ class CompiledFunction:
         if shared and (not is_pure(concrete) or any(max(g) >= len(args) for g in shared)):
             return
         self._leave_open(concrete.signature, args)
-        key = self._key(args)
+        key = self._special_key(args)
         if key is None:
             return
         while len(self._launchers) >= LAUNCHERS:

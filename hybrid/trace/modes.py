@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from hybrid.core import defaults
+
 
 class _Eagerly(threading.local):
     """Whether compiled functions run as plain Python in this thread."""
@@ -14,8 +16,6 @@ class _Eagerly(threading.local):
 
 
 _eagerly = _Eagerly()
-# How many requests to run eagerly are in force, in whatever thread: zero is what a call tests.
-requests = 0
 _everywhere = False
 _lock = threading.Lock()
 
@@ -34,9 +34,9 @@ def run_functions_eagerly(eagerly: bool) -> None:
     True
     >>> run_functions_eagerly(False)
     """
-    global _everywhere, requests
+    global _everywhere
     with _lock:
-        requests += int(eagerly) - int(_everywhere)
+        defaults.request(int(eagerly) - int(_everywhere))
         _everywhere = eagerly
 
 
@@ -48,14 +48,11 @@ def functions_run_eagerly() -> bool:
 @contextmanager
 def eagerly() -> Iterator[None]:
     """Run compiled functions as plain Python within a ``with`` block, in this thread."""
-    global requests
     before = _eagerly.here
-    with _lock:
-        requests += 1
+    defaults.request(1)
     _eagerly.here = True
     try:
         yield
     finally:
         _eagerly.here = before
-        with _lock:
-            requests -= 1
+        defaults.request(-1)

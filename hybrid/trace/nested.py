@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.core import containers
+from hybrid.core.state import state
 from hybrid.core.tensor import asarray
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.launcher import Launcher, fast_key, is_pure
@@ -37,7 +38,7 @@ class Nested:
     def launch(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the trace for these arguments; `UNKNOWN` where none is known."""
         leaves, tree = containers.flatten((args, kwargs))
-        found = self._known.get((tree, fast_key(tuple(leaves))))
+        found = self._known.get((tree, fast_key(tuple(leaves)), state.defaults))
         if found is None:
             return UNKNOWN
         order, launcher = found
@@ -66,7 +67,8 @@ class Nested:
         while len(self._known) >= MAX_LAUNCHERS:
             self._known.pop(next(iter(self._known)), None)
         order = _order(tree, len(raw), bind)
-        self._known[tree, values] = order, Launcher(concrete, leaves, len(leaves), _never)
+        launcher = Launcher(concrete, leaves, len(leaves), _never)
+        self._known[tree, values, state.defaults] = order, launcher
 
     def forget(self, concretes: Sequence[ConcreteFunction]) -> None:
         """Forget the launchers of some traces."""

@@ -15,6 +15,7 @@ import numpy as np
 from hybrid.core import containers
 from hybrid.core.dispatch import PYTHON_SCALARS
 from hybrid.core.spec import TensorSpec, weak_scalar
+from hybrid.core.state import USUAL, Defaults, state
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.trace.environment import same_value
@@ -77,6 +78,8 @@ class Signature:
         How the user would write each leaf: ``x``, ``batch['image']``.
     same : tuple of tuple of int
         Groups of containers that are one object, by the order of `given_containers`.
+    defaults : Defaults
+        What held where nothing was said.
     """
 
     tree: Any
@@ -84,6 +87,7 @@ class Signature:
     aliases: tuple[tuple[int, ...], ...] = ()
     names: tuple[str, ...] = ()
     same: Groups = ()
+    defaults: Defaults = USUAL
 
     def __hash__(self) -> int:
         return hash((self.tree, self.leaves, self.aliases))
@@ -93,7 +97,7 @@ class Signature:
 
     @property
     def _key(self) -> tuple[Any, ...]:
-        return self.tree, self.leaves, self.aliases, self.same
+        return self.tree, self.leaves, self.aliases, self.same, self.defaults
 
     def __str__(self) -> str:
         pairs = zip(self.names, self.leaves, strict=True)
@@ -146,7 +150,7 @@ def describe(
     keys = tuple(map(leaf_key, leaves))
     nested = tree.num_nodes > len(leaves) + 2  # more than one container
     same = same_containers(arguments) if nested else ()
-    return Signature(tree, keys, identical(leaves), names, same)
+    return Signature(tree, keys, identical(leaves), names, same, state.defaults)
 
 
 def leaf_key(leaf: Leaf) -> TensorSpec | Literal | Identity:
@@ -209,6 +213,8 @@ def difference(new: Signature, old: Signature) -> list[str]:
         words.append("other arguments are the same array")
     if new.same != old.same:
         words.append("other arguments are the same container")
+    if new.defaults != old.defaults:
+        words.append(f"default dtype {old.defaults.floats} -> {new.defaults.floats}")
     return words
 
 

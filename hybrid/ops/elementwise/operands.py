@@ -43,7 +43,7 @@ def strong(*inputs: Any) -> tuple[Any, ...]:
     if not all(map(is_weak, operands)):
         return operands
     kinds = [_kind(x) for x in operands]
-    dtype = dtypes.DEFAULT[max(kinds, key="bifc".index)]
+    dtype = state.defaults.dtypes[max(kinds, key="bifc".index)]
     first = operands[0]
     first = first.astype(dtype) if type(first) is Tensor else asarray(first, dtype)
     return (first, *operands[1:])

@@ -6,7 +6,7 @@ from typing import Any
 
 from hybrid import dtypes
 from hybrid.core.devices import as_device
-from hybrid.core.dispatch import located
+from hybrid.core.dispatch import located, state
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.core.unknown import as_size
 from hybrid.errors import DTypeError, ShapeError
@@ -18,7 +18,7 @@ from hybrid.ops.rearranging import roll
 
 def _scaled(name: str, k: Tensor, n: int, d: Any, dtype: Any, device: Any) -> Tensor:
     as_device(name, device)
-    wanted = dtypes.DEFAULT["f"] if dtype is None else as_dtype(name, dtype)
+    wanted = state.defaults.floats if dtype is None else as_dtype(name, dtype)
     if not dtypes.is_float(wanted):
         raise DTypeError(located(f"{name}: frequencies are real numbers, not {wanted}"))
     found: Tensor = k.astype(dtypes.float64) / (d * n)
@@ -42,7 +42,7 @@ def fftfreq(n: int, /, d: float = 1.0, dtype: Any = None, device: Any = None) ->
     d : float
         How far they lie apart.
     dtype : dtype, optional
-        Real floating-point; float32 if left out.
+        Real floating-point; the default dtype if left out.
     device : str, optional
 
     Returns

@@ -14,14 +14,12 @@ from hybrid.core import containers
 from hybrid.core.dispatch import PYTHON_SCALARS, located, spec_of
 from hybrid.core.source import SourceLine
 from hybrid.core.spec import TensorSpec, casts
+from hybrid.core.state import state
 from hybrid.core.tensor import Tensor, asarray, wrap
 from hybrid.core.variable import Variable
-from hybrid.dtypes import DType, bool_, complex64, float32, int64
 from hybrid.errors import DTypeError, HybridError, ShapeError
 from hybrid.ops.creation import full
 from hybrid.ops.movement import copy
-
-_STRONG: dict[str, DType] = {"b": bool_, "i": int64, "f": float32, "c": complex64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ def strong(x: Any) -> Tensor:
     if is_number(x):
         return full((), x, dtype=asarray(x).dtype)
     tensor = asarray(x)
-    return tensor.astype(_STRONG[tensor.dtype.kind]) if tensor.spec.weak else tensor
+    return tensor.astype(state.defaults.dtypes[tensor.dtype.kind]) if tensor.spec.weak else tensor
 
 
 def like(x: Any, spec: TensorSpec) -> Tensor:
