@@ -14,6 +14,7 @@ import numpy as np
 from hybrid.core.op import OPS, Attrs, Op
 from hybrid.core.source import at_user_line, user_line
 from hybrid.core.spec import TensorSpec, weak_scalar
+from hybrid.core.state import busy as busy
 from hybrid.core.state import state as state
 from hybrid.core.storage import Alias, Chain, Later, alone
 from hybrid.core.tensor import Symbol, Tensor, asarray, wrap
@@ -22,6 +23,7 @@ from hybrid.dtypes import is_inexact
 from hybrid.errors import HybridError
 
 _new = object.__new__
+_array, _asarray = np.ndarray, np.asarray
 PYTHON_SCALARS = (bool, int, float, complex)
 
 
@@ -114,7 +116,7 @@ def bind(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Tensor:
         Or a tuple of Tensors, if the op has several results.
     """
     outputs: Any
-    if state.plain:
+    if not busy or state.plain:
         outputs = _eager(op, inputs, attrs)
         if op.view is not None and type(inputs[0]) is Tensor:
             _link_view(op, inputs[0], attrs, outputs)
@@ -130,6 +132,37 @@ def bind(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Tensor:
     if state.tapes:
         state.tapes[-1].record(op, inputs, attrs, outputs)
     return outputs  # type: ignore[no-any-return]
+
+
+def at_once(op: Op, x: Any, attrs: Attrs) -> Tensor | None:
+    """Apply an op of one array where nothing records it: a short way to :func:`bind`.
+
+    Parameters
+    ----------
+    op : Op
+        That makes no view.
+    x : object
+    attrs : mapping
+        As users write them: NumPy understands negative axes too.
+
+    Returns
+    -------
+    Tensor or None
+        None where bind is to be asked: to record, to convert, or to say what is wrong.
+    """
+    if (busy and not state.plain) or type(x) is not Tensor:
+        return None
+    data = x._data
+    if type(data) is not _array:
+        return None
+    try:
+        data = op.eager(np, data, **attrs)
+    except Exception:
+        return None
+    made = _new(Tensor)
+    made._data = data if type(data) is _array else _asarray(data)
+    made._link = made._node = None
+    return made
 
 
 def resolve(x: Any) -> Any:
@@ -177,8 +210,8 @@ def _eager(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Any:
     except Exception as error:
         raise _explained(op, inputs, attrs, error) from None
     if op.multi:
-        return tuple(wrap(r if type(r) is np.ndarray else np.asarray(r)) for r in result)
-    return wrap(result if type(result) is np.ndarray else np.asarray(result))
+        return tuple([wrap(r if type(r) is _array else _asarray(r)) for r in result])
+    return wrap(result if type(result) is _array else _asarray(result))
 
 
 def after_trace(x: Any) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core import dlpack
 from hybrid.core.devices import as_device
-from hybrid.core.dispatch import bind, located, spec_of, state
+from hybrid.core.dispatch import bind, busy, located, spec_of, state
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec, fits
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
@@ -139,7 +139,7 @@ def _float_or(name: str, dtype: Any) -> DType:
 
 def _filled(name: str, shape: Any, value: int, dtype: Any, device: Any) -> Tensor:
     wanted = _float_or(name, dtype)
-    if state.plain and device is None:
+    if (not busy or state.plain) and device is None:
         try:  # at once, where nothing records it
             return wrap((np.ones if value else np.zeros)(shape, wanted))
         except (TypeError, ValueError):

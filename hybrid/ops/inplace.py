@@ -17,6 +17,7 @@ from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import (
     after_trace,
     bind,
+    busy,
     leaked,
     located,
     own_alias,
@@ -415,7 +416,7 @@ def setitem(x: Tensor, index: Any, value: ArrayLike) -> None:
 
     Of several values for one place (a repeated index) the last one stays.
     """
-    if state.plain and type(x._data) is not Symbol:
+    if (not busy or state.plain) and type(x._data) is not Symbol:
         _set_plain(x, index, value)
         return
     x, value = resolve(x), _assigned(value, x)
@@ -453,22 +454,23 @@ def _unread(x: Tensor, found: Selection) -> Tensor:
 
 def _set_plain(x: Tensor, index: Any, value: Any) -> None:
     data = x._data
-    if not data.flags.writeable:
-        raise ValueError(located(_READ_ONLY))
     source = value if type(value) in SCALARS else _operand(value)
     if type(source) is Tensor:
         source = source._data
         if type(source) is Symbol:
             raise leaked(source)
     place = index if type(index) in (int, slice) else native(index)
-    alias = _before_write(x)
+    alias = None if x._link is None else _before_write(x)
     try:
         data[place] = source
     except OverflowError as error:
         raise OverflowError(located(f"setitem: {error}")) from None
     except (IndexError, ValueError) as error:
+        if not data.flags.writeable:
+            raise ValueError(located(_READ_ONLY)) from None
         raise _clear_error(x, index, source, error) from None
-    _after_write(x, alias, None)
+    if alias is not None or x._node is not None:
+        _after_write(x, alias, None)
 
 
 def _clear_error(x: Tensor, index: Any, source: Any, error: Exception) -> Exception:

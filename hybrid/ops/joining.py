@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.dispatch import bind, located
+from hybrid.core.dispatch import bind, busy, located, state
 from hybrid.core.op import Example, Op, Parts, Steps, register
 from hybrid.core.spec import Shape, TensorSpec, promote_specs
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import lead_axis, one_axis
@@ -81,6 +81,19 @@ CONCAT = register(
 )
 
 
+def _of_one_dtype(arrays: Any) -> list[Any] | None:
+    """Return what Tensors hold, for a short way to bind; None unless it is as one can join it."""
+    parts: list[Any] = []
+    if type(arrays) is not list and type(arrays) is not tuple:
+        return None
+    for x in arrays:
+        data = x._data if type(x) is Tensor else None
+        if type(data) is not np.ndarray or data.dtype is not (parts[0] if parts else data).dtype:
+            return None
+        parts.append(data)
+    return parts
+
+
 def concat(arrays: Sequence[ArrayLike], /, *, axis: int | None = 0) -> Tensor:
     """Join arrays along an axis.
 
@@ -105,6 +118,13 @@ def concat(arrays: Sequence[ArrayLike], /, *, axis: int | None = 0) -> Tensor:
     >>> concat([[1, 2], [3]])
     Tensor([1, 2, 3], dtype=int64)
     """
+    if not busy or state.plain:
+        parts = _of_one_dtype(arrays)
+        if parts:
+            try:
+                return wrap(np.concatenate(parts, axis))
+            except (TypeError, ValueError):
+                pass  # explained below
     tensors = [a if type(a) is Tensor else asarray(a) for a in arrays]
     if not tensors:
         raise ShapeError(located("concat: there is no array to join"))
@@ -169,6 +189,13 @@ STACK = register(
 
 def stack(arrays: Sequence[ArrayLike], /, *, axis: int = 0) -> Tensor:
     """Join arrays of one shape along a new axis."""
+    if not axis and (not busy or state.plain):
+        parts = _of_one_dtype(arrays)
+        if parts:
+            try:
+                return wrap(_eager_stack(np, *parts, axis=0))
+            except ValueError:
+                pass  # explained below
     tensors = tuple([a if type(a) is Tensor else asarray(a) for a in arrays])
     if not tensors:
         raise ShapeError(located("stack: there is no array to join"))

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from hybrid.core.dispatch import bind, located, seen, shares_memory, state
+from hybrid.core.dispatch import bind, busy, located, seen, shares_memory, state
 from hybrid.core.layout import Layout
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec
@@ -90,13 +90,18 @@ def reshape(
     """
     if order != "C":
         return _reshape_first_axis_fastest(x, shape, order, copy)
-    if copy is None and state.plain and type(x) is Tensor and type(x._data) is np.ndarray:
+    if (
+        copy is None
+        and (not busy or state.plain)
+        and type(x) is Tensor
+        and type(x._data) is np.ndarray
+    ):
         try:
             data = x._data.reshape(cast(Any, shape))
         except (TypeError, ValueError):
             pass  # explained below
         else:
-            if shares_memory(data, x._data):
+            if data.base is x._data or shares_memory(data, x._data):
                 return seen(x, data, (_reshaped, data.shape))
             return wrap(data)
     x = asarray(x)
@@ -210,7 +215,12 @@ def permute_dims(x: ArrayLike, /, axes: Iterable[int] | None = None) -> Tensor:
     Tensor([[1, 3],
             [2, 4]], dtype=int64)
     """
-    if axes is None and state.plain and type(x) is Tensor and type(x._data) is np.ndarray:
+    if (
+        axes is None
+        and (not busy or state.plain)
+        and type(x) is Tensor
+        and type(x._data) is np.ndarray
+    ):
         return seen(x, x._data.T, (_reversed, x._data.ndim))
     x = asarray(x)
     if axes is None:
@@ -299,7 +309,12 @@ SQUEEZE = register(
 
 def squeeze(x: ArrayLike, /, axis: int | Axes | None = None) -> Tensor:
     """Remove axes of size 1 (all of them if `axis` is left out); a view."""
-    if axis is None and state.plain and type(x) is Tensor and type(x._data) is np.ndarray:
+    if (
+        axis is None
+        and (not busy or state.plain)
+        and type(x) is Tensor
+        and type(x._data) is np.ndarray
+    ):
         return seen(x, x._data.squeeze(), (_squeezed, x._data.shape))
     x = asarray(x)
     if axis is None:

@@ -8,10 +8,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from hybrid.core.dispatch import bind, located
+from hybrid.core.dispatch import bind, busy, located, seen, state
 from hybrid.core.layout import Layout
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec
+from hybrid.core.storage import Chain
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.core.unknown import Unknown, as_size
 from hybrid.errors import ShapeError
@@ -47,9 +48,20 @@ FLIP = register(
 
 def flip(x: ArrayLike, /, axis: int | Axes | None = None) -> Tensor:
     """Reverse the order of the elements along `axis`, or along all axes; a view."""
+    if type(axis) is tuple and len(axis) == 1:
+        (axis,) = axis
+    if type(axis) is int and (not busy or state.plain) and type(x) is Tensor:
+        data = x._data
+        if type(data) is np.ndarray and -data.ndim <= axis < data.ndim:
+            axis %= data.ndim
+            return seen(x, data[(_WHOLE,) * axis + (_BACKWARDS,)], (_flipped, axis))
     x = asarray(x)
     axes = tuple(range(x.ndim)) if axis is None else some_axes("flip", axis, x.shape)
     return bind(FLIP, (x,), {"axis": tuple(sorted(axes))})
+
+
+def _flipped(axis: int) -> Chain:
+    return ((FLIP, {"axis": (axis,)}),)
 
 
 def _infer_slice(x: TensorSpec, *, starts: Axes, sizes: Axes, steps: Axes) -> TensorSpec:

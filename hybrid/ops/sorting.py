@@ -6,7 +6,7 @@ import operator
 from typing import Any, NamedTuple
 
 from hybrid import dtypes
-from hybrid.core.dispatch import bind
+from hybrid.core.dispatch import at_once, bind
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
@@ -49,6 +49,10 @@ ARGSORT = register(
 
 
 def _sorting(op: Op, x: ArrayLike, axis: int | None, descending: bool, stable: bool) -> Tensor:
+    if type(axis) is int:
+        made = at_once(op, x, {"axis": axis, "descending": descending, "stable": stable})
+        if made is not None:
+            return made
     x = asarray(x)
     if axis is None:
         x, axis = x if x.ndim == 1 else ravel(x), 0
@@ -92,11 +96,14 @@ _FEW = 1000  # elements, which a stable sort takes no longer for than looking at
 def _eager_sort(xp: Any, x: Any, *, axis: int, descending: bool, stable: bool) -> Any:
     array = ordered(x)
     stable = stable and (x.size < _FEW or _tells_equals_apart(xp, array))
+    if not descending:
+        found = array.copy("K")
+        found.sort(axis, stable=stable)
+        return found if array is x else found.astype(x.dtype)
     # Sorted backwards from the back, so that equal elements keep their order.
-    found = (xp.flip(array, axis) if descending else array).copy(order="K")
-    found.sort(axis=axis, stable=stable)
-    found = xp.flip(found, axis) if descending else found
-    return found if array is x and not descending else xp.array(found, dtype=x.dtype)
+    found = xp.flip(array, axis).copy("K")
+    found.sort(axis, stable=stable)
+    return xp.array(xp.flip(found, axis), dtype=x.dtype)
 
 
 def _tells_equals_apart(xp: Any, x: Any) -> bool:

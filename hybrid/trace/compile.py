@@ -111,7 +111,7 @@ class CompiledFunction:
     # --- calling ----------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if dispatch.state.plain and not kwargs:
+        if (not dispatch.busy or dispatch.state.plain) and not kwargs:
             key = self._key(args) if not defaults.requests else self._special_key(args)
             launcher = self._launchers.get(key)
             while launcher is not None:
@@ -119,7 +119,8 @@ class CompiledFunction:
                     self._hits += 1
                     return launcher.run(args)
                 launcher = launcher.following
-        if self._nested and dispatch.state.plain and not modes.functions_run_eagerly():
+        plain = not dispatch.busy or dispatch.state.plain
+        if self._nested and plain and not modes.functions_run_eagerly():
             result = self._nested.launch(args, kwargs)
             if result is not UNKNOWN:
                 self._hits += 1

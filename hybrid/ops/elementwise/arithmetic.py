@@ -216,7 +216,6 @@ reciprocal = unary(
     "1 / {0}",
     lambda g, out, x: -g * square(out),
     ufunc=np.reciprocal,
-    eager=lambda xp, x: xp.reciprocal(x),
     rule=_only("fcV", np.reciprocal),  # no kernel divides integers: they have an op of their own
     domain=_SMOOTH,
     doc="1 divided by each element; integers are rounded towards zero.",

@@ -9,7 +9,7 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.devices import as_device
-from hybrid.core.dispatch import bind, located, state
+from hybrid.core.dispatch import bind, busy, located, state
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
@@ -77,7 +77,7 @@ def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True, device: Any = None
     wanted = _supported(dtype)
     if device is not None:
         as_device("astype", device)
-    if copy and state.plain and type(x) is Tensor and type(x._data) is np.ndarray:
+    if copy and (not busy or state.plain) and type(x) is Tensor and type(x._data) is np.ndarray:
         return wrap(_converted(x._data, wanted))
     x = asarray(x)
     if not copy and x.dtype == wanted and not x.spec.weak:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import bind, state
+from hybrid.core.dispatch import bind, busy, state
 from hybrid.core.op import Example, Op, register
 from hybrid.core.op import Rule as Gradient
 from hybrid.core.spec import Shape, TensorSpec, broadcast_shapes
@@ -306,6 +306,8 @@ def unary(
     given = None if dtype is None else (dtype,)
     shapes: tuple[Shape, ...] = ((2, 3), (), (0, 3))
     direct: Callable[..., Any] | None = ufunc if eager is None else None
+    if ufunc is not None and eager is None and rule is not None:
+        eager = _by_name(ufunc)  # which refuses what the rule does; the function refuses nothing
     if mend is not None:
         eager, direct = _mended(_given(ufunc), mend)
     op = elementwise(
@@ -401,7 +403,7 @@ def binary(
 def call(op: Op, *inputs: Any) -> Tensor:
     """Apply `op` to whatever a public function is given."""
     first = inputs[0]
-    if state.plain and type(first) is Tensor and type(first._data) is np.ndarray:
+    if (not busy or state.plain) and type(first) is Tensor and type(first._data) is np.ndarray:
         for x in inputs:
             if type(x) is not Tensor and type(x) not in SCALARS:
                 break

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import after_trace, bind, located, refresh, spec_of, state
+from hybrid.core.dispatch import after_trace, bind, busy, located, refresh, spec_of, state
 from hybrid.core.op import Op
 from hybrid.core.tensor import ArrayLike, Tensor, wrap
 from hybrid.core.unknown import same_shape
@@ -24,6 +24,7 @@ from hybrid.ops.elementwise.pythonic import follow_python
 _new = object.__new__
 _array = np.ndarray
 _asarray = np.asarray
+_square = np.square
 _NO_ATTRS: dict[str, Any] = {}
 _DIRECT = frozenset((int, float))  # NumPy's loops take these as they are, weakly
 _COMPARISONS = frozenset(("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"))
@@ -40,7 +41,7 @@ def unary_call(op: Op, ufunc: Callable[..., Any] | None) -> Callable[[ArrayLike]
     def function(x: ArrayLike, /, out: Any = None) -> Tensor:
         if out is not None:
             return _into(out, function(x))
-        if ufunc is not None and type(x) is Tensor and state.plain:
+        if ufunc is not None and type(x) is Tensor and (not busy or state.plain):
             try:
                 data = ufunc(x._data)
             except Exception:
@@ -64,7 +65,7 @@ def binary_call(op: Op, ufunc: Callable[..., Any]) -> Callable[[ArrayLike, Array
     def function(x1: ArrayLike, x2: ArrayLike, /, out: Any = None) -> Tensor:
         if out is not None:
             return _into(out, function(x1, x2))
-        if state.plain:
+        if not busy or state.plain:
             left = x1._data if type(x1) is Tensor else _raw(x1, x2)
             right = x2._data if type(x2) is Tensor else _raw(x2, x1)
             if left is not None and right is not None:
@@ -187,7 +188,7 @@ def attach_unary(name: str, op: Op, ufunc: Callable[..., Any] | None) -> None:
     """Attach operator `name` to Tensor and Variable."""
 
     def operator(self: Tensor) -> Any:
-        if ufunc is not None and state.plain:
+        if ufunc is not None and (not busy or state.plain):
             try:
                 data = ufunc(self._data)
             except Exception:
@@ -223,7 +224,7 @@ def attach_binary(name: str, op: Op, ufunc: Callable[..., Any]) -> None:
 
 def _forward(op: Op, ufunc: Callable[..., Any]) -> Operator:
     def operator(self: Tensor, other: Any) -> Any:
-        if state.plain:
+        if not busy or state.plain:
             right = other._data if type(other) is Tensor else _raw(other, self)
             if right is not None:
                 try:
@@ -250,7 +251,7 @@ def _forward(op: Op, ufunc: Callable[..., Any]) -> Operator:
 
 def _reflected(op: Op, ufunc: Callable[..., Any]) -> Operator:
     def operator(self: Tensor, other: Any) -> Any:
-        if state.plain:
+        if not busy or state.plain:
             left = _raw(other, self)
             if left is not None:
                 try:
@@ -280,7 +281,12 @@ def attach_inplace(name: str, op: Op, ufunc: Callable[..., Any] | None, forward:
 
     def operator(self: Tensor, other: Any) -> Any:
         # Alone with its memory and unknown to any tape: nobody needs to hear of the write.
-        if state.plain and self._link is None and self._node is None and ufunc is not None:
+        if (
+            (not busy or state.plain)
+            and self._link is None
+            and self._node is None
+            and ufunc is not None
+        ):
             right = other._data if type(other) is Tensor else _raw(other, self)
             if right is not None:
                 try:
@@ -382,10 +388,15 @@ def reroute_power(op: Op, shortcuts: dict[float, Callable[[Tensor], Tensor]]) ->
     general = Tensor.__pow__
 
     def operator(self: Tensor, other: Any) -> Any:
-        if other.__class__ is int and other == 2 and state.plain:
-            data = self._data
-            if type(data) is _array and data.dtype.kind in "fciub":
-                return wrap(_asarray(np.square(data)))
+        if type(other) is int and other == 2 and (not busy or state.plain):
+            try:
+                data = _square(self._data)
+            except TypeError:  # of what a trace left behind, explained below
+                return general(self, other)
+            made = _new(Tensor)
+            made._data = data if type(data) is _array else _asarray(data)
+            made._link = made._node = None
+            return made
         function = shortcuts.get(other) if type(other) in _DIRECT else None
         if function is not None:
             kind = self._data.dtype.kind

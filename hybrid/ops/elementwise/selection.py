@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import state
+from hybrid.core.dispatch import busy, state
 from hybrid.core.op import Example
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.dtypes import DType
@@ -71,7 +71,7 @@ def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, /) -> Tensor:
     >>> where([True, False], [1.0, 2.0], -1.0)
     Tensor([ 1., -1.], dtype=float32)
     """
-    if state.plain and type(condition) is type(x) is type(y) is Tensor:
+    if (not busy or state.plain) and type(condition) is type(x) is type(y) is Tensor:
         mask, left, right = condition._data, x._data, y._data
         eager = type(mask) is type(left) is type(right) is np.ndarray
         if eager and mask.dtype.kind == "b" and left.dtype == right.dtype:
@@ -182,7 +182,12 @@ def clip(x: ArrayLike, /, min: ArrayLike | None = None, max: ArrayLike | None = 
     >>> clip([1.0, 5.0, 9.0], 2.0, 8.0)
     Tensor([2., 5., 8.], dtype=float32)
     """
-    if state.plain and type(x) is Tensor and type(min) in _REAL and type(max) in _REAL:
+    if (
+        (not busy or state.plain)
+        and type(x) is Tensor
+        and type(min) in _REAL
+        and type(max) in _REAL
+    ):
         data = x._data
         if type(data) is np.ndarray and data.dtype.kind == "f":
             return wrap(np.asarray(data.clip(cast(Any, min), cast(Any, max))))

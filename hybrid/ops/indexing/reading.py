@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.dispatch import resolve, seen, state
+from hybrid.core.dispatch import busy, resolve, seen, state
 from hybrid.core.spec import Shape
 from hybrid.core.storage import Chain
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
@@ -17,17 +17,21 @@ from hybrid.ops.indexing.gather import gather
 from hybrid.ops.indexing.selection import key_of, native, select, selection
 from hybrid.ops.movement import ravel
 
+_array = np.ndarray
+
 
 def getitem(x: Tensor, index: Any) -> Tensor:
     """Return ``x[index]``: a view for a basic index, a copy otherwise, as NumPy does."""
     data = x._data
-    if state.plain and type(data) is np.ndarray:
+    if (not busy or state.plain) and type(data) is _array:
         try:
-            if type(index) is Tensor and type(index._data) is np.ndarray and index._data.ndim:
-                return wrap(np.asarray(data[index._data]))
+            if type(index) is Tensor:
+                places = index._data
+                if type(places) is _array and places.ndim:
+                    return wrap(data[places])
             if type(index) in _ENTRIES or _is_basic(index):
                 part = data[index]
-                if type(part) is np.ndarray:
+                if type(part) is _array:
                     return seen(x, part, (_steps, index, data.shape))
                 return wrap(np.asarray(part))
             if _certainly_copies(index):
@@ -152,6 +156,13 @@ def take(x: ArrayLike, /, indices: ArrayLike, axis: int | None = None) -> Tensor
     >>> take([10, 20, 30], [2, 0])
     Tensor([30, 10], dtype=int64)
     """
+    if (not busy or state.plain) and type(x) is type(indices) is Tensor:
+        data, places = x._data, indices._data
+        if type(data) is type(places) is _array and places.dtype.kind in "iu":
+            try:
+                return wrap(np.asarray(data.take(places, axis)))
+            except (IndexError, TypeError, ValueError):
+                pass  # explained below
     x = asarray(x)
     if axis is None:
         x, axis = x if x.ndim == 1 else ravel(x), 0

@@ -68,6 +68,8 @@ def einsum(subscripts: Any, /, *operands: Any, optimize: Optimize = True) -> Ten
     certain = state.recorder is None
     hints = shapes if certain else tuple(tuple(map(known, shape)) for shape in shapes)
     plan = _planned(subscripts, hints, optimize)
+    if plan.bare is not None:
+        return matmul(*[tensors[i] for i in plan.bare])
     sizes = plan.sizes if certain else letter_sizes(plan.terms, shapes, subscripts)
     dtype = tensors[0].dtype
     if any(t.dtype != dtype for t in tensors):
@@ -115,12 +117,29 @@ class _Step:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A contraction: which axes of which operands to remove first, and its steps."""
+    """A contraction: which axes of which operands to remove first, and its steps.
+
+    `bare` are the two operands whose product of matrices, as they are, is all there is to it.
+    """
 
     terms: tuple[str, ...]
     sizes: dict[str, int]
     squeezed: tuple[tuple[int, Axes], ...]
     steps: tuple[_Step, ...]
+    bare: tuple[int, ...] | None = None
+
+
+_AS_IT_IS = _Arrangement((), (), None, None)
+
+
+def _bare(steps: Sequence[_Step]) -> tuple[int, ...] | None:
+    if len(steps) != 1 or steps[0].product != "matmul" or steps[0].operands != (_AS_IT_IS,) * 2:
+        return None
+    (step,) = steps
+    if step.letters is not None or step.order is not None:
+        return None
+    first, second = step.places  # popped one after the other
+    return first, second + (second >= first)
 
 
 def _run(step: _Step, taken: list[Tensor], sizes: dict[str, int]) -> Tensor:
@@ -178,7 +197,8 @@ def _planned(subscripts: str, shapes: tuple[Shape, ...], optimize: Any) -> _Plan
             out = out if terms else result
             steps.append((_pair if len(places) == 2 else _single)(places, taken, out))
             terms.append(out)
-    return _Plan(given, sizes, tuple(squeezed), tuple(steps))
+    bare = None if squeezed else _bare(steps)
+    return _Plan(given, sizes, tuple(squeezed), tuple(steps), bare)
 
 
 def _path(

@@ -11,7 +11,7 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.batch import Lane, Lanes
-from hybrid.core.dispatch import bind, located, state
+from hybrid.core.dispatch import bind, busy, located, state
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import TensorSpec, broadcast_shapes, promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
@@ -157,11 +157,12 @@ def matmul(a: ArrayLike, b: ArrayLike, /) -> Tensor:
     >>> matmul([[1, 2], [3, 4]], [1, 1])
     Tensor([3, 7], dtype=int64)
     """
-    if state.plain and type(a) is Tensor and type(b) is Tensor:
+    if (not busy or state.plain) and type(a) is Tensor and type(b) is Tensor:
         left, right = a._data, b._data
-        if left.dtype == right.dtype and left.dtype.kind in "fc":
+        if left.dtype is right.dtype and left.dtype.kind in "fc":  # most dtypes are one object
             try:
-                return wrap(np.asarray(np.matmul(left, right)))
+                product = np.matmul(left, right)
+                return wrap(product if type(product) is np.ndarray else np.asarray(product))
             except (TypeError, ValueError):
                 pass  # explained below
     return bind(MATMUL, (asarray(a), asarray(b)), {})

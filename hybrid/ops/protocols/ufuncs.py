@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import resolve, state
+from hybrid.core.dispatch import busy, resolve, state
 from hybrid.core.tensor import Tensor, asarray, wrap
 from hybrid.core.variable import Variable
 from hybrid.dtypes import DType
@@ -82,7 +82,7 @@ def __array_ufunc__(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **opt
             return NotImplemented
     if method == "at":
         return _at(ufunc, *inputs)
-    if state.plain and not any(isinstance(t, Variable) for t in targets):
+    if (not busy or state.plain) and not any(isinstance(t, Variable) for t in targets):
         try:
             return _plainly(ufunc, method, inputs, options, targets)
         except (TypeError, ValueError) as error:
@@ -323,7 +323,7 @@ def _at(ufunc: np.ufunc, target: Any, index: Any, *values: Any) -> None:
     if not isinstance(target, Tensor | np.ndarray):
         raise TypeError(f"np.{ufunc.__name__}.at writes into its first argument, an array")
     x = asarray(target) if _is_ours(target) else target
-    if state.plain and type(x) is Tensor:
+    if (not busy or state.plain) and type(x) is Tensor:
         with writing(x):
             ufunc.at(x.numpy(), _memory(index), *map(_memory, values))
     elif ufunc in _UPDATES and type(x) is Tensor:

@@ -6,13 +6,11 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from hybrid import dtypes
-from hybrid.core.dispatch import bind, state
+from hybrid.core.dispatch import at_once, bind
 from hybrid.core.op import Example, Op
 from hybrid.core.spec import Shape, TensorSpec
-from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
+from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.dtypes import DType
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import Axes, all_axes
@@ -48,18 +46,34 @@ def accumulator(dtype: DType) -> DType:
     return dtypes.uint64 if dtype.kind == "u" else dtype
 
 
-def in_accumulator(method: Callable[..., Any], x: Any, axis: Axis, *more: Any) -> Any:
-    """Apply NumPy's `method` (a reduction or scan) to `x` in the dtype that partial results need.
-
-    The arguments of `method` are in its own order: `x`, axis, dtype and `more`.
+def eager_sum(name: str) -> Callable[..., Any]:
+    """Return the eager form of a sum or product in the dtype that partial results need.
 
     For float16 and bfloat16 that is float32, and the result is rounded once: a sum of ones would
     end at 2048 and at 256.
     """
-    dtype = x.dtype
-    wide = _WIDER.get(dtype.char)
-    found = method(x, axis, wide, *more)
-    return found.astype(dtype) if wide is not None and dtypes.is_half(dtype) else found
+
+    def eager(xp: Any, x: Any, *, axis: Axis, keepdims: bool) -> Any:
+        wide = _WIDER.get(x.dtype.char)
+        found = getattr(xp, name).reduce(x, axis, wide, None, keepdims)
+        return _narrowed(found, x) if wide is dtypes.float32 else found
+
+    return eager
+
+
+def eager_scan(name: str) -> Callable[..., Any]:
+    """Return the eager form of a running sum or product, likewise."""
+
+    def eager(xp: Any, x: Any, *, axis: int) -> Any:
+        wide = _WIDER.get(x.dtype.char)
+        found = getattr(xp, name).accumulate(x, axis, wide)
+        return _narrowed(found, x) if wide is dtypes.float32 else found
+
+    return eager
+
+
+def _narrowed(found: Any, x: Any) -> Any:
+    return found.astype(x.dtype)
 
 
 _WIDER = {
@@ -78,15 +92,10 @@ def not_empty(name: str, x: TensorSpec, axis: Axes) -> None:
 
 def reduce(op: Op, x: ArrayLike, axis: Axis, keepdims: bool) -> Tensor:
     """Bind a reduction, whose axes are given as users write them."""
-    if state.plain and type(x) is Tensor and (axis is None or type(axis) is int):
-        data = x._data
-        if type(data) is np.ndarray:
-            try:
-                data = op.eager(np, data, axis=axis, keepdims=keepdims)
-            except (TypeError, ValueError):
-                pass  # explained below
-            else:
-                return wrap(data if type(data) is np.ndarray else np.asarray(data))
+    if axis is None or type(axis) is int:
+        made = at_once(op, x, {"axis": axis, "keepdims": keepdims})
+        if made is not None:
+            return made
     x = asarray(x)
     return bind(op, (x,), {"axis": all_axes(op.name, axis, x.shape), "keepdims": keepdims})
 

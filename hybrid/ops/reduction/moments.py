@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hybrid import dtypes
-from hybrid.core.dispatch import bind
+from hybrid.core.dispatch import at_once, bind
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
@@ -201,13 +201,17 @@ STD = register(
 def _spread_of(
     op: Op, x: ArrayLike, axis: Axis, correction: float | None, ddof: float, keepdims: bool
 ) -> Tensor:
-    x = asarray(x)
     attrs = {
-        "axis": all_axes(op.name, axis, x.shape),
+        "axis": axis,
         "correction": ddof if correction is None else correction,
         "keepdims": keepdims,
     }
-    return bind(op, (x,), attrs)
+    if axis is None or type(axis) is int:
+        made = at_once(op, x, attrs)
+        if made is not None:
+            return made
+    x = asarray(x)
+    return bind(op, (x,), attrs | {"axis": all_axes(op.name, axis, x.shape)})
 
 
 def var(

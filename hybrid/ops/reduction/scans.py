@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hybrid.core.dispatch import bind, located
+from hybrid.core.dispatch import at_once, bind, located
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
@@ -17,7 +17,7 @@ from hybrid.ops.elementwise.selection import where
 from hybrid.ops.joining import concat
 from hybrid.ops.movement import moveaxis, reshape
 from hybrid.ops.rearranging import pad
-from hybrid.ops.reduction.declare import accumulator, in_accumulator
+from hybrid.ops.reduction.declare import accumulator, eager_scan
 from hybrid.ops.slicing import flip, narrow, split
 
 _EXAMPLES = (
@@ -43,7 +43,7 @@ CUMSUM = register(
         family="reduction",
         lead=lead_axis,
         infer=lambda x, *, axis: TensorSpec(x.shape, accumulator(x.dtype), x.device),
-        eager=lambda xp, x, *, axis: in_accumulator(xp.add.accumulate, x, axis),
+        eager=eager_scan("add"),
         scan="sum",
         vjp=(lambda g, out, x, *, axis: flip(cumsum(flip(g, axis), axis), axis),),
         examples=_EXAMPLES,
@@ -60,11 +60,19 @@ def _along(name: str, x: ArrayLike, axis: int | None, dtype: Any) -> tuple[Tenso
     return x, one_axis(name, axis, x.shape)
 
 
+def _scan(op: Op, x: ArrayLike, axis: int | None, dtype: Any) -> Tensor:
+    if dtype is None and type(axis) is int:
+        made = at_once(op, x, {"axis": axis})
+        if made is not None:
+            return made
+    x, axis = _along(op.name, x, axis, dtype)
+    out = bind(op, (x,), {"axis": axis})
+    return out if dtype is None else out.astype(dtype, copy=False)
+
+
 def cumsum(x: ArrayLike, /, axis: int | None = None, *, dtype: Any = None) -> Tensor:
     """Return the running sum along an axis, of the raveled array if `axis` is left out."""
-    x, axis = _along("cumsum", x, axis, dtype)
-    out = bind(CUMSUM, (x,), {"axis": axis})
-    return out if dtype is None else out.astype(dtype, copy=False)
+    return _scan(CUMSUM, x, axis, dtype)
 
 
 def cumulative_sum(
@@ -135,7 +143,7 @@ CUMPROD = register(
         family="reduction",
         lead=lead_axis,
         infer=lambda x, *, axis: TensorSpec(x.shape, accumulator(x.dtype), x.device),
-        eager=lambda xp, x, *, axis: in_accumulator(xp.multiply.accumulate, x, axis),
+        eager=eager_scan("multiply"),
         scan="prod",
         vjp=(_vjp_cumprod,),
         examples=_EXAMPLES,
@@ -146,9 +154,7 @@ CUMPROD = register(
 
 def cumprod(x: ArrayLike, /, axis: int | None = None, *, dtype: Any = None) -> Tensor:
     """Return the running product along an axis, of the raveled array if `axis` is left out."""
-    x, axis = _along("cumprod", x, axis, dtype)
-    out = bind(CUMPROD, (x,), {"axis": axis})
-    return out if dtype is None else out.astype(dtype, copy=False)
+    return _scan(CUMPROD, x, axis, dtype)
 
 
 def cumulative_prod(

@@ -16,7 +16,7 @@ from hybrid.ops.reduction.declare import (
     REDUCTION_EXAMPLES,
     Axis,
     accumulator,
-    in_accumulator,
+    eager_sum,
     reduce,
     spread,
 )
@@ -34,9 +34,7 @@ SUM = register(
         family="reduction",
         lead=lead_axis,
         infer=_infer_sum,
-        eager=lambda xp, x, *, axis, keepdims: in_accumulator(
-            xp.add.reduce, x, axis, None, keepdims
-        ),
+        eager=eager_sum("add"),
         vjp=(lambda g, out, x, *, axis, keepdims: spread(g, x.shape, axis, keepdims),),
         reduce="sum",
         examples=(*REDUCTION_EXAMPLES, EMPTY_EXAMPLE),
@@ -108,9 +106,7 @@ PROD = register(
         family="reduction",
         lead=lead_axis,
         infer=_infer_sum,
-        eager=lambda xp, x, *, axis, keepdims: in_accumulator(
-            xp.multiply.reduce, x, axis, None, keepdims
-        ),
+        eager=eager_sum("multiply"),
         vjp=(_vjp_prod,),
         reduce="prod",
         examples=(*REDUCTION_EXAMPLES, EMPTY_EXAMPLE),
