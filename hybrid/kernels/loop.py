@@ -50,6 +50,37 @@ define void @hybrid_inner_loop(ptr %pack, i64 %lo, i64 %hi) {
   ret void
 }
 
+; Finds an operand that moves: its pack is (target, address, count), then (counter, bytes) for each.
+define void @hybrid_seek(ptr %pack, i64 %lo, i64 %hi) {
+start:
+  %target = load ptr, ptr %pack
+  %address_at = getelementptr i64, ptr %pack, i64 1
+  %address = load i64, ptr %address_at
+  %count_at = getelementptr i64, ptr %pack, i64 2
+  %count = load i64, ptr %count_at
+  br label %next
+next:
+  %i = phi i64 [ 0, %start ], [ %up, %one ]
+  %found = phi i64 [ %address, %start ], [ %further, %one ]
+  %more = icmp slt i64 %i, %count
+  br i1 %more, label %one, label %done
+one:
+  %twice = mul i64 %i, 2
+  %at = add i64 %twice, 3
+  %counter_at = getelementptr i64, ptr %pack, i64 %at
+  %counter = load ptr, ptr %counter_at
+  %number = load i64, ptr %counter
+  %bytes_at = getelementptr i64, ptr %counter_at, i64 1
+  %bytes = load i64, ptr %bytes_at
+  %distance = mul i64 %number, %bytes
+  %further = add i64 %found, %distance
+  %up = add i64 %i, 1
+  br label %next
+done:
+  store i64 %found, ptr %target
+  ret void
+}
+
 define internal void @program(ptr %entries, i64 %count) {
 start:
   br label %next
@@ -148,6 +179,12 @@ def _engine() -> object:
 def copy_address() -> int:
     """The address of the trampoline that copies bytes."""
     return int(_engine().get_function_address("hybrid_copy"))  # type: ignore[attr-defined]
+
+
+@functools.cache
+def seek_address() -> int:
+    """The address of the trampoline that finds an operand that moves."""
+    return int(_engine().get_function_address("hybrid_seek"))  # type: ignore[attr-defined]
 
 
 @functools.cache

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from hybrid.core.graph import Const, FuncGraph, Operand, Value
-from hybrid.core.layout import contiguous
+from hybrid.core.layout import Layout, contiguous
 from hybrid.core.spec import TensorSpec
 from hybrid.runtime.steps import Place, Root, Step
 
@@ -21,23 +21,37 @@ class Building:
     ----------
     last_use : dict from Value to int
         The last node that takes a value; the number of nodes for what the graph returns.
+    donated : int
+        How many of the first parameters may be written to, once their old values are dead.
     """
 
     last_use: dict[Value, int]
+    donated: int = 0
     places: dict[Value, Place] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     planned: list[Root] = field(default_factory=list)
     made: int = 0
     constants: list[tuple[Root, np.ndarray[Any, Any]]] = field(default_factory=list)
     results: int = 0
+    windows: int = 0
 
     def dies(self, root: Root, number: int) -> bool:
         """Tell whether nothing reads the array of `root` after a node."""
         return all(
             self.last_use.get(value, -1) <= number
             for value, place in self.places.items()
-            if place.root is root
+            if place.root.owner is root
         )
+
+    def is_donated(self, root: Root) -> bool:
+        """Tell whether an array is a parameter that may be written to."""
+        return root.origin == "parameter" and root.number < self.donated
+
+    def owns(self, place: Place) -> bool:
+        """Tell whether a value is the whole of an array that the schedule may write to."""
+        root = place.root
+        mine = root.origin in ("planned", "result") or self.is_donated(root)
+        return mine and place.layout == root.layout
 
     def place(self, operand: Operand) -> Place | Const:
         """Return where an operand lies."""
@@ -55,6 +69,12 @@ class Building:
         self.results += 1
         layout = contiguous(spec.shape)
         return Root("result", self.results - 1, spec, layout, len(self.steps))
+
+    def window(self, spec: TensorSpec, layout: Layout, base: Root) -> Root:
+        """Make an array that the next step finds in the memory of `base`."""
+        self.windows += 1
+        number, start = self.windows - 1, len(self.steps)
+        return Root("window", number, spec, replace(layout, offset=0), start, base)
 
     def define(self, values: tuple[Value, ...], roots: tuple[Root, ...]) -> None:
         """Say that values are the whole of arrays."""

@@ -21,6 +21,7 @@ from hybrid.core.graph import Const, Node
 from hybrid.core.layout import Layout, contiguous
 from hybrid.core.spec import TensorSpec
 from hybrid.dtypes import DType
+from hybrid.ops.moving import window
 from hybrid.runtime import recycle
 from hybrid.runtime.driver_calls import Array, Explanation, adopt_result, new_workspace
 from hybrid.runtime.load import LoadedKernel
@@ -33,6 +34,7 @@ from hybrid.runtime.steps import (
     Root,
     Schedule,
     Step,
+    WindowStep,
     WriteStep,
 )
 from hybrid.runtime.view_text import view_expression
@@ -165,6 +167,8 @@ class _Writer:
                 self._kernel(step)
             elif isinstance(step, WriteStep):
                 self._write(step)
+            elif isinstance(step, WindowStep):
+                self._window(step)
             else:
                 self._library(step)
             self._release(number, step)
@@ -338,6 +342,15 @@ class _Writer:
         copyto = self._helper("copyto", np.copyto)
         self._line(f'{copyto}({target}, {source}, "unsafe")', step.node)
 
+    def _window(self, step: WindowStep) -> None:
+        name = self.names[step.output] = self._fresh_name("w")
+        self.held.setdefault(step.output.owner, []).append(name)
+        counters = [self._argument(place, step.node) for place in step.counters]
+        parts = [self._helper("np", np), self._view(step.source), *counters]
+        for key in ("chain", "moves"):
+            parts.append(f"{key}={self._constant('q', step.node.attrs[key])}")
+        self._line(f"{name} = {self._helper('window', window)}({', '.join(parts)})", step.node)
+
     def _clear_of(
         self, root: Root, step: LibraryStep, args: list[str], siblings: list[str]
     ) -> list[str]:
@@ -348,7 +361,7 @@ class _Writer:
         found = [
             text
             for text, arg in zip(args, step.args, strict=True)
-            if isinstance(arg, Place) and (arg.root.planned or returned)
+            if isinstance(arg, Place) and (arg.root.owner.planned or returned)
         ]
         return list(dict.fromkeys(found + siblings if returned else found))
 
@@ -425,8 +438,9 @@ def _written_again(steps: Iterable[Step]) -> set[Root]:
     made: set[Root] = set()
     again: set[Root] = set()
     for step in steps:
-        again |= made & set(step.outputs)
-        made |= set(step.outputs)
+        outputs = {root.owner for root in step.outputs}
+        again |= made & outputs
+        made |= outputs
     return again
 
 

@@ -11,7 +11,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hybrid.runtime.steps import KernelStep, Place, Return, Root, Schedule, Step, WriteStep
+from hybrid.runtime.steps import (
+    KernelStep,
+    Place,
+    Return,
+    Root,
+    Schedule,
+    Step,
+    WindowStep,
+    WriteStep,
+)
 
 if TYPE_CHECKING:
     from hybrid.kernels.region import Region
@@ -139,6 +148,9 @@ def used_roots(step: Step) -> Iterable[Root]:
         return step.inputs
     if isinstance(step, WriteStep):
         return (step.source.root,) if isinstance(step.source, Place) else ()
+    if isinstance(step, WindowStep):
+        counters = (place.root for place in step.counters if isinstance(place, Place))
+        return (step.source.root, *counters)
     return tuple(arg.root for arg in step.args if isinstance(arg, Place))
 
 
@@ -146,10 +158,11 @@ def _last_uses(schedule: Schedule) -> dict[Root, int]:
     last: dict[Root, int] = {root: root.start for root in schedule.planned}
     for number, step in enumerate(schedule.steps):
         for root in (*step.outputs, *used_roots(step)):
-            last[root] = number
+            last[root] = last[root.owner] = number
     for output in schedule.returns:
         if isinstance(output.source, Place):
-            last[output.source.root] = len(schedule.steps)
+            root = output.source.root
+            last[root] = last[root.owner] = len(schedule.steps)
     return last
 
 
@@ -203,6 +216,8 @@ def may_overwrite(step: KernelStep, source: Root, position: int) -> bool:
 def may_store(step: KernelStep, source: Root, position: int) -> bool:
     """Tell whether the elements of an input are those, one by one, where an output is stored."""
     region = step.region
+    if any(root.base is source for root in (*step.inputs, *step.outputs)):
+        return False  # where a window lies in it is not known
     value, access = region.outputs[position]
     numbers = {number for number, root in enumerate(step.inputs) if root is source}
     if not numbers <= _origins(region, value):

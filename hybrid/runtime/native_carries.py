@@ -13,7 +13,7 @@ from itertools import pairwise
 from math import prod
 
 from hybrid.runtime.memory import may_store, used_roots
-from hybrid.runtime.steps import KernelStep, Place, Root, Schedule, Step, WriteStep
+from hybrid.runtime.steps import KernelStep, Place, Root, Schedule, Step, WindowStep, WriteStep
 
 
 def still(order: Schedule, carries: int) -> dict[int, Step | None]:
@@ -35,10 +35,12 @@ def still(order: Schedule, carries: int) -> dict[int, Step | None]:
     roots = [source.root if isinstance(source, Place) else None for source in results]
     for number, old in enumerate(order.parameters[:carries]):
         place = results[number]
-        if not isinstance(place, Place) or old in roots or old.spec.weak:
+        if not isinstance(place, Place) or old.spec.weak:
             continue
         new = place.root
-        if not new.planned or roots.index(new) != number or not is_plain(place):
+        if new is old and is_plain(place):
+            found[number] = None
+        if old in roots or not new.planned or roots.index(new) != number or not is_plain(place):
             continue
         copy = next((step for step in order.steps if _copies(step, old, new)), None)
         steps = [step for step in order.steps if step is not copy]
@@ -66,8 +68,14 @@ def _copies(step: Step, old: Root, new: Root) -> bool:
 
 def _read_before(steps: list[Step], old: Root, new: Root) -> bool:
     """Tell whether `old` is read for the last time before `new` is written, or as it is."""
-    writing = [i for i, step in enumerate(steps) if new in step.outputs]
-    reading = [i for i, step in enumerate(steps) if old in used_roots(step)]
+    writing = [
+        i
+        for i, step in enumerate(steps)
+        if not isinstance(step, WindowStep) and new in [root.owner for root in step.outputs]
+    ]
+    reading = [
+        i for i, step in enumerate(steps) if old in [root.owner for root in used_roots(step)]
+    ]
     if not writing or not reading or reading[-1] < writing[0]:
         return True
     step = steps[writing[0]]

@@ -8,7 +8,7 @@ that is under way has a frame of its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from hybrid.core.spec import TensorSpec
 from hybrid.runtime.memory import ALIGNMENT
 from hybrid.runtime.native_calls import Call
-from hybrid.runtime.native_program import At, Program
+from hybrid.runtime.native_program import At, Entry, Program
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -90,7 +90,9 @@ class _Frame:
         self._kept: list[Any] = []
         self._slots: list[tuple[int, At]] = []
         self._offsets: dict[int, int] = {}
+        self._moving: list[tuple[int, At, dict[str, list[Array]], int]] = []
         self._words: list[int] = []
+        self._targets: list[int] = []  # words that hold the number of another word
         programs = [p for p in (loop.ask, loop.body) if p is not None]
         entries = [self._entries(program) for program in programs]
         self._starts = []
@@ -112,6 +114,8 @@ class _Frame:
         for start, count in self._starts:
             for entry in range(count):
                 self.words[start + 4 * entry + 1] = base + 8 * self.words[start + 4 * entry + 1]
+        for index in self._targets:
+            self.words[index] = base + 8 * self.words[index]
         for number in range(len(moving)):
             at = self._moves_at + 3 * number
             self.words[at] = base + 8 * self.words[at]
@@ -128,37 +132,45 @@ class _Frame:
         self._moves_address = base + 8 * self._moves_at
 
     def _entries(self, program: Program) -> list[tuple[int, int, int, int]]:
-        from hybrid.kernels.loop import copy_address, inner_loop_address
+        from hybrid.kernels.loop import copy_address, inner_loop_address, seek_address
 
         temporaries = [_empty(spec) for spec in program.temporaries]
         fixed = [array.copy() for array in program.fixed]
         self._kept += [*temporaries, *fixed]
+        known = {"temporary": temporaries, "fixed": fixed, "flag": [self._answer]}
         found = []
         for entry in program.entries:
-            pack = len(self._words)
+            pack, self._moving = len(self._words), []
             if entry.action is None:
                 for at in entry.operands:
-                    self._slot(at, temporaries, fixed)
+                    self._slot(at, known)
                 self._words.append(entry.nbytes)
-                found.append((copy_address(), pack, 0, 0))
-                continue
-            if isinstance(entry.action, Call):
+                calls = [(copy_address(), pack, 0, 0)]
+            elif isinstance(entry.action, Call):
                 self._numbers(entry.action)
                 for at, offset in zip(entry.operands, entry.action.offsets, strict=True):
-                    self._slot(at, temporaries, fixed, offset)
-                found.append((inner_loop_address(), pack, 0, 0))
-                continue
-            geometry = entry.action.geometry
-            self._kept.append(geometry)
-            self._words.append(_address(geometry))
-            for at in entry.operands:
-                self._slot(at, temporaries, fixed)
-            scratch = np.empty(max(int(geometry[1]), 1), np.uint8)
-            self._kept.append(scratch)
-            self._words.append(_address(scratch))
-            for phase, run in enumerate(entry.action.runs):
-                found.append((run, pack, int(geometry[2 + phase]), entry.action.parallel))
+                    self._slot(at, known, offset)
+                calls = [(inner_loop_address(), pack, 0, 0)]
+            else:
+                self._arguments(entry, entry.action.geometry, known)
+                runs, work = entry.action.runs, entry.action.geometry[2:]
+                calls = [
+                    (run, pack, int(items), entry.action.parallel)
+                    for run, items in zip(runs, work, strict=False)
+                ]
+            for moving in self._moving:
+                found.append((seek_address(), self._seek(*moving), 0, 0))
+            found += calls
         return found
+
+    def _arguments(self, entry: Entry, geometry: Any, known: dict[str, list[Array]]) -> None:
+        """Append what a kernel is given."""
+        scratch = np.empty(max(int(geometry[1]), 1), np.uint8)
+        self._kept += [geometry, scratch]
+        self._words.append(_address(geometry))
+        for at in entry.operands:
+            self._slot(at, known)
+        self._words.append(_address(scratch))
 
     def _numbers(self, call: Call) -> None:
         """Append what a call is given before the addresses of its arrays."""
@@ -166,16 +178,34 @@ class _Frame:
         self._kept += numbers
         self._words += [call.function, call.data, *map(_address, numbers), len(call.offsets)]
 
-    def _slot(self, at: At, temporaries: list[Array], fixed: list[Array], offset: int = 0) -> None:
-        self._slots.append((len(self._words), at))
-        self._offsets[len(self._words)] = offset
-        known = {"temporary": temporaries, "fixed": fixed, "flag": [self._answer]}.get(at.kind)
-        if known is not None:
-            self._words.append(_address(known[at.number]) + offset)
+    def _slot(self, at: At, known: dict[str, list[Array]], offset: int = 0) -> None:
+        """Append the address of an operand, which is filled in later where it is not known yet."""
+        index = len(self._words)
+        if at.moves:
+            self._moving.append((index, at, known, offset))
+            self._words.append(0)
+            return
+        offset += at.offset
+        self._slots.append((index, at))
+        self._offsets[index] = offset
+        if at.kind in known:
+            self._words.append(_address(known[at.kind][at.number]) + offset)
         elif at.kind in ("in", "out"):
             self._words.append(_address(self._pairs[at.number][at.kind == "out"]) + offset)
         else:
             self._words.append(0)
+
+    def _seek(self, index: int, at: At, known: dict[str, list[Array]], offset: int) -> int:
+        """Append what finds an operand that moves, for the word at `index`; return where."""
+        pack = len(self._words)
+        self._targets.append(pack)
+        self._words.append(index)
+        self._slot(replace(at, moves=()), known, offset)
+        self._words.append(len(at.moves))
+        for counter, unit in at.moves:
+            self._slot(counter, known)
+            self._words.append(unit)
+        return pack
 
     def _motion(self, at: At) -> tuple[int, int]:
         if at.kind == "row":

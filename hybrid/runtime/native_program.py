@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,16 @@ from hybrid.runtime.native_calls import Call, call_of
 from hybrid.runtime.native_carries import is_plain, still, without_overwritten
 from hybrid.runtime.native_writes import literal_of, write_region
 from hybrid.runtime.schedule import schedule
-from hybrid.runtime.steps import KernelStep, LibraryStep, Place, Return, Root, Schedule, Step
+from hybrid.runtime.steps import (
+    KernelStep,
+    LibraryStep,
+    Place,
+    Return,
+    Root,
+    Schedule,
+    WindowStep,
+    WriteStep,
+)
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -26,11 +35,14 @@ class At:
     """Where an operand of an entry is: a buffer of the loop, or something it is given.
 
     `kind` is ``in`` or ``out`` (a carry), ``row``, ``constant``, ``y``, ``flag`` (whether to go
-    on), ``temporary`` or ``fixed``.
+    on), ``temporary`` or ``fixed``. The operand begins `offset` bytes further, and for each of
+    `moves` so many bytes times the number that lies there.
     """
 
     kind: str
     number: int
+    offset: int = 0
+    moves: tuple[tuple[At, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +72,28 @@ class Program:
     temporaries: list[TensorSpec] = field(default_factory=list)
     fixed: list[Array] = field(default_factory=list)
     places: dict[Root, At] = field(default_factory=dict)
+    windows: dict[Root, WindowStep] = field(default_factory=dict)
 
     def at(self, root: Root) -> At:
         """Return where a root lies; a planned one that is no result gets a buffer."""
+        window = self.windows.get(root)
+        if window is not None:
+            return self._through(window)
         if root not in self.places:
             self.places[root] = At("temporary", len(self.temporaries))
             self.temporaries.append(root.spec)
         return self.places[root]
+
+    def _through(self, window: WindowStep) -> At:
+        """Return where a window lies: where its array does, and further."""
+        whole, itemsize = self.at(window.source.root), window.output.spec.dtype.itemsize
+        offset, moves = whole.offset + window.offset * itemsize, list(whole.moves)
+        for counter, unit in zip(window.counters, window.units, strict=True):
+            if isinstance(counter, Const):
+                offset += int(counter.value.real) * unit * itemsize
+            elif unit:
+                moves.append((self.at(counter.root), unit * itemsize))
+        return replace(whole, offset=offset, moves=tuple(moves))
 
     def parameters(self, order: Schedule) -> None:
         """Say where the parameters lie."""
@@ -132,17 +159,22 @@ def make_program(
     """
     if any(v.spec.size == 0 for v in graph.parameters) or not _simple(graph):
         return None
-    order = schedule(graph, layouts)
-    # A question has no carries among its results.
-    stay = still(order, counts[0]) if At("out", 0) in targets else {}
+    carries = counts[0] if At("out", 0) in targets else 0  # a question has none to overwrite
+    order = schedule(graph, layouts, carries)
+    stay = still(order, carries)
     program = Program(*counts, frozenset(stay))
     program.parameters(order)
+    program.windows |= {s.output: s for s in order.steps if isinstance(s, WindowStep)}
+    if not all(map(_counted, program.windows.values())):
+        return None
     aims = [At("in", i) if i in stay else target for i, target in enumerate(targets)]
     copies = program.deliver(order, aims)
     if copies is None:
         return None
     needed = tuple(step for step in order.steps if step not in stay.values())
     for step in without_overwritten(needed):
+        if isinstance(step, WindowStep):
+            continue
         entry = _entry(program, step)
         if entry is None:
             return None
@@ -151,7 +183,16 @@ def make_program(
     return program
 
 
-def _entry(program: Program, step: Step) -> Entry | None:
+def _counted(step: WindowStep) -> bool:
+    """Tell whether native code can read the counters of a window."""
+    places = (place for place in step.counters if isinstance(place, Place))
+    return all(
+        place.root.spec.dtype == np.int64 and place.root.spec.size == 1 and not place.root.spec.weak
+        for place in places
+    )
+
+
+def _entry(program: Program, step: KernelStep | LibraryStep | WriteStep) -> Entry | None:
     if isinstance(step, KernelStep):
         operands = tuple(program.at(root) for root in (*step.inputs, *step.outputs))
         return Entry(load_kernel(step.region), operands)
@@ -176,7 +217,7 @@ def _entry(program: Program, step: Step) -> Entry | None:
 
 def _simple(graph: FuncGraph) -> bool:
     """Tell soon whether a graph may be kernels and products only."""
-    native = ("fused", "view_update", "matmul")
+    native = ("fused", "view_update", "matmul", "moving_view", "moving_update")
     return all(
         node.op.name in native
         or node.op.view is not None

@@ -18,6 +18,7 @@ from hybrid.core.layout import Layout, contiguous
 from hybrid.runtime.building import Building, last_uses
 from hybrid.runtime.lower import Unsupported, lower
 from hybrid.runtime.steps import KernelStep, LibraryStep, Place, Return, Root, Schedule
+from hybrid.runtime.windows import schedule_moving_write, schedule_window
 from hybrid.runtime.writing import schedule_write
 
 CONSTANT_BYTES = 1 << 18  # the largest array that a Plan computes once and keeps
@@ -26,7 +27,7 @@ CONSTANT_BYTES = 1 << 18  # the largest array that a Plan computes once and keep
 INTO: dict[str, Callable[..., Any]] = {"matmul": np.matmul}
 
 
-def schedule(graph: FuncGraph, layouts: tuple[Layout, ...]) -> Schedule:
+def schedule(graph: FuncGraph, layouts: tuple[Layout, ...], donated: int = 0) -> Schedule:
     """Order the work of a graph and say where each value lies.
 
     Parameters
@@ -35,12 +36,14 @@ def schedule(graph: FuncGraph, layouts: tuple[Layout, ...]) -> Schedule:
         Optimised.
     layouts : tuple of Layout
         How each parameter lies in the ndarray that is passed for it.
+    donated : int
+        How many of the first parameters nobody else reads: they may be overwritten.
 
     Returns
     -------
     Schedule
     """
-    building = Building(last_uses(graph))
+    building = Building(last_uses(graph), donated)
     parameters = []
     for number, (value, layout) in enumerate(zip(graph.parameters, layouts, strict=True)):
         root = Root("parameter", number, value.spec, replace(layout, offset=0))
@@ -64,6 +67,10 @@ def _schedule_node(building: Building, node: Node, number: int) -> None:
     if is_view(node) and _schedule_view(building, node):
         return
     if node.op.name == "view_update" and schedule_write(building, node, number):
+        return
+    if node.op.name == "moving_view" and schedule_window(building, node):
+        return
+    if node.op.name == "moving_update" and schedule_moving_write(building, node, number):
         return
     if node.op.name != "fused":
         if not _schedule_constant(building, node):
@@ -162,7 +169,7 @@ def _returns(building: Building, outputs: tuple[Operand, ...]) -> Iterator[Retur
             yield Return(source, False)
             continue
         root = source.root
-        fresh = root.origin not in ("parameter", "constant")
+        fresh = root.origin in ("planned", "result")
         own = fresh and root not in owned and source.whole
         if own:
             owned.add(root)

@@ -26,14 +26,17 @@ class Root:
     ----------
     origin : str
         ``"parameter"``; ``"planned"``: the Plan provides its memory; ``"result"``: a library
-        function does; ``"constant"``: computed when the Plan is made.
+        function does; ``"constant"``: computed when the Plan is made; ``"window"``: it is part of
+        the memory of another one.
     number : int
         Counts the roots of one origin.
     spec : TensorSpec
     layout : Layout
-        How a parameter lies; all others are contiguous.
+        How a parameter or a window lies; all others are contiguous.
     start : int
         The step that writes it.
+    base : Root, optional
+        Of a window, whose memory it is.
     """
 
     origin: str
@@ -41,6 +44,12 @@ class Root:
     spec: TensorSpec
     layout: Layout
     start: int = 0
+    base: Root | None = None
+
+    @property
+    def owner(self) -> Root:
+        """The root whose memory it is: itself, but for windows."""
+        return self if self.base is None else self.base
 
     @property
     def planned(self) -> bool:
@@ -163,7 +172,43 @@ class WriteStep:
         return prod(self.target.layout.shape) * self.target.root.spec.dtype.itemsize
 
 
-Step = KernelStep | LibraryStep | WriteStep
+@dataclass(frozen=True, slots=True)
+class WindowStep:
+    """A part of an array whose place depends on counters becomes an array of its own.
+
+    Parameters
+    ----------
+    node : Node
+        A `moving_view` or `moving_update`, whose attrs say which part.
+    source : Place
+    counters : tuple of Place or Const
+    offset : int
+        Where the part begins in the array of the source for counters of 0, in elements.
+    units : tuple of int
+        How many elements further each counter moves it by 1.
+    output : Root
+    """
+
+    node: Node
+    source: Place
+    counters: tuple[Place | Const, ...]
+    offset: int
+    units: tuple[int, ...]
+    output: Root
+    reads = writes = 0
+
+    @property
+    def name(self) -> str:
+        """What is done."""
+        return "window"
+
+    @property
+    def outputs(self) -> tuple[Root, ...]:
+        """The window."""
+        return (self.output,)
+
+
+Step = KernelStep | LibraryStep | WriteStep | WindowStep
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ first. If the kernel just scheduled computes what is written, it writes there it
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 
 from hybrid.core.graph import Const, Node, Operand, Value
 from hybrid.core.layout import contiguous
@@ -24,11 +25,15 @@ def schedule_write(building: Building, node: Node, number: int) -> bool:
     before, part = building.place(base), _part(node)
     if isinstance(before, Const) or part is None or not node.output.spec.size:
         return False
-    in_place = _is_whole(before) and building.dies(before.root, number)
+    in_place = building.owns(before) and building.dies(before.root, number)
     own = before.root if in_place else None
-    producer = _producer(building, value, part, number)
+    producer = producer_of(building, value, part, number)
     if producer is not None and not _may_store(producer, before.root, own):
-        producer = None
+        mostly = 2 * prod(part.layout.shape) > before.root.spec.size
+        if own is not None and building.is_donated(own) and mostly:
+            own = None  # to copy the rest of the array takes less than to copy the part
+        else:
+            producer = None
     if producer is not None:
         building.steps.pop()
         building.planned.remove(producer.output)
@@ -39,15 +44,18 @@ def schedule_write(building: Building, node: Node, number: int) -> bool:
         building.steps.append(producer.into(root))
     else:
         source = building.place(value)
+        if isinstance(source, Place) and source.root.base is root:
+            source = copied(building, node, source, value)
         building.steps.append(WriteStep(node, source, replace(part, root=root)))
     building.define(node.outputs, (root,))
     return True
 
 
-def _is_whole(place: Place) -> bool:
-    """Tell whether a value is the whole of an array that belongs to the Plan."""
-    root = place.root
-    return root.origin in ("planned", "result") and place.layout == root.layout
+def copied(building: Building, node: Node, source: Place, value: Operand) -> Place:
+    """Copy a value to an array of its own."""
+    root = building.plan(value.spec)
+    building.steps.append(WriteStep(node, source, Place(root, root.layout)))
+    return Place(root, root.layout)
 
 
 def _part(node: Node) -> Place | None:
@@ -67,7 +75,7 @@ def _part(node: Node) -> Place | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Producer:
+class Producer:
     """The last step, a kernel, with one of its outputs aimed at a part of another array."""
 
     step: KernelStep
@@ -81,14 +89,14 @@ class _Producer:
         return replace(self.step, outputs=tuple(outputs))
 
 
-def _producer(building: Building, value: Operand, part: Place, number: int) -> _Producer | None:
+def producer_of(building: Building, value: Operand, part: Place, number: int) -> Producer | None:
     """Return the last step if it computes `value`, which nothing but this write wants."""
     last = building.steps[-1] if building.steps else None
     if isinstance(value, Const) or not isinstance(last, KernelStep):
         return None
     place, spec = building.places[value], value.spec
     aimed = (part.layout.shape, part.root.spec.dtype) == (spec.shape, spec.dtype)
-    if place.root not in last.outputs or not _is_whole(place) or not aimed:
+    if place.root not in last.outputs or not building.owns(place) or not aimed:
         return None
     if last.outputs.count(place.root) != 1 or not building.dies(place.root, number):
         return None
@@ -100,13 +108,13 @@ def _producer(building: Building, value: Operand, part: Place, number: int) -> _
     outputs = list(last.region.outputs)
     outputs[position] = stored, access
     region = replace(last.region, outputs=tuple(outputs))
-    return _Producer(replace(last, region=region), position, place.root)
+    return Producer(replace(last, region=region), position, place.root)
 
 
-def _may_store(producer: _Producer, base: Root, own: Root | None) -> bool:
+def _may_store(producer: Producer, base: Root, own: Root | None) -> bool:
     """Tell whether the kernel may store into `own`, or into a copy of the base where None."""
     # Two outputs in one array might overlap, and which is stored last is not said.
     if base in producer.step.outputs:
         return False
-    reads_it = own is not None and own in producer.step.inputs
+    reads_it = own is not None and own in [root.owner for root in producer.step.inputs]
     return not reads_it or may_store(producer.step, base, producer.position)

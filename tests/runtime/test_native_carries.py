@@ -25,7 +25,7 @@ SHAPE = (8, 8)
 def body_of(step: Callable[..., Any], count: int) -> Schedule:
     specs = (TensorSpec(SHAPE, hb.float64),) * count
     graph = optimize(trace_pure("step", step, specs)[0])
-    return schedule(graph, (contiguous(SHAPE),) * count)
+    return schedule(graph, (contiguous(SHAPE),) * count, count)
 
 
 def row(x: Any, y: Any) -> Any:
@@ -63,8 +63,8 @@ def old_one_handed_on(x: Any, y: Any) -> Any:
     [
         (row, {0, 1}),
         (inside, {0, 1}),
-        (turned, set()),
-        (neighbours, set()),
+        (turned, {1}),
+        (neighbours, {1}),
         (also_read_turned, set()),
         (old_one_handed_on, set()),
     ],
@@ -77,9 +77,8 @@ def test_a_carry_stays_where_its_old_value_is_not_read_once_the_new_one_is_writt
 
 def test_a_write_to_a_part_of_a_carry_that_stays_copies_nothing() -> None:
     order = body_of(row, 2)
-    (copied,) = [step for step in still(order, 2).values() if step is not None]
-    assert isinstance(copied, WriteStep)
-    assert copied.writes == 8 * 64
+    assert set(still(order, 2).values()) == {None}
+    assert all(step.writes == 64 for step in order.steps if isinstance(step, WriteStep))
 
 
 def test_of_an_array_whose_inside_is_written_next_only_the_border_is_copied() -> None:

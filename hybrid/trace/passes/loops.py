@@ -10,6 +10,8 @@ from hybrid.core.graph import Builder, Const, FuncGraph, Node, Operand, Value
 from hybrid.core.op import OPS
 from hybrid.core.source import SourceLine
 from hybrid.core.spec import TensorSpec
+from hybrid.trace.passes.likeness import Likeness
+from hybrid.trace.passes.sliding import Rows, slide
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +70,33 @@ class Loop:
 
 @dataclass(slots=True)
 class Places:
-    """The nodes of a graph, and which of them makes a value."""
+    """The nodes of a graph, which of them makes a value, and the numbers that may move."""
 
     nodes: tuple[Node, ...]
     made: dict[Value, tuple[int, int]]
+    numbers: list[tuple[int, ...]]
 
     @classmethod
-    def of(cls, graph: FuncGraph) -> Places:
+    def of(cls, graph: FuncGraph, like: Likeness) -> Places:
         """Number the results of all nodes."""
         made = {v: (i, j) for i, n in enumerate(graph.nodes) for j, v in enumerate(n.outputs)}
-        return cls(graph.nodes, made)
+        return cls(graph.nodes, made, list(map(like.numbers, graph.nodes)))
+
+    def moves(self, i: int, period: int) -> tuple[int, ...]:
+        """Return by how much the numbers of a node differ one step on."""
+        pairs = zip(self.numbers[i], self.numbers[i + period], strict=True)
+        return tuple(then - now for now, then in pairs)
+
+    def is_steady(self, i: int, period: int) -> bool:
+        """Tell whether the numbers of a node move alike in this step and the next."""
+        return not self.numbers[i] or self.moves(i, period) == self.moves(i + period, period)
 
     def follows(self, one: Operand, other: Operand, period: int) -> bool:
         """Tell whether an operand is to one step what `one` is to the step before."""
         if one is other:
             return True
-        if isinstance(one, Const) or isinstance(other, Const):
-            return isinstance(one, Const) and isinstance(other, Const) and one.key() == other.key()
+        if isinstance(one, Const) or isinstance(other, Const):  # alike, if both: see codes
+            return isinstance(one, Const) and isinstance(other, Const)
         before, after = self.made.get(one), self.made.get(other)
         return before is not None and after is not None and after == (before[0] + period, before[1])
 
@@ -112,15 +124,17 @@ def emit(builder: Builder, places: Places, loop: Loop) -> None:
         return inside[x] if x in inside else outside.setdefault(x, Value(x.spec))
 
     copies = []
-    for node, row in zip(nodes, loop.step, strict=True):
+    rows = Rows(loop.length)
+    for i, (node, row) in enumerate(zip(nodes, loop.step, strict=True), loop.start):
         operands = tuple(operand(x, past) for x, past in zip(node.inputs, row, strict=True))
-        outputs = tuple(inside[v] for v in node.outputs)
-        copies.append(replace(node, inputs=operands, outputs=outputs))
+        steps = places.nodes[i : loop.stop : loop.period]
+        copy = slide(steps, places.moves(i, loop.period), operands, rows)
+        copies.append(replace(copy, outputs=tuple(inside[v] for v in node.outputs)))
     results = [
         inside[made[past]] if past.back == 1 else given[replace(past, back=past.back - 1)]
         for past in carries
     ]
-    inputs = (*given.values(), *outside.values())
+    inputs = (*given.values(), *rows.given, *outside.values())
     kept = [nodes[i].outputs[j] for i, j in loop.rows]
     stacked = (*results, *(inside[v] for v in kept))
     body = FuncGraph("step", inputs, (), tuple(copies), stacked)
@@ -128,16 +142,18 @@ def emit(builder: Builder, places: Places, loop: Loop) -> None:
     attrs: dict[str, Any] = {
         "body": body,
         "carries": len(carries),
-        "xs": 0,
+        "xs": len(rows.given),
         "length": loop.length,
         "reverse": False,
     }
     outputs = tuple(loop.after.get(past) or Value(made[past].spec) for past in carries)
     ys = [Value(replace(v.spec, shape=(loop.length, *v.spec.shape))) for v in kept]
     line = nodes[0].line
-    builder.nodes.append(Node(OPS["scan"], (*start, *outside), attrs, (*outputs, *ys), line))
-    for array, rows in zip(ys, loop.rows.values(), strict=True):
-        for number, value in rows:
+    builder.nodes += rows.nodes
+    operands = (*start, *rows.arrays, *outside)
+    builder.nodes.append(Node(OPS["scan"], operands, attrs, (*outputs, *ys), line))
+    for array, wanted in zip(ys, loop.rows.values(), strict=True):
+        for number, value in wanted:
             builder.nodes += _row(array, number, value, line)
 
 

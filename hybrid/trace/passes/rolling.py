@@ -5,13 +5,15 @@ same way, one `scan` whose body is one repetition takes their place: it is compi
 native code. The arithmetic and its order stay the same, and so do the results, bit for bit.
 
 What a step reads is a literal or a value from before the loop, the same at each step; a result of
-the step itself; or a result of an earlier step, which is then carried. Nodes are compared with the
-step before, never with a pattern, so that the time this takes grows with their number only.
+the step itself; or a result of an earlier step, which is then carried. Where slices move evenly
+from step to step, the loop counts its steps; literals that differ are a row of an array. Nodes are
+compared with the step before, never with a pattern, so that the time this takes grows with their
+number only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import accumulate
 
@@ -22,13 +24,10 @@ from hybrid.core.graph import (
     Node,
     Operand,
     Value,
-    bodies_of,
-    has_effects,
     last_uses,
 )
-from hybrid.core.spec import TensorSpec
 from hybrid.trace.passes import dead_code
-from hybrid.trace.passes.cse import attrs_key
+from hybrid.trace.passes.likeness import EXACT, MOVING, Likeness, codes
 from hybrid.trace.passes.loops import Loop, Past, Places, Position, Step, emit
 from hybrid.trace.passes.repeats import periods
 
@@ -54,8 +53,11 @@ def run(graph: FuncGraph) -> FuncGraph:
     live = dead_code.run(graph)
     rolled = live
     for _ in range(NESTS):
-        new = _rolled(rolled)
-        if new is rolled:
+        for like in (EXACT, MOVING):
+            new = _rolled(rolled, like)
+            if new is not rolled:
+                break
+        else:
             break
         rolled = new
     return graph if rolled is live else rolled
@@ -64,19 +66,21 @@ def run(graph: FuncGraph) -> FuncGraph:
 # --- finding loops --------------------------------------------------------------------------------
 
 
-def _rolled(graph: FuncGraph) -> FuncGraph:
-    places = Places.of(graph)
+def _rolled(graph: FuncGraph, like: Likeness) -> FuncGraph:
+    places = Places.of(graph, like)
     last = last_uses(graph)
     # Other results of early steps are better made one by one than stacked and taken apart again.
     stacked = {x for n in graph.nodes if n.op.name == "stack" for x in n.inputs}
     loops: list[Loop] = []
-    for start, stop, period in periods(_codes(graph), TIMES):
+    for start, stop, period in periods(codes(graph, like), TIMES):
         if any(start < loop.stop and loop.start < stop for loop in loops):
             continue
-        for regular in _regular(places, start, stop, period):
-            loop = _loop(places, last, stacked, regular, start, period)
+        done = start
+        for begin, end in _regular(places, start, stop, period):
+            loop = _loop(places, last, stacked, (max(begin, done), end), done, period)
             if loop is not None:
                 loops.append(loop)
+                done = loop.stop
     if not loops:
         return graph
     builder, done = Builder(), 0
@@ -88,65 +92,16 @@ def _rolled(graph: FuncGraph) -> FuncGraph:
     return replace(graph, nodes=tuple(builder.nodes))
 
 
-def _codes(graph: FuncGraph) -> list[int]:
-    """Return a number for each node: the same for nodes that differ in their operands only."""
-    known: dict[Hashable, int] = {}
-    attrs: dict[int, int] = {}  # by identity: the nodes of a trace share both
-    specs: dict[int, int] = {}
-
-    def spec(x: TensorSpec) -> int:
-        found = specs.get(id(x))
-        if found is None:
-            found = specs[id(x)] = known.setdefault(x, len(known))
-        return found
-
-    codes = []
-    for i, node in enumerate(graph.nodes):
-        if has_effects(node):
-            codes.append(len(known) + i + len(graph.nodes))  # never twice
-            continue
-        its = attrs.get(id(node.attrs))
-        if its is None:
-            its = attrs[id(node.attrs)] = known.setdefault(("attrs", _attrs(node)), len(known))
-        kinds = [x.key() if type(x) is Const else spec(x.spec) for x in node.inputs]
-        results = [spec(v.spec) for v in node.outputs]
-        codes.append(known.setdefault((node.op, its, *kinds, -1, *results), len(known)))
-    return codes
-
-
-def _attrs(node: Node) -> Hashable:
-    if not node.op.bodies:
-        return attrs_key(node.attrs)
-    plain = {k: v for k, v in node.attrs.items() if k not in node.op.bodies}
-    return attrs_key(plain), tuple(map(_structure, bodies_of(node)))
-
-
-def _structure(graph: FuncGraph) -> Hashable:
-    """Return a key that two graphs share if they are the same but for the names of values."""
-    names: dict[Operand, int] = {}
-    for value in graph.parameters:
-        names[value] = len(names)
-    nodes = []
-    for node in graph.nodes:
-        inputs = tuple(_named(x, names) for x in node.inputs)
-        for value in node.outputs:
-            names[value] = len(names)
-        nodes.append((node.op, inputs, _attrs(node), tuple(v.spec for v in node.outputs)))
-    outputs = tuple(_named(x, names) for x in graph.outputs)
-    return tuple(v.spec for v in graph.parameters), tuple(nodes), outputs
-
-
-def _named(x: Operand, names: dict[Operand, int]) -> Hashable:
-    return x.key() if isinstance(x, Const) else names.get(x, x)
-
-
 def _regular(places: Places, start: int, stop: int, period: int) -> list[tuple[int, int]]:
-    """Return the parts of a run all of whose operands repeat too."""
+    """Return the parts of a run all of whose operands repeat too, and whose slices move evenly."""
     found = []
     begin = start
     for i in range(start, stop - period):
         if not places.repeats(i, period):
             found.append((begin, i + period))
+            begin = i + 1
+        elif i + 2 * period < stop and not places.is_steady(i, period):
+            found.append((begin, i + 2 * period))
             begin = i + 1
     found.append((begin, stop))
     return [(a, b) for a, b in found if b - a >= TIMES * period]
@@ -257,6 +212,8 @@ def _earlier(
     What is read of the past there may be anything that was made before, such as an argument.
     """
     found: dict[Past, Value] = {}
+    if not all(places.is_steady(i, period) for i in range(begin, begin + period)):
+        return None
     for known, value in first.items():
         if known.back > 1:
             found[replace(known, back=known.back - 1)] = value

@@ -191,6 +191,19 @@ def relaxation(p: hb.Tensor, b: hb.Tensor) -> hb.Tensor:
     return p
 
 
+def marching(u: hb.Tensor) -> Any:
+    for n in range(12):
+        u[n + 1, 1:-1] = u[n, 1:-1] + 0.1 * (u[n, 2:] - u[n, :-2]) * (n + 1)
+    return u
+
+
+def alignment(d: hb.Tensor, c: hb.Tensor) -> Any:
+    for i in range(1, 9):
+        for j in range(1, 9):
+            d[i, j] = hb.minimum(d[i - 1, j], d[i, j - 1]) + c[i, j]
+    return d
+
+
 def settling(x: hb.Tensor, w: hb.Tensor, s: hb.Tensor) -> hb.Tensor:
     """Each step makes the same weights anew; the shift is cheap and stays in its kernel."""
 
@@ -225,6 +238,8 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[TensorSpec, ...]]] = {
     "strided": (strided, (spec(5, 3), spec(6, 5))),
     "recurrence": (recurrence, (spec(4, 3), spec(3, 3))),
     "relaxation": (relaxation, (spec(6), spec(4))),
+    "marching": (marching, (spec(13, 6),)),
+    "alignment": (alignment, (spec(9, 9), spec(9, 9))),
     "settling": (settling, (spec(3), spec(3, 3), spec(3))),
     "large_decay": (large_decay, (spec(512, 256), spec(256))),
     "projected": (projected, (spec(4, 3), spec(4, 5))),
