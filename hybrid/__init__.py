@@ -19,6 +19,7 @@ from hybrid.core.containers import register_container
 from hybrid.core.defaults import default_dtype, get_default_dtype, set_default_dtype
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor
+from hybrid.core.tracelog import TraceLog, trace_log
 from hybrid.core.variable import Variable
 from hybrid.dtypes import (
     bfloat16,
@@ -378,6 +379,7 @@ __all__ = [
     "Graph",
     "Tensor",
     "TensorSpec",
+    "TraceLog",
     "Variable",
     "__array_api_version__",
     "__array_namespace_info__",
@@ -725,6 +727,7 @@ __all__ = [
     "tensordot",
     "tile",
     "topk",
+    "trace_log",
     "transpose",
     "trapezoid",
     "tri",

@@ -20,6 +20,11 @@ def asked(kind: type) -> str:
     return f"{kind.__name__}() of a traced value"
 
 
+def name_of(kind: type) -> str:
+    """Return what stands for a guard that asks for a `kind`."""
+    return "size" if kind is Size else f"{kind.__name__}()"
+
+
 def has_contents(x: Tensor) -> bool:
     """Tell whether the contents of `x` are there: not while it stands for a value of a trace."""
     return type(x._data) is not Symbol or x._data.array is not None

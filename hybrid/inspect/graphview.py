@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybrid.core.asking import Size
+from hybrid.core.asking import name_of
 from hybrid.core.graph import FuncGraph
 from hybrid.core.spec import TensorSpec
 from hybrid.core.variable import Variable
@@ -124,7 +124,7 @@ def _panels(concrete: ConcreteFunction, root: Segment, optimized: bool) -> Itera
         guard = ""
         if segment.guard is not None:
             kind, index = segment.guard
-            guard = "size" if kind is Size else f"{kind.__name__}()"
+            guard = name_of(kind)
             if first <= index < first + plain:
                 outputs[index - first] = guard
         elif segment.result is not None:

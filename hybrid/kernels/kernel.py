@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.tracelog import timed
 from hybrid.kernels import cache, cpu
 from hybrid.kernels.loopnest import canonical
 from hybrid.kernels.region import Region
@@ -131,6 +132,13 @@ def load(source: cpu.Source) -> tuple[Callable[..., None], tuple[int, ...], bool
 
     Each call makes another one: keep it.
     """
+    with timed("kernel", source.name) as entry:
+        call, runs, found = _load(source)
+        entry.text += ": was on disk" if found else ": compiled"
+    return call, runs, found
+
+
+def _load(source: cpu.Source) -> tuple[Callable[..., None], tuple[int, ...], bool]:
     global _stats
     key = cache.key(source.text)
     started = time.perf_counter()

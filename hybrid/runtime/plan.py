@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hybrid.core.graph import FuncGraph
 from hybrid.core.layout import Layout
+from hybrid.core.tracelog import counted, timed
 from hybrid.runtime.driver import Run, make_driver
 from hybrid.runtime.load import LoadedKernel, load_kernel
 from hybrid.runtime.memory import plan_memory
@@ -113,14 +114,17 @@ def make_plan(graph: FuncGraph, layouts: tuple[Layout, ...]) -> Plan:
     -------
     Plan
     """
-    order = schedule(graph, layouts)
-    memory = plan_memory(order)
-    regions = (step.region for step in order.steps if isinstance(step, KernelStep))
-    kernels = tuple(load_kernel(region) for region in regions)
-    driver = make_driver(order, memory, kernels)
-    loaded = iter(kernels)
-    steps = tuple(_described(step, loaded) for step in order.steps)
-    return Plan(graph.name, driver.run, driver.source, memory.arena, memory.naive, steps)
+    with timed("plan") as entry:
+        order = schedule(graph, layouts)
+        memory = plan_memory(order)
+        regions = (step.region for step in order.steps if isinstance(step, KernelStep))
+        kernels = tuple(load_kernel(region) for region in regions)
+        driver = make_driver(order, memory, kernels)
+        loaded = iter(kernels)
+        steps = tuple(_described(step, loaded) for step in order.steps)
+        plan = Plan(graph.name, driver.run, driver.source, memory.arena, memory.naive, steps)
+        entry.text = _summary(plan)
+    return plan
 
 
 def _described(step: Step, loaded: Iterator[LoadedKernel]) -> KernelCall | LibraryCall:
@@ -135,15 +139,20 @@ def _described(step: Step, loaded: Iterator[LoadedKernel]) -> KernelCall | Libra
     return LibraryCall(step.name, step.reads, step.writes, reason, line)
 
 
-def format_plan(plan: Plan) -> str:
-    """Print the steps of a Plan as a table, with the bytes that each moves."""
+def _summary(plan: Plan) -> str:
     kernels, calls = len(plan.kernels), len(plan.library_calls)
-    head = (
-        f"plan {plan.name}: {_counted(kernels, 'kernel')}, {_counted(calls, 'library call')}, "
+    text = (
+        f"{plan.name}: {counted(kernels, 'kernel')}, {counted(calls, 'library call')}, "
         f"temporaries {format_bytes(plan.temp_bytes)}"
     )
-    if plan.naive_bytes != plan.temp_bytes:
-        head += f" (without reuse {format_bytes(plan.naive_bytes)})"
+    if plan.naive_bytes == plan.temp_bytes:
+        return text
+    return f"{text} (without reuse {format_bytes(plan.naive_bytes)})"
+
+
+def format_plan(plan: Plan) -> str:
+    """Print the steps of a Plan as a table, with the bytes that each moves."""
+    head = f"plan {_summary(plan)}"
     rows = [("step", "reads", "writes", "line")]
     for step in plan.steps:
         kind = "kernel" if isinstance(step, KernelCall) else "call"
@@ -171,10 +180,6 @@ def format_bytes(count: int) -> str:
     power = min((count.bit_length() - 1) // 10, 4)
     size, unit = count / 1024**power, ("KiB", "MiB", "GiB", "TiB")[power - 1]
     return f"{size:.3g} {unit}" if size < 1000 else f"{size:.0f} {unit}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _shortened(name: str) -> str:

@@ -17,6 +17,7 @@ from hybrid.core import containers, defaults, dispatch
 from hybrid.core.spec import TensorSpec
 from hybrid.core.state import USUAL
 from hybrid.core.tensor import Symbol, Tensor, asarray
+from hybrid.core.tracelog import timed
 from hybrid.core.variable import Variable
 from hybrid.errors import TraceError
 from hybrid.trace import modes, report
@@ -217,7 +218,8 @@ class CompiledFunction:
         self._reasons.append(concrete.reason)
         if self._misses == RETRACES_BEFORE_WARNING + 1:
             report.warn_of_retraces(self.name, self._misses, list(self._reasons))
-        result, repeatable = self._trace(concrete, bound, leaves, [], start(leaves))
+        with timed("trace", f"{self.name}{signature}, because {why}"):
+            result, repeatable = self._trace(concrete, bound, leaves, [], start(leaves))
         if repeatable:  # a call that made Variables is not like the next one
             if self._traces.keep(concrete):
                 self._forget_all_launchers()
@@ -360,11 +362,13 @@ class CompiledFunction:
         with self._lock:
             segment, value = path[-1]
             conditions, read = concrete.conditions, len(concrete.read)
-            self._reasons.append(segment.reason_for(value))
+            reason = segment.reason_for(value)
+            self._reasons.append(reason)
             try:
                 # Where another thread has narrowed the tree, this call is none of it any more.
                 tree = concrete if concrete.holds(leaves) else concrete.again()
-                result, _ = self._trace(tree, bound, leaves, path, environment)
+                with timed("trace", f"{self.name}{concrete.signature}, because {reason}"):
+                    result, _ = self._trace(tree, bound, leaves, path, environment)
             except Unstable:
                 why = "the function did not repeat itself when it was traced again"
                 self._fall_back(concrete, EagerFrom(why, None))

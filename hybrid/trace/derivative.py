@@ -19,6 +19,7 @@ from hybrid.core import dispatch
 from hybrid.core.graph import FuncGraph, Node, Operand, Value
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Array, Tensor
+from hybrid.core.tracelog import timed
 from hybrid.runtime.plan import Plan, make_plan
 from hybrid.trace import passes, residuals
 from hybrid.trace.control.pullback import has_gradient, refuse_witnesses, replay, silent, value_of
@@ -62,7 +63,8 @@ class GraphCall:
         """Return forward and backward graph for the gradient by the `wanted` parameters."""
         found = self.derivatives.get(wanted)
         if found is None:
-            found = self.derivatives[wanted] = derive(self.graph, wanted)
+            with timed("derivative", f"of {self.graph.name}"):
+                found = self.derivatives[wanted] = derive(self.graph, wanted)
         return found
 
 

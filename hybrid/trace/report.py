@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hybrid.core.source import warn_user
+from hybrid.core.tracelog import counted
 from hybrid.errors import EagerFallbackWarning, RetraceWarning, SideEffectWarning
 from hybrid.runtime.plan import Plan, format_bytes
 from hybrid.trace.background import PendingPlan
@@ -19,17 +20,17 @@ from hybrid.trace.traces import Traces
 def explain(name: str, hits: int, misses: int, concretes: Sequence[ConcreteFunction]) -> str:
     """Say in words what was traced, why again, and what runs eagerly."""
     kept = len(concretes)
-    made = _counted(misses, "trace")
+    made = counted(misses, "trace")
     dropped = f" ({kept} kept)" if kept != misses else ""
-    lines = [f"{name}: {made}{dropped}, {_counted(hits, 'call')} replayed"]
+    lines = [f"{name}: {made}{dropped}, {counted(hits, 'call')} replayed"]
     for number, concrete in enumerate(concretes, 1):
         lines.append(f"{number}. {name}{concrete.signature}")
         lines.append(f"   traced because {concrete.reason}")
         if concrete.conditions:
             lines.append(f"   holds where {', '.join(map(str, concrete.conditions))}")
         segments = concrete.segments
-        nodes = _counted(sum(len(s.graph.nodes) for s in segments), "node")
-        lines.append(f"   {nodes} in {_counted(len(segments), 'segment')}")
+        nodes = counted(sum(len(s.graph.nodes) for s in segments), "node")
+        lines.append(f"   {nodes} in {counted(len(segments), 'segment')}")
         plans = [list(s.plans.values())[-1] for s in segments if s.plans]
         if plans:
             lines.append(f"   {_work(plans)}")
@@ -44,8 +45,8 @@ def _work(plans: Sequence[Plan]) -> str:
     """Say what the Plans of the latest sizes and layouts do, and the memory they need for it."""
     if any(isinstance(plan, PendingPlan) for plan in plans):
         return "being compiled in the background; its ops run one by one"
-    kernels = _counted(sum(len(plan.kernels) for plan in plans), "kernel")
-    calls = _counted(sum(len(plan.library_calls) for plan in plans), "library call")
+    kernels = counted(sum(len(plan.kernels) for plan in plans), "kernel")
+    calls = counted(sum(len(plan.library_calls) for plan in plans), "library call")
     most = max(plans, key=lambda plan: plan.temp_bytes)
     memory = format_bytes(most.temp_bytes)
     if most.naive_bytes != most.temp_bytes:
@@ -99,7 +100,3 @@ def warn_of_effect(name: str, effect: Effect) -> None:
         "  Return what it adds, keep it in an hb.Variable, or do it outside.",
         SideEffectWarning,
     )
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")

@@ -19,13 +19,14 @@ import numpy as np
 
 from hybrid.autodiff.joining import hand_over, joined
 from hybrid.core import containers, dispatch
-from hybrid.core.asking import asked
+from hybrid.core.asking import asked, name_of
 from hybrid.core.graph import FuncGraph, Value, acts, format_graph, has_effects
 from hybrid.core.op import Attrs, Op
 from hybrid.core.source import SourceLine, user_line
 from hybrid.core.spec import TensorSpec
 from hybrid.core.storage import Chain
 from hybrid.core.tensor import Array, Symbol, Tensor, wrap
+from hybrid.core.tracelog import counted, listened, note, timed
 from hybrid.core.unknown import settled
 from hybrid.core.watched import plain
 from hybrid.errors import TraceError
@@ -224,6 +225,8 @@ class Tracer(OutsideRecorder):
             self._attach(segment)
             self._execute(segment)
             value = segment.guard_value(self.environment) if guard else None
+            if guard and listened():
+                note("guard", f"{name_of(guard)} is {value!r}", user_line())
             self._path.append(segment)
         self._parent = segment, value
         self._depth += 1
@@ -337,7 +340,9 @@ class Tracer(OutsideRecorder):
 
     def _execute(self, segment: Segment) -> None:
         """Run a segment on what was captured as it was when the function first used it."""
-        self._run(segment, self.environment, self.arguments, self._fetch)
+        graph = segment.graph
+        with timed("segment", f"{graph.name}: {counted(len(graph.nodes), 'node')}"):
+            self._run(segment, self.environment, self.arguments, self._fetch)
         for write in segment.writes:
             if id(write.target) in self.expected:
                 self.expected[id(write.target)] = np.array(write.target._data)
@@ -435,6 +440,7 @@ class Tracer(OutsideRecorder):
         with dispatch.scope(recorder=self, tapes=()):  # not that of a vmap
             self._settle()
         self.gave_up = EagerFrom(why, line)
+        note("eager", why, line)
         self._leave()
 
     def _settle(self) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from hybrid.core.graph import FuncGraph, verify
+from hybrid.core.tracelog import counted, timed
 from hybrid.trace.passes import (
     algebra,
     bodies,
@@ -75,8 +76,11 @@ def optimize(graph: FuncGraph) -> FuncGraph:
     """
     off = _switched_off()
     steps = [step for step in PASSES if step.name not in off]
-    for simplify, group in groupby(steps, key=lambda step: step.simplify):
-        graph = _in_turn(tuple(group), graph, ROUNDS if simplify else 1)
+    with timed("passes") as entry:
+        before = len(graph.nodes)
+        for simplify, group in groupby(steps, key=lambda step: step.simplify):
+            graph = _in_turn(tuple(group), graph, ROUNDS if simplify else 1)
+        entry.text = f"{graph.name}: {counted(before, 'node')} become {len(graph.nodes)}"
     return graph
 
 
