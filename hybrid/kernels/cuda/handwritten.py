@@ -1,4 +1,4 @@
-"""GPU kernels that no Region describes: random numbers, gathering and scattering.
+"""GPU kernels that no Region describes: gathering and scattering; ``random`` has others.
 
 Each function gives a Source; the numbers that a launch passes are named in its docstring.
 """
@@ -19,7 +19,7 @@ def {PLACEHOLDER}_run(@):
 """
 
 
-def _source(
+def strided(
     word: str,
     pointers: dict[str, str],
     numbers: tuple[str, ...],
@@ -34,87 +34,6 @@ def _source(
     lines = text.replace("THREADS", str(threads)).splitlines()
     dtypes = tuple(stored_dtype(dtype) for dtype in pointers.values())
     return finished([word], lines, ["run"], dtypes, threads, len(numbers))
-
-
-# --- random numbers -------------------------------------------------------------------------
-
-# Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (2011): the multipliers, what is
-# added to the key after each of the ten rounds.
-_PHILOX_HEAD = """
-M0, M1 = uint64(0xD2E7470EE14C6C93), uint64(0xCA5A826395121157)
-W0, W1 = uint64(0x9E3779B97F4A7C15), uint64(0xBB67AE8584CAA73B)
-ZERO, ONE = uint64(0), uint64(1)
-to_u64 = cast_to("uint64")
-high = function("high_word", "uint64")
-"""
-
-# NumPy's generator moves its counter on before it draws a block.
-_PHILOX_STEP = """
-k0 = load(state, 0)
-k1 = load(state, 1)
-c0 = add(add(load(state, 2), to_u64(index)), ONE)
-c1 = select(c0 <= load(state, 2), ONE, ZERO)
-c2 = ZERO
-c3 = ZERO
-for turn in range(10):
-    n0 = xor(xor(high(M1, c2), c1), k0)
-    n1 = mul(M1, c2)
-    n2 = xor(xor(high(M0, c0), c3), k1)
-    n3 = mul(M0, c0)
-    c0 = n0
-    c1 = n1
-    c2 = n2
-    c3 = n3
-    k0 = add(k0, W0)
-    k1 = add(k1, W1)
-"""
-
-_NUMBERS = {
-    "uint64": ("", 1, "{}"),
-    "float64": (
-        'ELEVEN, UNIT = uint64(11), float64(2.0**-53)\nunit = cast_to("float64")\n'
-        'shift = function("right_shift", "uint64")',
-        1,
-        "unit(shift({}, ELEVEN)) * UNIT",
-    ),
-    "float32": (
-        "EIGHT, FORTY, UNIT = uint64(8), uint64(40), float32(2.0**-24)\n"
-        "LOW = uint64(0xFFFFFFFF)\n"
-        'unit = cast_to("float32")\nshift = function("right_shift", "uint64")',
-        2,
-        "",
-    ),
-}
-
-
-@functools.cache
-def random(dtype: str, threads: int = THREADS) -> Source:
-    """Philox 4x64: 64-bit words (uint64), or numbers spread evenly over [0, 1).
-
-    Bit for bit what ``hybrid.random`` draws on the CPU. Pointers: the state of three words, the
-    result. Numbers: ``count`` of blocks of four words, ``size`` of the result.
-    """
-    head, each, text = _NUMBERS[dtype]
-    lines = [_PHILOX_STEP.strip("\n"), f"place = index * {4 * each}"]
-    for word in range(4):
-        if dtype == "float32":
-            texts = [
-                f"unit(shift(and_(c{word}, LOW), EIGHT)) * UNIT",
-                f"unit(shift(c{word}, FORTY)) * UNIT",
-            ]
-        else:
-            texts = [text.format(f"c{word}")]
-        for number, value in enumerate(texts, word * each):
-            lines.append(f"if place + {number} < size:")
-            lines.append(f"    store(out, place + {number}, {value})")
-    return _source(
-        f"random_{dtype}",
-        {"state": "uint64", "out": dtype},
-        ("count", "size"),
-        _PHILOX_HEAD + head,
-        "\n".join(lines),
-        threads,
-    )
 
 
 # --- gathering and scattering ---------------------------------------------------------------
@@ -138,7 +57,7 @@ if place < 0:
     place += axis
 store(out, index, load(array, (outer * axis + place) * {inner} + within))
 """
-    return _source(
+    return strided(
         f"gather_{dtype}",
         {"array": dtype, "places": "int64", "out": dtype},
         ("count", "axis", "taken"),
@@ -192,7 +111,7 @@ if first:
 """
     computed = "float32" if half else dtype
     plus = "or_" if dtype == "bool" else "add"
-    return _source(
+    return strided(
         f"scatter_{mode}_{dtype}",
         {"out": dtype, "places": "int64", "order": "int64", "values": dtype},
         ("count", "rows"),

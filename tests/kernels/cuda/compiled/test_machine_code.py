@@ -9,7 +9,7 @@ import pytest
 
 from hybrid.core.op import Op
 from hybrid.kernels import cache
-from hybrid.kernels.cuda import handwritten, toolchain
+from hybrid.kernels.cuda import handwritten, random, toolchain
 from hybrid.kernels.cuda.kernel import prepare
 from hybrid.kernels.cuda.toolchain import HOPPER
 from hybrid.kernels.region import Access, Instr, Region
@@ -204,9 +204,13 @@ def test_transposing_copies_go_through_shared_memory(dtype: str) -> None:
 
 
 HANDWRITTEN = {
-    "words": handwritten.random("uint64"),
-    "uniform float32": handwritten.random("float32"),
-    "uniform float64": handwritten.random("float64"),
+    "words": random.bits().source,
+    "uniform float32": random.uniform("float32", -1.0, 1.0).source,
+    "uniform float64": random.uniform("float64", 0.0, 1.0).source,
+    "uniform bfloat16": random.uniform("bfloat16", 0.0, 1.0).source,
+    "normal float64": random.normal("float64", 0.0, 1.0).source,
+    "whole numbers": random.integers("int32", -3, 10).source,
+    "the next state": random.advance(),
     "gather": handwritten.gather(F32, 64),
     "gather of halves": handwritten.gather("bfloat16", 1),
     "set": handwritten.scatter(F32, 64, "set"),
