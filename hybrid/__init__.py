@@ -17,6 +17,7 @@ from hybrid.autodiff.transforms import grad, hvp, jvp, linearize, value_and_grad
 from hybrid.autodiff.vmap import vmap
 from hybrid.core.containers import register_container
 from hybrid.core.defaults import default_dtype, get_default_dtype, set_default_dtype
+from hybrid.core.precision import set_matmul_precision
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor
 from hybrid.core.tracelog import TraceLog, trace_log
@@ -697,6 +698,7 @@ __all__ = [
     "segment_sum",
     "select",
     "set_default_dtype",
+    "set_matmul_precision",
     "set_num_threads",
     "sigmoid",
     "sign",

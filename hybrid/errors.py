@@ -50,6 +50,10 @@ class DeviceError(HybridError, RuntimeError, ValueError):
     """A device that is not there, cannot do what was asked, or is not the one it should be."""
 
 
+class OutOfMemoryError(DeviceError, MemoryError):
+    """The memory of a GPU does not suffice; the message says how many bytes were needed."""
+
+
 class AssertionFailed(HybridError, AssertionError):
     """A condition given to ``hb.assert_`` that does not hold."""
 

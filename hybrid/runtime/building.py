@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hybrid.core.graph import Const, FuncGraph, Operand, Value
+from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
 from hybrid.core.layout import Layout, contiguous
 from hybrid.core.spec import TensorSpec
 from hybrid.runtime.steps import Place, Root, Step
+
+if TYPE_CHECKING:
+    from hybrid.kernels.region import Region
+
+Into = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the order of work depends on of the device that does it.
+
+    Parameters
+    ----------
+    refused : callable
+        Says of a Region why no kernel can be made of it, or nothing.
+    into : callable
+        Gives for a node the library function that computes it into an array that it is given.
+    plans_results : bool
+        Whether the Plan provides the memory of all that library functions return.
+    windows : bool
+        Whether a part of an array whose place a number decides can be an array of its own.
+    """
+
+    refused: Callable[[Region], str]
+    into: Callable[[Node], Into | None]
+    plans_results: bool
+    windows: bool
 
 
 @dataclass(slots=True)
@@ -21,11 +49,13 @@ class Building:
     ----------
     last_use : dict from Value to int
         The last node that takes a value; the number of nodes for what the graph returns.
+    target : Target
     donated : int
         How many of the first parameters may be written to, once their old values are dead.
     """
 
     last_use: dict[Value, int]
+    target: Target
     donated: int = 0
     places: dict[Value, Place] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)

@@ -36,6 +36,7 @@ from hybrid.runtime.steps import (
     Step,
     WindowStep,
     WriteStep,
+    tells_scalars,
 )
 from hybrid.runtime.view_text import view_expression
 
@@ -381,7 +382,7 @@ class _Writer:
             return self._literal_array(arg)
         # Ops that are not elementwise may tell Python scalars from arrays, as they do in eager
         # code; elementwise ones were promoted when the graph was made.
-        if arg.root.spec.weak and not arg.chain and _tells_scalars(node):
+        if arg.root.spec.weak and not arg.chain and tells_scalars(node):
             return self.parameters.get(arg.root) or self._view(arg)
         return self._view(arg)
 
@@ -446,8 +447,3 @@ def _written_again(steps: Iterable[Step]) -> set[Root]:
 
 def _is_matrix(spec: TensorSpec) -> bool:
     return spec.ndim == 2 and spec.size > 0 and spec.dtype.kind in "fc" and spec.dtype.itemsize > 2
-
-
-def _tells_scalars(node: Node) -> bool:
-    op = node.op
-    return not (op.elementwise or op.view is not None or op.name in ("astype", "fused"))

@@ -7,6 +7,7 @@ lies. What no kernel can do is refused with a reason; the Plan then runs the bod
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +92,10 @@ class _Result:
 
 
 def lower(
-    body: FuncGraph, layouts: tuple[Layout, ...], arrays: tuple[int, ...] | None = None
+    body: FuncGraph,
+    layouts: tuple[Layout, ...],
+    arrays: tuple[int, ...] | None = None,
+    refused: Callable[[Region], str] | None = None,
 ) -> Lowered:
     """Describe the body of a fused node as a Region.
 
@@ -103,6 +107,8 @@ def lower(
         How each input lies, counted from the first element of the array that is passed for it.
     arrays : tuple of int, optional
         For each input, the first one that lies in the same array; no two do where left out.
+    refused : callable, optional
+        Says of a Region why no kernel can be made of it, or nothing; by default that of the CPU.
 
     Returns
     -------
@@ -113,9 +119,8 @@ def lower(
     Unsupported
         Where no kernel can compute it.
     """
-    from hybrid.kernels.region import Region, unsupported
+    from hybrid.kernels.region import Region
 
-    _refuse_half(body)
     ranks = tuple(len(layout.shape) for layout in layouts)
     state = _Lowering(space_of(body), axes_of(body), ranks)
     numbers = arrays if arrays is not None else range(len(layouts))
@@ -127,7 +132,7 @@ def lower(
     body_instrs, outputs = _numbered(state, stored)
     inputs = tuple(access for _, access in state.reads)
     region = Region(state.space, state.axes, inputs, body_instrs, outputs)
-    reason = unsupported(region)
+    reason = (refused or refused_by_cpu)(region)
     if reason:
         raise Unsupported(reason)
     return Lowered(region, tuple(operand for operand, _ in state.reads))
@@ -233,12 +238,16 @@ def _register(dtype: DType) -> str:
     return "float32" if dtypes.is_half(dtype) else dtype.name
 
 
-def _refuse_half(body: FuncGraph) -> None:
+def refused_by_cpu(region: Region) -> str:
+    """Say why the CPU has no kernel of a region; nothing where it has one."""
     from hybrid.kernels import native
+    from hybrid.kernels.region import unsupported
 
-    values = (*body.inputs, *(v for node in body.nodes for v in node.outputs))
-    if any(v.spec.dtype == dtypes.float16 for v in values) and not native.converts_half():
-        raise Unsupported("this processor does not convert float16")
+    stored = {access.dtype for access in (*region.inputs, *(a for _, a in region.outputs))}
+    rounds = any(instr.op == "round_f16" for instr in region.body)
+    if (rounds or "float16" in stored) and not native.converts_half():
+        return "this processor does not convert float16"
+    return unsupported(region)
 
 
 def _rounded(state: _Lowering, found: _Result, dtype: DType) -> _Result:

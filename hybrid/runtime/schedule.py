@@ -15,8 +15,8 @@ import numpy as np
 from hybrid.core.fused import is_view
 from hybrid.core.graph import Const, FuncGraph, Node, Operand
 from hybrid.core.layout import Layout, contiguous
-from hybrid.runtime.building import Building, last_uses
-from hybrid.runtime.lower import Unsupported, lower
+from hybrid.runtime.building import Building, Into, Target, last_uses
+from hybrid.runtime.lower import Unsupported, lower, refused_by_cpu
 from hybrid.runtime.steps import KernelStep, LibraryStep, Place, Return, Root, Schedule
 from hybrid.runtime.windows import schedule_moving_write, schedule_window
 from hybrid.runtime.writing import schedule_write
@@ -27,7 +27,22 @@ CONSTANT_BYTES = 1 << 18  # the largest array that a Plan computes once and keep
 INTO: dict[str, Callable[..., Any]] = {"matmul": np.matmul}
 
 
-def schedule(graph: FuncGraph, layouts: tuple[Layout, ...], donated: int = 0) -> Schedule:
+def _into(node: Node) -> Into | None:
+    """Return the function that computes a node into a given array, if there is one."""
+    into = INTO.get(node.op.name)
+    if into is None or node.attrs:
+        return None
+    # NumPy casts and converts where dtypes differ; the op's own eager form knows how it wants it.
+    kinds = {operand.spec.dtype for operand in (*node.inputs, *node.outputs)}
+    return into if len(kinds) == 1 and kinds.pop().kind in "biufc" else None
+
+
+CPU = Target(refused_by_cpu, _into, plans_results=False, windows=True)
+
+
+def schedule(
+    graph: FuncGraph, layouts: tuple[Layout, ...], donated: int = 0, target: Target = CPU
+) -> Schedule:
     """Order the work of a graph and say where each value lies.
 
     Parameters
@@ -38,12 +53,14 @@ def schedule(graph: FuncGraph, layouts: tuple[Layout, ...], donated: int = 0) ->
         How each parameter lies in the ndarray that is passed for it.
     donated : int
         How many of the first parameters nobody else reads: they may be overwritten.
+    target : Target
+        The device that does the work.
 
     Returns
     -------
     Schedule
     """
-    building = Building(last_uses(graph), donated)
+    building = Building(last_uses(graph), target, donated)
     parameters = []
     for number, (value, layout) in enumerate(zip(graph.parameters, layouts, strict=True)):
         root = Root("parameter", number, value.spec, replace(layout, offset=0))
@@ -68,9 +85,7 @@ def _schedule_node(building: Building, node: Node, number: int) -> None:
         return
     if node.op.name == "view_update" and schedule_write(building, node, number):
         return
-    if node.op.name == "moving_view" and schedule_window(building, node):
-        return
-    if node.op.name == "moving_update" and schedule_moving_write(building, node, number):
+    if building.target.windows and _schedule_moving(building, node, number):
         return
     if node.op.name != "fused":
         if not _schedule_constant(building, node):
@@ -79,6 +94,12 @@ def _schedule_node(building: Building, node: Node, number: int) -> None:
         building.define(node.outputs, tuple(building.plan(v.spec) for v in node.outputs))
     else:
         _schedule_fused(building, node)
+
+
+def _schedule_moving(building: Building, node: Node, number: int) -> bool:
+    if node.op.name == "moving_view":
+        return schedule_window(building, node)
+    return node.op.name == "moving_update" and schedule_moving_write(building, node, number)
 
 
 def _schedule_constant(building: Building, node: Node) -> bool:
@@ -133,7 +154,8 @@ def _schedule_fused(building: Building, node: Node) -> None:
     roots = [place.root for place in places]
     layouts = tuple(place.layout for place in places)
     try:
-        lowered = lower(node.attrs["body"], layouts, tuple(map(roots.index, roots)))
+        numbers = tuple(map(roots.index, roots))
+        lowered = lower(node.attrs["body"], layouts, numbers, building.target.refused)
     except Unsupported as reason:
         return _schedule_library(building, node, str(reason))
     inputs = tuple(roots[i] for i in lowered.operands)
@@ -144,21 +166,12 @@ def _schedule_fused(building: Building, node: Node) -> None:
 
 def _schedule_library(building: Building, node: Node, reason: str = "") -> None:
     args = tuple(building.place(operand) for operand in node.inputs)
-    into = _into(node)
-    create = building.result if into is None else building.plan
+    target = building.target
+    into = target.into(node)
+    create = building.plan if into is not None or target.plans_results else building.result
     outputs = tuple(create(value.spec) for value in node.outputs)
     building.steps.append(LibraryStep(node, args, outputs, into, reason))
     building.define(node.outputs, outputs)
-
-
-def _into(node: Node) -> Callable[..., Any] | None:
-    """Return the function that computes a node into a given array, if there is one."""
-    into = INTO.get(node.op.name)
-    if into is None or node.attrs:
-        return None
-    # NumPy casts and converts where dtypes differ; the op's own eager form knows how it wants it.
-    kinds = {operand.spec.dtype for operand in (*node.inputs, *node.outputs)}
-    return into if len(kinds) == 1 and kinds.pop().kind in "biufc" else None
 
 
 def _returns(building: Building, outputs: tuple[Operand, ...]) -> Iterator[Return]:

@@ -241,6 +241,12 @@ def describe(node: Node) -> str:
     return f"fused({', '.join(names)})"
 
 
+def tells_scalars(node: Node) -> bool:
+    """Tell whether an op may want Python scalars as such rather than as arrays."""
+    op = node.op
+    return not (op.elementwise or op.view is not None or op.name in ("astype", "fused"))
+
+
 def _touched(region: Region, access: Access) -> int:
     count = prod(n for n, stride in zip(region.space, access.strides, strict=True) if stride)
     return count * np.dtype(access.dtype).itemsize

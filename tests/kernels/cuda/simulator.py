@@ -78,9 +78,21 @@ def _store(pointer: Any, index: int, value: Any) -> None:
     pointer[index] = value
 
 
+class Addressed:
+    """A pointer that knows where it points; an array begins where a card's memory does."""
+
+    address = 0
+
+
+def _assert_aligned(pointer: Any, index: int, count: int) -> None:
+    size = np.dtype(pointer.dtype).itemsize
+    place = (pointer.address if isinstance(pointer, Addressed) else 0) + index * size
+    assert place % (count * size) == 0, f"{count} elements are moved at {place}"
+
+
 def _vector_load(dtype: str, count: int) -> Any:
     def read(pointer: Any, index: int) -> tuple[Any, ...]:
-        assert index % count == 0, f"{count} elements are read from {index} on"
+        _assert_aligned(pointer, index, count)
         return tuple(pointer[index + i] for i in range(count))
 
     return read
@@ -88,7 +100,7 @@ def _vector_load(dtype: str, count: int) -> Any:
 
 def _vector_store(dtype: str, count: int) -> Any:
     def write(pointer: Any, index: int, values: tuple[Any, ...]) -> None:
-        assert index % count == 0, f"{count} elements are written from {index} on"
+        _assert_aligned(pointer, index, count)
         for i, value in enumerate(values):
             _store(pointer, index + i, value)
 

@@ -6,7 +6,6 @@ of it. Neither may share a process with the other, nor with tests that use numba
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,35 +13,9 @@ from pathlib import Path
 import pytest
 
 from hybrid.kernels.cuda import toolchain
+from tests.kernels.cuda.processes import ROOT, run_tests
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[2]
-
-
-def run_tests(folder: str, **environment: str) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-x",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:xdist",
-    ]
-    # The process must not think that it is a worker of this run.
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")}
-    done = subprocess.run(
-        [*command, str(HERE / folder)],
-        cwd=ROOT,
-        env=inherited | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert " passed" in done.stdout
 
 
 def test_the_cpu_path_knows_nothing_of_cuda() -> None:
@@ -57,11 +30,11 @@ assert not loaded, loaded
 
 
 def test_the_simulator_gives_what_the_cpu_gives() -> None:
-    run_tests("simulated", NUMBA_ENABLE_CUDASIM="1")
+    run_tests(HERE / "simulated", NUMBA_ENABLE_CUDASIM="1")
 
 
 @pytest.mark.skipif(
     bool(toolchain.missing()), reason=f"not installed: {', '.join(toolchain.missing())}"
 )
 def test_kernels_compile_for_a_card() -> None:
-    run_tests("compiled", HYBRID_TEST_COMPILED="1")
+    run_tests(HERE / "compiled", HYBRID_TEST_COMPILED="1")

@@ -1,0 +1,165 @@
+"""What a Plan asks of a card, call after call, given the memories that a run works in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hybrid.core.graph import Const, Node
+from hybrid.core.layout import Layout
+from hybrid.dtypes import DType
+from hybrid.kernels.cuda.card import Card
+from hybrid.kernels.cuda.products import Gemm
+
+Array = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A place in one of the memories of a run: which, and how many bytes from its begin."""
+
+    memory: int
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """An array in one of the memories of a run."""
+
+    address: Address
+    layout: Layout
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A parameter that is a Python number, taken as such."""
+
+    parameter: int
+
+
+@dataclass(frozen=True, slots=True)
+class Memories:
+    """What a run works in.
+
+    Parameters
+    ----------
+    card : Card
+    arrays : list
+        For each memory an array that begins there.
+    addresses : list of int
+        Where those lie.
+    scalars : dict from int to number
+        Parameters that are Python numbers.
+    """
+
+    card: Card
+    arrays: Sequence[Array]
+    addresses: Sequence[int]
+    scalars: dict[int, Any]
+
+    def at(self, address: Address) -> int:
+        """The number that a kernel is given for a place."""
+        return self.addresses[address.memory] + address.offset
+
+    def view(self, view: View) -> Array:
+        """The array of a view."""
+        array, offset = self.arrays[view.address.memory], view.address.offset
+        return self.card.view(array, offset, view.layout, view.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One phase of a kernel."""
+
+    name: str
+    function: Any
+    blocks: int
+    threads: int
+    addresses: tuple[Address, ...]
+    numbers: tuple[int, ...]
+
+    def issue(self, memories: Memories) -> None:
+        """Start it."""
+        table = memories.addresses
+        pointers = [table[place.memory] + place.offset for place in self.addresses]
+        arguments = (*pointers, *self.numbers)
+        memories.card.launch(self.function, self.blocks, self.threads, arguments)
+
+    def __str__(self) -> str:
+        return f"launch {self.name}, {self.blocks} blocks of {self.threads}"
+
+
+@dataclass(frozen=True, slots=True)
+class Multiply:
+    """A product of matrices by cuBLAS."""
+
+    gemm: Gemm
+    first: Address
+    second: Address
+    out: Address
+
+    def issue(self, memories: Memories) -> None:
+        """Start it."""
+        at = memories.at
+        memories.card.multiply(self.gemm, at(self.first), at(self.second), at(self.out))
+
+    def __str__(self) -> str:
+        g = self.gemm
+        return f"multiply {g.dtype} {g.n}x{g.k} by {g.k}x{g.m}, {g.batch} times"
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """The eager form of an op, whose results are copied to where the Plan wants them."""
+
+    node: Node
+    args: tuple[View | Scalar | Const, ...]
+    outputs: tuple[View, ...]
+
+    def issue(self, memories: Memories) -> None:
+        """Call it."""
+        memories.card.library(lambda: self._call(memories))
+
+    def _call(self, memories: Memories) -> None:
+        xp, op = memories.card.xp, self.node.op
+        args = [self._argument(arg, memories) for arg in self.args]
+        found = op.eager(xp, *args, **self.node.attrs)
+        for result, output in zip(found if op.multi else (found,), self.outputs, strict=True):
+            xp.copyto(memories.view(output), xp.asarray(result), casting="unsafe")
+
+    def _argument(self, arg: View | Scalar | Const, memories: Memories) -> Any:
+        if isinstance(arg, View):
+            return memories.view(arg)
+        if isinstance(arg, Scalar):
+            return memories.scalars[arg.parameter]
+        return memories.card.xp.asarray(np.array(arg.value, arg.dtype))
+
+    def __str__(self) -> str:
+        return f"call {self.node.op.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A number or an array copied to an array, where no kernel does it."""
+
+    source: View | Const
+    target: View
+
+    def issue(self, memories: Memories) -> None:
+        """Do it."""
+        memories.card.library(lambda: self._copy(memories))
+
+    def _copy(self, memories: Memories) -> None:
+        source = self.source
+        value = source.value if isinstance(source, Const) else memories.view(source)
+        memories.card.xp.copyto(memories.view(self.target), value, casting="unsafe")
+
+    def __str__(self) -> str:
+        return f"copy {self.source}" if isinstance(self.source, Const) else "copy"
+
+
+Call = Launch | Multiply | Library | Copy

@@ -1,0 +1,136 @@
+"""A run of a Plan on a card: launch after launch, or as a graph captured before.
+
+A captured graph holds addresses. Arguments and results of a call lie where the caller and the pool
+of memory put them, so there is a graph for each set of addresses, made when the set is met a second
+time: a loop meets the same few again and again, since the pool hands out what was given back. Other
+ways were weighed. Copying arguments into memory of the graph moves each byte twice more, at the
+bandwidth that most kernels are bound by; telling the graph new addresses takes a call of the driver
+for each node, as long as launching it, and cannot be done for the nodes of libraries. A call with
+addresses not met before is a list of launches.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hybrid.core import precision
+from hybrid.errors import OutOfMemoryError
+from hybrid.kernels.cuda.card import Card, NotCaptured
+from hybrid.runtime.cuda.calls import Memories
+from hybrid.runtime.cuda.lowering import ALIGNMENT, Program
+from hybrid.runtime.plan import format_bytes
+
+# Sets of addresses that are remembered, those met last, and graphs among them.
+MOST_MET = 64
+MOST_GRAPHS = 16
+
+Replay = Callable[[], None]
+Key = tuple[Any, ...]
+
+
+class Runner:
+    """Runs a program; the memory of its temporaries and its graphs stay with it.
+
+    Parameters
+    ----------
+    name : str
+        Of the Plan, for messages.
+    program : Program
+    card : Card
+    """
+
+    def __init__(self, name: str, program: Program, card: Card) -> None:
+        self.name = name
+        self.program = program
+        self.card = card
+        self.uncapturable = program.uncapturable
+        self.graphs: OrderedDict[Key, Replay] = OrderedDict()
+        self._met: OrderedDict[Key, None] = OrderedDict()
+        self._own: tuple[Any, ...] = ()
+
+    def __call__(self, *arguments: Any) -> tuple[Any, ...]:
+        """Put the work of one call on the card's stream; returns before it is done."""
+        program, card = self.program, self.card
+        with card.lock:
+            if not self._own:
+                self._own = self._allocated()
+            results = self._empty_results()
+            scalars = {number: arguments[number] for number, _ in program.numbers}
+            constants, numbers, arena = self._own
+            arrays = [numbers if i in scalars else x for i, x in enumerate(arguments)]
+            arrays += [constants, numbers, arena, *results]
+            addresses = [card.address(array) for array in arrays]
+            if scalars:
+                self._send(scalars, addresses[len(arguments) + 1])
+            memories = Memories(card, arrays, addresses, scalars)
+            self._run(memories)
+            return tuple(memories.view(result.view) for result in program.results)
+
+    def _run(self, memories: Memories) -> None:
+        if self.uncapturable or not self.program.calls:
+            return self._launch(memories)
+        fixed = (memories.scalars[number] for number in self.program.fixed)
+        key = (precision.current(), *memories.addresses, *fixed)
+        replay = self.graphs.get(key)
+        if replay is None:
+            if not self._again(key):
+                return self._launch(memories)
+            try:
+                replay = self.card.capture(lambda: self._launch(memories))
+            except NotCaptured as reason:
+                self.uncapturable = str(reason)
+                self._met.clear()
+                return self._launch(memories)
+            self.graphs[key] = replay
+            if len(self.graphs) > MOST_GRAPHS:
+                self.graphs.popitem(last=False)
+        self.graphs.move_to_end(key)
+        replay()
+
+    def _launch(self, memories: Memories) -> None:
+        for call in self.program.calls:
+            call.issue(memories)
+
+    def _again(self, key: Key) -> bool:
+        """Tell whether a set of addresses was met before."""
+        if self._met.pop(key, self) is None:
+            return True
+        self._met[key] = None
+        if len(self._met) > MOST_MET:
+            self._met.popitem(last=False)
+        return False
+
+    def _send(self, scalars: dict[int, Any], address: int) -> None:
+        data = bytearray()
+        for number, dtype in self.program.numbers:
+            data += dtype.type(scalars[number]).tobytes().ljust(ALIGNMENT, b"\0")
+        self.card.upload(address, bytes(data))
+
+    def _allocated(self) -> tuple[Any, ...]:
+        program = self.program
+        sizes = (len(program.constants), ALIGNMENT * len(program.numbers), program.arena)
+        found = tuple(self._empty(size) for size in sizes)
+        if program.constants:
+            self.card.upload(self.card.address(found[0]), program.constants)
+        return found
+
+    def _empty_results(self) -> Sequence[Any]:
+        return [self._empty(result.nbytes) for result in self.program.results]
+
+    def _empty(self, nbytes: int) -> Any:
+        try:
+            return self.card.empty(nbytes)
+        except OutOfMemoryError as error:
+            raise OutOfMemoryError(f"{self.name}: {error}; {self.needs()}") from None
+
+    def needs(self) -> str:
+        """Say how much memory a run takes besides its arguments."""
+        program = self.program
+        results = sum(result.nbytes for result in program.results)
+        return (
+            f"the Plan needs {format_bytes(program.arena)} for temporaries, "
+            f"{format_bytes(results)} for results and {format_bytes(len(program.constants))} "
+            "for constants, besides its arguments"
+        )
