@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.autodiff.nodes import AnyNode, PartNode, Rules, TapeNode
+from hybrid.autodiff.nodes import AnyNode, Form, PartNode, Rules, TapeNode
 from hybrid.autodiff.record import restore
+from hybrid.autodiff.selections import Part, add_into, buffer_for, joined
 from hybrid.core import dispatch
 from hybrid.core.op import Attrs, Op
 from hybrid.core.spec import TensorSpec
@@ -54,7 +55,7 @@ def propagate(
     parts: dict[TapeNode, dict[int, Tensor]] = {}
     while ready:
         node = ready.pop()
-        gradient = found.pop(node, None)
+        gradient = totals.take(node)
         if gradient is not None and node in keep:
             gradient = found[node] = _settled(gradient)
         sources = leads.pop(node)
@@ -71,6 +72,8 @@ def propagate(
                 gradient = _gather_parts(node, parts.pop(node, {}), fill=op.joint_vjp is None)
             if gradient is None:
                 pass
+            elif op.selects:
+                totals.add_part(sources[0], form, _settled(gradient))
             elif type(gradient) is Tensor and form.rules is not None:
                 _directly(node, form.rules, sources, gradient, totals)
             else:
@@ -91,11 +94,12 @@ class _Totals:
     Where nothing records, a sum that was made here is added to in place: nobody else has it.
     """
 
-    __slots__ = ("_ours", "_plain", "found")
+    __slots__ = ("_ours", "_parts", "_plain", "found")
 
     def __init__(self) -> None:
         self.found: dict[AnyNode, Any] = {}
         self._ours: set[AnyNode] = set()
+        self._parts: dict[AnyNode, tuple[TensorSpec, list[Part]]] = {}
         self._plain = dispatch.state.plain
 
     def add(self, node: AnyNode, gradient: Any) -> None:
@@ -110,6 +114,26 @@ class _Totals:
         else:
             self.found[node] = old + gradient
             self._ours.add(node)
+
+    def add_part(self, node: AnyNode, form: Form, gradient: Tensor) -> None:
+        """Add a gradient by a part of what the node stands for, which `form` shows."""
+        op, spec = form.op, form.inputs[0]
+        assert op is not None
+        assert spec is not None
+        part = Part(op, form.attrs, gradient)
+        if not self._plain:
+            self._parts.setdefault(node, (spec, []))[1].append(part)
+        elif node in self._ours:
+            add_into(self.found[node]._data, part, empty=False)
+        else:
+            self.add(node, buffer_for(spec, part))
+            self._ours.add(node)
+
+    def take(self, node: AnyNode) -> Any:
+        """Return the sum for a node at which all gradients have arrived, and forget it."""
+        if node in self._parts:
+            self.add(node, joined(*self._parts.pop(node)))
+        return self.found.pop(node, None)
 
 
 def _arrivals(

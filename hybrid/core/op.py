@@ -72,6 +72,9 @@ class Op:
         elements are.
     view : callable, optional
         ``view(layout, **attrs)`` gives the layout of the result where it is a view of the input.
+    selects : bool
+        The view shows some elements of its input, each of them once: the gradients of several such
+        views are put together in one array.
     expand : callable, optional
         The op written with simpler ops, for fusion; it returns None where that pays not.
     lead : callable, optional
@@ -131,6 +134,7 @@ class Op:
     joint_vjp: Rule | None = None
     chosen: Callable[..., Any] | None = None
     view: Callable[..., Layout | None] | None = None
+    selects: bool = False
     expand: Callable[..., Any] | None = None
     lead: Callable[..., Attrs | None] | None = None
     batch: Callable[..., Any] | None = None

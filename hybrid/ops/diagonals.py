@@ -56,6 +56,7 @@ DIAGONAL = register(
         eager=_eager_diagonal,
         vjp=(_vjp_diagonal,),
         view=_view_diagonal,
+        selects=True,
         examples=(
             Example(((3, 3),), {"offset": 0}),
             Example(((2, 3, 4),), {"offset": 2}),

@@ -141,6 +141,7 @@ SLICE = register(
         eager=lambda xp, x, *, starts, sizes, steps: x[(..., *slice_objects(starts, sizes, steps))],
         vjp=(_vjp_slice,),
         view=_view_slice,
+        selects=True,
         examples=(
             Example(((5, 4),), {"starts": (1, 0), "sizes": (3, 4), "steps": (1, 1)}),
             Example(((5, 4),), {"starts": (4, 1), "sizes": (3, 2), "steps": (-2, 2)}),
