@@ -13,6 +13,7 @@ import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType, FrameType
+from typing import Any
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 INSTALLED = tuple(
@@ -62,6 +63,11 @@ def is_framework(code: CodeType) -> bool:
 @lru_cache(maxsize=4096)  # asked for some ten frames at each node of a trace
 def _of_framework(filename: str) -> bool:
     return filename.startswith(_PACKAGE) and not filename.startswith(_PACKAGE + "demo")
+
+
+def run_generated(source: str, name: str, scope: dict[str, Any]) -> None:
+    """Run generated code as the framework's own, which tracebacks leave out."""
+    exec(compile(source, f"{_PACKAGE}<{name}>", "exec"), scope)
 
 
 def is_installed(code: CodeType) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, overload
 
 from hybrid.core import containers, defaults, dispatch
+from hybrid.core.folding import fold
 from hybrid.core.spec import TensorSpec
 from hybrid.core.state import USUAL
 from hybrid.core.tensor import Symbol, Tensor, asarray
@@ -112,21 +113,25 @@ class CompiledFunction:
     # --- calling ----------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if (not dispatch.busy or dispatch.state.plain) and not kwargs:
-            key = self._key(args) if not defaults.requests else self._special_key(args)
-            launcher = self._launchers.get(key)
-            while launcher is not None:
-                if launcher.valid() and launcher.clear(args):
+        try:
+            plain = not dispatch.busy or dispatch.state.plain
+            if plain and not kwargs:
+                key = self._key(args) if not defaults.requests else self._special_key(args)
+                launcher = self._launchers.get(key)
+                while launcher is not None:
+                    if launcher.valid() and launcher.clear(args):
+                        self._hits += 1
+                        return launcher.run(args)  # HYBRID_DEBUG=1 shows hybrid's frames
+                    launcher = launcher.following
+            if self._nested and plain and not modes.functions_run_eagerly():
+                result = self._nested.launch(args, kwargs)
+                if result is not UNKNOWN:
                     self._hits += 1
-                    return launcher.run(args)
-                launcher = launcher.following
-        plain = not dispatch.busy or dispatch.state.plain
-        if self._nested and plain and not modes.functions_run_eagerly():
-            result = self._nested.launch(args, kwargs)
-            if result is not UNKNOWN:
-                self._hits += 1
-                return result
-        return self._call(args, kwargs)
+                    return result
+            return self._call(args, kwargs)  # HYBRID_DEBUG=1 shows hybrid's frames
+        except Exception as error:
+            fold(error)
+            raise
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if modes.functions_run_eagerly() or dispatch.state.recorder is not None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.formula import ROUNDING, Input, input_formula, inputs_of, read, text
+from hybrid.core.source import run_generated
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.trace.concrete import ConcreteFunction
@@ -154,7 +155,7 @@ def _launcher(
         if rest:
             lines += ["    for write in rest:", f"        commit(write, env, {arguments})"]
         lines.append(f"    return build(env, {arguments})")
-    exec("\n".join(lines), scope)
+    run_generated("\n".join(lines), "launcher", scope)
     run: Replay = scope["run"]
     return run
 

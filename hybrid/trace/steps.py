@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hybrid.core.source import run_generated
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.trace.concrete import ConcreteFunction
@@ -45,10 +46,8 @@ def tree_of_steps(
     assert concrete.root is not None
     scope["first"] = _step(concrete, concrete.root, resume)
     whole = "    args += defaults\n" if defaults else ""
-    exec(
-        f"def run(args):\n{whole}    return first([{', '.join(fetch)}], args)\n",
-        scope,
-    )
+    source = f"def run(args):\n{whole}    return first([{', '.join(fetch)}], args)\n"
+    run_generated(source, "launcher", scope)
     run: Callable[[tuple[Any, ...]], Any] = scope["run"]
     return run
 
@@ -106,7 +105,7 @@ def _generated(
         scope |= {"kind": kind, "following": _following(concrete, segment, resume)}
         value = f"kind(env[{index}])" if kind else "None"
         lines.append(f"    return following[{value}](env, args)")
-    exec("\n".join(lines), scope)
+    run_generated("\n".join(lines), "step", scope)
     step: Step = scope["step"]
     return step
 
