@@ -17,6 +17,28 @@ Parts = tuple[Any, tuple[Steps, ...]]
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """A part of an input that an op copies to a place in its result.
+
+    Parameters
+    ----------
+    source : int
+        Which input.
+    first, at : tuple of int
+        The first element copied, in the input and in the result.
+    sizes : tuple of int
+    """
+
+    source: int
+    first: Shape
+    at: Shape
+    sizes: Shape
+
+
+Blocks = tuple[Any, tuple[Block, ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """Inputs that an op accepts: what the registry-driven tests start from.
 
@@ -90,6 +112,9 @@ class Op:
         ``parts(*specs, **attrs)`` says, of an op that puts its inputs side by side into a new
         array, what number fills the rest, and for each input the view ops (name and attrs) that
         show where in the result it goes; None where it does more than that.
+    blocks : callable, optional
+        ``blocks(*specs, **attrs)`` says the same, in another way, of an op that copies blocks of
+        its inputs: what number fills the rest, and each block; None where it does more than that.
     reduce : str, optional
         The monoid of a fusable reduction; its attrs are then ``axis`` (a tuple of non-negative
         ints) and ``keepdims``.
@@ -139,6 +164,7 @@ class Op:
     lead: Callable[..., Attrs | None] | None = None
     batch: Callable[..., Any] | None = None
     parts: Callable[..., Parts | None] | None = None
+    blocks: Callable[..., Blocks | None] | None = None
     reduce: str | None = None
     scan: str | None = None
     picks: bool = False
@@ -166,7 +192,7 @@ class Op:
     @property
     def fusable(self) -> bool:
         """Whether it can be part of a kernel: computed there, or a way to read its inputs."""
-        return self.computed or self.picks
+        return self.computed or self.picks or self.blocks is not None
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"

@@ -103,7 +103,7 @@ def _compiled(op: Op) -> str:
         return "fused scan"
     if op.scalar is not None:
         return "fused"
-    if op.picks:
+    if op.fusable:
         return "read in kernels"
     return "expanded" if op.expand is not None else "library"
 

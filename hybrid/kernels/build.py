@@ -87,6 +87,7 @@ def namespace() -> dict[str, Any]:
         "operand": memory.operand,
         "scratch": memory.scratch,
         "load": memory.load,
+        "load_where": memory.load_where,
         "store": memory.store,
         "advance": memory.advance,
         "release": memory.release,

@@ -103,7 +103,9 @@ def _description(spec: KernelSpec) -> Iterator[str]:
     yield f"{spec.form} kernel{split}: loops {', '.join([*outer_loops(spec), inner])}"
     for name, operand in named_operands(spec):
         at = "".join(f", at in{pick}" for pick in operand.picks)
-        yield f"  {name}: {operand.dtype}, {_STRIDES[operand.inner]} along the inner loop{at}"
+        at += "".join(f", limited by in{source}" for source in operand.windows)
+        what = "position" if operand.is_position else operand.dtype
+        yield f"  {name}: {what}, {_STRIDES[operand.inner]} along the inner loop{at}"
     count = len(spec.inputs)
 
     def label(value: int) -> str:

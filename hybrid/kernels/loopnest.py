@@ -30,7 +30,7 @@ vectorising the loops.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,15 +106,16 @@ def loops_of(region: Region, accesses: list[Access], offsets: list[int]) -> list
                 offsets[index] += stride * (size - 1)
             strides = [-stride for stride in strides]
         # The root keeps one operand with a huge stride from outvoting several unit ones.
-        far = zip(strides, (_jump(accesses, access, axis) for access in accesses), strict=True)
-        weight = sum(math.sqrt(abs(stride) + jump) for stride, jump in far)
+        jumps = (_jump(accesses, x, axis) for x in accesses if not x.is_position)
+        weight = sum(map(math.sqrt, jumps))
         loops.append(Loop(size, strides, axis not in region.axes, weight))
     return loops
 
 
 def _jump(accesses: list[Access], access: Access, axis: int) -> int:
-    """How far apart neighbours may lie since the indices of an operand vary along an axis."""
-    return sum(abs(pick.step) for pick in access.picks if accesses[pick.index].strides[axis])
+    """How far apart neighbours along an axis lie, or may lie since indices vary along it."""
+    picked = (abs(pick.step) for pick in access.picks if accesses[pick.index].strides[axis])
+    return abs(access.strides[axis]) + sum(picked)
 
 
 def _collapse(loops: list[Loop]) -> list[Loop]:
@@ -165,10 +166,10 @@ class _Nest:
     periodic: frozenset[int] = frozenset()
 
 
-def _with_period(nest: _Nest, outputs: int, read_at: Set[int]) -> _Nest:
+def _with_period(nest: _Nest, outputs: int, moved: Set[int]) -> _Nest:
     """Merge a short inner loop with the next, if operands are contiguous or repeat along it.
 
-    Those in `read_at`, which are read at indices or are indices, must not repeat.
+    Those in `moved`, which other operands say where to read, must not repeat.
     """
     inner = nest.inner
     if inner is None or not nest.kept or not 1 < inner.size < SHORT_PERIOD:
@@ -182,20 +183,20 @@ def _with_period(nest: _Nest, outputs: int, read_at: Set[int]) -> _Nest:
         index in repeats or (near == 1 and far == inner.size)
         for index, (far, near) in enumerate(pairs)
     )
-    if not runs or any(index >= len(pairs) - outputs for index in repeats) or repeats & read_at:
+    if not runs or any(index >= len(pairs) - outputs for index in repeats) or repeats & moved:
         return nest
     merged = Loop(next_loop.size * inner.size, inner.strides, True)
     return _Nest("map", nest.kept[:-1], [], merged, inner.size, repeats)
 
 
 def _nest(
-    loops: list[Loop], operands: int, outputs: int, reduces: bool, short: int, read_at: Set[int]
+    loops: list[Loop], operands: int, outputs: int, reduces: bool, short: int, moved: Set[int]
 ) -> _Nest:
     kept = sorted_loops([loop for loop in loops if loop.kept])
     reduced = sorted_loops([loop for loop in loops if not loop.kept])
     if not reduces:
         inner = kept.pop() if kept else Loop(1, [0] * operands, True)
-        return _with_period(_Nest("map", kept, [], inner), outputs, read_at)
+        return _with_period(_Nest("map", kept, [], inner), outputs, moved)
     columns = bool(kept) and (not reduced or kept[-1].weight < reduced[-1].weight)
     if not reduced:
         reduced = [Loop(1, [0] * operands, False)]
@@ -289,10 +290,8 @@ def canonical(region: Region) -> tuple[KernelSpec, Geometry]:
     reduces = any(instr.kind in ("reduce", "scan") for instr in region.body)
     scans = any(instr.kind == "scan" for instr in region.body)
     short = SHORT_HEAVY if any(is_heavy(instr) for instr in region.body) else SHORT
-    read_at = {
-        n for i, x in enumerate(accesses) for n in (i, *(p.index for p in x.picks)) if x.picks
-    }
-    nest = _nest(loops, len(accesses), len(region.outputs), reduces, short, read_at)
+    moved = {number for number, access in enumerate(region.inputs) if access.sources}
+    nest = _nest(loops, len(accesses), len(region.outputs), reduces, short, moved)
     operands = _operands(nest, accesses)
     inputs = tuple(operands[: len(region.inputs)])
     outputs = tuple(
@@ -317,14 +316,10 @@ def canonical(region: Region) -> tuple[KernelSpec, Geometry]:
         for i, pick in enumerate(access.picks):
             geometry[slots[f"in{number}_size{i}"]] = pick.size
             geometry[slots[f"in{number}_step{i}"]] = pick.step
+        for i, window in enumerate(access.windows):
+            geometry[slots[f"in{number}_low{i}"]] = window.low
+            geometry[slots[f"in{number}_high{i}"]] = window.high
     return spec, geometry
-
-
-def _read_at(inputs: tuple[Access, ...]) -> Iterator[tuple[int, int]]:
-    """The inputs that are read at indices, each with the input that holds these."""
-    for number, access in enumerate(inputs):
-        for pick in access.picks:
-            yield number, pick.index
 
 
 def _wants_staging(nest: _Nest, operands: list[Operand]) -> bool:
@@ -354,10 +349,11 @@ def _operands(nest: _Nest, accesses: list[Access]) -> list[Operand]:
     still = [all(loop.strides[i] == 0 for loop in nest.reduced) for i in range(len(accesses))]
     operands = []
     for index, access in enumerate(accesses):
-        picks = tuple(pick.index for pick in access.picks)
-        outer = bool(nest.reduced) and all(still[i] for i in (index, *picks))
+        outer = bool(nest.reduced) and all(still[i] for i in (index, *access.sources))
         stride = "p" if index in nest.periodic else _stride_class(inner.strides[index])
-        operands.append(Operand(access.dtype, stride, outer, picks))
+        picks = tuple(pick.index for pick in access.picks)
+        windows = tuple(window.position for window in access.windows)
+        operands.append(Operand(access.dtype, stride, outer, picks, windows, access.is_position))
     return operands
 
 

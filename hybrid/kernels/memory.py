@@ -137,6 +137,16 @@ def _describe(instruction: Any, module: Any, pointer: Operand) -> None:
         instruction.set_metadata("noalias", _scopes(module, pointer.clear_of))
 
 
+def _element(context: Any, builder: Any, pointer: Operand, values: Any) -> Any:
+    value = builder.load(builder.gep(values[0], [values[1]], inbounds=True))
+    _describe(value, builder.module, pointer)
+    if pointer.stored in half.WIDEN:
+        return half.WIDEN[pointer.stored](builder, value)
+    if pointer.dtype == types.boolean:
+        return builder.icmp_unsigned("!=", value, value.type(0))
+    return value
+
+
 @intrinsic
 def load(typingctx: Any, pointer: Any, index: Any) -> Any:
     """Element ``index`` of an operand."""
@@ -144,15 +154,31 @@ def load(typingctx: Any, pointer: Any, index: Any) -> Any:
         return None
 
     def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        value = builder.load(builder.gep(values[0], [values[1]], inbounds=True))
-        _describe(value, builder.module, pointer)
-        if pointer.stored in half.WIDEN:
-            return half.WIDEN[pointer.stored](builder, value)
-        if pointer.dtype == types.boolean:
-            return builder.icmp_unsigned("!=", value, value.type(0))
-        return value
+        return _element(context, builder, pointer, values)
 
     return pointer.dtype(pointer, types.int64), codegen
+
+
+@intrinsic
+def load_where(typingctx: Any, condition: Any, pointer: Any, index: Any) -> Any:
+    """Element ``index`` of an operand if the condition holds, else zero: nothing is read then.
+
+    A branch, of which LLVM makes a masked load in a vectorised loop.
+    """
+    if not isinstance(pointer, Operand):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        before = builder.block
+        with builder.if_then(values[0]):
+            found = _element(context, builder, pointer, values[1:])
+            after = builder.block
+        value = builder.phi(found.type)
+        value.add_incoming(found.type(0), before)
+        value.add_incoming(found, after)
+        return value
+
+    return pointer.dtype(types.boolean, pointer, types.int64), codegen
 
 
 @intrinsic

@@ -6,6 +6,7 @@ A ``Phase`` writes one function ``phase(args, lo, hi)`` that does the work items
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -245,7 +246,20 @@ class Phase:
 
     def element(self, name: str, base: Base) -> str:
         """The text that reads the operand's element for inner index ``j``."""
-        return f"load({self.memory(name)}, {self.place(name, base)})"
+        operand, place = self.operands[name], self.place(name, base)
+        if operand.is_position and self.memory(name) == name:
+            return f"({place})"
+        if operand.windows:
+            return f"load_where({self.inside(name, base)}, {self.memory(name)}, {place})"
+        return f"load({self.memory(name)}, {place})"
+
+    def inside(self, name: str, base: Base) -> str:
+        """The text that tells whether inner index ``j`` is inside of the operand's windows."""
+        bounds = []
+        for number, source in enumerate(self.operands[name].windows):
+            position = self.element(f"in{source}", base)
+            bounds += [f"({position} >= {name}_low{number})", f"({position} < {name}_high{number})"]
+        return functools.reduce("and_({}, {})".format, bounds)
 
     def memory(self, name: str) -> str:
         """The pointer under which an operand's elements are accessed."""
@@ -290,9 +304,11 @@ class Phase:
         """The name of a reduction's identity."""
         return self.header.constant(identity(instr), instr.dtype)
 
-    def expression(self, value: int, names: dict[int, str]) -> str:
-        """The text that computes a map or a cast from named values."""
+    def expression(self, value: int, names: dict[int, str], base: Base) -> str:
+        """The text that computes a value of one place from named values."""
         instr = self.instr(value)
+        if instr.kind == "inside":
+            return self.inside(f"in{instr.args[0]}", base)
         texts, dtypes = [], []
         for arg in instr.args:
             known = isinstance(arg, int)
@@ -361,8 +377,8 @@ class Phase:
 
     def _stays(self, name: str) -> bool:
         """Whether an operand does not vary along the inner loop."""
-        picks = self.operands[name].picks
-        names = [name, *(f"in{pick}" for pick in picks)]
+        operand = self.operands[name]
+        names = [name, *(f"in{source}" for source in (*operand.picks, *operand.windows))]
         return all(self.operands[x].inner == "0" for x in names)
 
     def compute(
@@ -385,7 +401,7 @@ class Phase:
             if value < self.count:
                 text = self.element(f"in{value}", base)
             else:
-                text = self.expression(value, names)
+                text = self.expression(value, names, base)
             names[value] = f"v{value}{tag}"
             emit(f"{names[value]} = {text}")
             self.ran(value, names[value])
@@ -472,7 +488,9 @@ class MapPhase(Phase):
         emit = self.emit
         outer, inner = "for start in range(0, repeated, period):", "for j in range(period):"
         with emit.block(outer), emit.block(inner):
-            emit(f"store({name}_row, start + j, load({name}, {base} + j * {name}_j))")
+            place = f"{base} + j * {name}_j"
+            text = place if self.operands[name].is_position else f"load({name}, {place})"
+            emit(f"store({name}_row, start + j, {text})")
 
     def memory(self, name: str) -> str:
         """The operand itself, or its repeated row."""

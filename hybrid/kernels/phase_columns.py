@@ -47,7 +47,11 @@ class ColumnsPhase(Phase):
 
     def _staged(self, name: str) -> bool:
         operand = self.operands[name]
-        return self.spec.staged and operand.inner == "s" and not operand.outer and not operand.picks
+        return (
+            self.spec.staged
+            and operand.inner == "s"
+            and not (operand.outer or operand.picks or operand.windows)
+        )
 
     def _copy(self, name: str, inwards: bool) -> None:
         """Copy an operand to its tile, in which the inner loop is contiguous, or back."""
@@ -127,7 +131,7 @@ class ColumnsPhase(Phase):
         """Scalar code for maps of the kept axes at inner index ``j``."""
         names = {value: text.replace("@", "j") for value, text in self.known.items()}
         for value in values:
-            self.emit(f"v{value}_j = {self.expression(value, names)}")
+            self.emit(f"v{value}_j = {self.expression(value, names, self.at)}")
             names[value] = f"v{value}_j"
         return names
 

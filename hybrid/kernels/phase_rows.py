@@ -89,7 +89,7 @@ class RowsPhase(Phase):
                 position = "item" if self.kind == "total" else self.kept_position()
                 text = f"load({self.temporary(value)}, total_{value} + {position})"
             else:
-                text = self.expression(value, self.known)
+                text = self.expression(value, self.known, self.at)
             self.emit(f"v{value} = {text}")
             self.known[value] = f"v{value}"
 

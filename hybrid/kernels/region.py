@@ -59,6 +59,23 @@ class Pick:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of an axis outside of which an operand has no elements.
+
+    Attributes
+    ----------
+    position
+        The input of the region that is the position along the axis.
+    low, high
+        The first place inside, and the first behind it.
+    """
+
+    position: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
     """One array operand as the kernel sees it.
 
@@ -72,6 +89,11 @@ class Access:
         axis of the region's space, 0 where the operand is broadcast.
     picks
         Indices, of an input, that move the place of its elements further.
+    windows
+        Stretches that limit an input; it is not read outside, its value there is zero.
+    is_position
+        Whether nothing is read: the element of an input is its own place, offset and strides being
+        those of a position. Some array is passed all the same.
     """
 
     dtype: str
@@ -79,6 +101,13 @@ class Access:
     offset: int
     strides: tuple[int, ...]
     picks: tuple[Pick, ...] = ()
+    windows: tuple[Window, ...] = ()
+    is_position: bool = False
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """The inputs that say where this one is read."""
+        return (*(p.index for p in self.picks), *(w.position for w in self.windows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +117,8 @@ class Instr:
     Attributes
     ----------
     kind
-        ``"map"``, ``"reduce"``, ``"scan"`` or ``"cast"``.
+        ``"map"``, ``"reduce"``, ``"scan"``, ``"cast"``, or ``"inside"``: whether the place is
+        inside of the windows of an input.
     op
         Name of the op, for reading; the target dtype of a cast.
     expr
@@ -145,7 +175,7 @@ def outer_values(region: Region) -> frozenset[int]:
     outer = {
         number
         for number, access in enumerate(region.inputs)
-        if still[number] and all(still[pick.index] for pick in access.picks)
+        if still[number] and all(still[source] for source in access.sources)
     }
     for number, instr in enumerate(region.body, len(region.inputs)):
         arguments = [arg for arg in instr.args if isinstance(arg, int)]
@@ -205,7 +235,7 @@ def region_bytes(region: Region) -> int:
     """Bytes that one run moves if every operand element is touched once."""
     total = 0
     for access in (*region.inputs, *(access for _, access in region.outputs)):
-        count = 1
+        count = 0 if access.is_position else 1
         for size, stride in zip(region.space, access.strides, strict=True):
             count *= size if stride else 1
         total += count * np.dtype(access.dtype).itemsize
@@ -221,10 +251,11 @@ def format_region(region: Region) -> str:
     reduced = f" reduce {list(region.axes)}" if region.axes else ""
     lines = [f"region {list(region.space)}{reduced}"]
     for number, access in enumerate(region.inputs):
+        what = "position" if access.is_position else f"load {access.dtype}"
         lines.append(
-            f"  %{number} = load {access.dtype} offset {access.offset} "
-            f"strides {list(access.strides)}"
+            f"  %{number} = {what} offset {access.offset} strides {list(access.strides)}"
             + "".join(f" at %{p.index} of {p.size} by {p.step}" for p in access.picks)
+            + "".join(f" where {w.low} <= %{w.position} < {w.high}" for w in access.windows)
         )
     for number, instr in enumerate(region.body, len(region.inputs)):
         arguments = ", ".join(map(_argument, instr.args))

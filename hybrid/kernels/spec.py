@@ -71,12 +71,18 @@ class Operand:
         Whether it does not vary along the reduced axes.
     picks
         The inputs whose elements are indices into it.
+    windows
+        The inputs whose positions are limited where it is read.
+    is_position
+        Whether its elements are their own places.
     """
 
     dtype: str
     inner: str
     outer: bool
     picks: tuple[int, ...] = ()
+    windows: tuple[int, ...] = ()
+    is_position: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +268,8 @@ def geometry_slots(spec: KernelSpec) -> dict[str, int]:
             names.append(f"{name}_j")
         for i in range(len(operand.picks)):
             names += [f"{name}_size{i}", f"{name}_step{i}"]
+        for i in range(len(operand.windows)):
+            names += [f"{name}_low{i}", f"{name}_high{i}"]
     if any(operand.inner == "p" for operand in spec.inputs):
         names += ["period", "repeated"]
     if spec.split:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.dispatch import bind, busy, located, state
-from hybrid.core.op import Example, Op, Parts, Steps, register
+from hybrid.core.op import Block, Blocks, Example, Op, Parts, Steps, register
 from hybrid.core.spec import Shape, TensorSpec, promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.dtypes import promote
@@ -63,6 +63,16 @@ def _parts_concat(*specs: TensorSpec, axis: int) -> Parts:
     return 0, tuple(places)
 
 
+def _blocks_concat(*specs: TensorSpec, axis: int) -> Blocks:
+    blocks, start = [], 0
+    for number, spec in enumerate(specs):
+        first = (0,) * spec.ndim
+        at = (*first[:axis], start, *first[axis + 1 :])
+        blocks.append(Block(number, first, at, spec.shape))
+        start += spec.shape[axis]
+    return 0, tuple(blocks)
+
+
 CONCAT = register(
     Op(
         name="concat",
@@ -72,6 +82,7 @@ CONCAT = register(
         eager=lambda xp, *arrays, axis: xp.concatenate(_alike(arrays), axis=axis),
         vjp=_vjp_concat,
         parts=_parts_concat,
+        blocks=_blocks_concat,
         examples=(
             Example(((2, 3), (4, 3)), {"axis": 0}),
             Example(((2,), (3,), (1,)), {"axis": 0}, ("float32", "int64", "float32")),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind, located
-from hybrid.core.op import Attrs, Example, Op, Parts, register
+from hybrid.core.op import Attrs, Block, Blocks, Example, Op, Parts, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.core.unknown import as_size
@@ -24,6 +25,35 @@ from hybrid.ops.joining import concat
 from hybrid.ops.movement import ravel, reshape
 from hybrid.ops.slicing import SLICE, narrow
 
+
+def _blocks_roll(x: TensorSpec, *, shift: Axes, axis: Axes) -> Blocks:
+    whole = (0,) * x.ndim
+    blocks = [Block(0, whole, whole, x.shape)]
+    for a, by in zip(axis, shift):
+        n = x.shape[a]
+        blocks = [part for b in blocks for part in _rolled(b, a, by % n if n else 0, n)]
+    return 0, tuple(blocks)
+
+
+def _rolled(block: Block, axis: int, by: int, n: int) -> Iterable[Block]:
+    """Yield what of a block stays in front of the end of an axis, and what comes in again."""
+
+    def put(shape: Axes, value: int) -> Axes:
+        return (*shape[:axis], value, *shape[axis + 1 :])
+
+    size, at = block.sizes[axis], block.at[axis] + by
+    stays = min(max(n - at, 0), size)
+    if stays:
+        yield replace(block, at=put(block.at, at), sizes=put(block.sizes, stays))
+    if stays < size:
+        yield Block(
+            block.source,
+            put(block.first, block.first[axis] + stays),
+            put(block.at, at + stays - n),
+            put(block.sizes, size - stays),
+        )
+
+
 ROLL = register(
     Op(
         name="roll",
@@ -32,6 +62,7 @@ ROLL = register(
         infer=lambda x, *, shift, axis: TensorSpec(x.shape, x.dtype, x.device),
         eager=lambda xp, x, *, shift, axis: xp.roll(x, shift, axis),
         vjp=(lambda g, out, x, *, shift, axis: roll(g, tuple(-s for s in shift), axis),),
+        blocks=_blocks_roll,
         examples=(Example(((3, 4),), {"shift": (1, -2), "axis": (0, 1)}),),
         doc="Shift elements along axes; what leaves at the end comes in at the front.",
     )
@@ -102,6 +133,12 @@ def _parts_pad(x: TensorSpec, *, width: Width, mode: str, value: Any) -> Parts |
     return value, ((("slice", block),),)
 
 
+def _blocks_pad(x: TensorSpec, *, width: Width, mode: str, value: Any) -> Blocks | None:
+    if mode != "constant":
+        return None
+    return value, (Block(0, (0,) * x.ndim, tuple(before for before, _ in width), x.shape),)
+
+
 def _vjp_pad(g: Tensor, out: Tensor, x: Tensor, *, width: Width, mode: str, value: Any) -> Tensor:
     if mode == "constant":
         starts = tuple(a for a, _ in width)
@@ -126,6 +163,7 @@ PAD = register(
         eager=_eager_pad,
         vjp=(_vjp_pad,),
         parts=_parts_pad,
+        blocks=_blocks_pad,
         examples=(
             Example(((2, 3),), {"width": ((1, 2), (0, 1)), "mode": "constant", "value": 0}),
             Example(((3, 4),), {"width": ((1, 0), (2, 2)), "mode": "edge", "value": 0}),

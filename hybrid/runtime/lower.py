@@ -17,6 +17,7 @@ from hybrid import dtypes
 from hybrid.core.fused import axes_of, is_view, space_of
 from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
 from hybrid.core.layout import Layout, contiguous
+from hybrid.core.op import Block
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.dtypes import DType
 
@@ -57,13 +58,15 @@ class _Read:
     """A value of the body that lies in an array: an input of the node, seen through views.
 
     With `picks`, its elements lie where the layout says and then as many steps further on as the
-    indices say; the layout and those of the indices have one shape.
+    indices say; the layout and those of the indices have one shape. Outside of `windows` (axis,
+    first place, place behind the last) it has no elements.
     """
 
     operand: int
     layout: Layout
     stored: DType
     picks: tuple[_Pick, ...] = ()
+    windows: tuple[tuple[int, int, int], ...] = ()
 
     @property
     def dtype(self) -> str:
@@ -147,6 +150,8 @@ def _lower_node(state: _Lowering, node: Node) -> None:
         state.env[node.output] = _lower_view(state, node)
     elif op.picks:
         state.env[node.output] = _lower_picks(state, node)
+    elif op.blocks is not None:
+        state.env[node.output] = _lower_blocks(state, node)
     elif op.name == "astype":
         state.env[node.output] = _cast_to(state, node.inputs[0], spec.dtype)
     elif op.reduce is not None:
@@ -200,6 +205,55 @@ def _lower_picks(state: _Lowering, node: Node) -> _Read:
         index_read = replace(read, layout=Layout(shape, wide, own.offset))
         picks.append(_Pick(index_read, layout.shape[axis], layout.strides[axis]))
     return _Read(base.operand, Layout(shape, strides, layout.offset), base.stored, tuple(picks))
+
+
+def _lower_blocks(state: _Lowering, node: Node) -> _Result:
+    """Choose by the place between the blocks that lie side by side."""
+    from hybrid.kernels.region import Instr, Literal
+
+    assert node.op.blocks is not None
+    spec = node.output.spec
+    found = node.op.blocks(*(x.spec for x in node.inputs), **node.attrs)
+    if found is None:
+        raise Unsupported(f"{node.op.name} of this kind")
+    dtype = _register(spec.dtype)
+    chosen: int | Literal = Literal(np.asarray(found[0], spec.dtype).astype(dtype).item(), dtype)
+    for block in found[1]:
+        read = _lookup(state, node.inputs[block.source])
+        if not isinstance(read, _Read) or read.picks or read.stored != spec.dtype:
+            raise Unsupported(f"{node.op.name} of a value that the kernel computes")
+        found_at = _block(read, block, spec.shape)
+        number = _argument_of(state, found_at)
+        if not found_at.windows:
+            return _emit(state, Instr("map", "copy", "{0}", (number,), dtype))
+        inside = _emit(state, Instr("inside", "inside", "", (number,), "bool"))
+        args = (-1 - inside.position, number, chosen)
+        result = _emit(state, Instr("map", "where", "select({0}, {1}, {2})", args, dtype))
+        chosen = -1 - result.position
+    return result
+
+
+def _block(read: _Read, block: Block, shape: Shape) -> _Read:
+    """Read a block of an array where it goes in an array of `shape`, and nothing elsewhere."""
+    layout = read.layout
+    moved = zip(block.first, block.at, layout.strides, strict=True)
+    offset = layout.offset + sum((first - at) * stride for first, at, stride in moved)
+    windows = tuple(
+        (axis, at, at + size)
+        for axis, (at, size, n) in enumerate(zip(block.at, block.sizes, shape, strict=True))
+        if size != n
+    )
+    return replace(read, layout=Layout(shape, layout.strides, offset), windows=windows)
+
+
+def _position(state: _Lowering, shape: Shape, axis: int) -> int:
+    """Return the input that is the position along an axis of an array of `shape`."""
+    from hybrid.kernels.region import Access
+
+    unit = tuple(int(i == axis) for i in range(len(shape)))
+    strides = Layout(shape, unit).expand(state.space).strides
+    access = Access("int64", 0, 0, strides, is_position=True)
+    return state.reads.setdefault((0, access), len(state.reads))
 
 
 def _lower_reduction(state: _Lowering, node: Node) -> _Result:
@@ -331,7 +385,7 @@ def _numbered(
 
 
 def _input_access(state: _Lowering, read: _Read) -> Access:
-    from hybrid.kernels.region import Access, Pick
+    from hybrid.kernels.region import Access, Pick, Window
 
     layout = read.layout.expand(state.space)
     # Where all reduced axes have size 1, an operand is as much the whole of them as a broadcast
@@ -346,8 +400,12 @@ def _input_access(state: _Lowering, read: _Read) -> Access:
         number = _argument_of(state, pick.index)
         assert isinstance(number, int)
         picks.append(Pick(number, pick.size, pick.step))
+    windows = tuple(
+        Window(_position(state, read.layout.shape, axis), low, high)
+        for axis, low, high in read.windows
+    )
     rank = state.ranks[read.operand]
-    return Access(read.stored.name, rank, layout.offset, strides, tuple(picks))
+    return Access(read.stored.name, rank, layout.offset, strides, tuple(picks), windows)
 
 
 def _stored(state: _Lowering, output: Operand) -> tuple[int, Access]:

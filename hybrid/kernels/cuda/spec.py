@@ -111,8 +111,8 @@ class Numbers:
 
 def refused(region: Region) -> str:
     """Why no GPU kernel can be made of a region; empty if one can."""
-    if any(access.picks for access in region.inputs):
-        return "indices are not read by GPU kernels"
+    if any(access.sources or access.is_position for access in region.inputs):
+        return "GPU kernels read no indices and no blocks"
     return unsupported(region, DTYPES | HALVES.keys())
 
 

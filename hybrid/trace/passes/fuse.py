@@ -23,7 +23,7 @@ from hybrid.trace.passes.grouping import (
     is_cheap,
     is_fusable,
 )
-from hybrid.trace.passes.reading import Gathered, gathers_inside, is_plain_view
+from hybrid.trace.passes.reading import Found, is_plain_view, read_inside
 
 # What leads from where to where is a bit for each pair of nodes. So a long graph is cut, which
 # leaves one more kernel in 2,000 nodes; 9,000 nodes in one took 70 us each, so they take 20.
@@ -61,9 +61,9 @@ def _fused_nodes(graph: FuncGraph) -> list[Node]:
     _join_consumers(grouping)
     _join_siblings(grouping)
     again = _computed_again(grouping)
-    gathered = gathers_inside(grouping)
-    found = [_node_of(group, grouping, again, gathered) for group in _in_order(grouping)]
-    return [node for node in found if node.op is not FUSED or node.outputs]
+    finds = read_inside(grouping)
+    found = (_node_of(group, grouping, again, finds) for group in _in_order(grouping))
+    return [node for node in found if node and (node.op is not FUSED or node.outputs)]
 
 
 # --- who goes with whom ---------------------------------------------------------------------------
@@ -209,7 +209,7 @@ class _Body:
 
     grouping: Grouping
     again: Chains
-    gathered: dict[Value, Gathered]
+    finds: dict[Value, Found]
     builder: Builder = field(default_factory=Builder)
     inputs: dict[Value, Value] = field(default_factory=dict)
     checks: set[Value] = field(default_factory=set)
@@ -217,7 +217,7 @@ class _Body:
     def read(self, value: Value) -> Value:
         """Return the Value inside that stands for one outside.
 
-        Views become part of the body, and what only this body reads at indices.
+        Views become part of the body, and ops that find elements for this body alone.
         """
         known = self.builder.replaced.get(value)
         if isinstance(known, Value):
@@ -234,12 +234,13 @@ class _Body:
             source = view.inputs[0]
             assert isinstance(source, Value)
             (inside,) = self.builder.emit(view.op, (self.read(source),), view.attrs, view.line)
-        elif value in self.gathered:
-            node, check = self.gathered[value].node, self.gathered[value].check.output
+        elif value in self.finds:
+            node, check = self.finds[value].node, self.finds[value].check
             sources = tuple(self.read(x) for x in node.inputs if isinstance(x, Value))
             (inside,) = self.builder.emit(node.op, sources, node.attrs, node.line)
-            self.inputs[check] = Value(check.spec)
-            self.checks.add(check)
+            if check is not None:
+                self.inputs[check.output] = Value(check.output.spec)
+                self.checks.add(check.output)
         else:
             inside = self.inputs[value] = Value(value.spec)
         self.builder.replace(value, inside)
@@ -259,15 +260,15 @@ class _Body:
 
 
 def _node_of(
-    group: Group, grouping: Grouping, again: Chains, gathered: dict[Value, Gathered]
-) -> Node:
-    """Return the node that stands for a group."""
+    group: Group, grouping: Grouping, again: Chains, finds: dict[Value, Found]
+) -> Node | None:
+    """Return the node that stands for a group; None for one that is part of another."""
     graph = grouping.graph
     members = [graph.nodes[i] for i in group.nodes]
     if not group.fusable:
         (node,) = members
-        return gathered[node.output].check if node.op.picks and node.output in gathered else node
-    body = _Body(grouping, again, gathered)
+        return finds[node.output].check if not node.op.multi and node.output in finds else node
+    body = _Body(grouping, again, finds)
     outputs: list[Value] = []
     for node in members:
         body.add(node)

@@ -1,7 +1,8 @@
-"""What kernels read at indices: gathers that become part of the one kernel that reads them.
+"""What kernels do while they read: gathers, and blocks of arrays put side by side.
 
-A kernel looks at no bounds. So the gather leaves behind a check of its indices, which raises as the
-gather would have; the kernel waits for its result.
+An op that only finds elements becomes part of the one kernel that reads them. A kernel looks at no
+bounds. So a gather leaves behind a check of its indices, which raises as the gather would have; the
+kernel waits for its result.
 """
 
 from __future__ import annotations
@@ -21,39 +22,47 @@ LEAST = 1 << 13
 # Rows shorter than this fill no vector: NumPy's gather, which copies them whole, is quicker
 # (400,000 float32 in rows of 8: 0.20 ms inside a kernel, 0.09 outside; of 32: 0.075 and 0.088).
 LEAST_ROW = 32
+# Each block is read under a mask of its own.
+MOST_BLOCKS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
-    """A gather that a kernel does while it reads, and the check that runs before."""
+class Found:
+    """An op that a kernel does while it reads, and the check that runs before, if any."""
 
     node: Node
-    check: Node
+    check: Node | None
 
 
-def gathers_inside(grouping: Grouping) -> dict[Value, Gathered]:
-    """Return the gathers, by their results, that the one group which reads them does itself."""
+def read_inside(grouping: Grouping) -> dict[Value, Found]:
+    """Return the ops that find elements, by their results, which the one group that reads does."""
     found = {}
     for node in grouping.graph.nodes:
-        if not node.op.picks or not _fits(node):
+        if not (node.op.picks or node.op.blocks) or not _fits(node):
             continue
-        readers = list(_readers(grouping, node.output))
+        readers = list(_readers(grouping, node.output, through_views=node.op.picks))
         again = [g for g in grouping.each() if g.fusable and node.output in g.reads]
         if None in readers or len({*readers, *again}) != 1:
             continue
-        found[node.output] = Gathered(node, _check(node))
+        found[node.output] = Found(node, _check(node) if node.op.picks else None)
     return found
 
 
 def _fits(node: Node) -> bool:
-    """Tell whether a kernel can do a gather, and gains by it."""
+    """Tell whether a kernel can find the elements, and gains by it."""
     spec = node.output.spec
     if spec.dtype not in FUSABLE or spec.size < LEAST or (spec.shape or (1,))[-1] < LEAST_ROW:
         return False
-    return all(isinstance(x, Value) and x.spec.size for x in node.inputs)
+    if not all(isinstance(x, Value) and x.spec.size for x in node.inputs):
+        return False
+    if node.op.blocks is None:
+        return True
+    blocks = node.op.blocks(*(x.spec for x in node.inputs), **node.attrs)
+    alike = all(x.spec.dtype == spec.dtype for x in node.inputs)
+    return alike and blocks is not None and len(blocks[1]) <= MOST_BLOCKS
 
 
-def _readers(grouping: Grouping, value: Value) -> Iterator[Group | None]:
+def _readers(grouping: Grouping, value: Value, through_views: bool) -> Iterator[Group | None]:
     """Yield the groups that read a value, by itself or as a view; None for what is no kernel."""
     if value in grouping.kept_alive:
         yield None
@@ -61,8 +70,8 @@ def _readers(grouping: Grouping, value: Value) -> Iterator[Group | None]:
         group, node = grouping.groups[i], grouping.graph.nodes[i]
         if group.fusable:
             yield group
-        elif is_plain_view(node):
-            yield from _readers(grouping, node.output)
+        elif through_views and is_plain_view(node):
+            yield from _readers(grouping, node.output, through_views)
         else:
             yield None
 

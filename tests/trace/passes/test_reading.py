@@ -1,4 +1,4 @@
-"""Gathers inside of kernels: the same elements, the same errors, and only where it pays."""
+"""What kernels find while they read: the same elements and errors, and only where it pays."""
 
 from __future__ import annotations
 
@@ -155,3 +155,98 @@ def test_what_is_written_may_not_lie_over_the_table() -> None:
     function = hb.compile(lambda x, i: hb.sqrt(((x @ x) + x)[i]) + 1.0)
     wanted = np.sqrt((x @ x + x).numpy()[::-1]) + np.float32(1)
     np.testing.assert_array_equal(function(x, back).numpy(), wanted)
+
+
+# --- blocks side by side --------------------------------------------------------------------------
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(st.data(), st.sampled_from(["float32", "float16", "int8", "bool"]))
+@pytest.mark.usefixtures("small")
+def test_blocks_side_by_side_are_those_of_eager_code(data: st.DataObject, dtype: str) -> None:
+    shape = tuple(data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=3)))
+    axis = data.draw(st.integers(0, len(shape) - 1))
+    rng = np.random.default_rng(0)
+    x, y = (hb.asarray((rng.standard_normal(shape) * 4).astype(dtype)) for _ in "xy")
+    backwards = data.draw(st.booleans())
+    numbers = st.lists(st.integers(-7, 7), min_size=1, max_size=2, unique=True)
+    shift = tuple(data.draw(numbers))
+    axes = tuple((axis + i) % len(shape) for i in range(len(shift)))
+    width = data.draw(st.tuples(st.integers(0, 3), st.integers(0, 3)))
+
+    def concat(x: hb.Tensor, y: hb.Tensor) -> hb.Tensor:
+        return hb.concat([x, y[:1], y], axis=axis) if axis else hb.concat([x, y, x], axis=axis)
+
+    def roll(x: hb.Tensor, y: hb.Tensor) -> hb.Tensor:
+        return hb.roll(x, shift, axes)
+
+    def pad(x: hb.Tensor, y: hb.Tensor) -> hb.Tensor:
+        return hb.pad(x, width, constant_values=1)
+
+    functions = [roll, pad, *([concat] if shape[0] == 1 or not axis else [])]
+    find = data.draw(st.sampled_from(functions))
+
+    def function(x: hb.Tensor, y: hb.Tensor) -> Any:
+        found = find(x[::-1] if backwards else x, y)
+        return hb.where(found > 0, found, 1)
+
+    compiled = hb.compile(function)
+    found, wanted = compiled(x, y), function(x, y)
+    assert found.dtype == wanted.dtype
+    np.testing.assert_array_equal(found.numpy(), wanted.numpy())
+    assert len(plan_of(compiled, x, y).kernels) == 1
+
+
+def plan_of(function: Any, *args: hb.Tensor) -> Any:
+    (plan,) = function.get_concrete_function(*args).root.plans.values()
+    return plan
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("axis", [0, 1, 2, (0, 2), (0, 1, 2)])
+@pytest.mark.parametrize("shape", [(3, 4, 70), (70, 4, 3), (3, 70, 2)])
+def test_reductions_read_blocks_in_every_form_of_kernel(shape: tuple[int, ...], axis: Any) -> None:
+    rng = np.random.default_rng(1)
+    x, y = (hb.asarray(rng.integers(-9, 9, shape).astype("float32")) for _ in "xy")
+
+    def function(x: hb.Tensor, y: hb.Tensor) -> Any:
+        both = hb.concat([hb.roll(x, (1, -1), (0, 2)) + 0.0, y], axis=1)
+        total = hb.pad(both * 2.0, 1).sum(axis=axis, keepdims=True)
+        return total, hb.concat([x, y], axis=2).max(axis=axis)
+
+    for found, wanted in zip(hb.compile(function)(x, y), function(x, y)):
+        np.testing.assert_array_equal(found.numpy(), wanted.numpy())
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("axis", [0, 1])
+def test_scans_read_blocks(axis: int) -> None:
+    x = hb.asarray(np.arange(12, dtype="float32").reshape(3, 4))
+    function = lambda x: hb.cumsum(hb.roll(x, 1, axis), axis=axis)
+    np.testing.assert_array_equal(hb.compile(function)(x).numpy(), function(x).numpy())
+
+
+@pytest.mark.usefixtures("small")
+def test_a_periodic_stencil_is_one_kernel() -> None:
+    u = hb.asarray(np.random.default_rng(3).standard_normal((40, 50)).astype("float32"))
+
+    @hb.compile
+    def step(u: hb.Tensor) -> hb.Tensor:
+        across = hb.roll(u, 1, 0) + hb.roll(u, -1, 0)
+        return across + hb.roll(u, 1, 1) + hb.roll(u, -1, 1) - 4.0 * u
+
+    np.testing.assert_array_equal(step(u).numpy(), step.__wrapped__(u).numpy())
+    assert str(plan_of(step, u)).startswith("plan step: 1 kernel, 0 library calls")
+
+
+@pytest.mark.parametrize("mode", ["edge", "reflect", "wrap"])
+def test_padding_with_elements_stays_a_library_call(mode: str) -> None:
+    graph = traced(lambda x: hb.pad(x, 1, mode) * 2.0, spec(100, 100))
+    assert names(fuse.run(graph)) == ["pad", "fused"]
+
+
+def test_parts_of_other_dtypes_stay_outside() -> None:
+    graph = traced(
+        lambda x, y: hb.concat([x, y]) * 2.0, spec(100, 100), spec(9, 100, dtype="float16")
+    )
+    assert "concat" in names(fuse.run(graph))
