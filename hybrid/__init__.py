@@ -17,6 +17,7 @@ from hybrid.autodiff.transforms import grad, hvp, jvp, linearize, value_and_grad
 from hybrid.autodiff.vmap import vmap
 from hybrid.core.containers import register_container
 from hybrid.core.defaults import default_dtype, get_default_dtype, set_default_dtype
+from hybrid.core.devices import device, synchronize
 from hybrid.core.precision import set_matmul_precision
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor
@@ -492,6 +493,7 @@ __all__ = [
     "deg2rad",
     "degrees",
     "delete",
+    "device",
     "diag",
     "diagflat",
     "diagonal",
@@ -722,6 +724,7 @@ __all__ = [
     "sum",
     "swapaxes",
     "switch",
+    "synchronize",
     "take",
     "take_along_axis",
     "tan",

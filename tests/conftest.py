@@ -49,9 +49,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     slow = pytest.mark.skip(reason="slow: runs with --slow")
     no_gpu = pytest.mark.skip(reason="no NVIDIA GPU here")
     for item in items:
-        if "slow" in item.keywords and not config.getoption("--slow"):
+        if item.get_closest_marker("slow") and not config.getoption("--slow"):
             item.add_marker(slow)
-        if "gpu" in item.keywords and not _gpu_present():
+        if item.get_closest_marker("gpu") and not _gpu_present():
             item.add_marker(no_gpu)
 
 

@@ -12,6 +12,7 @@ from hybrid.autodiff.nodes import AnyNode, Form, PartNode, Rules, TapeNode
 from hybrid.autodiff.record import restore
 from hybrid.autodiff.selections import Part, add_into, buffer_for, joined
 from hybrid.core import dispatch
+from hybrid.core.devices import DeviceScope
 from hybrid.core.op import Attrs, Op
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor, asarray
@@ -52,6 +53,7 @@ def propagate(
     found = totals.found
     waiting, leads = _arrivals(tape, found)
     ready = [node for node in found if not waiting[node]]
+    here = dispatch.state.device
     parts: dict[TapeNode, dict[int, Tensor]] = {}
     while ready:
         node = ready.pop()
@@ -72,6 +74,10 @@ def propagate(
                 gradient = _gather_parts(node, parts.pop(node, {}), fill=op.joint_vjp is None)
             if gradient is None:
                 pass
+            elif form.device != here:  # rules make Tensors where the gradient is
+                with DeviceScope(form.device):
+                    for parent, part in _through(tape, node, gradient):
+                        totals.add(parent, part)
             elif op.selects:
                 totals.add_part(sources[0], form, _settled(gradient))
             elif type(gradient) is Tensor and form.rules is not None:
@@ -109,7 +115,7 @@ class _Totals:
             self.found[node] = gradient
         elif not self._plain or type(old) is not Tensor or type(gradient) is not Tensor:
             self.found[node] = _sum(old, gradient)
-        elif node in self._ours:
+        elif node in self._ours and type(old._data) is np.ndarray:
             np.add(old._data, gradient._data, out=old._data)
         else:
             self.found[node] = old + gradient
@@ -264,7 +270,9 @@ def _gather_parts(
 
     specs = node.form.outputs
     return tuple(
-        parts.get(i) if i in parts or not fill else zeros(spec.shape, dtype=spec.dtype)
+        parts.get(i)
+        if i in parts or not fill
+        else zeros(spec.shape, dtype=spec.dtype, device=spec.device)
         for i, spec in enumerate(specs)
     )
 

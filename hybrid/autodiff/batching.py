@@ -89,7 +89,8 @@ def _one_by_one(op: Op, lanes: tuple[Lane, ...], attrs: Attrs, size: int) -> Any
         ]
         inferred = op.infer(*specs, **attrs)
         empty = [
-            zeros((0, *s.shape), dtype=s.dtype) for s in (inferred if op.multi else (inferred,))
+            zeros((0, *s.shape), dtype=s.dtype, device=s.device)
+            for s in (inferred if op.multi else (inferred,))
         ]
         return tuple(empty) if op.multi else empty[0]
     found = [

@@ -241,7 +241,11 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
                 "gradient by it"
             )
         )
-    seed = ones(self.shape, dtype=self.dtype) if gradient is None else _fitted(gradient, self)
+    seed = (
+        ones(self.shape, dtype=self.dtype, device=self.device)
+        if gradient is None
+        else _fitted(gradient, self)
+    )
     with dispatch.scope(tapes=tuple(t for t in dispatch.state.tapes if t is not _TAPE)):
         _check_record(node)
         totals = propagate(_TAPE._id, [(node, seed)], _Leaves(), release=not retain_graph)

@@ -20,6 +20,7 @@ import numpy as np
 
 from hybrid.core import dispatch
 from hybrid.core.op import Attrs, Op, Rule
+from hybrid.core.placed import run
 from hybrid.core.spec import TensorSpec
 from hybrid.core.storage import Chain, Snapshot, alone
 from hybrid.core.tensor import Symbol, Tensor, wrap
@@ -56,7 +57,7 @@ class Saved:
         elif self.snapshot is not None and self.snapshot.array is not None:
             data = self.snapshot.array
             for op, attrs in self.chain:
-                data = op.eager(np, data, **attrs)
+                data = run(op, (data,), attrs)
         tensor = wrap(data)
         tensor._node = node
         if self.snapshot is not None:
@@ -115,18 +116,21 @@ class Form:
 
     Attributes
     ----------
+    device : str
+        Where the (first) result is, and its gradient.
     inexact : bool
         Whether the (first) result can have a gradient.
     rules : tuple of (rule or None, TensorSpec), or None
         How each tracked input gets its gradient, and what it is to look like, where nothing else is
         to be done.
     token : int
-        The same for all forms of eager code whose (first) results have one shape and dtype.
+        The same for all forms of eager code whose (first) results have one shape, dtype and device.
     """
 
     __slots__ = (
         "_released",
         "attrs",
+        "device",
         "epoch",
         "inexact",
         "inputs",
@@ -155,6 +159,7 @@ class Form:
         self.tracked = tracked
         self.kept = kept
         self.epoch = epoch
+        self.device = outputs[0].device if outputs else "cpu"
         self.inexact = bool(outputs) and is_inexact(outputs[0].dtype)
         self.rules = _rules(op, inputs, tracked)
         self.token = next(_tokens)

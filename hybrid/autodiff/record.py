@@ -147,13 +147,13 @@ def _intern(key: Any, form: Form) -> Form:
 
 
 def _with_token(form: Form) -> Form:
-    """Give a form of eager code the token of those with results of the same shape and dtype."""
+    """Give a form of eager code the token of those whose results look the same."""
     if not form.outputs:
         return form
     spec = form.outputs[0]
     if len(_tokens) >= _FORMS_KEPT:
         _tokens.clear()
-    form.token = _tokens.setdefault((spec.shape, spec.dtype), form.token)
+    form.token = _tokens.setdefault((spec.shape, spec.dtype, spec.device), form.token)
     return form
 
 

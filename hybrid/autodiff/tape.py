@@ -365,7 +365,7 @@ class GradientTape:
 
 def _seed(tensor: Tensor, seed: Any) -> Tensor:
     if seed is None:
-        return ones(tensor.shape, dtype=tensor.dtype)
+        return ones(tensor.shape, dtype=tensor.dtype, device=tensor.device)
     seed = asarray(seed)
     try:
         return broadcast_to(seed.astype(tensor.dtype), tensor.shape)
@@ -391,7 +391,7 @@ def _answer(sources: Any, found: list[Tensor | None], unconnected: str) -> Any:
     leaves, tree = containers.flatten(sources)
     if unconnected == "zero":
         found = [
-            zeros(x.shape, dtype=x.dtype) if g is None and x is not None else g
+            zeros(x.shape, dtype=x.dtype, device=x.device) if g is None and x is not None else g
             for g, x in zip(found, leaves, strict=True)
         ]
     return containers.unflatten(tree, found)

@@ -153,7 +153,7 @@ def linearize(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callabl
     Tensor(12., dtype=float32)
     """
     result, pull = vjp(function, *primals)
-    seeds = containers.map_leaves(lambda x: zeros(x.shape, dtype=x.dtype), result)
+    seeds = containers.map_leaves(lambda x: zeros(x.shape, dtype=x.dtype, device=x.device), result)
     with GradientTape(persistent=True, watch_accessed_variables=False) as tape:
         tape.watch(seeds)
         pulled = pull(seeds)

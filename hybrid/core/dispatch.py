@@ -11,7 +11,9 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
+from hybrid.core import placed
 from hybrid.core.op import OPS, Attrs, Op
+from hybrid.core.places import DeviceArray
 from hybrid.core.source import at_user_line, user_line
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.state import busy as busy
@@ -202,16 +204,32 @@ def in_trace(x: Unknown) -> Any:
 
 def _eager(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Any:
     arrays = []  # filled in a loop: in Python 3.11 a comprehension is a call
+    elsewhere = not inputs
     for x in inputs:
         data = x._data if type(x) is Tensor else _plain(x)
-        arrays.append(_scalar_after(data) if type(data) is Symbol else data)
+        if type(data) is not np.ndarray:
+            data = _scalar_after(data) if type(data) is Symbol else data
+            elsewhere = True
+        arrays.append(data)
+    if elsewhere and (state.device != "cpu" or DeviceArray in map(type, arrays)):
+        return _elsewhere(op, inputs, arrays, attrs)
     try:
         result = op.eager(np, *arrays, **attrs)
     except Exception as error:
         raise _explained(op, inputs, attrs, error) from None
     if op.multi:
         return tuple([wrap(r if type(r) is _array else _asarray(r)) for r in result])
-    return wrap(result if type(result) is _array else _asarray(result))
+    kind = type(result)  # of `to_device` it is a DeviceArray
+    return wrap(result if kind is _array or kind is DeviceArray else _asarray(result))
+
+
+def _elsewhere(op: Op, inputs: tuple[Any, ...], arrays: list[Any], attrs: Attrs) -> Any:
+    """Apply an op to what may be on a card, or is made where the scope says."""
+    try:
+        result = placed.run(op, arrays, attrs)
+    except Exception as error:
+        raise _explained(op, inputs, attrs, error) from error.__cause__
+    return tuple(map(wrap, result)) if op.multi else wrap(result)
 
 
 def after_trace(x: Any) -> Any:
@@ -308,7 +326,10 @@ def _link_view(op: Op, source: Tensor, attrs: Attrs, view: Tensor) -> None:
     if type(memory) is Symbol and memory.array is not None:
         return
     if type(data) is np.ndarray:
-        if not shares_memory(data, memory):
+        if type(memory) is DeviceArray or not shares_memory(data, memory):
+            return
+    elif type(data) is DeviceArray:
+        if not data.shares_memory(memory):
             return
     elif not state.recorder.is_view(op, source, attrs):
         return

@@ -8,12 +8,15 @@ from typing import Any, Final
 
 import numpy as np
 
+from hybrid.core.devices import as_device, place
+from hybrid.core.places import DeviceArray
 from hybrid.dtypes import bfloat16
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Device = tuple[int, int]
 
 CPU: Final[Device] = (1, 0)
+_CUDA, _CUDA_MANAGED = 2, 13  # of DLDeviceType
 _UINT, _BFLOAT = 1, 4  # of DLDataTypeCode
 
 
@@ -54,6 +57,50 @@ def export(
     capsule = array.view(np.uint16).__dlpack__(**options)
     _described(capsule).code = _BFLOAT
     return capsule
+
+
+def number(device: str) -> Device:
+    """Return DLPack's numbers of a device."""
+    kind, _, ordinal = device.partition(":")
+    return CPU if kind == "cpu" else (_CUDA, int(ordinal))
+
+
+def is_on_card(obj: Any) -> bool:
+    """Tell whether `obj` is another library's array in the memory of an NVIDIA GPU."""
+    kind = type(obj)
+    return (
+        kind is not np.ndarray
+        and hasattr(kind, "__dlpack_device__")
+        and obj.__dlpack_device__()[0] in (_CUDA, _CUDA_MANAGED)
+    )
+
+
+def borrow(producer: Any) -> DeviceArray:
+    """Return an array in the memory of another library's array on a GPU."""
+    found = place(as_device("from_dlpack", f"cuda:{producer.__dlpack_device__()[1]}"))
+    assert found is not None
+    with found.current():
+        return DeviceArray(found.adopt(producer), found)
+
+
+def lend(
+    data: DeviceArray,
+    stream: Any = None,
+    max_version: tuple[int, int] | None = None,
+    dl_device: Device | None = None,
+    copy: bool | None = None,
+) -> Any:
+    """Return a capsule that holds an array on a GPU; the arguments are those of :func:`export`.
+
+    `stream` is the consumer's, which is made to wait for what was asked of ours.
+    """
+    if dl_device is not None and tuple(dl_device) != number(data.device):
+        if tuple(dl_device) != CPU or copy is False:
+            raise BufferError(f"a Tensor on {data.device} cannot be given to device {dl_device}")
+        return export(data.get(), None, max_version, dl_device, None)
+    with data.place.current():
+        array = data.array.copy() if copy else data.array
+        return array.__dlpack__(stream=stream, max_version=max_version)
 
 
 def adopt(producer: Any, device: Any = None, copy: bool | None = None) -> Array:

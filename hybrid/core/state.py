@@ -55,8 +55,10 @@ while it traces stays here; that costs the others the question, and nothing else
 
 
 class _State(threading.local):
-    """The trace and the tapes of this thread; `plain` says that there are none.
+    """The trace, the tapes and the device of this thread.
 
+    `plain` says that there is no trace and no tape, and that Tensors are made on the CPU.
+    `device` is where they are made, `fallback` where ops run that the device does not know.
     `tape_ids` holds the numbers of the tapes, `seen_by` which of them record what is made from a
     Tensor, by the numbers on its node: asked for each op, found once. `always` holds the tapes
     that stay open for good, `depth` counts the scopes that we are in. `defaults` is that of the
@@ -69,6 +71,8 @@ class _State(threading.local):
     tape_ids: frozenset[int] = frozenset()
     seen_by: _SeenBy = _SeenBy(frozenset())
     plain: bool = True
+    device: str = "cpu"
+    fallback: str = ""
     always: tuple[Any, ...] = ()
     depth: int = 0
     silent: bool = False
@@ -79,11 +83,17 @@ class _State(threading.local):
         self.tapes = tapes
         self.tape_ids = frozenset([tape._id for tape in tapes if tape._id >= 0])
         self.seen_by = _SeenBy(self.tape_ids)
-        self.plain = recorder is None and not tapes
+        self.plain = recorder is None and not tapes and self.device == "cpu"
         if self.plain:
             busy.discard(threading.get_ident())
         else:
             busy.add(threading.get_ident())
+
+    def move(self, device: str, fallback: str) -> None:
+        """Make Tensors elsewhere from now on."""
+        self.device = device
+        self.fallback = fallback
+        self.update(self.recorder, self.tapes)
 
 
 state = _State()

@@ -16,6 +16,7 @@ import numpy as np
 
 from hybrid.core.layout import Layout
 from hybrid.core.op import Attrs, Op
+from hybrid.core.places import DeviceArray
 
 Chain = tuple[tuple[Op, Attrs], ...]
 Later = tuple[Any, ...]
@@ -35,7 +36,7 @@ class Snapshot:
     __slots__ = ("__weakref__", "array", "data")
 
     data: Any
-    array: np.ndarray[Any, Any] | None
+    array: np.ndarray[Any, Any] | DeviceArray | None
 
     @property
     def contents(self) -> Any:
@@ -81,7 +82,7 @@ class Storage:
     def before_write(self) -> None:
         """Hand the contents to those who saved them; nobody else pays for the copy."""
         found = self._snapshot() if self._snapshot is not None else None
-        if found is not None and isinstance(self.base, np.ndarray):
+        if found is not None and isinstance(self.base, np.ndarray | DeviceArray):
             found.array = self.base.copy()
         self._snapshot = None
 

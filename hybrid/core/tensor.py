@@ -16,14 +16,16 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core import dlpack, foreign
-from hybrid.core.devices import CPU, as_device
+from hybrid.core.devices import CPU, as_device, place
 from hybrid.core.graph import Value
+from hybrid.core.places import DeviceArray, data_to
 from hybrid.core.source import SourceLine, at_user_line, written_array
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.state import state
 from hybrid.core.storage import Alias
 from hybrid.core.unknown import Unknown
 from hybrid.core.watched import Watched, noted, plain
+from hybrid.errors import DeviceError
 
 if TYPE_CHECKING:
     from hybrid.core.variable import Variable
@@ -81,6 +83,11 @@ class Symbol:
     def size(self) -> int:
         """Number of elements."""
         return self.value.spec.size
+
+    @property
+    def device(self) -> str:
+        """The name of the device."""
+        return self.value.spec.device
 
     @property
     def strides(self) -> None:
@@ -167,8 +174,8 @@ class Tensor:
 
     @property
     def device(self) -> str:
-        """Where the elements are: ``"cpu"``."""
-        return CPU
+        """Where the elements are: ``"cpu"``, ``"cuda:0"``."""
+        return self._data.device  # type: ignore[no-any-return]
 
     def to_device(self, device: str, /, stream: Any = None) -> Tensor:
         """Return a Tensor of the same elements on a device: this one, where it is there already.
@@ -176,24 +183,33 @@ class Tensor:
         Parameters
         ----------
         device : str
-            ``"cpu"``.
+            ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
         stream : None
-            A CPU has none.
+            A CPU has none, and a GPU does all work in one.
 
         Returns
         -------
         Tensor
+            Gradients go the way back.
+
+        Raises
+        ------
+        DeviceError
+            For a GPU that cannot be used, with the reason.
         """
-        as_device("to_device", device)
+        wanted = as_device("to_device", device)
         if stream is not None:
             raise ValueError(f"to_device: {device} has no streams, stream must be None")
-        return self
+        return self if self.device == wanted else moved(self, wanted)
 
     @property
     def spec(self) -> TensorSpec:
         """Shape, dtype and device in one."""
         data = self._data
-        return data.spec if type(data) is Symbol else TensorSpec(data.shape, data.dtype)
+        kind = type(data)
+        if kind is Symbol or kind is DeviceArray:
+            return cast(TensorSpec, data.spec)
+        return TensorSpec(data.shape, data.dtype)
 
     def __len__(self) -> int:
         if not self.shape:
@@ -205,7 +221,8 @@ class Tensor:
     def numpy(self) -> Array:
         """Return the elements as an ndarray that shares memory with the Tensor.
 
-        In a trace this ends tracing: the call goes on eagerly, with one warning.
+        Of a Tensor on a GPU it is a copy, made once the GPU has computed it. In a trace this ends
+        tracing: the call goes on eagerly, with one warning.
         """
         return self._concrete("numpy()")
 
@@ -231,6 +248,7 @@ class Tensor:
                 new._concrete(why)  # ends the trace, which commits what it has written
             if state.recorder is not None:
                 state.recorder.note_read(self._data)
+            data = data.get() if type(data) is DeviceArray else data
         elif data.array is not None and data.spec.weak:
             return data.array  # it stood for a Python scalar, and still does
         else:
@@ -288,6 +306,8 @@ class Tensor:
     # --- protocols --------------------------------------------------------------------------------
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if self.device != CPU and type(self._data) is DeviceArray:
+            raise _not_on_the_cpu(self)
         data = self._concrete("a NumPy function that wants an array")
         return np.array(data, dtype=dtype, copy=copy)
 
@@ -314,11 +334,13 @@ class Tensor:
         copy: bool | None = None,
     ) -> Any:
         """Return a DLPack capsule that shares the memory; see ``hybrid.core.dlpack.export``."""
+        if type(self._data) is DeviceArray:
+            return dlpack.lend(self._data, stream, max_version, dl_device, copy)
         return dlpack.export(self._concrete("__dlpack__"), stream, max_version, dl_device, copy)
 
     def __dlpack_device__(self) -> dlpack.Device:
-        """Return DLPack's number of the device."""
-        return dlpack.CPU
+        """Return DLPack's numbers of the device."""
+        return dlpack.number(self.device)
 
     def __getattr__(self, name: str) -> Any:
         # What stands for a Python scalar has the methods of one.
@@ -341,8 +363,10 @@ class Tensor:
             return f"Tensor(traced {data.spec})"
         if state.recorder is not None:
             state.recorder.note_read(data)
-        text = np.array2string(data, separator=", ", prefix="Tensor(", threshold=200)
-        return f"Tensor({text}, dtype={self.dtype.name})"
+        shown = data.get() if type(data) is DeviceArray else data
+        text = np.array2string(shown, separator=", ", prefix="Tensor(", threshold=200)
+        where = f", device={data.device!r}" if shown is not data else ""
+        return f"Tensor({text}, dtype={self.dtype.name}{where})"
 
     def __str__(self) -> str:
         # Text made from a value depends on it: in a trace this ends tracing, repr() does not.
@@ -360,7 +384,7 @@ class Tensor:
         return self.copy()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return asarray, (self._concrete("pickling"),)
+        return _unpickled, (self._concrete("pickling"), self.device)
 
     if TYPE_CHECKING:  # attached by hybrid.ops; listed for type checkers and editors only
         T: Tensor
@@ -462,6 +486,26 @@ _API_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
 _PYTHON_TYPE: dict[str, type] = {"b": bool, "i": int, "f": float, "c": complex}
 
 
+def _unpickled(array: Array, device: str) -> Tensor:
+    return asarray(array, device=device)
+
+
+def moved(tensor: Tensor, device: str) -> Tensor:
+    """Return a Tensor of the same elements on another device, in sight of traces and tapes."""
+    from hybrid.core.dispatch import bind
+    from hybrid.core.op import OPS
+
+    return bind(OPS["to_device"], (tensor,), {"device": device})
+
+
+def _not_on_the_cpu(tensor: Tensor) -> Exception:
+    text = (
+        f"a function that knows NumPy's arrays only was given a Tensor on {tensor.device}: "
+        "x.numpy() or x.to_device('cpu') copies it"
+    )
+    return DeviceError(at_user_line(text))
+
+
 def _ambiguous(tensor: Tensor, kind: type) -> Exception:
     if kind is bool:
         hint = "use hb.any(x) or hb.all(x)"
@@ -504,16 +548,26 @@ def asarray(
             return known
     from hybrid.core.variable import Variable
 
-    as_device("asarray", device)
+    wanted = as_device("asarray", device)
     if isinstance(obj, Variable):
         obj = obj.read()
     if type(obj) is Unknown:
         obj = _of_unknown(obj)
+    if type(obj) is not Tensor and dlpack.is_on_card(obj):
+        obj, copy = wrap(dlpack.borrow(obj)), copy or None
     if isinstance(obj, list | tuple) and _holds_tensors(obj):
-        return _of_parts(obj, dtype, copy)
+        obj, copy = _of_parts(obj, dtype, copy), None
     if type(obj) is Tensor:
+        if device is not None and obj.device != wanted:
+            if copy is False:
+                raise foreign.needs_copy(f"what is on {obj.device} to be on {wanted}")
+            obj, copy = moved(obj, wanted), None
         return _converted(obj, dtype, copy)
     array = as_ndarray(obj, dtype, copy)
+    if wanted != CPU:
+        if copy is False:
+            raise foreign.needs_copy(f"what is on the CPU to be on {wanted}")
+        return wrap(data_to(array, place(wanted)))
     if array is not obj:
         return wrap(array)
     known = _external.get(id(array))

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from hybrid.core import dispatch
+from hybrid.core.devices import as_device, place
+from hybrid.core.places import DeviceArray, data_to, fill, like
 from hybrid.core.spec import Shape, TensorSpec, casts, fits
 from hybrid.core.tensor import Array, Tensor, as_ndarray, asarray, wrap
 from hybrid.dtypes import DType
@@ -49,10 +51,10 @@ class Variable:
         if isinstance(value, Tensor):
             if recorder is not None:
                 value = recorder.initial_value(value)
-            array = np.array(value._data, dtype=dtype)
+            self._tensor = wrap(_own(value, dtype))
         else:
-            array = np.array(as_ndarray(value, dtype))
-        self._tensor = wrap(array)
+            where = place(as_device("Variable", None))
+            self._tensor = wrap(data_to(np.array(as_ndarray(value, dtype)), where))
         self.name = name
         self.trainable = trainable
         if recorder is not None:
@@ -122,8 +124,14 @@ class Variable:
         self.check(dispatch.spec_of(value))
         for tape in dispatch.state.tapes:
             tape.assigned(self)
-        array = np.empty(self.shape, self.dtype)
-        np.copyto(array, value._data if isinstance(value, Tensor) else value, casting="unsafe")
+        source = value._data if isinstance(value, Tensor) else value
+        old = self._tensor._data
+        if type(old) is DeviceArray or type(source) is DeviceArray:
+            array = like(old)
+            fill("assign", array, source)
+        else:
+            array = np.empty(self.shape, self.dtype)
+            np.copyto(array, source, casting="unsafe")
         self._tensor = wrap(array)
 
     def check(self, spec: TensorSpec) -> None:
@@ -175,7 +183,15 @@ class Variable:
         return Variable(self._tensor, trainable=self.trainable, name=self.name)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Variable, (self._tensor._data,)
+        return Variable, (self._tensor,)
+
+
+def _own(value: Tensor, dtype: Any) -> Any:
+    """Return the contents of a Tensor, copied, on the device where they are."""
+    data = value._data
+    if type(data) is not DeviceArray:
+        return np.array(data, dtype=dtype)
+    return data.copy() if dtype is None else value.astype(dtype)._data
 
 
 def forward_operator(name: str) -> None:

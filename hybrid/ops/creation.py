@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import ceil
 from typing import Any, cast
 
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core import dlpack
-from hybrid.core.devices import as_device
+from hybrid.core.devices import CPU, DeviceScope, as_device
 from hybrid.core.dispatch import bind, busy, located, spec_of, state
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec, fits
@@ -34,7 +33,7 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
     x : array
         Anything with ``__dlpack__``: NumPy's, PyTorch's, JAX's arrays; bfloat16 included.
     device : str, optional
-        Where the Tensor is to be: ``"cpu"``.
+        Where the Tensor is to be; left out, where the scope of :func:`hybrid.device` says.
     copy : bool, optional
         True copies; False and None share the memory, and raise where that cannot be.
 
@@ -56,10 +55,14 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
     >>> a
     array([1., 1.])
     """
-    as_device("from_dlpack", device)
-    if isinstance(x, Tensor):
-        return asarray(x, copy=copy)
-    return asarray(dlpack.adopt(x, device, copy))
+    where = None if device is None else as_device("from_dlpack", device)
+    return asarray(x, device=where, copy=copy)
+
+
+def _placed(name: str, device: Any, make: Callable[..., Tensor], *args: Any, **kw: Any) -> Tensor:
+    """Return what a function makes, on a device."""
+    with DeviceScope(as_device(name, device)) as where:
+        return make(*args, **kw).to_device(where)
 
 
 # --- constants ------------------------------------------------------------------------------------
@@ -104,7 +107,7 @@ def full(
     dtype : dtype, optional
         Left out: the value's own; for a Python scalar the default dtype, int64 or bool.
     device : str, optional
-        Where the Tensor is to be: ``"cpu"``.
+        Where the Tensor is to be; left out, where the scope of :func:`hybrid.device` says.
 
     Returns
     -------
@@ -115,7 +118,8 @@ def full(
     >>> full((2,), 0.5)
     Tensor([0.5, 0.5], dtype=float32)
     """
-    as_device("full", device)
+    if device is not None and device != state.device:
+        return _placed("full", device, full, shape, fill_value, dtype=dtype)
     if isinstance(fill_value, list | tuple):
         fill_value = asarray(fill_value)
     wanted = as_dtype("full", dtype) if dtype is not None else _own_dtype(fill_value)
@@ -139,11 +143,12 @@ def _float_or(name: str, dtype: Any) -> DType:
 
 def _filled(name: str, shape: Any, value: int, dtype: Any, device: Any) -> Tensor:
     wanted = _float_or(name, dtype)
-    if (not busy or state.plain) and device is None:
+    if (not busy or state.plain) and (device is None or device == CPU):
         try:  # at once, where nothing records it
             return wrap((np.ones if value else np.zeros)(shape, wanted))
         except (TypeError, ValueError):
             pass  # explained below
+    device = None if device is None else as_device(name, device)
     return full(as_shape(name, shape), value, dtype=wanted, device=device)
 
 
@@ -174,6 +179,7 @@ def full_like(
     """Return a Tensor of the shape and dtype of `x`, filled with one value."""
     spec = spec_of(x) if not isinstance(x, int | float | complex) else asarray(x).spec
     size = spec.shape if shape is None else shape
+    device = spec.device if device is None and spec.device != state.device else device
     return full(size, fill_value, dtype=spec.dtype if dtype is None else dtype, device=device)
 
 
@@ -224,7 +230,8 @@ def eye(
     device: Any = None,
 ) -> Tensor:
     """Return a matrix with ones on diagonal `k`, of the default dtype unless another is given."""
-    as_device("eye", device)
+    if device is not None and device != state.device:
+        return _placed("eye", device, eye, n_rows, n_cols, k=k, dtype=dtype)
     rows = as_shape("eye", n_rows)[0]
     columns = rows if n_cols is None else as_shape("eye", n_cols)[0]
     attrs = {"n": rows, "m": columns, "k": operator.index(k), "dtype": _float_or("eye", dtype)}
@@ -305,7 +312,7 @@ def arange(
     dtype : dtype, optional
         Left out: int64 if all arguments are whole, the default dtype otherwise.
     device : str, optional
-        Where the Tensor is to be: ``"cpu"``.
+        Where the Tensor is to be; left out, where the scope of :func:`hybrid.device` says.
 
     Returns
     -------
@@ -316,7 +323,8 @@ def arange(
     >>> arange(2, 8, 3)
     Tensor([2, 5], dtype=int64)
     """
-    as_device("arange", device)
+    if device is not None and device != state.device:
+        return _placed("arange", device, arange, start, stop, step, dtype=dtype)
     if stop is None:
         start, stop = 0, start
     if any(type(x) is Tensor and x.dtype.kind not in "biu" for x in (start, stop, step)):
@@ -403,7 +411,7 @@ def linspace(
     dtype : dtype, optional
         Left out: that of Tensors; of numbers the default dtype, or a complex one if one of them is.
     device : str, optional
-        Where the Tensor is to be: ``"cpu"``.
+        Where the Tensor is to be; left out, where the scope of :func:`hybrid.device` says.
 
     Returns
     -------
@@ -414,7 +422,9 @@ def linspace(
     >>> linspace(0, 1, 3)
     Tensor([0. , 0.5, 1. ], dtype=float32)
     """
-    as_device("linspace", device)
+    if device is not None and device != state.device:
+        options = {"num": num, "endpoint": endpoint, "dtype": dtype}
+        return _placed("linspace", device, linspace, start, stop, **options)
     if type(start) is Tensor or type(stop) is Tensor:
         from hybrid.ops.composed.ranges import dtype_between, linspace_between
 

@@ -28,6 +28,7 @@ from hybrid.core.dispatch import (
 )
 from hybrid.core.graph import Value
 from hybrid.core.op import OPS, Attrs, Example, Op, register
+from hybrid.core.places import fill
 from hybrid.core.spec import Shape, TensorSpec, broadcast_shapes, casts, fits
 from hybrid.core.storage import Alias, Chain, Storage
 from hybrid.core.tensor import ArrayLike, Symbol, Tensor, asarray, wrap
@@ -290,7 +291,7 @@ def _write_eager(target: Tensor, value: Any) -> None:
         raise leaked(source)
     node = _node_after(target, value) if state.tapes else None
     alias = _before_write(target)
-    np.copyto(data, source, casting="unsafe")
+    fill("write", data, source)
     _after_write(target, alias, node)
 
 
@@ -416,7 +417,7 @@ def setitem(x: Tensor, index: Any, value: ArrayLike) -> None:
 
     Of several values for one place (a repeated index) the last one stays.
     """
-    if (not busy or state.plain) and type(x._data) is not Symbol:
+    if (not busy or state.plain) and type(x._data) is np.ndarray:
         _set_plain(x, index, value)
         return
     x, value = resolve(x), _assigned(value, x)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hybrid import dtypes
-from hybrid.core.devices import CPU, DEVICES, as_device
+from hybrid.core.devices import as_device, devices
 from hybrid.core.state import state
 from hybrid.dtypes import DType
 from hybrid.ops.data_types import isdtype
@@ -36,12 +36,12 @@ class NamespaceInfo:
         return {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": 64}
 
     def default_device(self) -> str:
-        """Return the device on which Tensors are made."""
-        return CPU
+        """Return the device on which Tensors are made: the CPU, or that of `hybrid.device`."""
+        return as_device("default_device", None)
 
     def devices(self) -> list[str]:
         """Return the devices there are."""
-        return list(DEVICES)
+        return list(devices())
 
     def default_dtypes(self, *, device: Any = None) -> dict[str, DType]:
         """Return the dtypes that are taken where none is given, by kind."""

@@ -19,6 +19,7 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core import defaults
 from hybrid.core.batch import Lane, Lanes
+from hybrid.core.devices import CPU, DeviceScope, as_device
 from hybrid.core.dispatch import bind, located
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec
@@ -310,7 +311,9 @@ class Generator:
     """
 
     def __init__(self, seed: int | None = None) -> None:
-        self._variable = Variable(_seeded(seed), trainable=False, name="random state")
+        # The CPU draws, for every device: so the numbers do not depend on where they are wanted.
+        with DeviceScope(CPU):
+            self._variable = Variable(_seeded(seed), trainable=False, name="random state")
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -458,7 +461,7 @@ class Generator:
         rows = asarray(x)
         if not rows.ndim:
             return self.permutation(int(rows))
-        return take(rows, self.permutation(rows.shape[0]), axis=0)
+        return take(rows, self.permutation(rows.shape[0]).to_device(rows.device), axis=0)
 
     def _draw(self, op: Op, attrs: dict[str, Any], words: int) -> Tensor:
         blocks = -(-words // _WORDS_PER_BLOCK)
@@ -466,7 +469,7 @@ class Generator:
             now = self._variable.read()
             drawn: Tensor = bind(op, (now,), attrs)
             self._variable.assign(bind(RANDOM_ADVANCE, (now,), {"blocks": blocks}))
-        return drawn
+        return drawn.to_device(as_device(op.name, None))
 
 
 def _seeded(seed: int | None) -> Any:

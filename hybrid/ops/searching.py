@@ -132,7 +132,7 @@ def _infer_nonzero(x: TensorSpec, *, size: int) -> TensorSpec:
 
 
 def _eager_nonzero(xp: Any, x: Any, *, size: int) -> Any:
-    places = np.zeros((np.ndim(x), size), np.int64)
+    places = xp.zeros((np.ndim(x), size), np.int64)
     for row, found in zip(places, xp.nonzero(x), strict=True):
         row[: len(found)] = found[:size]
     return places

@@ -5,6 +5,8 @@ from __future__ import annotations
 import operator
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from hybrid import dtypes
 from hybrid.core.dispatch import at_once, bind
 from hybrid.core.op import Example, Op, register
@@ -97,13 +99,19 @@ def _eager_sort(xp: Any, x: Any, *, axis: int, descending: bool, stable: bool) -
     array = ordered(x)
     stable = stable and (x.size < _FEW or _tells_equals_apart(xp, array))
     if not descending:
-        found = array.copy("K")
-        found.sort(axis, stable=stable)
+        found = _sorted(xp, array, axis, stable)
         return found if array is x else found.astype(x.dtype)
     # Sorted backwards from the back, so that equal elements keep their order.
-    found = xp.flip(array, axis).copy("K")
-    found.sort(axis, stable=stable)
+    found = _sorted(xp, xp.flip(array, axis), axis, stable)
     return xp.array(xp.flip(found, axis), dtype=x.dtype)
+
+
+def _sorted(xp: Any, x: Any, axis: int, stable: bool) -> Any:
+    if xp is not np:
+        return xp.sort(x, axis=axis, stable=stable)
+    found = x.copy("K")  # the methods take less than the function
+    found.sort(axis, stable=stable)
+    return found
 
 
 def _tells_equals_apart(xp: Any, x: Any) -> bool:

@@ -16,7 +16,9 @@ import numpy as np
 
 from hybrid.core.layout import Layout, contiguous
 from hybrid.core.op import Attrs, Op
+from hybrid.core.placed import together
 from hybrid.core.spec import TensorSpec, weak_scalar
+from hybrid.core.state import state
 from hybrid.dtypes import DType
 
 _PLAIN = frozenset((int, bool, str, type(None), *map(type, map(np.dtype, "?bhilqBHILQefdFD"))))
@@ -76,12 +78,13 @@ class Rules:
         self, op: Op, specs: tuple[TensorSpec, ...], attrs: Attrs, *, weak: bool
     ) -> tuple[TensorSpec, ...]:
         """Return the specs of the results; `attrs` are those that :meth:`attrs` returns."""
-        key = (op, id(attrs), weak, *map(id, specs))
+        key = (op, id(attrs), weak, state.device, *map(id, specs))
         known = self._results.get(key)
         if known is None:
             inferred = op.infer(*specs, **attrs)
             found = inferred if op.multi else (inferred,)
-            found = tuple(self._one(s if s.weak == weak else replace(s, weak=weak)) for s in found)
+            where = attrs.get("device") or _device(op, specs)
+            found = tuple(self._one(_as(s, weak, where)) for s in found)
             known = self._results[key] = (specs, attrs), found
         return known[1]
 
@@ -106,6 +109,16 @@ class Rules:
             assert op.view is not None
             known = self._views[key] = (layout, attrs), op.view(layout, **attrs)
         return known[1]
+
+
+def _device(op: Op, specs: tuple[TensorSpec, ...]) -> str:
+    """Return the device on which an op is computed, by the rule of eager code."""
+    return together(op.name, ((s.device, s.ndim) for s in specs if not s.weak)) or state.device
+
+
+def _as(spec: TensorSpec, weak: bool, device: str) -> TensorSpec:
+    same = spec.weak == weak and spec.device == device
+    return spec if same else replace(spec, weak=weak, device=device)
 
 
 def _key(attrs: Attrs) -> Hashable:

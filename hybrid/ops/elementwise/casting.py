@@ -63,7 +63,7 @@ def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True, device: Any = None
     copy : bool
         False returns `x` itself where it has the dtype already.
     device : str, optional
-        Where the Tensor is to be: ``"cpu"``.
+        Where the Tensor is to be; left out, where `x` is.
 
     Returns
     -------
@@ -76,7 +76,8 @@ def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True, device: Any = None
     """
     wanted = _supported(dtype)
     if device is not None:
-        as_device("astype", device)
+        where = as_device("astype", device)
+        return astype(x, dtype, copy=copy).to_device(where)
     if copy and (not busy or state.plain) and type(x) is Tensor and type(x._data) is np.ndarray:
         return wrap(_converted(x._data, wanted))
     x = asarray(x)

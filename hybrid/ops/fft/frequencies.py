@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hybrid import dtypes
-from hybrid.core.devices import as_device
+from hybrid.core.devices import DeviceScope, as_device
 from hybrid.core.dispatch import located, state
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.core.unknown import as_size
@@ -16,8 +16,7 @@ from hybrid.ops.elementwise.selection import where
 from hybrid.ops.rearranging import roll
 
 
-def _scaled(name: str, k: Tensor, n: int, d: Any, dtype: Any, device: Any) -> Tensor:
-    as_device(name, device)
+def _scaled(name: str, k: Tensor, n: int, d: Any, dtype: Any) -> Tensor:
     wanted = state.defaults.floats if dtype is None else as_dtype(name, dtype)
     if not dtypes.is_float(wanted):
         raise DTypeError(located(f"{name}: frequencies are real numbers, not {wanted}"))
@@ -61,8 +60,9 @@ def fftfreq(n: int, /, d: float = 1.0, dtype: Any = None, device: Any = None) ->
     Tensor([ 0.  ,  0.25, -0.5 , -0.25], dtype=float32)
     """
     n = _count("fftfreq", n)
-    k = arange(n)
-    return _scaled("fftfreq", where(k < (n + 1) // 2, k, k - n), n, d, dtype, device)
+    with DeviceScope(as_device("fftfreq", device)):
+        k = arange(n)
+        return _scaled("fftfreq", where(k < (n + 1) // 2, k, k - n), n, d, dtype)
 
 
 def rfftfreq(n: int, /, d: float = 1.0, dtype: Any = None, device: Any = None) -> Tensor:
@@ -74,7 +74,8 @@ def rfftfreq(n: int, /, d: float = 1.0, dtype: Any = None, device: Any = None) -
     Tensor([0.  , 0.25, 0.5 ], dtype=float32)
     """
     n = _count("rfftfreq", n)
-    return _scaled("rfftfreq", arange(n // 2 + 1), n, d, dtype, device)
+    with DeviceScope(as_device("rfftfreq", device)):
+        return _scaled("rfftfreq", arange(n // 2 + 1), n, d, dtype)
 
 
 def fftshift(x: ArrayLike, /, axes: Any = None) -> Tensor:

@@ -39,7 +39,8 @@ def take_along_axis(x: ArrayLike, /, indices: ArrayLike, axis: int | None = -1) 
     Tensor([[1],
             [2]], dtype=int64)
     """
-    x, index = asarray(x), index_array(indices)
+    x = asarray(x)
+    index = index_array(indices, x.device)
     if axis is None:
         x, axis = ravel(x), 0
     axis = one_axis("take_along_axis", axis, x.shape)
@@ -94,7 +95,7 @@ def put_along_axis(x: Tensor, indices: ArrayLike, values: ArrayLike, axis: int |
     """Write `values` into `x` at the places that :func:`take_along_axis` reads, as NumPy does."""
     from hybrid.ops.inplace import setitem
 
-    index = index_array(indices)
+    index = index_array(indices, x.device)
     if axis is None:
         x, axis = reshape(x, -1, copy=False), 0
     axis = one_axis("put_along_axis", axis, x.shape)
@@ -104,7 +105,8 @@ def put_along_axis(x: Tensor, indices: ArrayLike, values: ArrayLike, axis: int |
 def _scattered(
     name: str, x: ArrayLike, indices: ArrayLike, values: ArrayLike, axis: int, mode: str
 ) -> Tensor:
-    x, index = asarray(x), index_array(indices)
+    x = asarray(x)
+    index = index_array(indices, x.device)
     axis = one_axis(name, axis, x.shape)
     grid = _grid(name, x.shape, index, axis)
     return index_update(x, values, grid, tuple(range(x.ndim)), 0, mode)
@@ -119,4 +121,7 @@ def _grid(name: str, shape: Shape, index: Tensor, axis: int) -> tuple[Tensor, ..
             )
         )
     lying = [[n if j == i else 1 for j in range(len(shape))] for i, n in enumerate(shape)]
-    return tuple(index if i == axis else reshape(arange(n), lying[i]) for i, n in enumerate(shape))
+    return tuple(
+        index if i == axis else reshape(arange(n, device=index.device), lying[i])
+        for i, n in enumerate(shape)
+    )

@@ -84,7 +84,11 @@ def unravel_index(
     sizes = as_shape("unravel_index", shape)
     if not sizes:
         raise ShapeError(located("unravel_index: an array without axes has no indices"))
-    return bind_all(UNRAVEL_INDEX, (index_array(indices),), {"shape": sizes, "order": order})
+    return bind_all(
+        UNRAVEL_INDEX,
+        (index_array(indices),),
+        {"shape": sizes, "order": order},
+    )
 
 
 # --- ravel_multi_index ----------------------------------------------------------------------------

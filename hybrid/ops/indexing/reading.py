@@ -9,7 +9,7 @@ import numpy as np
 from hybrid.core.dispatch import busy, resolve, seen, state
 from hybrid.core.spec import Shape
 from hybrid.core.storage import Chain
-from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
+from hybrid.core.tensor import ArrayLike, Symbol, Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.ops._axes import one_axis
 from hybrid.ops._methods import attach
@@ -124,7 +124,7 @@ def _apart(view: Tensor) -> Tensor:
     NumPy's ``x[0]`` of one axis is a number, which a later write to ``x`` leaves alone.
     """
     data = view._data
-    alone = wrap(data.copy() if isinstance(data, np.ndarray) else data)
+    alone = wrap(data if type(data) is Symbol else data.copy())
     alone._node = view._node
     if state.recorder is not None:
         state.recorder.track(alone)

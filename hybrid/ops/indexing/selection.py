@@ -80,7 +80,7 @@ class Selection:
         try:
             return gather(view, tuple(self.arrays), tuple(self.axes), self.at)
         except IndexingError as error:
-            concrete = [np.zeros(0) if _is_traced(a) else np.asarray(a) for a in self.arrays]
+            concrete = [np.zeros(0) if _is_traced(a) else _known(a) for a in self.arrays]
             # True and False, whose source is -1, are never out of bounds.
             of_axes = [(a, i) for a, i in zip(concrete, self.sources, strict=True) if i >= 0]
             arrays, axes = zip(*of_axes, strict=True)
@@ -181,6 +181,10 @@ def _lowered(entry: Any) -> Any:
 
 def _is_traced(array: Any) -> bool:
     return isinstance(array, Tensor) and type(array._data) is Symbol
+
+
+def _known(array: Any) -> Any:
+    return array.numpy() if isinstance(array, Tensor) else np.asarray(array)
 
 
 def _is_array(entry: Any) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from hybrid import dtypes
 from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind, spec_of
@@ -19,6 +21,7 @@ from hybrid.ops.elementwise.selection import where
 from hybrid.ops.indexing.accumulate import accumulate, to_numpy
 from hybrid.ops.indexing.gather import (
     batch_index,
+    check_bounds,
     check_index,
     gather,
     index_array,
@@ -45,6 +48,8 @@ def _infer_update(
 def _eager_update(
     xp: Any, base: Any, value: Any, *index: Any, axes: Axes, at: int, mode: str
 ) -> Any:
+    if xp is not np:
+        check_bounds(xp, base.shape, index, axes)
     value = xp.asarray(value)
     if mode != "set":
         out = xp.array(base, order="C")
@@ -52,11 +57,22 @@ def _eager_update(
         return out
     out = xp.array(base)
     native, value = to_numpy(xp, out, value, index, axes, at)
+    if xp is not np:
+        _set_in_order(xp, out, native, value)
+        return out
     try:
         out[native] = value
     except IndexError as error:
         raise out_of_bounds(base.shape, index, axes) or error from None
     return out
+
+
+def _set_in_order(xp: Any, out: Any, native: tuple[Any, ...], value: Any) -> None:
+    """Write values of which the last one for a place stays: a card writes in any order."""
+    places = xp.arange(out.size).reshape(out.shape)[native]
+    values = xp.broadcast_to(value, places.shape).reshape(-1)[::-1].astype(out.dtype)
+    places, last = xp.unique(places.reshape(-1)[::-1], return_index=True)
+    out[xp.unravel_index(places, out.shape)] = values[last]
 
 
 Index = tuple[Tensor, ...]
@@ -221,4 +237,5 @@ def index_update(
     if not isinstance(value, int | float | complex):
         value = asarray(value).astype(base.dtype, copy=False)
     attrs = {"axes": axes, "at": at, "mode": mode}
-    return bind(INDEX_UPDATE, (base, value, *map(index_array, index)), attrs)
+    arrays = [index_array(i, base.device) for i in index]
+    return bind(INDEX_UPDATE, (base, value, *arrays), attrs)

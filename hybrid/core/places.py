@@ -1,0 +1,198 @@
+"""Places besides the CPU's memory where arrays can be, and the arrays that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from hybrid.core.spec import Shape, TensorSpec
+from hybrid.dtypes import DType
+from hybrid.errors import DeviceError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Place:
+    """A card: the array module that computes there, and the way there and back.
+
+    Attributes
+    ----------
+    name : str
+        ``"cuda:0"``.
+    xp : module
+        What eager forms get in place of NumPy.
+    put : callable
+        ``put(ndarray)`` gives an array of `xp` with the same elements.
+    get : callable
+        ``get(array)`` waits for an array and gives an ndarray with the same elements.
+    move : callable
+        ``move(array)`` copies an array of another card to this one.
+    adopt : callable
+        ``adopt(producer)`` gives an array in the memory of an object with DLPack.
+    current : callable
+        ``with current():`` work goes to this card, in order with all other work.
+    wait : callable
+        Returns once all work that was asked for is done.
+    stream : int
+        The driver's handle of the queue that work goes to.
+    """
+
+    name: str
+    xp: Any
+    put: Callable[[Array], Any]
+    get: Callable[[Any], Array]
+    move: Callable[[Any], Any]
+    adopt: Callable[[Any], Any]
+    current: Callable[[], AbstractContextManager[Any]]
+    wait: Callable[[], None]
+    stream: int = 0
+
+
+class DeviceArray:
+    """An array on a card, as the Tensors that hold it do.
+
+    It refuses NumPy, so that code that knows ndarrays only fails where it would compute nonsense,
+    and leaves the Tensor to :func:`hybrid.core.dispatch.bind`.
+
+    Attributes
+    ----------
+    array
+        The array of the place's module: CuPy's.
+    place : Place
+    """
+
+    __slots__ = ("__weakref__", "array", "place")
+
+    __array_ufunc__ = None
+
+    def __init__(self, array: Any, place: Place) -> None:
+        self.array = array
+        self.place = place
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes of the axes."""
+        return self.array.shape  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> DType:
+        """The dtype."""
+        return self.array.dtype  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self.array.ndim  # type: ignore[no-any-return]
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self.array.size  # type: ignore[no-any-return]
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Bytes from one element to the next, by axis."""
+        return self.array.strides  # type: ignore[no-any-return]
+
+    @property
+    def flags(self) -> SimpleNamespace:
+        """Whether it can be written: not where several elements lie at one address."""
+        repeats = any(n > 1 and not s for n, s in zip(self.shape, self.strides, strict=True))
+        return SimpleNamespace(writeable=not repeats)
+
+    @property
+    def device(self) -> str:
+        """The name of the place."""
+        return self.place.name
+
+    @property
+    def spec(self) -> TensorSpec:
+        """Shape, dtype and device in one."""
+        return TensorSpec(self.array.shape, self.array.dtype, self.place.name)
+
+    def get(self) -> Array:
+        """Return the elements as an ndarray of their own."""
+        with self.place.current():
+            return self.place.get(self.array)
+
+    def copy(self) -> DeviceArray:
+        """Return the same elements in memory of their own."""
+        with self.place.current():
+            return DeviceArray(self.array.copy(), self.place)
+
+    def shares_memory(self, other: Any) -> bool:
+        """Tell whether both may show the same bytes."""
+        if type(other) is not DeviceArray or other.place is not self.place:
+            return False
+        return bool(self.place.xp.may_share_memory(self.array, other.array))
+
+    def __array__(self, *_: Any, **__: Any) -> Array:
+        raise TypeError(f"an array on {self.place.name} is no ndarray; get() copies it to the CPU")
+
+    def __array_function__(self, *_: Any) -> Any:
+        return NotImplemented
+
+
+def like(data: Any) -> Any:
+    """Return an array of the same kind, shape and dtype, with contents of any sort."""
+    if type(data) is not DeviceArray:
+        return np.empty(data.shape, data.dtype)
+    with data.place.current():
+        return DeviceArray(data.place.xp.empty(data.shape, data.dtype), data.place)
+
+
+def fill(name: str, target: Any, source: Any) -> None:
+    """Write what broadcasts to `target` into it, casting as C does.
+
+    Parameters
+    ----------
+    name : str
+        What writes, for the error.
+    target : ndarray or DeviceArray
+    source : ndarray, DeviceArray or Python scalar
+        On the same device; an ndarray of no axes comes along.
+
+    Raises
+    ------
+    DeviceError
+        Where they are on different devices.
+    """
+    if type(target) is DeviceArray:
+        if isinstance(source, np.ndarray) and not source.ndim:
+            source = source[()]
+        if not isinstance(source, np.ndarray):
+            if type(source) is not DeviceArray or source.place is target.place:
+                with target.place.current():
+                    target.array[...] = source.array if type(source) is DeviceArray else source
+                return
+    elif type(source) is not DeviceArray:
+        np.copyto(target, source, casting="unsafe")
+        return
+    raise DeviceError(
+        f"{name}: a value on {source.device} cannot be written into an array on {target.device}; "
+        f"x.to_device({target.device!r}) moves it"
+    )
+
+
+def put(array: Array, place: Place) -> DeviceArray:
+    """Copy an ndarray to a card."""
+    with place.current():
+        return DeviceArray(place.put(array), place)
+
+
+def data_to(data: Any, place: Place | None) -> Any:
+    """Return what a Tensor holds, an ndarray or a DeviceArray, at a place; None is the CPU."""
+    if place is None:
+        return data.get() if type(data) is DeviceArray else data
+    if type(data) is not DeviceArray:
+        return put(data, place)
+    if data.place is place:
+        return data
+    with place.current():
+        return DeviceArray(place.move(data.array), place)
