@@ -22,7 +22,7 @@ from hybrid.core.layout import Layout, contiguous
 from hybrid.core.spec import TensorSpec
 from hybrid.dtypes import DType
 from hybrid.ops.moving import window
-from hybrid.runtime import recycle
+from hybrid.runtime import recycle, workspaces
 from hybrid.runtime.driver_calls import Array, Explanation, adopt_result, new_workspace
 from hybrid.runtime.load import LoadedKernel
 from hybrid.runtime.memory import MemoryPlan, used_roots
@@ -158,7 +158,7 @@ class _Writer:
         self._line(f"{', '.join(self.workspace.values())}, = workspace")
         views = [(at, layout, np.dtype(name)) for at, layout, name in self.workspace]
         arena = self.memory.arena
-        self.namespace["pool"] = []
+        self.namespace["pool"] = workspaces.new_pool(arena)
         self.namespace["new_workspace"] = lambda: new_workspace(arena, views)
 
     def _body(self) -> None:

@@ -10,7 +10,7 @@ from hybrid.core.formula import reader
 from hybrid.core.graph import FuncGraph
 from hybrid.core.unknown import Condition
 from hybrid.trace.environment import Binding
-from hybrid.trace.segment import Segment
+from hybrid.trace.segment import Local, Segment
 from hybrid.trace.sharing import entangled, memory_of
 from hybrid.trace.signature import Signature
 from hybrid.trace.tracer import EagerFrom
@@ -91,6 +91,16 @@ class ConcreteFunction:
             pending.extend(reversed(segment.children.values()))
         return found
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of the arrays that only this trace keeps: what it has read, what it begins with.
+
+        That of temporaries is bounded for all Plans together: see :mod:`hybrid.runtime.workspaces`.
+        """
+        captured = [x for segment in self.segments for x in segment.captured]
+        local = {id(x.array): x.array.nbytes for x in captured if type(x) is Local}
+        return sum(local.values()) + sum(_bytes_of(b.value) for b in self.read.values())
+
     def entangled(self, leaves: Sequence[Any]) -> bool:
         """Tell whether the trace is wrong for the memory of these arguments.
 
@@ -130,6 +140,10 @@ class ConcreteFunction:
         if self.fallback is not None:
             text.append(f"runs eagerly: {self.fallback}")
         return "\n".join(text)
+
+
+def _bytes_of(contents: Any) -> int:
+    return sum(len(x) for x in contents if isinstance(x, bytes))
 
 
 def _in_order(leaf: Any) -> bool:

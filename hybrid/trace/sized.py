@@ -24,6 +24,8 @@ from hybrid.runtime.plan import Plan, make_plan
 from hybrid.trace import passes
 from hybrid.trace.background import Planner
 
+MAX_LAYOUTS = 64  # of the arguments, for which a graph keeps its Plans
+
 
 @dataclass(eq=False, slots=True)
 class Sized:
@@ -58,6 +60,8 @@ class Sized:
         plan = self.plans.get(key)
         if plan is None:
             layouts = tuple(map(layout_of, arrays))
+            while len(self.plans) >= MAX_LAYOUTS:
+                self.plans.pop(next(iter(self.plans)), None)
             if self.planner is None:
                 plan = make_plan(self.optimized, layouts)
             else:

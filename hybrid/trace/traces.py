@@ -12,6 +12,7 @@ MAX_VARIANTS = 64  # traces of one signature that differ in the conditions on si
 
 
 MAX_SIGNATURES = 256
+MAX_BYTES = 1 << 30  # of arrays that traces hold; of any two traces it may be more
 
 Family = tuple[ConcreteFunction, ...]
 
@@ -19,7 +20,8 @@ Family = tuple[ConcreteFunction, ...]
 class Traces:
     """What :class:`~hybrid.trace.compile.CompiledFunction` keeps: the traces that are in use.
 
-    There are two generations. Where the young one has grown to half of what is kept, the old one is
+    There are two generations. Where the young one has grown to half of what is kept, in number or
+    in bytes, the old one is
     forgotten and the young one takes its place; whatever is found in the old one is young again. So
     what was not used for a generation goes, and nothing has to be counted at each call.
     """
@@ -57,10 +59,17 @@ class Traces:
         rest = [x for x in self.of(concrete.signature) if x is not concrete and not x.out_of_date]
         self._old.pop(concrete.signature, None)
         self._young[concrete.signature] = (concrete, *rest[: MAX_VARIANTS - 1])
-        if len(self._young) < MAX_SIGNATURES // 2:
+        if len(self._young) < MAX_SIGNATURES // 2 and self._light():
             return False
         self._old, self._young = self._young, {}
         return True
+
+    def _light(self) -> bool:
+        """Tell whether the young generation is of one trace, or holds less than its share."""
+        if len(self._young) < 2:
+            return True
+        held = sum(x.nbytes for family in list(self._young.values()) for x in family)
+        return held < MAX_BYTES // 2
 
     def drop(self, signature: Signature) -> Family:
         """Forget a signature."""
