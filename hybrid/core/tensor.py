@@ -347,7 +347,10 @@ class Tensor:
         data = None if name.startswith("_") else self._data
         if type(data) is Symbol and data.spec.weak and hasattr(_PYTHON_TYPE[data.dtype.kind], name):
             return getattr(self._concrete(name).item(), name)
-        raise AttributeError(f"a Tensor has no attribute {name!r}", name=name, obj=self)
+        text = f"a Tensor has no attribute {name!r}"
+        if not name.startswith("_") and hasattr(np.ndarray, name):
+            text += f"; that of the ndarray with its elements is x.numpy().{name}"
+        raise AttributeError(text, name=name, obj=self)
 
     def __hash__(self) -> int:
         return id(self)

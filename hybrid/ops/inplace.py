@@ -538,4 +538,9 @@ def _mask(index: Any, x: Tensor, value: Any) -> Tensor | None:
     return reshape(index, index.shape + (1,) * len(rest))
 
 
-attach(__setitem__=setitem)
+def _fill(x: Tensor, value: ArrayLike) -> None:
+    """Write one value into all elements."""
+    setitem(x, ..., value)
+
+
+attach(__setitem__=setitem, fill=_fill)

@@ -174,7 +174,7 @@ PAD = register(
     )
 )
 
-_PAD_MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
+PAD_MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
 
 
 def pad(x: ArrayLike, /, width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Tensor:
@@ -199,8 +199,8 @@ def pad(x: ArrayLike, /, width: Any, mode: str = "constant", *, constant_values:
     Tensor([0, 1, 2], dtype=int64)
     """
     x = asarray(x)
-    if mode not in _PAD_MODES:
-        raise ValueError(f"pad: mode {mode!r} is not one of {', '.join(_PAD_MODES)}")
+    if mode not in PAD_MODES:
+        raise ValueError(f"pad: mode {mode!r} is not one of {', '.join(PAD_MODES)}")
     attrs = {
         "width": _widths(x, width),
         "mode": mode,

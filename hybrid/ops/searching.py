@@ -276,4 +276,10 @@ def searchsorted(
     return bind(SEARCHSORTED, (a, beside(x2, a)), {"side": side})
 
 
-attach(argmax=argmax, argmin=argmin, nonzero=nonzero)
+def _searchsorted_method(
+    self: Tensor, v: ArrayLike, side: str = "left", sorter: ArrayLike | None = None
+) -> Tensor:
+    return searchsorted(self, v, side=side, sorter=sorter)
+
+
+attach(argmax=argmax, argmin=argmin, nonzero=nonzero, searchsorted=_searchsorted_method)

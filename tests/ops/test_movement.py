@@ -13,7 +13,7 @@ from hybrid.core.layout import contiguous
 from hybrid.core.op import OPS
 from hybrid.core.tensor import asarray
 from hybrid.errors import AxisError, ShapeError
-from hybrid.ops.rearranging import _PAD_MODES
+from hybrid.ops.rearranging import PAD_MODES
 
 X = np.arange(24.0).reshape(2, 3, 4)
 
@@ -50,7 +50,7 @@ SAME_AS_NUMPY = [
     (mv.hstack, np.hstack, ([X[0], X[0]],)),
     (mv.hstack, np.hstack, ([X[0, 0], X[0, 1]],)),
     (mv.copy, np.copy, (X,)),
-    *((mv.pad, np.pad, (X, ((1, 0), (2, 1), (0, 3)), mode)) for mode in _PAD_MODES),
+    *((mv.pad, np.pad, (X, ((1, 0), (2, 1), (0, 3)), mode)) for mode in PAD_MODES),
     (mv.pad, np.pad, (X, 1)),
     (mv.pad, np.pad, (X, (1, 2))),
 ]
@@ -171,7 +171,7 @@ def test_errors():
         mv.reshape(X, 7)
 
 
-@pytest.mark.parametrize("mode", _PAD_MODES)
+@pytest.mark.parametrize("mode", PAD_MODES)
 def test_gradient_of_pad_counts_the_copies(mode):
     x, width = asarray(X[0]), ((1, 2), (0, 3))
     attrs = {"width": width, "mode": mode, "value": 0}

@@ -25,16 +25,11 @@ LEFT = {
     "writes files": "save savetxt savez savez_compressed",
     "is of dates": "busday_count busday_offset datetime_as_string is_busday",
     "asks about memory": "may_share_memory shares_memory",
-    "calls Python for each part": "apply_along_axis apply_over_axes piecewise",
-    "is of polynomials as objects": "poly polyadd polyder polydiv polyfit polyint "
-    "polymul polysub roots",
-    "gives a shape that depends on data": "intersect1d setdiff1d setxor1d union1d "
-    "trim_zeros real_if_close",
-    "works on bits or places": "packbits unpackbits ix_ "
-    "diag_indices_from tril_indices_from triu_indices_from",
-    "is seldom asked for": "argpartition partition lexsort sort_complex i0 insert resize geomspace "
-    "histogram2d histogramdd einsum_path cross "
-    "linalg.eig linalg.eigvals linalg.tensorinv linalg.tensorsolve",
+    "is of polynomials whose leading zeros go": "polydiv polyint polymul roots",
+    "has a shape or a dtype that the data say": "trim_zeros real_if_close linalg.eig "
+    "linalg.eigvals",
+    "works on bits or places": "packbits unpackbits ix_",
+    "is seldom asked for": "i0 geomspace histogram2d histogramdd",
 }
 
 CALLS: dict[str, Callable[[], Any] | Callable[..., Any]] = {
@@ -111,6 +106,51 @@ CALLS: dict[str, Callable[[], Any] | Callable[..., Any]] = {
     "vander": lambda v=V: np.vander(v, 3),
     "vander increasing": lambda v=V: np.vander(v, increasing=True),
     "vsplit": lambda x=X: np.vsplit(x, 2),
+    "apply_along_axis": lambda x=X: np.apply_along_axis(lambda v: v / v.sum(), 0, x),
+    "apply_along_axis to numbers": lambda x=X: np.apply_along_axis(np.sum, 1, x),
+    "apply_over_axes": lambda x=X: np.apply_over_axes(np.sum, x, [0, 1]),
+    "argpartition": lambda v=V: np.argpartition(v, 2)[2],
+    "cross": lambda x=X: np.cross(x, x[::-1]),
+    "cross of columns": lambda s=S: np.cross(s, s[:, 0], axisa=0, axisc=0),
+    "einsum_path": lambda x=X: np.einsum_path("ij,kj->ik", x, x)[0][1],
+    "eye": lambda v=V: np.eye(4) * v,
+    "insert": lambda v=V: np.insert(v, 2, 9.0),
+    "insert at the end": lambda v=V: np.insert(v, -1, v[:2]),
+    "insert several": lambda v=V: np.insert(v, [3, 1, 1], [9.0, 8.0, 7.0]),
+    "insert a column": lambda x=X: np.insert(x, 1, x[:, 0], axis=1),
+    "insert columns": lambda x=X: np.insert(x, [0, -1], 5.0, axis=1),
+    "insert by a slice": lambda x=X: np.insert(x, slice(0, 2), x[0], axis=0),
+    "intersect1d": lambda i=I: np.intersect1d(i, [3, 1, 7]),
+    "lexsort": lambda i=I, v=V: np.lexsort((v, i)),
+    "max of nothing": lambda v=V: np.max(v[:0], initial=2.0),
+    "mean where": lambda x=X: np.mean(x, axis=1, where=x > 0.6),
+    "meshgrid": lambda v=V: np.meshgrid(v, v[:2], sparse=True),
+    "meshgrid ij": lambda v=V: np.meshgrid(v, v[:2], indexing="ij", sparse=True),
+    "pad with constants": lambda x=X: np.pad(x, 1, constant_values=((1, 2), (3, 4))),
+    "pad with means": lambda x=X: np.pad(x, ((1, 0), (2, 1)), mode="mean"),
+    "pad with maxima": lambda x=X: np.pad(x, 2, mode="maximum"),
+    "pad with ramps": lambda x=X: np.pad(x, ((2, 1), (0, 3)), "linear_ramp", end_values=4.0),
+    "partition": lambda v=V: np.partition(v, 2)[2],
+    "piecewise": lambda v=V: np.piecewise(v, [v < 0, v > 1], [lambda a: -a, np.exp, 7.0]),
+    "poly": lambda v=V: np.poly(v),
+    "polyadd": lambda v=V: np.polyadd(v, v[:2]),
+    "polyder": lambda v=V: np.polyder(v, 2),
+    "polyfit": lambda v=V: np.polyfit(v, np.arange(4.0), 2),
+    "polysub": lambda v=V: np.polysub(v[:1], v),
+    "reduceat": lambda x=X: np.add.reduceat(x, [0, 2, 1], axis=1),
+    "resize": lambda v=V: np.resize(v, (3, 3)),
+    "setdiff1d": lambda i=I: np.setdiff1d(i, [3, 7]),
+    "setxor1d": lambda i=I: np.setxor1d(i, [3, 7]),
+    "sliding_window_view": lambda x=X: np.lib.stride_tricks.sliding_window_view(x, (2, 2)),
+    "sort_complex": lambda z=Z: np.sort_complex(z),
+    "std where": lambda x=X: np.std(x, axis=0, where=x < 3, ddof=0),
+    "take wrapped": lambda v=V: np.take(v, [5, -6], mode="wrap"),
+    "take clipped": lambda v=V: np.take(v, [5, -6], mode="clip"),
+    "tri": lambda s=S: np.tri(3) @ s,
+    "triu_indices_from": lambda s=S: s[np.triu_indices_from(s, 1)],
+    "union1d": lambda i=I: np.union1d(i, [3, 7]),
+    "linalg.tensorinv": lambda s=S: np.linalg.tensorinv(s[:, :, None], ind=1),
+    "linalg.tensorsolve": lambda s=S: np.linalg.tensorsolve(s, s[0]),
     "linalg.cholesky": lambda s=S: np.linalg.cholesky(s),
     "linalg.cond": lambda s=S: np.linalg.cond(s),
     "linalg.det": lambda s=S: np.linalg.det(s),
@@ -156,6 +196,84 @@ def test_functions_agree_with_numpy_and_never_end_a_trace(name: str) -> None:
         if name.startswith(("compress", "extract")):
             agree(call(*map(hb.asarray, arrays)), expected)
         agree(hb.compile(call)(*map(hb.asarray, arrays)), expected)
+
+
+WRITES: dict[str, Callable[..., Any]] = {
+    "put": lambda v, w: np.put(v, [3, 0], w),
+    "put wrapped": lambda v, w: np.put(v, [5, -1], w, mode="wrap"),
+    "put clipped": lambda v, w: np.put(v, [9, -9], w, mode="clip"),
+    "place": lambda v, w: np.place(v, v > 0, w),
+    "putmask": lambda v, w: np.putmask(v, v > 0, w),
+    "put_along_axis": lambda v, w: np.put_along_axis(v, np.array([1, 3]), w, 0),
+    "fill_diagonal": lambda v, w: np.fill_diagonal(v.reshape(2, 2), w),
+    "fill": lambda v, w: v.fill(w[0]),
+    "put, a method": lambda v, w: v.put([1], w),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_functions_that_write_are_traced_and_seen_by_tapes(name: str) -> None:
+    call = WRITES[name]
+
+    def changed(v: Any, w: Any) -> Any:
+        v = v * 1.0
+        call(v, w)
+        return v * v
+
+    def total(w: Any) -> Any:
+        return changed(hb.asarray(V), w).sum()
+
+    w = np.array([7.0, 8.0])
+    agree(changed(hb.asarray(V), hb.asarray(w)), changed(V, w))
+    agree(hb.compile(changed, fullgraph=True)(hb.asarray(V), hb.asarray(w)), changed(V, w))
+    steps = np.eye(2) * 1e-6
+    slopes = [(changed(V, w + h).sum() - changed(V, w - h).sum()) / 2e-6 for h in steps]
+    np.testing.assert_allclose(hb.grad(total)(hb.asarray(w)).numpy(), slopes, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [n for n in CALLS if "eigh" not in n])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_functions_of_floats_are_differentiated_or_refused(name: str) -> None:
+    call = CALLS[name]
+    (array, *others) = call.__defaults__  # type: ignore[union-attr]
+    if array.dtype != np.float64:
+        return
+
+    def total(x: Any) -> Any:
+        found = call(x, *map(hb.asarray, others))
+        parts = found if isinstance(found, list | tuple) else [found]
+        return sum((p * p).sum() for p in parts if isinstance(p, hb.Tensor) and p.dtype.kind == "f")
+
+    def value(x: Any) -> float:
+        found = call(x, *others)
+        parts = found if isinstance(found, list | tuple) else [found]
+        return float(sum(np.sum(p * p) for p in map(np.asarray, parts) if p.dtype.kind == "f"))
+
+    x = array * 1.01
+    step = np.zeros_like(x)
+    step.flat[1] = 1e-6
+    slope = (value(x + step) - value(x - step)) / 2e-6
+    if not np.isfinite(slope):
+        return
+    with hb.GradientTape() as tape:
+        t = hb.asarray(x)
+        tape.watch(t)
+        y = total(t)
+    found = tape.gradient(y, t, unconnected_gradients="zero") if isinstance(y, hb.Tensor) else None
+    if found is not None:
+        np.testing.assert_allclose(found.numpy().flat[1], slope, rtol=1e-5, atol=1e-6)
+
+
+def test_what_numpy_computes_itself_names_what_to_write_instead() -> None:
+    x = hb.asarray(S)
+    with hb.GradientTape() as tape:
+        tape.watch(x)
+        with pytest.raises(hb.errors.GradientError, match=r"hb\.linalg\.eigvalsh is for Hermitian"):
+            np.linalg.eigvals(x)
+    with pytest.warns(hb.errors.EagerFallbackWarning, match=r"hb\.linalg\.eigvalsh is for"):
+        hb.compile(np.linalg.eigvals)(x)
+    with pytest.raises(AttributeError, match=r"x\.numpy\(\)\.strides"):
+        _ = x.strides
 
 
 def functions() -> Iterator[tuple[str, Callable[..., Any]]]:

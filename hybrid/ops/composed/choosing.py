@@ -12,6 +12,7 @@ from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.errors import DTypeError, IndexingError, ShapeError
 from hybrid.ops._axes import one_axis
+from hybrid.ops._methods import attach
 from hybrid.ops.broadcasting import broadcast_arrays
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.indexing import take, take_along_axis
@@ -111,3 +112,10 @@ def compress(condition: ArrayLike, a: ArrayLike, axis: int | None = None) -> Ten
 def extract(condition: ArrayLike, arr: ArrayLike) -> Tensor:
     """Return the raveled elements where `condition` is true; see :func:`compress`."""
     return compress(condition, arr)
+
+
+def _compress_method(self: Tensor, condition: ArrayLike, axis: int | None = None) -> Tensor:
+    return compress(condition, self, axis)
+
+
+attach(choose=choose, compress=_compress_method)

@@ -16,18 +16,23 @@ from hybrid.ops import (
     creation,
     diagonals,
     elementwise,
+    indexing,
     joining,
     linalg,
     movement,
     reduction,
     searching,
 )
+from hybrid.ops._axes import one_axis
+from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.composed import ranges
 from hybrid.ops.elementwise.selection import where
+from hybrid.ops.elementwise.selection import where as _choose
 from hybrid.ops.inplace import write
 from hybrid.ops.linalg import contraction, products
-from hybrid.ops.protocols.by_numpy import by_numpy, deliver, written_by_numpy
+from hybrid.ops.protocols.by_numpy import by_numpy, deliver
 from hybrid.ops.protocols.functions import implements, translated
+from hybrid.ops.protocols.writers import within
 
 Function = Callable[..., Any]
 
@@ -180,6 +185,15 @@ def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -
     write(target, src)
 
 
+@implements(np.take)
+def _take(
+    a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise"
+) -> Any:
+    x = asarray(a)
+    size = x.size if axis is None else x.shape[one_axis("take", axis, x.shape)]
+    return deliver(indexing.take(x, within(indices, size, mode), axis), out)
+
+
 @implements(np.shape)
 def _shape(x: Any) -> Any:
     return asarray(x).shape
@@ -260,16 +274,47 @@ for _func, _ufunc in (
     _reducer(_func, _ufunc)
 
 
-# --- functions that write -------------------------------------------------------------------------
+# --- the average of elements that a mask chooses --------------------------------------------------
 
 
-def _writer(func: Function) -> None:
-    """Let NumPy change a copy of the first argument, then write that."""
+def _averager(func: Function, of_chosen: Function) -> None:
+    """Compute ``where=`` here; all else is hybrid's function of the same name."""
 
     @implements(func)
-    def adapter(target: Any, *args: Any, **kwargs: Any) -> None:
-        written_by_numpy(func, target, args, kwargs)
+    def adapter(*args: Any, **kwargs: Any) -> Any:
+        if any(kwargs.get("where", True) is everywhere for everywhere in (np._NoValue, True)):
+            return translated(func, args, {k: v for k, v in kwargs.items() if k != "where"})
+        bound = inspect.signature(func).bind(*args, **kwargs)
+        given = {k: v for k, v in bound.arguments.items() if v is not np._NoValue}
+        if given.keys() - {"a", "axis", "out", "ddof", "keepdims", "where"}:
+            return by_numpy(func, args, kwargs)
+        x, out = asarray(given.pop("a")), given.pop("out", None)
+        found = of_chosen(x, **given)
+        inexact = dtypes.is_inexact(x.dtype) and not (func is not np.mean and x.dtype.kind == "c")
+        return deliver(found.astype(x.dtype, copy=False) if inexact else found, out)
 
 
-for _writing in (np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal):
-    _writer(_writing)
+def _mean_of_chosen(x: Tensor, where: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
+    chosen = broadcast_to(asarray(where), x.shape)
+    total = reduction.sum(_choose(chosen, _widened(x), 0), axis=axis, keepdims=keepdims)
+    return total / reduction.sum(chosen, axis=axis, keepdims=keepdims)
+
+
+def _variance_of_chosen(
+    x: Tensor, where: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False
+) -> Tensor:
+    chosen = broadcast_to(asarray(where), x.shape)
+    away = elementwise.abs(_widened(x) - _mean_of_chosen(x, chosen, axis, keepdims=True))
+    squares = reduction.sum(_choose(chosen, away * away, 0), axis=axis, keepdims=keepdims)
+    count = reduction.sum(chosen, axis=axis, keepdims=keepdims)
+    return squares / elementwise.maximum(count - ddof, 0)
+
+
+def _widened(x: Tensor) -> Tensor:
+    wide = dtypes.float32 if dtypes.is_half(x.dtype) else dtypes.float64
+    return x if dtypes.is_inexact(x.dtype) and not dtypes.is_half(x.dtype) else x.astype(wide)
+
+
+_averager(np.mean, _mean_of_chosen)
+_averager(np.var, _variance_of_chosen)
+_averager(np.std, lambda x, **given: elementwise.sqrt(_variance_of_chosen(x, **given)))

@@ -14,6 +14,24 @@ from hybrid.core.variable import Variable
 from hybrid.errors import GradientError
 from hybrid.ops.inplace import write
 
+SUBSTITUTES: dict[str, str] = {
+    "np.cross": "hb.linalg.cross takes vectors of three elements",
+    "np.geomspace": "hb.exp(hb.linspace(hb.log(a), hb.log(b), n)) is the same",
+    "np.histogram2d": "hb.bincount of hb.ravel_multi_index of two hb.digitize counts in two axes",
+    "np.histogramdd": "hb.bincount of hb.ravel_multi_index of hb.digitize counts in several axes",
+    "np.linalg.eig": "hb.linalg.eigh is for Hermitian matrices",
+    "np.linalg.eigvals": "hb.linalg.eigvalsh is for Hermitian matrices",
+    "np.polydiv": "hb.linalg.lstsq solves for coefficients",
+    "np.polymul": "hb.convolve of the coefficients is the same where none in front is 0",
+    "np.real_if_close": "hb.real takes the real parts, whatever the others are",
+    "np.trim_zeros": "hb.flatnonzero finds where the zeros end",
+}
+"""What to write instead of a function that NumPy computes."""
+
+
+def _substitute(func: Callable[..., Any]) -> str:
+    return SUBSTITUTES.get(_name(func), "write it with functions of hybrid")
+
 
 def by_numpy(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Let NumPy compute on the concrete values, and wrap what it returns.
@@ -25,7 +43,7 @@ def by_numpy(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     args, kwargs
         Of the call; Tensors in lists, tuples and dicts are found.
     """
-    why = f"{_name(func)}, which is NumPy's own,"
+    why = f"{_name(func)}, which is NumPy's own ({_substitute(func)}),"
     result = func(*concrete(args, why), **concrete(kwargs, why))
     check_gradient(func, (args, kwargs), result)
     return _wrapped(result)
@@ -77,7 +95,7 @@ def check_gradient(func: Callable[..., Any], inputs: Any, result: Any) -> None:
         raise GradientError(
             located(
                 f"{_name(func)} is NumPy's own here, so that the tape cannot see what it computes; "
-                "write it with functions of hybrid, or pass x.numpy() to treat x as a constant"
+                f"{_substitute(func)}, or pass x.numpy() to treat x as a constant"
             )
         )
 

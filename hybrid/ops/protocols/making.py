@@ -127,6 +127,25 @@ def _full_like(
     return _like(x, value, dtype, order, shape, rest)
 
 
+@_stands_for(np.eye)
+def _eye(
+    N: Any, M: Any = None, k: int = 0, dtype: Any = float, order: str = "C", **rest: Any
+) -> Tensor | None:
+    dtype = float if dtype is None else dtype
+    return creation.eye(N, M, k=k, dtype=dtype) if _supported(dtype, order, rest) else None
+
+
+@_stands_for(np.identity)
+def _identity(n: Any, dtype: Any = None, **rest: Any) -> Tensor | None:
+    dtype = float if dtype is None else dtype
+    return creation.eye(n, dtype=dtype) if _supported(dtype, "C", rest) else None
+
+
+@_stands_for(np.tri)
+def _tri(N: Any, M: Any = None, k: int = 0, dtype: Any = float, **rest: Any) -> Tensor | None:
+    return creation.tri(N, M, k, dtype) if _supported(dtype, "C", rest) else None
+
+
 # --- ranges between traced values -----------------------------------------------------------------
 
 
@@ -173,6 +192,20 @@ def _asarray(
     if type(obj) is Watched and not copy and order in (None, "K", "A") and not any(rest.values()):
         return obj if dtype is None or np.dtype(dtype) == obj.dtype else None
     return _array(obj, dtype, copy=copy, order=order or "K", **rest)
+
+
+def _in_one_piece(func: Function) -> None:
+    """Let what asks for another order of memory, which Tensors do not know, return the Tensor."""
+
+    @_stands_for(func)
+    def make(a: Any, dtype: Any = None, *args: Any, **rest: Any) -> Tensor | None:
+        if not isinstance(a, Tensor | Variable) or args or any(rest.values()):
+            return None
+        return _array(a, dtype, copy=None)
+
+
+for _in_order in (np.ascontiguousarray, np.asfortranarray, np.asanyarray, np.require):
+    _in_one_piece(_in_order)
 
 
 def _holds_tensors(obj: Any) -> bool:

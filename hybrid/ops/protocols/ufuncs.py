@@ -25,6 +25,7 @@ from hybrid.ops.elementwise.operands import KNOWN, SCALARS
 from hybrid.ops.elementwise.selection import where as choose
 from hybrid.ops.inplace import check_write, writing
 from hybrid.ops.protocols.by_numpy import by_numpy, deliver, written_by_numpy
+from hybrid.ops.protocols.compositions import reduced_at
 from hybrid.ops.updating import At
 
 Function = Callable[..., Any]
@@ -256,8 +257,12 @@ def _reduced(
             return NotImplemented
         x = choose(where, x, asarray(neutral).astype(x.dtype))
     function = _REDUCE.get(ufunc)
-    if initial is not np._NoValue and 0 in x.shape:
-        return NotImplemented
+    if initial is not np._NoValue and ufunc.identity is None:
+        # What has no elements is what it starts with.
+        empty = [a for a in all_axes("reduce", axis, x.shape) if not x.shape[a]]
+        if empty:
+            shape = tuple(1 if a in empty else n for a, n in enumerate(x.shape))
+            x = creation.full(shape, initial, dtype=x.dtype)
     if function is not None:
         result = function(x, axis=axis, keepdims=keepdims)
     elif ufunc in _ASSOCIATIVE and x.size:
@@ -332,9 +337,26 @@ def _at(ufunc: np.ufunc, target: Any, index: Any, *values: Any) -> None:
         written_by_numpy(ufunc.at, x, (index, *values), {})
 
 
+def _reduced_at(
+    ufunc: np.ufunc,
+    x: Any,
+    indices: Any,
+    axis: int = 0,
+    dtype: Any = None,
+    out: Any = None,
+    *,
+    targets: tuple[Any, ...] = (None,),
+) -> Any:
+    if ufunc not in _REDUCE or out is not None or isinstance(indices, Tensor | Variable):
+        return NotImplemented
+    x = asarray(x) if dtype is None else asarray(x).astype(dtype, copy=False)
+    return reduced_at(_REDUCE[ufunc], x, indices, axis)
+
+
 _METHODS: dict[str, Function] = {
     "__call__": _called,
     "reduce": _reduced,
+    "reduceat": _reduced_at,
     "accumulate": _accumulated,
     "outer": _outer,
 }
