@@ -114,8 +114,7 @@ class ReductionWriter(Writer):
         """Compute values of the results that are not known yet."""
         for value in self._missing(roots):
             if value < self.count:
-                name = f"in{value}"
-                text = self.loaded(name, f"load({name}, {name}_at)")
+                text = self.element(value, "at")
             elif self.instr(value).kind == "reduce":
                 text = f"load(total_{value}, result)"
             else:

@@ -48,7 +48,7 @@ class ScanWriter(Writer):
         """Values that are the same for a whole row."""
         for value in sorted(self.flow.outer):
             if value < self.count:
-                text = self.loaded(f"in{value}", f"load(in{value}, in{value}_at)")
+                text = self.element(value, "at")
             else:
                 text = self.expression(value, self.known)
             self.emit(f"v{value} = {text}")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybrid.kernels.cuda.spec import HALVES, CudaSpec, operand_dtypes
+from hybrid.kernels.cuda.spec import HALVES, WIDEST, CudaSpec, operand_dtypes
 from hybrid.kernels.expression import SUFFIX, Header, literal, render
 from hybrid.kernels.phase import BOOLEAN_STEP, Text, pruned
 from hybrid.kernels.region import Instr
@@ -231,6 +231,26 @@ class Writer:
 
     # --- elements -------------------------------------------------------------------------
 
+    def element(self, value: int, where: str, lane: int = 0) -> str:
+        """The text that reads an input at ``NAME_where``, or ``lane`` neighbours further on."""
+        name = f"in{value}"
+        return self.loaded(name, f"load({name}, {self.place(value, where, lane)})")
+
+    def place(self, value: int, where: str, lane: int = 0) -> str:
+        """The place of such an element of an input."""
+        name = f"in{value}"
+        inner = where if self.has_place(name, where) else "at"
+        steps = lane * self.inner_stride(name) if inner == where else 0
+        place = f"{name}_{inner}" + (f" + {steps}" if steps else "")
+        for pick in self.spec.picks[value]:
+            index = f"{self.header.cast('int64')}({self.element(pick.index, where, lane)})"
+            place += f" + from_end({index}, {pick.size}) * {pick.step}"
+        return place
+
+    def has_place(self, name: str, where: str) -> bool:
+        """Whether an operand has a place of its own for each element, not for each result only."""
+        return where == "at" or name in self.inner_operands()
+
     def elements(self, roots: set[int], width: int, where: str) -> Lanes:
         """Load and compute what ``roots`` need for ``width`` neighbours at ``NAME_where``."""
         lanes: Lanes = {value: (name,) * width for value, name in self.known.items()}
@@ -251,22 +271,23 @@ class Writer:
         return strides[-1] if strides else 0
 
     def _read(self, value: int, width: int, where: str) -> tuple[str, ...]:
-        name, emit = f"in{value}", self.emit
+        name, emit, picks = f"in{value}", self.emit, self.spec.picks[value]
         stride = self.inner_stride(name)
-        if width == 1 or stride == 0:
-            emit(f"v{value} = {self.loaded(name, f'load({name}, {name}_{where})')}")
+        moving = any(self.inner_stride(f"in{pick.index}") for pick in picks)
+        if width == 1 or not (stride or moving):
+            emit(f"v{value} = {self.element(value, where)}")
             return (f"v{value}",) * width
         names = tuple(f"v{value}_{i}" for i in range(width))
-        if stride == 1:
+        if stride == 1 and not moving and all(pick.step % WIDEST == 0 for pick in picks):
             raw = tuple(f"{x}_raw" for x in names) if self._is_half(name) else names
-            emit(f"{', '.join(raw)} = {self._wide('load', name, width)}({name}, {name}_{where})")
+            place = self.place(value, where)
+            emit(f"{', '.join(raw)} = {self._wide('load', name, width)}({name}, {place})")
             if raw != names:
                 for lane, text in zip(names, raw, strict=True):
                     emit(f"{lane} = {self.loaded(name, text)}")
             return names
         for i, lane in enumerate(names):
-            place = f"{name}_{where}" + (f" + {i * stride}" if i else "")
-            emit(f"{lane} = {self.loaded(name, f'load({name}, {place})')}")
+            emit(f"{lane} = {self.element(value, where, i)}")
         return names
 
     def inner_operands(self) -> list[str]:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hybrid.kernels.loopnest import Loop, loops_of, sorted_loops, splittable
-from hybrid.kernels.region import DTYPES, Instr, Literal, Region, unsupported
+from hybrid.kernels.region import DTYPES, Instr, Literal, Pick, Region, unsupported
 from hybrid.kernels.spec import KernelSpec, Operand, dataflow
 
 # Threads of a block.
@@ -60,6 +60,9 @@ class CudaSpec:
         Sizes of the loops, without the outermost one of each.
     strides : tuple
         For each operand, inputs first: strides along the kept loops, and along the reduced ones.
+    picks : tuple
+        For each input the indices that move its place: which input holds them, the size of the
+        axis and its stride.
     along : str
         ``"map"``, ``"tiles"``, ``"rows"`` or ``"columns"``; before the last two, ``"scanned "``.
     threads, lanes, vector : int
@@ -72,6 +75,7 @@ class CudaSpec:
     kept: tuple[int, ...]
     reduced: tuple[int, ...]
     strides: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+    picks: tuple[tuple[Pick, ...], ...]
     along: str
     threads: int
     lanes: int
@@ -111,8 +115,8 @@ class Numbers:
 
 def refused(region: Region) -> str:
     """Why no GPU kernel can be made of a region; empty if one can."""
-    if any(access.sources or access.is_position for access in region.inputs):
-        return "GPU kernels read no indices and no blocks"
+    if any(access.windows or access.is_position for access in region.inputs):
+        return "GPU kernels read no blocks"
     return unsupported(region, DTYPES | HALVES.keys())
 
 
@@ -165,14 +169,17 @@ def canonical(region: Region, threads: int = THREADS) -> tuple[CudaSpec, Numbers
     reduced = sorted_loops([loop for loop in loops if not loop.kept])
     reduces = bool(region.axes)
     scans = any(instr.kind == "scan" for instr in region.body)
-    turned = [] if reduces else _turned(kept, len(region.inputs))
+    picks = tuple(access.picks for access in region.inputs)
+    turned = [] if reduces or any(picks) else _turned(kept, len(region.inputs))
     if turned:
         kept = turned
+    still = [all(loop.strides[i] == 0 for loop in reduced) for i in range(len(accesses))]
     operands = tuple(
         Operand(
             access.dtype,
             "s",
-            reduces and all(loop.strides[i] == 0 for loop in reduced),
+            reduces and still[i] and all(still[pick.index] for pick in access.picks),
+            tuple(pick.index for pick in access.picks),
         )
         for i, access in enumerate(accesses)
     )
@@ -191,6 +198,7 @@ def canonical(region: Region, threads: int = THREADS) -> tuple[CudaSpec, Numbers
         tuple(loop.size for loop in kept[1:]),
         tuple(loop.size for loop in reduced[1:]),
         tuple(_strides(index, kept, reduced) for index in range(len(accesses))),
+        picks,
         _direction(kept, reduced, scans) if reduces else "tiles" if turned else "map",
         threads,
         1,
@@ -252,7 +260,11 @@ def _vector(spec: CudaSpec, kept: list[Loop], reduced: list[Loop], offsets: list
     inner, others = loops[-1], [*kept, *reduced]
     others.remove(inner)
     operands = [*spec.body.inputs, *(operand for _, operand in spec.body.outputs)]
-    used = [(i, operand) for i, operand in enumerate(operands) if inner.strides[i] == 1]
+    used = [
+        (i, operand)
+        for i, operand in enumerate(operands)
+        if inner.strides[i] == 1 and (i >= len(spec.picks) or jumps_wide(spec.picks[i], inner))
+    ]
     if not used:
         return 1
     width = WIDEST // max(np.dtype(_storage(operand.dtype)).itemsize for _, operand in used)
@@ -266,6 +278,11 @@ def _vector(spec: CudaSpec, kept: list[Loop], reduced: list[Loop], offsets: list
         if spec.along == "map" and inner.strides[i] != 1:
             return 1
     return width
+
+
+def jumps_wide(picks: tuple[Pick, ...], inner: Loop) -> bool:
+    """Whether indices leave neighbours along a loop together, and their places aligned."""
+    return all(pick.step % WIDEST == 0 and not inner.strides[pick.index] for pick in picks)
 
 
 def _storage(dtype: str) -> str:

@@ -158,6 +158,7 @@ def namespace() -> dict[str, Any]:
         "vector_store": _vector_store,
         "quotient32": _quotient(1 << 31),
         "quotient64": _quotient(1 << 63),
+        "from_end": lambda index, size: index + size if index < 0 else index,
         "exchange": _exchange,
         "before": _before,
         "of_lane": _of_lane,

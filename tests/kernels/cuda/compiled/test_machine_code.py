@@ -12,7 +12,7 @@ from hybrid.kernels import cache
 from hybrid.kernels.cuda import handwritten, random, toolchain
 from hybrid.kernels.cuda.kernel import prepare
 from hybrid.kernels.cuda.toolchain import HOPPER
-from hybrid.kernels.region import Access, Instr, Region
+from hybrid.kernels.region import Access, Instr, Pick, Region
 from hybrid.kernels.spec import called_functions
 from tests.kernels.cuda.regions import FUSABLE, cases_of
 from tests.kernels.reference import layer_norm, make_region, mapped, reduce, softmax
@@ -201,6 +201,16 @@ def test_transposing_copies_go_through_shared_memory(dtype: str) -> None:
     assert "st.shared" in ptx
     assert "ld.shared" in ptx
     assert "bar.sync" in ptx
+
+
+def test_gathered_rows_are_read_sixteen_bytes_at_once() -> None:
+    rows, index = Access(F32, 2, 0, (0, 1), (Pick(1, 100, 1024),)), Access("int64", 1, 0, (1, 0))
+    out = Access(F32, 2, 0, (1024, 1))
+    body = (mapped("square", "{0} * {0}", (0,), F32),)
+    ptx, log = compiled(Region((4096, 1024), (), (rows, index), body, ((2, out),)))
+    assert_lean(ptx, log)
+    assert "ld.global.v4" in ptx
+    assert "st.global.v4" in ptx
 
 
 HANDWRITTEN = {
