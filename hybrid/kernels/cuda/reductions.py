@@ -114,12 +114,11 @@ class ReductionWriter(Writer):
         """Compute values of the results that are not known yet."""
         for value in self._missing(roots):
             if value < self.count:
-                text = self.element(value, "at")
+                self.emit_read(f"v{value}", value, "at")
             elif self.instr(value).kind == "reduce":
-                text = f"load(total_{value}, result)"
+                self.emit(f"v{value} = load(total_{value}, result)")
             else:
-                text = self.expression(value, self.known)
-            self.emit(f"v{value} = {text}")
+                self.emit(f"v{value} = {self.computed(value, self.known, 'at')}")
             self.known[value] = f"v{value}"
 
     def _missing(self, roots: set[int]) -> list[int]:

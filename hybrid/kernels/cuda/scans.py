@@ -48,10 +48,9 @@ class ScanWriter(Writer):
         """Values that are the same for a whole row."""
         for value in sorted(self.flow.outer):
             if value < self.count:
-                text = self.element(value, "at")
+                self.emit_read(f"v{value}", value, "at")
             else:
-                text = self.expression(value, self.known)
-            self.emit(f"v{value} = {text}")
+                self.emit(f"v{value} = {self.computed(value, self.known, 'at')}")
             self.known[value] = f"v{value}"
 
     def _step(self) -> None:

@@ -197,6 +197,13 @@ class Writer:
             return self.converted(texts[0], dtypes[0], instr.dtype)
         return render(instr, texts, dtypes, self.header)
 
+    def computed(self, value: int, names: dict[int, str], where: str, lane: int = 0) -> str:
+        """The text that computes a value from others, or from the place."""
+        if self.instr(value).kind == "inside":
+            (limited,) = arguments(self.instr(value))
+            return self.inside(limited, where, lane)
+        return self.expression(value, names)
+
     def roots(self, number: int) -> set[int]:
         """What a pass over the elements is for."""
         flow = self.flow
@@ -233,8 +240,10 @@ class Writer:
 
     def element(self, value: int, where: str, lane: int = 0) -> str:
         """The text that reads an input at ``NAME_where``, or ``lane`` neighbours further on."""
-        name = f"in{value}"
-        return self.loaded(name, f"load({name}, {self.place(value, where, lane)})")
+        name, place = f"in{value}", self.place(value, where, lane)
+        if self.spec.origins[value] is not None:
+            return f"{place} + {self.spec.origins[value]}"
+        return self.loaded(name, f"load({name}, {place})")
 
     def place(self, value: int, where: str, lane: int = 0) -> str:
         """The place of such an element of an input."""
@@ -246,6 +255,26 @@ class Writer:
             index = f"{self.header.cast('int64')}({self.element(pick.index, where, lane)})"
             place += f" + from_end({index}, {pick.size}) * {pick.step}"
         return place
+
+    def inside(self, value: int, where: str, lane: int = 0) -> str:
+        """The text that tells whether such a place lies in the stretches that limit an input."""
+        texts = []
+        for window in self.spec.windows[value]:
+            position = self.element(window.position, where, lane)
+            texts.append(f"({window.low} <= {position}) & ({position} < {window.high})")
+        return " & ".join(texts)
+
+    def emit_read(self, target: str, value: int, where: str, lane: int = 0) -> None:
+        """Read an element; it is zero, and not read, outside of what limits the input."""
+        text = self.element(value, where, lane)
+        if not self.spec.windows[value]:
+            self.emit(f"{target} = {text}")
+            return
+        dtype = self.dtype(value)
+        nothing = False if dtype == "bool" else 0.0 if dtype.startswith("float") else 0
+        self.emit(f"{target} = {self.header.constant(nothing, dtype)}")
+        with self.emit.block(f"if {self.inside(value, where, lane)}:"):
+            self.emit(f"{target} = {text}")
 
     def has_place(self, name: str, where: str) -> bool:
         """Whether an operand has a place of its own for each element, not for each result only."""
@@ -261,7 +290,7 @@ class Writer:
             names = tuple(f"v{value}" + (f"_{i}" if width > 1 else "") for i in range(width))
             for lane, name in enumerate(names):
                 of_lane = {v: texts[lane] for v, texts in lanes.items()}
-                self.emit(f"{name} = {self.expression(value, of_lane)}")
+                self.emit(f"{name} = {self.computed(value, of_lane, where, lane)}")
             lanes[value] = names
         return lanes
 
@@ -271,14 +300,16 @@ class Writer:
         return strides[-1] if strides else 0
 
     def _read(self, value: int, width: int, where: str) -> tuple[str, ...]:
-        name, emit, picks = f"in{value}", self.emit, self.spec.picks[value]
-        stride = self.inner_stride(name)
-        moving = any(self.inner_stride(f"in{pick.index}") for pick in picks)
+        name, emit, spec = f"in{value}", self.emit, self.spec
+        stride, picks, windows = self.inner_stride(name), spec.picks[value], spec.windows[value]
+        sources = [*(pick.index for pick in picks), *(window.position for window in windows)]
+        moving = any(self.inner_stride(f"in{source}") for source in sources)
         if width == 1 or not (stride or moving):
-            emit(f"v{value} = {self.element(value, where)}")
+            self.emit_read(f"v{value}", value, where)
             return (f"v{value}",) * width
         names = tuple(f"v{value}_{i}" for i in range(width))
-        if stride == 1 and not moving and all(pick.step % WIDEST == 0 for pick in picks):
+        limited = moving or windows or spec.origins[value] is not None
+        if stride == 1 and not limited and all(pick.step % WIDEST == 0 for pick in picks):
             raw = tuple(f"{x}_raw" for x in names) if self._is_half(name) else names
             place = self.place(value, where)
             emit(f"{', '.join(raw)} = {self._wide('load', name, width)}({name}, {place})")
@@ -287,7 +318,7 @@ class Writer:
                     emit(f"{lane} = {self.loaded(name, text)}")
             return names
         for i, lane in enumerate(names):
-            emit(f"{lane} = {self.element(value, where, i)}")
+            self.emit_read(lane, value, where, i)
         return names
 
     def inner_operands(self) -> list[str]:

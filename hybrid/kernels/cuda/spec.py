@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hybrid.kernels.loopnest import Loop, loops_of, sorted_loops, splittable
-from hybrid.kernels.region import DTYPES, Instr, Literal, Pick, Region, unsupported
+from hybrid.kernels.region import DTYPES, Instr, Literal, Pick, Region, Window, unsupported
 from hybrid.kernels.spec import KernelSpec, Operand, dataflow
 
 # Threads of a block.
@@ -60,9 +60,10 @@ class CudaSpec:
         Sizes of the loops, without the outermost one of each.
     strides : tuple
         For each operand, inputs first: strides along the kept loops, and along the reduced ones.
-    picks : tuple
-        For each input the indices that move its place: which input holds them, the size of the
-        axis and its stride.
+    picks, windows : tuple
+        For each input the indices that move its place, and the stretches that limit it.
+    origins : tuple
+        For each input that is a position, where that begins; None for the others.
     along : str
         ``"map"``, ``"tiles"``, ``"rows"`` or ``"columns"``; before the last two, ``"scanned "``.
     threads, lanes, vector : int
@@ -76,6 +77,8 @@ class CudaSpec:
     reduced: tuple[int, ...]
     strides: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
     picks: tuple[tuple[Pick, ...], ...]
+    windows: tuple[tuple[Window, ...], ...]
+    origins: tuple[int | None, ...]
     along: str
     threads: int
     lanes: int
@@ -115,8 +118,6 @@ class Numbers:
 
 def refused(region: Region) -> str:
     """Why no GPU kernel can be made of a region; empty if one can."""
-    if any(access.windows or access.is_position for access in region.inputs):
-        return "GPU kernels read no blocks"
     return unsupported(region, DTYPES | HALVES.keys())
 
 
@@ -169,8 +170,8 @@ def canonical(region: Region, threads: int = THREADS) -> tuple[CudaSpec, Numbers
     reduced = sorted_loops([loop for loop in loops if not loop.kept])
     reduces = bool(region.axes)
     scans = any(instr.kind == "scan" for instr in region.body)
-    picks = tuple(access.picks for access in region.inputs)
-    turned = [] if reduces or any(picks) else _turned(kept, len(region.inputs))
+    far = any(access.sources for access in region.inputs)
+    turned = [] if reduces or far else _turned(kept, len(region.inputs))
     if turned:
         kept = turned
     still = [all(loop.strides[i] == 0 for loop in reduced) for i in range(len(accesses))]
@@ -178,8 +179,7 @@ def canonical(region: Region, threads: int = THREADS) -> tuple[CudaSpec, Numbers
         Operand(
             access.dtype,
             "s",
-            reduces and still[i] and all(still[pick.index] for pick in access.picks),
-            tuple(pick.index for pick in access.picks),
+            reduces and still[i] and all(still[source] for source in access.sources),
         )
         for i, access in enumerate(accesses)
     )
@@ -198,7 +198,9 @@ def canonical(region: Region, threads: int = THREADS) -> tuple[CudaSpec, Numbers
         tuple(loop.size for loop in kept[1:]),
         tuple(loop.size for loop in reduced[1:]),
         tuple(_strides(index, kept, reduced) for index in range(len(accesses))),
-        picks,
+        tuple(access.picks for access in region.inputs),
+        tuple(access.windows for access in region.inputs),
+        tuple(offsets[i] if x.is_position else None for i, x in enumerate(region.inputs)),
         _direction(kept, reduced, scans) if reduces else "tiles" if turned else "map",
         threads,
         1,
@@ -210,7 +212,8 @@ def canonical(region: Region, threads: int = THREADS) -> tuple[CudaSpec, Numbers
         spec = replace(spec, lanes=_lanes(spec, extent))
     split, length = _cut(spec, count, extent)
     body = replace(body, split=split)
-    numbers = Numbers(tuple(offsets), count, extent, length, -(-extent // length))
+    places = tuple(0 if x.is_position else n for x, n in zip(accesses, offsets, strict=True))
+    numbers = Numbers(places, count, extent, length, -(-extent // length))
     return replace(spec, body=body), numbers
 
 
@@ -263,7 +266,7 @@ def _vector(spec: CudaSpec, kept: list[Loop], reduced: list[Loop], offsets: list
     used = [
         (i, operand)
         for i, operand in enumerate(operands)
-        if inner.strides[i] == 1 and (i >= len(spec.picks) or jumps_wide(spec.picks[i], inner))
+        if inner.strides[i] == 1 and (i >= len(spec.picks) or _together(spec, i, inner))
     ]
     if not used:
         return 1
@@ -280,9 +283,11 @@ def _vector(spec: CudaSpec, kept: list[Loop], reduced: list[Loop], offsets: list
     return width
 
 
-def jumps_wide(picks: tuple[Pick, ...], inner: Loop) -> bool:
-    """Whether indices leave neighbours along a loop together, and their places aligned."""
-    return all(pick.step % WIDEST == 0 and not inner.strides[pick.index] for pick in picks)
+def _together(spec: CudaSpec, i: int, inner: Loop) -> bool:
+    """Whether neighbours along a loop are neighbours of an input, at places that are aligned."""
+    if spec.windows[i] or spec.origins[i] is not None:
+        return False
+    return all(pick.step % WIDEST == 0 and not inner.strides[pick.index] for pick in spec.picks[i])
 
 
 def _storage(dtype: str) -> str:

@@ -187,15 +187,27 @@ def launch(source: Source, entry: str, blocks: int, arguments: Sequence[Any]) ->
         cuda.jit(names[entry])[min(blocks, BLOCKS), source.threads](*arguments)
 
 
-def _memory(array: Array, offset: int) -> Array:
-    """An array's memory turned so that it begins at ``offset``; what lies before is at the end.
+class _Moved(Addressed):
+    """A pointer moved on to some element of an array's memory: what lies before has places < 0."""
 
-    A kernel's pointer can be moved to a place before and after which there are elements. NumPy's
-    negative indices then find those before.
-    """
-    flat = array.reshape(-1)
-    bits = flat.view(np.uint16) if flat.dtype.name in ("float16", "bfloat16") else flat
-    return np.roll(bits, -offset)
+    def __init__(self, array: Array, offset: int) -> None:
+        flat = array.reshape(-1)
+        half = flat.dtype.name in ("float16", "bfloat16")
+        self.memory = flat.view(np.uint16) if half else flat
+        self.offset = offset
+        self.dtype = self.memory.dtype
+        self.address = offset * self.dtype.itemsize
+
+    def _place(self, index: int) -> int:
+        place = int(index) + self.offset
+        assert 0 <= place < self.memory.size, f"{place} of {self.memory.size}"
+        return place
+
+    def __getitem__(self, index: int) -> Any:
+        return self.memory[self._place(index)]
+
+    def __setitem__(self, index: int, value: Any) -> None:
+        self.memory[self._place(index)] = value
 
 
 def run(
@@ -203,20 +215,11 @@ def run(
 ) -> Prepared:
     """Run a region on its operands, outputs last; arrays that are given twice are in place."""
     prepared = prepare(region, aligned=aligned, threads=threads)
-    memories: dict[tuple[int, int], Array] = {}
-    pointers = [
-        memories.setdefault((id(array), offset), _memory(array, offset))
-        for array, offset in zip(arrays, prepared.offsets, strict=True)
-    ]
+    pointers = [_Moved(x, offset) for x, offset in zip(arrays, prepared.offsets, strict=True)]
     # What temporaries hold at first must not matter.
     temporaries = [np.full(count, 77).astype(dtype) for dtype, count in prepared.temporaries]
     for step in prepared.launches:
         if step.blocks:
             arguments = [*pointers, *temporaries, *prepared.numbers]
             launch(prepared.source, step.entry, step.blocks, arguments)
-    outputs = range(len(region.inputs), len(arrays))
-    for index in outputs:
-        array = arrays[index]
-        found = np.roll(pointers[index], prepared.offsets[index])
-        array.reshape(-1)[...] = found.view(array.dtype)
     return prepared

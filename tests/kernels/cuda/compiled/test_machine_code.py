@@ -12,7 +12,7 @@ from hybrid.kernels import cache
 from hybrid.kernels.cuda import handwritten, random, toolchain
 from hybrid.kernels.cuda.kernel import prepare
 from hybrid.kernels.cuda.toolchain import HOPPER
-from hybrid.kernels.region import Access, Instr, Pick, Region
+from hybrid.kernels.region import Access, Instr, Literal, Pick, Region, Window
 from hybrid.kernels.spec import called_functions
 from tests.kernels.cuda.regions import FUSABLE, cases_of
 from tests.kernels.reference import layer_norm, make_region, mapped, reduce, softmax
@@ -210,6 +210,19 @@ def test_gathered_rows_are_read_sixteen_bytes_at_once() -> None:
     ptx, log = compiled(Region((4096, 1024), (), (rows, index), body, ((2, out),)))
     assert_lean(ptx, log)
     assert "ld.global.v4" in ptx
+    assert "st.global.v4" in ptx
+
+
+def test_blocks_side_by_side_are_chosen_by_the_place() -> None:
+    place = Access("int64", 0, 0, (0, 1), is_position=True)
+    block = Access(F32, 2, -3, (250, 1), windows=(Window(1, 3, 253),))
+    out = Access(F32, 2, 0, (256, 1))
+    body = (
+        Instr("inside", "inside", "", (0,), "bool"),
+        mapped("where", "select({0}, {1}, {2})", (2, 0, Literal(7.0, F32)), F32),
+    )
+    ptx, log = compiled(Region((4096, 256), (), (block, place), body, ((3, out),)))
+    assert_lean(ptx, log)
     assert "st.global.v4" in ptx
 
 
