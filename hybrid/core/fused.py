@@ -59,7 +59,7 @@ def is_view(node: Node) -> bool:
 
 def is_read(node: Node) -> bool:
     """Tell whether a node of a body only says how inputs are read."""
-    return is_view(node) or node.op.picks or node.op.blocks is not None
+    return is_view(node) or node.op.finds
 
 
 def space_of(body: FuncGraph) -> Shape:

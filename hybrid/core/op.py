@@ -112,6 +112,9 @@ class Op:
         ``parts(*specs, **attrs)`` says, of an op that puts its inputs side by side into a new
         array, what number fills the rest, and for each input the view ops (name and attrs) that
         show where in the result it goes; None where it does more than that.
+    draws : bool
+        Whether it only takes words of a random stream, in the order of the elements of the result,
+        whose state is its input.
     blocks : callable, optional
         ``blocks(*specs, **attrs)`` says the same, in another way, of an op that copies blocks of
         its inputs: what number fills the rest, and each block; None where it does more than that.
@@ -168,6 +171,7 @@ class Op:
     reduce: str | None = None
     scan: str | None = None
     picks: bool = False
+    draws: bool = False
     multi: bool = False
     no_gradient: str = ""
     impure: bool = False
@@ -192,7 +196,12 @@ class Op:
     @property
     def fusable(self) -> bool:
         """Whether it can be part of a kernel: computed there, or a way to read its inputs."""
-        return self.computed or self.picks or self.blocks is not None
+        return self.computed or self.finds
+
+    @property
+    def finds(self) -> bool:
+        """Whether it only finds elements, which kernels can do while they read."""
+        return self.picks or self.draws or self.blocks is not None
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"

@@ -26,6 +26,7 @@ from hybrid.kernels import (
     machine,
     memory,
     native,
+    philox,
     planes,
     tiles,
     translate,
@@ -93,12 +94,15 @@ def namespace() -> dict[str, Any]:
         "release": memory.release,
         "max_step": memory.max_step,
         "min_step": memory.min_step,
+        "draw_block": philox.draw_block,
         "fill_planes": planes.fill_planes,
         "dot_tile": tiles.dot_tile,
         # Of ints, for sizes.
         "min": intrinsics.minimum,
         "max": intrinsics.maximum,
         "outer_tile": tiles.outer_tile,
+        "word_uint32": philox.word_uint32,
+        "word_uint64": philox.word_uint64,
     }
 
 

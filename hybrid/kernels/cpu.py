@@ -105,6 +105,7 @@ def _description(spec: KernelSpec) -> Iterator[str]:
         at = "".join(f", at in{pick}" for pick in operand.picks)
         at += "".join(f", limited by in{source}" for source in operand.windows)
         what = "position" if operand.is_position else operand.dtype
+        what = f"random {operand.words}" if operand.words else what
         yield f"  {name}: {what}, {_STRIDES[operand.inner]} along the inner loop{at}"
     count = len(spec.inputs)
 

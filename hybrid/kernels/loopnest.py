@@ -79,6 +79,7 @@ _NS_CHEAP = 0.015
 _NS_HEAVY = 0.25
 _NS_BYTE = 0.012
 _NS_SCAN = 1.0
+_NS_WORD = 1.0
 
 
 @dataclass(slots=True)
@@ -114,6 +115,8 @@ def loops_of(region: Region, accesses: list[Access], offsets: list[int]) -> list
 
 def _jump(accesses: list[Access], access: Access, axis: int) -> int:
     """How far apart neighbours along an axis lie, or may lie since indices vary along it."""
+    if access.words:  # which are drawn in rows, by far the cheapest way
+        return abs(access.strides[axis]) << 20
     picked = (abs(pick.step) for pick in access.picks if accesses[pick.index].strides[axis])
     return abs(access.strides[axis]) + sum(picked)
 
@@ -151,6 +154,7 @@ def _cost(region: Region) -> float:
         heavy = sum(name not in CHEAP_FUNCTIONS for name in names)
         width = 2 if instr.dtype in ("float64", "int64", "uint64") else 1
         total += width * (heavy * _NS_HEAVY + _NS_CHEAP) + _NS_SCAN * (instr.kind == "scan")
+    total += _NS_WORD * sum(bool(access.words) for access in region.inputs)
     return 20 + elements * total + region_bytes(region) * _NS_BYTE
 
 
@@ -353,7 +357,8 @@ def _operands(nest: _Nest, accesses: list[Access]) -> list[Operand]:
         stride = "p" if index in nest.periodic else _stride_class(inner.strides[index])
         picks = tuple(pick.index for pick in access.picks)
         windows = tuple(window.position for window in access.windows)
-        operands.append(Operand(access.dtype, stride, outer, picks, windows, access.is_position))
+        kind = access.is_position, access.words
+        operands.append(Operand(access.dtype, stride, outer, picks, windows, *kind))
     return operands
 
 

@@ -247,6 +247,8 @@ class Phase:
     def element(self, name: str, base: Base) -> str:
         """The text that reads the operand's element for inner index ``j``."""
         operand, place = self.operands[name], self.place(name, base)
+        if operand.words and self.memory(name) == name:
+            return f"word_{operand.words}({name}, {place})"
         if operand.is_position and self.memory(name) == name:
             return f"({place})"
         if operand.windows:
@@ -297,7 +299,8 @@ class Phase:
     def dtype(self, value: int) -> str:
         """Dtype of a value."""
         if value < self.count:
-            return register_dtype(self.spec.inputs[value].dtype)
+            operand = self.spec.inputs[value]
+            return operand.words or register_dtype(operand.dtype)
         return self.instr(value).dtype
 
     def constant(self, instr: Instr) -> str:
@@ -451,6 +454,9 @@ class MapPhase(Phase):
         emit("first = block * length")
         emit("width = minimum(length, n_j - first)")
         self.locate(list(self.operands))
+        for name in self.operands:
+            if self._drawn(name):
+                self._draw(name)
         periodic = [name for name in self.operands if self._periodic(name)]
         if not periodic:
             self._loop("width", self.at)
@@ -483,6 +489,20 @@ class MapPhase(Phase):
     def _periodic(self, name: str) -> bool:
         return self.operands[name].inner == "p"
 
+    def _drawn(self, name: str) -> bool:
+        operand = self.operands[name]
+        return bool(operand.words) and operand.inner == "1"
+
+    def _draw(self, name: str) -> None:
+        """Draw the words of an item, in whole blocks."""
+        emit, words = self.emit, self.operands[name].words
+        size = 32 // np.dtype(words).itemsize  # words in a block of 32 bytes
+        self.allocate(f"{name}_row", words, f"length + {2 * size}")
+        emit(f"{name}_first = {name}_at // {size}")
+        emit(f"{name}_last = ({name}_at + width - 1) // {size}")
+        with emit.block(f"for drawn in range({name}_last - {name}_first + 1):"):
+            emit(f"draw_block({name}_row, drawn, {name}, {name}_first + drawn)")
+
     def _repeat(self, name: str, base: str) -> None:
         """Write several periods of an operand, so that the inner loop can be long."""
         emit = self.emit
@@ -493,9 +513,12 @@ class MapPhase(Phase):
             emit(f"store({name}_row, start + j, {text})")
 
     def memory(self, name: str) -> str:
-        """The operand itself, or its repeated row."""
-        return f"{name}_row" if self._periodic(name) else name
+        """The operand itself, or its row: repeated, or drawn."""
+        return f"{name}_row" if self._periodic(name) or self._drawn(name) else name
 
     def place(self, name: str, base: Base) -> str:
         """Index of the operand's element, or of the row's, for inner index ``j``."""
+        if self._drawn(name):
+            size = 32 // np.dtype(self.operands[name].words).itemsize
+            return f"{base(name)} - {name}_first * {size} + j"
         return "j" if self._periodic(name) else super().place(name, base)

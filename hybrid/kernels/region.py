@@ -94,6 +94,9 @@ class Access:
     is_position
         Whether nothing is read: the element of an input is its own place, offset and strides being
         those of a position. Some array is passed all the same.
+    words
+        Elements are words of a random stream, of this dtype; the array is its state, offset and
+        strides are those of a position in the stream.
     """
 
     dtype: str
@@ -103,6 +106,7 @@ class Access:
     picks: tuple[Pick, ...] = ()
     windows: tuple[Window, ...] = ()
     is_position: bool = False
+    words: str = ""
 
     @property
     def sources(self) -> tuple[int, ...]:
@@ -154,7 +158,7 @@ class Region:
     def dtype_of(self, value: int) -> str:
         """Dtype of a value."""
         if value < len(self.inputs):
-            return register_dtype(self.inputs[value].dtype)
+            return self.inputs[value].words or register_dtype(self.inputs[value].dtype)
         return self.body[value - len(self.inputs)].dtype
 
 
@@ -235,7 +239,7 @@ def region_bytes(region: Region) -> int:
     """Bytes that one run moves if every operand element is touched once."""
     total = 0
     for access in (*region.inputs, *(access for _, access in region.outputs)):
-        count = 0 if access.is_position else 1
+        count = 0 if access.is_position or access.words else 1
         for size, stride in zip(region.space, access.strides, strict=True):
             count *= size if stride else 1
         total += count * np.dtype(access.dtype).itemsize
@@ -252,6 +256,7 @@ def format_region(region: Region) -> str:
     lines = [f"region {list(region.space)}{reduced}"]
     for number, access in enumerate(region.inputs):
         what = "position" if access.is_position else f"load {access.dtype}"
+        what = f"draw {access.words}" if access.words else what
         lines.append(
             f"  %{number} = {what} offset {access.offset} strides {list(access.strides)}"
             + "".join(f" at %{p.index} of {p.size} by {p.step}" for p in access.picks)

@@ -75,6 +75,8 @@ class Operand:
         The inputs whose positions are limited where it is read.
     is_position
         Whether its elements are their own places.
+    words
+        The dtype of its elements where these are random words, and it is the state.
     """
 
     dtype: str
@@ -83,6 +85,7 @@ class Operand:
     picks: tuple[int, ...] = ()
     windows: tuple[int, ...] = ()
     is_position: bool = False
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from hybrid.core.variable import Variable
 from hybrid.dtypes import DType
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops._axes import as_dtype, as_shape
+from hybrid.ops.elementwise import where
 from hybrid.ops.indexing import take
 from hybrid.ops.joining import stack
 
@@ -157,6 +158,49 @@ def _eager_uniform(
     return out
 
 
+def _infer_words(state: TensorSpec, *, shape: Shape, dtype: DType) -> TensorSpec:
+    _check_state(state)
+    return TensorSpec(shape, dtype, state.device)
+
+
+RANDOM_WORDS = register(
+    Op(
+        name="random_words",
+        family="random",
+        batch=_batch_draw,
+        infer=_infer_words,
+        eager=lambda xp, state, *, shape, dtype: (
+            _raw(state, prod(shape)) if dtype == dtypes.uint64 else _halves(state, prod(shape))
+        ).reshape(shape),
+        draws=True,
+        examples=(
+            Example(((3,),), {"shape": (2, 5), "dtype": dtypes.uint32}, ("uint64",)),
+            Example(((3,),), {"shape": (7,), "dtype": dtypes.uint64}, ("uint64",)),
+        ),
+        doc="Random words of 32 or 64 bits.",
+    )
+)
+
+
+def _expand_uniform(
+    state: Tensor, *, shape: Shape, dtype: DType, low: float, high: float
+) -> Tensor:
+    """Do what the eager form does, operation by operation: the same bits."""
+    wide = dtype == dtypes.float64
+    kind = dtypes.float64 if wide else dtypes.float32
+    attrs = {"shape": shape, "dtype": dtypes.uint64 if wide else dtypes.uint32}
+    words = bind(RANDOM_WORDS, (state,), attrs)
+    unit = (words >> (11 if wide else 8)).astype(kind) * 2.0 ** (-53 if wide else -24)
+    if (low, high) != (0, 1):
+        unit = unit * (high - low) + low
+    out = unit.astype(dtype, copy=False)
+    if low < high:
+        top = np.asarray(high, dtype)
+        below = np.nextafter(top, np.asarray(low, dtype))
+        out = where(out >= top.item(), below.item(), out)
+    return out
+
+
 RANDOM_UNIFORM = register(
     Op(
         name="random_uniform",
@@ -164,6 +208,7 @@ RANDOM_UNIFORM = register(
         batch=_batch_draw,
         infer=_infer_float,
         eager=_eager_uniform,
+        expand=_expand_uniform,
         no_gradient=_NO_GRADIENT,
         examples=(
             Example(
@@ -241,11 +286,11 @@ def _infer_integers(
 
 def _high_word(x: Any, factor: int) -> Any:
     """Return the upper 64 bits of the 128-bit products of `x` and `factor`."""
-    low32, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
-    x1, x0 = x >> shift, x & low32
-    f1, f0 = np.uint64(factor >> 32), np.uint64(factor & 0xFFFFFFFF)
-    middle = x1 * f0 + (x0 * f0 >> shift)
-    return x1 * f1 + (middle >> shift) + ((x0 * f1 + (middle & low32)) >> shift)
+    low32 = 0xFFFFFFFF
+    x1, x0 = x >> 32, x & low32
+    f1, f0 = factor >> 32, factor & low32
+    middle = x1 * f0 + (x0 * f0 >> 32)
+    return x1 * f1 + (middle >> 32) + ((x0 * f1 + (middle & low32)) >> 32)
 
 
 def _eager_integers(xp: Any, state: Any, *, shape: Shape, dtype: DType, low: int, high: int) -> Any:
@@ -255,6 +300,12 @@ def _eager_integers(xp: Any, state: Any, *, shape: Shape, dtype: DType, low: int
     return (drawn + np.uint64(low % 2**64)).astype(dtype).reshape(shape)
 
 
+def _expand_integers(state: Tensor, *, shape: Shape, dtype: DType, low: int, high: int) -> Tensor:
+    words = bind(RANDOM_WORDS, (state,), {"shape": shape, "dtype": dtypes.uint64})
+    drawn = words if high - low == 2**64 else _high_word(words, high - low)
+    return (drawn + low % 2**64).astype(dtype, copy=False)
+
+
 RANDOM_INTEGERS = register(
     Op(
         name="random_integers",
@@ -262,6 +313,7 @@ RANDOM_INTEGERS = register(
         batch=_batch_draw,
         infer=_infer_integers,
         eager=_eager_integers,
+        expand=_expand_integers,
         examples=(
             Example(
                 ((3,),),

@@ -59,7 +59,8 @@ class _Read:
 
     With `picks`, its elements lie where the layout says and then as many steps further on as the
     indices say; the layout and those of the indices have one shape. Outside of `windows` (axis,
-    first place, place behind the last) it has no elements.
+    first place, place behind the last) it has no elements. Where they are `words` of a random
+    stream, the array is its state and the layout that of the stream.
     """
 
     operand: int
@@ -67,11 +68,12 @@ class _Read:
     stored: DType
     picks: tuple[_Pick, ...] = ()
     windows: tuple[tuple[int, int, int], ...] = ()
+    words: str = ""
 
     @property
     def dtype(self) -> str:
         """The dtype of its elements as values of a region."""
-        return _register(self.stored)
+        return self.words or _register(self.stored)
 
 
 @dataclass(slots=True)
@@ -150,6 +152,8 @@ def _lower_node(state: _Lowering, node: Node) -> None:
         state.env[node.output] = _lower_view(state, node)
     elif op.picks:
         state.env[node.output] = _lower_picks(state, node)
+    elif op.draws:
+        state.env[node.output] = _lower_draws(state, node)
     elif op.blocks is not None:
         state.env[node.output] = _lower_blocks(state, node)
     elif op.name == "astype":
@@ -183,7 +187,7 @@ def _viewed(read: _Read, node: Node) -> _Read:
     if layout is None:
         raise Unsupported(f"{node.op.name} needs a copy")
     picks = tuple(replace(pick, index=_viewed(pick.index, node)) for pick in read.picks)
-    return _Read(read.operand, layout, read.stored, picks)
+    return replace(read, layout=layout, picks=picks)
 
 
 def _lower_picks(state: _Lowering, node: Node) -> _Read:
@@ -207,6 +211,15 @@ def _lower_picks(state: _Lowering, node: Node) -> _Read:
     return _Read(base.operand, Layout(shape, strides, layout.offset), base.stored, tuple(picks))
 
 
+def _lower_draws(state: _Lowering, node: Node) -> _Read:
+    """Read words of a stream; each value of the body that draws has words of its own place."""
+    source, spec = _lookup(state, node.inputs[0]), node.output.spec
+    if not isinstance(source, _Read) or source.layout.offset or source.layout.strides != (1,):
+        raise Unsupported(f"{node.op.name} of a state that lies elsewhere")
+    layout = contiguous(spec.shape)
+    return _Read(source.operand, layout, source.stored, words=spec.dtype.name)
+
+
 def _lower_blocks(state: _Lowering, node: Node) -> _Result:
     """Choose by the place between the blocks that lie side by side."""
     from hybrid.kernels.region import Instr, Literal
@@ -220,7 +233,7 @@ def _lower_blocks(state: _Lowering, node: Node) -> _Result:
     chosen: int | Literal = Literal(np.asarray(found[0], spec.dtype).astype(dtype).item(), dtype)
     for block in found[1]:
         read = _lookup(state, node.inputs[block.source])
-        if not isinstance(read, _Read) or read.picks or read.stored != spec.dtype:
+        if not isinstance(read, _Read) or read.picks or read.words or read.stored != spec.dtype:
             raise Unsupported(f"{node.op.name} of a value that the kernel computes")
         found_at = _block(read, block, spec.shape)
         number = _argument_of(state, found_at)
@@ -404,8 +417,8 @@ def _input_access(state: _Lowering, read: _Read) -> Access:
         Window(_position(state, read.layout.shape, axis), low, high)
         for axis, low, high in read.windows
     )
-    rank = state.ranks[read.operand]
-    return Access(read.stored.name, rank, layout.offset, strides, tuple(picks), windows)
+    more = tuple(picks), windows, False, read.words
+    return Access(read.stored.name, state.ranks[read.operand], layout.offset, strides, *more)
 
 
 def _stored(state: _Lowering, output: Operand) -> tuple[int, Access]:

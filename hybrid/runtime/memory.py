@@ -223,7 +223,7 @@ def may_store(step: KernelStep, source: Root, position: int) -> bool:
     if not numbers <= _origins(region, value):
         return False
     reads = [region.inputs[number] for number in numbers]
-    if any(read.sources or read.is_position for read in reads):
+    if any(read.sources or read.is_position or read.words for read in reads):
         return False
     for axis, size in enumerate(region.space):
         strides = {a.strides[axis] for a in reads} | {access.strides[axis]}

@@ -248,7 +248,7 @@ def tells_scalars(node: Node) -> bool:
 
 
 def _touched(region: Region, access: Access) -> int:
-    if access.is_position:
+    if access.is_position or access.words:
         return 0
     count = prod(n for n, stride in zip(region.space, access.strides, strict=True) if stride)
     return count * np.dtype(access.dtype).itemsize

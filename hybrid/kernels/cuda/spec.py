@@ -118,6 +118,8 @@ class Numbers:
 
 def refused(region: Region) -> str:
     """Why no GPU kernel can be made of a region; empty if one can."""
+    if any(access.words for access in region.inputs):
+        return "GPU kernels draw no random words"
     return unsupported(region, DTYPES | HALVES.keys())
 
 

@@ -68,7 +68,7 @@ def _fuses(node: Node) -> bool:
         return False
     # What has no inputs is computed once, when the Plan is made.
     alone = not node.inputs and not op.impure
-    return alone or op.view is not None or op.computed
+    return alone or op.view is not None or op.computed or op.draws
 
 
 def _is_closed(graph: FuncGraph) -> bool:

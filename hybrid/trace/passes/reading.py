@@ -38,11 +38,13 @@ def read_inside(grouping: Grouping) -> dict[Value, Found]:
     """Return the ops that find elements, by their results, which the one group that reads does."""
     found = {}
     for node in grouping.graph.nodes:
-        if not (node.op.picks or node.op.blocks) or not _fits(node):
+        if not node.op.finds or not _fits(node):
             continue
         readers = list(_readers(grouping, node.output, through_views=node.op.picks))
         again = [g for g in grouping.each() if g.fusable and node.output in g.reads]
         if None in readers or len({*readers, *again}) != 1:
+            continue
+        if node.op.draws and not _in_rows(readers[0], node.output):
             continue
         found[node.output] = Found(node, _check(node) if node.op.picks else None)
     return found
@@ -60,6 +62,12 @@ def _fits(node: Node) -> bool:
     blocks = node.op.blocks(*(x.spec for x in node.inputs), **node.attrs)
     alike = all(x.spec.dtype == spec.dtype for x in node.inputs)
     return alike and blocks is not None and len(blocks[1]) <= MOST_BLOCKS
+
+
+def _in_rows(reader: Group | None, value: Value) -> bool:
+    """Tell whether a kernel wants each word once; those of reductions draw none in rows."""
+    assert reader is not None
+    return reader.axis is None and reader.scan is None and reader.space == value.spec.shape
 
 
 def _readers(grouping: Grouping, value: Value, through_views: bool) -> Iterator[Group | None]:

@@ -10,6 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import hybrid as hb
+from hybrid.core.dispatch import bind
+from hybrid.core.op import OPS
+from hybrid.kernels.kernel import kernel_of
+from hybrid.kernels.region import Access, Instr, Region
 from hybrid.trace.passes import fuse, keep_axes, reading
 from tests.trace.passes.graphs import bodies, check_bodies, names, spec, traced
 
@@ -250,3 +254,81 @@ def test_parts_of_other_dtypes_stay_outside() -> None:
         lambda x, y: hb.concat([x, y]) * 2.0, spec(100, 100), spec(9, 100, dtype="float16")
     )
     assert "concat" in names(fuse.run(graph))
+
+
+# --- random words ---------------------------------------------------------------------------------
+
+STATES = st.tuples(*(st.integers(0, 2**64 - 1),) * 3)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(st.data(), STATES)
+@pytest.mark.usefixtures("small")
+def test_kernels_draw_the_numbers_of_eager_code(
+    data: st.DataObject, words: tuple[int, int, int]
+) -> None:
+    shape = tuple(data.draw(st.lists(st.integers(1, 40), min_size=1, max_size=3)))
+    state = hb.asarray(np.array(words, np.uint64))
+    name, attrs = data.draw(
+        st.sampled_from(
+            [
+                ("random_uniform", {"low": 0.0, "high": 1.0, "dtype": hb.float32}),
+                ("random_uniform", {"low": -1.0, "high": 2.5, "dtype": hb.float64}),
+                ("random_uniform", {"low": 0.0, "high": 1.0, "dtype": hb.float16}),
+                ("random_uniform", {"low": 3.0, "high": 3.0, "dtype": hb.bfloat16}),
+                ("random_integers", {"low": -3, "high": 10, "dtype": hb.int64}),
+                ("random_integers", {"low": -(2**63), "high": 2**63, "dtype": hb.int64}),
+                ("random_integers", {"low": 0, "high": 200, "dtype": hb.uint8}),
+            ]
+        )
+    )
+    turned = data.draw(st.booleans())
+    other = hb.ones(shape[::-1], attrs["dtype"])
+
+    def function(state: hb.Tensor, other: hb.Tensor) -> hb.Tensor:
+        drawn = bind(OPS[name], (state,), {"shape": shape, **attrs})
+        return drawn * (other.T if turned else 1)
+
+    compiled = hb.compile(function)
+    found, wanted = compiled(state, other), function(state, other)
+    assert found.dtype == wanted.dtype
+    np.testing.assert_array_equal(found.numpy(), wanted.numpy())
+    assert str(plan_of(compiled, state, other)).startswith("plan function: 1 kernel, 0 library")
+
+
+def test_dropout_is_one_kernel_and_the_same_in_both_modes() -> None:
+    x = hb.asarray(np.random.default_rng(4).standard_normal((200, 300)).astype("float32"))
+    eager, traced_one = hb.random.Generator(5), hb.random.Generator(5)
+
+    def dropout(x: hb.Tensor, generator: hb.random.Generator) -> hb.Tensor:
+        return hb.where(generator.uniform(x.shape) < 0.9, x / 0.9, 0.0)
+
+    compiled = hb.compile(lambda x: dropout(x, traced_one))
+    for _ in range(3):
+        np.testing.assert_array_equal(compiled(x).numpy(), dropout(x, eager).numpy())
+    assert "1 kernel" in str(plan_of(compiled, x)).partition(",")[0]
+
+
+def test_sums_of_random_numbers_draw_outside() -> None:
+    state = hb.asarray(np.array([1, 2, 3], np.uint64))
+    attrs = {"shape": (100, 200), "low": 0.0, "high": 1.0, "dtype": hb.float32}
+    function = lambda s: bind(OPS["random_uniform"], (s,), attrs).sum(axis=1)
+    np.testing.assert_allclose(hb.compile(function)(state).numpy(), function(state).numpy(), 1e-5)
+    assert "random_words" in str(plan_of(hb.compile(function), state)).split("kernel fused")[0]
+
+
+@pytest.mark.parametrize("dtype", ["uint32", "uint64"])
+@pytest.mark.parametrize("strides", [(7, 1), (1, 30)])
+def test_a_region_draws_words_in_any_order(dtype: str, strides: tuple[int, int]) -> None:
+    state = np.array([3, 5, 2**64 - 2], np.uint64)
+    words = Access("uint64", 1, 0, strides, words=dtype)
+    out = np.zeros((30, 7), dtype)
+    body = (Instr("map", "copy", "{0}", (0,), dtype),)
+    kernel, geometry = kernel_of(
+        Region((30, 7), (), (words,), body, ((1, Access(dtype, 2, 0, (7, 1))),))
+    )
+    kernel.call(0, geometry, state, out)
+    raw = np.random.Philox(key=state[:2], counter=int(state[2])).random_raw(210)
+    stream = raw.astype("<u8").view(dtype)[:210]
+    wanted = stream.reshape(30, 7) if strides == (7, 1) else stream.reshape(7, 30).T
+    np.testing.assert_array_equal(out, wanted)
