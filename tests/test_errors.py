@@ -31,7 +31,10 @@ WRONG: dict[str, tuple[Callable[..., Any], str]] = {
     "assignment": (lambda xp, x, i, b, u: x.__setitem__(0, i), r"\(4,\).*\(3,\)"),
     "in place": (lambda xp, x, i, b, u: i[:1].__iadd__(i), r"add: .*\(4,\).*\(1,\)"),
     "negative size": (lambda xp, x, i, b, u: xp.zeros((-1, 2)), "zeros|full: shape"),
-    "overflow": (lambda xp, x, i, b, u: xp.zeros((2**40, 2**40)), ""),
+    "overflow": (lambda xp, x, i, b, u: xp.zeros((2**40, 2**40)), r"full: no memory .*\(109951"),
+    "overflow of tile": (lambda xp, x, i, b, u: xp.tile(i, 2**62), "tile: no memory holds int64"),
+    "einsum letters": (lambda xp, x, i, b, u: xp.einsum("i$->i", x), r"einsum: '\$' in 'i\$->i'"),
+    "average": (lambda xp, x, i, b, u: xp.average(i, weights=u), r"average: .*\(3,\).*\(4,\)"),
     # axes
     "sum": (lambda xp, x, i, b, u: xp.sum(x, axis=2), r"sum: axis 2 .*\(2, 3\)"),
     "sum twice": (lambda xp, x, i, b, u: xp.sum(x, axis=(0, 0)), r"sum: axes \(0, 0\)"),
@@ -57,6 +60,8 @@ WRONG: dict[str, tuple[Callable[..., Any], str]] = {
     "int += float": (lambda xp, x, i, b, u: i.__iadd__(1.5), "add: .*float64.*int64"),
     # numbers
     "uint8 + 300": (lambda xp, x, i, b, u: u + 300, "add: Python integer 300 .*uint8"),
+    "uint8 += 300": (lambda xp, x, i, b, u: u.__iadd__(300), "add: Python integer 300 .*uint8"),
+    "gcd": (lambda xp, x, i, b, u: xp.gcd(x, 2), "gcd: not defined for float32 and Python int"),
     "uint8 assigned": (lambda xp, x, i, b, u: u.__setitem__(0, 300), "300 .*uint8"),
     "uint8 filled": (lambda xp, x, i, b, u: xp.full(3, 300, dtype=np.uint8), "300 .*uint8"),
     "int ** -1": (lambda xp, x, i, b, u: i**-1, "[Ii]ntegers to negative"),

@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from hybrid.core import placed
-from hybrid.core.op import OPS, Attrs, Op
+from hybrid.core.op import OPS, Attrs, Op, too_large
 from hybrid.core.places import DeviceArray
 from hybrid.core.source import at_user_line, user_line
 from hybrid.core.spec import TensorSpec, weak_scalar
@@ -429,11 +429,13 @@ located = at_user_line
 
 def _explained(op: Op, inputs: tuple[Any, ...], attrs: Attrs, error: Exception) -> Exception:
     """Return the error to raise: the op's own words where its rule refuses the inputs."""
-    if not isinstance(error, HybridError):
-        try:
-            op.infer(*(spec_of(x) for x in inputs), **attrs)
+    if not isinstance(error, HybridError) or state.recorder is not None:
+        try:  # in a trace as well: there the rule was asked about numbers as they stand in graphs
+            specs = op.infer(*(spec_of(x) for x in inputs), **attrs)
         except HybridError as clear:
             error = clear
+        else:
+            error = too_large(op, specs if op.multi else (specs,)) or error
     if isinstance(error, HybridError):
         if "\n  at " in str(error):
             return error

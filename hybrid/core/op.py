@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from hybrid.core.layout import Layout
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.dtypes import DType
+from hybrid.errors import ShapeError
 
 Attrs = Mapping[str, Any]
 Rule = Callable[..., Any]
@@ -216,3 +217,15 @@ def register(op: Op) -> Op:
         raise ValueError(f"an op named {op.name!r} is registered already")
     OPS[op.name] = op
     return op
+
+
+_ADDRESSES = 1 << 62
+"""Bytes that no memory has: beyond, NumPy's own numbers overflow."""
+
+
+def too_large(op: Op, specs: Iterable[TensorSpec]) -> ShapeError | None:
+    """Return the error for a result of `op` that no memory could hold, if there is one."""
+    for spec in specs:
+        if spec.size * spec.dtype.itemsize > _ADDRESSES:
+            return ShapeError(f"{op.name}: no memory holds {spec.dtype.name} of shape {spec.shape}")
+    return None

@@ -9,6 +9,7 @@ import numpy as np
 
 from hybrid.core.graph import Node
 from hybrid.core.layout import Layout
+from hybrid.core.op import too_large
 from hybrid.dtypes import DType
 from hybrid.errors import GraphError, HybridError
 from hybrid.runtime.memory import ALIGNMENT
@@ -67,6 +68,8 @@ class Explanation:
         if node is None or node.line is None:
             return error
         where = node.line.describe()
+        if isinstance(error, ValueError | MemoryError):
+            error = too_large(node.op, (v.spec for v in node.outputs)) or error
         if isinstance(error, HybridError):
             if "\n  at " in str(error):
                 return error

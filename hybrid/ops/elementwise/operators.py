@@ -292,7 +292,7 @@ def attach_inplace(name: str, op: Op, ufunc: Callable[..., Any] | None, forward:
                 try:
                     ufunc(self._data, right, out=self._data)
                     return self
-                except (TypeError, ValueError):  # raised before anything is written
+                except (TypeError, ValueError, OverflowError):  # raised before anything is written
                     pass
         result = forward(self, other)
         if result is NotImplemented or is_weak(self):  # what stands for a Python scalar is rebound

@@ -29,6 +29,9 @@ def parse(subscripts: str, ndims: list[int]) -> tuple[list[str], str]:
     """Return a term per operand and the result's, with the ellipsis spelled out in letters."""
     text = subscripts.replace(" ", "")
     left, arrow, result = text.partition("->")
+    odd = [c for c in f"{left}{result}".replace("...", "").replace(",", "") if not c.isalpha()]
+    if odd:
+        raise ValueError(located(f"einsum: {odd[0]!r} in {subscripts!r} is no letter"))
     terms = left.split(",")
     if len(terms) != len(ndims):
         raise ShapeError(

@@ -61,6 +61,7 @@ def __array_function__(self: Any, func: Function, types: Any, args: Any, kwargs:
 def translated(func: Function, args: Any, kwargs: Any) -> Any:
     """Call hybrid's function of the same name, or let NumPy compute on the concrete values."""
     ours = namesake(func)
+    refused: Exception | None = None
     if ours is not None:
         try:
             result = _translated(func, ours, args, kwargs)
@@ -70,11 +71,16 @@ def translated(func: Function, args: Any, kwargs: Any) -> Any:
             result = _NOT_HANDLED  # objects, texts or dates are beside the Tensors
         except HybridError:
             raise
-        except (TypeError, ValueError):  # a form of the call that only NumPy's function has
-            result = _NOT_HANDLED
+        except (TypeError, ValueError) as error:  # a form of the call that only NumPy's has
+            result, refused = _NOT_HANDLED, error
         if result is not _NOT_HANDLED:
             return result
-    return by_numpy(func, args, kwargs)
+    try:
+        return by_numpy(func, args, kwargs)
+    except (TypeError, ValueError) as error:
+        if type(refused) is not type(error):
+            raise
+        raise refused from None  # the one that names shapes and arguments
 
 
 @cache

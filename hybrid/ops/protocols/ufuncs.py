@@ -329,8 +329,12 @@ def _at(ufunc: np.ufunc, target: Any, index: Any, *values: Any) -> None:
         raise TypeError(f"np.{ufunc.__name__}.at writes into its first argument, an array")
     x = asarray(target) if _is_ours(target) else target
     if (not busy or state.plain) and type(x) is Tensor:
-        with writing(x):
-            ufunc.at(x.numpy(), _memory(index), *map(_memory, values))
+        try:
+            with writing(x):
+                ufunc.at(x.numpy(), _memory(index), *map(_memory, values))
+        except IndexError:
+            _ = x[index]  # which says what is wrong
+            raise
     elif ufunc in _UPDATES and type(x) is Tensor:
         deliver(_UPDATES[ufunc](At(x, index), resolve(values[0])), x)
     else:

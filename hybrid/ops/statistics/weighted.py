@@ -81,12 +81,16 @@ def _spread_weights(w: Tensor, x: Tensor, order: Axes, whole: bool) -> Tensor:
     if w.shape == x.shape:
         return w
     wanted = tuple(x.shape[a] for a in order)
-    if whole or w.shape != wanted:
-        raise ShapeError(
+    if whole:  # NumPy's type: what is wrong is the call
+        raise TypeError(
             located(
-                f"average: weights of shape {w.shape} fit neither an array of shape {x.shape} nor "
-                + ("an axis, which is not given" if whole else f"its axes {order}")
+                f"average: weights of shape {w.shape} beside an array of shape {x.shape} need the "
+                "axis to be named"
             )
+        )
+    if w.shape != wanted:
+        raise ShapeError(
+            located(f"average: weights of shape {w.shape} do not fit axes {order} of {x.shape}")
         )
     w = permute_dims(w, sorted(range(len(order)), key=order.__getitem__))
     return reshape(w, tuple(n if a in order else 1 for a, n in enumerate(x.shape)))
