@@ -105,7 +105,7 @@ def _find_origin(concrete: ConcreteFunction, leaves: Sequence[Any]) -> Origin | 
         segment.run(environment, leaves)
         if segment.guard is None:
             return None
-        segment = segment.children.get(segment.guard_value(environment))
+        segment = segment.children.get(segment.decide(environment, leaves))
     return None
 
 

@@ -133,6 +133,12 @@ def _panels(concrete: ConcreteFunction, root: Segment, optimized: bool) -> Itera
         parameters = [known[i] for i in segment.parameters]
         idle = "" if graph.nodes or graph.outputs else ": nothing to compute"
         yield panel(graph, title + idle, parameters, outputs)
+        if segment.repeat is not None:
+            again = f"{title}, repeated while {guard} is {segment.repeat.answer}"
+            loop = segment.repeat.loop
+            results = [outputs[i - first] for i in segment.repeat.results]
+            inputs = [[*known, *outputs][i] for i in loop.parameters]
+            yield panel(loop.optimized if optimized else loop.graph, again, inputs, results)
         for value, child in reversed(segment.children.items()):
             pending.append((child, f"{title}, {guard} is {value}", [*known, *outputs]))
 

@@ -34,6 +34,7 @@ from hybrid.trace.mutation import Copies, deliver, joined
 from hybrid.trace.nested import UNKNOWN, Nested
 from hybrid.trace.plain import run_plainly
 from hybrid.trace.reach import is_iterator
+from hybrid.trace.repeats import Questions
 from hybrid.trace.segment import Environment, Segment, start
 from hybrid.trace.signature import (
     Identity,
@@ -258,6 +259,7 @@ class CompiledFunction:
             run=functools.partial(run_under, tapes) if tapes else Segment.run,
             tapes=tapes,
             planner=self._planner,
+            questions=None if tapes else self._questions(watch, objects, lambda: tracer.written),
         )
         traced = traced_leaves(tracer, leaves, concrete.signature)
         values = containers.unflatten(concrete.signature.tree, traced)
@@ -323,6 +325,18 @@ class CompiledFunction:
         kept = usual and (dispatch.state.defaults is held or tracer.gave_up is not None)
         return made, kept and not concrete.entangled(leaves)
 
+    def _questions(
+        self, watch: Watch, objects: list[tuple[str, Any]], written: Callable[[], Sequence[Any]]
+    ) -> Questions:
+        """Return what finds loops among the guards of a trace, while nothing outside changes."""
+
+        def untouched() -> bool:
+            effect = watch.decisive(watch.after(), written())
+            return effect is None and watch.incidental() is None
+
+        home = CompiledFunction._trace.__code__
+        return Questions(home, [obj for _, obj in objects], untouched)
+
     # --- replaying --------------------------------------------------------------------------------
 
     def _replay(
@@ -347,7 +361,7 @@ class CompiledFunction:
                 result = segment.sized(leaves).result
                 given = tuple(bound().arguments.values()) if result.changed else ()
                 return result.deliver(environment, leaves, given)
-            value = segment.guard_value(environment)
+            value = segment.decide(environment, leaves)
             path.append((segment, value))
             following = segment.children.get(value)
             # What was traced meanwhile may hold for other sizes only.

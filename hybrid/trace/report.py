@@ -31,6 +31,9 @@ def explain(name: str, hits: int, misses: int, concretes: Sequence[ConcreteFunct
         segments = concrete.segments
         nodes = counted(sum(len(s.graph.nodes) for s in segments), "node")
         lines.append(f"   {nodes} in {counted(len(segments), 'segment')}")
+        loops = sum(s.repeat is not None for s in segments)
+        if loops:
+            lines.append(f"   {counted(loops, 'segment')} repeated as a loop while Python says so")
         plans = [list(s.plans.values())[-1] for s in segments if s.plans]
         if plans:
             lines.append(f"   {_work(plans)}")

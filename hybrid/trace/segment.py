@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from hybrid.trace.mutation import deliver
 from hybrid.trace.signature import is_array
 from hybrid.trace.sized import Sized, specialise, substitute, unknowns_in
 from hybrid.trace.unwinding import Written, written_before_error
+
+if TYPE_CHECKING:
+    from hybrid.trace.repeats import Repeat
 
 MAX_SIZES = 128  # for which a segment keeps its Plans
 # Each size of a result is traced by itself, which takes milliseconds: a mask that selects another
@@ -203,6 +206,8 @@ class Segment:
         Of a last segment.
     planner : Planner, optional
         Makes its Plans in the background.
+    repeat : Repeat, optional
+        A loop that goes on with its results, for one answer to the guard.
     """
 
     graph: FuncGraph
@@ -213,6 +218,7 @@ class Segment:
     guard: tuple[type, int] | None = None
     result: Result | None = None
     planner: Planner | None = None
+    repeat: Repeat | None = None
     children: Following[Segment] = field(default_factory=Following)
     _sizes: dict[tuple[int, ...], Sized] = field(default_factory=dict)
     _inputs: tuple[Input, ...] | None = None
@@ -341,6 +347,18 @@ class Segment:
         kind, index = self.guard
         value = environment[index]
         return kind(value.numpy() if type(value) is Tensor else value)
+
+    def decide(self, environment: Environment, arguments: Sequence[Any]) -> Any:
+        """Return the value that decides what comes next, once the loop has run if there is one.
+
+        Under tapes the loop is taken step by step.
+        """
+        value = self.guard_value(environment)
+        repeat = self.repeat
+        if repeat is None or value is not repeat.answer or dispatch.state.tapes:
+            return value
+        repeat.run(environment, arguments)
+        return not value
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -104,6 +104,8 @@ def _generated(
         kind, index = segment.guard or (None, 0)
         scope |= {"kind": kind, "following": _following(concrete, segment, resume)}
         value = f"kind(env[{index}])" if kind else "None"
+        if segment.repeat is not None:
+            scope["decide"], value = segment.decide, "decide(env, args)"
         lines.append(f"    return following[{value}](env, args)")
     run_generated("\n".join(lines), "step", scope)
     step: Step = scope["step"]
@@ -117,7 +119,7 @@ def _sized_each_time(concrete: ConcreteFunction, segment: Segment, resume: Resum
         segment.run(env, args)
         if segment.result is not None:
             return segment.sized(args).result.build(env, args)
-        return following[segment.guard_value(env)](env, args)
+        return following[segment.decide(env, args)](env, args)
 
     return step
 

@@ -34,6 +34,7 @@ from hybrid.trace.background import Planner
 from hybrid.trace.known import known_value
 from hybrid.trace.outside import OutsideRecorder
 from hybrid.trace.recorder import Untraceable
+from hybrid.trace.repeats import Questions
 from hybrid.trace.returned import capture_results, local_arrays, result_leaf, shared_storages
 from hybrid.trace.segment import (
     Environment,
@@ -89,6 +90,8 @@ class Tracer(OutsideRecorder):
         ``run(segment, environment, arguments)``: plainly, or under the tapes around the call.
     tapes : tuple
         The tapes around the call.
+    questions : Questions, optional
+        Finds loops among the guards.
     """
 
     def __init__(
@@ -103,6 +106,7 @@ class Tracer(OutsideRecorder):
         run: Runner,
         tapes: tuple[Any, ...],
         planner: Planner | None = None,
+        questions: Questions | None = None,
     ) -> None:
         super().__init__(name, arguments, first=first)
         self._planner = planner
@@ -116,6 +120,7 @@ class Tracer(OutsideRecorder):
         self._known = list(known)
         self._depth = 0
         self._decisions = 0
+        self._questions = questions
         self._acts = False
         self._parent: tuple[Segment, Any] | None = None
         self._index: dict[Value, int] = {}
@@ -224,7 +229,7 @@ class Tracer(OutsideRecorder):
         else:
             self._attach(segment)
             self._execute(segment)
-            value = segment.guard_value(self.environment) if guard else None
+            value = self._answered(segment, extra) if guard else None
             if guard and listened():
                 note("guard", f"{name_of(guard)} is {value!r}", user_line())
             self._path.append(segment)
@@ -233,6 +238,15 @@ class Tracer(OutsideRecorder):
         self.nodes = []
         self._acts = False
         return value
+
+    def _answered(self, segment: Segment, extra: list[Value]) -> Any:
+        """Return the value of a guard; where the loop of it is known, once that has run."""
+        value = segment.guard_value(self.environment)
+        if self._questions is not None and type(value) is bool:
+            segment.repeat = self._questions.repeat(self, segment, extra[0], value, self._index)
+            if segment.repeat is not None and listened():
+                note("guard", f"a loop while bool is {value!r}", user_line())
+        return segment.decide(self.environment, self.arguments)
 
     def _segment(self, extra: list[Value], guard: type | None, result: Any = ...) -> Segment:
         new_captures = list(self.captures.values())[self._seen_captures :]
@@ -376,6 +390,8 @@ class Tracer(OutsideRecorder):
             return Result(tree, tuple(map(Fixed, found)), changed)
         if self._known:
             raise Unstable
+        if self._questions is not None:
+            self._questions.forget()
         capture_results(self, leaves)
         local = local_arrays(self, self._path, self.environment, returned, leaves)
         wanted: list[Value] = []
@@ -505,6 +521,7 @@ class Tracer(OutsideRecorder):
         self.open = self.unknowns.open = False
         self.arguments = ()
         self.environment = []
+        self._questions = None
         self._known = []
         self.inputs = []
         self.variables = {}
