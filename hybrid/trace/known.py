@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from hybrid.core.interpret import run_node
 from hybrid.core.tensor import Array
 
 
-def known_value(nodes: Sequence[Node], wanted: Value) -> Array | None:
+def known_value(nodes: Sequence[Node], wanted: Value, made: Mapping[Value, Array]) -> Array | None:
     """Compute a value that depends on literals only, however many nodes lie between.
 
     Parameters
@@ -19,6 +19,8 @@ def known_value(nodes: Sequence[Node], wanted: Value) -> Array | None:
     nodes : sequence of Node
         In the order of their recording.
     wanted : Value
+    made : mapping of Value to ndarray
+        What the function has made itself, and from nothing.
 
     Returns
     -------
@@ -30,13 +32,15 @@ def known_value(nodes: Sequence[Node], wanted: Value) -> Array | None:
     pending = [wanted]
     while pending:
         value = pending.pop()
+        if value in made:
+            continue
         node = makers.get(value)
         if node is None or node.op.impure:
             return None
         if id(node) not in needed:
             needed.add(id(node))
             pending.extend(x for x in node.inputs if isinstance(x, Value))
-    values: dict[Value, Array] = {}
+    values: dict[Value, Array] = dict(made)
     for node in nodes:
         if id(node) in needed:
             operands = [

@@ -6,6 +6,7 @@ NumPy itself may have changed; before a write that the graph would get wrong, tr
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -108,6 +109,7 @@ class OutsideRecorder(GraphRecorder):
         self._layouts: dict[int, Layout] = {}  # of the arguments that do not lie in C order
         self._always: dict[tuple[Op, int, int], tuple[Any, bool]] = {}
         self._layout_asked = False
+        self._made_here: dict[int, weakref.ref[Tensor]] = {}
         self.layout_matters = False
         self.entangled = False
         self.unknowns = Unknowns()
@@ -188,6 +190,19 @@ class OutsideRecorder(GraphRecorder):
             self.give_up("NumPy itself has changed an array that the function has used before")
             return tensor
         return shadow
+
+    def note_made(self, tensor: Tensor) -> None:
+        """Note that the function has made an array from nothing: its contents are known."""
+        self._made_here[id(tensor)] = weakref.ref(tensor)
+
+    def made_arrays(self) -> dict[Value, Array]:
+        """Return what arrays held that the function made from nothing, when it first used them."""
+        found = [(key, ref()) for key, ref in self._made_here.items() if key in self.captures]
+        return {
+            self.captures[key][1]: self.first_contents[key]
+            for key, tensor in found
+            if tensor is self.captures[key][0] and key in self.first_contents
+        }
 
     def _changed_by_numpy(self, tensor: Tensor, shadow: Tensor) -> bool:
         source = self.shadows[id(tensor._data)][0]

@@ -244,6 +244,9 @@ class GraphRecorder:
     def note_read(self, array: Any) -> None:
         """Take what Python reads of an array from outside for a constant."""
 
+    def note_made(self, tensor: Tensor) -> None:
+        """Note that an array was made from nothing, which Python may ask for."""
+
     def written_since(self, tensor: Tensor) -> Tensor | None:
         """Nothing outside is written here."""
         return None

@@ -29,7 +29,7 @@ from hybrid.core.source import is_framework, is_installed
 from hybrid.core.state import state
 from hybrid.core.tensor import Tensor
 from hybrid.core.watched import ASK_NOTHING, Watched, holds_tensors, noted, plain, watched
-from hybrid.ops.protocols.making import MAKERS
+from hybrid.ops.protocols.making import MAKERS, writable
 from hybrid.trace.environment import INSERTED, STAND_INS, Binding
 from hybrid.trace.reach import Slots
 
@@ -61,14 +61,15 @@ class _NumPy(ModuleType):
 def _reading(func: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function of NumPy as one that tells of every array that it reads.
 
-    By itself NumPy asks only some of the arguments: in ``np.take(a, indices)`` not the second.
+    By itself NumPy asks only some of the arguments: in ``np.take(a, indices)`` not the second. A
+    new array that the user's function writes into later is a Tensor, which takes traced values.
     """
 
     @wraps(func)
     def call(*args: Any, **kwargs: Any) -> Any:
         if state.recorder is None or func in ASK_NOTHING or holds_tensors((args, kwargs)):
             return func(*args, **kwargs)
-        return func(*noted(args), **noted(kwargs))
+        return writable(func(*noted(args), **noted(kwargs)))
 
     return call
 

@@ -182,7 +182,7 @@ class Tracer(OutsideRecorder):
             return kind(symbol.array)
         if not self.open or symbol.recorder is not self:
             raise dispatch.leaked(symbol)
-        known = known_value(self.nodes, symbol.value)
+        known = known_value(self.nodes, symbol.value, self.made_arrays())
         if known is not None:
             return kind(known)
         if self.fullgraph:
@@ -211,7 +211,7 @@ class Tracer(OutsideRecorder):
             return cast(Array, symbol.array)
         if not self.open or symbol.recorder is not self:
             raise dispatch.leaked(symbol)
-        known = known_value(self.nodes, self.value_of(tensor))
+        known = known_value(self.nodes, self.value_of(tensor), self.made_arrays())
         if known is not None:
             return known
         self.give_up(f"{why} needs a concrete value")

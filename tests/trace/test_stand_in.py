@@ -212,9 +212,11 @@ def test_what_tensors_cannot_be_stays_numpys() -> None:
 
 
 def test_an_ndarray_that_takes_no_traced_value_is_named_with_the_line_to_change() -> None:
+    made = np.random.RandomState(0).permutation(1)  # NumPy's, but none of its functions
+
     @hb.compile
     def f(x: Any) -> Any:
-        out = np.arange(5.0)
+        out = made.repeat(5) * 1.0
         out[1:] = x[1:] * 2
         return out
 
@@ -222,8 +224,139 @@ def test_an_ndarray_that_takes_no_traced_value_is_named_with_the_line_to_change(
         result = f(hb.asarray(X))
     np.testing.assert_array_equal(result, [0, 4, 6, 8, 10])
     text = str(caught[0].message)
-    assert "say out = hb.asarray(np.arange(5.0)) instead of out = np.arange(5.0)" in text
+    assert (
+        "say out = hb.asarray(made.repeat(5) * 1.0) instead of out = made.repeat(5) * 1.0" in text
+    )
     assert "out[1:] = x[1:] * 2" in text
+
+
+def a_range(x: Any) -> Any:
+    out = np.arange(5.0)
+    out[1:] = x[:-1] * 2
+    return out
+
+
+def a_range_of_ints(x: Any) -> Any:
+    out = np.arange(5)
+    out[0] = x[0]
+    return out
+
+
+def a_line(x: Any) -> Any:
+    out = np.linspace(0, 1, 5)
+    out[2] = x.sum()
+    return out * 2
+
+
+def a_line_that_is_added_to(x: Any) -> Any:
+    out = np.linspace(0, 1, 5)
+    out += x
+    return out
+
+
+def a_line_seen_as_a_matrix(x: Any) -> Any:
+    out = np.linspace(0, 1, 6).reshape(2, 3)
+    out[1] += x[:3]
+    return out
+
+
+def a_matrix(x: Any) -> Any:
+    out = np.eye(5)
+    out[0] = x
+    np.add(out, 1.0, out=out)
+    return out
+
+
+def a_triangle(x: Any) -> Any:
+    out = np.tri(5)
+    out.T[0] = x
+    return out
+
+
+def a_copy(x: Any) -> Any:
+    out = np.copy(X)
+    out += x
+    return out
+
+
+def an_array_of_numbers(x: Any) -> Any:
+    out = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
+    out[[0, 2]] = x[:2]
+    return out
+
+
+def what_python_reads_of_it(x: Any) -> Any:
+    out = np.arange(5)
+    out[0] = 3
+    if out[0] == 3 and out.sum() > 5:
+        return x * int(out[2])
+    return x
+
+
+def what_numpy_computes_of_it(x: Any) -> Any:
+    out = np.arange(5.0)
+    out[2] = 7.0
+    out += 1
+    return x * np.sin(out)
+
+
+def in_a_helper(x: Any) -> Any:
+    return a_range(x) + a_line(x)
+
+
+def an_index_stays_one(x: Any) -> Any:
+    out = np.zeros(5)
+    for i in np.arange(3):
+        out[i] = x[i] * {j: j + 1 for j in np.arange(3)}[i]
+    return out
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        a_range,
+        a_range_of_ints,
+        a_line,
+        a_line_that_is_added_to,
+        a_line_seen_as_a_matrix,
+        a_matrix,
+        a_triangle,
+        a_copy,
+        an_array_of_numbers,
+        what_python_reads_of_it,
+        what_numpy_computes_of_it,
+        in_a_helper,
+        an_index_stays_one,
+    ],
+)
+def test_a_new_array_that_is_written_to_takes_traced_values(f: Callable[[Any], Any]) -> None:
+    traced = hb.compile(f, fullgraph=True)
+    for x in (X, X * 3, -X):
+        np.testing.assert_array_equal(np.asarray(traced(hb.asarray(x))), f(x), strict=True)
+    assert traced.cache_info().misses == 1
+
+
+def test_what_shows_the_memory_of_an_array_outside_writes_to_it() -> None:
+    outside = np.zeros(3)
+
+    def f(x: Any) -> Any:
+        out = np.atleast_1d(outside)
+        out[0] = x[0]
+        return out * 2
+
+    traced = hb.compile(f)
+    for x in (1.0, 2.0, 3.0):
+        np.testing.assert_array_equal(traced(hb.asarray([x])), [2 * x, 0, 0])
+        assert outside[0] == x
+
+
+def test_without_the_source_an_array_stays_numpys() -> None:
+    scope: dict[str, Any] = {"np": np}
+    text = "def f(x):\n    out = np.arange(3.0)\n    out[0] = x[0]\n    return out\n"
+    exec(text, scope)
+    with pytest.warns(EagerFallbackWarning, match="writing into an ndarray"):
+        found = hb.compile(scope["f"])(hb.asarray([7.0]))
+    np.testing.assert_array_equal(found, [7, 1, 2])
 
 
 def test_parts_of_different_shapes_make_no_array() -> None:

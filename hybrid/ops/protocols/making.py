@@ -8,6 +8,7 @@ do not have, they are NumPy's own.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any, cast
@@ -16,7 +17,8 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.dispatch import state
-from hybrid.core.tensor import Tensor
+from hybrid.core.intent import to_be_written
+from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.core.watched import Watched, noted, plain
 from hybrid.ops import creation
@@ -38,8 +40,10 @@ class Maker:
         self._ours = ours
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        made = None if state.recorder is None else self._ours(*args, **kwargs)
-        return self.__wrapped__(*noted(args), **noted(kwargs)) if made is None else made
+        if state.recorder is None:
+            return self.__wrapped__(*args, **kwargs)
+        made = self._ours(*args, **kwargs)
+        return writable(self.__wrapped__(*noted(args), **noted(kwargs))) if made is None else made
 
     # numba knows functions by what they are equal to, when it compiles one during a trace.
     def __eq__(self, other: object) -> bool:
@@ -47,6 +51,22 @@ class Maker:
 
     def __hash__(self) -> int:
         return hash(self.__wrapped__)
+
+
+def writable(made: Any) -> Any:
+    """Return what NumPy has made in a trace, as a Tensor where traced values may be written to it.
+
+    Only there: Python asks an ndarray for its elements without the trace having to answer.
+    """
+    if type(made) is not np.ndarray or not made.flags.writeable:
+        return made
+    if made.dtype not in dtypes.SUPPORTED or not to_be_written():
+        return made
+    if made.base is not None and sys.getrefcount(made.base) > 2:
+        return asarray(made)  # it shows the memory of something else
+    tensor = asarray(made if made.base is None else made.copy())
+    state.recorder.note_made(tensor)
+    return tensor
 
 
 def _stands_for(func: Function) -> Callable[[Function], Function]:
