@@ -153,8 +153,7 @@ class Lanes:
         """Give a Tensor the contents that all examples share."""
         shared = self._shared(tensor._data, why)
         with self.outside():
-            tensor._data = np.asarray(shared)
-        return tensor._data
+            return np.asarray(shared)
 
     def note_read(self, array: Any) -> None:
         """Let the trace around depend on the contents of an array."""
@@ -162,9 +161,36 @@ class Lanes:
         if recorder is not None:
             recorder.note_read(array)
 
+    def note_made(self, tensor: Tensor) -> None:
+        """Let the trace around know of an array that was made from nothing."""
+        recorder = self._around[0]
+        if recorder is not None:
+            recorder.note_made(tensor)
+
     def written_since(self, tensor: Tensor) -> Tensor | None:
-        """Nothing is written that is not there at once."""
-        return None
+        """Return what stands for a Tensor outside that was written here or in the trace around."""
+        with self.outside():
+            found = dispatch.resolve(tensor)
+        mine = self._shadows.get((id(found._data), id(found._node)))
+        if mine is not None and self._changed(mine):
+            return mine[1]
+        if any(self._changed(x) and _may_overlap(x[0], found) for x in self._shadows.values()):
+            raise TraceError(
+                dispatch.located(
+                    "vmap: Python reads memory that the function has written through another Tensor"
+                )
+            )
+        recorder = self._around[0]
+        if recorder is None:
+            return None
+        with self.outside():
+            written: Tensor | None = recorder.written_since(tensor)
+        return written
+
+    def _changed(self, entry: tuple[Tensor, Tensor, Any]) -> bool:
+        _, example, before = entry
+        dispatch.refresh(example)
+        return example._data.value is not before
 
     def _shared(self, symbol: Any, why: str) -> Tensor:
         lane: Lane = symbol.value.lane
@@ -289,6 +315,12 @@ def vmap(
         return answer
 
     return mapped
+
+
+def _may_overlap(a: Tensor, b: Tensor) -> bool:
+    x, y = a._data, b._data
+    arrays = isinstance(x, np.ndarray) and isinstance(y, np.ndarray)
+    return arrays and np.may_share_memory(x, y)
 
 
 def _axes_of(in_axes: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int | None]:

@@ -7,7 +7,7 @@ attached by the ops that implement them (``hybrid.ops``), so that each op stays 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
@@ -245,7 +245,9 @@ class Tensor:
         if type(data) is not Symbol:
             new = None if state.recorder is None else state.recorder.written_since(self)
             if new is not None:
-                new._concrete(why)  # ends the trace, which commits what it has written
+                inside = state.recorder.shadow(self)
+                if inside is not self:  # which is known, or ends the trace
+                    return cast(Tensor, inside)._concrete(why)
             if state.recorder is not None:
                 state.recorder.note_read(self._data)
             data = data.get() if type(data) is DeviceArray else data
@@ -363,9 +365,14 @@ class Tensor:
     def __repr__(self) -> str:
         data = self._data
         if type(data) is Symbol:
-            return f"Tensor(traced {data.spec})"
+            return str(self) if data.spec.weak else f"Tensor(traced {data.spec})"
         if state.recorder is not None:
+            if state.recorder.written_since(self) is not None:
+                return f"Tensor(traced {self.spec})"
             state.recorder.note_read(data)
+        return self._text(data)
+
+    def _text(self, data: Any) -> str:
         shown = data.get() if type(data) is DeviceArray else data
         text = np.array2string(shown, separator=", ", prefix="Tensor(", threshold=200)
         where = f", device={data.device!r}" if shown is not data else ""
@@ -373,12 +380,20 @@ class Tensor:
 
     def __str__(self) -> str:
         # Text made from a value depends on it: in a trace this ends tracing, repr() does not.
-        self._concrete("str()")
-        return repr(self)
+        return self._as_text(str, "str()")
+
+    def _as_text(self, text: Callable[[Any], str], why: str) -> str:
+        is_number = type(self._data) is Symbol and self._data.spec.weak
+        contents = self._concrete(why)
+        if is_number:
+            return text(contents.item())
+        return self._text(self._data if type(self._data) is DeviceArray else contents)
 
     def __format__(self, spec: str) -> str:
+        if not spec:
+            return self._as_text(str, "format()")
         self._concrete("format()")
-        return format(self.item(), spec) if spec else repr(self)
+        return format(self.item(), spec)
 
     def __copy__(self) -> Tensor:
         return self.copy()

@@ -122,6 +122,14 @@ class BodyRecorder(GraphRecorder):
         """Let the trace around depend on the contents of an array."""
         self.outer.note_read(array)
 
+    def written_since(self, tensor: Tensor) -> Tensor | None:
+        """Stop where Python reads an array outside that the trace has written to."""
+        written = [x for x in self.cells.values() if self.operand(x.tensor) is not x.value]
+        here = self._cell_of(self.shadow(tensor)) if written else None
+        if here in written or self.outer.written_since(tensor) is not None:
+            raise self.untraceable("Python reads an array that was written before")
+        return None
+
     def number(self, x: Unknown) -> Any:
         """Return what stands for an unknown number, which the trace around knows."""
         found = self.outer.number(x)
