@@ -7,8 +7,8 @@ the tracer's business, which derives from it.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, cast
 
 import numpy as np
 
@@ -59,6 +59,9 @@ class GraphRecorder:
         self._line = line
         self.shadows: dict[int, tuple[Tensor, Tensor, Value]] = {}
         self.rules = Rules()
+        # What is computed from Python scalars, numbered: the same again has the same number.
+        self._numbers: dict[Value, int] = {}
+        self._kinds: dict[Hashable, int] = {}
         self.gave_up: Any = None  # why eager code goes on in its place
         # Of all that the trace has made: what is dead is sorted out when someone asks.
         self._symbols: list[weakref.ref[Symbol]] = []
@@ -127,6 +130,9 @@ class GraphRecorder:
             wanted, weak = self.rules.promotion(op, specs)
             operands = [self._cast(x, dtype, line) for x, dtype in zip(inputs, wanted, strict=True)]
             values = self.emit(op, tuple(operands), attrs, line, weak=weak)
+            if weak and not attrs:
+                key = (op.name, *map(self._number_of, operands))
+                self._numbers[values[0]] = self._kinds.setdefault(key, len(self._kinds))
         return tuple([self._symbol(v, line) for v in values])
 
     def emit(
@@ -146,6 +152,16 @@ class GraphRecorder:
         values = tuple([Value(spec) for spec in rules.results(op, specs, attrs, weak=weak)])
         self.nodes.append(Node(op, operands, attrs, values, line))
         return values
+
+    def _number_of(self, x: Operand) -> Hashable:
+        return x.key() if type(x) is Const else self.number_of(cast(Value, x))
+
+    def number_of(self, value: Value) -> int:
+        """Return a number that two values share that are computed alike from Python scalars."""
+        found = self._numbers.get(value)
+        if found is None:
+            found = self._numbers[value] = self._kinds.setdefault(value, len(self._kinds))
+        return found
 
     def _as_given(self, inputs: tuple[Any, ...]) -> tuple[Operand, ...]:
         """Return the operands of an op that promotes nothing: scalars join arrays of their kind."""

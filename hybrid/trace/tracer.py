@@ -115,7 +115,7 @@ class Tracer(OutsideRecorder):
         self.environment = environment
         self.fullgraph = fullgraph
         self.decides = not fullgraph
-        self.harmless: dict[Any, Any] = {}  # arithmetic of numbers that did not raise
+        self.harmless: set[Any] = set()  # arithmetic of numbers that did not raise
         self.root: Segment | None = known[0][0] if known else None
         self._known = list(known)
         self._depth = 0

@@ -249,3 +249,21 @@ def test_a_number_is_asked_once_whether_python_would_raise() -> None:
         steps(hb.ones(3), 1e200)
     with pytest.raises(ZeroDivisionError):
         steps(hb.ones(3), 0.0)
+
+
+def test_numbers_computed_alike_at_each_step_are_asked_about_once() -> None:
+    @hb.compile
+    def steps(x: hb.Tensor, h: float) -> hb.Tensor:
+        for _ in range(200):
+            x = x + (h * 2) ** 2 / 16 - x * (1 / (2 * h - h))
+        return x
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        steps(hb.ones(3), 2.0)
+        assert "in 3 segments" in str(steps.explain())
+        np.testing.assert_allclose(steps(hb.ones(3), 4.0).numpy(), 16, rtol=1e-6)
+    with pytest.raises(OverflowError):
+        steps(hb.ones(3), 1e200)
+    with pytest.raises(ZeroDivisionError):
+        steps(hb.ones(3), 0.0)
