@@ -168,10 +168,6 @@ def matmul(a: ArrayLike, b: ArrayLike, /) -> Tensor:
     return bind(MATMUL, (asarray(a), asarray(b)), {})
 
 
-def _matmul_method(self: Tensor, other: Any) -> Tensor:
-    return matmul(self, other)
-
-
 def _rmatmul_method(self: Tensor, other: Any) -> Tensor:
     return matmul(other, self)
 
@@ -402,8 +398,8 @@ def _contracted(a: Tensor, b: Tensor, axes: Any) -> tuple[Axes, Axes]:
 
 
 attach(
-    __matmul__=_matmul_method,
+    __matmul__=matmul,
     __rmatmul__=_rmatmul_method,
     dot=dot,
 )
-attach_inplace("__imatmul__", MATMUL, None, _matmul_method)
+attach_inplace("__imatmul__", MATMUL, None, matmul)
