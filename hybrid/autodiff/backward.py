@@ -127,7 +127,7 @@ class _Totals:
         assert op is not None
         assert spec is not None
         part = Part(op, form.attrs, gradient)
-        if not self._plain:
+        if not self._plain or type(gradient._data) is not np.ndarray:
             self._parts.setdefault(node, (spec, []))[1].append(part)
         elif node in self._ours:
             add_into(self.found[node]._data, part, empty=False)

@@ -22,7 +22,7 @@ from hybrid.core import dispatch
 from hybrid.core.op import Attrs, Op, Rule
 from hybrid.core.placed import run
 from hybrid.core.spec import TensorSpec
-from hybrid.core.storage import Chain, Snapshot, alone
+from hybrid.core.storage import Chain, Snapshot
 from hybrid.core.tensor import Symbol, Tensor, wrap
 from hybrid.dtypes import is_inexact
 
@@ -76,15 +76,24 @@ def kept(x: Any) -> Any:
     if type(x) is not Tensor:
         return x
     data = x._data
+    link: Any = x._link
+    if link is None and type(data) is np.ndarray:
+        made = _new(Snapshot)
+        made.data = data
+        made.array = None
+        x._link = made
+        return made
+    if type(link) is Snapshot:  # nothing else shows this memory
+        return link
     if type(data) is not np.ndarray:
         return Saved(x)
-    link = x._link
-    if link is None:
-        link = x._link = alone(data, x._node)
-    storage, chain = (link[0], link[2]) if isinstance(link, tuple) else (link.storage, link._chain)
+    storage, chain = (link[0], link[2]) if type(link) is tuple else (link.storage, link._chain)
     if chain != () or storage.base is not data:
         return Saved(x)
     return storage.snapshot()  # of whole memory, one for all who keep it
+
+
+_new = object.__new__
 
 
 def restored(value: Any, node: Any) -> Any:
@@ -118,6 +127,8 @@ class Form:
     ----------
     device : str
         Where the (first) result is, and its gradient.
+    place : int or None
+        Of what is kept, where that is one value.
     inexact : bool
         Whether the (first) result can have a gradient.
     rules : tuple of (rule or None, TensorSpec), or None
@@ -125,10 +136,14 @@ class Form:
         to be done.
     token : int
         The same for all forms of eager code whose (first) results have one shape, dtype and device.
+    after : dict
+        The forms of what was applied to the result, by op and other input; as the token is, one for
+        all such forms.
     """
 
     __slots__ = (
         "_released",
+        "after",
         "attrs",
         "device",
         "epoch",
@@ -137,6 +152,7 @@ class Form:
         "kept",
         "op",
         "outputs",
+        "place",
         "rules",
         "token",
         "tracked",
@@ -158,11 +174,13 @@ class Form:
         self.outputs = outputs
         self.tracked = tracked
         self.kept = kept
+        self.place = kept[0] if len(kept) == 1 else None
         self.epoch = epoch
         self.device = outputs[0].device if outputs else "cpu"
         self.inexact = bool(outputs) and is_inexact(outputs[0].dtype)
         self.rules = _rules(op, inputs, tracked)
         self.token = next(_tokens)
+        self.after: dict[Any, Form] = {}
         self._released: Form | None = None
 
     @property

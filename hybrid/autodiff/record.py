@@ -27,7 +27,7 @@ from hybrid.dtypes import is_inexact
 # --- recording ------------------------------------------------------------------------------------
 
 _forms: dict[Any, Form] = {}
-_tokens: dict[Any, int] = {}
+_tokens: dict[Any, tuple[int, dict[Any, Form]]] = {}
 _FORMS_KEPT = 4096
 
 _epochs = itertools.count(1)
@@ -76,9 +76,12 @@ def record(op: Op, inputs: tuple[Any, ...], attrs: Attrs, outputs: Any) -> None:
         return
     if state.recorder is not None:
         form = _form_of(op, inputs, attrs, outputs)
-    elif attrs or op.compute is None:
+    elif op.family == "control":  # attrs with graphs in them, which nobody else is to keep alive
         form = _with_token(_form_of(op, inputs, attrs, outputs))
-    else:  # shape and dtype of the result follow from those of the inputs
+    else:
+        key += attrs.items()
+        if op.compute is None:  # otherwise the result follows from inputs and attrs
+            key += [(x._data.shape, x._data.dtype) for x in (outputs if op.multi else (outputs,))]
         place = tuple(key)
         form = _forms.get(place) or _intern(place, _form_of(op, inputs, attrs, outputs))
     if op.multi:
@@ -95,6 +98,83 @@ def record(op: Op, inputs: tuple[Any, ...], attrs: Attrs, outputs: Any) -> None:
 _new = object.__new__
 
 
+def record_one(
+    taping: Any, node: AnyNode, key: Any, op: Op, inputs: tuple[Any, ...], out: Tensor
+) -> None:
+    """Do what `record` does for an elementwise op of one Tensor with a node, in eager code.
+
+    Parameters
+    ----------
+    taping : mapping
+        ``state.taping``.
+    node : node
+    key : object
+        What tells `op`, and the inputs beside that Tensor, from others.
+    op : Op
+    inputs : tuple
+    out : Tensor
+    """
+    form = node.form.after.get(key) if type(node) is TapeNode else None
+    if form is None or form.epoch != _epoch:
+        record(op, inputs, {}, out)
+        _remember(node, key, out)
+        return
+    tapes = node.tapes
+    if tapes is not taping.open:
+        tapes = taping[tapes]
+        if not tapes:
+            return
+    made = _new(TapeNode)
+    made.form = form
+    made.tapes = tapes
+    made.parents = node
+    out._node = made
+    place = form.place
+    if place is None:
+        made.saved = _saved(form.kept, inputs, (out,)) if form.kept else None
+    else:
+        made.saved = kept(out if place < 0 else inputs[place])
+
+
+def record_two(taping: Any, op: Op, x: Tensor, y: Tensor, out: Tensor) -> None:
+    """Do what `record` does for an elementwise op of two Tensors, in eager code."""
+    left, right = x._node, y._node
+    if left is None or right is None:
+        if left is not None:
+            data = y._data
+            record_one(taping, left, (op, data.shape, data.dtype), op, (x, y), out)
+        elif right is not None:
+            data = x._data
+            record_one(taping, right, (data.shape, data.dtype, op), op, (x, y), out)
+        return
+    whole = type(left) is type(right) is TapeNode
+    key = (op, right.form.token)
+    form = left.form.after.get(key) if whole else None
+    if form is None or form.epoch != _epoch:
+        record(op, (x, y), {}, out)
+        if whole:
+            _remember(left, key, out)
+        return
+    tapes = taping.open
+    if left.tapes is not tapes and right.tapes is not tapes:
+        tapes = _union(taping[left.tapes], taping[right.tapes], tapes)
+        if not tapes:
+            return
+    made = _new(TapeNode)
+    made.form = form
+    made.tapes = tapes
+    made.parents = left, right
+    out._node = made
+    made.saved = _saved(form.kept, (x, y), (out,)) if form.kept else None
+
+
+def _remember(node: AnyNode, key: Any, out: Tensor) -> None:
+    """Let the next such op find its form by that of what it is applied to."""
+    made = out._node
+    if type(node) is TapeNode and type(made) is TapeNode:
+        node.form.after[key] = made.form
+
+
 def _union(some: Tapes, more: Tapes, whole: Tapes) -> Tapes:
     """Return both; `whole` itself where they are all: one set for all nodes, soon compared."""
     both = some | more
@@ -105,7 +185,8 @@ def _saved(places: tuple[int, ...], inputs: Any, outputs: tuple[Tensor, ...]) ->
     """Return what a node keeps, as :class:`TapeNode` says."""
     if len(places) == 1:
         (i,) = places
-        return kept(inputs[i] if i >= 0 else outputs[~i])
+        x = inputs[i] if i >= 0 else outputs[~i]
+        return kept(x) if type(x) is Tensor else x
     if places == (0, 1):  # products
         return kept(inputs[0]), kept(inputs[1])
     return tuple([kept(inputs[i] if i >= 0 else outputs[~i]) for i in places])
@@ -142,6 +223,8 @@ def spec_of_node(node: AnyNode) -> TensorSpec:
 def _intern(key: Any, form: Form) -> Form:
     if len(_forms) >= _FORMS_KEPT:
         _forms.clear()
+        for _, after in _tokens.values():
+            after.clear()
     _forms[key] = _with_token(form)
     return form
 
@@ -153,7 +236,8 @@ def _with_token(form: Form) -> Form:
     spec = form.outputs[0]
     if len(_tokens) >= _FORMS_KEPT:
         _tokens.clear()
-    form.token = _tokens.setdefault((spec.shape, spec.dtype, spec.device), form.token)
+    known = _tokens.setdefault((spec.shape, spec.dtype, spec.device), (form.token, form.after))
+    form.token, form.after = known
     return form
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from hybrid.autodiff.backward import propagate
 from hybrid.autodiff.nodes import AnyNode
-from hybrid.autodiff.record import begin, node_of, record, source_node
+from hybrid.autodiff.record import begin, node_of, record, record_one, record_two, source_node
 from hybrid.core import containers, dispatch
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
@@ -146,7 +146,10 @@ class GradientTape:
     def assigned(self, variable: Variable) -> None:
         """What is assigned carries its own record (called by the dispatch)."""
 
-    record = staticmethod(record)  # an op for all open tapes that watch one of its inputs
+    # An op for all open tapes that watch one of its inputs; two short ways for eager code.
+    record = staticmethod(record)
+    record_one = staticmethod(record_one)
+    record_two = staticmethod(record_two)
 
     @contextmanager
     def stop_recording(self) -> Iterator[None]:

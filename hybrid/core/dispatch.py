@@ -18,7 +18,7 @@ from hybrid.core.source import at_user_line, user_line
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.state import busy as busy
 from hybrid.core.state import state as state
-from hybrid.core.storage import Alias, Chain, Later, alone
+from hybrid.core.storage import Alias, Chain, Later, Snapshot, alone
 from hybrid.core.tensor import Symbol, Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.dtypes import is_inexact
@@ -386,6 +386,8 @@ def own_alias(tensor: Tensor) -> Alias:
 
 def refresh(tensor: Tensor) -> None:
     """Bring a Tensor up to date whose memory was written through another alias."""
+    if type(tensor._link) is Snapshot:
+        return
     alias = tensor._alias
     if alias is None or alias.version == alias.storage.version:
         return

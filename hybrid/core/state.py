@@ -35,12 +35,16 @@ USUAL = Defaults()
 
 
 class _SeenBy(dict[frozenset[int], frozenset[int]]):
-    """Which open tapes recorded or watch a node that bears some numbers: ``~i`` watches, for i."""
+    """Which open tapes recorded or watch a node that bears some numbers: ``~i`` watches, for i.
 
-    __slots__ = ("open",)
+    `open` holds the numbers of all that are open, `tape` is the last of them.
+    """
 
-    def __init__(self, numbers: frozenset[int]) -> None:
+    __slots__ = ("open", "tape")
+
+    def __init__(self, numbers: frozenset[int], tape: Any = None) -> None:
         self.open = numbers
+        self.tape = tape
 
     def __missing__(self, numbers: frozenset[int]) -> frozenset[int]:
         found = frozenset([i if i >= 0 else ~i for i in numbers]) & self.open
@@ -60,16 +64,18 @@ class _State(threading.local):
     `plain` says that there is no trace and no tape, and that Tensors are made on the CPU.
     `device` is where they are made, `fallback` where ops run that the device does not know.
     `tape_ids` holds the numbers of the tapes, `seen_by` which of them record what is made from a
-    Tensor, by the numbers on its node: asked for each op, found once. `always` holds the tapes
-    that stay open for good, `depth` counts the scopes that we are in. `defaults` is that of the
-    class, for all threads, unless this one is in a block with its own. `silent` says that what is
-    recorded now has no gradient, even for tapes around the trace.
+    Tensor, by the numbers on its node: asked for each op, found once. `taping` is the same where
+    tapes watch eager code, None where all is `plain`, False otherwise: one question tells it.
+    `always` holds the tapes that stay open for good, `depth` counts the scopes that we are in.
+    `defaults` is that of the class, for all threads, unless this one is in a block with its own.
+    `silent` says that what is recorded now has no gradient, even for tapes around the trace.
     """
 
     recorder: Any = None
     tapes: tuple[Any, ...] = ()
     tape_ids: frozenset[int] = frozenset()
     seen_by: _SeenBy = _SeenBy(frozenset())
+    taping: Any = None
     plain: bool = True
     device: str = "cpu"
     fallback: str = ""
@@ -82,8 +88,10 @@ class _State(threading.local):
         self.recorder = recorder
         self.tapes = tapes
         self.tape_ids = frozenset([tape._id for tape in tapes if tape._id >= 0])
-        self.seen_by = _SeenBy(self.tape_ids)
+        self.seen_by = _SeenBy(self.tape_ids, tapes[-1] if tapes else None)
         self.plain = recorder is None and not tapes and self.device == "cpu"
+        watched = recorder is None and tapes
+        self.taping = None if self.plain else self.seen_by if watched else False
         if self.plain:
             busy.discard(threading.get_ident())
         else:

@@ -22,7 +22,7 @@ from hybrid.core.places import DeviceArray, data_to
 from hybrid.core.source import SourceLine, at_user_line, written_array
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.state import state
-from hybrid.core.storage import Alias
+from hybrid.core.storage import Alias, Snapshot, Storage
 from hybrid.core.unknown import Unknown
 from hybrid.core.watched import Watched, noted, plain
 from hybrid.errors import DeviceError
@@ -111,7 +111,8 @@ class Tensor:
     __slots__ = ("__weakref__", "_data", "_link", "_node")
 
     _data: Any
-    _link: Alias | tuple[Any, ...] | None  # an Alias, or what to make it of when it is asked for
+    # An Alias, or what to make it of when it is asked for: its fields, or what a tape has saved.
+    _link: Alias | tuple[Any, ...] | Snapshot | None
     _node: Any
 
     __array_priority__ = 1000
@@ -125,6 +126,10 @@ class Tensor:
         link = self._link
         if type(link) is tuple:
             link = self._link = Alias(*link)
+        elif type(link) is Snapshot:
+            storage = Storage(self._data, self._node)
+            storage._snapshot = weakref.ref(link)
+            link = self._link = Alias(storage, 0, ())
         return cast("Alias | None", link)
 
     @_alias.setter

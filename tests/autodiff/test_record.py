@@ -139,3 +139,88 @@ def test_the_arithmetic_of_sums_keeps_nothing() -> None:
         assert needs_of(op, 2, (0, 1) if name in ("add", "subtract") else (0,)) == Needs(
             frozenset(), False
         ), name
+
+
+OPERATIONS: list[Callable[[Any, Any], Any]] = [
+    *(lambda x, c: x - c, lambda x, c: c - x, lambda x, c: x / c, lambda x, c: c / x),
+    *(lambda x, c: x * c, lambda x, c: c * x, lambda x, c: hb.pow(x, c), lambda x, c: hb.pow(c, x)),
+]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_equal_ops_beside_other_things_have_their_own_gradients(
+    operation: Callable[[Any, Any], Any],
+) -> None:
+    """The form of a node is found by that of its input: it must tell what is beside it."""
+    x = np.array([0.7, 1.3])
+    beside = [2, 2.0, hb.asarray(2.0, hb.float64), hb.asarray([2.0, 2.0], hb.float64)]
+    step = 1e-6
+    slope = (operation(x + step, 2.0) - operation(x - step, 2.0)) / (2 * step)
+    for c in (*beside, *reversed(beside)):
+        for _ in range(2):
+            given = hb.asarray(x)
+            with hb.GradientTape() as tape:
+                tape.watch(given)
+                y = operation(given * 1.0, c)
+            np.testing.assert_allclose(tape.gradient(y, given).numpy(), slope, rtol=1e-7)
+            with hb.GradientTape() as tape:
+                tape.watch([given, c] if isinstance(c, hb.Tensor) else given)
+                y = operation(given * 1.0, c * 1.0)
+            np.testing.assert_allclose(tape.gradient(y, given).numpy(), slope, rtol=1e-7)
+
+
+def test_equal_ops_with_other_attributes_have_their_own_gradients() -> None:
+    x = hb.asarray(np.arange(6.0).reshape(2, 3))
+    w = hb.asarray(np.arange(1.0, 7.0).reshape(2, 3))
+    for _ in range(2):
+        for axis in (0, 1):
+            for keepdims in (False, True):
+                with hb.GradientTape() as tape:
+                    tape.watch(x)
+                    y = hb.sum(hb.cumsum(x * w, axis=axis), axis=1 - axis, keepdims=keepdims)
+                want = np.flip(np.ones((2, 3)).cumsum(axis), axis) * w.numpy()
+                np.testing.assert_allclose(tape.gradient(y, x).numpy(), want)
+        for dtype in (hb.float32, hb.float64):
+            with hb.GradientTape() as tape:
+                tape.watch(x)
+                y = hb.astype(x * w, dtype) * 2
+            assert y.dtype == dtype
+            assert tape.gradient(y, x).dtype == hb.float64
+
+
+def test_tapes_opened_one_in_another_record_what_each_watches() -> None:
+    x, z = hb.asarray([2.0, 3.0]), hb.asarray([5.0, 7.0])
+    for _ in range(2):
+        with hb.GradientTape() as outer:
+            outer.watch(x)
+            with hb.GradientTape() as inner:
+                inner.watch(z)
+                y = (x * 3.0) * (z * 2.0)
+                own = hb.sin(x * 3.0)
+            assert inner.gradient(y, z).tolist() == [12, 18]
+            assert outer.gradient([y], x).tolist() == [30, 42]
+        with hb.GradientTape() as tape:
+            tape.watch(own)
+            twice = own * own
+        np.testing.assert_allclose(tape.gradient(twice, own).numpy(), 2 * own.numpy())
+
+
+def test_a_write_copies_only_what_some_tape_still_needs() -> None:
+    x = hb.asarray(np.ones(SIZE))
+    with hb.GradientTape() as tape:
+        tape.watch(x)
+        y = x * 2.0
+        z = hb.sin(y)
+        y += 1.0
+        want = 2.0 * np.cos(2.0)
+        np.testing.assert_allclose(tape.gradient(z, x).numpy(), np.full(SIZE, want))
+    with hb.GradientTape() as tape:
+        tape.watch(x)
+        y = x * 2.0
+        hb.sin(y)  # nobody keeps it, nor what it would need
+        gc.collect()
+        tracemalloc.start()
+        y += 1.0
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < VALUE + 4096

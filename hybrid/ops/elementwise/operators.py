@@ -14,7 +14,8 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.dispatch import after_trace, bind, busy, located, refresh, spec_of, state
 from hybrid.core.op import Op
-from hybrid.core.tensor import ArrayLike, Tensor, wrap
+from hybrid.core.storage import Snapshot
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.core.unknown import same_shape
 from hybrid.core.variable import Variable, forward_operator
 from hybrid.errors import DTypeError, ShapeError
@@ -41,7 +42,9 @@ def unary_call(op: Op, ufunc: Callable[..., Any] | None) -> Callable[[ArrayLike]
     def function(x: ArrayLike, /, out: Any = None) -> Tensor:
         if out is not None:
             return _into(out, function(x))
-        if ufunc is not None and type(x) is Tensor and (not busy or state.plain):
+        if ufunc is None or type(x) is not Tensor:
+            return _bind(op, *strong(x))
+        if not busy or (taping := state.taping) is None:
             try:
                 data = ufunc(x._data)
             except Exception:
@@ -50,8 +53,8 @@ def unary_call(op: Op, ufunc: Callable[..., Any] | None) -> Callable[[ArrayLike]
             made._data = data if type(data) is _array else _asarray(data)
             made._link = made._node = None
             return made
-        if ufunc is not None and type(x) is Tensor and state.recorder is None:
-            taped = _unary_on_tape(op, ufunc, x)
+        if taping is not False:
+            taped = _unary_on_tape(taping, op, ufunc, x)
             if taped is not None:
                 return taped
         return _bind(op, *strong(x))
@@ -65,7 +68,7 @@ def binary_call(op: Op, ufunc: Callable[..., Any]) -> Callable[[ArrayLike, Array
     def function(x1: ArrayLike, x2: ArrayLike, /, out: Any = None) -> Tensor:
         if out is not None:
             return _into(out, function(x1, x2))
-        if not busy or state.plain:
+        if not busy or (taping := state.taping) is None:
             left = x1._data if type(x1) is Tensor else _raw(x1, x2)
             right = x2._data if type(x2) is Tensor else _raw(x2, x1)
             if left is not None and right is not None:
@@ -77,8 +80,8 @@ def binary_call(op: Op, ufunc: Callable[..., Any]) -> Callable[[ArrayLike, Array
                 made._data = data if type(data) is _array else _asarray(data)
                 made._link = made._node = None
                 return made
-        elif state.recorder is None and type(x1) is type(x2) is Tensor:
-            taped = _binary_on_tape(op, ufunc, x1, x2)
+        elif taping is not False and type(x1) is type(x2) is Tensor:
+            taped = _binary_on_tape(taping, op, ufunc, x1, x2)
             if taped is not None:
                 return taped
         return _bind(op, *check_integers(op, *strong(x1, x2)))
@@ -89,27 +92,29 @@ def binary_call(op: Op, ufunc: Callable[..., Any]) -> Callable[[ArrayLike, Array
 # Eager code while tapes are open: short ways to bind, which return None where there is more to do.
 
 
-def _unary_on_tape(op: Op, ufunc: Callable[..., Any], x: Tensor) -> Tensor | None:
-    data = _current(x)
+def _unary_on_tape(taping: Any, op: Op, ufunc: Callable[..., Any], x: Tensor) -> Tensor | None:
+    data = x._data if x._link is None else _current(x)
     try:
         data = ufunc(data)
     except Exception:
         return None
-    out = wrap(data if type(data) is _array else _asarray(data))
-    state.tapes[-1].record(op, (x,), _NO_ATTRS, out)
+    out = _new(Tensor)
+    out._data = data if type(data) is _array else _asarray(data)
+    out._link = out._node = None
+    if x._node is not None:
+        taping.tape.record_one(taping, x._node, op, op, (x,), out)
     return out
 
 
-def _binary_on_tape(op: Op, ufunc: Callable[..., Any], x: Any, y: Any) -> Tensor | None:
-    if type(x) is Tensor:
-        left = x._data if x._link is None else _current(x)
-    elif type(x) in _DIRECT and y._data.dtype.kind != "V":
-        left = x
-    else:
-        return None
+def _binary_on_tape(
+    taping: Any, op: Op, ufunc: Callable[..., Any], x: Any, y: Any
+) -> Tensor | None:
+    if type(x) is not Tensor:
+        return _with_number(taping, op, ufunc, x, y)
+    left = x._data if x._link is None else _current(x)
     if type(y) is Tensor:
         right = y._data if y._link is None else _current(y)
-    elif type(y) in _DIRECT and x._data.dtype.kind != "V":
+    elif type(y) in _DIRECT and left.dtype.kind != "V":
         right = y
     else:
         return None
@@ -117,15 +122,38 @@ def _binary_on_tape(op: Op, ufunc: Callable[..., Any], x: Any, y: Any) -> Tensor
         data = ufunc(left, right)
     except Exception:
         return None
-    out = wrap(data if type(data) is _array else _asarray(data))
-    state.tapes[-1].record(op, (x, y), _NO_ATTRS, out)
+    out = _new(Tensor)
+    out._data = data if type(data) is _array else _asarray(data)
+    out._link = out._node = None
+    if right is not y:
+        taping.tape.record_two(taping, op, x, y, out)
+    elif x._node is not None:
+        key = op if type(y) is float else (op, int)
+        taping.tape.record_one(taping, x._node, key, op, (x, y), out)
+    return out
+
+
+def _with_number(
+    taping: Any, op: Op, ufunc: Callable[..., Any], x: Any, y: Tensor
+) -> Tensor | None:
+    if type(x) not in _DIRECT or y._data.dtype.kind == "V":
+        return None
+    try:
+        data = ufunc(x, y._data if y._link is None else _current(y))
+    except Exception:
+        return None
+    out = _new(Tensor)
+    out._data = data if type(data) is _array else _asarray(data)
+    out._link = out._node = None
+    if y._node is not None:
+        taping.tape.record_one(taping, y._node, (type(x), op), op, (x, y), out)
     return out
 
 
 def _current(x: Tensor) -> Any:
-    link = x._link
-    if link is not None:
-        storage, version = link[:2] if isinstance(link, tuple) else (link.storage, link.version)
+    link: Any = x._link
+    if type(link) is not Snapshot and link is not None:
+        storage, version = link[:2] if type(link) is tuple else (link.storage, link.version)
         if version != storage.version:
             refresh(x)
     return x._data
@@ -188,7 +216,9 @@ def attach_unary(name: str, op: Op, ufunc: Callable[..., Any] | None) -> None:
     """Attach operator `name` to Tensor and Variable."""
 
     def operator(self: Tensor) -> Any:
-        if ufunc is not None and (not busy or state.plain):
+        if ufunc is None:
+            return _operate(op, self)
+        if not busy or (taping := state.taping) is None:
             try:
                 data = ufunc(self._data)
             except Exception:
@@ -197,8 +227,8 @@ def attach_unary(name: str, op: Op, ufunc: Callable[..., Any] | None) -> None:
             made._data = data if type(data) is _array else _asarray(data)
             made._link = made._node = None
             return made
-        if ufunc is not None and state.recorder is None:
-            taped = _unary_on_tape(op, ufunc, self)
+        if taping is not False:
+            taped = _unary_on_tape(taping, op, ufunc, self)
             if taped is not None:
                 return taped
         return _operate(op, self)
@@ -224,7 +254,7 @@ def attach_binary(name: str, op: Op, ufunc: Callable[..., Any]) -> None:
 
 def _forward(op: Op, ufunc: Callable[..., Any]) -> Operator:
     def operator(self: Tensor, other: Any) -> Any:
-        if not busy or state.plain:
+        if not busy or (taping := state.taping) is None:
             right = other._data if type(other) is Tensor else _raw(other, self)
             if right is not None:
                 try:
@@ -235,8 +265,8 @@ def _forward(op: Op, ufunc: Callable[..., Any]) -> Operator:
                 made._data = data if type(data) is _array else _asarray(data)
                 made._link = made._node = None
                 return made
-        elif state.recorder is None:
-            taped = _binary_on_tape(op, ufunc, self, other)
+        elif taping is not False:
+            taped = _binary_on_tape(taping, op, ufunc, self, other)
             if taped is not None:
                 return taped
         if not isinstance(other, KNOWN):
@@ -251,7 +281,7 @@ def _forward(op: Op, ufunc: Callable[..., Any]) -> Operator:
 
 def _reflected(op: Op, ufunc: Callable[..., Any]) -> Operator:
     def operator(self: Tensor, other: Any) -> Any:
-        if not busy or state.plain:
+        if not busy or (taping := state.taping) is None:
             left = _raw(other, self)
             if left is not None:
                 try:
@@ -262,8 +292,8 @@ def _reflected(op: Op, ufunc: Callable[..., Any]) -> Operator:
                 made._data = data if type(data) is _array else _asarray(data)
                 made._link = made._node = None
                 return made
-        elif state.recorder is None:
-            taped = _binary_on_tape(op, ufunc, other, self)
+        elif taping is not False:
+            taped = _binary_on_tape(taping, op, ufunc, other, self)
             if taped is not None:
                 return taped
         if not isinstance(other, KNOWN):
@@ -282,7 +312,7 @@ def attach_inplace(name: str, op: Op, ufunc: Callable[..., Any] | None, forward:
     def operator(self: Tensor, other: Any) -> Any:
         # Alone with its memory and unknown to any tape: nobody needs to hear of the write.
         if (
-            (not busy or state.plain)
+            (not busy or state.taping is None)
             and self._link is None
             and self._node is None
             and ufunc is not None
@@ -388,7 +418,7 @@ def reroute_power(op: Op, shortcuts: dict[float, Callable[[Tensor], Tensor]]) ->
     general = Tensor.__pow__
 
     def operator(self: Tensor, other: Any) -> Any:
-        if type(other) is int and other == 2 and (not busy or state.plain):
+        if type(other) is int and other == 2 and (not busy or state.taping is None):
             try:
                 data = _square(self._data)
             except TypeError:  # of what a trace left behind, explained below
