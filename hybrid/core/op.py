@@ -100,6 +100,9 @@ class Op:
         views are put together in one array.
     expand : callable, optional
         The op written with simpler ops, for fusion; it returns None where that pays not.
+    sweep : callable, optional
+        The same for an input in memory that no cache holds: written so that it is read once where
+        `expand` reads it again for each reduction; None where `expand` does as well.
     lead : callable, optional
         ``lead(attrs, size, *shapes)`` gives the attrs with which the op does to each example of a
         batch what it does to one: for inputs of `shapes` with a leading axis of `size` in front;
@@ -165,6 +168,7 @@ class Op:
     view: Callable[..., Layout | None] | None = None
     selects: bool = False
     expand: Callable[..., Any] | None = None
+    sweep: Callable[..., Any] | None = None
     lead: Callable[..., Attrs | None] | None = None
     batch: Callable[..., Any] | None = None
     parts: Callable[..., Parts | None] | None = None

@@ -14,7 +14,9 @@ from hybrid.ops._axes import Axes, all_axes, lead_axis, without
 from hybrid.ops.elementwise.comparison import isfinite
 from hybrid.ops.elementwise.exponential import exp, log
 from hybrid.ops.elementwise.selection import where
+from hybrid.ops.movement import reshape
 from hybrid.ops.reduction import Axis, max, restore, sum
+from hybrid.ops.reduction.blocks import blocked
 
 
 def _wide(xp: Any, x: Any) -> Any:
@@ -57,6 +59,35 @@ def _expand_softmax(x: Tensor, *, axis: Axes) -> Tensor:
     return wide.astype(dtypes.to_inexact(x.dtype), copy=False)
 
 
+def _sweep_exp(x: Tensor, axis: Axes) -> tuple[Tensor, Tensor] | None:
+    """Return maximum and sum of the exponentials above it, from those of blocks.
+
+    Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018.
+    """
+    cut = blocked(x, axis)
+    if cut is None:
+        return None
+    tops = max(cut.x, axis=cut.inner, keepdims=True)
+    sums = sum(exp(cut.x - _finite(tops)), axis=cut.inner, keepdims=True)
+    top = _finite(max(tops, axis=cut.outer, keepdims=True))
+    total = sum(sums * exp(_finite(tops) - top), axis=cut.outer, keepdims=True)
+    return reshape(top, cut.kept), reshape(total, cut.kept)
+
+
+def _finite(top: Tensor) -> Tensor:
+    """Return 0 for what must not be subtracted from itself."""
+    return where(isfinite(top), top, 0)
+
+
+def _sweep_softmax(x: Tensor, *, axis: Axes) -> Tensor | None:
+    wide = x.astype(_computed(x.dtype), copy=False)
+    found = _sweep_exp(wide, axis)
+    if found is None:
+        return None
+    top, total = found
+    return (exp(wide - top) / total).astype(dtypes.to_inexact(x.dtype), copy=False)
+
+
 SOFTMAX = register(
     Op(
         name="softmax",
@@ -65,6 +96,7 @@ SOFTMAX = register(
         infer=_infer_same,
         eager=_eager_softmax,
         expand=_expand_softmax,
+        sweep=_sweep_softmax,
         vjp=(lambda g, out, x, *, axis: out * (g - sum(g * out, axis=axis, keepdims=True)),),
         examples=_EXAMPLES,
         doc="Exponentials along axes, scaled to sum to 1.",
@@ -112,6 +144,15 @@ def _expand_log_softmax(x: Tensor, *, axis: Axes) -> Tensor:
     return wide.astype(dtypes.to_inexact(x.dtype), copy=False)
 
 
+def _sweep_log_softmax(x: Tensor, *, axis: Axes) -> Tensor | None:
+    wide = x.astype(_computed(x.dtype), copy=False)
+    found = _sweep_exp(wide, axis)
+    if found is None:
+        return None
+    top, total = found
+    return ((wide - top) - log(total)).astype(dtypes.to_inexact(x.dtype), copy=False)
+
+
 LOG_SOFTMAX = register(
     Op(
         name="log_softmax",
@@ -120,6 +161,7 @@ LOG_SOFTMAX = register(
         infer=_infer_same,
         eager=_eager_log_softmax,
         expand=_expand_log_softmax,
+        sweep=_sweep_log_softmax,
         vjp=(lambda g, out, x, *, axis: g - exp(out) * sum(g, axis=axis, keepdims=True),),
         examples=_EXAMPLES,
         doc="The logarithm of softmax.",
@@ -165,6 +207,15 @@ def _expand_logsumexp(x: Tensor, *, axis: Axes, keepdims: bool) -> Tensor:
     return out.astype(dtypes.to_inexact(x.dtype), copy=False)
 
 
+def _sweep_logsumexp(x: Tensor, *, axis: Axes, keepdims: bool) -> Tensor | None:
+    found = _sweep_exp(x.astype(_computed(x.dtype), copy=False), axis)
+    if found is None:
+        return None
+    top, total = found
+    out = reshape(log(total) + top, without(x.shape, axis, keepdims))
+    return out.astype(dtypes.to_inexact(x.dtype), copy=False)
+
+
 def _vjp_logsumexp(g: Tensor, out: Tensor, x: Tensor, *, axis: Axes, keepdims: bool) -> Tensor:
     total = restore(out, axis, keepdims)
     total = where(total == -float("inf"), 0, total)
@@ -179,6 +230,7 @@ LOGSUMEXP = register(
         infer=_infer_logsumexp,
         eager=_eager_logsumexp,
         expand=_expand_logsumexp,
+        sweep=_sweep_logsumexp,
         vjp=(_vjp_logsumexp,),
         examples=(
             Example(((3, 4),), {"axis": (1,), "keepdims": False}),

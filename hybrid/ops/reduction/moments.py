@@ -14,7 +14,9 @@ from hybrid.ops._axes import Axes, all_axes, lead_axis, without
 from hybrid.ops._methods import attach
 from hybrid.ops.elementwise.arithmetic import sqrt
 from hybrid.ops.elementwise.casting import conj
-from hybrid.ops.elementwise.selection import where
+from hybrid.ops.elementwise.selection import maximum, where
+from hybrid.ops.movement import reshape
+from hybrid.ops.reduction.blocks import blocked
 from hybrid.ops.reduction.declare import REDUCTION_EXAMPLES, Axis, count, reduce, restore, spread
 from hybrid.ops.reduction.sums import sum
 from hybrid.ops.sizes import divided
@@ -52,6 +54,17 @@ def _expand_mean(x: Tensor, *, axis: Axes, keepdims: bool) -> Tensor:
     return mean.astype(x.dtype, copy=False) if dtypes.is_inexact(x.dtype) else mean
 
 
+def _sweep_mean(x: Tensor, *, axis: Axes, keepdims: bool) -> Tensor | None:
+    """Add up blocks, as :func:`_sweep_var` does beside it."""
+    cut = blocked(x.astype(_wide(x.dtype), copy=False), axis)
+    if cut is None:
+        return None
+    total = sum(sum(cut.x, axis=cut.inner, keepdims=True), axis=cut.outer, keepdims=True)
+    mean = divided(total, count(x.shape, axis))
+    mean = mean.astype(x.dtype, copy=False) if dtypes.is_inexact(x.dtype) else mean
+    return reshape(mean, without(x.shape, axis, keepdims))
+
+
 MEAN = register(
     Op(
         name="mean",
@@ -60,6 +73,7 @@ MEAN = register(
         infer=_infer_mean,
         eager=_eager_mean,
         expand=_expand_mean,
+        sweep=_sweep_mean,
         vjp=(
             lambda g, out, x, *, axis, keepdims: spread(
                 divided(g, count(x.shape, axis)), x.shape, axis, keepdims
@@ -119,6 +133,36 @@ def _expand_var(x: Tensor, *, axis: Axes, correction: float, keepdims: bool) -> 
     return var.astype(x.dtype, copy=False) if dtypes.is_inexact(x.dtype) else var
 
 
+def _sweep_var(x: Tensor, *, axis: Axes, correction: float, keepdims: bool) -> Tensor | None:
+    """Combine the moments of blocks: Chan, Golub and LeVeque, "Updating formulae", 1979.
+
+    Means are rounded. So the deviations from that of a block have a sum, and those from the mean of
+    all; with these sums the squares are corrected, as in the same authors' two-pass algorithm.
+    """
+    cut = blocked(x.astype(_wide(x.dtype), copy=False), axis)
+    if cut is None:
+        return None
+    n = count(x.shape, axis)
+    total = sum(cut.x, axis=cut.inner, keepdims=True)
+    centre = divided(total, cut.size)
+    deviation = cut.x - centre
+    squares = sum(deviation * deviation, axis=cut.inner, keepdims=True)
+    left = sum(deviation, axis=cut.inner, keepdims=True)
+    apart = centre - divided(sum(total, axis=cut.outer, keepdims=True), n)
+    moved = apart * cut.size
+    squares = sum(squares + apart * (moved + left * 2), axis=cut.outer, keepdims=True)
+    left = sum(left + moved, axis=cut.outer, keepdims=True)
+    squares = maximum(squares - left * divided(left, n), 0)
+    var = divided(squares, _divisor(x, axis, correction))
+    var = var.astype(x.dtype, copy=False) if dtypes.is_inexact(x.dtype) else var
+    return reshape(var, without(x.shape, axis, keepdims))
+
+
+def _sweep_std(x: Tensor, *, axis: Axes, correction: float, keepdims: bool) -> Tensor | None:
+    var = _sweep_var(x, axis=axis, correction=correction, keepdims=keepdims)
+    return None if var is None else sqrt(var)
+
+
 def _deviation(x: Tensor, axis: Axes) -> Tensor:
     """What the variance squares, conjugated where it is complex: the gradients' direction."""
     deviation = x - reduce(MEAN, x, axis, keepdims=True)
@@ -163,6 +207,7 @@ VAR = register(
         infer=_infer_var,
         eager=_eager_var,
         expand=_expand_var,
+        sweep=_sweep_var,
         vjp=(_vjp_var,),
         examples=_VAR_EXAMPLES,
         doc="The variance along axes.",
@@ -191,6 +236,7 @@ STD = register(
         expand=lambda x, *, axis, correction, keepdims: sqrt(
             _expand_var(x, axis=axis, correction=correction, keepdims=keepdims)
         ),
+        sweep=_sweep_std,
         vjp=(_vjp_std,),
         examples=_VAR_EXAMPLES,
         doc="The standard deviation along axes.",

@@ -6,7 +6,7 @@ kernel together with what is around them. An op whose parts would not all fuse s
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Set
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -20,9 +20,15 @@ from hybrid.trace.recorder import trace_pure
 
 def run(graph: FuncGraph) -> FuncGraph:
     """Replace the composite nodes whose parts fuse."""
+    return _expanded(graph, frozenset(graph.parameters))
+
+
+def _expanded(graph: FuncGraph, stored: Set[Value]) -> FuncGraph:
+    """Expand the nodes of a graph of whose parameters some lie in memory: those `stored`."""
     builder = Builder()
+    swept = _swept(graph, stored)
     for node in graph.nodes:
-        parts = _expansion(node)
+        parts = _expansion(node, swept)
         if parts is None:
             builder.copy(node)
         else:
@@ -30,14 +36,32 @@ def run(graph: FuncGraph) -> FuncGraph:
     return builder.finish(graph) if builder.replaced else graph
 
 
-def _expansion(node: Node) -> FuncGraph | None:
-    if node.op.expand is None or node.op.impure:
-        return None
-    specs = tuple(x.spec for x in node.inputs)
-    if any(spec.dtype not in FUSABLE for spec in specs):
-        return None
-    attrs: tuple[tuple[str, Hashable], ...] = tuple(sorted(node.attrs.items()))
-    parts = _parts(node.op, specs, attrs)
+def _swept(graph: FuncGraph, stored: Set[Value]) -> set[tuple[Value, object]]:
+    """Return which arrays in memory are reduced more than once, and along which axes."""
+    lying = set(stored)
+    found = set()
+    for node in graph.nodes:
+        source = node.inputs[0] if node.inputs else None
+        if not isinstance(source, Value):
+            continue
+        if source in lying if node.op.view else not node.op.computed and node.op.expand is None:
+            lying.update(node.outputs)
+        if node.op.sweep is not None and source in lying and _reductions(node) > 1:
+            found.add((source, node.attrs["axis"]))
+    return found
+
+
+def _reductions(node: Node) -> int:
+    """Return how often the plain expansion of a node reduces: each time it reads the input."""
+    parts = _plain(node)
+    return 0 if parts is None else sum(n.op.reduce is not None for n in parts.nodes)
+
+
+def _expansion(node: Node, swept: Set[tuple[Value, object]]) -> FuncGraph | None:
+    parts = None
+    if node.op.sweep is not None and (node.inputs[0], node.attrs["axis"]) in swept:
+        parts = _parts(node.op, node.op.sweep, *_arguments(node))
+    parts = parts or _plain(node)
     if parts is None:
         return None
     # An expansion that promotes otherwise than the op itself is not the op.
@@ -48,15 +72,32 @@ def _expansion(node: Node) -> FuncGraph | None:
     return parts if same else None
 
 
+def _plain(node: Node) -> FuncGraph | None:
+    op = node.op
+    if op.expand is None or op.impure or any(x.spec.dtype not in FUSABLE for x in node.inputs):
+        return None
+    return _parts(op, op.expand, *_arguments(node))
+
+
+def _arguments(node: Node) -> tuple[tuple[TensorSpec, ...], tuple[tuple[str, Any], ...]]:
+    return tuple(x.spec for x in node.inputs), tuple(sorted(node.attrs.items()))
+
+
 @lru_cache(maxsize=512)
 def _parts(
-    op: Op, specs: tuple[TensorSpec, ...], attrs: tuple[tuple[str, Any], ...]
+    op: Op,
+    function: Callable[..., Any],
+    specs: tuple[TensorSpec, ...],
+    attrs: tuple[tuple[str, Any], ...],
 ) -> FuncGraph | None:
     """Return the graph of an op's expansion, composites in it expanded too; None if it pays not."""
-    assert op.expand is not None
-    function = op.expand
-    graph, _ = trace_pure(op.name, lambda *inputs: function(*inputs, **dict(attrs)), specs)
-    graph = run(graph)
+
+    def parts(*inputs: Any) -> Any:
+        found = function(*inputs, **dict(attrs))
+        return () if found is None else found
+
+    graph, _ = trace_pure(op.name, parts, specs)
+    graph = _expanded(graph, frozenset())
     if not graph.outputs:  # the rule itself says that it pays not
         return None
     return graph if _is_closed(graph) and all(map(_fuses, graph.nodes)) else None
