@@ -24,6 +24,7 @@ from hybrid.core.op import Attrs, Op
 from hybrid.core.source import user_line
 from hybrid.core.storage import layout_through
 from hybrid.core.tensor import Symbol, Tensor, asarray, wrap
+from hybrid.core.unknown import same
 from hybrid.core.variable import Variable
 from hybrid.errors import ShapeError, TraceError
 from hybrid.ops.inplace import write
@@ -376,11 +377,12 @@ def _batch_size(
         raise ValueError(
             dispatch.located("vmap: no argument has an axis to map over; say axis_size")
         )
-    if len(set(sizes.values())) > 1:
+    size, *others = sizes.values()
+    if not all(same(size, other) or size == other for other in others):
         text = ", ".join(f"{name} has {size}" for name, size in sizes.items())
         raise ShapeError(dispatch.located(f"vmap: the numbers of examples differ: {text}"))
-    size: int = next(iter(sizes.values()))
-    return size
+    found: int = size
+    return found
 
 
 def _collected(lanes: Lanes, result: Any, out_axes: Any) -> Any:

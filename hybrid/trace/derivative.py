@@ -24,18 +24,18 @@ from hybrid.runtime.plan import Plan, make_plan
 from hybrid.trace import passes, residuals
 from hybrid.trace.control.pullback import has_gradient, refuse_witnesses, replay, silent, value_of
 from hybrid.trace.recorder import GraphRecorder
-from hybrid.trace.sized import layout_of
+from hybrid.trace.sized import OfGraphs, layout_of
 
 
 @dataclass(eq=False, slots=True)
-class GraphCall:
+class GraphCall(OfGraphs):
     """A graph as an op calls it, with its Plans and, once asked for, its derivative."""
 
     graph: FuncGraph
-    plans: dict[Any, Plan] = field(default_factory=dict)
-    derivatives: dict[tuple[bool, ...], Derivative] = field(default_factory=dict)
-    _optimized: FuncGraph | None = None
-    _quiet: GraphCall | None = None
+    plans: dict[Any, Plan] = field(default_factory=dict, init=False)
+    derivatives: dict[tuple[bool, ...], Derivative] = field(default_factory=dict, init=False)
+    _optimized: FuncGraph | None = field(default=None, init=False)
+    _quiet: GraphCall | None = field(default=None, init=False)
 
     def __str__(self) -> str:
         return self.graph.name
@@ -76,7 +76,7 @@ class Places(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Derivative:
+class Derivative(OfGraphs):
     """A forward graph that also returns what the backward graph needs.
 
     `forward` returns the outputs of the original graph and then the residuals. `backward` takes the
@@ -94,7 +94,7 @@ class Derivative:
     connected: tuple[int, ...]
     places: Places
     source: tuple[FuncGraph, tuple[bool, ...]] | None = None
-    narrower: dict[tuple[int, ...], Derivative] = field(default_factory=dict)
+    narrower: dict[tuple[int, ...], Derivative] = field(default_factory=dict, init=False)
 
 
 def derive(

@@ -26,6 +26,7 @@ from hybrid.trace.control.batched import applied, batched_graph, widened
 from hybrid.trace.derivative import Derivative, GraphCall, narrowed, split_joint
 from hybrid.trace.recorder import GraphRecorder, trace_pure
 from hybrid.trace.segment import Derived, Environment, Local, Segment
+from hybrid.trace.sized import OfGraphs
 
 # --- the op ---------------------------------------------------------------------------------------
 
@@ -90,7 +91,7 @@ CALL = register(
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Chosen:
+class Chosen(OfGraphs):
     """A derivative and the parameters that it was chosen for, as one attribute of a node."""
 
     wanted: tuple[bool, ...]

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from hybrid.core.graph import Node, Value
+from hybrid.core.unknown import Unknown
 from hybrid.kernels.spec import CHEAP_FUNCTIONS, called_functions
 
 _INFINITE = 2**30  # capacities are 32-bit integers
@@ -116,14 +118,14 @@ def _cut(
     cheap: Cheap,
 ) -> set[Value]:
     """Return the cheapest values from which the wanted ones follow."""
-    largest = max((v.spec.nbytes for v in within), default=0)
+    largest = max(map(_bytes, within), default=0)
     scale = max(largest / _LARGEST, 1.0)
     number = {v: i for i, v in enumerate(within)}
     # Each value is an edge from its beginning (2i) to its end (2i + 1); source and sink come last.
     source, sink = 2 * len(within), 2 * len(within) + 1
     edges: list[tuple[int, int, int]] = []
     for value, i in number.items():
-        cost = max(int(value.spec.nbytes / scale), 1) * 2
+        cost = max(int(_bytes(value) / scale), 1) * 2
         edges.append((2 * i, 2 * i + 1, cost // 2 if value in free else cost))
         node = makers[value]
         if not cheap(node):
@@ -134,6 +136,13 @@ def _cut(
     edges += [(2 * number[v] + 1, sink, _INFINITE) for v in wanted]
     reached = _source_side(edges, source, sink)
     return {v for v, i in number.items() if 2 * i in reached and 2 * i + 1 not in reached}
+
+
+def _bytes(value: Value) -> int:
+    """Return the size in bytes; of an unknown size that of this call, which serves as well."""
+    size: Any = value.spec.nbytes
+    found: int = size.hint if type(size) is Unknown else size
+    return found
 
 
 def _source_side(edges: list[tuple[int, int, int]], source: int, sink: int) -> set[int]:

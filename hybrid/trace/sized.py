@@ -107,14 +107,25 @@ def unknowns_in(x: Any) -> set[Input]:
     elif isinstance(x, Mapping):
         parts = list(x.values())
     elif is_dataclass(x) and not isinstance(x, type):
-        parts = [getattr(x, f.name) for f in fields(x)] if _may_hold(x) else []
+        parts = [getattr(x, f.name) for f in fields(x) if f.init] if _may_hold(x) else []
     else:
         return set()
     return {found for part in parts for found in unknowns_in(part)}
 
 
+class OfGraphs:
+    """A dataclass that holds graphs, and may be made again of the same graphs for other sizes.
+
+    What it has found out about them is in fields that are no arguments.
+    """
+
+    __slots__ = ()
+
+
 def _may_hold(x: Any) -> bool:
     """Tell whether a dataclass is a plain record: one that two equal ones can stand for."""
+    if isinstance(x, OfGraphs):
+        return True
     params = getattr(x, "__dataclass_params__", None)
     return bool(params is not None and params.eq and params.frozen)
 
@@ -131,7 +142,7 @@ def substitute(x: Any, values: Mapping[Input, int]) -> Any:
     if isinstance(x, FuncGraph):
         return specialise(x, values)
     if is_dataclass(x) and not isinstance(x, type) and _may_hold(x):
-        old = {f.name: getattr(x, f.name) for f in fields(x)}
+        old = {f.name: getattr(x, f.name) for f in fields(x) if f.init}
         changed = {k: new for k, v in old.items() if (new := substitute(v, values)) is not v}
         return replace(x, **changed) if changed else x
     return x

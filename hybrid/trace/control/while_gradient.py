@@ -26,10 +26,11 @@ from hybrid.trace.control.pullback import refuse_witnesses, silent
 from hybrid.trace.control.while_batching import course
 from hybrid.trace.derivative import GraphCall
 from hybrid.trace.differentiate import CALL
+from hybrid.trace.sized import OfGraphs
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Loop:
+class Loop(OfGraphs):
     """A while loop as a function of Tensors."""
 
     cond: GraphCall
@@ -65,7 +66,7 @@ class Loop:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Pulled:
+class Pulled(OfGraphs):
     """The gradient of a function of Tensors by its wanted inputs, given those by its results."""
 
     function: Any
