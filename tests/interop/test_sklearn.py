@@ -47,7 +47,7 @@ estimators = {
     "confusion_matrix": lambda A: metrics.confusion_matrix(A(y), A(p)),
 }
 scores = {name: lambda A, f=getattr(metrics, name): f(A(y), A(p)) for name in
-          ("accuracy_score", "zero_one_loss", "f1_score")}
+          ("accuracy_score", "zero_one_loss", "f1_score", "roc_auc_score")}
 scores |= {name: lambda A, f=getattr(metrics, name): f(A(r), A(s)) for name in (
     "mean_squared_error", "mean_absolute_error", "r2_score", "max_error",
     "mean_squared_log_error", "explained_variance_score", "mean_absolute_percentage_error")}
@@ -73,4 +73,4 @@ def test_estimators_and_metrics_agree_with_those_of_ndarrays() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.strip() == "all 21"
+    assert done.stdout.strip() == "all 22"

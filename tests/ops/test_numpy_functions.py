@@ -341,6 +341,7 @@ OTHERWISE = {
     ("ediff1d", "bool"): "diff takes booleans, so does this",
     ("median", "complex64"): "complex numbers have no order; NumPy takes that of real parts",
     ("nanmedian", "complex64"): "the same",
+    ("histogram_bin_edges", "complex64"): "the same",
 }
 MADE = {"array", "asarray", "from_dlpack", "zeros", "ones", "empty"}  # of a shape, or by protocol
 

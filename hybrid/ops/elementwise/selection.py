@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, cast, overload
 
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import busy, state
+from hybrid.core.dispatch import busy, located, state
 from hybrid.core.op import Example
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.dtypes import DType
@@ -48,7 +48,15 @@ _WHERE = elementwise(
 )
 
 
-def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, /) -> Tensor:
+@overload
+def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, /) -> Tensor: ...
+
+
+@overload
+def where(condition: ArrayLike, /) -> tuple[Tensor, ...]: ...
+
+
+def where(condition: ArrayLike, x: Any = None, y: Any = None, /) -> Tensor | tuple[Tensor, ...]:
     """Choose from two arrays by a condition.
 
     Parameters
@@ -57,6 +65,7 @@ def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, /) -> Tensor:
         Anything but bool counts as true where it is not 0.
     x, y : array-like
         What is taken where the condition is true, and where it is false. All three broadcast.
+        Without both of them the result is that of ``nonzero(condition)``.
 
     Returns
     -------
@@ -81,9 +90,19 @@ def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, /) -> Tensor:
                 pass  # explained below
     if type(condition) is bool:
         condition = asarray(condition)
+    if x is None or y is None:
+        return _where_true(condition, x, y)
     if type(x) in SCALARS and type(y) in SCALARS:
         x = asarray(x, meeting_default(x, y))
     return call(_WHERE, condition, x, y)
+
+
+def _where_true(condition: ArrayLike, x: Any, y: Any) -> tuple[Tensor, ...]:
+    from hybrid.ops.searching import nonzero
+
+    if x is not y:
+        raise ValueError(located("where: give both of what to choose from, or neither"))
+    return nonzero(condition)
 
 
 def meeting_default(*scalars: Any) -> DType:

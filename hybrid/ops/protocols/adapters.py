@@ -21,12 +21,10 @@ from hybrid.ops import (
     linalg,
     movement,
     reduction,
-    searching,
 )
 from hybrid.ops._axes import one_axis
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.composed import ranges
-from hybrid.ops.elementwise.selection import where
 from hybrid.ops.elementwise.selection import where as _choose
 from hybrid.ops.inplace import write
 from hybrid.ops.linalg import contraction, products
@@ -43,11 +41,6 @@ def _concatenate(
 ) -> Any:
     result = joining.concat(arrays, axis=axis)
     return deliver(result if dtype is None else result.astype(dtype, copy=False), out)
-
-
-@implements(np.where)
-def _where(condition: Any, *branches: Any) -> Any:
-    return where(condition, *branches) if branches else searching.nonzero(condition)
 
 
 @implements(np.clip)

@@ -197,6 +197,7 @@ def _infer_edges(x: TensorSpec, *, bins: int, limits: Limits) -> TensorSpec:
 
 
 def _eager_edges(xp: Any, x: Any, *, bins: int, limits: Limits) -> Any:
+    _infer_edges(TensorSpec(x.shape, x.dtype), bins=bins, limits=limits)  # NumPy takes any
     edges = xp.histogram_bin_edges(ordered(x), bins, limits)
     return edges.astype(x.dtype if dtypes.is_inexact(x.dtype) else dtypes.float64, copy=False)
 

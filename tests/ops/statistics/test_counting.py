@@ -152,3 +152,10 @@ def test_histogram_refuses(run: Callable[..., Any]):
         run(lambda x: hb.histogram(x, 0))(X)
     with pytest.raises(ShapeError, match=r"weights of shape \(4,\) do not fit"):
         run(lambda x, w: hb.histogram(x, weights=w))(X, X[0])
+
+
+@RUN
+def test_complex_numbers_have_no_bins(run: Callable[..., Any]):
+    for count in (lambda x: hb.histogram(x, bins=3), lambda x: hb.digitize(x, [0.0, 1.0])):
+        with pytest.raises(DTypeError, match="complex numbers have no order"):
+            run(count)(hb.asarray([1j, 2.0]))
