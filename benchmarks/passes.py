@@ -64,6 +64,8 @@ def programs() -> Iterator[Program]:
     yield Program("unrolling", "20 elementwise steps, 16 MB", halving, ((2000, 2000),))
     image, row = (1000, 1000), (1000,)
     yield Program("expand", "softmax(x)", lambda x: hb.softmax(x, axis=1), (image,))
+    tall = (2000, 2000)
+    yield Program("expand", "logsumexp of all, 16 MB", lambda x: hb.logsumexp(x), (tall,))
     yield Program("cse", "x @ x + exp(x @ x)", lambda x: x @ x + hb.exp(x @ x), (matrix,))
     yield Program("fold", "x * sqrt(full(4))", lambda x: x * hb.sqrt(hb.full(image, 4.0)), (image,))
     yield Program("algebra", "x**5 / 4", lambda x: x**5 / 4.0, (image,))
@@ -80,6 +82,10 @@ def programs() -> Iterator[Program]:
 
     yield Program("dead_code", "an unread carry of a scan", last, (matrix,))
     yield Program("fuse", "ten elementwise ops", _chain, (image, image))
+    rolled = lambda x: hb.roll(x, 1, 0) + hb.roll(x, -1, 0) + hb.roll(x, 1, 1) + hb.roll(x, -1, 1)
+    yield Program("fuse", "a periodic stencil by rolls", rolled, (image,))
+    layer = lambda x, w, b: hb.gelu(x @ w + b)
+    yield Program("fuse", "gelu(x @ w + b)", layer, ((4096, 256), (256, 256), (256,)))
     steps = lambda x: hb.scan(lambda c, _: (_chain(c, x), None), x, length=10)[0]
     yield Program("bodies", "the same in 10 steps of a scan", steps, (image,))
 

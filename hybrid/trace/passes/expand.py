@@ -44,7 +44,7 @@ def _swept(graph: FuncGraph, stored: Set[Value]) -> set[tuple[Value, object]]:
         source = node.inputs[0] if node.inputs else None
         if not isinstance(source, Value):
             continue
-        if source in lying if node.op.view else not node.op.computed and node.op.expand is None:
+        if source in lying if node.op.view else not node.op.fusable and node.op.expand is None:
             lying.update(node.outputs)
         if node.op.sweep is not None and source in lying and _reductions(node) > 1:
             found.add((source, node.attrs["axis"]))

@@ -228,6 +228,27 @@ def projected(x: hb.Tensor, y: hb.Tensor) -> Any:
     return hb.exp(x.T * 2.0) @ y, hb.argmax(y.T, axis=0)
 
 
+def siblings(x: hb.Tensor) -> Any:
+    """Results that need each other not, but the same array."""
+    return hb.max(x, axis=1), hb.sum(x, axis=1), hb.exp(x)
+
+
+def epilogue(x: hb.Tensor, w: hb.Tensor, b: hb.Tensor) -> hb.Tensor:
+    return hb.relu(x @ w + b)
+
+
+def averages(table: hb.Tensor, words: hb.Tensor) -> hb.Tensor:
+    return table[words].mean(axis=1)
+
+
+def periodic(u: hb.Tensor) -> hb.Tensor:
+    return hb.roll(u, 1, 0) + hb.roll(u, -1, 0) - 2.0 * u
+
+
+def spread_of_all(x: hb.Tensor) -> Any:
+    return hb.mean(x), hb.std(x)
+
+
 PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[TensorSpec, ...]]] = {
     "softmax": (softmax, (spec(8, 10),)),
     "layer_norm": (layer_norm, (spec(8, 16), spec(16), spec(16))),
@@ -243,5 +264,10 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[TensorSpec, ...]]] = {
     "settling": (settling, (spec(3), spec(3, 3), spec(3))),
     "large_decay": (large_decay, (spec(512, 256), spec(256))),
     "projected": (projected, (spec(4, 3), spec(4, 5))),
+    "siblings": (siblings, (spec(8, 10),)),
+    "epilogue": (epilogue, (spec(8, 10), spec(10, 4), spec(4))),
+    "averages": (averages, (spec(9, 64), spec(50, 4, dtype="int64"))),
+    "periodic": (periodic, (spec(100, 100),)),
+    "spread_of_all": (spread_of_all, (spec(1000, 500),)),
     "countdown": (countdown, (spec(3),)),
 }
