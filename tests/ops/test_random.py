@@ -13,7 +13,7 @@ from hybrid.core.dispatch import bind
 from hybrid.core.op import OPS
 from hybrid.core.tensor import asarray
 from hybrid.errors import DTypeError
-from hybrid.ops import random
+from hybrid.ops import drawing, random
 
 N = 40_000
 
@@ -112,7 +112,7 @@ def test_integers(low, high, dtype):
 def test_high_word_is_exact(factor):
     words = np.array([0, 1, 2**32 - 1, 2**32, 2**63 + 12345, 2**64 - 1], np.uint64)
     expected = [int(w) * factor >> 64 for w in words]
-    assert [int(h) for h in random._high_word(words, factor)] == expected
+    assert [int(h) for h in drawing._high_word(words, factor)] == expected
 
 
 def test_permutation():

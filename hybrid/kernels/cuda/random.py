@@ -66,7 +66,7 @@ class Draw:
 
 
 def draw(op: str, attrs: Mapping[str, Any], threads: int = THREADS) -> Draw:
-    """The kernel of an op of ``hybrid.ops.random``, by its name and attributes."""
+    """The kernel of an op of ``hybrid.ops.drawing``, by its name and attributes."""
     dtype = attrs["dtype"].name if "dtype" in attrs else "uint64"
     if op == "random_bits":
         return bits(threads)
