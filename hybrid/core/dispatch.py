@@ -186,7 +186,8 @@ def resolve(x: Any) -> Any:
         return _scalar_after(data)
     if recorder is not None and type(data) is Symbol and data.recorder is not recorder:
         return recorder.shadow(x)  # of the trace around this one, which refreshes it
-    if x._link is not None:
+    link = x._link
+    if link is not None and not is_current(link):
         refresh(x)
     if recorder is not None and type(data) is not Symbol:
         return recorder.shadow(x)
@@ -382,6 +383,13 @@ def own_alias(tensor: Tensor) -> Alias:
     if alias is None:
         alias = tensor._link = Alias(*alone(tensor._data, tensor._node))
     return alias
+
+
+def is_current(link: Alias | tuple[Any, ...]) -> bool:
+    """Tell whether nothing was written through another alias since; see :class:`Alias`."""
+    if type(link) is tuple:
+        return bool(link[1] == link[0].version)
+    return link.version == link.storage.version  # type: ignore[union-attr]
 
 
 def refresh(tensor: Tensor) -> None:

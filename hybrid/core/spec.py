@@ -64,13 +64,20 @@ class TensorSpec:
 
 def weak_scalar(value: complex) -> TensorSpec:
     """Return the spec of a Python scalar; NumPy bools, ints, floats map to the widest kind."""
-    if isinstance(value, bool):
-        return TensorSpec((), dtypes.bool_, weak=True)
-    if isinstance(value, int):
-        return TensorSpec((), dtypes.int64, weak=True)
-    if isinstance(value, float):
-        return TensorSpec((), dtypes.float64, weak=True)
-    return TensorSpec((), dtypes.complex128, weak=True)
+    kind = type(value)
+    found = _WEAK.get(kind)
+    if found is None:
+        kinds = (spec for of, spec in _WEAK.items() if isinstance(value, of))
+        found = next(kinds, _WEAK[complex])
+    return found
+
+
+_WEAK: dict[type, TensorSpec] = {
+    bool: TensorSpec((), dtypes.bool_, weak=True),
+    int: TensorSpec((), dtypes.int64, weak=True),
+    float: TensorSpec((), dtypes.float64, weak=True),
+    complex: TensorSpec((), dtypes.complex128, weak=True),
+}
 
 
 _WEAK_SAMPLE: dict[str, complex] = {"b": False, "i": 0, "f": 0.0, "c": 0j}

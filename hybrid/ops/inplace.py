@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -446,7 +445,7 @@ def _unread(x: Tensor, found: Selection) -> Tensor:
     if not found.chain():
         return x
     symbol = x._data
-    spec = replace(symbol.spec, shape=found.shape_of_view(), weak=False)
+    spec = found.spec_of_view(symbol.spec)
     part = wrap(Symbol(Value(spec), symbol.recorder, None))
     alias = own_alias(x)
     part._alias = Alias(alias.storage, alias.version, (*alias.chain, *found.chain()))
@@ -502,6 +501,8 @@ def _assigned(value: Any, x: Tensor) -> Any:
     value = _operand(value)
     if type(value) is Tensor:
         return value if value.dtype == x.dtype else value.astype(x.dtype)
+    if type(value) is float and x.dtype.kind in "fc":
+        return value  # which nothing refuses
     if is_unknown(value) and (x.dtype.kind not in "iu" or holds(value, x.dtype)):
         return value
     try:

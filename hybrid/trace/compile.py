@@ -29,7 +29,15 @@ from hybrid.trace.differentiate import run_under
 from hybrid.trace.effects import Watch
 from hybrid.trace.garbage import garbage_kept
 from hybrid.trace.generalise import Generaliser, as_specs
-from hybrid.trace.launcher import Launcher, chain_of, fast_key, is_flat, is_pure, key_without
+from hybrid.trace.launcher import (
+    Launcher,
+    chain_of,
+    fast_key,
+    is_flat,
+    is_pure,
+    key_of_tensors,
+    key_without,
+)
 from hybrid.trace.mutation import Copies, deliver, joined
 from hybrid.trace.nested import UNKNOWN, Nested
 from hybrid.trace.plain import run_plainly
@@ -437,6 +445,8 @@ class CompiledFunction:
         if shared and (not is_pure(concrete) or any(max(g) >= len(args) for g in shared)):
             return
         self._leave_open(concrete.signature, args)
+        if self._key is fast_key and {*map(type, args)} == {Tensor}:
+            self._key = key_of_tensors(len(args))
         key = self._special_key(args)
         if key is None:
             return

@@ -181,7 +181,8 @@ class GraphRecorder:
 
     def lift(self, tensor: Tensor) -> Value:
         """Return the value that stands for a Tensor, of the trace or from outside."""
-        if tensor._alias is not None:
+        link = tensor._link
+        if link is not None and not dispatch.is_current(link):
             dispatch.refresh(tensor)
         data = tensor._data
         if type(data) is not Symbol or data.recorder is not self:

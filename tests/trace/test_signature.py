@@ -16,6 +16,7 @@ import optree
 import pytest
 
 import hybrid as hb
+from hybrid.trace.launcher import fast_key, key_of_tensors
 from tests.trace.agreement import agree, alike, compiled_throughout, falls_back
 
 
@@ -529,3 +530,15 @@ def test_named_tuples_with_mutable_fields() -> None:
         return sum(m.items) * m.rate, m._replace(rate=2.0)
 
     agree(f, lambda: (Mutable([x3(), x3()], 3.0),), lambda: (Mutable([x3()], 4.0),))
+
+
+def test_the_short_key_of_tensors_tells_apart_what_the_long_one_does() -> None:
+    base = np.zeros((4, 4), np.float32)
+    kinds = [base, base.T, base[:2], base[::2], base.astype(np.float64), base[0], base.reshape(16)]
+    pairs = [(hb.asarray(a), hb.asarray(b)) for a in kinds for b in kinds]
+    short = key_of_tensors(2)
+    for one in pairs:
+        for other in pairs:
+            assert (short(one) == short(other)) == (fast_key(one) == fast_key(other))
+    for args in ((pairs[0][0],), (*pairs[0], 1.0), (pairs[0][0], 1.0), (base, base)):
+        assert short(args) == fast_key(args)

@@ -11,11 +11,12 @@ import numpy as np
 
 from hybrid.core.dispatch import bind, located
 from hybrid.core.op import Attrs, Op
-from hybrid.core.spec import Shape
+from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.storage import Chain
 from hybrid.core.tensor import Symbol, Tensor
 from hybrid.core.unknown import is_unknown, same
 from hybrid.core.variable import Variable
+from hybrid.dtypes import DType
 from hybrid.errors import IndexingError
 from hybrid.ops.indexing.gather import gather, out_of_bounds
 from hybrid.ops.movement import EXPAND_DIMS, SQUEEZE
@@ -43,6 +44,7 @@ class Selection:
     at: int = 0
     shape: Shape = ()
     steps_of_view: Chain | None = None
+    specs: dict[tuple[DType, str], TensorSpec] = field(default_factory=dict)
     sources: list[int] = field(default_factory=list)
     single: bool = True
 
@@ -67,6 +69,14 @@ class Selection:
         for op, attrs in self.chain():
             x = bind(op, (x,), attrs)
         return x
+
+    def spec_of_view(self, spec: TensorSpec) -> TensorSpec:
+        """Return the spec of what the view ops show of a Tensor of `spec`."""
+        key = spec.dtype, spec.device
+        found = self.specs.get(key)
+        if found is None:
+            found = self.specs[key] = TensorSpec(self.shape_of_view(), *key)
+        return found
 
     def shape_of_view(self) -> Shape:
         """Return the shape of what the view ops show."""

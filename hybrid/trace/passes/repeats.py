@@ -31,6 +31,8 @@ def periods(codes: Sequence[int], times: int) -> Iterator[tuple[int, int, int]]:
     size = 1
     while (size // 2 + 1) * times <= len(codes):
         distance = _since_last(windows)
+        if not distance.any():
+            return  # and no longer window comes again
         edges = np.flatnonzero(np.diff(distance)) + 1
         starts = np.concatenate(([0], edges))
         stops = np.concatenate((edges, [len(distance)]))

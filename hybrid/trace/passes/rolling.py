@@ -13,6 +13,7 @@ number only.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import accumulate
@@ -48,7 +49,7 @@ NESTS = 3
 
 def run(graph: FuncGraph) -> FuncGraph:
     """Roll the repetitions of a graph into loops, inner ones first."""
-    if len(graph.nodes) < FEW:
+    if not _may_repeat(graph):
         return graph
     live = dead_code.run(graph)
     rolled = live
@@ -63,16 +64,26 @@ def run(graph: FuncGraph) -> FuncGraph:
     return graph if rolled is live else rolled
 
 
+def _may_repeat(graph: FuncGraph) -> bool:
+    """Tell soon whether enough nodes are of ops that come often enough, or a loop is among them."""
+    count = Counter(node.op for node in graph.nodes)
+    often = sum(n for n in count.values() if n >= TIMES)
+    return often >= FEW or (often >= TIMES and any(op.bodies for op in count))
+
+
 # --- finding loops --------------------------------------------------------------------------------
 
 
 def _rolled(graph: FuncGraph, like: Likeness) -> FuncGraph:
+    runs = list(periods(codes(graph, like), TIMES))
+    if not runs:
+        return graph
     places = Places.of(graph, like)
     last = last_uses(graph)
     # Other results of early steps are better made one by one than stacked and taken apart again.
     stacked = {x for n in graph.nodes if n.op.name == "stack" for x in n.inputs}
     loops: list[Loop] = []
-    for start, stop, period in periods(codes(graph, like), TIMES):
+    for start, stop, period in runs:
         if any(start < loop.stop and loop.start < stop for loop in loops):
             continue
         done = start
