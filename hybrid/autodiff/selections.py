@@ -66,7 +66,7 @@ def joined(spec: TensorSpec, parts: Sequence[Part]) -> Tensor:
             return _sum([_side_by_side(spec, layer, axis) for layer in layers])
     if len(parts) <= _FEW:
         return _sum([_padded(spec, part) for part in parts])
-    from hybrid.ops.inplace import view_update
+    from hybrid.ops.view_update import view_update
 
     total = _padded(spec, parts[0])
     for op, attrs, gradient in parts[1:]:

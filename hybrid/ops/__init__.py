@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hybrid.ops import (
+    assignment,
     composite,
     conv,
     creation,
@@ -33,6 +34,7 @@ from hybrid.ops import (
 )
 
 __all__ = [
+    "assignment",
     "composite",
     "conv",
     "creation",

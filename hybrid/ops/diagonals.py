@@ -42,7 +42,7 @@ def _eager_diagonal(xp: Any, x: Any, *, offset: int) -> Any:
 
 
 def _vjp_diagonal(g: Tensor, out: Tensor, x: Tensor, *, offset: int) -> Tensor:
-    from hybrid.ops.inplace import view_update
+    from hybrid.ops.view_update import view_update
 
     return view_update(zeros(x.shape, g.dtype), g, ((DIAGONAL, {"offset": offset}),))
 

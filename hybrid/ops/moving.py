@@ -17,7 +17,7 @@ from hybrid.core.tensor import Tensor
 from hybrid.errors import DTypeError
 from hybrid.ops.broadcasting import sum_to
 from hybrid.ops.creation import zeros
-from hybrid.ops.inplace import VIEW_UPDATE
+from hybrid.ops.view_update import VIEW_UPDATE
 
 Moves = tuple[tuple[tuple[int, ...], ...], ...]
 """For each counter, and each op of the chain: how far the starts of a slice move; () for others."""

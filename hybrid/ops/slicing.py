@@ -116,8 +116,8 @@ def _vjp_slice(
     g: Tensor, out: Tensor, x: Tensor, *, starts: Axes, sizes: Axes, steps: Axes
 ) -> Tensor:
     from hybrid.ops.creation import zeros
-    from hybrid.ops.inplace import view_update
     from hybrid.ops.rearranging import pad
+    from hybrid.ops.view_update import view_update
 
     if all(step == 1 for step in steps):
         width = tuple((a, n - a - k) for a, k, n in zip(starts, sizes, x.shape))

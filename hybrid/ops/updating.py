@@ -16,7 +16,7 @@ from hybrid.ops.creation import ones
 from hybrid.ops.elementwise.arithmetic import add, divide, multiply, negative, power
 from hybrid.ops.elementwise.selection import maximum, minimum
 from hybrid.ops.indexing import getitem, index_update, select
-from hybrid.ops.inplace import view_update
+from hybrid.ops.view_update import view_update
 
 _ACCUMULATE = {"add": add, "multiply": multiply, "minimum": minimum, "maximum": maximum}
 

@@ -93,7 +93,7 @@ def scatter_add(
 
 def put_along_axis(x: Tensor, indices: ArrayLike, values: ArrayLike, axis: int | None = -1) -> None:
     """Write `values` into `x` at the places that :func:`take_along_axis` reads, as NumPy does."""
-    from hybrid.ops.inplace import setitem
+    from hybrid.ops.assignment import setitem
 
     index = index_array(indices, x.device)
     if axis is None:

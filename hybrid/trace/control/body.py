@@ -23,7 +23,8 @@ from hybrid.core.storage import Alias
 from hybrid.core.tensor import Symbol, Tensor, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.core.variable import Variable
-from hybrid.ops.inplace import join_watched, setitem, write, write_traced
+from hybrid.ops.assignment import setitem
+from hybrid.ops.inplace import join_watched, write, write_traced
 from hybrid.trace.recorder import GraphRecorder, Untraceable
 
 

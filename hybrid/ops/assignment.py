@@ -1,0 +1,169 @@
+"""``x[index] = value`` with NumPy's rules, eager and traced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hybrid.core.dispatch import (
+    busy,
+    leaked,
+    located,
+    own_alias,
+    resolve,
+    spec_of,
+    state,
+)
+from hybrid.core.graph import Value
+from hybrid.core.spec import Shape, broadcast_shapes, fits
+from hybrid.core.storage import Alias
+from hybrid.core.tensor import ArrayLike, Symbol, Tensor, wrap
+from hybrid.core.unknown import Unknown, is_unknown
+from hybrid.core.variable import Variable
+from hybrid.errors import IndexingError, ShapeError
+from hybrid.ops._methods import attach
+from hybrid.ops.elementwise.operands import SCALARS
+from hybrid.ops.elementwise.operands import fits as holds
+from hybrid.ops.elementwise.selection import where
+from hybrid.ops.indexing import Selection, index_update, native, select
+from hybrid.ops.indexing.selection import key_of, selection
+from hybrid.ops.inplace import announce, plain_value, settle, write
+from hybrid.ops.movement import reshape
+from hybrid.ops.view_update import READ_ONLY, misfit
+
+
+def setitem(x: Tensor, index: Any, value: ArrayLike) -> None:
+    """Write `value` into ``x[index]``, casting as NumPy does.
+
+    Of several values for one place (a repeated index) the last one stays.
+    """
+    if (not busy or state.plain) and type(x._data) is np.ndarray:
+        _set_plain(x, index, value)
+        return
+    x, value = resolve(x), _assigned(value, x)
+    if type(value) is Tensor and value.size == 1 and value.ndim:
+        value = reshape(value, ())
+    mask = _mask(index, x, value)
+    if mask is not None:
+        write(x, where(mask, value, x))
+        return
+    key = key_of(index) if Unknown not in map(type, x.shape) else None
+    found = select(index, x.shape) if key is None else selection(key, x.shape)
+    if found.arrays:
+        part = found.view(x)
+        value = _trimmed(value, _picked(part, found))
+        arrays, axes = tuple(found.arrays), tuple(found.axes)
+        write(part, index_update(part, value, arrays, axes, found.at, "set"))
+        return
+    if state.recorder is not None:
+        state.recorder.before_write(x)  # which may end the trace
+    part = found.view(x) if state.recorder is None else _unread(x, found)
+    write(part, _trimmed(value, part.shape))
+
+
+def _unread(x: Tensor, found: Selection) -> Tensor:
+    """Return the part of a traced Tensor that is to be written, without nodes that read it."""
+    if not found.chain():
+        return x
+    symbol = x._data
+    spec = found.spec_of_view(symbol.spec)
+    part = wrap(Symbol(Value(spec), symbol.recorder, None))
+    alias = own_alias(x)
+    part._alias = Alias(alias.storage, alias.version, (*alias.chain, *found.chain()))
+    return part
+
+
+def _set_plain(x: Tensor, index: Any, value: Any) -> None:
+    data = x._data
+    source = value if type(value) in SCALARS else plain_value(value)
+    if type(source) is Tensor:
+        source = source._data
+        if type(source) is Symbol:
+            raise leaked(source)
+    place = index if type(index) in (int, slice) else native(index)
+    alias = None if x._link is None else announce(x)
+    try:
+        data[place] = source
+    except OverflowError as error:
+        raise OverflowError(located(f"setitem: {error}")) from None
+    except (IndexError, ValueError) as error:
+        if not data.flags.writeable:
+            raise ValueError(located(READ_ONLY)) from None
+        raise _clear_error(x, index, source, error) from None
+    if alias is not None or x._node is not None:
+        settle(x, alias, None)
+
+
+def _clear_error(x: Tensor, index: Any, source: Any, error: Exception) -> Exception:
+    """Return the error in hybrid's words: which index, which axis, which shapes."""
+    try:
+        found = select(index, x.shape)
+        part = found.view(x)
+        if found.arrays:
+            found.pick(part)
+        shape = _picked(part, found)
+    except (IndexingError, ShapeError) as clear:
+        return clear
+    if not fits(np.shape(source), shape):
+        return ShapeError(located(misfit(np.shape(source), shape)))
+    return error
+
+
+def _picked(part: Tensor, found: Selection) -> Shape:
+    if not found.arrays:
+        return part.shape
+    block = broadcast_shapes(*(i.shape for i in found.arrays))
+    rest = tuple(n for i, n in enumerate(part.shape) if i not in found.axes)
+    return (*rest[: found.at], *block, *rest[found.at :])
+
+
+def _assigned(value: Any, x: Tensor) -> Any:
+    """Return the value in the dtype of `x`: an assignment casts whatever it is given."""
+    value = plain_value(value)
+    if type(value) is Tensor:
+        return value if value.dtype == x.dtype else value.astype(x.dtype)
+    if type(value) is float and x.dtype.kind in "fc":
+        return value  # which nothing refuses
+    if is_unknown(value) and (x.dtype.kind not in "iu" or holds(value, x.dtype)):
+        return value
+    try:
+        cast = np.array(value, dtype=x.dtype)  # refuses what NumPy refuses: 300 for uint8
+    except OverflowError as error:
+        raise OverflowError(located(f"setitem: {error}")) from None
+    return cast.item() if x.dtype.kind in "biu" else value
+
+
+def _trimmed(value: Any, shape: Shape) -> Any:
+    """Drop leading axes of size 1 beyond those of `shape`, as NumPy's assignment does."""
+    if type(value) is not Tensor or value.ndim <= len(shape):
+        return value
+    extra = value.ndim - len(shape)
+    if any(n != 1 for n in value.shape[:extra]):
+        raise ShapeError(located(misfit(value.shape, shape)))
+    return reshape(value, value.shape[extra:])
+
+
+def _mask(index: Any, x: Tensor, value: Any) -> Tensor | None:
+    """Return the mask, broadcastable to `x`, if the write is a choice between `value` and `x`.
+
+    That is the form that a trace can hold: how many elements the mask selects plays no role.
+    """
+    if isinstance(index, tuple) and len(index) == 1:
+        (index,) = index
+    if isinstance(index, Variable):
+        index = index.read()
+    if not isinstance(index, Tensor | np.ndarray) or index.dtype.kind != "b" or not index.ndim:
+        return None
+    rest = x.shape[index.ndim :]
+    if index.shape != x.shape[: index.ndim] or not fits(spec_of(value).shape, rest):
+        return None
+    return reshape(index, index.shape + (1,) * len(rest))
+
+
+def _fill(x: Tensor, value: ArrayLike) -> None:
+    """Write one value into all elements."""
+    setitem(x, ..., value)
+
+
+attach(__setitem__=setitem, fill=_fill)
