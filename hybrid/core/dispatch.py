@@ -385,11 +385,11 @@ def own_alias(tensor: Tensor) -> Alias:
     return alias
 
 
-def is_current(link: Alias | tuple[Any, ...]) -> bool:
+def is_current(link: Alias | tuple[Any, ...] | Snapshot) -> bool:
     """Tell whether nothing was written through another alias since; see :class:`Alias`."""
-    if type(link) is tuple:
+    if isinstance(link, tuple):
         return bool(link[1] == link[0].version)
-    return link.version == link.storage.version  # type: ignore[union-attr]
+    return isinstance(link, Snapshot) or link.version == link.storage.version
 
 
 def refresh(tensor: Tensor) -> None:
