@@ -190,6 +190,8 @@ class Questions:
             frame = frame.f_back
         if frame is None or innermost is None or not where:
             raise Opaque
+        if not _decides(innermost.f_code, innermost.f_lasti):
+            raise Opaque  # C asks, and nobody can see what it does next: sorted(), any()
         tensors = frozenset(seeing.tensors)
         return State(tuple(where), seeing.seen, tensors, innermost, counted)
 
@@ -211,6 +213,18 @@ def _loops_of(code: CodeType) -> list[tuple[int, int]]:
 def _counts(code: CodeType, at: int) -> bool:
     """Tell whether an instruction is in a ``for`` loop, whose iterator cannot be seen."""
     return any(start < at < stop for start, stop in _loops_of(code))
+
+
+@cache
+def _jumps_of(code: CodeType) -> frozenset[int]:
+    """Return where Python itself asks for a truth value."""
+    asks = ("POP_JUMP", "JUMP_IF", "UNARY_NOT", "TO_BOOL")
+    steps = dis.get_instructions(code)
+    return frozenset(step.offset for step in steps if step.opname.startswith(asks))
+
+
+def _decides(code: CodeType, at: int) -> bool:
+    return at in _jumps_of(code)
 
 
 class _Seeing:

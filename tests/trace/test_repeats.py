@@ -396,3 +396,19 @@ def test_what_a_loop_changes_outside_is_changed_at_each_step(kind: str) -> None:
     wanted, got = run(loop), run(hb.compile(loop))
     for a, b in zip(got, wanted, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda x: hb.stack(sorted(x, key=lambda q: q.sum())),
+        lambda x: max([*x], key=lambda q: q.sum()) * min(x[:, 0]),
+        lambda x: x * any(q.sum() > 1 for q in x) * all(map(bool, x.sum(axis=1) < 9)),
+        lambda x: x * [q.sum() > 1 for q in x].index(True) * sum(filter(lambda q: q > 0, x[0])),
+    ],
+)
+def test_what_c_asks_in_the_middle_of_something_is_no_loop(ask: Any) -> None:
+    traced = hb.compile(ask)
+    for seed in range(4):
+        x = hb.asarray(np.random.default_rng(seed).normal(size=(5, 4)) + 1)
+        np.testing.assert_allclose(traced(x), ask(x), rtol=1e-12)
