@@ -139,11 +139,13 @@ class Op:
     acts : bool
         Somebody outside notices each run of an impure op, or answers it: what a trace has written
         by then is committed first, and no run is ever repeated.
+    anywhere : bool
+        The eager form is given what Tensors hold, wherever that is: it runs Plans.
     bodies : tuple of str
         The attrs that hold FuncGraphs, or tuples of them, which the op runs.
     prepare : callable, optional
         ``prepare(specs, **attrs)`` gives the function that a Plan calls instead of `eager`: for
-        ops with bodies, which are compiled once.
+        ops with bodies, which are compiled once. It takes and gives what Tensors hold.
     narrow : callable, optional
         ``narrow(used, **attrs)`` gives, for an op with bodies of whose results only some are used,
         which inputs and results are to stay and the attrs for them; None where all stay.
@@ -181,6 +183,7 @@ class Op:
     no_gradient: str = ""
     impure: bool = False
     acts: bool = False
+    anywhere: bool = False
     bodies: tuple[str, ...] = ()
     prepare: Callable[..., Callable[..., Any]] | None = None
     narrow: Callable[..., Any] | None = None

@@ -73,6 +73,15 @@ def run(op: Op, datas: Sequence[Any], attrs: Attrs) -> Any:
     if found is None:
         result = op.eager(np, *datas, **attrs)
         return tuple(map(np.asarray, result)) if op.multi else np.asarray(result)
+    return run_at(found, op, datas, attrs)
+
+
+def run_at(found: Place, op: Op, datas: Sequence[Any], attrs: Attrs) -> Any:
+    """Apply the eager form of an op on a card; as :func:`run`, wherever its inputs are."""
+    if op.anywhere:
+        return op.eager(np, *datas, **attrs)
+    if op.prepare is not None:
+        return op.prepare(tuple(map(_spec, datas)), **attrs)(*datas)
     try:
         with found.current():
             return _on_card(op, [_lent(x, found) for x in datas], attrs, found)

@@ -102,9 +102,10 @@ class DeviceArray:
 
     @property
     def flags(self) -> SimpleNamespace:
-        """Whether it can be written: not where several elements lie at one address."""
+        """Whether it can be written, not where several elements share an address; C's order."""
         repeats = any(n > 1 and not s for n, s in zip(self.shape, self.strides, strict=True))
-        return SimpleNamespace(writeable=not repeats)
+        whole = bool(self.array.flags.c_contiguous)
+        return SimpleNamespace(writeable=not repeats, c_contiguous=whole)
 
     @property
     def device(self) -> str:
@@ -126,6 +127,34 @@ class DeviceArray:
         with self.place.current():
             return DeviceArray(self.array.copy(), self.place)
 
+    def __getitem__(self, row: int) -> DeviceArray:
+        with self.place.current():
+            return DeviceArray(self.array[row], self.place)
+
+    def __setitem__(self, row: int, value: Any) -> None:
+        fill("a row", self[row], value)
+
+    @property
+    def address(self) -> int:
+        """Where the first element lies."""
+        return self.array.__cuda_array_interface__["data"][0]  # type: ignore[no-any-return]
+
+    def item(self) -> Any:
+        """Wait for the only element, and return it as a Python scalar."""
+        return self.get().item()
+
+    def __bool__(self) -> bool:
+        return bool(self.get())
+
+    def __int__(self) -> int:
+        return int(self.get())
+
+    def __float__(self) -> float:
+        return float(self.get())
+
+    def __complex__(self) -> complex:
+        return complex(self.get())
+
     def shares_memory(self, other: Any) -> bool:
         """Tell whether both may show the same bytes."""
         if type(other) is not DeviceArray or other.place is not self.place:
@@ -139,12 +168,27 @@ class DeviceArray:
         return NotImplemented
 
 
+def share_memory(a: Any, b: Any) -> bool:
+    """Tell whether two ndarrays or DeviceArrays may share memory; never wrongly no."""
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return np.may_share_memory(a, b)
+    return type(a) is DeviceArray and a.shares_memory(b)
+
+
 def like(data: Any) -> Any:
     """Return an array of the same kind, shape and dtype, with contents of any sort."""
     if type(data) is not DeviceArray:
         return np.empty(data.shape, data.dtype)
     with data.place.current():
         return DeviceArray(data.place.xp.empty(data.shape, data.dtype), data.place)
+
+
+def empty(spec: TensorSpec, place: Place | None) -> Any:
+    """Return an array of a spec at a place, with contents of any sort; None is the CPU."""
+    if place is None:
+        return np.empty(spec.shape, spec.dtype)
+    with place.current():
+        return DeviceArray(place.xp.empty(spec.shape, spec.dtype), place)
 
 
 def fill(name: str, target: Any, source: Any) -> None:

@@ -97,6 +97,11 @@ class _State(threading.local):
         else:
             busy.add(threading.get_ident())
 
+    @property
+    def unseen(self) -> bool:
+        """Whether no trace and no tape sees what is done, wherever Tensors are made."""
+        return self.recorder is None and not self.tapes
+
     def move(self, device: str, fallback: str) -> None:
         """Make Tensors elsewhere from now on."""
         self.device = device

@@ -16,11 +16,11 @@ from hybrid.core.source import SourceLine
 from hybrid.core.tensor import Array, Tensor
 from hybrid.core.variable import Variable
 from hybrid.inspect.ulp import max_ulp
+from hybrid.runtime.arguments import layout_of
 from hybrid.runtime.plan import make_plan
 from hybrid.trace import passes
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.segment import contents, start
-from hybrid.trace.sized import layout_of
 
 _MOST_BYTES = 2**30  # of all intermediate values at once; beyond, no search is made
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.batch import Lane, Lanes
+from hybrid.core.devices import CPU
 from hybrid.core.dispatch import bind
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec
@@ -172,8 +173,10 @@ RANDOM_WORDS = register(
 
 def _expand_uniform(
     state: Tensor, *, shape: Shape, dtype: DType, low: float, high: float
-) -> Tensor:
+) -> Tensor | None:
     """Do what the eager form does, operation by operation: the same bits."""
+    if state.device != CPU:
+        return None  # a card's own kernel draws the numbers
     wide = dtype == dtypes.float64
     kind = dtypes.float64 if wide else dtypes.float32
     attrs = {"shape": shape, "dtype": dtypes.uint64 if wide else dtypes.uint32}
@@ -288,7 +291,11 @@ def _eager_integers(xp: Any, state: Any, *, shape: Shape, dtype: DType, low: int
     return (drawn + np.uint64(low % 2**64)).astype(dtype).reshape(shape)
 
 
-def _expand_integers(state: Tensor, *, shape: Shape, dtype: DType, low: int, high: int) -> Tensor:
+def _expand_integers(
+    state: Tensor, *, shape: Shape, dtype: DType, low: int, high: int
+) -> Tensor | None:
+    if state.device != CPU:
+        return None  # a card's own kernel draws the numbers
     words = bind(RANDOM_WORDS, (state,), {"shape": shape, "dtype": dtypes.uint64})
     drawn = words if high - low == 2**64 else _high_word(words, high - low)
     return (drawn + low % 2**64).astype(dtype, copy=False)

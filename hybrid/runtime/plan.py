@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hybrid.core.devices import CPU
 from hybrid.core.graph import FuncGraph
 from hybrid.core.layout import Layout
 from hybrid.core.tracelog import counted, timed
@@ -115,16 +116,32 @@ def make_plan(graph: FuncGraph, layouts: tuple[Layout, ...]) -> Plan:
     Plan
     """
     with timed("plan") as entry:
-        order = schedule(graph, layouts)
-        memory = plan_memory(order)
-        regions = (step.region for step in order.steps if isinstance(step, KernelStep))
-        kernels = tuple(load_kernel(region) for region in regions)
-        driver = make_driver(order, memory, kernels)
-        loaded = iter(kernels)
-        steps = tuple(_described(step, loaded) for step in order.steps)
-        plan = Plan(graph.name, driver.run, driver.source, memory.arena, memory.naive, steps)
+        plan = _plan_on_cards(graph, layouts) if _on_cards(graph) else _plan(graph, layouts)
         entry.text = _summary(plan)
     return plan
+
+
+def _plan(graph: FuncGraph, layouts: tuple[Layout, ...]) -> Plan:
+    order = schedule(graph, layouts)
+    memory = plan_memory(order)
+    regions = (step.region for step in order.steps if isinstance(step, KernelStep))
+    kernels = tuple(load_kernel(region) for region in regions)
+    driver = make_driver(order, memory, kernels)
+    loaded = iter(kernels)
+    steps = tuple(_described(step, loaded) for step in order.steps)
+    return Plan(graph.name, driver.run, driver.source, memory.arena, memory.naive, steps)
+
+
+def _on_cards(graph: FuncGraph) -> bool:
+    values = (*graph.parameters, *(v for node in graph.nodes for v in node.outputs))
+    return any(value.spec.device != CPU for value in values)
+
+
+def _plan_on_cards(graph: FuncGraph, layouts: tuple[Layout, ...]) -> Plan:
+    # Not at the top: it brings the generator of kernels for GPUs along.
+    from hybrid.runtime.cuda.plan import make_plan
+
+    return make_plan(graph, layouts)
 
 
 def _described(step: Step, loaded: Iterator[LoadedKernel]) -> KernelCall | LibraryCall:

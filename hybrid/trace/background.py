@@ -20,6 +20,7 @@ import numpy as np
 
 from hybrid.core.graph import FuncGraph
 from hybrid.core.interpret import interpret
+from hybrid.core.places import share_memory
 from hybrid.runtime.plan import Plan
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -102,8 +103,7 @@ class _Job:
             return self.plan.run(*arrays)
         results: list[Array] = []
         for result in interpret(self.graph, arrays):
-            given = [x for x in (*arrays, *results) if isinstance(x, np.ndarray)]
-            shared = any(np.may_share_memory(result, x) for x in given)
+            shared = any(share_memory(result, x) for x in (*arrays, *results))
             results.append(result.copy() if shared or not result.flags.writeable else result)
         return tuple(results)
 

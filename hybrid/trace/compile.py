@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, overload
 
 from hybrid.core import containers, defaults, dispatch
+from hybrid.core.devices import CPU
 from hybrid.core.folding import fold
 from hybrid.core.spec import TensorSpec
 from hybrid.core.state import USUAL
@@ -124,8 +125,9 @@ class CompiledFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
             plain = not dispatch.busy or dispatch.state.plain
-            if plain and not kwargs:
-                key = self._key(args) if not defaults.requests else self._special_key(args)
+            if not kwargs and (plain or dispatch.state.unseen):
+                usual = plain and not defaults.requests
+                key = self._key(args) if usual else self._special_key(args)
                 launcher = self._launchers.get(key)
                 while launcher is not None:
                     if launcher.valid() and launcher.clear(args):
@@ -176,8 +178,9 @@ class CompiledFunction:
         """Return the key of a launcher where not all is as usual, in whatever thread."""
         if modes.functions_run_eagerly():
             return None
-        key, here = self._key(args), dispatch.state.defaults
-        return key if here == USUAL or key is None else (here, key)
+        key, state = self._key(args), dispatch.state
+        here = state.defaults, state.device
+        return key if here == (USUAL, CPU) or key is None else (here, key)
 
     def _bind(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]

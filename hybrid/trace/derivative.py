@@ -17,14 +17,16 @@ import numpy as np
 from hybrid.autodiff.tape import GradientTape
 from hybrid.core import dispatch
 from hybrid.core.graph import FuncGraph, Node, Operand, Value
+from hybrid.core.places import DeviceArray
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Array, Tensor
 from hybrid.core.tracelog import timed
+from hybrid.runtime.arguments import layout_of, strides_of
 from hybrid.runtime.plan import Plan, make_plan
 from hybrid.trace import passes, residuals
 from hybrid.trace.control.pullback import has_gradient, refuse_witnesses, replay, silent, value_of
 from hybrid.trace.recorder import GraphRecorder
-from hybrid.trace.sized import OfGraphs, layout_of
+from hybrid.trace.sized import OfGraphs
 
 
 @dataclass(eq=False, slots=True)
@@ -42,8 +44,8 @@ class GraphCall(OfGraphs):
 
     def run(self, arrays: Sequence[Any]) -> tuple[Array, ...]:
         """Run the graph on ndarrays."""
-        arrays = [np.asarray(a) for a in arrays]
-        key = tuple([a.strides for a in arrays])
+        arrays = [a if type(a) is DeviceArray else np.asarray(a) for a in arrays]
+        key = strides_of(arrays)
         plan = self.plans.get(key)
         if plan is None:
             if self._optimized is None:

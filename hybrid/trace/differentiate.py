@@ -65,7 +65,9 @@ def _backward(
 
 
 def _or_zeros(gradient: Tensor | None, spec: TensorSpec) -> Tensor:
-    return zeros(spec.shape, dtype=spec.dtype) if gradient is None else gradient
+    if gradient is not None:
+        return gradient
+    return zeros(spec.shape, dtype=spec.dtype, device=spec.device)
 
 
 def _batch(op: Op, size: Any, lanes: Sequence[Lane], attrs: Attrs) -> tuple[Lane, ...]:
@@ -82,6 +84,7 @@ CALL = register(
         family="control",
         infer=_infer,
         eager=_eager,
+        anywhere=True,
         joint_vjp=_joint_vjp,
         batch=_batch,
         multi=True,
@@ -124,6 +127,7 @@ CALL_WITH_RESIDUALS = register(
         family="control",
         infer=lambda *specs, call, derivative: _infer(*specs, call=derivative.value.forward),
         eager=lambda xp, *arrays, call, derivative: derivative.value.forward.run(arrays),
+        anywhere=True,
         joint_vjp=_with_residuals_vjp,
         multi=True,
         doc="Run a graph and keep what its gradient needs.",
@@ -199,6 +203,7 @@ CUSTOM_CALL = register(
         family="control",
         infer=lambda *specs, call, derivative: _infer(*specs, call=derivative.value.forward),
         eager=lambda xp, *arrays, call, derivative: derivative.value.forward.run(arrays),
+        anywhere=True,
         joint_vjp=_custom_vjp,
         batch=_batch_custom,
         multi=True,

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.places import DeviceArray
 from hybrid.core.source import SourceLine, is_framework, is_installed
 from hybrid.core.tensor import Array
 from hybrid.trace.blame import line_that_changes, line_that_names
@@ -269,7 +270,7 @@ def _checksum(x: Any) -> int:
     array = memory_of(x)
     if array is None or array.dtype.hasobject or not array.flags.writeable:
         return 0
-    return zlib.crc32(_bytes(array))
+    return zlib.crc32(_bytes(array.get() if isinstance(array, DeviceArray) else array))
 
 
 def _bytes(array: Array) -> Any:

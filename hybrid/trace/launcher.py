@@ -205,6 +205,8 @@ def fast_key(args: tuple[Any, ...]) -> Any:
         if kind is Tensor:
             data = x._data
             key += (kind, data.dtype, data.shape, data.strides)
+            if type(data) is not np.ndarray:
+                key.append(data.device)
         elif kind is np.ndarray:
             # The launcher hands the ndarray itself to the kernels, which want it aligned.
             key += (kind, x.dtype, x.shape, x.strides, x.flags.aligned)

@@ -38,7 +38,7 @@ class Nested:
     def launch(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the trace for these arguments; `UNKNOWN` where none is known."""
         leaves, tree = containers.flatten((args, kwargs))
-        found = self._known.get((tree, fast_key(tuple(leaves)), state.defaults))
+        found = self._known.get((tree, fast_key(tuple(leaves)), state.defaults, state.device))
         if found is None:
             return UNKNOWN
         order, launcher = found
@@ -68,7 +68,7 @@ class Nested:
             self._known.pop(next(iter(self._known)), None)
         order = _order(tree, len(raw), bind)
         launcher = Launcher(concrete, leaves, len(leaves), _never)
-        self._known[tree, values, state.defaults] = order, launcher
+        self._known[tree, values, state.defaults, state.device] = order, launcher
 
     def forget(self, concretes: Sequence[ConcreteFunction]) -> None:
         """Forget the launchers of some traces."""

@@ -28,12 +28,12 @@ from hybrid.core.tensor import Array, Tensor, asarray
 from hybrid.core.unknown import Unknown, Unknowns, is_unknown, known
 from hybrid.core.variable import Variable
 from hybrid.errors import TraceError
+from hybrid.runtime.arguments import layout_of
 from hybrid.trace.environment import Binding, Contents
 from hybrid.trace.plain import write_back
 from hybrid.trace.recorder import GraphRecorder
 from hybrid.trace.segment import Derived
 from hybrid.trace.sharing import memory_of, overlap, same_array
-from hybrid.trace.sized import layout_of
 from hybrid.trace.unwinding import Written
 
 

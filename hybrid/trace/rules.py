@@ -50,6 +50,12 @@ class Rules:
         self._attrs[id(attrs)] = attrs, shared
         return shared
 
+    def _device(self, op: Op, specs: tuple[TensorSpec, ...]) -> str:
+        """Return the device on which an op is computed, by the rule of eager code."""
+        literals = {id(spec) for spec in self._scalars.values()}
+        arrays = [s for s in specs if not s.weak and id(s) not in literals]
+        return together(op.name, ((s.device, s.ndim) for s in arrays)) or state.device
+
     def scalar(self, x: Any) -> TensorSpec:
         """Return the spec of a Python scalar."""
         found = self._scalars.get(type(x))
@@ -83,7 +89,7 @@ class Rules:
         if known is None:
             inferred = op.infer(*specs, **attrs)
             found = inferred if op.multi else (inferred,)
-            where = attrs.get("device") or _device(op, specs)
+            where = attrs.get("device") or self._device(op, specs)
             found = tuple(self._one(_as(s, weak, where)) for s in found)
             known = self._results[key] = (specs, attrs), found
         return known[1]
@@ -109,11 +115,6 @@ class Rules:
             assert op.view is not None
             known = self._views[key] = (layout, attrs), op.view(layout, **attrs)
         return known[1]
-
-
-def _device(op: Op, specs: tuple[TensorSpec, ...]) -> str:
-    """Return the device on which an op is computed, by the rule of eager code."""
-    return together(op.name, ((s.device, s.ndim) for s in specs if not s.weak)) or state.device
 
 
 def _as(spec: TensorSpec, weak: bool, device: str) -> TensorSpec:

@@ -17,6 +17,7 @@ from hybrid.core import containers, dispatch, formula
 from hybrid.core.asking import Size, asked
 from hybrid.core.formula import Formula, Input
 from hybrid.core.graph import FuncGraph, has_effects
+from hybrid.core.places import fill
 from hybrid.core.storage import Chain
 from hybrid.core.tensor import Array, Tensor, asarray, wrap
 from hybrid.core.variable import Variable
@@ -439,4 +440,4 @@ def commit(write: Write, environment: Environment, arguments: Sequence[Any]) -> 
         target = target._data
     # A segment after this one may still read the old contents under their old name.
     environment[:] = [x.copy() if x is target else x for x in environment]
-    np.copyto(target, value)
+    fill("a compiled function", target, value)

@@ -7,22 +7,23 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.places import DeviceArray, share_memory
 from hybrid.core.tensor import Array, Tensor
 from hybrid.core.variable import Variable
 
 
-def memory_of(x: Any) -> Array | None:
-    """Return the ndarray behind a Tensor, Variable or ndarray; None for anything else."""
+def memory_of(x: Any) -> Array | DeviceArray | None:
+    """Return what a Tensor, Variable or ndarray lies in; None for anything else."""
     if isinstance(x, Variable):
         x = x._tensor
     data = x._data if type(x) is Tensor else x
-    return data if isinstance(data, np.ndarray) else None
+    return data if isinstance(data, np.ndarray | DeviceArray) else None
 
 
 def overlap(a: Any, b: Any) -> bool:
     """Tell whether two arrays may share memory; judged by their bounds, so never wrongly no."""
     x, y = memory_of(a), memory_of(b)
-    return x is not None and y is not None and bool(np.may_share_memory(x, y))
+    return x is not None and y is not None and share_memory(x, y)
 
 
 def same_array(a: Any, b: Any) -> bool:
@@ -37,8 +38,8 @@ def same_array(a: Any, b: Any) -> bool:
     )
 
 
-def _address(x: Array) -> Any:
-    return x.__array_interface__["data"][0]
+def _address(x: Array | DeviceArray) -> Any:
+    return x.address if isinstance(x, DeviceArray) else x.__array_interface__["data"][0]
 
 
 def identical(leaves: Sequence[Any]) -> tuple[tuple[int, ...], ...]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.core import containers
+from hybrid.core.devices import CPU
 from hybrid.core.dispatch import PYTHON_SCALARS
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.state import USUAL, Defaults, state
@@ -80,6 +81,8 @@ class Signature:
         Groups of containers that are one object, by the order of `given_containers`.
     defaults : Defaults
         What held where nothing was said.
+    device : str
+        Where Tensors were made.
     """
 
     tree: Any
@@ -88,6 +91,7 @@ class Signature:
     names: tuple[str, ...] = ()
     same: Groups = ()
     defaults: Defaults = USUAL
+    device: str = CPU
 
     def __hash__(self) -> int:
         return hash((self.tree, self.leaves, self.aliases))
@@ -97,7 +101,7 @@ class Signature:
 
     @property
     def _key(self) -> tuple[Any, ...]:
-        return self.tree, self.leaves, self.aliases, self.same, self.defaults
+        return self.tree, self.leaves, self.aliases, self.same, self.defaults, self.device
 
     def __str__(self) -> str:
         pairs = zip(self.names, self.leaves, strict=True)
@@ -150,7 +154,7 @@ def describe(
     keys = tuple(map(leaf_key, leaves))
     nested = tree.num_nodes > len(leaves) + 2  # more than one container
     same = same_containers(arguments) if nested else ()
-    return Signature(tree, keys, identical(leaves), names, same, state.defaults)
+    return Signature(tree, keys, identical(leaves), names, same, state.defaults, state.device)
 
 
 def leaf_key(leaf: Leaf) -> TensorSpec | Literal | Identity:
@@ -215,6 +219,8 @@ def difference(new: Signature, old: Signature) -> list[str]:
         words.append("other arguments are the same container")
     if new.defaults != old.defaults:
         words.append(f"default dtype {old.defaults.floats} -> {new.defaults.floats}")
+    if new.device != old.device:
+        words.append(f"Tensors were made on {old.device}, and are on {new.device} now")
     return words
 
 

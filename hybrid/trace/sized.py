@@ -11,15 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from hybrid.core import formula
 from hybrid.core.formula import Input
 from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
-from hybrid.core.layout import Layout, contiguous
+from hybrid.core.layout import Layout
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import Tensor
 from hybrid.core.unknown import Unknown
+from hybrid.runtime.arguments import layout_of, strides_of
 from hybrid.runtime.plan import Plan, make_plan
 from hybrid.trace import passes
 from hybrid.trace.background import Planner
@@ -56,7 +54,7 @@ class Sized:
 
     def plan_for(self, arrays: Sequence[Any]) -> Plan:
         """Return the Plan for parameters that lie in memory as `arrays` do."""
-        key = tuple([a.strides if type(a) is np.ndarray else None for a in arrays])
+        key = strides_of(arrays)
         plan = self.plans.get(key)
         if plan is None:
             layouts = tuple(map(layout_of, arrays))
@@ -72,15 +70,6 @@ class Sized:
 
     def _make(self, layouts: tuple[Layout, ...]) -> Plan:
         return make_plan(self.optimized, layouts)
-
-
-def layout_of(array: Any) -> Layout:
-    """Return how a parameter lies in memory, strides in elements."""
-    if type(array) is not np.ndarray:
-        assert not isinstance(array, Tensor), "a Plan takes ndarrays"
-        return contiguous(())
-    size = array.itemsize
-    return Layout(array.shape, tuple(s // size for s in array.strides))
 
 
 # --- unknown sizes --------------------------------------------------------------------------------

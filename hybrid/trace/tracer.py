@@ -22,6 +22,7 @@ from hybrid.core import containers, dispatch
 from hybrid.core.asking import asked, name_of
 from hybrid.core.graph import FuncGraph, Value, acts, format_graph, has_effects
 from hybrid.core.op import Attrs, Op
+from hybrid.core.places import DeviceArray
 from hybrid.core.source import SourceLine, user_line
 from hybrid.core.spec import TensorSpec
 from hybrid.core.storage import Chain
@@ -468,7 +469,9 @@ class Tracer(OutsideRecorder):
             place = self._index.get(symbol.value)
             if place is not None:
                 found = self.environment[place]
-                symbol.array = found._data if type(found) is Tensor else np.asarray(found)
+                data = found._data if type(found) is Tensor else found
+                contents: Any = data if isinstance(data, DeviceArray) else np.asarray(data)
+                symbol.array = contents
         hand_over(self.live_tensors(), self._became)
         inside = {id(tensor): tensor._node for tensor in self.live_tensors()}
         for tensor in self.live_tensors():

@@ -16,6 +16,7 @@ import numpy as np
 
 from hybrid.core.graph import Const, FuncGraph, Operand, Value, acts
 from hybrid.core.interpret import run_node
+from hybrid.core.places import DeviceArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def written_before_error(
     history : sequence of Written
         In order.
     """
-    values: dict[Operand, Any] = dict(zip(graph.parameters, map(np.asarray, arrays), strict=True))
+    values: dict[Operand, Any] = dict(zip(graph.parameters, map(_array, arrays), strict=True))
     reached = _run(graph, values)
     sized = dict(zip(_values(traced), _values(graph), strict=True))
     latest = {
@@ -81,6 +82,10 @@ def _run(graph: FuncGraph, values: dict[Operand, Any]) -> int:
             return number
         values.update(zip(node.outputs, results, strict=True))
     return len(graph.nodes)
+
+
+def _array(x: Any) -> Any:
+    return x if type(x) is DeviceArray else np.asarray(x)
 
 
 def _values(graph: FuncGraph) -> Iterator[Value]:

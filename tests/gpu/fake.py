@@ -124,6 +124,10 @@ class FakeArray(np.lib.mixins.NDArrayOperatorsMixin):
     def base(self) -> Any:
         return self._data.base
 
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return dict(self._data.__array_interface__)
+
     def item(self) -> Any:
         return self._data.item()
 

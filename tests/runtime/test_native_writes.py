@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 import hybrid as hb
 from hybrid.core.graph import FuncGraph
 from hybrid.core.interpret import interpret
+from hybrid.runtime.arguments import layout_of
 from hybrid.runtime.native_loop import NativeLoop
 from hybrid.runtime.plan import make_plan
 from hybrid.trace.passes import optimize
 from hybrid.trace.recorder import trace_pure
-from hybrid.trace.sized import layout_of
 
 STEPS = 5
 

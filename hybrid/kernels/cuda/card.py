@@ -1,7 +1,7 @@
 """What a Plan asks of a GPU. ``nvidia`` answers with cuda.core, CuPy and cuBLAS, tests with NumPy.
 
-An array of a card is whatever its array module ``xp`` makes: memory that the card owns, with shape
-and strides. Addresses are integers; a Plan is told the memories that it works in at each call.
+An array of a card is whatever its place's module makes: memory of the card with shape and strides.
+Addresses are integers; a Plan is told the memories that it works in at each call.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from hybrid.core.layout import Layout
+from hybrid.core.places import Place
 from hybrid.kernels.cuda.products import Gemm
 from hybrid.kernels.cuda.source import Source
 
@@ -23,11 +24,10 @@ class Card(Protocol):
     """A GPU with one stream, which all work goes to in order; nothing waits unless it says so."""
 
     @property
-    def xp(self) -> Any:
-        """The array module: functions of NumPy's names for arrays of this card."""
+    def place(self) -> Place:
+        """Where its arrays are: those of the place's module."""
 
-    @property
-    def lock(self) -> AbstractContextManager[Any]:
+    def turn(self) -> AbstractContextManager[Any]:
         """Held while one Plan puts its work on the stream; the same thread may take it again."""
 
     @property
@@ -62,7 +62,7 @@ class Card(Protocol):
         """Start a kernel; arguments are addresses and numbers of 64 bits."""
 
     def library(self, work: Callable[[], None]) -> None:
-        """Let functions of ``xp`` work on this card, in order with all other work."""
+        """Let functions of the place's module work on this card, in order with all other work."""
 
     def multiply(self, gemm: Gemm, first: int, second: int, out: int) -> None:
         """Multiply the matrices at three addresses."""
@@ -77,3 +77,22 @@ class Card(Protocol):
         NotCaptured
             If it asks for something that no graph can hold.
         """
+
+
+_known: dict[Place, Card] = {}
+
+
+def card_at(place: Place) -> Card:
+    """The card at a place, made ready when it is first asked for.
+
+    Raises
+    ------
+    DeviceError
+        If packages are missing.
+    """
+    found = _known.get(place)
+    if found is None:
+        from hybrid.kernels.cuda.nvidia import open_card
+
+        found = _known.setdefault(place, open_card(place))
+    return found

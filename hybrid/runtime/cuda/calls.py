@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from hybrid.core import placed
 from hybrid.core.graph import Const, Node
 from hybrid.core.layout import Layout
+from hybrid.core.places import DeviceArray, fill
 from hybrid.dtypes import DType
 from hybrid.kernels.cuda.card import Card
 from hybrid.kernels.cuda.products import Gemm
@@ -36,7 +38,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A parameter that is a Python number, taken as such."""
+    """A parameter that is on the host, taken as such: a Python number."""
 
     parameter: int
 
@@ -52,14 +54,14 @@ class Memories:
         For each memory an array that begins there.
     addresses : list of int
         Where those lie.
-    scalars : dict from int to number
-        Parameters that are Python numbers.
+    host : dict from int to number or ndarray
+        Parameters that are on the host, and come along.
     """
 
     card: Card
     arrays: Sequence[Array]
     addresses: Sequence[int]
-    scalars: dict[int, Any]
+    host: dict[int, Any]
 
     def at(self, address: Address) -> int:
         """The number that a kernel is given for a place."""
@@ -114,29 +116,36 @@ class Multiply:
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """The eager form of an op, whose results are copied to where the Plan wants them."""
+    """The eager form of an op, whose results are copied to where the Plan wants them.
+
+    An op with bodies is `prepared` instead: it runs them by Plans of their own.
+    """
 
     node: Node
     args: tuple[View | Scalar | Const, ...]
     outputs: tuple[View, ...]
+    prepared: Callable[..., Any] | None = None
 
     def issue(self, memories: Memories) -> None:
         """Call it."""
         memories.card.library(lambda: self._call(memories))
 
     def _call(self, memories: Memories) -> None:
-        xp, op = memories.card.xp, self.node.op
+        place, op = memories.card.place, self.node.op
         args = [self._argument(arg, memories) for arg in self.args]
-        found = op.eager(xp, *args, **self.node.attrs)
+        if self.prepared is not None:
+            found = self.prepared(*args)
+        else:
+            found = placed.run_at(place, op, args, self.node.attrs)
         for result, output in zip(found if op.multi else (found,), self.outputs, strict=True):
-            xp.copyto(memories.view(output), xp.asarray(result), casting="unsafe")
+            fill(op.name, DeviceArray(memories.view(output), place), result)
 
     def _argument(self, arg: View | Scalar | Const, memories: Memories) -> Any:
         if isinstance(arg, View):
-            return memories.view(arg)
+            return DeviceArray(memories.view(arg), memories.card.place)
         if isinstance(arg, Scalar):
-            return memories.scalars[arg.parameter]
-        return memories.card.xp.asarray(np.array(arg.value, arg.dtype))
+            return memories.host[arg.parameter]
+        return np.array(arg.value, arg.dtype)
 
     def __str__(self) -> str:
         return f"call {self.node.op.name}"
@@ -154,9 +163,12 @@ class Copy:
         memories.card.library(lambda: self._copy(memories))
 
     def _copy(self, memories: Memories) -> None:
-        source = self.source
-        value = source.value if isinstance(source, Const) else memories.view(source)
-        memories.card.xp.copyto(memories.view(self.target), value, casting="unsafe")
+        source, place = self.source, memories.card.place
+        target = DeviceArray(memories.view(self.target), place)
+        if isinstance(source, Const):
+            fill("copy", target, np.array(source.value, source.dtype))
+        else:
+            fill("copy", target, DeviceArray(memories.view(source), place))
 
     def __str__(self) -> str:
         return f"copy {self.source}" if isinstance(self.source, Const) else "copy"

@@ -64,6 +64,15 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class OnHost:
+    """A parameter on the host: its number, dtype, and bytes in the memory of such parameters."""
+
+    parameter: int
+    dtype: DType
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """What one run does.
 
@@ -75,8 +84,8 @@ class Program:
         Bytes of temporaries and scratch.
     constants : bytes
         What the memory of constants holds.
-    numbers : tuple of (int, dtype)
-        The parameters that are Python numbers; each has ``ALIGNMENT`` bytes in their memory.
+    host : tuple of OnHost
+        The parameters that are on the host, and are sent to the card before each run.
     fixed : tuple of int
         Those whose values calls take on the host, so that a captured graph holds them.
     uncapturable : str
@@ -87,13 +96,17 @@ class Program:
     results: tuple[Result, ...]
     arena: int
     constants: bytes
-    numbers: tuple[tuple[int, DType], ...]
+    host: tuple[OnHost, ...]
     fixed: tuple[int, ...]
     uncapturable: str
 
 
 def lower_schedule(
-    schedule: Schedule, memory: MemoryPlan, card: Card, unaligned: frozenset[int]
+    schedule: Schedule,
+    memory: MemoryPlan,
+    card: Card,
+    host: frozenset[int],
+    unaligned: frozenset[int],
 ) -> Program:
     """Turn the steps of a schedule into calls.
 
@@ -103,6 +116,8 @@ def lower_schedule(
         Made for the target ``GPU``.
     memory : MemoryPlan
     card : Card
+    host : set of int
+        The parameters that are on the host: Python numbers, and arrays without gaps.
     unaligned : set of int
         The parameters that do not begin at a multiple of 16 bytes.
 
@@ -110,7 +125,7 @@ def lower_schedule(
     -------
     Program
     """
-    lowering = _Lowering(schedule, memory, card, unaligned)
+    lowering = _Lowering(schedule, memory, card, host, unaligned)
     for step in schedule.steps:
         lowering.step(step)
     results = tuple(lowering.result(number) for number in range(len(schedule.returns)))
@@ -119,7 +134,7 @@ def lower_schedule(
         results,
         memory.arena + lowering.scratch_most,
         bytes(lowering.constants),
-        tuple(lowering.numbers),
+        tuple(lowering.sent),
         tuple(sorted(lowering.fixed)),
         next((_acts(s.node) for s in schedule.steps if _acts(s.node)), ""),
     )
@@ -136,10 +151,11 @@ class _Lowering:
     schedule: Schedule
     memory: MemoryPlan
     card: Card
+    host: frozenset[int]
     unaligned: frozenset[int]
     calls: list[Call] = field(default_factory=list)
     constants: bytearray = field(default_factory=bytearray)
-    numbers: list[tuple[int, DType]] = field(default_factory=list)
+    sent: list[OnHost] = field(default_factory=list)
     fixed: set[int] = field(default_factory=set)
     roots: dict[Root, Address] = field(default_factory=dict)
     loaded: dict[Source, tuple[Any, ...]] = field(default_factory=dict)
@@ -149,9 +165,10 @@ class _Lowering:
     def __post_init__(self) -> None:
         count = len(self.schedule.parameters)
         for root in self.schedule.parameters:
-            if root.spec.weak:
-                self.roots[root] = Address(count + 1, ALIGNMENT * len(self.numbers))
-                self.numbers.append((root.number, root.spec.dtype))
+            if root.number in self.host:
+                self.roots[root] = Address(count + 1, sum(x.nbytes for x in self.sent))
+                nbytes = _aligned(root.spec.nbytes)
+                self.sent.append(OnHost(root.number, root.spec.dtype, nbytes))
             else:
                 self.roots[root] = Address(root.number)
         for root, array in self.schedule.constants:
@@ -301,7 +318,10 @@ class _Lowering:
         args = tuple(self.argument(arg, step.node) for arg in step.args)
         self.fixed |= {arg.parameter for arg in args if isinstance(arg, Scalar)}
         outputs = tuple(self.view(Place(root, root.layout)) for root in step.outputs)
-        self.calls.append(Library(step.node, args, outputs))
+        specs = tuple(x.spec for x in step.node.inputs)
+        prepare = step.node.op.prepare
+        prepared = None if prepare is None else prepare(specs, **step.node.attrs)
+        self.calls.append(Library(step.node, args, outputs, prepared))
 
     def argument(self, arg: Place | Const, node: Node) -> View | Scalar | Const:
         """What an op is given: Python numbers as such, where it tells them from arrays."""

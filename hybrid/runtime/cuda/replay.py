@@ -15,16 +15,20 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from hybrid.core import precision
 from hybrid.errors import OutOfMemoryError
 from hybrid.kernels.cuda.card import Card, NotCaptured
 from hybrid.runtime.cuda.calls import Memories
-from hybrid.runtime.cuda.lowering import ALIGNMENT, Program
+from hybrid.runtime.cuda.lowering import Program
 from hybrid.runtime.plan import format_bytes
 
 # Sets of addresses that are remembered, those met last, and graphs among them.
 MOST_MET = 64
 MOST_GRAPHS = 16
+# To capture takes as long as many launches. After the first graphs it must have been worth it.
+REPLAYS_EACH = 8
 
 Replay = Callable[[], None]
 Key = tuple[Any, ...]
@@ -48,35 +52,38 @@ class Runner:
         self.uncapturable = program.uncapturable
         self.graphs: OrderedDict[Key, Replay] = OrderedDict()
         self._met: OrderedDict[Key, None] = OrderedDict()
+        self._captures = self._replays = 0
         self._own: tuple[Any, ...] = ()
 
     def __call__(self, *arguments: Any) -> tuple[Any, ...]:
         """Put the work of one call on the card's stream; returns before it is done."""
         program, card = self.program, self.card
-        with card.lock:
+        with card.turn():
             if not self._own:
                 self._own = self._allocated()
             results = self._empty_results()
-            scalars = {number: arguments[number] for number, _ in program.numbers}
-            constants, numbers, arena = self._own
-            arrays = [numbers if i in scalars else x for i, x in enumerate(arguments)]
-            arrays += [constants, numbers, arena, *results]
+            host = {x.parameter: arguments[x.parameter] for x in program.host}
+            constants, sent, arena = self._own
+            arrays = [sent if i in host else x for i, x in enumerate(arguments)]
+            arrays += [constants, sent, arena, *results]
             addresses = [card.address(array) for array in arrays]
-            if scalars:
-                self._send(scalars, addresses[len(arguments) + 1])
-            memories = Memories(card, arrays, addresses, scalars)
+            if host:
+                self._send(host, addresses[len(arguments) + 1])
+            memories = Memories(card, arrays, addresses, host)
             self._run(memories)
             return tuple(memories.view(result.view) for result in program.results)
 
     def _run(self, memories: Memories) -> None:
         if self.uncapturable or not self.program.calls:
             return self._launch(memories)
-        fixed = (memories.scalars[number] for number in self.program.fixed)
+        fixed = (memories.host[number] for number in self.program.fixed)
         key = (precision.current(), *memories.addresses, *fixed)
         replay = self.graphs.get(key)
         if replay is None:
-            if not self._again(key):
+            affordable = self._captures < MOST_GRAPHS + self._replays // REPLAYS_EACH
+            if not self._again(key) or not affordable:
                 return self._launch(memories)
+            self._captures += 1
             try:
                 replay = self.card.capture(lambda: self._launch(memories))
             except NotCaptured as reason:
@@ -87,6 +94,7 @@ class Runner:
             if len(self.graphs) > MOST_GRAPHS:
                 self.graphs.popitem(last=False)
         self.graphs.move_to_end(key)
+        self._replays += 1
         replay()
 
     def _launch(self, memories: Memories) -> None:
@@ -102,15 +110,17 @@ class Runner:
             self._met.popitem(last=False)
         return False
 
-    def _send(self, scalars: dict[int, Any], address: int) -> None:
-        data = bytearray()
-        for number, dtype in self.program.numbers:
-            data += dtype.type(scalars[number]).tobytes().ljust(ALIGNMENT, b"\0")
-        self.card.upload(address, bytes(data))
+    def _send(self, host: dict[int, Any], address: int) -> None:
+        parts = (
+            np.asarray(host[x.parameter], x.dtype).tobytes().ljust(x.nbytes, b"\0")
+            for x in self.program.host
+        )
+        self.card.upload(address, b"".join(parts))
 
     def _allocated(self) -> tuple[Any, ...]:
         program = self.program
-        sizes = (len(program.constants), ALIGNMENT * len(program.numbers), program.arena)
+        sent = sum(x.nbytes for x in program.host)
+        sizes = (len(program.constants), sent, program.arena)
         found = tuple(self._empty(size) for size in sizes)
         if program.constants:
             self.card.upload(self.card.address(found[0]), program.constants)

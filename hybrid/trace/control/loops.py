@@ -23,7 +23,7 @@ from hybrid.trace.control.body import graph_of, outside_of, tracing
 from hybrid.trace.control.narrow import live_carries, narrowed, needs
 from hybrid.trace.control.nests import defined_at, describe, flatten, is_number, owned, strong
 from hybrid.trace.control.rows import by_rows
-from hybrid.trace.control.run import Body, NativeLoops
+from hybrid.trace.control.run import Body, NativeLoops, as_array, on_card
 from hybrid.trace.control.scan import Given
 from hybrid.trace.control.scan_op import bind_scan
 from hybrid.trace.control.while_batching import batch
@@ -77,8 +77,8 @@ def _prepare(
     loops = NativeLoops(body, cond, carries, 0)
 
     def run(*arrays: Any) -> tuple[Array, ...]:
-        given = [np.asarray(a) for a in arrays]
-        native = loops.find(given)
+        given = list(map(as_array, arrays))
+        native = None if on_card(given) else loops.find(given)
         if native is None:
             return _loop(ask, step, arrays, carries)
         return native.run(given[:carries], (), given[carries:], (), (None, False))

@@ -9,14 +9,25 @@ import numpy as np
 
 from hybrid.core.graph import FuncGraph
 from hybrid.core.layout import Layout
+from hybrid.core.places import DeviceArray
 from hybrid.core.tensor import Array
+from hybrid.runtime.arguments import layout_of, strides_of
 from hybrid.runtime.native_loop import LoopShape, NativeLoop
 from hybrid.runtime.native_program import At, make_program
 from hybrid.runtime.plan import make_plan
 from hybrid.trace.control.parts import written
-from hybrid.trace.sized import layout_of
 
 Run = Callable[..., tuple[Array, ...]]
+
+
+def as_array(x: Any) -> Any:
+    """Return what a body's Plan takes: a number as an array of no axes."""
+    return x if isinstance(x, DeviceArray) else np.asarray(x)
+
+
+def on_card(arrays: Sequence[Any]) -> bool:
+    """Tell whether any of some arrays is on a card."""
+    return any(isinstance(x, DeviceArray) for x in arrays)
 
 
 class Body:
@@ -31,7 +42,7 @@ class Body:
 
     def plan(self, arrays: Sequence[Array]) -> Run:
         """Return the function of the Plan for parameters that lie as `arrays` do."""
-        key = tuple([a.strides for a in arrays])
+        key = strides_of(arrays)
         run = self._plans.get(key)
         if run is None:
             run = make_plan(self.graph, tuple(map(layout_of, arrays))).run
@@ -39,7 +50,7 @@ class Body:
         return run
 
     def __call__(self, *arrays: Any) -> tuple[Array, ...]:
-        arrays = tuple(map(np.asarray, arrays))
+        arrays = tuple(map(as_array, arrays))
         return self.plan(arrays)(*(self.scalars(list(arrays)) if self.weak else arrays))
 
     def scalars(self, arrays: list[Any]) -> list[Any]:

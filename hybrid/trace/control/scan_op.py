@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core import dispatch
+from hybrid.core import devices, dispatch
 from hybrid.core.graph import FuncGraph
 from hybrid.core.interpret import interpret
 from hybrid.core.op import Op, register
+from hybrid.core.places import empty
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Array, Tensor
 from hybrid.errors import GraphError
 from hybrid.runtime.native_loop import NativeLoop
 from hybrid.trace.control.narrow import live_carries, narrowed, needs
-from hybrid.trace.control.run import Body, NativeLoops
+from hybrid.trace.control.run import Body, NativeLoops, as_array, on_card
 from hybrid.trace.control.scan_batching import batch
 from hybrid.trace.control.scan_gradient import recorded, vjp
 
@@ -58,8 +59,9 @@ class Course:
         n = self.carries
         carry: Sequence[Any] = arrays[:n]
         rows, constants = arrays[n : n + self.xs], arrays[n + self.xs :]
-        outputs = [x.spec for x in self.body.outputs[n:]]
-        ys = [np.empty((self.length, *s.shape), s.dtype) for s in outputs]
+        outputs = (x.spec for x in self.body.outputs[n:])
+        stacked = (replace(s, shape=(self.length, *s.shape)) for s in outputs)
+        ys = [empty(s, devices.place(s.device)) for s in stacked]
         for i in self:
             found = run(*carry, *[x[i] for x in rows], *constants)
             carry = found[:n]
@@ -104,8 +106,9 @@ def _prepare(specs: tuple[TensorSpec, ...], **attrs: Any) -> Any:
     loops = NativeLoops(course.body, None, course.carries, course.xs)
 
     def run(*arrays: Any) -> Any:
-        given = [np.asarray(a) for a in arrays]
-        native = loops.find(given) if course.length else None
+        native, given = None, list(map(as_array, arrays))
+        if course.length and not on_card(given):
+            native = loops.find(given)
         return course.loop(compiled, arrays) if native is None else course.native(native, given)
 
     return run

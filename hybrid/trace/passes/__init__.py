@@ -30,6 +30,7 @@ from hybrid.trace.passes import (
     rolling,
     unrolling,
 )
+from hybrid.trace.passes.settle import devices_of, settle
 
 ROUNDS = 4  # of simplification at most: each finds less than the one before
 
@@ -77,11 +78,11 @@ def optimize(graph: FuncGraph) -> FuncGraph:
     off = _switched_off()
     steps = [step for step in PASSES if step.name not in off]
     with timed("passes") as entry:
-        before = len(graph.nodes)
+        before, devices = len(graph.nodes), devices_of(graph)
         for simplify, group in groupby(steps, key=lambda step: step.simplify):
             graph = _in_turn(tuple(group), graph, ROUNDS if simplify else 1)
         entry.text = f"{graph.name}: {counted(before, 'node')} become {len(graph.nodes)}"
-    return graph
+    return settle(graph, devices)
 
 
 def _in_turn(steps: tuple[Pass, ...], graph: FuncGraph, rounds: int) -> FuncGraph:

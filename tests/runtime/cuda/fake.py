@@ -17,10 +17,13 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.layout import Layout
+from hybrid.core.places import Place
 from hybrid.errors import OutOfMemoryError
 from hybrid.kernels.cuda.card import NotCaptured
 from hybrid.kernels.cuda.products import Factor, Gemm
 from hybrid.kernels.cuda.source import Source
+from tests.gpu.fake import FakeArray
+from tests.gpu.fake import place as fake_place
 from tests.kernels.cuda.simulator import Addressed, launch
 
 Array = np.ndarray[Any, Any]
@@ -31,18 +34,25 @@ class FakeCard:
     """Satisfies ``hybrid.kernels.cuda.card.Card``; `limit` is how many bytes there are."""
 
     threads = 16
-    xp = np
 
-    def __init__(self, limit: int = 1 << 24) -> None:
-        self.lock = threading.RLock()
+    def __init__(self, limit: int = 1 << 24, place: Place | None = None) -> None:
+        self.place = place or fake_place(0)
+        # Without a place of its own, ndarrays stand for its arrays, but where libraries work.
+        self._lends = place is not None
+        self._lock = threading.RLock()
         self.log: list[str] = []
         self.captured: list[Callable[[], None]] | None = None
         self.refuses_capture = ""
         self._all = np.empty(limit + 256, np.uint8)
         self._next = -(-self._all.ctypes.data // 256) * 256
-        self._end = self._next + limit
+        self._begin, self._end = self._next, self._next + limit
+        self._foreign: dict[int, tuple[Array, int]] = {}
+        self._kept: list[Array] = []
         self.living: dict[int, weakref.ref[_Lease]] = {}
         self.free: dict[int, list[int]] = {}
+
+    def turn(self) -> Any:
+        return self._lock
 
     # --- memory -------------------------------------------------------------------------------
 
@@ -72,12 +82,24 @@ class FakeCard:
         offset = array.ctypes.data - base.ctypes.data
         return np.ndarray(array.shape, array.dtype, block, offset, array.strides)
 
-    def address(self, array: Array) -> int:
-        return int(array.ctypes.data)
+    def address(self, array: Any) -> int:
+        data = getattr(array, "_data", array)
+        start = int(data.ctypes.data)
+        if not self._begin <= start < self._end:
+            # An array that another made, as CuPy's users do.
+            while isinstance(data.base, np.ndarray):
+                data = data.base
+            low, high = np.lib.array_utils.byte_bounds(data)
+            self._foreign[low] = data, high - low
+        return start
 
-    def view(self, array: Array, offset: int, layout: Layout, dtype: Any) -> Array:
+    def view(self, array: Any, offset: int, layout: Layout, dtype: Any) -> Any:
+        made = self._shown(self.address(array) + offset, layout, dtype)
+        return FakeArray(made) if self._lends else made
+
+    def _shown(self, start: int, layout: Layout, dtype: Any) -> Array:
         size = np.dtype(dtype).itemsize
-        start = self.address(array) + offset + layout.offset * size
+        start += layout.offset * size
         strides = tuple(stride * size for stride in layout.strides)
         block = self._block(start)
         # NumPy checks that all of it lies in the block.
@@ -96,6 +118,8 @@ class FakeCard:
 
     def _block(self, address: int) -> Array:
         """All of the memory that an address lies in."""
+        if not self._begin <= address <= self._end:
+            return self._of_others(address)
         starts = sorted(self.living)
         number = bisect.bisect_right(starts, address) - 1
         assert number >= 0, "an address before all memory"
@@ -103,6 +127,15 @@ class FakeCard:
         assert lease is not None, "memory that was given back"
         assert address <= lease.start + lease.nbytes, "an address in no memory, or given back"
         return np.asarray(lease)
+
+    def _of_others(self, address: int) -> Array:
+        for low, (array, nbytes) in self._foreign.items():
+            if low <= address <= low + nbytes:
+                raw = (ctypes.c_char * nbytes).from_address(low)
+                block = np.frombuffer(raw, np.uint8)
+                self._kept.append(array)
+                return block
+        raise AssertionError("an address in no memory")
 
     # --- work ---------------------------------------------------------------------------------
 
@@ -130,7 +163,14 @@ class FakeCard:
         self._do("launch", work)
 
     def library(self, work: Callable[[], None]) -> None:
-        self._do("library", work)
+        def lent() -> None:
+            before, self._lends = self._lends, True
+            try:
+                work()
+            finally:
+                self._lends = before
+
+        self._do("library", lent)
 
     def multiply(self, gemm: Gemm, first: int, second: int, out: int) -> None:
         self._do("multiply", lambda: self._multiply(gemm, first, second, out))
@@ -153,7 +193,7 @@ class FakeCard:
         layout = Layout((rows, columns), (1, factor.leading), number * factor.step)
         begin = start + layout.offset * size
         self.inside(begin, ((columns - 1) * factor.leading + rows) * size)
-        matrix = self.view(_At(start), 0, layout, gemm.dtype)
+        matrix = self._shown(start, layout, gemm.dtype)
         return matrix.T if factor.transposed else matrix
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
@@ -173,14 +213,6 @@ class FakeCard:
                 step()
 
         return replay
-
-
-class _At:
-    """What stands for an array of which only the address is asked."""
-
-    def __init__(self, address: int) -> None:
-        self.ctypes = self
-        self.data = address
 
 
 class _Lease:

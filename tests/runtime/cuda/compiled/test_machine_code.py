@@ -14,7 +14,7 @@ from hybrid.core.spec import TensorSpec
 from hybrid.kernels.cuda import toolchain
 from hybrid.kernels.cuda.source import Source
 from hybrid.kernels.cuda.toolchain import HOPPER
-from hybrid.runtime.cuda.plan import make_plan
+from hybrid.runtime.cuda.plan import plan_for_card
 from hybrid.trace.passes import optimize
 from tests.runtime.cuda.programs import PROGRAMS
 from tests.trace.passes.graphs import traced
@@ -41,7 +41,8 @@ def test_programs(name: str) -> None:
     # Large enough for split reductions and tiles.
     shapes = [tuple(64 * n for n in shape) for shape in program.shapes]
     graph = traced(program.function, *(TensorSpec(s, np.dtype("float32")) for s in shapes))
-    make_plan(optimize(graph), tuple(map(contiguous, shapes)), card)  # type: ignore[arg-type]
+    layouts = tuple(map(contiguous, shapes))
+    plan_for_card(optimize(graph), layouts, card, frozenset())  # type: ignore[arg-type]
     assert card.logs
     for log in card.logs:
         used = re.findall(r"(\d+) bytes (?:stack frame|spill stores|spill loads)", log)

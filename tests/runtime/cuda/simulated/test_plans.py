@@ -12,7 +12,7 @@ import pytest
 from hybrid.core.graph import FuncGraph
 from hybrid.core.interpret import interpret
 from hybrid.core.spec import TensorSpec
-from hybrid.runtime.cuda.plan import make_plan
+from hybrid.runtime.cuda.plan import plan_for_card
 from hybrid.runtime.plan import Plan
 from hybrid.trace.passes import optimize
 from tests.runtime.cuda.fake import FakeCard
@@ -37,6 +37,11 @@ def arrays_for(graph: FuncGraph, seed: int = 0) -> list[Array]:
         )
         for v in graph.parameters
     ]
+
+
+def planned(graph: FuncGraph, arrays: Sequence[Any], card: FakeCard) -> Plan:
+    host = frozenset(n for n, value in enumerate(graph.parameters) if value.spec.weak)
+    return plan_for_card(graph, layouts_of(arrays), card, host)
 
 
 def on_card(card: FakeCard, arrays: Sequence[Any]) -> list[Any]:
@@ -67,7 +72,7 @@ def check(plan: Plan, card: FakeCard, graph: FuncGraph, arrays: Sequence[Any]) -
 def test_programs(name: str) -> None:
     graph = graph_of(PROGRAMS[name])
     arrays, card = arrays_for(graph), FakeCard()
-    plan = make_plan(optimize(graph), layouts_of(arrays), card)
+    plan = planned(optimize(graph), arrays, card)
     check(plan, card, graph, arrays)
     check(plan, card, graph, arrays_for(graph, 1))
 
@@ -78,5 +83,5 @@ def test_random_graphs(seed: int) -> None:
     rng = random.Random(seed)
     graph = draw_graph(rng)
     arrays, card = draw_arrays(rng, graph), FakeCard()
-    plan = make_plan(graph, layouts_of(arrays), card)
+    plan = planned(graph, arrays, card)
     check(plan, card, graph, arrays)
