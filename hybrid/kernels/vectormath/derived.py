@@ -24,6 +24,14 @@ from hybrid.kernels.intrinsics import (
 _HUGE = 2.0**60  # its square is a float32; from here on log(1 + x) is log(x)
 
 
+def scaled_less_one(p: Any, lost: Any, power: Any, half: Any) -> Any:
+    """(p + lost) * power + (power - half), with what the sum loses by rounding put back."""
+    less = power - half
+    y = fma(p, power, less)
+    rest = fma(p, power, less - y) + ((power - less) - half)
+    return y + fma(lost, power, rest)
+
+
 def hyperbolic(
     expm1_parts: Any, power_of_two: Any, bound: Any, two: Any, tiny: Any
 ) -> tuple[Any, Any]:

@@ -112,13 +112,22 @@ def exp2_f32(x: Any) -> Any:
 
 
 def expm1_f32(x: Any) -> Any:
-    """e**x - 1: 2**k * p + (2**k - 1), in halves since 2**128 is not a float32."""
+    """e**x - 1: 2**k * p + (2**k - 1), in halves since 2**128 is not a float32.
+
+    p and the sum are kept with what they lose by rounding: where k is 1, the sum is smaller than
+    its terms.
+    """
     bounded = select(f32(89.0) < x, f32(89.0), x)
     bounded = select(f32(-18.0) > bounded, f32(-18.0), bounded)
-    p, k = _expm1_parts(bounded)
-    half = _power_of_two(sub(k, np.int32(1)))
-    y = fma(p, half, half - _HALF) * f32(2)
-    return copysign(select(k == np.int32(0), p, y), x)
+    rounded = fma(bounded, _LOG2E, _BIASED_MAGIC)
+    k = rounded - _BIASED_MAGIC
+    exact = fma(k, -_LN2_HI, bounded)
+    r = fma(k, -_LN2_LO, exact)
+    tail = fma(r * r, _EXPM1(r), fma(k, -_LN2_LO, exact - r))
+    p = r + tail
+    half = _power_of_two(sub(float_bits(rounded), _BIASED_MAGIC_BITS + np.int32(1)))
+    y = derived.scaled_less_one(p, (r - p) + tail, half, _HALF)
+    return copysign(select(k == _ZERO, p, y * f32(2)), x)
 
 
 def tanh_f32(x: Any) -> Any:
@@ -177,18 +186,28 @@ def log_f32(x: Any) -> Any:
     return _log_edges(x, fma(k, _LN2, log_m))
 
 
+def _log_pair(f: Any) -> tuple[Any, Any]:
+    """log(1 + f) as a float32 and the rest: f - f**2 / 2 without its rounding errors."""
+    square = f * f
+    high = fma(-_HALF, square, f)
+    low = fma(-_HALF, square, f - high) - _HALF * fma(f, f, -square)
+    return high, fma(square * f, _LOG(f), low)
+
+
 def log2_f32(x: Any) -> Any:
-    """Logarithm to base 2: k + (f + tail) * log2(e), log2(e) in two parts."""
+    """Logarithm to base 2: k + log(1 + f) * log2(e), both factors in two parts."""
     f, k = _split(x)
-    tail = fma(f, f32(1.92596299112661746887e-08), _log_tail(f) * _LOG2E)
-    return _log_edges(x, k + fma(f, _LOG2E, tail))
+    high, low = _log_pair(f)
+    tail = fma(high, f32(1.92596299112661746887e-08), low * _LOG2E)
+    return _log_edges(x, k + fma(high, _LOG2E, tail))
 
 
 def log10_f32(x: Any) -> Any:
-    """Logarithm to base 10: k * log10(2) + (f + tail) * log10(e), both in two parts."""
+    """Logarithm to base 10: k * log10(2) + log(1 + f) * log10(e), all but k in two parts."""
     f, k = _split(x)
-    tail = fma(f, f32(-1.010305e-08), _log_tail(f) * f32(0.4342944819032518))
-    tail = fma(f, f32(0.4342944819032518), fma(k, f32(4.605039e-06), tail))
+    high, low = _log_pair(f)
+    tail = fma(high, f32(-1.010305e-08), low * f32(0.4342944819032518))
+    tail = fma(high, f32(0.4342944819032518), fma(k, f32(4.605039e-06), tail))
     return _log_edges(x, fma(k, f32(0.301025390625), tail))
 
 

@@ -107,13 +107,22 @@ def exp2_f64(x: Any) -> Any:
 
 
 def expm1_f64(x: Any) -> Any:
-    """e**x - 1: 2**k * p + (2**k - 1), in halves since 2**1024 is not a float64."""
+    """e**x - 1: 2**k * p + (2**k - 1), in halves since 2**1024 is not a float64.
+
+    p and the sum are kept with what they lose by rounding: where k is 1, the sum is smaller than
+    its terms.
+    """
     bounded = select(x > 710.0, 710.0, x)
     bounded = select(bounded < -38.0, -38.0, bounded)
-    p, k = _expm1_parts(bounded)
-    half = _power_of_two(sub(k, np.int64(1)))
-    y = fma(p, half, half - 0.5) * 2.0
-    return copysign(select(k == np.int64(0), p, y), x)
+    rounded = fma(bounded, _LOG2E, _BIASED_MAGIC)
+    k = rounded - _BIASED_MAGIC
+    exact = fma(k, -_LN2_HI, bounded)
+    r = fma(k, -_LN2_LO, exact)
+    tail = fma(r * r, _EXPM1(r), fma(k, -_LN2_LO, exact - r))
+    p = r + tail
+    half = _power_of_two(sub(float_bits(rounded), _BIASED_MAGIC_BITS + np.int64(1)))
+    y = derived.scaled_less_one(p, (r - p) + tail, half, 0.5)
+    return copysign(select(k == 0.0, p, y * 2.0), x)
 
 
 def tanh_f64(x: Any) -> Any:
