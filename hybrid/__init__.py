@@ -100,7 +100,6 @@ from hybrid.ops.conv import (
     correlate,
 )
 from hybrid.ops.creation import (
-    arange,
     array,
     empty,
     empty_like,
@@ -109,8 +108,6 @@ from hybrid.ops.creation import (
     full,
     full_like,
     identity,
-    linspace,
-    meshgrid,
     ones,
     ones_like,
     tri,
@@ -290,6 +287,7 @@ from hybrid.ops.pooling import (
     max_pool1d,
     max_pool2d,
 )
+from hybrid.ops.ranges import arange, linspace, meshgrid
 from hybrid.ops.rearranging import diff, pad, repeat, roll, tile, tril, triu
 from hybrid.ops.reduction import (
     all,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable
-from math import ceil
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -15,12 +14,10 @@ from hybrid.core.dispatch import bind, busy, located, spec_of, state
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec, fits
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
-from hybrid.core.unknown import is_unknown
 from hybrid.dtypes import DType
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import as_dtype, as_shape
-from hybrid.ops.broadcasting import broadcast_to, sum_to
-from hybrid.ops.movement import copy, reshape
+from hybrid.ops.broadcasting import sum_to
 
 array = asarray
 
@@ -59,7 +56,7 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
     return asarray(x, device=where, copy=copy)
 
 
-def _placed(name: str, device: Any, make: Callable[..., Tensor], *args: Any, **kw: Any) -> Tensor:
+def placed(name: str, device: Any, make: Callable[..., Tensor], *args: Any, **kw: Any) -> Tensor:
     """Return what a function makes, on a device."""
     with DeviceScope(as_device(name, device)) as where:
         return make(*args, **kw).to_device(where)
@@ -119,7 +116,7 @@ def full(
     Tensor([0.5, 0.5], dtype=float32)
     """
     if device is not None and device != state.device:
-        return _placed("full", device, full, shape, fill_value, dtype=dtype)
+        return placed("full", device, full, shape, fill_value, dtype=dtype)
     if isinstance(fill_value, list | tuple):
         fill_value = asarray(fill_value)
     wanted = as_dtype("full", dtype) if dtype is not None else _own_dtype(fill_value)
@@ -136,13 +133,13 @@ def _own_dtype(value: Any) -> DType:
     return state.defaults.dtypes[spec.dtype.kind] if spec.weak else spec.dtype
 
 
-def _float_or(name: str, dtype: Any) -> DType:
+def float_or(name: str, dtype: Any) -> DType:
     """Return the dtype that is asked for, or the one that floats have."""
     return state.defaults.floats if dtype is None else as_dtype(name, dtype)
 
 
 def _filled(name: str, shape: Any, value: int, dtype: Any, device: Any) -> Tensor:
-    wanted = _float_or(name, dtype)
+    wanted = float_or(name, dtype)
     if (not busy or state.plain) and (device is None or device == CPU):
         try:  # at once, where nothing records it
             return wrap((np.ones if value else np.zeros)(shape, wanted))
@@ -231,10 +228,10 @@ def eye(
 ) -> Tensor:
     """Return a matrix with ones on diagonal `k`, of the default dtype unless another is given."""
     if device is not None and device != state.device:
-        return _placed("eye", device, eye, n_rows, n_cols, k=k, dtype=dtype)
+        return placed("eye", device, eye, n_rows, n_cols, k=k, dtype=dtype)
     rows = as_shape("eye", n_rows)[0]
     columns = rows if n_cols is None else as_shape("eye", n_cols)[0]
-    attrs = {"n": rows, "m": columns, "k": operator.index(k), "dtype": _float_or("eye", dtype)}
+    attrs = {"n": rows, "m": columns, "k": operator.index(k), "dtype": float_or("eye", dtype)}
     return bind(EYE, (), attrs)
 
 
@@ -248,233 +245,3 @@ def tri(n: int, m: int | None = None, k: int = 0, dtype: Any = None) -> Tensor:
     from hybrid.ops.rearranging import tril
 
     return tril(ones((n, n if m is None else m), dtype), k)
-
-
-# --- ranges ---------------------------------------------------------------------------------------
-
-
-def _steps(start: float, stop: float, step: float) -> int:
-    return max(ceil((stop - start) / step), 0)
-
-
-def _integer_steps(start: int, stop: int, step: int) -> int:
-    return max(-((start - stop) // step), 0)
-
-
-def _length(start: Any, stop: Any, step: Any) -> int:
-    whole = all(isinstance(x, int) for x in (start, stop, step))
-    return _integer_steps(start, stop, step) if whole else _steps(start, stop, step)
-
-
-def _eager_arange(xp: Any, *, start: Any, stop: Any, step: Any, dtype: DType) -> Any:
-    count = _length(start, stop, step)
-    if all(isinstance(x, int) for x in (start, stop, step)):
-        steps = xp.arange(start, start + count * step, step)
-        return steps.astype(dtype)
-    # Each element is rounded once: adding up a rounded step would drift.
-    return xp.arange(start, stop, step, dtype=dtypes.float64).astype(dtype)
-
-
-ARANGE = register(
-    Op(
-        name="arange",
-        family="creation",
-        infer=lambda *, start, stop, step, dtype: TensorSpec((_length(start, stop, step),), dtype),
-        eager=_eager_arange,
-        no_gradient="its arguments are constants",
-        examples=(
-            Example((), {"start": 0, "stop": 5, "step": 1, "dtype": dtypes.int64}),
-            Example((), {"start": 5, "stop": 0, "step": -2, "dtype": dtypes.int32}),
-            Example((), {"start": 0.0, "stop": 1.0, "step": 0.3, "dtype": dtypes.float32}),
-        ),
-        doc="Evenly spaced numbers by their step.",
-    )
-)
-
-
-def arange(
-    start: float | Tensor,
-    /,
-    stop: float | Tensor | None = None,
-    step: float | Tensor = 1,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-) -> Tensor:
-    """Return the numbers from `start` on, `step` apart, below `stop`.
-
-    Parameters
-    ----------
-    start : number or Tensor
-        With no `stop`, this is the stop and the start is 0.
-    stop, step : number or Tensor
-        Gradients reach Tensors of floats. A trace depends on how many elements there are.
-    dtype : dtype, optional
-        Left out: int64 if all arguments are whole, the default dtype otherwise.
-    device : str, optional
-        Where the Tensor is to be; left out, where the scope of :func:`hybrid.device` says.
-
-    Returns
-    -------
-    Tensor
-
-    Examples
-    --------
-    >>> arange(2, 8, 3)
-    Tensor([2, 5], dtype=int64)
-    """
-    if device is not None and device != state.device:
-        return _placed("arange", device, arange, start, stop, step, dtype=dtype)
-    if stop is None:
-        start, stop = 0, start
-    if any(type(x) is Tensor and x.dtype.kind not in "biu" for x in (start, stop, step)):
-        from hybrid.ops.composed.ranges import arange_between
-
-        wanted = _float_or("arange", dtype)
-        return arange_between(start, stop, step, wanted)
-    a, b, s = _number(start), _number(stop), _number(step)
-    if s == 0:
-        raise ValueError(located("arange: the step is 0"))
-    whole = all(isinstance(x, int) for x in (a, b, s))
-    default = state.defaults.dtypes["i" if whole else "f"]
-    attrs = {
-        "start": a,
-        "stop": b,
-        "step": s,
-        "dtype": default if dtype is None else as_dtype("arange", dtype),
-    }
-    return bind(ARANGE, (), attrs)
-
-
-def _number(x: Any) -> int | float:
-    """Return a plain Python number; a traced one is asked for its value."""
-    if isinstance(x, Tensor):
-        return int(x) if x.dtype.kind in "biu" else float(x)
-    if is_unknown(x) and x.open:
-        return cast(float, x)
-    try:
-        return operator.index(x)
-    except TypeError:
-        return float(x)
-
-
-def _complex_number(x: Any) -> int | float | complex:
-    """Return a plain Python number, complex where `x` is."""
-    if isinstance(x, complex) or (isinstance(x, Tensor) and x.dtype.kind == "c"):
-        return complex(x)
-    return _number(x)
-
-
-LINSPACE = register(
-    Op(
-        name="linspace",
-        family="creation",
-        infer=lambda *, start, stop, num, endpoint, dtype: TensorSpec((num,), dtype),
-        eager=lambda xp, *, start, stop, num, endpoint, dtype: xp.linspace(
-            start, stop, num, endpoint=endpoint, dtype=dtype
-        ),
-        no_gradient="its arguments are constants",
-        examples=(
-            Example(
-                (),
-                {"start": 0.0, "stop": 1.0, "num": 5, "endpoint": True, "dtype": dtypes.float32},
-            ),
-            Example(
-                (),
-                {"start": 0.0, "stop": 1j, "num": 3, "endpoint": False, "dtype": dtypes.complex64},
-            ),
-        ),
-        doc="Evenly spaced numbers by their count.",
-    )
-)
-
-
-def linspace(
-    start: complex | Tensor,
-    stop: complex | Tensor,
-    /,
-    num: int = 50,
-    *,
-    endpoint: bool = True,
-    dtype: Any = None,
-    device: Any = None,
-) -> Tensor:
-    """Return `num` evenly spaced numbers from `start` to `stop`.
-
-    Parameters
-    ----------
-    start, stop : number or Tensor
-        Gradients reach Tensors. Of those with axes a new first axis goes from one to the other.
-    num : int
-    endpoint : bool
-        Whether `stop` is the last of them.
-    dtype : dtype, optional
-        Left out: that of Tensors; of numbers the default dtype, or a complex one if one of them is.
-    device : str, optional
-        Where the Tensor is to be; left out, where the scope of :func:`hybrid.device` says.
-
-    Returns
-    -------
-    Tensor
-
-    Examples
-    --------
-    >>> linspace(0, 1, 3)
-    Tensor([0. , 0.5, 1. ], dtype=float32)
-    """
-    if device is not None and device != state.device:
-        options = {"num": num, "endpoint": endpoint, "dtype": dtype}
-        return _placed("linspace", device, linspace, start, stop, **options)
-    if type(start) is Tensor or type(stop) is Tensor:
-        from hybrid.ops.composed.ranges import dtype_between, linspace_between
-
-        usual = dtype_between(start, stop, state.defaults.floats)
-        wanted = usual if dtype is None else as_dtype("linspace", dtype)
-        return linspace_between(start, stop, as_shape("linspace", num)[0], endpoint, wanted)
-    ends = [_complex_number(x) for x in (start, stop)]
-    default = state.defaults.dtypes["c" if any(isinstance(x, complex) for x in ends) else "f"]
-    attrs = {
-        "start": ends[0],
-        "stop": ends[1],
-        "num": as_shape("linspace", num)[0],
-        "endpoint": bool(endpoint),
-        "dtype": default if dtype is None else as_dtype("linspace", dtype),
-    }
-    return bind(LINSPACE, (), attrs)
-
-
-def meshgrid(*arrays: ArrayLike, indexing: str = "xy") -> list[Tensor]:
-    """Return the coordinates of a grid, one Tensor per axis.
-
-    Parameters
-    ----------
-    *arrays : array-like
-        The coordinates along each axis.
-    indexing : str
-        ``"xy"`` swaps the first two axes of the results, as plots want it, ``"ij"`` does not.
-
-    Returns
-    -------
-    list of Tensor
-
-    Examples
-    --------
-    >>> meshgrid([1, 2], [3], indexing="ij")
-    [Tensor([[1],
-            [2]], dtype=int64), Tensor([[3],
-            [3]], dtype=int64)]
-    """
-    if indexing not in ("xy", "ij"):
-        raise ValueError(f"meshgrid: indexing {indexing!r} is neither 'xy' nor 'ij'")
-    axes = [reshape(a, -1) for a in arrays]
-    places = list(range(len(axes)))
-    if indexing == "xy" and len(axes) > 1:
-        places[:2] = 1, 0
-    shape = [0] * len(axes)
-    for place, axis in zip(places, axes):
-        shape[place] = axis.size
-    grids = []
-    for place, axis in zip(places, axes):
-        lying = [axis.size if i == place else 1 for i in range(len(axes))]
-        grids.append(copy(broadcast_to(reshape(axis, lying), shape)))
-    return grids

@@ -11,10 +11,10 @@ from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops._axes import as_dtype, one_axis
 from hybrid.ops.composite import log_softmax
-from hybrid.ops.creation import arange
 from hybrid.ops.elementwise.activation import softplus
 from hybrid.ops.indexing import take_along_axis
 from hybrid.ops.movement import expand_dims, reshape, squeeze
+from hybrid.ops.ranges import arange
 
 
 def one_hot(x: ArrayLike, /, num_classes: int, *, axis: int = -1, dtype: Any = None) -> Tensor:

@@ -143,8 +143,9 @@ def _vjp_pad(g: Tensor, out: Tensor, x: Tensor, *, width: Width, mode: str, valu
     if mode == "constant":
         starts = tuple(a for a, _ in width)
         return bind(SLICE, (g,), {"starts": starts, "sizes": x.shape, "steps": (1,) * x.ndim})
-    from hybrid.ops.creation import arange, zeros
+    from hybrid.ops.creation import zeros
     from hybrid.ops.indexing import index_update
+    from hybrid.ops.ranges import arange
 
     for axis, (n, pair) in enumerate(zip(x.shape, width)):
         if pair != (0, 0):

@@ -15,11 +15,12 @@ from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import lead_axis, one_axis, without
 from hybrid.ops._methods import attach
-from hybrid.ops.creation import arange, zeros
+from hybrid.ops.creation import zeros
 from hybrid.ops.elementwise.operands import is_weak
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.joining import stack
 from hybrid.ops.movement import ravel, reshape
+from hybrid.ops.ranges import arange
 from hybrid.ops.reduction.declare import Axis, not_empty
 from hybrid.ops.reduction.extremes import max, min
 from hybrid.ops.reduction.sums import sum

@@ -11,12 +11,11 @@ import pytest
 import hybrid as hb
 from hybrid.core.tensor import asarray
 from hybrid.errors import DTypeError, ShapeError
-from hybrid.ops import creation as cr
 
 
 @pytest.mark.parametrize("shape", [(), 3, (2, 3), (0, 2)])
 def test_constants(shape):
-    for ours, value in ((cr.zeros, 0), (cr.ones, 1), (cr.empty, 0)):
+    for ours, value in ((hb.zeros, 0), (hb.ones, 1), (hb.empty, 0)):
         np.testing.assert_array_equal(
             ours(shape).numpy(), np.full(shape, value, np.float32), strict=True
         )
@@ -27,39 +26,39 @@ def test_constants(shape):
     ("value", "dtype"), [(1, "int64"), (0.5, "float32"), (True, "bool"), (1j, "complex64")]
 )
 def test_full_takes_the_default_dtype_of_a_python_scalar(value, dtype):
-    found = cr.full((2,), value)
+    found = hb.full((2,), value)
     assert found.dtype == dtype
     assert found.tolist() == [value, value]
 
 
 def test_full_broadcasts_an_array():
-    np.testing.assert_array_equal(cr.full((2, 2), [1, 2]).numpy(), [[1, 2], [1, 2]])
+    np.testing.assert_array_equal(hb.full((2, 2), [1, 2]).numpy(), [[1, 2], [1, 2]])
     with pytest.raises(ShapeError, match="full: a value of shape"):
-        cr.full((2, 2), [1, 2, 3])
+        hb.full((2, 2), [1, 2, 3])
 
 
 def test_like():
     x = np.zeros((2, 3), np.int16)
-    assert cr.ones_like(x).spec == asarray(np.ones_like(x)).spec
-    assert cr.zeros_like(x, dtype="float32").dtype == np.float32
-    assert cr.full_like(x, 7).tolist() == [[7] * 3] * 2
-    assert cr.empty_like(asarray(x), shape=(1,)).shape == (1,)
-    assert cr.zeros_like(1.5).dtype == np.float32
+    assert hb.ones_like(x).spec == asarray(np.ones_like(x)).spec
+    assert hb.zeros_like(x, dtype="float32").dtype == np.float32
+    assert hb.full_like(x, 7).tolist() == [[7] * 3] * 2
+    assert hb.empty_like(asarray(x), shape=(1,)).shape == (1,)
+    assert hb.zeros_like(1.5).dtype == np.float32
 
 
 @pytest.mark.parametrize(
     "args", [(5,), (2, 8, 3), (8, 2, -4), (3, 3), (0, -5), (0, 7, 7), (0, 8, 7)]
 )
 def test_arange_of_ints(args):
-    np.testing.assert_array_equal(cr.arange(*args).numpy(), np.arange(*args), strict=True)
+    np.testing.assert_array_equal(hb.arange(*args).numpy(), np.arange(*args), strict=True)
     np.testing.assert_array_equal(
-        cr.arange(*args, dtype="int8").numpy(), np.arange(*args, dtype=np.int8), strict=True
+        hb.arange(*args, dtype="int8").numpy(), np.arange(*args, dtype=np.int8), strict=True
     )
 
 
 @pytest.mark.parametrize("args", [(1.0, 2.0, 0.1), (0.5,), (1, 0, -0.3), (0, 1, 1e-3)])
 def test_arange_of_floats(args):
-    found = cr.arange(*args)
+    found = hb.arange(*args)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found.numpy(), np.arange(*args), rtol=1e-6, atol=1e-7)
 
@@ -67,19 +66,19 @@ def test_arange_of_floats(args):
 def test_ranges_between_tensors_are_those_between_their_values():
     ends = hb.asarray(0.3), hb.asarray(2.7)
     for name, more in (("arange", {}), ("linspace", {"num": 7}), ("linspace", {"endpoint": False})):
-        function = getattr(cr, name)
+        function = getattr(hb, name)
         np.testing.assert_array_equal(
             function(*ends, **more).numpy(), function(*map(float, ends), **more).numpy()
         )
-    wide = cr.linspace(hb.asarray(0.3, dtype="float64"), 2.7, 4)
+    wide = hb.linspace(hb.asarray(0.3, dtype="float64"), 2.7, 4)
     np.testing.assert_array_equal(wide.numpy(), np.linspace(0.3, 2.7, 4), strict=True)
-    rows = cr.linspace(hb.asarray([0.0, 1.0]), hb.asarray([[2.0], [3.0]]), 3)
+    rows = hb.linspace(hb.asarray([0.0, 1.0]), hb.asarray([[2.0], [3.0]]), 3)
     expected = np.linspace(np.array([0, 1], "f4"), np.array([[2], [3]], "f4"), 3)
     np.testing.assert_array_equal(rows.numpy(), expected, strict=True)
-    assert cr.linspace(hb.asarray(0), 5, 4, dtype="int32").tolist() == [0, 1, 3, 5]
-    assert cr.linspace(hb.asarray(1.0), 1j, 3).tolist() == [1, 0.5 + 0.5j, 1j]
+    assert hb.linspace(hb.asarray(0), 5, 4, dtype="int32").tolist() == [0, 1, 3, 5]
+    assert hb.linspace(hb.asarray(1.0), 1j, 3).tolist() == [1, 0.5 + 0.5j, 1j]
     with pytest.raises(ValueError, match="arange: the step is 0"):
-        cr.arange(ends[0], 1.0, hb.asarray(0.0))
+        hb.arange(ends[0], 1.0, hb.asarray(0.0))
 
 
 def test_gradients_reach_the_ends_of_a_range():
@@ -87,17 +86,17 @@ def test_gradients_reach_the_ends_of_a_range():
     with hb.GradientTape() as tape:
         tape.watch(a)
         tape.watch(b)
-        y = (cr.linspace(a, b, 4) * hb.asarray([1.0, 2.0, 3.0, 4.0])).sum() + cr.arange(a, b).sum()
+        y = (hb.linspace(a, b, 4) * hb.asarray([1.0, 2.0, 3.0, 4.0])).sum() + hb.arange(a, b).sum()
     got = tape.gradient(y, [a, b])
     np.testing.assert_allclose([float(g) for g in got], [1 + 4 / 3 + 1 + 2, 2 / 3 + 2 + 4])
 
 
 def test_linspace_eye_tri():
-    np.testing.assert_array_equal(cr.linspace(0, 1, 7).numpy(), np.linspace(0, 1, 7, dtype="f4"))
-    assert cr.linspace(0, 1, 4, endpoint=False).tolist() == [0, 0.25, 0.5, 0.75]
-    np.testing.assert_array_equal(cr.eye(2, 3, k=1).numpy(), np.eye(2, 3, 1))
-    np.testing.assert_array_equal(cr.identity(2).numpy(), np.eye(2))
-    np.testing.assert_array_equal(cr.tri(3, 4, 1).numpy(), np.tri(3, 4, 1))
+    np.testing.assert_array_equal(hb.linspace(0, 1, 7).numpy(), np.linspace(0, 1, 7, dtype="f4"))
+    assert hb.linspace(0, 1, 4, endpoint=False).tolist() == [0, 0.25, 0.5, 0.75]
+    np.testing.assert_array_equal(hb.eye(2, 3, k=1).numpy(), np.eye(2, 3, 1))
+    np.testing.assert_array_equal(hb.identity(2).numpy(), np.eye(2))
+    np.testing.assert_array_equal(hb.tri(3, 4, 1).numpy(), np.tri(3, 4, 1))
 
 
 @pytest.mark.parametrize("indexing", ["xy", "ij"])
@@ -105,19 +104,19 @@ def test_linspace_eye_tri():
 def test_meshgrid(indexing, sizes):
     axes = [np.arange(n) for n in sizes]
     expected = np.meshgrid(*axes, indexing=indexing)
-    for ours, numpys in zip(cr.meshgrid(*axes, indexing=indexing), expected, strict=True):
+    for ours, numpys in zip(hb.meshgrid(*axes, indexing=indexing), expected, strict=True):
         np.testing.assert_array_equal(ours.numpy(), numpys)
 
 
 def test_errors():
     with pytest.raises(ShapeError, match=r"zeros: shape \(-1,\) has a negative size"):
-        cr.zeros(-1)
+        hb.zeros(-1)
     with pytest.raises(DTypeError, match="dtype <U1 is not supported"):
-        cr.zeros(1, "U1")
+        hb.zeros(1, "U1")
     with pytest.raises(ValueError, match="arange: the step is 0"):
-        cr.arange(0, 1, 0)
+        hb.arange(0, 1, 0)
     with pytest.raises(ValueError, match="neither 'xy' nor 'ij'"):
-        cr.meshgrid([1], indexing="yx")
+        hb.meshgrid([1], indexing="yx")
 
 
 # --- lists in which Tensors are -------------------------------------------------------------------

@@ -10,9 +10,9 @@ from hybrid import dtypes
 from hybrid.core.dispatch import located
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.dtypes import DType
-from hybrid.ops.creation import arange
 from hybrid.ops.elementwise import ceil, floor, maximum, where
 from hybrid.ops.movement import reshape
+from hybrid.ops.ranges import arange
 
 
 def arange_between(start: ArrayLike, stop: ArrayLike, step: ArrayLike, dtype: DType) -> Tensor:

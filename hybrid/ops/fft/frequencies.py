@@ -11,8 +11,8 @@ from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.core.unknown import as_size
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops._axes import as_dtype, some_axes
-from hybrid.ops.creation import arange
 from hybrid.ops.elementwise.selection import where
+from hybrid.ops.ranges import arange
 from hybrid.ops.rearranging import roll
 
 

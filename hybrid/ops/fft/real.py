@@ -11,7 +11,6 @@ from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.core.unknown import as_size
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops._axes import lead_axis, one_axis
-from hybrid.ops.creation import arange
 from hybrid.ops.elementwise.casting import conj
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.fft._sizes import (
@@ -27,6 +26,7 @@ from hybrid.ops.fft._sizes import (
 )
 from hybrid.ops.fft.transforms import FFT, AxesLike, Sizes, library
 from hybrid.ops.movement import reshape
+from hybrid.ops.ranges import arange
 
 # --- the two directions ---------------------------------------------------------------------------
 

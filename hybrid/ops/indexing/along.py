@@ -7,10 +7,10 @@ from hybrid.core.spec import Shape
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import one_axis
-from hybrid.ops.creation import arange
 from hybrid.ops.indexing.gather import gather, index_array
 from hybrid.ops.indexing.update import index_update
 from hybrid.ops.movement import ravel, reshape
+from hybrid.ops.ranges import arange
 
 
 def take_along_axis(x: ArrayLike, /, indices: ArrayLike, axis: int | None = -1) -> Tensor:

@@ -15,8 +15,9 @@ from hybrid.core.spec import Shape, TensorSpec, broadcast_shapes
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import IndexingError, ShapeError
 from hybrid.ops._axes import Axes
-from hybrid.ops.creation import arange, zeros
+from hybrid.ops.creation import zeros
 from hybrid.ops.movement import moveaxis, reshape
+from hybrid.ops.ranges import arange
 
 
 def picked_shape(base: TensorSpec, index: tuple[Any, ...], axes: Axes, at: int) -> Shape:

@@ -16,7 +16,7 @@ from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import Axes
 from hybrid.ops.broadcasting import broadcast_to, sum_to
-from hybrid.ops.creation import arange, ones, zeros
+from hybrid.ops.creation import ones, zeros
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.indexing.accumulate import accumulate, to_numpy
 from hybrid.ops.indexing.gather import (
@@ -29,6 +29,7 @@ from hybrid.ops.indexing.gather import (
     picked_shape,
 )
 from hybrid.ops.movement import moveaxis, reshape
+from hybrid.ops.ranges import arange
 from hybrid.ops.reduction.scans import shifted
 from hybrid.ops.slicing import flip
 

@@ -13,7 +13,6 @@ from hybrid import dtypes
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.ops import (
-    creation,
     diagonals,
     elementwise,
     indexing,
@@ -31,6 +30,7 @@ from hybrid.ops.linalg import contraction, products
 from hybrid.ops.protocols.by_numpy import by_numpy, deliver
 from hybrid.ops.protocols.functions import implements, translated
 from hybrid.ops.protocols.writers import within
+from hybrid.ops.ranges import linspace
 
 Function = Callable[..., Any]
 
@@ -63,7 +63,7 @@ def _linspace(
         return by_numpy(np.linspace, (start, stop, num, endpoint, *more), options)
     # Between Python's numbers, which traced ones stand for, NumPy draws a line in 64 bits.
     wanted = ranges.dtype_between(start, stop, dtypes.float64) if dtype is None else dtype
-    return creation.linspace(start, stop, num, endpoint=endpoint, dtype=wanted)
+    return linspace(start, stop, num, endpoint=endpoint, dtype=wanted)
 
 
 @implements(np.logspace)

@@ -14,7 +14,7 @@ from hybrid.core.dispatch import located
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.errors import IndexingError, LinAlgError
-from hybrid.ops import creation, joining, linalg, movement, reduction, sorting
+from hybrid.ops import creation, joining, linalg, movement, ranges, reduction, sorting
 from hybrid.ops._axes import one_axis
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.conv import convolve
@@ -176,7 +176,7 @@ def _sliding_window_view(
 @implements(np.meshgrid)
 def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Any:
     if not sparse:
-        return tuple(creation.meshgrid(*xi, indexing=indexing))
+        return tuple(ranges.meshgrid(*xi, indexing=indexing))
     axes = [movement.ravel(asarray(x)) for x in xi]
     places = list(range(len(axes)))
     if indexing == "xy" and len(axes) > 1:

@@ -21,7 +21,7 @@ from hybrid.core.intent import to_be_written
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.core.watched import Watched, noted, plain
-from hybrid.ops import creation
+from hybrid.ops import creation, ranges
 from hybrid.ops.joining import joined
 
 Function = Callable[..., Any]
@@ -180,7 +180,7 @@ def _arange(*args: Any, **named: Any) -> Tensor | None:
     if start is None:
         start, stop = stop, None
     dtype = given.get("dtype")
-    return creation.arange(
+    return ranges.arange(
         cast(Any, start),
         stop,
         1 if step is None else step,

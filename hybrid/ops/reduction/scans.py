@@ -11,11 +11,12 @@ from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import AxisError
 from hybrid.ops._axes import as_dtype, lead_axis, one_axis
 from hybrid.ops._methods import attach
-from hybrid.ops.creation import arange, full, zeros
+from hybrid.ops.creation import full, zeros
 from hybrid.ops.elementwise.comparison import isnan
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.joining import concat
 from hybrid.ops.movement import moveaxis, reshape
+from hybrid.ops.ranges import arange
 from hybrid.ops.rearranging import pad
 from hybrid.ops.reduction.declare import accumulator, eager_scan
 from hybrid.ops.slicing import flip, narrow, split
