@@ -114,6 +114,38 @@ def test_a_chain_of_n_keeps_the_square_root_of_n() -> None:
     assert less < (8 + 8 + 6) * size * 8
 
 
+@pytest.mark.parametrize(("checkpointed", "ratio"), [(False, 4), (True, 2)])
+def test_a_compiled_chain_keeps_the_square_root_of_its_length(
+    checkpointed: bool, ratio: float
+) -> None:
+    """Four times as many steps take twice the arrays under checkpoints, four times without."""
+    x = hb.asarray(np.linspace(0, 1e-2, 64 * 64).reshape(64, 64))
+
+    def held(steps: int) -> float:
+        def block(x: Any) -> Any:
+            for _ in range(int(steps**0.5)):
+                x = hb.sin(x @ x)
+            return x
+
+        def total(x: Any) -> Any:
+            for _ in range(int(steps**0.5)):
+                x = hb.checkpoint(block)(x) if checkpointed else block(x)
+            return hb.sum(x)
+
+        gradient = hb.compile(hb.grad(total))
+        gc.collect()
+        tracemalloc.start()
+        result = gradient(x)
+        result = gradient(x)
+        found = tracemalloc.take_snapshot().filter_traces(
+            [tracemalloc.DomainFilter(inclusive=True, domain=np.lib.tracemalloc_domain)]
+        )
+        tracemalloc.stop()
+        return sum(trace.size for trace in found.traces) / result.nbytes
+
+    assert held(64) == pytest.approx(ratio * held(16), rel=0.15)
+
+
 def test_writes_to_arguments_are_refused_with_the_name() -> None:
     @hb.checkpoint
     def writes(x: Any) -> Any:
