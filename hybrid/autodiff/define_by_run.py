@@ -19,7 +19,8 @@ from hybrid.autodiff.tape import GradientTape
 from hybrid.core import dispatch
 from hybrid.core import tensor as core_tensor
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import Symbol, Tensor
+from hybrid.core.symbol import Symbol
+from hybrid.core.tensor import Tensor
 from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError, ShapeError
 from hybrid.ops._methods import attach

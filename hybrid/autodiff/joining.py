@@ -14,7 +14,8 @@ from typing import Any
 from hybrid.autodiff.nodes import AnyNode, Form, PartNode, Saved, TapeNode
 from hybrid.autodiff.record import spec_of_node
 from hybrid.core.op import Op
-from hybrid.core.tensor import Symbol, Tensor, wrap
+from hybrid.core.symbol import Symbol
+from hybrid.core.tensor import Tensor, wrap
 
 
 def joined(inside: AnyNode | None, around: AnyNode | None) -> Any:

@@ -23,7 +23,8 @@ from hybrid.core.op import Attrs, Op, Rule
 from hybrid.core.placed import run
 from hybrid.core.spec import TensorSpec
 from hybrid.core.storage import Chain, Snapshot
-from hybrid.core.tensor import Symbol, Tensor, wrap
+from hybrid.core.symbol import Symbol
+from hybrid.core.tensor import Tensor, wrap
 from hybrid.dtypes import is_inexact
 
 Tapes = frozenset[int]

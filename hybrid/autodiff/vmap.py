@@ -23,7 +23,8 @@ from hybrid.core.layout import Layout, contiguous
 from hybrid.core.op import Attrs, Op
 from hybrid.core.source import user_line
 from hybrid.core.storage import layout_through
-from hybrid.core.tensor import Symbol, Tensor, asarray, wrap
+from hybrid.core.symbol import Symbol
+from hybrid.core.tensor import Tensor, asarray, wrap
 from hybrid.core.unknown import same
 from hybrid.core.variable import Variable
 from hybrid.errors import ShapeError, TraceError

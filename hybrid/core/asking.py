@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hybrid.core.tensor import Symbol, Tensor
+from hybrid.core.symbol import Symbol
+from hybrid.core.tensor import Tensor
 
 
 class Size(int):

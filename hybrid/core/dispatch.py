@@ -19,7 +19,8 @@ from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.state import busy as busy
 from hybrid.core.state import state as state
 from hybrid.core.storage import Alias, Chain, Later, Snapshot, alone
-from hybrid.core.tensor import Symbol, Tensor, asarray, wrap
+from hybrid.core.symbol import Symbol
+from hybrid.core.tensor import Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.dtypes import is_inexact
 from hybrid.errors import HybridError

@@ -10,19 +10,19 @@ import weakref
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
 from hybrid import dtypes
 from hybrid.core import dlpack, foreign
 from hybrid.core.devices import CPU, as_device, place
-from hybrid.core.graph import Value
 from hybrid.core.places import DeviceArray, data_to
-from hybrid.core.source import SourceLine, at_user_line, written_array
+from hybrid.core.source import at_user_line, written_array
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.state import state
 from hybrid.core.storage import Alias, Snapshot, Storage
+from hybrid.core.symbol import Symbol
 from hybrid.core.unknown import Unknown
 from hybrid.core.watched import Watched, noted, plain
 from hybrid.errors import DeviceError
@@ -32,67 +32,6 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Scalar = bool | int | float | complex
-
-
-class Recorder(Protocol):
-    """What a trace offers to the Tensors that live in it."""
-
-    def concretize(self, symbol: Symbol, kind: type) -> Any:
-        """Return the concrete value that Python asks a traced one for."""
-
-    def materialize(self, tensor: Tensor, why: str) -> Array:
-        """Return the contents of `tensor`, if need be by ending the trace."""
-
-
-class Symbol:
-    """A value of a trace, as the Tensors that stand for it hold it."""
-
-    __slots__ = ("__weakref__", "array", "line", "recorder", "value")
-
-    # It refuses ufuncs: NumPy would take it for an object, and compare it by identity.
-    __array_ufunc__ = None
-
-    def __init__(self, value: Value, recorder: Recorder, line: SourceLine | None) -> None:
-        self.value = value
-        self.array: Array | None = None  # the contents, once tracing has ended in eager code
-        self.recorder = recorder
-        self.line = line
-
-    @property
-    def spec(self) -> TensorSpec:
-        """Shape and dtype of the value."""
-        return self.value.spec
-
-    # What NumPy's arrays offer too, so that a Tensor need not know which of both it holds.
-    @property
-    def shape(self) -> Shape:
-        """Sizes of the axes."""
-        return self.value.spec.shape
-
-    @property
-    def dtype(self) -> dtypes.DType:
-        """The dtype."""
-        return self.value.spec.dtype
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return self.value.spec.ndim
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return self.value.spec.size
-
-    @property
-    def device(self) -> str:
-        """The name of the device."""
-        return self.value.spec.device
-
-    @property
-    def strides(self) -> None:
-        """None: a value of a trace lies nowhere yet."""
-        return None
 
 
 class Tensor:

@@ -18,7 +18,8 @@ from hybrid.core.dispatch import (
 from hybrid.core.graph import Value
 from hybrid.core.spec import Shape, broadcast_shapes, fits
 from hybrid.core.storage import Alias
-from hybrid.core.tensor import ArrayLike, Symbol, Tensor, wrap
+from hybrid.core.symbol import Symbol
+from hybrid.core.tensor import ArrayLike, Tensor, wrap
 from hybrid.core.unknown import Unknown, is_unknown
 from hybrid.core.variable import Variable
 from hybrid.errors import IndexingError, ShapeError

@@ -24,7 +24,8 @@ from hybrid.core.dispatch import (
 from hybrid.core.places import fill
 from hybrid.core.spec import TensorSpec, casts, fits
 from hybrid.core.storage import Alias, Chain, Storage
-from hybrid.core.tensor import ArrayLike, Symbol, Tensor, asarray, wrap
+from hybrid.core.symbol import Symbol
+from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.core.unknown import same_shape
 from hybrid.errors import DTypeError, GradientError, ShapeError
 from hybrid.ops.broadcasting import broadcast_to

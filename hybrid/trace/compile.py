@@ -18,7 +18,8 @@ from hybrid.core.devices import CPU
 from hybrid.core.folding import fold
 from hybrid.core.spec import TensorSpec
 from hybrid.core.state import USUAL
-from hybrid.core.tensor import Symbol, Tensor, asarray
+from hybrid.core.symbol import Symbol
+from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.tracelog import timed
 from hybrid.core.variable import Variable
 from hybrid.errors import TraceError

@@ -19,7 +19,8 @@ from hybrid.core.op import Attrs, Op
 from hybrid.core.source import user_line
 from hybrid.core.spec import TensorSpec, casts
 from hybrid.core.storage import layout_through
-from hybrid.core.tensor import Array, Symbol, Tensor, asarray, wrap
+from hybrid.core.symbol import Symbol
+from hybrid.core.tensor import Array, Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown, Unknowns
 from hybrid.core.variable import Variable
 from hybrid.dtypes import SUPPORTED, is_inexact

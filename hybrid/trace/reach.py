@@ -32,7 +32,8 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.source import INSTALLED, is_framework, is_installed
-from hybrid.core.tensor import Symbol, Tensor
+from hybrid.core.symbol import Symbol
+from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.trace.environment import MISSING, STAND_INS, Binding, is_inserted
 

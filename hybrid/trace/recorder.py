@@ -19,7 +19,8 @@ from hybrid.core.layout import Layout
 from hybrid.core.op import OPS, Attrs, Op
 from hybrid.core.source import SourceLine, user_line
 from hybrid.core.spec import TensorSpec, weak_scalar
-from hybrid.core.tensor import Symbol, Tensor, asarray, wrap
+from hybrid.core.symbol import Symbol
+from hybrid.core.tensor import Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.dtypes import is_inexact, promote
 from hybrid.errors import TraceError

@@ -23,7 +23,8 @@ import numpy as np
 from hybrid.core.graph import FuncGraph, Node, Value, has_effects
 from hybrid.core.op import OPS
 from hybrid.core.source import is_framework
-from hybrid.core.tensor import Symbol, Tensor
+from hybrid.core.symbol import Symbol
+from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.trace.segment import Environment, Segment
 

@@ -10,7 +10,8 @@ import numpy as np
 from hybrid.core import formula
 from hybrid.core.graph import Value
 from hybrid.core.storage import Chain
-from hybrid.core.tensor import Symbol, Tensor, asarray
+from hybrid.core.symbol import Symbol
+from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.unknown import Unknown
 from hybrid.dtypes import SUPPORTED
 from hybrid.trace.outside import OutsideRecorder

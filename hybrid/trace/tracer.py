@@ -26,7 +26,8 @@ from hybrid.core.places import DeviceArray
 from hybrid.core.source import SourceLine, user_line
 from hybrid.core.spec import TensorSpec
 from hybrid.core.storage import Chain
-from hybrid.core.tensor import Array, Symbol, Tensor, wrap
+from hybrid.core.symbol import Symbol
+from hybrid.core.tensor import Array, Tensor, wrap
 from hybrid.core.tracelog import counted, listened, note, timed
 from hybrid.core.unknown import settled
 from hybrid.core.watched import plain

@@ -10,7 +10,8 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.dispatch import state, too_wide
 from hybrid.core.op import Op
-from hybrid.core.tensor import Symbol, Tensor, asarray
+from hybrid.core.symbol import Symbol
+from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.unknown import Unknown, known
 from hybrid.core.variable import Variable
 from hybrid.dtypes import DType

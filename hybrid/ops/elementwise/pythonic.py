@@ -17,7 +17,8 @@ import numpy as np
 
 from hybrid.core.dispatch import bind, bind_all, state
 from hybrid.core.op import OPS, Op, register
-from hybrid.core.tensor import Symbol, Tensor
+from hybrid.core.symbol import Symbol
+from hybrid.core.tensor import Tensor
 from hybrid.errors import DTypeError
 from hybrid.ops.elementwise.operands import is_weak
 

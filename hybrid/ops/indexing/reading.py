@@ -9,7 +9,8 @@ import numpy as np
 from hybrid.core.dispatch import busy, resolve, seen, state
 from hybrid.core.spec import Shape
 from hybrid.core.storage import Chain
-from hybrid.core.tensor import ArrayLike, Symbol, Tensor, asarray, wrap
+from hybrid.core.symbol import Symbol
+from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.ops._axes import one_axis
 from hybrid.ops._methods import attach

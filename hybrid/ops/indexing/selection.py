@@ -13,7 +13,8 @@ from hybrid.core.dispatch import bind, located
 from hybrid.core.op import Attrs, Op
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.storage import Chain
-from hybrid.core.tensor import Symbol, Tensor
+from hybrid.core.symbol import Symbol
+from hybrid.core.tensor import Tensor
 from hybrid.core.unknown import is_unknown, same
 from hybrid.core.variable import Variable
 from hybrid.dtypes import DType

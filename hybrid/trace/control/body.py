@@ -20,7 +20,8 @@ from hybrid.core.layout import Layout
 from hybrid.core.source import user_line
 from hybrid.core.spec import TensorSpec
 from hybrid.core.storage import Alias
-from hybrid.core.tensor import Symbol, Tensor, wrap
+from hybrid.core.symbol import Symbol
+from hybrid.core.tensor import Tensor, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.core.variable import Variable
 from hybrid.ops.assignment import setitem
