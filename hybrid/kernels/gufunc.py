@@ -7,6 +7,7 @@ makes no Python objects. NumPy's C API says where they are (PyUFuncObject in ``u
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -75,6 +76,24 @@ def matmul_numbers(
     rows = one.shape[-2] if has_rows else 1
     columns = other.shape[-1] if has_columns else 1
     return (out.shape[0] if lead else 1, rows, one.shape[-1], columns), (*outer, *inner)
+
+
+def matrix_numbers(
+    layouts: Sequence[Layout], itemsize: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the dimensions and strides for a loop of linear algebra over one example.
+
+    Parameters
+    ----------
+    layouts : sequence of Layout
+        Of its arguments and its result; the first is a square matrix, as its signature begins.
+    itemsize : int
+    """
+    rows, result = layouts[0].shape[0], layouts[-1].shape
+    square = len(layouts) == 2 or len(result) == 1
+    dimensions = (1, rows) if square else (1, rows, result[1])
+    strides = (stride * itemsize for layout in layouts for stride in layout.strides)
+    return dimensions, (*(0 for _ in layouts), *strides)
 
 
 def _stride(layout: Layout, axis: int) -> int:

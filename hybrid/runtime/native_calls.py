@@ -1,8 +1,16 @@
-"""Products of matrices as parts of loops in native code: calls of NumPy's own inner loop."""
+"""Products of matrices and equations as parts of loops in native code: NumPy's own inner loops.
+
+Those of linear algebra tell by a flag of the processor that a matrix is singular, as NumPy's
+functions are told. The flag stays: after a loop it says whether all went well.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import ctypes.util
+import functools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +19,8 @@ from hybrid.runtime.steps import LibraryStep, Place
 _MATMUL: np.ufunc = np.matmul
 _PRODUCTS_PER_NS = 8  # of a BLAS on one core: how long a call takes need not be known exactly
 _CALL_NS = 100
+EQUATIONS = ("solve", "inv", "cholesky")
+_INVALID = 1  # FE_INVALID of x86 and ARM
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +35,8 @@ class Call:
         In NumPy's order; strides in bytes.
     offsets : tuple of int
         From the beginning of each array, in bytes.
+    checked : bool
+        It raises the flag where it fails.
     """
 
     function: int
@@ -32,6 +44,7 @@ class Call:
     dimensions: tuple[int, ...]
     strides: tuple[int, ...]
     offsets: tuple[int, ...]
+    checked: bool = False
 
     @property
     def cost(self) -> int:
@@ -43,6 +56,8 @@ def call_of(step: LibraryStep) -> Call | None:
     """Return how native code takes a step; None where it cannot."""
     from hybrid.kernels.gufunc import inner_loop, matmul_numbers
 
+    if step.node.op.name in EQUATIONS:
+        return _equations(step)
     root = step.outputs[0]
     places = [arg for arg in step.args if isinstance(arg, Place)]
     if step.into is not _MATMUL or len(places) != 2:
@@ -57,3 +72,50 @@ def call_of(step: LibraryStep) -> Call | None:
         return None
     offsets = one.offset * dtype.itemsize, other.offset * dtype.itemsize, 0
     return Call(*found, *numbers, offsets)
+
+
+def _equations(step: LibraryStep) -> Call | None:
+    """Return how native code takes a step of linear algebra: one of float64, as NumPy computes."""
+    from hybrid.kernels.gufunc import inner_loop, matrix_numbers
+
+    places = [arg for arg in step.args if isinstance(arg, Place)]
+    root, node = step.outputs[0], step.node
+    layouts = [*(place.layout for place in places), root.layout]
+    dtypes = {place.root.spec.dtype for place in places} | {root.spec.dtype}
+    plain = len(places) == len(step.args) and dtypes == {np.dtype(np.float64)}
+    if not plain or _flags() is None or any(0 in layout.shape for layout in layouts):
+        return None
+    if len(layouts[0].shape) != 2 or any(len(layout.shape) > 2 for layout in layouts):
+        return None
+    loops: Any = np.linalg._umath_linalg
+    name = node.op.name
+    if name == "cholesky":
+        name = "cholesky_up" if node.attrs["upper"] else "cholesky_lo"
+    elif name == "solve" and len(layouts[1].shape) == 1:
+        name = "solve1"
+    found = inner_loop(getattr(loops, name), root.spec.dtype)
+    if found is None:
+        return None
+    offsets = *(place.layout.offset * root.spec.dtype.itemsize for place in places), 0
+    return Call(*found, *matrix_numbers(layouts, root.spec.dtype.itemsize), offsets, checked=True)
+
+
+@functools.cache
+def _flags() -> Any:
+    """Return the C library with the processor's flags; None where it is not found."""
+    name = ctypes.util.find_library("m")
+    try:
+        library = ctypes.CDLL(name) if name else None
+    except OSError:
+        return None
+    return library if hasattr(library, "fetestexcept") else None
+
+
+def clear_flag() -> None:
+    """Forget what failed before, in this thread."""
+    _flags().feclearexcept(_INVALID)
+
+
+def has_failed() -> bool:
+    """Tell whether a checked call has failed since; maybe another operation gave NaN."""
+    return bool(_flags().fetestexcept(_INVALID))

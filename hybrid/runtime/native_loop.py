@@ -15,7 +15,7 @@ import numpy as np
 
 from hybrid.core.spec import TensorSpec
 from hybrid.runtime.memory import ALIGNMENT
-from hybrid.runtime.native_calls import Call
+from hybrid.runtime.native_calls import Call, clear_flag, has_failed
 from hybrid.runtime.native_program import At, Entry, Program
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -52,6 +52,9 @@ class NativeLoop:
         programs = [p for p in (ask, body) if p is not None]
         cost = _STEP_NS + sum(entry.cost for program in programs for entry in program.entries)
         self._chunk = max(1, _CHUNK_NS // cost)
+        actions = [entry.action for program in programs for entry in program.entries]
+        self._checked = any(isinstance(x, Call) and x.checked for x in actions)
+        self.retired = False
         self._pool: list[_Frame] = []
 
     def run(
@@ -61,14 +64,21 @@ class NativeLoop:
         constants: Sequence[Array],
         ys: Sequence[Array],
         course: tuple[int | None, bool],
-    ) -> tuple[Array, ...]:
-        """Run all steps and return the last carry; `course` is their number and the direction."""
+    ) -> tuple[Array, ...] | None:
+        """Run all steps and return the last carry; `course` is their number and the direction.
+
+        None where a matrix may have been singular: run step by step, the loop raises the error, or
+        what looked like one was another NaN, and the loop is `retired`.
+        """
+        if self._checked:
+            clear_flag()
         try:
             frame = self._pool.pop()
         except IndexError:
             frame = _Frame(self)
         try:
-            return frame.run(carry, rows, constants, ys, course, self._chunk)
+            found = frame.run(carry, rows, constants, ys, course, self._chunk)
+            return None if self._checked and has_failed() else found
         finally:
             self._pool.append(frame)
 

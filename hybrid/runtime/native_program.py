@@ -12,7 +12,7 @@ from hybrid.core.graph import Const, FuncGraph
 from hybrid.core.layout import Layout
 from hybrid.core.spec import TensorSpec
 from hybrid.runtime.load import LoadedKernel, load_kernel
-from hybrid.runtime.native_calls import Call, call_of
+from hybrid.runtime.native_calls import EQUATIONS, Call, call_of
 from hybrid.runtime.native_carries import is_plain, still, without_overwritten
 from hybrid.runtime.native_writes import literal_of, write_region
 from hybrid.runtime.schedule import schedule
@@ -217,7 +217,7 @@ def _entry(program: Program, step: KernelStep | LibraryStep | WriteStep) -> Entr
 
 def _simple(graph: FuncGraph) -> bool:
     """Tell soon whether a graph may be kernels and products only."""
-    native = ("fused", "view_update", "matmul", "moving_view", "moving_update")
+    native = ("fused", "view_update", "matmul", "moving_view", "moving_update", *EQUATIONS)
     return all(
         node.op.name in native
         or node.op.view is not None

@@ -88,12 +88,24 @@ def products_of_batches(x: hb.Tensor) -> Any:
     return hb.fori_loop(0, 5, lambda i, c: hb.tanh(c @ stack[0] + stack[:, ::-1] @ c[1]), stack)
 
 
+def equations(x: hb.Tensor) -> Any:
+    """Solvers of one and of several right sides, an inverse and both triangular factors."""
+
+    def step(c: Any, r: Any) -> Any:
+        a = c @ c.T * 0.1 + 2 * hb.eye(4)
+        lower, upper = (hb.linalg.cholesky(a, upper=side) for side in (False, True))
+        solved = hb.linalg.solve(a, r), hb.linalg.solve(a.T, c[:, ::2]), hb.linalg.solve(a, a)
+        return c * 0.5 + lower @ upper * 0.1 + hb.linalg.inv(a[::-1, ::-1]), solved
+
+    return hb.scan(step, x[:4], x)
+
+
 def of_one_row(x: hb.Tensor) -> Any:
     return hb.scan(lambda c, r: ((c + r).sum(axis=0, keepdims=True), c.sum(axis=0)), x[:1], x)
 
 
 PROGRAMS = [
-    kalman, products_of_parts, products_of_batches, of_one_row,
+    kalman, equations, products_of_parts, products_of_batches, of_one_row,
     constant_results, reductions, turned, every_other, put_together, mandelbrot, flag_in_the_carry,
     large,
 ]  # fmt: skip
@@ -151,7 +163,10 @@ def test_threads_have_frames_of_their_own() -> None:
 @pytest.mark.parametrize(
     "f",
     [
-        lambda x: hb.fori_loop(0, 3, lambda i, c: hb.linalg.solve(c.T @ c + hb.eye(4), x.T).T, x),
+        lambda x: hb.fori_loop(
+            0, 3, lambda i, c: hb.linalg.solve(c.T @ c + hb.eye(4), x.T[None])[0].T, x
+        ),
+        lambda x: hb.fori_loop(0, 3, lambda i, c: hb.sort(c * 0.5 + x, axis=0), x),
         lambda x: hb.scan(lambda c, r: (c, hb.print("") or r), 0.0, x[:0])[1],
         lambda x: hb.fori_loop(0, 3, lambda i, c: c + x[i % 2], x),
         lambda x: hb.fori_loop(0, 3, lambda i, c: c[::-1].T.reshape(6, 4), x),
@@ -190,3 +205,42 @@ def test_gradients_run_natively_both_ways(f: Callable[..., Any], found: list[Any
     assert_alike(gradient(hb.compile(f)), expected)
     assert len(found) == 2
     assert None not in found
+
+
+def shrinking(x: Any) -> Any:
+    def step(c: Any, r: Any) -> Any:
+        return c - r * 0.3, hb.linalg.cholesky(c)
+
+    return hb.scan(step, hb.eye(2, dtype="float64"), x)
+
+
+def test_a_singular_matrix_is_the_error_of_eager_code(found: list[Any]) -> None:
+    compiled = hb.compile(shrinking)
+    for values in ([1.0, 1.0], [1.0, 9.0, 1.0], [0.5, 0.25], [1.0, 9.0, 1.0]):
+        x = hb.asarray(np.array(values))
+        if max(values) < 9:
+            assert_alike(compiled(x), shrinking(x))
+            continue
+        texts = []
+        for f in (compiled, shrinking):
+            with pytest.raises(np.linalg.LinAlgError, match=r"test_native_loop\.py") as caught:
+                f(x)
+            texts.append(str(caught.value).partition("\n")[0])
+        assert texts[0] == texts[1]
+    assert len(found) == 4
+    assert None not in found
+
+
+def test_another_nan_than_that_of_a_solver_retires_the_loop(found: list[Any]) -> None:
+    def f(x: Any) -> Any:
+        def step(c: Any, r: Any) -> Any:
+            return hb.linalg.inv(c + hb.eye(2, dtype="float64")), hb.sqrt(r)
+
+        return hb.scan(step, hb.eye(2, dtype="float64"), x)
+
+    compiled, x = hb.compile(f), hb.asarray(np.array([1.0, -1.0, 4.0]))
+    with np.errstate(invalid="ignore"):
+        for _ in range(3):
+            assert_alike(compiled(x), f(x))
+    assert found[0] is not None
+    assert found[1:] == [None, None]

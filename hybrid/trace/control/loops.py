@@ -81,7 +81,11 @@ def _prepare(
         native = None if on_card(given) else loops.find(given)
         if native is None:
             return _loop(ask, step, arrays, carries)
-        return native.run(given[:carries], (), given[carries:], (), (None, False))
+        found = native.run(given[:carries], (), given[carries:], (), (None, False))
+        if found is None:
+            found = _loop(ask, step, arrays, carries)
+            native.retired = True
+        return found
 
     return run
 

@@ -84,7 +84,8 @@ class NativeLoops:
         key = tuple([a.strides for a in arrays[self.carries :]])
         if key not in self._loops:
             self._loops[key] = self._make(arrays)
-        return self._loops[key]
+        found = self._loops[key]
+        return None if found is None or found.retired else found
 
     def _make(self, arrays: Sequence[Array]) -> NativeLoop | None:
         n, last = self.carries, self.carries + self.xs

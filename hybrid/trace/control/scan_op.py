@@ -69,13 +69,14 @@ class Course:
                 y[i] = row
         return (*carry, *ys)
 
-    def native(self, loop: NativeLoop, arrays: list[Array]) -> tuple[Array, ...]:
-        """Run the loop in native code."""
+    def native(self, loop: NativeLoop, arrays: list[Array]) -> tuple[Array, ...] | None:
+        """Run the loop in native code; None where it may have failed."""
         n, last = self.carries, self.carries + self.xs
         outputs = [x.spec for x in self.body.outputs[n:]]
         ys = [np.empty((self.length, *s.shape), s.dtype) for s in outputs]
         course = self.length, self.reverse
-        return (*loop.run(arrays[:n], arrays[n:last], arrays[last:], ys, course), *ys)
+        found = loop.run(arrays[:n], arrays[n:last], arrays[last:], ys, course)
+        return None if found is None else (*found, *ys)
 
 
 def _infer(*specs: TensorSpec, **attrs: Any) -> tuple[TensorSpec, ...]:
@@ -109,7 +110,13 @@ def _prepare(specs: tuple[TensorSpec, ...], **attrs: Any) -> Any:
         native, given = None, list(map(as_array, arrays))
         if course.length and not on_card(given):
             native = loops.find(given)
-        return course.loop(compiled, arrays) if native is None else course.native(native, given)
+        if native is None:
+            return course.loop(compiled, arrays)
+        found = course.native(native, given)
+        if found is None:
+            found = course.loop(compiled, arrays)
+            native.retired = True
+        return found
 
     return run
 
