@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from operator import is_
@@ -32,6 +32,26 @@ INSERTED: dict[int, Any] = {}
 def is_inserted(value: Any) -> bool:
     """Tell whether a global stands for a built-in function, and is gone after the trace."""
     return id(value) in INSERTED
+
+
+class Builtins:
+    """The names of built-in functions in some code, for as long as no global takes their place.
+
+    Parameters
+    ----------
+    scope : dict
+        The globals of the code.
+    names : iterable of str
+    """
+
+    def __init__(self, scope: dict[str, Any], names: Iterable[str]) -> None:
+        self.scope = scope
+        self.names = frozenset(names)
+
+    def __iter__(self) -> Iterator[Any]:
+        for name in sorted(self.names):
+            found = self.scope.get(name, MISSING)
+            yield MISSING if is_inserted(found) else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +165,9 @@ def unchanged(found: tuple[Binding, ...]) -> Callable[[], bool]:
         scope |= {f"h{i}": holder, f"v{i}": binding.value}
         if isinstance(holder, FunctionType):
             tests.append(f"h{i}.{binding.key} is v{i}")
+        elif type(holder) is Builtins:
+            scope |= {f"h{i}": holder.scope.keys(), f"v{i}": holder.names}
+            tests.append(f"h{i}.isdisjoint(v{i})")
         elif type(holder) is Contents:
             tests.append(f"h{i}.same()")
         elif isinstance(holder, np.ndarray):

@@ -35,7 +35,7 @@ from hybrid.core.source import INSTALLED, is_framework, is_installed
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
-from hybrid.trace.environment import MISSING, STAND_INS, Binding, is_inserted
+from hybrid.trace.environment import MISSING, STAND_INS, Binding, Builtins, is_inserted
 
 # What holds nothing that a program could change; arrays are looked at by themselves.
 _SCALARS = frozenset({int, float, complex, bool, str, bytes, NoneType, Variable})
@@ -220,13 +220,16 @@ class _Walk:
         for free, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             self._bind(free, cell, None)
             self._later(free, self.reached.bindings[-1].value)
-        scope = function.__globals__
+        scope, unbound = function.__globals__, []
         for used in _global_names(code):
             if used in scope and not is_inserted(scope[used]):
                 self._bind(used, scope, used)
                 self._later(used, scope[used])
             elif hasattr(builtins, used):
                 self.reached.builtins.append((scope, used))
+                unbound.append(used)
+        if unbound:
+            self._bind(", ".join(sorted({*unbound})), Builtins(scope, unbound), None)
         self._own(name, function)
         self._holders.append((name, function, function.__dict__, False, set()))
 

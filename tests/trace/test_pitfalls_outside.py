@@ -554,3 +554,24 @@ def test_what_the_garbage_collector_runs_is_not_the_functions_doing() -> None:
     finally:
         gc.callbacks.remove(callback)
     assert f.concrete_functions[0].fallback is None
+
+
+def test_a_global_that_takes_the_place_of_a_builtin_is_seen() -> None:
+    scope: dict[str, Any] = {}
+    source = "def helper(x): return abs(x) * len([1, 2])\ndef f(x): return helper(x) + max(1, 2)"
+    exec(source, scope)
+    f, x = hb.compile(scope["f"]), -ones()
+    alike(f(x), ones() * 4)
+    scope["abs"] = lambda t: t * 100
+    for _ in range(2):
+        alike(f(x), x * 198)
+    assert "abs" in f.explain().splitlines()[-3]
+    scope["max"] = min
+    alike(f(x), x * 199)
+    del scope["abs"], scope["max"]
+    for _ in range(2):
+        alike(f(x), ones() * 4)
+    misses = f.cache_info().misses
+    scope["min"] = scope["something_else"] = 1
+    alike(f(x), ones() * 4)
+    assert f.cache_info().misses == misses
