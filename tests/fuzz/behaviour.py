@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import functools
+import linecache
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -117,10 +121,13 @@ def behaviour(
     """Return all that can be seen of the calls."""
     v, w = hb.Variable(np.arange(COLUMNS) / 4), hb.Variable(1.0, dtype=hb.float64)
     scope: Values = {"hb": hb, "np": np, "v": v, "w": w, "box": {"v": v}, "pair": (w, v)}
+    scope |= {module.__name__: module for module in (contextlib, dataclasses, functools)}
     exec(HELPER, scope)
     if program.nested:
         scope["helper"] = compiled(scope["helper"])
-    exec(compile(source, f"<fuzz {seed}>", "exec"), scope)
+    name = f"<fuzz {seed}>"
+    linecache.cache[name] = len(source), None, source.splitlines(keepends=True), name
+    exec(compile(source, name, "exec"), scope)
     function = compiled(scope["f"])
     model = type("Model", (SimpleNamespace,), {"f": function, "__hash__": object.__hash__})()
     hb.random.seed(seed)

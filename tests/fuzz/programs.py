@@ -83,6 +83,8 @@ class Program:
             f"{self.pick(*self.rows)}.sum()", "k.sum()", "k[0, n % 3]", f"len({m})",
             f"max({m}[0, 0], {m}[1, 1])", f"min(s, {m}.mean())", f"sum({m}[:, 1])",
             f"({m}.min() if {m}[0, 1] > 0 else s)", f"abs({m}[2, 3])", "n * s", f"{m}.std()",
+            "len(f'{n}')", f"[s, n, {m}[0, 0]][int(k[0, 0]) % 3]", "len({int(q) for q in k[0]})",
+            f"{{0: s, 1: n}}.get(int(k[0, 1]) % 3, {m}[0, 0])", f"hb.asarray({m}).detach().max()",
         )  # fmt: skip
 
     def row(self) -> str:
@@ -96,6 +98,8 @@ class Program:
             f"{m}.mean(axis=0, keepdims=True)[0]",
             f"[*{m}][1]", f"np.where({r} > 0, {r}, 0.5)", f"(lambda q: q * 2 - {r})({r})",
             f"hb.roll({r}, n % 4)", "sum(many)", f"{m}[k[0, 0] % R]", f"hb.softmax({r})",
+            f"functools.partial(hb.multiply, {self.scalar()})({r})", f"hb.stop_gradient({r})",
+            f"dataclasses.replace(c, m={r}).m", f"(hb.asarray({r}) * 2).detach()",
         )  # fmt: skip
 
     def matrix(self, depth: int = 2) -> str:
@@ -182,7 +186,25 @@ class Program:
                 [f"def g(i): return {row} * i",
                  f"{name} = hb.stack([g(i) for i in range(R)])"],
                 [f"{name} = {zeros}((R, C))", f"{name}[1:] = {self.matrix(1)}[1:]"],
+                [f"{name} = {self.new_array()}", f"{name}[1] = {row}",
+                 f"{name}[:, 0] += {self.scalar()}"],
+                ["def g():", f"    for q in {self.pick(*self.matrices)}:",
+                 "        if q.sum() > 0: yield q * 2", f"        else: yield q - {row}",
+                 f"{name} = hb.stack([*g()])"],
+                [f"def g(q, i): return q if i == 0 or q.sum() > 8 else g(q * 0.5 + {row}, i - 1)",
+                 f"{name} = g({self.pick(*self.matrices)}, n % 4)"],
+                [f"with hb.default_dtype('{self.pick('float32', 'float64')}'):",
+                 f"    {name} = hb.ones((R, C)) * 0.5 + hb.asarray([0.1] * C) + {row}"],
             ]
+        )  # fmt: skip
+
+    def new_array(self) -> str:
+        """Return an array made from nothing, which statements write into."""
+        if self.taped:  # no tape knows what eager code writes into an ndarray
+            return "hb.eye(R, C, dtype=hb.float64)"
+        return self.pick(
+            "np.eye(R, C)", "np.arange(R * C * 1.0).reshape(R, C)", "np.full((R, C), 0.5)",
+            "np.linspace(0, 1, R * C).reshape(R, C)", "np.tri(R, C) * 2", "np.tile(0.25, (R, C))",
         )  # fmt: skip
 
     def structured(self) -> list[str]:
@@ -310,9 +332,11 @@ class Program:
         """Write one statement, with what belongs to it."""
         kind = self.random.choices(
             ["matrix", "row", "write", "variable", "if", "loop", "while", "return", "try", "draw",
-             "raise", "construct", "container", "structured", "finally", "assert", "tape", "mask"],
+             "raise", "construct", "container", "structured", "finally", "assert", "tape", "mask",
+             "unrecorded", "suppress"],
             [4, 3, 5, 3, 3 * depth, depth, depth, 0.5, 0.5 * depth, 0.5, 0.3, depth,
-             depth, 0.7 * depth, 0.3 * depth, 0.3, 0.3 * depth, 0.2],
+             depth, 0.7 * depth, 0.3 * depth, 0.3, 0.3 * depth, 0.2,
+             (0.8 if self.taped else 0.2) * depth, 0.2 * depth],
         )[0]  # fmt: skip
         if kind == "matrix":
             text, name = self.matrix(), self.name()
@@ -344,16 +368,21 @@ class Program:
             self.put(
                 indent, f"for i in {self.pick('range(1)', 'range(2)', 'range(3)', 'range(n % 4)')}:"
             )
-            self.block(indent + 1, self.random.randint(1, 2), 0)
+            self.block(indent + 1, self.random.randint(1, 2), depth - 1)
             self.put(indent + 1, f"{self.pick(*self.matrices)}[i] += i * 0.25")
             if self.random.random() < 0.5:
                 self.put(indent + 1, f"if {self.condition()}: {self.pick('break', 'continue')}")
+                if self.random.random() < 0.3:
+                    self.put(indent, "else:")
+                    self.block(indent + 1, 1, 0)
         elif kind == "while":
             count = self.name()
             self.put(indent, f"{count} = 0")
             self.put(indent, f"while {count} < 3 and ({self.condition()}):")
-            self.block(indent + 1, self.random.randint(1, 2), 0)
             self.put(indent + 1, f"{count} += 1")
+            self.block(indent + 1, self.random.randint(1, 2), depth - 1)
+            if self.random.random() < 0.3:
+                self.put(indent + 1, f"if {self.condition()}: break")
         elif kind == "return":
             self.put(indent, f"if {self.condition()}:")
             self.put(indent + 1, self.result())
@@ -370,6 +399,14 @@ class Program:
             self.block(indent + 1, 1, depth - 1)
             self.put(indent + 1, f"if {self.condition()}: raise ValueError('on purpose')")
             self.put(indent, "finally:")
+            self.block(indent + 1, 1, 0)
+        elif kind == "unrecorded":
+            self.put(indent, "with hb.no_grad():")
+            self.block(indent + 1, self.random.randint(1, 2), depth - 1)
+        elif kind == "suppress":
+            self.put(indent, "with contextlib.suppress(ValueError):")
+            self.block(indent + 1, 1, depth - 1)
+            self.put(indent + 1, f"if {self.condition()}: raise ValueError('on purpose')")
             self.block(indent + 1, 1, 0)
         elif kind == "assert":
             self.put(indent, f"assert {self.condition()}, 'on purpose'")
