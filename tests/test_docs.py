@@ -126,3 +126,18 @@ def test_each_environment_variable_is_documented():
 
 def test_the_changelog_knows_this_version():
     assert f"## [{hb.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_page_of_pitfalls_names_tests_that_exist():
+    text = (ROOT / "docs" / "pitfalls.md").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("| ")]
+    named = {
+        name.strip()
+        for row in rows
+        if set(row[1].strip()) - {"-"} and row[3].strip() != "tests"
+        for name in row[3].split(",")
+    }
+    assert len(named) > 25
+    places = [ROOT / "tests" / "trace", ROOT / "tests"]
+    for name in sorted(named):
+        assert any((place / f"{name}.py").exists() for place in places), name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import hybrid as hb
 from hybrid.core import dispatch
 from hybrid.errors import TraceError
-from tests.trace.agreement import compiled_throughout
+from tests.trace.agreement import agree, compiled_throughout
 
 
 def ones() -> hb.Tensor:
@@ -327,3 +328,105 @@ def test_try_except_finally_and_with_on_traced_values() -> None:
     for sign in (1, -1, 1, -1):
         log.clear()
         np.testing.assert_array_equal(traced(ones() * sign).numpy(), f(ones() * sign).numpy())
+
+
+# --- what Variables are for -----------------------------------------------------------------------
+
+
+class Momentum:
+    """An optimiser that makes its slots when it first sees a Variable."""
+
+    def __init__(self) -> None:
+        self.slots: dict[int, hb.Variable] = {}
+
+    def step(self, variables: list[hb.Variable], gradients: list[hb.Tensor]) -> None:
+        for i, (variable, gradient) in enumerate(zip(variables, gradients, strict=True)):
+            if i not in self.slots:
+                self.slots[i] = hb.Variable(np.zeros(variable.shape), variable.dtype)
+            self.slots[i].assign(self.slots[i] * 0.9 + gradient)
+            variable.assign_sub(0.1 * self.slots[i])
+
+
+def test_an_optimiser_makes_its_slots_in_the_first_call() -> None:
+    def trained(compiled: Any) -> list[Any]:
+        weights = [hb.Variable([1.0, 2.0]), hb.Variable(0.5)]
+        optimiser = Momentum()
+
+        def train(x: hb.Tensor) -> hb.Tensor:
+            with hb.GradientTape() as tape:
+                loss = ((x * weights[0] + weights[1]) ** 2).sum()
+            optimiser.step(weights, tape.gradient(loss, weights))
+            return loss
+
+        step = compiled(train)
+        losses = [step(hb.asarray([0.5, -1.0])) for _ in range(5)]
+        held = [*weights, *optimiser.slots.values()]
+        return [np.asarray(v.read()) for v in held] + [np.asarray(x) for x in losses]
+
+    for got, wanted in zip(trained(hb.compile), trained(lambda f: f), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-5)
+
+
+def test_two_threads_count_in_one_variable_each_seeing_whole_values() -> None:
+    pair = hb.Variable([0.0, 0.0])
+
+    @hb.compile
+    def both(amount: hb.Tensor) -> hb.Tensor:
+        pair.assign(hb.stack([amount, -amount]))
+        return pair.sum()
+
+    wrong: list[Any] = []
+
+    def work(amount: float) -> None:
+        x = hb.asarray(amount)
+        for _ in range(300):
+            now = pair.read().numpy()
+            if both(x).item() != 0.0 or now[0] != -now[1]:
+                wrong.append(now)
+
+    threads = [threading.Thread(target=work, args=(float(n),)) for n in range(1, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_generators_split_off_draw_the_same_numbers_in_whatever_thread() -> None:
+    def draws(in_threads: bool) -> list[Any]:
+        children = hb.random.Generator(7).split(4)
+        found: dict[int, Any] = {}
+
+        @hb.compile
+        def draw(generator: Any) -> hb.Tensor:
+            return generator.normal(3) + generator.uniform(3)
+
+        def work(number: int) -> None:
+            found[number] = [np.asarray(draw(children[number])) for _ in range(5)]
+
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+        for thread in threads:
+            if in_threads:
+                thread.start()
+            else:
+                thread.run()
+        for thread in threads if in_threads else ():
+            thread.join()
+        return [x for n in range(4) for x in found[n]]
+
+    np.testing.assert_array_equal(draws(in_threads=True), draws(in_threads=False))
+
+
+def test_a_compiled_function_is_called_from_a_callback_a_gradient_rule_and_a_vmap() -> None:
+    inner = hb.compile(lambda x: hb.tanh(x) * 2)
+
+    @hb.custom_gradient
+    def ruled(x: hb.Tensor) -> Any:
+        return inner(x), lambda g: g * inner(x)
+
+    def f(x: hb.Tensor) -> Any:
+        called = hb.callback(lambda a: inner(a).numpy(), x, x)
+        return called, hb.grad(lambda x: ruled(x).sum())(x), hb.vmap(inner)(x)
+
+    with compiled_throughout():
+        agree(f, lambda: (hb.asarray([0.5, 1.0]),), lambda: (hb.asarray([0.25, -1.0]),))
