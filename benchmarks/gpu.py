@@ -1,27 +1,35 @@
-"""GPU kernels on a card: ``python -m benchmarks.gpu [--megabytes 64 1024]``.
+"""GPU kernels, products and Plans on a card: ``python -m benchmarks.gpu [--megabytes 64 1024]``.
 
-Each kernel's rate of moving memory, each byte of its operands counted once, beside that of a copy
-by the driver. Peers are measured where they are installed: torch, eager and compiled.
+In one run: the rate of moving memory of each form of kernel, each byte of its operands counted
+once, beside that of a copy; the rate of products beside that of cuBLAS on large matrices; the
+host's time for a replay; a training step. Peers are measured where they are installed: torch,
+eager and compiled, and JAX.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from hybrid.core import cards
-from hybrid.kernels.cuda import launch, toolchain
+import hybrid as hb
+from benchmarks import gpu_peers as peers
+from hybrid.core import cards, devices
+from hybrid.kernels.cuda import products
+from hybrid.kernels.cuda.card import card_at
 from hybrid.kernels.cuda.kernel import prepare
+from hybrid.kernels.cuda.nvidia import Nvidia
 from hybrid.kernels.region import Access, Instr, Literal, Region, region_bytes
 
 F32 = "float32"
 SAMPLES = 20
 ROW = 1024
+SIDE = 8192  # of the matrices whose product is the ceiling
 
 
 def _map(op: str, expr: str, *args: int | Literal) -> Instr:
@@ -53,12 +61,12 @@ _LAYER_NORM = (
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A kernel over a matrix, what it reduces, and the same by torch."""
+    """A kernel over a matrix, what it reduces, and the same by peers, which have NumPy's names."""
 
     body: tuple[Instr, ...]
     axes: tuple[int, ...]
     reduced: bool
-    torch: Callable[[Any, Any], Any]
+    peer: Callable[[Any, Any], Any]
 
 
 CASES = {
@@ -66,15 +74,13 @@ CASES = {
         (_map("mix", "tanh({0}) * exp(-{0}) + {0}", 0),),
         (),
         False,
-        lambda torch, x: torch.tanh(x) * torch.exp(-x) + x,
+        lambda m, x: m.tanh(x) * m.exp(-x) + x,
     ),
-    "sum of rows": Case((_reduce("sum", 0),), (1,), True, lambda torch, x: x.sum(1)),
-    "sum of columns": Case((_reduce("sum", 0),), (0,), True, lambda torch, x: x.sum(0)),
-    "sum of all": Case((_reduce("sum", 0),), (0, 1), True, lambda torch, x: x.sum()),
-    "softmax": Case(_SOFTMAX, (1,), False, lambda torch, x: torch.softmax(x, 1)),
-    "layer norm": Case(
-        _LAYER_NORM, (1,), False, lambda torch, x: torch.nn.functional.layer_norm(x, x.shape[1:])
-    ),
+    "sum of rows": Case((_reduce("sum", 0),), (1,), True, lambda m, x: x.sum(1)),
+    "sum of columns": Case((_reduce("sum", 0),), (0,), True, lambda m, x: x.sum(0)),
+    "sum of all": Case((_reduce("sum", 0),), (0, 1), True, lambda m, x: x.sum()),
+    "softmax": Case(_SOFTMAX, (1,), False, lambda m, x: peers.softmax(m, x)),
+    "layer norm": Case(_LAYER_NORM, (1,), False, lambda m, x: peers.layer_norm(m, x)),
 }
 
 
@@ -89,71 +95,97 @@ def region_of(case: Case, rows: int) -> Region:
     )
 
 
-def fastest(context: launch.Context, work: Callable[[], None]) -> float:
+def fastest(card: Nvidia, work: Callable[[], None]) -> float:
     """The median of the card's milliseconds, after a warm-up."""
     work()
-    return float(np.median([launch.milliseconds(context, work) for _ in range(SAMPLES)]))
+    return float(np.median([card.milliseconds(work) for _ in range(SAMPLES)]))
 
 
-def kernel_rate(context: launch.Context, region: Region, size: int) -> float:
-    """GB/s of a region's kernel, replayed as a graph, with operands of at most ``size`` bytes."""
-    prepared = prepare(region)
-    operands = [launch.allocate(context, size) for _ in range(2)]
-    temporaries = [
-        launch.allocate(context, count * np.dtype(dtype).itemsize)
-        for dtype, count in prepared.temporaries
-    ]
-    code = toolchain.binary(prepared.source, context.architecture).cubin
-    functions = launch.load(context, code, prepared.source.phases)
-    steps = launch.steps(prepared, functions, operands, [4, 4], temporaries)
-    elapsed = fastest(context, launch.capture(context, steps))
-    for address in (*operands, *temporaries):
-        launch.release(context, address)
-    return region_bytes(region) / elapsed / 1e6
+# --- ceilings -------------------------------------------------------------------------------
 
 
-def copy_rate(context: launch.Context, size: int) -> float:
+def copy_rate(card: Nvidia, size: int) -> float:
     """GB/s of a copy by the driver: read and written bytes."""
-    source, target = (launch.allocate(context, size) for _ in range(2))
+    source, target = (card.empty(size) for _ in range(2))
 
     def work() -> None:
-        launch.copy(context, target, source, size)
+        card.copy(card.address(target), card.address(source), size)
 
-    elapsed = fastest(context, work)
-    for address in (source, target):
-        launch.release(context, address)
-    return 2 * size / elapsed / 1e6
+    return 2 * size / fastest(card, work) / 1e6
 
 
-def torch_rates(case: Case, rows: int, moved: int) -> dict[str, float]:
-    """GB/s of torch, eager and compiled, where it is installed for GPUs."""
+def product_rate(card: Nvidia, dtype: str, side: int = SIDE) -> float:
+    """TFLOP/s of cuBLAS on square matrices."""
+    whole = products.Factor(False, side)
+    gemm = products.Gemm(dtype, side, side, side, 1, whole, whole, whole)
+    memory = [card.empty(side * side * np.dtype(dtype).itemsize) for _ in range(3)]
+    first, second, out = (card.address(x) for x in memory)
+
+    def work() -> None:
+        card.multiply(gemm, first, second, out)
+
+    return 2 * side**3 / fastest(card, work) / 1e9
+
+
+def product_rates(card: Nvidia) -> Iterator[tuple[str, float]]:
+    """The rate of each dtype, and of float32 with operands rounded."""
+    for dtype in ("float64", F32, "bfloat16", "float16"):
+        yield dtype, product_rate(card, dtype)
+    hb.set_matmul_precision("tf32")
     try:
-        import torch
-    except ModuleNotFoundError:
-        return {}
-    if not torch.cuda.is_available():
-        return {}
-    x = torch.randn(rows, ROW, device="cuda")
+        yield "tf32", product_rate(card, F32)
+    finally:
+        hb.set_matmul_precision("float32")
 
-    def written(y: Any) -> Any:
-        return case.torch(torch, y)
 
-    rates = {}
-    for name, function in {"torch": written, "torch.compile": torch.compile(written)}.items():
-        times = []
-        for _ in range(SAMPLES + 3):
-            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            begin.record()
-            function(x)
-            end.record()
-            end.synchronize()
-            times.append(begin.elapsed_time(end))
-        rates[name] = moved / float(np.median(times[3:])) / 1e6
-    return rates
+# --- kernels and Plans ----------------------------------------------------------------------
+
+
+def kernel_rate(card: Nvidia, region: Region, size: int) -> float:
+    """GB/s of a region's kernel, replayed as a graph, with operands of at most ``size`` bytes."""
+    prepared = prepare(region)
+    memory = [card.empty(size) for _ in range(2)]
+    memory += [
+        card.empty(count * np.dtype(dtype).itemsize) for dtype, count in prepared.temporaries
+    ]
+    arguments = (*(card.address(x) for x in memory), *prepared.numbers)
+    pairs = list(zip(card.load(prepared.source), prepared.launches, strict=True))
+
+    def work() -> None:
+        for function, phase in pairs:
+            card.launch(function, phase.blocks, prepared.source.threads, arguments)
+
+    return region_bytes(region) / fastest(card, card.capture(work)) / 1e6
+
+
+def _chain(nodes: int) -> Callable[[Any], Any]:
+    """A function of so many kernels and products, in turns."""
+
+    def chain(x: Any) -> Any:
+        for _ in range(nodes // 2):
+            x = hb.tanh(x) @ x
+        return hb.exp(x)
+
+    return chain
+
+
+def replay_time(nodes: int = 15, repeat: int = 1000, device: str = "cuda") -> float:
+    """Microseconds of the host for a call whose Plan has so many nodes."""
+
+    f, x = hb.compile(_chain(nodes)), hb.asarray(np.eye(16, dtype=np.float32), device=device)
+    for _ in range(10):
+        f(x)
+    hb.synchronize()
+    start = time.perf_counter()
+    for _ in range(repeat):
+        f(x)
+    elapsed = time.perf_counter() - start
+    hb.synchronize()
+    return elapsed / repeat * 1e6
 
 
 def main() -> int:
-    """Print the table; 1 where there is no card."""
+    """Print the tables; 1 where there is no card."""
     parser = argparse.ArgumentParser("python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--megabytes", type=int, nargs="+", default=[64, 1024])
     sizes = parser.parse_args().megabytes
@@ -161,21 +193,32 @@ def main() -> int:
     if found.problem:
         print(f"nothing to measure: {found.problem}")
         return 1
-    context = launch.open_card()
-    print(
-        f"{found.cards[0].name}, the driver serves CUDA {found.driver}; GB/s, median of {SAMPLES}"
-    )
-    for megabytes in sizes:
-        size = megabytes << 20
-        rows, ceiling = size // (4 * ROW), copy_rate(context, size)
-        print(f"{megabytes} MiB: copy {ceiling:.0f}")
-        for name, case in CASES.items():
-            region = region_of(case, rows)
-            rate = kernel_rate(context, region, size)
-            peers = torch_rates(case, rows, region_bytes(region))
-            others = "".join(f", {peer} {value:.0f}" for peer, value in peers.items())
-            print(f"  {name:<15} {rate:6.0f} = {rate / ceiling:4.0%} of the copy{others}")
+    place = devices.place("cuda:0")
+    assert place is not None
+    card = card_at(place)
+    assert isinstance(card, Nvidia)
+    date, name = time.strftime("%Y-%m-%d"), found.cards[0].name
+    print(f"{date}, {name}, the driver serves CUDA {found.driver}; median of {SAMPLES}")
+    print(", ".join(f"{package} {version}" for package, version in peers.versions()))
+    with card.turn():
+        print("TFLOP/s of cuBLAS:", ", ".join(f"{d} {r:.0f}" for d, r in product_rates(card)))
+        for megabytes in sizes:
+            _print_kernels(card, megabytes << 20)
+    print(f"host time of a call with 15 nodes: {replay_time():.1f} us")
+    times = peers.training_steps(SAMPLES)
+    print("training step, ms:", ", ".join(f"{peer} {t:.3f}" for peer, t in times.items()))
     return 0
+
+
+def _print_kernels(card: Nvidia, size: int) -> None:
+    rows, ceiling = size // (4 * ROW), copy_rate(card, size)
+    print(f"{size >> 20} MiB, GB/s: copy {ceiling:.0f}")
+    for name, case in CASES.items():
+        region = region_of(case, rows)
+        rate, moved = kernel_rate(card, region, size), region_bytes(region)
+        rates = peers.rates(case.peer, (rows, ROW), moved, SAMPLES)
+        others = "".join(f", {peer} {value:.0f}" for peer, value in rates.items())
+        print(f"  {name:<15} {rate:6.0f} = {rate / ceiling:4.0%} of the copy{others}")
 
 
 if __name__ == "__main__":

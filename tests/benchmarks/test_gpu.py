@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks import gpu
+import hybrid as hb
+from benchmarks import gpu, gpu_peers
 from hybrid.core import cards
 from hybrid.kernels.cuda.spec import refused
 from tests.kernels.reference import evaluate
@@ -38,3 +39,15 @@ def test_without_a_card_nothing_is_measured(
     monkeypatch.setattr("sys.argv", ["benchmarks.gpu"])
     assert gpu.main() == 1
     assert capsys.readouterr().out == "nothing to measure: no driver\n"
+
+
+def test_the_training_step_and_the_replay_are_measured_on_any_device() -> None:
+    assert gpu_peers.hybrid_step(1, "cpu") > 0
+    assert gpu.replay_time(repeat=2, device="cpu") > 0
+
+
+def test_the_plan_whose_replay_is_timed_has_fifteen_nodes() -> None:
+    f = hb.compile(gpu._chain(15))
+    concrete = f.get_concrete_function(hb.ones((16, 16)))
+    (segment,) = concrete.segments
+    assert len(segment.optimized.nodes) == 15

@@ -1,4 +1,4 @@
-"""Runs regions on a real card, or on a driver that records what it is asked."""
+"""Runs regions on a real card."""
 
 from __future__ import annotations
 
@@ -7,30 +7,37 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.kernels.cuda import launch, toolchain
+from hybrid.core import devices
+from hybrid.kernels.cuda.card import Card, card_at
 from hybrid.kernels.cuda.kernel import Prepared, prepare
 from hybrid.kernels.region import Region
 
 Array = np.ndarray[Any, Any]
 
 
-def run(context: launch.Context, region: Region, arrays: Sequence[Array]) -> Prepared:
+def first_card() -> Card:
+    """The card that ``"cuda"`` means."""
+    place = devices.place("cuda:0")
+    assert place is not None
+    return card_at(place)
+
+
+def run(card: Card, region: Region, arrays: Sequence[Array]) -> Prepared:
     """Run a region on copies of its operands; outputs are last, and are copied back."""
-    prepared = prepare(region)
-    addresses = {id(array): launch.allocate(context, array.nbytes) for array in arrays}
-    temporaries = [
-        launch.allocate(context, count * np.dtype(dtype).itemsize)
-        for dtype, count in prepared.temporaries
-    ]
-    code = toolchain.binary(prepared.source, context.architecture).cubin
-    functions = launch.load(context, code, prepared.source.phases)
-    for array in arrays:
-        launch.upload(context, addresses[id(array)], array.ctypes.data, array.nbytes)
-    pointers = [addresses[id(array)] for array in arrays]
-    sizes = [array.itemsize for array in arrays]
-    launch.run(context, launch.steps(prepared, functions, pointers, sizes, temporaries))
-    for array in arrays[len(region.inputs) :]:
-        launch.download(context, array.ctypes.data, addresses[id(array)], array.nbytes)
-    for address in (*addresses.values(), *temporaries):
-        launch.release(context, address)
+    prepared = prepare(region, threads=card.threads)
+    with card.turn():
+        there = {id(array): card.place.put(array) for array in arrays}
+        temporaries = [
+            card.empty(count * np.dtype(dtype).itemsize) for dtype, count in prepared.temporaries
+        ]
+        pairs = zip(arrays, prepared.offsets, strict=True)
+        pointers = [card.address(there[id(x)]) + offset * x.itemsize for x, offset in pairs]
+        pointers += [card.address(memory) for memory in temporaries]
+        functions = card.load(prepared.source)
+        for function, phase in zip(functions, prepared.launches, strict=True):
+            if phase.blocks:
+                arguments = (*pointers, *prepared.numbers)
+                card.launch(function, phase.blocks, prepared.source.threads, arguments)
+        for array in arrays[len(region.inputs) :]:
+            array[...] = card.place.get(there[id(array)])
     return prepared

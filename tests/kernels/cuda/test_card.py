@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from hybrid.core.op import Op
-from hybrid.kernels.cuda import launch
+from hybrid.kernels.cuda.card import Card
 from hybrid.kernels.kernel import kernel_of
 from hybrid.kernels.region import Instr
-from tests.kernels.cuda.card import run
+from tests.kernels.cuda.card import first_card, run
 from tests.kernels.cuda.regions import FUSABLE, cases_of
 from tests.kernels.reference import evaluate, layer_norm, make_region, mapped, reduce, softmax
 
@@ -18,12 +18,12 @@ F32 = "float32"
 
 
 @pytest.fixture(scope="module")
-def card() -> launch.Context:
-    return launch.open_card()
+def card() -> Card:
+    return first_card()
 
 
 @pytest.mark.parametrize("op", [op for op in FUSABLE if op.examples], ids=lambda op: op.name)
-def test_op(card: launch.Context, op: Op) -> None:
+def test_op(card: Card, op: Op) -> None:
     for case in cases_of(op, op.examples[0]):
         kernel, geometry = kernel_of(case.region)
         on_cpu = [np.zeros_like(array) for array in case.outputs]
@@ -48,7 +48,7 @@ FORMS: dict[str, tuple[tuple[int, ...], tuple[int, ...], list[Instr], bool]] = {
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_forms(card: launch.Context, name: str) -> None:
+def test_forms(card: Card, name: str) -> None:
     space, axes, body, reduced = FORMS[name]
     x = np.random.default_rng(0).standard_normal(space).astype(F32)
     region, (out,) = make_region(space, axes, [(x, x)], body, [(len(body), F32, reduced)])
@@ -61,7 +61,7 @@ def test_forms(card: launch.Context, name: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", [F32, "float64", "int8"])
-def test_transposing_copies(card: launch.Context, dtype: str) -> None:
+def test_transposing_copies(card: Card, dtype: str) -> None:
     base = (np.random.default_rng(0).standard_normal((1001, 777)) * 9).astype(dtype)
     region, (out,) = make_region((777, 1001), (), [(base.T, base)], [], [(0, dtype, False)])
     run(card, region, [base, out])
