@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from hybrid.core.devices import CPU, DeviceScope
 from hybrid.core.graph import Builder, FuncGraph, Node, Value
 from hybrid.core.op import Op
 from hybrid.core.spec import TensorSpec
@@ -96,7 +97,9 @@ def _parts(
         found = function(*inputs, **dict(attrs))
         return () if found is None else found
 
-    graph, _ = trace_pure(op.name, parts, specs)
+    # What an expansion makes of nothing is to be where the inputs are.
+    with DeviceScope(next((s.device for s in specs if s.device != CPU), CPU)):
+        graph, _ = trace_pure(op.name, parts, specs)
     graph = _expanded(graph, frozenset())
     if not graph.outputs:  # the rule itself says that it pays not
         return None
