@@ -58,10 +58,10 @@ def call_of(step: LibraryStep) -> Call | None:
 
     if step.node.op.name in EQUATIONS:
         return _equations(step)
-    root = step.outputs[0]
     places = [arg for arg in step.args if isinstance(arg, Place)]
     if step.into is not _MATMUL or len(places) != 2:
         return None
+    root = step.outputs[0]
     one, other = (place.layout for place in places)
     if 0 in one.shape or 0 in other.shape:
         return None
