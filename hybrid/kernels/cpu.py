@@ -19,8 +19,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hybrid.kernels.expression import Header
-from hybrid.kernels.phase import MapPhase, Text
+from hybrid.kernels.phase import Text
 from hybrid.kernels.phase_columns import ColumnsPhase
+from hybrid.kernels.phase_map import MapPhase
 from hybrid.kernels.phase_rows import RowsPhase
 from hybrid.kernels.spec import (
     KernelSpec,

@@ -1,0 +1,86 @@
+"""Elementwise kernels: each result is computed from one place of the operands."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hybrid.kernels.phase import Base, Phase
+
+
+class MapPhase(Phase):
+    """Elementwise kernels."""
+
+    def item(self) -> None:
+        """A stretch of the inner loop."""
+        emit = self.emit
+        emit("first = block * length")
+        emit("width = minimum(length, n_j - first)")
+        self.locate(list(self.operands))
+        for name in self.operands:
+            if self._drawn(name):
+                self._draw(name)
+        periodic = [name for name in self.operands if self._periodic(name)]
+        if not periodic:
+            self._loop("width", self.at)
+            return
+        for name in periodic:
+            self.allocate(f"{name}_row", self.operands[name].dtype, "repeated")
+            if self.spec.kept:
+                self._repeat(name, f"{name}_at")
+        with emit.block("for part in range(0, width, repeated):"):
+            emit("count = minimum(repeated, width - part)")
+            for name in self.operands:
+                if name not in periodic:
+                    emit(f"{name}_here = {name}_at + part")
+            self._loop("count", lambda name: f"{name}_here")
+
+    def begin(self) -> None:
+        """Rows that are the same for all items are repeated once."""
+        if not self.spec.kept:
+            for name in self.operands:
+                if self._periodic(name):
+                    self._repeat(name, f"{name}_offset")
+
+    def _loop(self, count: str, base: Base) -> None:
+        roots = self.roots(0)
+        names = self.hoisted(roots, base)
+        with self.emit.block(f"for j in range({count}):"):
+            names = self.compute(roots, base, "", names)
+            self.write_outputs(self.flow.inner_outputs, names, base)
+
+    def _periodic(self, name: str) -> bool:
+        return self.operands[name].inner == "p"
+
+    def _drawn(self, name: str) -> bool:
+        operand = self.operands[name]
+        return bool(operand.words) and operand.inner == "1"
+
+    def _draw(self, name: str) -> None:
+        """Draw the words of an item, in whole blocks."""
+        emit, words = self.emit, self.operands[name].words
+        size = 32 // np.dtype(words).itemsize  # words in a block of 32 bytes
+        self.allocate(f"{name}_row", words, f"length + {2 * size}")
+        emit(f"{name}_first = {name}_at // {size}")
+        emit(f"{name}_last = ({name}_at + width - 1) // {size}")
+        with emit.block(f"for drawn in range({name}_last - {name}_first + 1):"):
+            emit(f"draw_block({name}_row, drawn, {name}, {name}_first + drawn)")
+
+    def _repeat(self, name: str, base: str) -> None:
+        """Write several periods of an operand, so that the inner loop can be long."""
+        emit = self.emit
+        outer, inner = "for start in range(0, repeated, period):", "for j in range(period):"
+        with emit.block(outer), emit.block(inner):
+            place = f"{base} + j * {name}_j"
+            text = place if self.operands[name].is_position else f"load({name}, {place})"
+            emit(f"store({name}_row, start + j, {text})")
+
+    def memory(self, name: str) -> str:
+        """The operand itself, or its row: repeated, or drawn."""
+        return f"{name}_row" if self._periodic(name) or self._drawn(name) else name
+
+    def place(self, name: str, base: Base) -> str:
+        """Index of the operand's element, or of the row's, for inner index ``j``."""
+        if self._drawn(name):
+            size = 32 // np.dtype(self.operands[name].words).itemsize
+            return f"{base(name)} - {name}_first * {size} + j"
+        return "j" if self._periodic(name) else super().place(name, base)
