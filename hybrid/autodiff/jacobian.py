@@ -123,7 +123,7 @@ def _units(leaves: list[Tensor]) -> list[Tensor]:
     total = sum(x.size for x in leaves)
     found, start = [], 0
     for x in leaves:
-        block = eye(total, x.size, k=-start, dtype=x.dtype)
+        block = eye(total, x.size, k=-start, dtype=x.dtype, device=x.device)
         found.append(reshape(block, (total, *x.shape)))
         start += x.size
     return found

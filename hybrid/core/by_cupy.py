@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import util
 from typing import Any
 
@@ -67,6 +67,17 @@ def open_card(ordinal: int) -> Place:
         array.device.synchronize()
         return cupy.array(array)  # CuPy copies from card to card
 
+    def stopwatch() -> Callable[[], float]:
+        begin, end = cupy.cuda.Event(), cupy.cuda.Event()
+        begin.record(stream)
+
+        def elapsed() -> float:
+            end.record(stream)
+            end.synchronize()
+            return cupy.cuda.get_elapsed_time(begin, end) * 1e-3  # type: ignore[no-any-return]
+
+        return elapsed
+
     return Place(
         name=f"cuda:{ordinal}",
         xp=Filled(cupy),
@@ -76,5 +87,6 @@ def open_card(ordinal: int) -> Place:
         adopt=cupy.from_dlpack,
         current=current,
         wait=stream.synchronize,
+        stopwatch=stopwatch,
         stream=stream.ptr,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any, Final
 
 from hybrid.core import by_cupy, cards
@@ -66,6 +67,11 @@ def place(device: str) -> Place | None:
             assert ordinal is not None
             found = _opened.setdefault(device, by_cupy.open_card(ordinal))
     return found
+
+
+def stopwatches() -> tuple[Callable[[], float], ...]:
+    """Return for each card in use what tells, by its own clock, the seconds of work since now."""
+    return tuple(found.stopwatch() for found in _opened.values())
 
 
 class DeviceScope:

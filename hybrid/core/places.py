@@ -39,6 +39,9 @@ class Place:
         ``with current():`` work goes to this card, in order with all other work.
     wait : callable
         Returns once all work that was asked for is done.
+    stopwatch : callable
+        ``stopwatch()`` begins to measure; what it returns waits for the work that was asked for
+        meanwhile, and gives the seconds that it took by the card's clock.
     stream : int
         The driver's handle of the queue that work goes to.
     """
@@ -51,6 +54,7 @@ class Place:
     adopt: Callable[[Any], Any]
     current: Callable[[], AbstractContextManager[Any]]
     wait: Callable[[], None]
+    stopwatch: Callable[[], Callable[[], float]]
     stream: int = 0
 
 
@@ -108,6 +112,11 @@ class DeviceArray:
         return SimpleNamespace(writeable=not repeats, c_contiguous=whole)
 
     @property
+    def base(self) -> Any:
+        """The array whose memory it is a view of; None for one with memory of its own."""
+        return self.array.base
+
+    @property
     def device(self) -> str:
         """The name of the place."""
         return self.place.name
@@ -121,6 +130,10 @@ class DeviceArray:
         """Return the elements as an ndarray of their own."""
         with self.place.current():
             return self.place.get(self.array)
+
+    def tobytes(self) -> bytes:
+        """Return the elements as bytes, in C order."""
+        return self.get().tobytes()
 
     def copy(self) -> DeviceArray:
         """Return the same elements in memory of their own."""
@@ -173,6 +186,16 @@ def share_memory(a: Any, b: Any) -> bool:
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         return np.may_share_memory(a, b)
     return type(a) is DeviceArray and a.shares_memory(b)
+
+
+def held(x: Any) -> Any:
+    """Return an array as Tensors hold it."""
+    return x if type(x) is DeviceArray else np.asarray(x)
+
+
+def on_cpu(x: Any) -> Any:
+    """Return the ndarray of the same elements; what is no DeviceArray as it is."""
+    return x.get() if type(x) is DeviceArray else x
 
 
 def like(data: Any) -> Any:

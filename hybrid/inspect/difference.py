@@ -12,6 +12,7 @@ from hybrid.core import dispatch
 from hybrid.core.containers import leaves_of
 from hybrid.core.graph import FuncGraph, Node, Value, has_effects
 from hybrid.core.interpret import interpret
+from hybrid.core.places import on_cpu
 from hybrid.core.source import SourceLine
 from hybrid.core.tensor import Array, Tensor
 from hybrid.core.variable import Variable
@@ -51,7 +52,7 @@ def results(returned: Any) -> list[Array]:
     """Return copies of the numeric leaves of what a function returned."""
     leaves = leaves_of(returned)
     numeric = (Tensor, Variable, np.ndarray, np.generic, bool, int, float, complex)
-    return [np.array(x) for x in leaves if isinstance(x, numeric)]
+    return [_array(x) for x in leaves if isinstance(x, numeric)]
 
 
 def largest(expected: Sequence[Array], found: Sequence[Array]) -> float:
@@ -157,6 +158,10 @@ def _bisect(
     return origin(path[low])
 
 
+def _array(x: Any) -> Array:
+    return np.array(x.numpy() if isinstance(x, Tensor | Variable) else x)
+
+
 def _ancestors(nodes: list[Node], ends: Sequence[Node]) -> list[Node]:
     """Return the nodes that `ends` depend on, themselves included, in order."""
     needed: set[Any] = {v for end in ends for v in end.outputs}
@@ -174,10 +179,10 @@ def _cut(graph: FuncGraph, outputs: tuple[Value, ...]) -> FuncGraph:
 
 def _eager(graph: FuncGraph, outputs: tuple[Value, ...], arrays: Sequence[Any]) -> list[Array]:
     with np.errstate(all="ignore"):
-        return [np.array(x) for x in interpret(_cut(graph, outputs), arrays)]
+        return [np.array(on_cpu(x)) for x in interpret(_cut(graph, outputs), arrays)]
 
 
 def _traced(graph: FuncGraph, outputs: tuple[Value, ...], arrays: Sequence[Any]) -> list[Array]:
     layouts = tuple(map(layout_of, arrays))
     plan = make_plan(passes.optimize(_cut(graph, outputs)), layouts)
-    return list(plan.run(*arrays))
+    return list(map(on_cpu, plan.run(*arrays)))

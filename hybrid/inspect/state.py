@@ -10,6 +10,7 @@ import numpy as np
 
 from hybrid.core.containers import leaves_of
 from hybrid.core.dispatch import own_alias
+from hybrid.core.places import fill, on_cpu
 from hybrid.core.storage import Storage
 from hybrid.core.tensor import Array, Tensor
 from hybrid.core.variable import Variable
@@ -40,7 +41,7 @@ class Cell:
         return self.variable._tensor is not self.tensor
 
     def contents(self) -> Array:
-        return np.asarray(self.variable._tensor._data)
+        return np.asarray(on_cpu(self.variable._tensor._data))
 
     def restore(self) -> None:
         self.variable._tensor = self.tensor
@@ -57,11 +58,11 @@ class Memory:
         return self.snapshot.array is not None
 
     def contents(self) -> Array:
-        return np.asarray(self.storage.base)
+        return np.asarray(on_cpu(self.storage.base))
 
     def restore(self) -> None:
         if self.snapshot.array is not None:
-            np.copyto(self.storage.base, self.snapshot.array)
+            fill("compare", self.storage.base, self.snapshot.array)
             self.snapshot = self.storage.snapshot()
 
 

@@ -79,7 +79,8 @@ class Generator:
 
     def seed(self, seed: int | None) -> None:
         """Start the stream of another seed."""
-        self._variable.assign(_seeded(seed))
+        with DeviceScope(CPU):
+            self._variable.assign(_seeded(seed))
 
     def split(self, n: int = 2) -> list[Generator]:
         """Return `n` generators whose streams are independent of each other and of this one."""
@@ -87,7 +88,8 @@ class Generator:
         children = []
         for key in keys:
             child = Generator(0)
-            child._variable.assign(np.array([*key, 0], np.uint64))
+            with DeviceScope(CPU):
+                child._variable.assign(np.array([*key, 0], np.uint64))
             children.append(child)
         return children
 

@@ -236,8 +236,9 @@ def key_of_tensors(count: int) -> Callable[[tuple[Any, ...]], Any]:
     lines += [f"        {', '.join(names)}, = args"]
     lines += [f"        if {' and '.join(f'type({x}) is Tensor' for x in names)}:"]
     lines += [f"            {x} = {x}._data" for x in names]
-    lines += [f"            return ({fields})", "    return fast_key(args)"]
-    scope: dict[str, Any] = {"Tensor": Tensor, "fast_key": fast_key}
+    lines += [f"            if {' is '.join(f'type({x})' for x in names)} is ndarray:"]
+    lines += [f"                return ({fields})", "    return fast_key(args)"]
+    scope: dict[str, Any] = {"Tensor": Tensor, "ndarray": np.ndarray, "fast_key": fast_key}
     exec("\n".join(lines), scope)
     found: Callable[[tuple[Any, ...]], Any] = scope["key"]
     return found

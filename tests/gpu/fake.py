@@ -369,6 +369,7 @@ def place(ordinal: int) -> Place:
         adopt=adopt,
         current=current,
         wait=lambda: None,
+        stopwatch=lambda: lambda: 1e-3,
     )
 
 

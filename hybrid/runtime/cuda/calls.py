@@ -11,7 +11,7 @@ import numpy as np
 from hybrid.core import placed
 from hybrid.core.graph import Const, Node
 from hybrid.core.layout import Layout
-from hybrid.core.places import DeviceArray, fill
+from hybrid.core.places import DeviceArray, data_to, fill, held
 from hybrid.dtypes import DType
 from hybrid.kernels.cuda.card import Card
 from hybrid.kernels.cuda.products import Gemm
@@ -138,7 +138,9 @@ class Library:
         else:
             found = placed.run_at(place, op, args, self.node.attrs)
         for result, output in zip(found if op.multi else (found,), self.outputs, strict=True):
-            fill(op.name, DeviceArray(memories.view(output), place), result)
+            # A counter of a loop stays on the CPU, and so do its values that are kept.
+            target = DeviceArray(memories.view(output), place)
+            fill(op.name, target, data_to(held(result), place))
 
     def _argument(self, arg: View | Scalar | Const, memories: Memories) -> Any:
         if isinstance(arg, View):

@@ -10,7 +10,7 @@ import builtins
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from string import Formatter
 from types import FunctionType
@@ -19,8 +19,11 @@ from typing import Any
 import numpy as np
 
 from hybrid.core import containers, dispatch
+from hybrid.core.devices import CPU
 from hybrid.core.dispatch import PYTHON_SCALARS, located
 from hybrid.core.op import Op, register
+from hybrid.core.placed import together
+from hybrid.core.places import DeviceArray, data_to, on_cpu
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Array, ArrayLike, Tensor, as_ndarray, asarray
 from hybrid.core.unknown import settled
@@ -104,7 +107,7 @@ def _is_array(x: Any) -> bool:
 
 
 def _eager_print(xp: Any, *arrays: Any, message: Message) -> tuple[()]:
-    builtins.print(message.filled(arrays))
+    builtins.print(message.filled(tuple(map(on_cpu, arrays))))
     return ()
 
 
@@ -117,6 +120,7 @@ PRINT = register(
         multi=True,
         impure=True,
         acts=True,
+        anywhere=True,
         no_gradient=_NO_RESULT,
         doc="Print a text with arrays in it.",
     )
@@ -163,8 +167,8 @@ def print(text: Any, /, *args: Any, **named: Any) -> None:
 
 
 def _eager_assert(xp: Any, condition: Any, *arrays: Any, message: Message) -> tuple[()]:
-    if not xp.all(condition):
-        raise AssertionFailed(message.filled(arrays))
+    if not np.all(on_cpu(condition)):
+        raise AssertionFailed(message.filled(tuple(map(on_cpu, arrays))))
     return ()
 
 
@@ -176,6 +180,7 @@ ASSERT = register(
         eager=_eager_assert,
         multi=True,
         impure=True,
+        anywhere=True,
         no_gradient=_NO_RESULT,
         doc="Raise unless all elements are true.",
     )
@@ -232,7 +237,7 @@ class Called:
     results: Any
 
     def __call__(self, arrays: tuple[Any, ...], specs: tuple[TensorSpec, ...]) -> tuple[Array, ...]:
-        given = containers.unflatten(self.arguments, [np.array(x) for x in arrays])
+        given = containers.unflatten(self.arguments, [np.array(on_cpu(x)) for x in arrays])
         # The call may come from a Plan that runs in the middle of a trace.
         with dispatch.scope(recorder=None, tapes=()):
             returned = self.function(*given)
@@ -267,15 +272,30 @@ def _is_python(x: Any) -> bool:
     return not hasattr(x, "dtype")
 
 
+def _infer_callback(
+    *inputs: TensorSpec, call: Called, specs: tuple[TensorSpec, ...]
+) -> tuple[TensorSpec, ...]:
+    device = together("callback", ((x.device, x.ndim) for x in inputs)) or CPU
+    return tuple(replace(spec, device=device) for spec in specs)
+
+
+def _eager_callback(
+    xp: Any, *arrays: Any, call: Called, specs: tuple[TensorSpec, ...]
+) -> tuple[Any, ...]:
+    here = next((x.place for x in arrays if type(x) is DeviceArray), None)
+    return tuple(data_to(x, here) for x in call(arrays, specs))
+
+
 CALLBACK = register(
     Op(
         name="callback",
         family="control",
-        infer=lambda *inputs, call, specs: specs,
-        eager=lambda xp, *arrays, call, specs: call(arrays, specs),
+        infer=_infer_callback,
+        eager=_eager_callback,
         multi=True,
         impure=True,
         acts=True,
+        anywhere=True,
         no_gradient="what a Python function computes is not known",
         doc="Call a Python function.",
     )

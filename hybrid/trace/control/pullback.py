@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 from hybrid.autodiff.needs import needs_of
 from hybrid.autodiff.tape import GradientTape
 from hybrid.core import dispatch
+from hybrid.core.devices import CPU, DeviceScope
 from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value, bodies_of, has_effects
 from hybrid.core.op import Attrs
 from hybrid.core.tensor import Tensor, wrap
@@ -25,7 +27,9 @@ def recorded_attrs(node: Node) -> Attrs:
 def replay(node: Node, tensors: dict[Value, Any]) -> None:
     """Apply a node to the Tensors that stand for its inputs, and note its results."""
     inputs = tuple(value_of(x, tensors) for x in node.inputs)
-    bound: Any = dispatch.bind(node.op, inputs, recorded_attrs(node))
+    where = node.outputs[0].spec.device if node.outputs else CPU
+    with DeviceScope(where) if where != dispatch.state.device else nullcontext():
+        bound: Any = dispatch.bind(node.op, inputs, recorded_attrs(node))
     tensors.update(zip(node.outputs, bound if node.op.multi else (bound,)))
 
 

@@ -19,6 +19,7 @@ from hybrid.core.batch import Lane
 from hybrid.core.dispatch import spec_of
 from hybrid.core.graph import FuncGraph
 from hybrid.core.op import Attrs, Op, register
+from hybrid.core.places import held
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor, wrap
 from hybrid.dtypes import is_inexact
@@ -127,7 +128,7 @@ def _infer(*specs: TensorSpec, of: Pulled) -> tuple[TensorSpec, ...]:
 
 def _eager(xp: Any, *arrays: Any, of: Pulled) -> Any:
     with dispatch.scope(recorder=None, tapes=()):
-        return tuple(t._data for t in of([wrap(xp.asarray(a)) for a in arrays]))
+        return tuple(t._data for t in of([wrap(held(a)) for a in arrays]))
 
 
 def _batch(op: Op, size: Any, lanes: Sequence[Lane], attrs: Attrs) -> tuple[Lane, ...] | None:
@@ -159,6 +160,7 @@ GRADIENT = register(
         joint_vjp=_vjp,
         batch=_batch,
         multi=True,
+        anywhere=True,
         doc="The gradient of a while loop, which it runs again.",
     )
 )

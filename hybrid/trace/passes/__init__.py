@@ -16,6 +16,7 @@ from hybrid.core.graph import FuncGraph, verify
 from hybrid.core.tracelog import counted, timed
 from hybrid.trace.passes import (
     algebra,
+    apart,
     bodies,
     casts,
     cse,
@@ -75,13 +76,22 @@ def optimize(graph: FuncGraph) -> FuncGraph:
     FuncGraph
         It computes the same; elementwise ops and reductions are in `fused` nodes.
     """
+    devices = devices_of(graph)
+    with timed("passes") as entry:
+        before = len(graph.nodes)
+        if len(devices) > 1:
+            graph = apart.run(dead_code.run(graph), lambda part, where: _optimized(part, {where}))
+        else:
+            graph = _optimized(graph, devices)
+        entry.text = f"{graph.name}: {counted(before, 'node')} become {len(graph.nodes)}"
+    return graph
+
+
+def _optimized(graph: FuncGraph, devices: set[str]) -> FuncGraph:
     off = _switched_off()
     steps = [step for step in PASSES if step.name not in off]
-    with timed("passes") as entry:
-        before, devices = len(graph.nodes), devices_of(graph)
-        for simplify, group in groupby(steps, key=lambda step: step.simplify):
-            graph = _in_turn(tuple(group), graph, ROUNDS if simplify else 1)
-        entry.text = f"{graph.name}: {counted(before, 'node')} become {len(graph.nodes)}"
+    for simplify, group in groupby(steps, key=lambda step: step.simplify):
+        graph = _in_turn(tuple(group), graph, ROUNDS if simplify else 1)
     return settle(graph, devices)
 
 
