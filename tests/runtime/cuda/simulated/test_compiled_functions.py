@@ -198,3 +198,10 @@ def test_what_decides_on_the_host_is_not_captured(card: FakeCard) -> None:
     (plan,) = f.concrete_functions[0].segments[0].plans.values()
     assert "while_loop" in plan.source
     assert "launch" in card.log
+
+
+def test_compare_knows_functions_on_a_card(card: FakeCard) -> None:
+    found = hb.compare(lambda x: hb.exp(x) * 2 + 1, there(), repeat=1)
+    assert found.kernels == 1
+    assert found.ulp <= 4
+    assert "launch" in card.log
