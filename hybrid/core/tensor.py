@@ -184,6 +184,10 @@ class Tensor:
         """Return the elements as nested lists of Python scalars."""
         return self._concrete("tolist()").tolist()
 
+    def __bytes__(self) -> bytes:
+        """Return the elements as they lie in memory in C order, as an ndarray does."""
+        return self._concrete("bytes()").tobytes()
+
     def _concrete(self, why: str) -> Array:
         data = self._data
         if type(data) is not Symbol:

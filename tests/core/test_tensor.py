@@ -153,3 +153,8 @@ def test_the_namespace_of_a_tensor() -> None:
     assert x.__array_namespace__(api_version=hb.__array_api_version__) is hb
     with pytest.raises(ValueError, match=r"2024\.12, not '2030\.01'"):
         x.__array_namespace__(api_version="2030.01")
+
+
+def test_bytes_are_those_of_the_elements() -> None:
+    a = np.arange(6, dtype=np.int16).reshape(2, 3).T
+    assert bytes(hb.asarray(a)) == bytes(a) == a.tobytes()
