@@ -74,7 +74,7 @@ def drawn(op: Op, example: Example, kind: str) -> list[np.ndarray] | None:
     for i, (shape, name) in enumerate(zip(example.shapes, fixed, strict=True)):
         dtype = np.dtype(name or (ml_dtypes.bfloat16 if kind == "bfloat16" else kind))
         if (
-            op.family in ("indexing", "statistics", "pooling")
+            op.family in ("indexing", "statistics", "pooling", "moving")
             and dtype.kind in "iu"
             and name is not None
         ):
