@@ -35,6 +35,9 @@ _CONSTANTS: dict[type, Any] = {
 }
 
 
+_MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+
+
 def for_gpu(builder: Any) -> bool:
     """Whether the code is for an NVIDIA GPU, whose compiler knows less of LLVM's language."""
     return "nvptx" in builder.module.triple
@@ -131,6 +134,10 @@ class Scalar:
         return Scalar(self.builder, self.type, negative)
 
     def _compare(self, symbol: str, other: Any) -> Scalar:
+        if isinstance(other, Scalar) and {self.type, other.type} == {types.int64, types.uint64}:
+            if self.type == types.uint64:
+                return other._compare_unsigned(_MIRRORED[symbol], self)
+            return self._compare_unsigned(symbol, other)
         builder, pair = self.builder, (self.value, self._operand(other))
         if isinstance(self.type, types.Float):
             ordered = symbol != "!="
@@ -139,6 +146,15 @@ class Scalar:
             signed = isinstance(self.type, types.Integer) and self.type.signed
             compare = builder.icmp_signed if signed else builder.icmp_unsigned
         return Scalar(builder, types.boolean, compare(symbol, *pair))
+
+    def _compare_unsigned(self, symbol: str, other: Scalar) -> Scalar:
+        """Compare an int64 with a uint64 by value, as NumPy does: no type holds both."""
+        builder = self.builder
+        negative = builder.icmp_signed("<", self.value, self.value.type(0))
+        found = builder.icmp_unsigned(symbol, self.value, other.value)
+        if symbol in ("<", "<=", "!="):
+            return Scalar(builder, types.boolean, builder.or_(negative, found))
+        return Scalar(builder, types.boolean, builder.and_(builder.not_(negative), found))
 
     def __lt__(self, other: Any) -> Scalar:
         return self._compare("<", other)

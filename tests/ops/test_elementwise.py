@@ -548,3 +548,43 @@ def test_powers_with_python_numbers_have_numpys_dtype(dtype: str, exponent: floa
     expected = base**exponent
     for power in (lambda x: x**exponent, hb.compile(lambda x: x**exponent)):
         np.testing.assert_array_equal(power(hb.asarray(base)).numpy(), expected, strict=True)
+
+
+# --- what compiled code takes for the same --------------------------------------------------------
+
+
+LIBRARY = [op for op in BINARY if op.scalar is None and hasattr(ew, op.name)]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("op", LIBRARY, ids=lambda op: op.name)
+def test_a_python_number_is_as_weak_beside_a_library_call_as_in_eager_code(op: Op):
+    function = getattr(ew, op.name)
+    for dtype, number in product(("float32", "float16", "int8", "bool"), (2, 2.5)):
+        x = hb.ones(3, dtype=dtype)
+        for swapped in (False, True):
+
+            def f(x: Any, *, n: Any = number, swapped: bool = swapped) -> Any:
+                return function(n, x) if swapped else function(x, n)
+
+            try:
+                eager = f(x)
+            except (DTypeError, OverflowError):
+                continue
+            traced = hb.compile(f)(x)
+            assert traced.dtype == eager.dtype, (dtype, number)
+            np.testing.assert_array_equal(traced.numpy(), eager.numpy())
+
+
+COMPARISONS = [hb.less, hb.less_equal, hb.greater, hb.greater_equal, hb.equal, hb.not_equal]
+
+
+@pytest.mark.parametrize("compare", COMPARISONS, ids=lambda f: f.__name__)
+def test_signed_and_unsigned_integers_of_64_bits_compare_by_value(compare: Any):
+    edges = [-(2**63), -1, 0, 1, 5, 2**62, 2**63 - 1]
+    signed = np.repeat(np.array(edges, np.int64), 8)
+    unsigned = np.tile(np.array([0, 1, 4, 5, 2**62, 2**63 - 1, 2**63, 2**64 - 1], np.uint64), 7)
+    ufunc = getattr(np, compare.__name__)
+    for x, y in ((signed, unsigned), (unsigned, signed), (signed.astype(np.int8), unsigned)):
+        for run in (compare, hb.compile(compare)):
+            np.testing.assert_array_equal(run(hb.asarray(x), hb.asarray(y)), ufunc(x, y))

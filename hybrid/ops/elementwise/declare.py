@@ -237,7 +237,7 @@ def elementwise(
             infer=infer,
             eager=eager,
             scalar=scalar,
-            compute=None if scalar is None else compute,
+            compute=compute,
             vjp=vjp if any(vjp) else None,
             no_gradient=no_gradient,
             chosen=chosen,
