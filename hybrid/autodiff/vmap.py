@@ -56,6 +56,7 @@ class Lanes:
         self.open = True
         state = dispatch.state
         self.gave_up = None  # as a trace may, but not this
+        self.acted = False
         self._around, self._silent = (state.recorder, state.tapes), state.silent
         self._shadows: dict[tuple[int, int], tuple[Tensor, Tensor, Any]] = {}
         self._arguments: list[tuple[Tensor, Tensor, Any]] = []
@@ -110,6 +111,9 @@ class Lanes:
         return self._shadows[key][1]
 
     # --- what the dispatch asks for ---------------------------------------------------------------
+
+    def before_effects(self, op: Op, attrs: Attrs) -> None:
+        """Nothing is written that is not there at once."""
 
     def record(self, op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> tuple[Symbol, ...]:
         """Apply an op to all examples."""

@@ -126,6 +126,9 @@ def bind(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Tensor:
         return outputs  # type: ignore[no-any-return]
     inputs = tuple(map(resolve, inputs))
     recorder = state.recorder
+    if recorder is not None and (op.acts or op.bodies or recorder.acted):
+        recorder.before_effects(op, attrs)  # which may end the trace
+        recorder = state.recorder
     if recorder is None:
         outputs = _eager(op, inputs, attrs)
     else:

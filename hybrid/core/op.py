@@ -64,6 +64,10 @@ class Example:
     prepare: Callable[..., tuple[Any, ...]] | None = None
 
 
+_CAREFUL = frozenset(("control", "indexing", "linalg", "statistics"))
+"""Families of ops that look at elements: an index may be out of bounds, a matrix singular."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Op:
     """A primitive operation: one definition serves eager, trace, gradient and kernels.
@@ -210,6 +214,11 @@ class Op:
     def finds(self) -> bool:
         """Whether it only finds elements, which kernels can do while they read."""
         return self.picks or self.draws or self.blocks is not None
+
+    @property
+    def may_fail(self) -> bool:
+        """Whether its eager form may raise an error for what the elements are."""
+        return self.family in _CAREFUL and not self.computed and self.view is None
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"

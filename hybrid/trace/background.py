@@ -73,6 +73,14 @@ class Planner:
         return True
 
 
+_NOTE = "This happened when the function was compiled in the background."
+
+
+def is_of_compiler(error: Exception) -> bool:
+    """Tell whether an error of a call is that of a Plan which could not be made."""
+    return _NOTE in getattr(error, "__notes__", ())
+
+
 class _Job:
     """A Plan to be made; called with the arrays of a call, it runs the Plan or the ops."""
 
@@ -92,6 +100,7 @@ class _Job:
             self.plan = self.make()
             self.done(self.plan)
         except Exception as error:
+            error.add_note(_NOTE)
             self.error = error
         finally:
             self.finished.set()

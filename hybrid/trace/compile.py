@@ -25,7 +25,7 @@ from hybrid.core.variable import Variable
 from hybrid.errors import TraceError
 from hybrid.trace import modes, report
 from hybrid.trace.arguments import traced_leaves
-from hybrid.trace.background import Planner
+from hybrid.trace.background import Planner, is_of_compiler
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.differentiate import run_under
 from hybrid.trace.effects import Watch
@@ -45,7 +45,7 @@ from hybrid.trace.nested import UNKNOWN, Nested
 from hybrid.trace.plain import run_plainly
 from hybrid.trace.reach import is_iterator
 from hybrid.trace.repeats import Questions
-from hybrid.trace.segment import Environment, Segment, start
+from hybrid.trace.segment import Environment, Failed, Segment, start
 from hybrid.trace.signature import (
     Identity,
     Signature,
@@ -56,6 +56,7 @@ from hybrid.trace.signature import (
     signature_of,
 )
 from hybrid.trace.stand_in import stood_in
+from hybrid.trace.steps import Resume
 from hybrid.trace.tracer import EagerFrom, Tracer, Unstable
 from hybrid.trace.traces import Traces
 
@@ -170,8 +171,7 @@ class CompiledFunction:
         if concrete.fallback is not None or concrete.root is None:
             return run_plainly(self.__wrapped__, arguments, leaves, tree)
         if concrete.entangled(leaves):
-            with self._lock:
-                return self._trace(concrete.again(), arguments, leaves, [], start(leaves))[0]
+            return self._once(concrete.again(), arguments, leaves)
         self._remember(concrete, leaves, args, kwargs)
         return self._replay(concrete, leaves, lambda: arguments)
 
@@ -236,8 +236,15 @@ class CompiledFunction:
         self._reasons.append(concrete.reason)
         if self._misses == RETRACES_BEFORE_WARNING + 1:
             report.warn_of_retraces(self.name, self._misses, list(self._reasons))
-        with timed("trace", f"{self.name}{signature}, because {why}"):
-            result, repeatable = self._trace(concrete, bound, leaves, [], start(leaves))
+        environment = start(leaves)
+        failed: Failed | None = None
+        try:
+            with timed("trace", f"{self.name}{signature}, because {why}"):
+                result, repeatable = self._trace(concrete, bound, leaves, [], environment)
+        except Failed as error:
+            failed = error
+        if failed is not None:
+            return self._in_python(concrete, bound, leaves, environment, failed), concrete
         if repeatable:  # a call that made Variables is not like the next one
             if self._traces.keep(concrete):
                 self._forget_all_launchers()
@@ -250,6 +257,7 @@ class CompiledFunction:
         leaves: list[Any],
         known: list[tuple[Segment, Any]],
         environment: Environment,
+        resumes: str | None = None,
     ) -> tuple[Any, bool]:
         """Trace a call, running it by the way; return its result and whether to keep the trace."""
         objects = [
@@ -271,6 +279,7 @@ class CompiledFunction:
             run=functools.partial(run_under, tapes) if tapes else Segment.run,
             tapes=tapes,
             planner=self._planner,
+            resumes=resumes,
             questions=None if tapes else self._questions(watch, objects, lambda: tracer.written),
         )
         traced = traced_leaves(tracer, leaves, concrete.signature)
@@ -293,7 +302,7 @@ class CompiledFunction:
                     now = watch.after()
                     if tracer.open and (effect := watch.decisive(now, tracer.written)) is not None:
                         tracer.give_up(effect.why, effect.line)
-                except Unstable:
+                except (Unstable, Failed):
                     raise  # what this trace holds was committed by the segments run before
                 except BaseException as error:
                     now = watch.after()
@@ -324,7 +333,7 @@ class CompiledFunction:
         self._made_variables |= tracer.made_variables
         if tracer.entangled:
             report.warn_eager(self.name, "this time", tracer.gave_up)
-        elif tracer.gave_up is not None:
+        elif tracer.gave_up is not None and resumes is None:
             self._fall_back(concrete, tracer.gave_up)
         elif not tracer.made_variables and "effect" not in self._warned:
             effect = watch.incidental()
@@ -349,6 +358,50 @@ class CompiledFunction:
         home = CompiledFunction._trace.__code__
         return Questions(home, [obj for _, obj in objects], untouched)
 
+    def _once(
+        self, concrete: ConcreteFunction, bound: inspect.BoundArguments, leaves: list[Any]
+    ) -> Any:
+        """Trace for a single call."""
+        environment = start(leaves)
+        with self._lock:
+            try:
+                return self._trace(concrete, bound, leaves, [], environment)[0]
+            except Failed as error:
+                failed = error
+        return self._in_python(concrete, bound, leaves, environment, failed)
+
+    # --- errors -----------------------------------------------------------------------------------
+
+    def _in_python(
+        self,
+        concrete: ConcreteFunction,
+        bound: inspect.BoundArguments,
+        leaves: list[Any],
+        environment: Environment,
+        failed: Failed,
+    ) -> Any:
+        """Do eagerly what has failed in a Plan, from where its segment began.
+
+        There the error is raised where and when it is in eager code: what was written before it
+        stays, and the function may catch it.
+        """
+        if is_of_compiler(failed.error) or (failed.path and self.fullgraph):
+            raise failed.error
+        if failed.path:
+            why = f"it caught {type(failed.error).__name__}"
+            try:
+                result, _ = self._trace(
+                    concrete.again(), bound, leaves, failed.path, environment, why
+                )
+            except Unstable:
+                raise failed.error from None
+        else:
+            result = run_plainly(self.__wrapped__, bound, leaves, concrete.signature.tree)
+        if "caught" not in self._warned:
+            self._warned.add("caught")
+            report.warn_of_caught(self.name, failed.error)
+        return result
+
     # --- replaying --------------------------------------------------------------------------------
 
     def _replay(
@@ -368,18 +421,24 @@ class CompiledFunction:
             again = bound()
             return self._call(again.args, again.kwargs)
         while True:
-            run(segment, environment, leaves)
+            try:
+                run(segment, environment, leaves)
+                value = None if segment.guard is None else segment.decide(environment, leaves)
+            except Failed as error:
+                failed = error
+                break
             if segment.result is not None:
                 result = segment.sized(leaves).result
                 given = tuple(bound().arguments.values()) if result.changed else ()
                 return result.deliver(environment, leaves, given)
-            value = segment.decide(environment, leaves)
             path.append((segment, value))
             following = segment.children.get(value)
             # What was traced meanwhile may hold for other sizes only.
             if following is None or concrete.conditions is not conditions:
                 return self._branch(concrete, bound(), list(leaves), path, environment)
             segment = following
+        failed.path = path
+        return self._in_python(concrete, bound(), list(leaves), environment, failed)
 
     def _branch(
         self,
@@ -395,11 +454,14 @@ class CompiledFunction:
             conditions, read = concrete.conditions, len(concrete.read)
             reason = segment.reason_for(value)
             self._reasons.append(reason)
+            failed: Failed | None = None
             try:
                 # Where another thread has narrowed the tree, this call is none of it any more.
                 tree = concrete if concrete.holds(leaves) else concrete.again()
                 with timed("trace", f"{self.name}{concrete.signature}, because {reason}"):
                     result, _ = self._trace(tree, bound, leaves, path, environment)
+            except Failed as error:
+                failed = error
             except Unstable:
                 why = "the function did not repeat itself when it was traced again"
                 self._fall_back(concrete, EagerFrom(why, None))
@@ -411,6 +473,8 @@ class CompiledFunction:
                         )
                     ) from None
                 return run_plainly(self.__wrapped__, bound, leaves, concrete.signature.tree)
+            if failed is not None:
+                return self._in_python(concrete, bound, leaves, environment, failed)
             if concrete.conditions is not conditions or len(concrete.read) > read:
                 self._forget_launchers((concrete,))
             why = segment.unsettled
@@ -458,7 +522,10 @@ class CompiledFunction:
             self._launchers.pop(next(iter(self._launchers)), None)
         others = [x for x in chain_of(self._launchers.get(key)) if x.concrete in self._traces]
         if all(x.concrete is not concrete for x in others):
-            resume = functools.partial(self._resume, concrete, len(args))
+            resume = Resume(
+                functools.partial(self._resume, concrete, len(args)),
+                functools.partial(self._recover, concrete, len(args)),
+            )
             following = others[0] if 0 < len(others) < VARIANTS else None
             self._launchers[key] = Launcher(concrete, leaves, len(args), resume, following)
 
@@ -480,17 +547,47 @@ class CompiledFunction:
         args: tuple[Any, ...],
     ) -> Any:
         """Trace on from a guard with a new value, where generated steps have run the segments."""
+        path = self._way(concrete, environment, last)
+        path.append((last, last.guard_value(environment)))
+        bound = self._bound(args[:given])
+        return self._branch(concrete, bound, list(args), path, environment)
+
+    def _recover(
+        self,
+        concrete: ConcreteFunction,
+        given: int,
+        segment: Segment | None,
+        environment: Environment,
+        args: tuple[Any, ...],
+        failed: Failed,
+    ) -> Any:
+        """Do in Python what has failed in a segment, where generated steps have run those before.
+
+        `segment` is None where there is but one.
+        """
+        if segment is None:
+            environment = start(args)
+        else:
+            failed.path = self._way(concrete, environment, segment)
+        bound = self._bound(args[:given])
+        return self._in_python(concrete, bound, list(args), environment, failed)
+
+    def _way(
+        self, concrete: ConcreteFunction, environment: Environment, last: Segment
+    ) -> list[tuple[Segment, Any]]:
+        """Return the segments that generated steps have run before `last`, with guards' values."""
         path: list[tuple[Segment, Any]] = []
         segment = concrete.root
-        while True:
+        while segment is not last:
             assert segment is not None
             path.append((segment, segment.guard_value(environment)))
-            if segment is last:
-                break
             segment = segment.children.get(path[-1][1])
-        bound = self._signature.bind(*args[:given])
+        return path
+
+    def _bound(self, args: tuple[Any, ...]) -> inspect.BoundArguments:
+        bound = self._signature.bind(*args)
         bound.apply_defaults()
-        return self._branch(concrete, bound, list(args), path, environment)
+        return bound
 
     # --- looking ----------------------------------------------------------------------------------
 

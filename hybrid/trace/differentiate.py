@@ -255,9 +255,8 @@ def _run_recorded(segment: Segment, environment: Environment, arguments: Sequenc
         environment.append(_tensor_of(source, arguments))
     try:
         found = _recorded(segment, environment, arguments)
-    except Exception:
-        segment.unwind(environment, arguments)
-        raise
+    except Exception as error:
+        raise segment.failure(error, environment) from error.__cause__
     environment.extend(found)
     segment.commit(environment, arguments)
 

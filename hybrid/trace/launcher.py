@@ -18,6 +18,7 @@ from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.environment import unchanged
 from hybrid.trace.segment import (
     Derived,
+    Failed,
     FromEnvironment,
     Local,
     Result,
@@ -44,8 +45,7 @@ class Launcher:
         The arguments of the call that is remembered, default values last.
     given : int
         How many of them were given.
-    resume : callable
-        Goes on where a guard has a new value; see :func:`tree_of_steps`.
+    resume : Resume
     following : Launcher, optional
         Another one for calls with the same key, where ints that are no part of it decide.
     """
@@ -74,7 +74,7 @@ class Launcher:
         environment.extend(contents(source, leaves) for source in segment.captured)
         sized = segment.sized(leaves)
         plan = sized.plan_for([environment[i] for i in segment.parameters])
-        self.run = _launcher(segment, sized.result, plan.run, leaves, given)
+        self.run = _launcher(segment, sized.result, plan.run, leaves, given, resume.recover)
 
 
 def chain_of(launcher: Launcher | None) -> Iterator[Launcher]:
@@ -114,7 +114,12 @@ def is_pure(concrete: ConcreteFunction) -> bool:
 
 
 def _launcher(
-    segment: Segment, result: Result, plan: Callable[..., Any], leaves: list[Any], given: int
+    segment: Segment,
+    result: Result,
+    plan: Callable[..., Any],
+    leaves: list[Any],
+    given: int,
+    recover: Callable[..., Any],
 ) -> Replay:
     """Generate the function that goes from arguments to results without any decision."""
     scope: dict[str, Any] = {"plan": plan, "new": object.__new__, "Tensor": Tensor} | ROUNDING
@@ -135,27 +140,31 @@ def _launcher(
     call = ", ".join(fetch[i] for i in segment.parameters)
     scope["defaults"] = tuple(leaves[given:])
     arguments = "args" if given == len(leaves) else "(*args, *defaults)"
-    lines = ["def run(args):", f"    out = plan({call})"]
-    if segment.history:
-        scope["unwind"] = segment.unwind
-        unwind = f"unwind([{', '.join(fetch)}], {arguments})"
-        lines[1:] = ["    try:", f"    {lines[1]}", "    except Exception:"]
-        lines += [f"        {unwind}", "        raise"]
     rest = [write for write in segment.writes if not write.rebind]
     simple = not rest and _is_one_tensor(result, first)
+    after = []
     if not simple:
         # Before the writes: a result may be what a Variable held until now.
-        lines.append(f"    env = [{', '.join((*fetch, '*out'))}]")
+        after.append(f"env = [{', '.join((*fetch, '*out'))}]")
     for i, write in enumerate(w for w in segment.writes if w.rebind):
         scope[f"w{i}"] = write.target
-        lines += [*_new_tensor(f"out[{write.index - first}]"), f"    w{i}._tensor = t"]
+        after += [*_new_tensor(f"out[{write.index - first}]"), f"w{i}._tensor = t"]
     if simple:
-        lines += [*_new_tensor("out[0]"), "    return t"]
+        after += [*_new_tensor("out[0]"), "return t"]
     else:
         scope |= {"build": result.build, "commit": commit, "rest": rest}
         if rest:
-            lines += ["    for write in rest:", f"        commit(write, env, {arguments})"]
-        lines.append(f"    return build(env, {arguments})")
+            after += ["for write in rest:", f"    commit(write, env, {arguments})"]
+        after.append(f"return build(env, {arguments})")
+    if segment.repeatable:
+        scope |= {"Failed": Failed, "recover": recover}
+        lines = ["try:", f"    out = plan({call})"]
+        lines += ["except Exception as error:", "    failed = Failed(error)"]
+        lines += ["else:", *(f"    {line}" for line in after)]
+        lines.append(f"return recover(None, [], {arguments}, failed)")
+    else:
+        lines = [f"out = plan({call})", *after]
+    lines = ["def run(args):", *(f"    {line}" for line in lines)]
     run_generated("\n".join(lines), "launcher", scope)
     run: Replay = scope["run"]
     return run
@@ -169,9 +178,9 @@ def _place(unknown: Input, leaves: list[Any], given: int) -> str:
 def _new_tensor(data: str) -> list[str]:
     """Write what `wrap` does, without the call."""
     return [
-        "    t = new(Tensor)",
-        f"    t._data = {data}",
-        "    t._link = t._node = None",
+        "t = new(Tensor)",
+        f"t._data = {data}",
+        "t._link = t._node = None",
     ]
 
 

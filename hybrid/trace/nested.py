@@ -18,6 +18,7 @@ from hybrid.core.tensor import asarray
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.launcher import Launcher, fast_key, is_pure
 from hybrid.trace.signature import flatten
+from hybrid.trace.steps import Resume
 
 MAX_LAUNCHERS = 256
 UNKNOWN: Any = object()
@@ -67,7 +68,7 @@ class Nested:
         while len(self._known) >= MAX_LAUNCHERS:
             self._known.pop(next(iter(self._known)), None)
         order = _order(tree, len(raw), bind)
-        launcher = Launcher(concrete, leaves, len(leaves), _never)
+        launcher = Launcher(concrete, leaves, len(leaves), Resume(_never, _from_the_start))
         self._known[tree, values, state.defaults, state.device] = order, launcher
 
     def forget(self, concretes: Sequence[ConcreteFunction]) -> None:
@@ -101,6 +102,10 @@ def _as_is(leaf: Any) -> bool:
 
 def _never(*_: Any) -> Any:
     raise AssertionError("a trace of one segment has no guard")
+
+
+def _from_the_start(*_: Any) -> Any:
+    return UNKNOWN
 
 
 class _Marker:

@@ -34,7 +34,6 @@ from hybrid.trace.plain import write_back
 from hybrid.trace.recorder import GraphRecorder
 from hybrid.trace.segment import Derived
 from hybrid.trace.sharing import memory_of, overlap, same_array
-from hybrid.trace.unwinding import Written
 
 
 def _raw(array: Array) -> Array:
@@ -90,7 +89,7 @@ class OutsideRecorder(GraphRecorder):
     shadows : dict
         For each captured Tensor (by the identity of its memory) the Tensor, what stands for it, and
         its contents last committed.
-    history : list of Written
+    history : list
         What was written since the last segment, in order.
     """
 
@@ -102,7 +101,7 @@ class OutsideRecorder(GraphRecorder):
         self.inputs: list[tuple[int, Tensor, Value]] = []
         self.variables: dict[int, tuple[Variable, Tensor, Value, bool]] = {}
         self.made: list[Variable] = []
-        self.history: list[Written] = []
+        self.history: list[Any] = []
         self._overlaps: list[tuple[Tensor, Tensor]] = []
         self.first_contents: dict[int, Array] = {}
         self.expected: dict[int, Array] = {}
@@ -273,24 +272,23 @@ class OutsideRecorder(GraphRecorder):
         tensor = self.contents_for(variable, value)
         value = tensor._data.value
         self.variables[id(variable)] = variable, tensor, value, True
-        self.history.append(Written(len(self.nodes), variable, value, rebind=True))
+        self.history.append(variable)
 
     def after_write(self, target: Tensor) -> None:
-        """Note what the write has changed outside, for an error that may come after it."""
-        for place, tensor, rebind in self._outside():
+        """Note what the write has changed outside."""
+        for place, tensor in self._outside():
             if _aliases(target, tensor):
-                value = self.value_of(tensor)
-                self.history.append(Written(len(self.nodes), place, value, rebind))
+                self.history.append(place)
 
-    def _outside(self) -> Iterator[tuple[Any, Tensor, bool]]:
-        """Yield what can be written to, what stands for it, and whether it is assigned anew."""
+    def _outside(self) -> Iterator[tuple[Any, Tensor]]:
+        """Yield what can be written to, and what stands for it."""
         for leaf, tensor, _ in self.inputs:
             if not isinstance(self.arguments[leaf], np.generic):
-                yield leaf, tensor, False
-        for variable, tensor, _, assigned in self.variables.values():
-            yield variable, tensor, assigned
+                yield leaf, tensor
+        for variable, tensor, _, _ in self.variables.values():
+            yield variable, tensor
         for source, tensor, _ in self.shadows.values():
-            yield source, tensor, False
+            yield source, tensor
 
     def created(self, variable: Variable) -> None:
         """Note a Variable that the function made."""

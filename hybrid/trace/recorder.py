@@ -50,6 +50,8 @@ class GraphRecorder:
 
     decides = False
     """Whether Python may ask for traced values: that makes a segment end."""
+    acted = False
+    """Whether a node since the last cut acts."""
     _unknown_value = "a value that is not known yet"
     """What it is called in the error where Python asks for one all the same."""
 
@@ -119,8 +121,6 @@ class GraphRecorder:
         """Append a node; elementwise ops get their promotion made explicit by casts."""
         if not self.open:
             raise TraceError("this trace has ended")
-        if op.acts or op.bodies:
-            self.before_effects(op, attrs)
         line = self._line(_FRAMES)
         if op.compute is None:
             values = self.emit(op, self._as_given(inputs), attrs, line)

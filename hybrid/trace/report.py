@@ -103,3 +103,13 @@ def warn_of_effect(name: str, effect: Effect) -> None:
         "  Return what it adds, keep it in an hb.Variable, or do it outside.",
         SideEffectWarning,
     )
+
+
+def warn_of_caught(name: str, error: Exception) -> None:
+    """Warn of an error in compiled code that eager code does without: the function catches it."""
+    text = str(error).split("\n")[0]
+    warn_user(
+        f"{name} ran eagerly this time: compiled code came to {type(error).__name__}: {text}\n"
+        "  Compiled code is left where an op raises; where that is frequent, test for it before.",
+        EagerFallbackWarning,
+    )

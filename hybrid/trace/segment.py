@@ -16,7 +16,7 @@ import numpy as np
 from hybrid.core import containers, dispatch, formula
 from hybrid.core.asking import Size, asked
 from hybrid.core.formula import Formula, Input
-from hybrid.core.graph import FuncGraph, has_effects
+from hybrid.core.graph import FuncGraph, acts, has_effects
 from hybrid.core.places import fill
 from hybrid.core.storage import Chain
 from hybrid.core.tensor import Array, Tensor, asarray, wrap
@@ -27,7 +27,6 @@ from hybrid.trace.following import MAX_WIDTH, Following
 from hybrid.trace.mutation import deliver
 from hybrid.trace.signature import is_array
 from hybrid.trace.sized import Sized, specialise, substitute, unknowns_in
-from hybrid.trace.unwinding import Written, written_before_error
 
 if TYPE_CHECKING:
     from hybrid.trace.repeats import Repeat
@@ -39,6 +38,25 @@ MAX_RESULT_SIZES = 8
 
 Environment = list[Any]
 Runner = Callable[..., None]
+
+
+class Failed(BaseException):  # no `except` of the user's may take it for the error itself
+    """A Plan has raised an error, and nothing of its segment was committed.
+
+    What the segment did is done again in Python then: there the error comes where and when eager
+    code raises it, and the user's function may catch it.
+
+    Attributes
+    ----------
+    error : Exception
+    path : list of (Segment, value)
+        What ran before, with the values met at the guards; the tracer fills it in.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.path: list[tuple[Segment, Any]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +215,8 @@ class Segment:
     captured : tuple
         Tensors and Variables whose contents join the environment before the run.
     writes : tuple of Write
-    history : tuple of Written
-        How `writes` came about, for errors in the middle.
+    history : tuple
+        What it writes to, as often as it does.
     guard : (type, int), optional
         The kind of value that Python asked for, and where in the environment it is.
     children : Following
@@ -215,7 +233,7 @@ class Segment:
     parameters: tuple[int, ...]
     captured: tuple[Any, ...]
     writes: tuple[Write, ...] = ()
-    history: tuple[Written, ...] = ()
+    history: tuple[Any, ...] = ()
     guard: tuple[type, int] | None = None
     result: Result | None = None
     planner: Planner | None = None
@@ -270,6 +288,11 @@ class Segment:
         return bool(self.writes) or any(map(has_effects, self.graph.nodes))
 
     @property
+    def repeatable(self) -> bool:
+        """Whether nobody outside notices a run that has come to an error."""
+        return not any(acts(node.op, node.attrs) for node in self.graph.nodes)
+
+    @property
     def plans(self) -> dict[Any, Plan]:
         """The Plans for the sizes that were called last, one for each layout of the arguments."""
         return self.latest.plans if self._sizes else {}
@@ -286,30 +309,24 @@ class Segment:
         run = self.sized(arguments).plan_for(arrays).run
         try:
             found = run(*arrays)
-        except Exception:
-            self.unwind(environment, arguments)
-            raise
+        except Exception as error:
+            raise self.failure(error, environment) from error.__cause__
         environment.extend(found)
         self.commit(environment, arguments)
 
-    def unwind(self, environment: Environment, arguments: Sequence[Any]) -> None:
-        """Let the world outside see what was written before the error that the Plan has raised.
+    def failure(self, error: Exception, environment: Environment) -> BaseException:
+        """Return what to raise where the Plan has raised `error`.
 
         Parameters
         ----------
+        error : Exception
         environment : list
-            With what is captured, without what the Plan computes.
-        arguments : sequence
+            With what is captured, which is taken out again.
         """
-        if not self.history:
-            return
-        inputs = [environment[i] for i in self.parameters]
-        arrays = [x._data if type(x) is Tensor else x for x in inputs]
-        graph = self.sized(arguments).graph
-        for target, array, rebind in written_before_error(self.graph, graph, arrays, self.history):
-            value = wrap(array) if dispatch.state.tapes else array
-            environment.append(value)
-            commit(Write(target, len(environment) - 1, rebind), environment, arguments)
+        if not self.repeatable:
+            return error
+        del environment[len(environment) - len(self.captured) :]
+        return Failed(error)
 
     def commit(self, environment: Environment, arguments: Sequence[Any]) -> None:
         """Let the world outside see what was written, in program order."""
@@ -358,7 +375,11 @@ class Segment:
         repeat = self.repeat
         if repeat is None or value is not repeat.answer or dispatch.state.tapes:
             return value
-        repeat.run(environment, arguments)
+        try:
+            repeat.run(environment, arguments)
+        except Exception as error:
+            del environment[repeat.results.start :]  # what the segment has computed
+            raise Failed(error) from error.__cause__
         return not value
 
 

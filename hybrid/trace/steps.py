@@ -7,17 +7,31 @@ They are made when a way is first taken; a value not met before goes back to the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from hybrid.core.source import run_generated
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.trace.concrete import ConcreteFunction
-from hybrid.trace.segment import Derived, Environment, Local, Segment, commit, contents
+from hybrid.trace.segment import Derived, Environment, Failed, Local, Segment, commit, contents
 from hybrid.trace.signature import is_array
 
 Step = Callable[[Environment, tuple[Any, ...]], Any]
-Resume = Callable[[Segment, Environment, tuple[Any, ...]], Any]
+
+
+class Resume(NamedTuple):
+    """What generated steps call where they come to an end.
+
+    Attributes
+    ----------
+    trace : callable
+        ``trace(segment, environment, args)`` after a segment whose guard has a new value.
+    recover : callable
+        ``recover(segment, environment, args, failed)`` where a segment has failed.
+    """
+
+    trace: Callable[[Segment, Environment, tuple[Any, ...]], Any]
+    recover: Callable[[Segment | None, Environment, tuple[Any, ...], Failed], Any]
 
 
 def tree_of_steps(
@@ -32,9 +46,7 @@ def tree_of_steps(
         Arguments that lie in memory as those of all later calls; default values last.
     given : int
         How many of them are not default values.
-    resume : callable
-        Takes the last segment that ran, the environment and the arguments, where a guard had a new
-        value.
+    resume : Resume
     """
     defaults = tuple(leaves[given:])
     fetch = [
@@ -71,8 +83,8 @@ def _generated(
     env: Environment,
     args: tuple[Any, ...],
 ) -> Step:
-    if segment.inputs:  # the Plan depends on the sizes of each call
-        return _sized_each_time(concrete, segment, resume)
+    if segment.inputs or segment.repeat is not None:
+        return _as_it_comes(concrete, segment, resume)
     sized = segment.sized(args)
     filled = [*env, *(contents(source, args) for source in segment.captured)]
     plan = sized.plan_for([filled[i] for i in segment.parameters])
@@ -87,39 +99,47 @@ def _generated(
             attribute = {Variable: "_tensor._data", Local: "contents"}.get(type(source), "_data")
             lines.append(f"    env.append(c{i}.{attribute})")
     run = f"env += plan({', '.join(f'env[{i}]' for i in segment.parameters)})"
-    if segment.history:
-        scope["unwind"] = segment.unwind
-        lines += ["    try:", f"        {run}"]
-        lines += ["    except Exception:", "        unwind(env, args)", "        raise"]
-    else:
-        lines.append(f"    {run}")
+    after = []
     for i, write in enumerate(segment.writes):
         scope[f"w{i}"] = write
-        lines.append(f"    commit(w{i}, env, args)")
+        after.append(f"commit(w{i}, env, args)")
     if segment.result is not None:
         scope["build"] = sized.result.build
-        lines.append("    return build(env, args)")
+        after.append("return build(env, args)")
     else:
         # Without a guard: there a trace broke off, which is taken up again.
         kind, index = segment.guard or (None, 0)
         scope |= {"kind": kind, "following": _following(concrete, segment, resume)}
         value = f"kind(env[{index}])" if kind else "None"
-        if segment.repeat is not None:
-            scope["decide"], value = segment.decide, "decide(env, args)"
-        lines.append(f"    return following[{value}](env, args)")
+        after.append(f"return following[{value}](env, args)")
+    if segment.repeatable:
+        scope |= {"failure": segment.failure, "recover": resume.recover, "segment": segment}
+        lines += ["    try:", f"        {run}"]
+        lines += ["    except Exception as error:", "        failed = failure(error, env)"]
+        lines += ["    else:", *(f"        {line}" for line in after)]
+        lines.append("    return recover(segment, env, args, failed)")
+    else:
+        lines += [f"    {line}" for line in (run, *after)]
     run_generated("\n".join(lines), "step", scope)
     step: Step = scope["step"]
     return step
 
 
-def _sized_each_time(concrete: ConcreteFunction, segment: Segment, resume: Resume) -> Step:
+def _as_it_comes(concrete: ConcreteFunction, segment: Segment, resume: Resume) -> Step:
+    """Return the step of a segment whose Plan depends on sizes, or that a loop follows."""
     following = _following(concrete, segment, resume)
 
     def step(env: Environment, args: tuple[Any, ...]) -> Any:
-        segment.run(env, args)
-        if segment.result is not None:
-            return segment.sized(args).result.build(env, args)
-        return following[segment.decide(env, args)](env, args)
+        try:
+            segment.run(env, args)
+            value = None if segment.guard is None else segment.decide(env, args)
+        except Failed as error:
+            failed = error
+        else:
+            if segment.result is not None:
+                return segment.sized(args).result.build(env, args)
+            return following[value](env, args)
+        return resume.recover(segment, env, args, failed)
 
     return step
 
@@ -128,7 +148,7 @@ def _following(concrete: ConcreteFunction, segment: Segment, resume: Resume) -> 
     conditions = concrete.conditions
 
     def unknown(env: Environment, args: tuple[Any, ...]) -> Any:
-        return resume(segment, env, args)
+        return resume.trace(segment, env, args)
 
     class Steps(dict[Any, Step]):
         def __missing__(self, value: Any) -> Step:

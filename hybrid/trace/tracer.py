@@ -13,7 +13,7 @@ import gc
 from collections.abc import Sequence
 from contextlib import ExitStack
 from itertools import chain
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import numpy as np
 
@@ -40,6 +40,7 @@ from hybrid.trace.repeats import Questions
 from hybrid.trace.returned import capture_results, local_arrays, result_leaf, shared_storages
 from hybrid.trace.segment import (
     Environment,
+    Failed,
     Fixed,
     FromEnvironment,
     Leaf,
@@ -92,8 +93,15 @@ class Tracer(OutsideRecorder):
         ``run(segment, environment, arguments)``: plainly, or under the tapes around the call.
     tapes : tuple
         The tapes around the call.
+    resumes : str, optional
+        Why to go on eagerly where the segments end that have run already.
     questions : Questions, optional
         Finds loops among the guards.
+
+    Attributes
+    ----------
+    passed : list of (Segment, value)
+        The segments that have run by now, with the values met at their guards.
     """
 
     def __init__(
@@ -108,6 +116,7 @@ class Tracer(OutsideRecorder):
         run: Runner,
         tapes: tuple[Any, ...],
         planner: Planner | None = None,
+        resumes: str | None = None,
         questions: Questions | None = None,
     ) -> None:
         super().__init__(name, arguments, first=first)
@@ -120,15 +129,18 @@ class Tracer(OutsideRecorder):
         self.harmless: set[Any] = set()  # arithmetic of numbers that did not raise
         self.root: Segment | None = known[0][0] if known else None
         self._known = list(known)
+        self._resumes = resumes
+        self._failed: Failed | None = None
         self._depth = 0
         self._decisions = 0
         self._questions = questions
-        self._acts = False
+        self.acted = False
         self._parent: tuple[Segment, Any] | None = None
         self._index: dict[Value, int] = {}
         self._seen_captures = 0
         self._size = 0
         self._path: list[Segment] = []
+        self.passed: list[tuple[Segment, Any]] = []
         self._grafts: list[tuple[Segment, Any, Segment]] = []
         self.garbage = ExitStack()  # kept until tracing ends
 
@@ -141,21 +153,29 @@ class Tracer(OutsideRecorder):
     # --- what acts, and what is written -----------------------------------------------------------
 
     def before_effects(self, op: Op, attrs: Attrs) -> None:
-        """Commit what was written before an op that acts."""
+        """Let an op that acts share its segment with nothing that is written or may fail.
+
+        So what has failed can be done again: nobody outside has noticed it.
+        """
         if acts(op, attrs):
-            if self.history:
+            if self.history or any(n.op.may_fail and not acts(n.op, n.attrs) for n in self.nodes):
                 self._commit()
-            self._acts = True
+            self.acted = True
+        elif self.acted and op.may_fail:
+            self._commit()
 
     def assign_variable(self, variable: Any, value: Any) -> None:
         """Replace the contents of a Variable."""
-        if self._acts:
+        if self.acted:
             self._commit()
-        super().assign_variable(variable, value)
+        if self.open:
+            super().assign_variable(variable, value)
+        else:
+            variable.assign(value)
 
     def before_write(self, target: Tensor) -> None:
         """Look at what is written."""
-        if self._acts:
+        if self.acted:
             self._commit()
         super().before_write(target)
 
@@ -224,21 +244,29 @@ class Tracer(OutsideRecorder):
 
     def _cut(self, extra: list[Value], guard: type | None = None) -> Any:
         """End a segment that others follow: run it, and return its guard's value."""
+        self._refuse_to_go_on()
         segment = self._segment(extra, guard)
         if self._known:
             segment, value = self._check_known(segment)
             self._path.append(segment)
         else:
             self._attach(segment)
-            self._execute(segment)
-            value = self._answered(segment, extra) if guard else None
+            try:
+                self._execute(segment)
+                value = self._answered(segment, extra) if guard else None
+            except Failed as failed:
+                self._fail(failed)
             if guard and listened():
                 note("guard", f"{name_of(guard)} is {value!r}", user_line())
             self._path.append(segment)
         self._parent = segment, value
+        self.passed.append(self._parent)
         self._depth += 1
         self.nodes = []
-        self._acts = False
+        self.acted = False
+        if self._resumes is not None and not self._known:
+            why, self._resumes = self._resumes, None
+            self.give_up(why)
         return value
 
     def _answered(self, segment: Segment, extra: list[Value]) -> Any:
@@ -354,6 +382,16 @@ class Tracer(OutsideRecorder):
         targets = [w.target for s in self._path for w in s.writes]
         return [self.arguments[x] if isinstance(x, int) else x for x in targets]
 
+    def _fail(self, failed: Failed) -> NoReturn:
+        failed.path = list(self.passed)
+        self._failed = failed
+        raise failed
+
+    def _refuse_to_go_on(self) -> None:
+        """Raise once more what only an ``except:`` of the user's can have caught."""
+        if self._failed is not None:
+            raise self._failed
+
     def _execute(self, segment: Segment) -> None:
         """Run a segment on what was captured as it was when the function first used it."""
         graph = segment.graph
@@ -383,6 +421,7 @@ class Tracer(OutsideRecorder):
         Result
             To be built outside the trace.
         """
+        self._refuse_to_go_on()
         leaves, tree = containers.flatten(returned)
         leaves = [plain(x) for x in leaves]
         if not self.open:
@@ -405,7 +444,10 @@ class Tracer(OutsideRecorder):
         made = [self._placed(x) for x in placed]
         segment.result = Result(tree, tuple(made), changed)
         self._attach(segment)
-        self._execute(segment)
+        try:
+            self._execute(segment)
+        except Failed as failed:
+            self._fail(failed)
         self._path.append(segment)
         self._make_local(local, set(wanted))
         self.open = False
@@ -425,7 +467,7 @@ class Tracer(OutsideRecorder):
                 for s in segment.captured
             )
             segment.writes = tuple(w for w in segment.writes if id(w.target) not in local)
-            segment.history = tuple(w for w in segment.history if id(w.target) not in local)
+            segment.history = tuple(x for x in segment.history if id(x) not in local)
 
     def _placed(self, x: Value | tuple[Value, Chain] | Leaf) -> Leaf:
         if isinstance(x, tuple):
@@ -549,6 +591,9 @@ class Tracer(OutsideRecorder):
             acts = self.dirty() or any(map(has_effects, self.nodes))
             if acts and not self._known:
                 segment = self._segment([], None, [])
-                self._execute(segment)
+                try:
+                    self._execute(segment)
+                except Failed as failed:
+                    self._fail(failed)
         finally:
             self.open = False
