@@ -31,6 +31,7 @@ def info() -> str:
         **{name: _version(name) for name in _PACKAGES},
         "cpu": " ".join(filter(None, (cpu, widest, f"{parallel.get_num_threads()} threads"))),
         "gpu": _gpus(),
+        "gpu arrays": f"CuPy {_cupy()}",
         "gpu tools": _gpu_tools(),
         "cache": f"{cache.folder()}: {entries} kernels, {format_bytes(size)}",
         "ops": f"{len(OPS)}, {fusable} of them fuse into kernels",
@@ -57,6 +58,12 @@ def _gpu_tools() -> str:
     if missing:
         return f"not installed: {', '.join(missing)}"
     return ", ".join(f"{name} {version}" for name, version in toolchain.versions())
+
+
+def _cupy() -> str:
+    """The version of CuPy, whatever CUDA its package is for."""
+    versions = [_version(f"cupy{suffix}") for suffix in ("-cuda13x", "-cuda12x", "")]
+    return next((v for v in versions if v != "not installed"), "not installed")
 
 
 def cache_usage(folder: Path) -> tuple[int, int]:
