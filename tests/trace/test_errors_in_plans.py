@@ -305,7 +305,9 @@ def test_an_error_that_the_function_catches_is_caught(
 
 def test_a_caught_error_is_told_once_and_later_calls_are_replayed() -> None:
     compiled = hb.compile(_solved)
-    with pytest.warns(hb.errors.EagerFallbackWarning, match=r"this time: compiled code came to Lin"):
+    with pytest.warns(
+        hb.errors.EagerFallbackWarning, match=r"this time: compiled code came to Lin"
+    ):
         compiled(np.zeros((2, 2)), np.ones(2))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -80,7 +80,19 @@ class Made:
             runtime=runtime,
         )
         xp = SimpleNamespace(cuda=cuda, ndarray=lambda *args: SimpleNamespace(args=args))
-        place = Place("cuda:1", xp, *[None] * 4, contextlib.nullcontext, lambda: None, 77)  # type: ignore[arg-type]
+        nothing: Any = None
+        place = Place(
+            name="cuda:1",
+            xp=xp,
+            put=nothing,
+            get=nothing,
+            move=nothing,
+            adopt=nothing,
+            current=contextlib.nullcontext,
+            wait=lambda: None,
+            stopwatch=nothing,
+            stream=77,
+        )
         self.cublas = Recorder(self.log, "cublas")
         self.core = Recorder(self.log)
         self.card = Nvidia(place, (9, 0), self.core, _succeeding(self.cublas))
