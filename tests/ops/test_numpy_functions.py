@@ -362,3 +362,29 @@ def test_dtypes_and_refusals_are_numpys(name: str, kind: str) -> None:
             return
         found = func(hb.asarray(x))
     assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+
+
+EDGES: dict[str, tuple[Callable[[Any], Any], Any]] = {
+    "largest of booleans, from 0": (lambda x: np.max(x, initial=0), np.ones(3, bool)),
+    "least int, from a float": (lambda x: np.min(x, initial=2.5), np.ones(3, np.int32)),
+    "product of ints, from a float": (lambda x: np.prod(x, initial=1.5), np.ones(3, np.int32)),
+    "sum of no axes": (lambda x: np.add.reduce(x), np.ones((), np.uint32)),
+    "product of no axes, from the last": (lambda x: np.multiply.reduce(x, -1), np.ones(())),
+    "area of nothing": (lambda x: np.trapezoid(x), np.ones((2, 0), np.int8)),
+    "lower triangle of a row": (lambda x: np.tril(x, -1), np.arange(3.0)),
+    "upper triangle of a row": (lambda x: np.triu(x, k=1), np.arange(4)),
+    "equality of int64 and uint64": (
+        lambda x: np.array_equal(x, x.astype(np.uint64)),
+        np.array([-1, 2]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_what_is_rare_is_numpys_too_in_both_modes(name: str) -> None:
+    function, x = EDGES[name]
+    wanted = function(x)
+    for run in (function, hb.compile(function)):
+        found = run(hb.asarray(x))
+        np.testing.assert_array_equal(found, wanted)
+        assert np.asarray(found).dtype == np.asarray(wanted).dtype

@@ -54,6 +54,8 @@ def trapezoid(y: ArrayLike, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Ten
         x = asarray(x)
         lying = [-1 if i == axis else 1 for i in range(y.ndim)]
         step = reshape(diff(x), lying) if x.ndim == 1 else diff(x, axis=axis)
+    if y.shape[axis] == 0:
+        return (y / 2.0).sum(axis=axis)
     size = y.shape[axis] - 1
     areas = step * (narrow(y, axis, 1, size) + narrow(y, axis, 0, size)) / 2.0
     return asarray(areas).sum(axis=axis)

@@ -19,6 +19,7 @@ from hybrid.ops import (
     joining,
     linalg,
     movement,
+    rearranging,
     reduction,
 )
 from hybrid.ops._axes import one_axis
@@ -221,6 +222,20 @@ def _isrealobj(x: Any) -> bool:
 @implements(np.copy)
 def _copy(x: Any, order: str = "K", subok: bool = False) -> Tensor:
     return asarray(x, copy=True)
+
+
+def _triangle(function: Function) -> Function:
+    """Return `function` for NumPy, which takes an array of one axis for equal rows."""
+
+    def triangle(m: Any, k: int = 0) -> Any:
+        x = asarray(m)
+        return function(broadcast_to(x, (*x.shape, *x.shape)) if x.ndim == 1 else x, k=k)
+
+    return triangle
+
+
+implements(np.tril)(_triangle(rearranging.tril))
+implements(np.triu)(_triangle(rearranging.triu))
 
 
 @implements(np.trace)

@@ -249,6 +249,8 @@ def _reduced(
     x = asarray(x)
     if out is not None or initial is None:
         return NotImplemented
+    if not x.ndim and axis in (0, -1):
+        axis = None  # NumPy takes a number for an array of one element here
     if dtype is not None:
         x = x.astype(dtype, copy=False)
     if where is not True:
@@ -271,7 +273,9 @@ def _reduced(
         return NotImplemented
     if dtype is not None and result.dtype != np.dtype(dtype):
         result = result.astype(dtype)
-    return result if initial is np._NoValue else UFUNCS[ufunc](result, initial)
+    if initial is np._NoValue:
+        return result
+    return UFUNCS[ufunc](result, asarray(initial).astype(result.dtype))
 
 
 def _by_halves(function: Function, x: Tensor, axis: Any, keepdims: bool) -> Tensor:
