@@ -87,6 +87,8 @@ class Op:
         The scalar expression for fused kernels: ``"{0} * {1}"``, ``"exp({0})"``.
     compute : callable, optional
         Elementwise ops: the dtypes to which the inputs are cast before the scalar expression.
+    literal : callable, optional
+        For ops that cast no input: the dtypes that Python scalars among the inputs take.
     vjp : tuple of rules, or one rule
         ``rule(g, out, *inputs, **attrs)`` gives the gradient by one input; an entry None has none.
         A single callable ``rule(i, g, out, *inputs, **attrs)`` serves ops of any number of inputs.
@@ -168,6 +170,7 @@ class Op:
     eager: Callable[..., Any]
     scalar: str | None = None
     compute: Callable[[tuple[TensorSpec, ...]], tuple[DType, ...]] | None = None
+    literal: Callable[[tuple[TensorSpec, ...]], tuple[DType, ...]] | None = None
     vjp: tuple[Rule | None, ...] | Rule | None = None
     joint_vjp: Rule | None = None
     chosen: Callable[..., Any] | None = None

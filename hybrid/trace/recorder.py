@@ -123,7 +123,7 @@ class GraphRecorder:
             raise TraceError("this trace has ended")
         line = self._line(_FRAMES)
         if op.compute is None:
-            values = self.emit(op, self._as_given(inputs), attrs, line)
+            values = self.emit(op, self._as_given(op, inputs), attrs, line)
         else:
             # The specs as the user gave them decide: a Python scalar is weak, a Const is not.
             scalar = self.rules.scalar
@@ -164,11 +164,21 @@ class GraphRecorder:
             found = self._numbers[value] = self._kinds.setdefault(value, len(self._kinds))
         return found
 
-    def _as_given(self, inputs: tuple[Any, ...]) -> tuple[Operand, ...]:
-        """Return the operands of an op that promotes nothing: scalars join arrays of their kind."""
+    def _as_given(self, op: Op, inputs: tuple[Any, ...]) -> tuple[Operand, ...]:
+        """Return the operands of an op that casts none: Python scalars take the dtype they meet."""
         present = [x.dtype for x in inputs if type(x) is Tensor]
         if len(present) == len(inputs):
             return tuple([self.lift(x) for x in inputs])
+        if op.literal is not None:
+            wanted = op.literal(
+                tuple([x.spec if type(x) is Tensor else weak_scalar(x) for x in inputs])
+            )
+            return tuple(
+                [
+                    self.lift(x) if type(x) is Tensor else Const(_scalar_in(x, dtype), dtype)
+                    for x, dtype in zip(inputs, wanted, strict=True)
+                ]
+            )
         return tuple(
             [self.lift(x) if type(x) is Tensor else _literal_beside(x, present) for x in inputs]
         )

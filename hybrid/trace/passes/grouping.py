@@ -89,7 +89,7 @@ def _is_same_dtype(node: Node) -> bool:
 def is_cheap(node: Node) -> bool:
     """Tell whether computing a node again costs less than reading its result from memory."""
     if node.op.scalar is None:
-        return False
+        return node.op.elementwise
     return all(name in CHEAP_FUNCTIONS for name in called_functions(node.op.scalar))
 
 
