@@ -310,7 +310,8 @@ class GraphRecorder:
             value = value.astype(variable.dtype)
         if value.shape != variable.shape:
             value = broadcast_to(value, variable.shape)
-        with dispatch.scope(tapes=()):
+        # An assignment under no_grad leaves the Variable what it is: not silent.
+        with dispatch.scope(tapes=(), silent=False):
             if variable.trainable and is_inexact(variable.dtype):
                 value = assigned(self.read_variable(variable), value)
             elif is_inexact(variable.dtype):

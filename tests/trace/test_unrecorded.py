@@ -287,3 +287,53 @@ def test_threads_and_the_next_calls_are_clean_after_an_end_in_a_block() -> None:
     x = hb.asarray([1.0, 2.0])
     alike(hb.grad(lambda x: (x * x).sum())(x), np.float32(2) * x)
     alike(hb.compile(lambda x: x * 2)(x), x * 2)
+
+
+# --- what a block without gradients leaves as it is -----------------------------------------------
+
+
+def _read_first_inside(x: hb.Tensor, v: hb.Variable) -> hb.Tensor:
+    row = x[1]
+    x[0] = 5.0
+    with hb.no_grad():
+        doubled = row * 2  # the first to see that the memory of the row was written to
+        if doubled.sum() > 0:
+            doubled = doubled + 1
+    return (row**2).sum() + doubled.sum()
+
+
+def _assigned_inside(x: hb.Tensor, v: hb.Variable) -> hb.Tensor:
+    before = v * 3
+    with hb.no_grad():
+        v.assign_add(x[0])
+    return (before * v + x).sum()
+
+
+def _left_alone_by_a_branch(x: hb.Tensor, v: hb.Variable) -> hb.Tensor:
+    def writes() -> hb.Tensor:
+        x[1] -= 0.25
+        return x[0]
+
+    with hb.no_grad():
+        found = hb.cond(x.sum() > 1000, writes, lambda: x[1])
+    return (x**2).sum() + (found * v).sum()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [_read_first_inside, _assigned_inside, _left_alone_by_a_branch],
+    ids=lambda f: f.__name__[1:],
+)
+def test_a_block_without_gradients_leaves_those_of_the_rest(function: Callable[..., Any]) -> None:
+    compiled = hb.compile(function)
+    v, w = hb.Variable([1.0, 2.0, 3.0]), hb.Variable([1.0, 2.0, 3.0])
+    for scale in (1.0, 2.0, -1.0):
+        found = []
+        for run, variable in ((function, v), (compiled, w)):
+            x = hb.asarray(np.arange(6.0).reshape(2, 3) * scale)
+            with hb.GradientTape() as tape:
+                tape.watch(x)
+                y = run(x, variable)
+            found.append(tape.gradient(y, [x, variable], unconnected_gradients="zero"))
+        for eager, traced in zip(*found, strict=True):
+            np.testing.assert_allclose(traced, eager)

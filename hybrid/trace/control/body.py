@@ -290,7 +290,7 @@ def tracing(construct: str) -> Iterator[BodyRecorder]:
     state = dispatch.state
     recorder = BodyRecorder(construct, state.recorder, state.tapes)
     try:
-        with dispatch.scope(recorder=recorder, tapes=()):
+        with dispatch.scope(recorder=recorder, tapes=(), silent=state.silent):
             yield recorder
             for cell in recorder.cells.values():
                 cell.after = recorder.operand(cell.tensor)

@@ -15,6 +15,7 @@ from hybrid.core.op import Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import DTypeError, GraphError, ShapeError
+from hybrid.ops.elementwise.casting import stop_gradient
 from hybrid.trace.control.body import BodyRecorder, graph_of, outside_of, tracing
 from hybrid.trace.control.branch_batching import batch
 from hybrid.trace.control.branch_gradient import recorded, vjp
@@ -241,9 +242,13 @@ def _traced(
     )
     given = outside.operands((*outside.written, *outside.read))
     attrs = recorded(branches=branches) if dispatch.state.tapes else {"branches": branches}
-    out = dispatch.bind_all(SWITCH, (index, *given), attrs)
-    outside.commit(out[count : count + len(outside.written)])
-    return found[0][0].build(out[:count])
+    quiet = dispatch.state.silent
+    # What a branch leaves as it is keeps its gradient, under no_grad too.
+    with dispatch.scope(silent=False):
+        out = dispatch.bind_all(SWITCH, (index, *given), attrs)
+        outside.commit(out[count : count + len(outside.written)])
+    given_back = [stop_gradient(x) for x in out[:count]] if quiet else list(out[:count])
+    return found[0][0].build(given_back)
 
 
 def _origin(side: str, function: Callable[..., Any]) -> str:
