@@ -57,6 +57,7 @@ class Lanes:
         state = dispatch.state
         self.gave_up = None  # as a trace may, but not this
         self.acted = False
+        self.silenced: set[Value] = set()
         self._around, self._silent = (state.recorder, state.tapes), state.silent
         self._shadows: dict[tuple[int, int], tuple[Tensor, Tensor, Any]] = {}
         self._arguments: list[tuple[Tensor, Tensor, Any]] = []

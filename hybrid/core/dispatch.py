@@ -283,6 +283,7 @@ def _stopped(recorder: Any, symbol: Symbol) -> Symbol:
     if symbol.spec.weak or not is_inexact(symbol.dtype):
         return symbol
     stopped: Symbol = recorder.record(OPS["stop_gradient"], (wrap(symbol),), {})[0]
+    recorder.silenced.add(stopped.value)
     return stopped
 
 

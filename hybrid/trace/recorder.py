@@ -59,6 +59,7 @@ class GraphRecorder:
         self.nodes: list[Node] = []
         self.captures: dict[int, tuple[Any, Value]] = {}
         self.open = True
+        self.silenced: set[Value] = set()  # what was computed where no tape looks
         self._line = line
         self.shadows: dict[int, tuple[Tensor, Tensor, Value]] = {}
         self.rules = Rules()

@@ -80,7 +80,7 @@ def result_leaf(
     shared: set[int],
     wanted: list[Value],
     local: dict[int, Value],
-) -> Value | tuple[Value, Chain] | Leaf:
+) -> Value | tuple[Value, Chain, bool] | Leaf:
     for j, other in enumerate(earlier):
         if other is x and isinstance(x, Tensor | np.ndarray):
             return Same(j)
@@ -92,6 +92,7 @@ def result_leaf(
         return FromFormula(formula.read(x.formula))
     if type(x) is not Tensor or type(x._data) is not Symbol:
         return Fixed(x)
+    silent = x._data.value in outside.silenced
     for leaf, tensor, committed in outside.inputs:
         if isinstance(outside.arguments[leaf], np.generic):
             # It cannot be written: what was written to it is a new value.
@@ -102,18 +103,18 @@ def result_leaf(
             return FromArgument(leaf)
         mine, its = x._alias, tensor._alias
         if mine and its and mine.storage is its.storage and not its.chain:
-            return FromArgument(leaf, mine.chain)
+            return FromArgument(leaf, mine.chain, silent)
     for source, tensor, _ in outside.shadows.values():
         if id(source) not in local:
             mine, its = x._alias, tensor._alias
             if x is tensor:
                 return Fixed(source)
             if mine and its and mine.storage is its.storage and not its.chain:
-                return Fixed(source, mine.chain)
+                return Fixed(source, mine.chain, silent)
     if x._alias is not None and id(x._alias.storage) in shared:
         value = x._alias.storage.base.value
         wanted.append(value)
-        return value, x._alias.chain
+        return value, x._alias.chain, silent
     value = outside.lift(x)
     wanted.append(value)
     return value

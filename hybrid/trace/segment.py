@@ -83,10 +83,14 @@ class FromEnvironment:
 
 @dataclass(frozen=True, slots=True)
 class FromArgument:
-    """A result leaf that is an argument, or a view of one (by a chain of view ops)."""
+    """A result leaf that is an argument, or a view of one (by a chain of view ops).
+
+    Here and below, a silent view is one that was made where no tape looks.
+    """
 
     leaf: int
     chain: Chain = ()
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,7 @@ class SharedView:
 
     index: int
     chain: Chain
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,7 @@ class Fixed:
 
     value: Any
     chain: Chain = ()
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +167,7 @@ class Result:
         for leaf in self.leaves:
             if isinstance(leaf, SharedView):
                 base = bases.setdefault(leaf.index, _tensor(environment[leaf.index]))
-                made.append(_view(base, leaf.chain))
+                made.append(_view(base, leaf.chain, leaf.silent))
             else:
                 made.append(_build(leaf, environment, arguments, made))
         return containers.unflatten(self.tree, made)
@@ -177,7 +183,10 @@ def _tensor(value: Any) -> Tensor:
     return value if type(value) is Tensor else wrap(value)
 
 
-def _view(value: Tensor, chain: Chain) -> Tensor:
+def _view(value: Tensor, chain: Chain, silent: bool) -> Tensor:
+    if silent:
+        with dispatch.scope(tapes=(), silent=True):
+            return _view(value, chain, silent=False)
     for op, attrs in chain:
         value = dispatch.bind(op, (value,), attrs)
     return value
@@ -193,15 +202,15 @@ def _build(
         case FromEnvironment(index, weak):
             value = environment[index]
             return value.item() if weak else _tensor(value)
-        case FromArgument(number, chain):
+        case FromArgument(number, chain, silent):
             value = arguments[number]
-            return _view(asarray(value), chain) if chain else value
+            return _view(asarray(value), chain, silent) if chain else value
         case Same(number):
             return made[number]
         case FromFormula(read):
             return read(arguments)
-        case Fixed(value, chain):
-            return _view(value, chain) if chain else value
+        case Fixed(value, chain, silent):
+            return _view(value, chain, silent) if chain else value
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)

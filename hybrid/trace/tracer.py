@@ -469,9 +469,9 @@ class Tracer(OutsideRecorder):
             segment.writes = tuple(w for w in segment.writes if id(w.target) not in local)
             segment.history = tuple(x for x in segment.history if id(x) not in local)
 
-    def _placed(self, x: Value | tuple[Value, Chain] | Leaf) -> Leaf:
+    def _placed(self, x: Value | tuple[Value, Chain, bool] | Leaf) -> Leaf:
         if isinstance(x, tuple):
-            return SharedView(self._index[x[0]], x[1])
+            return SharedView(self._index[x[0]], x[1], x[2])
         return FromEnvironment(self._index[x], x.spec.weak) if isinstance(x, Value) else x
 
     def _concrete_leaf(self, x: Any) -> Any:

@@ -319,9 +319,18 @@ def _left_alone_by_a_branch(x: hb.Tensor, v: hb.Variable) -> hb.Tensor:
     return (x**2).sum() + (found * v).sum()
 
 
+def _returned_from_inside(x: hb.Tensor, v: hb.Variable) -> tuple[hb.Tensor, ...]:
+    y = x * 2
+    with hb.no_grad():
+        row = y[0]
+        if x.sum() < 1000:
+            return x[0], y.T, row, y
+    return x[0], y.T, row, y
+
+
 @pytest.mark.parametrize(
     "function",
-    [_read_first_inside, _assigned_inside, _left_alone_by_a_branch],
+    [_read_first_inside, _assigned_inside, _left_alone_by_a_branch, _returned_from_inside],
     ids=lambda f: f.__name__[1:],
 )
 def test_a_block_without_gradients_leaves_those_of_the_rest(function: Callable[..., Any]) -> None:
