@@ -319,6 +319,18 @@ def _left_alone_by_a_branch(x: hb.Tensor, v: hb.Variable) -> hb.Tensor:
     return (x**2).sum() + (found * v).sum()
 
 
+def _left_alone_by_loops(x: hb.Tensor, v: hb.Variable) -> hb.Tensor:
+    def once(i: hb.Tensor, c: hb.Tensor) -> hb.Tensor:
+        x[1] -= 0.25
+        return c + 1
+
+    with hb.no_grad():
+        many = (x.sum() > 1000) * 3
+        a = hb.while_loop(lambda c: c[0] < many, lambda c: (c[0] + 1, once(*c)), (0, x[0]))[1]
+        b = hb.fori_loop(0, many, once, x[1])
+    return (x**2).sum() + (a * b * v).sum()
+
+
 def _returned_from_inside(x: hb.Tensor, v: hb.Variable) -> tuple[hb.Tensor, ...]:
     y = x * 2
     with hb.no_grad():
@@ -330,7 +342,13 @@ def _returned_from_inside(x: hb.Tensor, v: hb.Variable) -> tuple[hb.Tensor, ...]
 
 @pytest.mark.parametrize(
     "function",
-    [_read_first_inside, _assigned_inside, _left_alone_by_a_branch, _returned_from_inside],
+    [
+        _read_first_inside,
+        _assigned_inside,
+        _left_alone_by_a_branch,
+        _left_alone_by_loops,
+        _returned_from_inside,
+    ],
     ids=lambda f: f.__name__[1:],
 )
 def test_a_block_without_gradients_leaves_those_of_the_rest(function: Callable[..., Any]) -> None:

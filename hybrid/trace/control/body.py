@@ -25,6 +25,7 @@ from hybrid.core.tensor import Tensor, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.core.variable import Variable
 from hybrid.ops.assignment import setitem
+from hybrid.ops.elementwise.casting import stop_gradient
 from hybrid.ops.inplace import join_watched, write, write_traced
 from hybrid.trace.recorder import GraphRecorder, Untraceable
 
@@ -376,3 +377,18 @@ def graph_of(
         tuple(body.nodes),
         (*results[:state_at], *after, *results[state_at:], *extra),
     )
+
+
+def audible() -> Any:
+    """Return the scope in which a node with bodies is recorded, and what it wrote committed.
+
+    Under no_grad the bodies are silent themselves; what they leave as it is keeps its gradient.
+    """
+    return dispatch.scope(silent=False)
+
+
+def given_back(results: Sequence[Tensor]) -> list[Tensor]:
+    """Return the results of a node with bodies; without gradients where no tape looks."""
+    if not dispatch.state.silent:
+        return list(results)
+    return [stop_gradient(x) for x in results]

@@ -15,8 +15,14 @@ from hybrid.core.op import Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import DTypeError, GraphError, ShapeError
-from hybrid.ops.elementwise.casting import stop_gradient
-from hybrid.trace.control.body import BodyRecorder, graph_of, outside_of, tracing
+from hybrid.trace.control.body import (
+    BodyRecorder,
+    audible,
+    given_back,
+    graph_of,
+    outside_of,
+    tracing,
+)
 from hybrid.trace.control.branch_batching import batch
 from hybrid.trace.control.branch_gradient import recorded, vjp
 from hybrid.trace.control.narrow import narrowed, needs
@@ -242,13 +248,10 @@ def _traced(
     )
     given = outside.operands((*outside.written, *outside.read))
     attrs = recorded(branches=branches) if dispatch.state.tapes else {"branches": branches}
-    quiet = dispatch.state.silent
-    # What a branch leaves as it is keeps its gradient, under no_grad too.
-    with dispatch.scope(silent=False):
+    with audible():
         out = dispatch.bind_all(SWITCH, (index, *given), attrs)
         outside.commit(out[count : count + len(outside.written)])
-    given_back = [stop_gradient(x) for x in out[:count]] if quiet else list(out[:count])
-    return found[0][0].build(given_back)
+    return found[0][0].build(given_back(out[:count]))
 
 
 def _origin(side: str, function: Callable[..., Any]) -> str:

@@ -19,7 +19,7 @@ from hybrid.core.tensor import Array, Tensor, asarray
 from hybrid.errors import DTypeError, GraphError, ShapeError
 from hybrid.ops.creation import full
 from hybrid.ops.movement import copy
-from hybrid.trace.control.body import graph_of, outside_of, tracing
+from hybrid.trace.control.body import audible, given_back, graph_of, outside_of, tracing
 from hybrid.trace.control.narrow import live_carries, narrowed, needs
 from hybrid.trace.control.nests import defined_at, describe, flatten, is_number, owned, strong
 from hybrid.trace.control.rows import by_rows
@@ -224,9 +224,10 @@ def _while_traced(given: Given, cond_fn: Callable[[Any], Any]) -> Any:
         *outside.operands(outside.read),
     )
     attrs = {"cond": ask, "body": step, "carries": count + len(outside.written)}
-    out = dispatch.bind_all(WHILE, operands, attrs)
-    outside.commit(out[count:])
-    return given.nest.build(out[:count])
+    with audible():
+        out = dispatch.bind_all(WHILE, operands, attrs)
+        outside.commit(out[count:])
+    return given.nest.build(given_back(out[:count]))
 
 
 # --- fori_loop ------------------------------------------------------------------------------------
@@ -309,14 +310,15 @@ def _fori_traced(given: Given, ends: list[Any]) -> Any:
     written, read = outside.operands(outside.written), outside.operands(outside.read)
     first = ends[0].astype("int64") if isinstance(ends[0], Tensor) else full((), ends[0])
     start = (first, *given.leaves, *written)
-    if all(isinstance(end, int) and not isinstance(end, Tensor) for end in ends):
-        course = range(ends[0], max(ends))
-        step, rows = by_rows(step, read, len(start), course)
-        out = bind_scan(step, start, rows, read, (len(course), False))
-    else:
-        out = _bounded(step, start, read, ends[1])
-    outside.commit(out[count : count + len(written)])
-    return given.nest.build(out[1:count])
+    with audible():
+        if all(isinstance(end, int) and not isinstance(end, Tensor) for end in ends):
+            course = range(ends[0], max(ends))
+            step, rows = by_rows(step, read, len(start), course)
+            out = bind_scan(step, start, rows, read, (len(course), False))
+        else:
+            out = _bounded(step, start, read, ends[1])
+        outside.commit(out[count : count + len(written)])
+    return given.nest.build(given_back(out[1:count]))
 
 
 def _bounded(

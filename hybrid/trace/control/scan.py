@@ -16,7 +16,15 @@ from hybrid.errors import ShapeError
 from hybrid.ops.creation import zeros
 from hybrid.ops.joining import stack
 from hybrid.ops.movement import copy
-from hybrid.trace.control.body import BodyRecorder, Outside, graph_of, outside_of, tracing
+from hybrid.trace.control.body import (
+    BodyRecorder,
+    Outside,
+    audible,
+    given_back,
+    graph_of,
+    outside_of,
+    tracing,
+)
 from hybrid.trace.control.nests import Nest, check_same, defined_at, flatten, like, owned, strong
 from hybrid.trace.control.scan_op import bind_scan
 from hybrid.trace.recorder import GraphRecorder, Untraceable
@@ -301,13 +309,14 @@ def scan_traced(given: Given, rows: Rows) -> tuple[Any, Any]:
     count = len(given.leaves)
     name = getattr(given.function, "__name__", given.construct)
     graph = graph_of(body, name, outside, state_at=count)
-    out = bind_scan(
-        graph,
-        (*given.leaves, *outside.operands(outside.written)),
-        tuple(rows.leaves),
-        outside.operands(outside.read),
-        (rows.length, rows.reverse),
-    )
+    with audible():
+        out = bind_scan(
+            graph,
+            (*given.leaves, *outside.operands(outside.written)),
+            tuple(rows.leaves),
+            outside.operands(outside.read),
+            (rows.length, rows.reverse),
+        )
     return _delivered(out, count, outside, given.nest, nest)
 
 
@@ -315,6 +324,7 @@ def _delivered(
     out: tuple[Tensor, ...], count: int, outside: Outside, carry: Nest, ys: Nest
 ) -> tuple[Any, Any]:
     written = len(outside.written)
-    outside.commit(out[count : count + written])
+    with audible():
+        outside.commit(out[count : count + written])
     stacked = out[count + written : count + written + sum(ys.present)]
-    return carry.build(out[:count]), ys.build(stacked)
+    return carry.build(given_back(out[:count])), ys.build(given_back(stacked))
