@@ -388,7 +388,7 @@ class CompiledFunction:
         if is_of_compiler(failed.error) or (failed.path and self.fullgraph):
             raise failed.error
         if failed.path:
-            why = f"it caught {type(failed.error).__name__}"
+            why = f"compiled code came to {type(failed.error).__name__}"
             try:
                 result, _ = self._trace(
                     concrete.again(), bound, leaves, failed.path, environment, why

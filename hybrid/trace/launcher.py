@@ -156,7 +156,7 @@ def _launcher(
         if rest:
             after += ["for write in rest:", f"    commit(write, env, {arguments})"]
         after.append(f"return build(env, {arguments})")
-    if segment.repeatable:
+    if segment.redoable:
         scope |= {"Failed": Failed, "recover": recover}
         lines = ["try:", f"    out = plan({call})"]
         lines += ["except Exception as error:", "    failed = Failed(error)"]

@@ -89,8 +89,6 @@ class OutsideRecorder(GraphRecorder):
     shadows : dict
         For each captured Tensor (by the identity of its memory) the Tensor, what stands for it, and
         its contents last committed.
-    history : list
-        What was written since the last segment, in order.
     """
 
     def __init__(self, name: str, arguments: Sequence[Any], *, first: bool) -> None:
@@ -101,7 +99,6 @@ class OutsideRecorder(GraphRecorder):
         self.inputs: list[tuple[int, Tensor, Value]] = []
         self.variables: dict[int, tuple[Variable, Tensor, Value, bool]] = {}
         self.made: list[Variable] = []
-        self.history: list[Any] = []
         self._overlaps: list[tuple[Tensor, Tensor]] = []
         self.first_contents: dict[int, Array] = {}
         self.expected: dict[int, Array] = {}
@@ -272,23 +269,6 @@ class OutsideRecorder(GraphRecorder):
         tensor = self.contents_for(variable, value)
         value = tensor._data.value
         self.variables[id(variable)] = variable, tensor, value, True
-        self.history.append(variable)
-
-    def after_write(self, target: Tensor) -> None:
-        """Note what the write has changed outside."""
-        for place, tensor in self._outside():
-            if _aliases(target, tensor):
-                self.history.append(place)
-
-    def _outside(self) -> Iterator[tuple[Any, Tensor]]:
-        """Yield what can be written to, and what stands for it."""
-        for leaf, tensor, _ in self.inputs:
-            if not isinstance(self.arguments[leaf], np.generic):
-                yield leaf, tensor
-        for variable, tensor, _, _ in self.variables.values():
-            yield variable, tensor
-        for source, tensor, _ in self.shadows.values():
-            yield source, tensor
 
     def created(self, variable: Variable) -> None:
         """Note a Variable that the function made."""

@@ -328,12 +328,7 @@ def _place(x: Tensor, places: dict[Value, int]) -> int:
 def _is_body(before: Question, now: Question) -> bool:
     """Tell whether a segment has results like those of the one before, and no effects."""
     segment = now.segment
-    if (
-        segment.captured
-        or segment.writes
-        or segment.history
-        or before.state.where != now.state.where
-    ):
+    if segment.captured or segment.writes or before.state.where != now.state.where:
         return False
     weak = any(x.spec.weak for x in segment.graph.outputs)
     if weak or any(map(has_effects, segment.graph.nodes)):

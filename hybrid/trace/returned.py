@@ -60,8 +60,6 @@ def local_arrays(
         # leaves, and what they come from: containers, or the three frames that pass it on.
         known = 4 + sum(s is source for seg in path for s in seg.captured)
         known += sum(w.target is source for seg in path for w in seg.writes)
-        known += sum(target is source for seg in path for target in seg.history)
-        known += sum(target is source for target in outside.history)
         known += 4 if returned is source else 2 * sum(x is source for x in leaves)
         # The Tensor and this frame know the array, and the environment.
         held = 3 + sum(x is array for x in environment)

@@ -224,8 +224,6 @@ class Segment:
     captured : tuple
         Tensors and Variables whose contents join the environment before the run.
     writes : tuple of Write
-    history : tuple
-        What it writes to, as often as it does.
     guard : (type, int), optional
         The kind of value that Python asked for, and where in the environment it is.
     children : Following
@@ -242,7 +240,6 @@ class Segment:
     parameters: tuple[int, ...]
     captured: tuple[Any, ...]
     writes: tuple[Write, ...] = ()
-    history: tuple[Any, ...] = ()
     guard: tuple[type, int] | None = None
     result: Result | None = None
     planner: Planner | None = None
@@ -297,7 +294,7 @@ class Segment:
         return bool(self.writes) or any(map(has_effects, self.graph.nodes))
 
     @property
-    def repeatable(self) -> bool:
+    def redoable(self) -> bool:
         """Whether nobody outside notices a run that has come to an error."""
         return not any(acts(node.op, node.attrs) for node in self.graph.nodes)
 
@@ -332,7 +329,7 @@ class Segment:
         environment : list
             With what is captured, which is taken out again.
         """
-        if not self.repeatable:
+        if not self.redoable:
             return error
         del environment[len(environment) - len(self.captured) :]
         return Failed(error)

@@ -112,7 +112,7 @@ def _generated(
         scope |= {"kind": kind, "following": _following(concrete, segment, resume)}
         value = f"kind(env[{index}])" if kind else "None"
         after.append(f"return following[{value}](env, args)")
-    if segment.repeatable:
+    if segment.redoable:
         scope |= {"failure": segment.failure, "recover": resume.recover, "segment": segment}
         lines += ["    try:", f"        {run}"]
         lines += ["    except Exception as error:", "        failed = failure(error, env)"]

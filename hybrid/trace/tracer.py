@@ -10,10 +10,10 @@ to get Python to the same place, and the segments it passes are checked against 
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import chain
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -131,15 +131,12 @@ class Tracer(OutsideRecorder):
         self._known = list(known)
         self._resumes = resumes
         self._failed: Failed | None = None
-        self._depth = 0
         self._decisions = 0
         self._questions = questions
         self.acted = False
-        self._parent: tuple[Segment, Any] | None = None
         self._index: dict[Value, int] = {}
         self._seen_captures = 0
         self._size = 0
-        self._path: list[Segment] = []
         self.passed: list[tuple[Segment, Any]] = []
         self._grafts: list[tuple[Segment, Any, Segment]] = []
         self.garbage = ExitStack()  # kept until tracing ends
@@ -158,7 +155,7 @@ class Tracer(OutsideRecorder):
         So what has failed can be done again: nobody outside has noticed it.
         """
         if acts(op, attrs):
-            if self.history or any(n.op.may_fail and not acts(n.op, n.attrs) for n in self.nodes):
+            if self.dirty() or any(n.op.may_fail and not acts(n.op, n.attrs) for n in self.nodes):
                 self._commit()
             self.acted = True
         elif self.acted and op.may_fail:
@@ -248,20 +245,14 @@ class Tracer(OutsideRecorder):
         segment = self._segment(extra, guard)
         if self._known:
             segment, value = self._check_known(segment)
-            self._path.append(segment)
         else:
             self._attach(segment)
-            try:
+            with self._noting_failure():
                 self._execute(segment)
                 value = self._answered(segment, extra) if guard else None
-            except Failed as failed:
-                self._fail(failed)
             if guard and listened():
                 note("guard", f"{name_of(guard)} is {value!r}", user_line())
-            self._path.append(segment)
-        self._parent = segment, value
-        self.passed.append(self._parent)
-        self._depth += 1
+        self.passed.append((segment, value))
         self.nodes = []
         self.acted = False
         if self._resumes is not None and not self._known:
@@ -296,9 +287,9 @@ class Tracer(OutsideRecorder):
             places.append(Write(target, self._size, rebind))
             self._size += 1
         new = {value for _, value in new_captures}
-        history, self.history = tuple(self.history), []
+        depth = len(self.passed)
         graph = FuncGraph(
-            self.name if self._depth == 0 else f"{self.name}.{self._depth}",
+            f"{self.name}.{depth}" if depth else self.name,
             tuple(v for v in parameters if v not in new),
             tuple(v for v in parameters if v in new),
             tuple(self.nodes),
@@ -309,7 +300,6 @@ class Tracer(OutsideRecorder):
             tuple(before[v] for v in graph.parameters),
             tuple(source for source, _ in new_captures),
             tuple(places),
-            history,
             (guard, self._index[extra[0]]) if guard else None,
             planner=self._planner,
         )
@@ -346,14 +336,14 @@ class Tracer(OutsideRecorder):
         """Return the values from before this segment that it uses; the first takes all inputs."""
         used = {x for node in self.nodes for x in node.inputs if isinstance(x, Value)}
         used.update(results)
-        first = {value for _, _, value in self.inputs} if self._depth == 0 else set()
+        first = {value for _, _, value in self.inputs} if not self.passed else set()
         return [v for v in self._index if v in used or v in first]
 
     def _attach(self, segment: Segment) -> None:
-        if self._parent is None:
-            self.root = segment
+        if self.passed:
+            self._grafts.append((*self.passed[-1], segment))
         else:
-            self._grafts.append((*self._parent, segment))
+            self.root = segment
 
     def graft(self) -> bool:
         """Let replays find what was traced; the conditions for it must be in force by now.
@@ -379,13 +369,18 @@ class Tracer(OutsideRecorder):
     @property
     def written(self) -> list[Any]:
         """What the segments of this call have written to in place."""
-        targets = [w.target for s in self._path for w in s.writes]
+        targets = [w.target for segment, _ in self.passed for w in segment.writes]
         return [self.arguments[x] if isinstance(x, int) else x for x in targets]
 
-    def _fail(self, failed: Failed) -> NoReturn:
-        failed.path = list(self.passed)
-        self._failed = failed
-        raise failed
+    @contextmanager
+    def _noting_failure(self) -> Iterator[None]:
+        """Let an error of a Plan know what ran before, and the trace that it is over."""
+        try:
+            yield
+        except Failed as failed:
+            failed.path = list(self.passed)
+            self._failed = failed
+            raise
 
     def _refuse_to_go_on(self) -> None:
         """Raise once more what only an ``except:`` of the user's can have caught."""
@@ -434,7 +429,8 @@ class Tracer(OutsideRecorder):
         if self._questions is not None:
             self._questions.forget()
         capture_results(self, leaves)
-        local = local_arrays(self, self._path, self.environment, returned, leaves)
+        path = [segment for segment, _ in self.passed]
+        local = local_arrays(self, path, self.environment, returned, leaves)
         wanted: list[Value] = []
         shared = shared_storages(leaves)
         placed = [
@@ -444,11 +440,9 @@ class Tracer(OutsideRecorder):
         made = [self._placed(x) for x in placed]
         segment.result = Result(tree, tuple(made), changed)
         self._attach(segment)
-        try:
+        with self._noting_failure():
             self._execute(segment)
-        except Failed as failed:
-            self._fail(failed)
-        self._path.append(segment)
+        self.passed.append((segment, None))
         self._make_local(local, set(wanted))
         self.open = False
         result: Result = segment.sized(self.arguments).result
@@ -459,7 +453,7 @@ class Tracer(OutsideRecorder):
         if not local:
             return
         bases = {self._index[value] for value in wanted}
-        for segment in self._path:
+        for segment, _ in self.passed:
             segment.captured = tuple(
                 Local(self.first_contents[id(s)].copy(), self._index[local[id(s)]] in bases)
                 if id(s) in local
@@ -467,7 +461,6 @@ class Tracer(OutsideRecorder):
                 for s in segment.captured
             )
             segment.writes = tuple(w for w in segment.writes if id(w.target) not in local)
-            segment.history = tuple(x for x in segment.history if id(x) not in local)
 
     def _placed(self, x: Value | tuple[Value, Chain, bool] | Leaf) -> Leaf:
         if isinstance(x, tuple):
@@ -591,9 +584,7 @@ class Tracer(OutsideRecorder):
             acts = self.dirty() or any(map(has_effects, self.nodes))
             if acts and not self._known:
                 segment = self._segment([], None, [])
-                try:
+                with self._noting_failure():
                     self._execute(segment)
-                except Failed as failed:
-                    self._fail(failed)
         finally:
             self.open = False
