@@ -300,9 +300,19 @@ def test_delete_takes_tensors_for_places(obj: Any) -> None:
         np.testing.assert_array_equal(np.asarray(np.delete(hb.asarray(x), given)), expected)
 
 
-def test_powers_of_small_integers_are_not_cut_off() -> None:
-    x = np.array([100, -7], np.int8)
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "uint64", "float16", "float32", "F"])
+def test_the_powers_of_narrow_dtypes_are_not_cut_off(dtype: str) -> None:
+    x = np.array([100, 7]).astype(dtype)
     np.testing.assert_array_equal(hb.vander(x, 4).numpy(), np.vander(x, 4), strict=True)
+
+
+@pytest.mark.parametrize("func", [np.partition, np.argpartition])
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (0, 2)])
+def test_any_place_parts_nothing(func: Any, shape: tuple[int, ...]) -> None:
+    x = hb.zeros(shape, dtype=hb.float64)
+    for call in (func, hb.compile(lambda x, kth: func(x, kth))):
+        expected = func(np.zeros(shape), 5)
+        np.testing.assert_array_equal(np.asarray(call(x, 5)), expected, strict=True)
 
 
 @pytest.mark.parametrize(
@@ -311,8 +321,9 @@ def test_powers_of_small_integers_are_not_cut_off() -> None:
         lambda xp: xp.vander(xp.asarray(X)),
         lambda xp: xp.choose(xp.asarray([0.5, 1.0]), [xp.asarray([1, 2]), xp.asarray([3, 4])]),
         lambda xp: xp.select([xp.asarray([1.0, 0.0])], [xp.asarray([1, 2])]),
+        lambda xp: np.add.accumulate(xp.asarray(1.0)),
     ],
-    ids=["vander", "choose", "select"],
+    ids=["vander", "choose", "select", "accumulate"],
 )
 def test_what_numpy_refuses_is_refused(call: Callable[[Any], Any]) -> None:
     for xp in (np, hb):

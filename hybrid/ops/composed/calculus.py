@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid import dtypes
 from hybrid.core.dispatch import located
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import ShapeError
@@ -164,8 +165,7 @@ def vander(x: ArrayLike, N: int | None = None, increasing: bool = False) -> Tens
     x = asarray(x)
     if x.ndim != 1:
         raise ShapeError(located(f"vander: expected a vector, not an array of shape {x.shape}"))
-    if x.dtype.kind in "biu":  # the powers of small integers need not fit
-        x = x.astype(np.promote_types(x.dtype, np.int64), copy=False)
+    x = x.astype(dtypes.promote((x.dtype, dtypes.int64)), copy=False)  # which powers fit into
     count = x.shape[0] if N is None else N
     exponents = np.arange(count) if increasing else np.arange(count)[::-1]
     return power(reshape(x, (-1, 1)), exponents.astype(x.dtype))

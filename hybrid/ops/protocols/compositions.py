@@ -46,7 +46,7 @@ def _argpartition(a: Any, kth: Any, axis: int | None = -1, *rest: Any, **options
 def _check_places(name: str, x: Tensor, kth: Any, axis: int | None) -> None:
     n = x.size if axis is None else x.shape[one_axis(name, axis, x.shape)]
     for k in np.atleast_1d(np.asarray(kth)):
-        if not -n <= k < n:
+        if x.size and not -n <= k < n:
             raise ValueError(located(f"{name}: kth is {k}, there are {n} elements"))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import busy, resolve, state
+from hybrid.core.dispatch import busy, located, resolve, state
 from hybrid.core.tensor import Tensor, asarray, wrap
 from hybrid.core.variable import Variable
 from hybrid.dtypes import DType
@@ -309,9 +309,11 @@ def _accumulated(
     if out is not None:
         return NotImplemented
     x = asarray(x)
+    if not x.ndim:
+        raise TypeError(located(f"{ufunc.__name__}.accumulate: an array of shape () has no axis"))
     if ufunc in _ACCUMULATE:
         return _ACCUMULATE[ufunc](x, axis=axis, dtype=dtype)
-    if ufunc not in _ASSOCIATIVE or not x.ndim or dtype is not None:
+    if ufunc not in _ASSOCIATIVE or dtype is not None:
         return NotImplemented
     axis, shift = axis % x.ndim, 1
     size = x.shape[axis]

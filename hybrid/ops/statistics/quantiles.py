@@ -18,9 +18,10 @@ from hybrid.ops import elementwise
 from hybrid.ops._axes import Axes, all_axes
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.creation import zeros
+from hybrid.ops.elementwise.operands import is_weak
 from hybrid.ops.indexing import scatter_add, take_along_axis
 from hybrid.ops.movement import expand_dims, moveaxis, reshape
-from hybrid.ops.reduction import Axis, sum
+from hybrid.ops.reduction import Axis, mean, sum
 from hybrid.ops.searching import ordered
 from hybrid.ops.sorting import argsort
 
@@ -105,8 +106,6 @@ def _neighbours(xp: Any, method: str, n: Any, q: Any) -> tuple[Any, Any, Any]:
 
 
 def _infer(x: TensorSpec, q: TensorSpec, *, method: str, skip: bool) -> TensorSpec:
-    if x.dtype.kind == "c":
-        raise DTypeError(f"quantile: {x.dtype.name} has no order; it takes real numbers")
     if not x.shape[-1]:
         raise ShapeError("quantile: there are no elements along the axis")
     keeps = METHODS[method].exact or dtypes.is_inexact(x.dtype)
@@ -164,7 +163,8 @@ def _of_present(xp: Any, rows: Any, q: Any, method: str) -> tuple[Any, Any, Any]
 
 def _between(xp: Any, low: Any, high: Any, weight: Any) -> Any:
     """Interpolate from the nearer end; equal or infinite ends do not make NaN."""
-    low, high = low.astype(dtypes.float64), high.astype(dtypes.float64)
+    wide = dtypes.complex128 if low.dtype.kind == "c" else dtypes.float64
+    low, high = low.astype(wide), high.astype(wide)
     with xp.errstate(invalid="ignore", over="ignore"):
         gap = high - low
         out = xp.where(weight < 0.5, low + gap * weight, high - gap * (1 - weight))
@@ -178,8 +178,9 @@ def _between(xp: Any, low: Any, high: Any, weight: Any) -> Any:
 def _vjp_x(g: Tensor, out: Tensor, x: Tensor, q: Tensor, *, method: str, skip: bool) -> Tensor:
     order = argsort(x)
     lower, upper, weight = _neighbours_of_rows(x, q, method, skip)
-    g = reshape(g, lower.shape).astype(dtypes.float64)
-    total = zeros(x.shape, dtypes.float64)
+    wide = _wide(x)
+    g = reshape(g, lower.shape).astype(wide)
+    total = zeros(x.shape, wide)
     parts = (
         [(lower, g)] if METHODS[method].exact else [(lower, g * (1 - weight)), (upper, g * weight)]
     )
@@ -191,13 +192,20 @@ def _vjp_x(g: Tensor, out: Tensor, x: Tensor, q: Tensor, *, method: str, skip: b
 
 def _vjp_q(g: Tensor, out: Tensor, x: Tensor, q: Tensor, *, method: str, skip: bool) -> Tensor:
     lower, upper, _ = _neighbours_of_rows(x, q, method, skip)
-    sorted_ = take_along_axis(x, argsort(x), -1).astype(dtypes.float64)
+    wide = _wide(x)
+    sorted_ = take_along_axis(x, argsort(x), -1).astype(wide)
     low, high = (take_along_axis(sorted_, moveaxis(i, 0, -1), -1) for i in (lower, upper))
     slope = (high - low) * METHODS[method].slope(_counts(x, skip))[..., None]
-    by_row = moveaxis(slope, -1, 0) * reshape(g, lower.shape).astype(dtypes.float64)
+    by_row = elementwise.real(
+        elementwise.conj(moveaxis(slope, -1, 0)) * reshape(g, lower.shape).astype(wide)
+    )
     return reshape(sum(by_row, axis=tuple(range(1, by_row.ndim))), q.shape).astype(
         q.dtype, copy=False
     )
+
+
+def _wide(x: Tensor) -> dtypes.DType:
+    return dtypes.complex128 if x.dtype.kind == "c" else dtypes.float64
 
 
 def _counts(x: Tensor, skip: bool) -> Tensor:
@@ -232,6 +240,7 @@ QUANTILE = register(
             _example(((3, 2, 4), ()), "linear", skip=True),
             _example(((6,), ()), "lower", "int32"),
             _example(((6,), (1,)), "hazen", "float32"),
+            _example(((2, 4), ()), "linear", "complex128"),
         ),
         doc="Quantiles of the last axis, with NaN skipped or not.",
     )
@@ -242,16 +251,49 @@ QUANTILE = register(
 
 
 def _quantile(
-    name: str, x: ArrayLike, q: ArrayLike, axis: Axis, method: str, keepdims: bool, skip: bool
+    name: str,
+    x: ArrayLike,
+    q: ArrayLike,
+    axis: Axis,
+    method: str,
+    keepdims: bool,
+    *,
+    skip: bool,
+    whole: float = 1,
 ) -> Tensor:
+    """Return quantiles by `q` of `whole`."""
     if method not in METHODS:
         raise ValueError(
             located(f"{name}: there is no method {method!r}, only {', '.join(METHODS)}")
         )
-    x, q = asarray(x), _as_float64(q)
+    x = asarray(x)
+    if x.dtype.kind == "c":
+        text = f"{name}: {x.dtype.name} has no order; it takes real numbers"
+        raise DTypeError(located(text))
+    if not METHODS[method].exact:
+        if x.dtype.kind == "b":
+            text = f"{name}: there is nothing between booleans; method='lower' takes one of them"
+            raise DTypeError(located(text))
+        x = x.astype(_between_dtype(x, q), copy=False)
+    parts = _as_float64(q)
+    parts = parts if whole == 1 else parts / whole
+    return _of_axes(name, x, parts, axis, method, keepdims, skip=skip)
+
+
+def _between_dtype(x: Tensor, q: ArrayLike) -> dtypes.DType:
+    """Return the dtype of what lies between elements: that of their products with `q`."""
+    if is_weak(q) or isinstance(q, list | tuple):
+        return x.dtype if dtypes.is_inexact(x.dtype) else dtypes.float64
+    return dtypes.promote((x.dtype, dtypes.to_inexact(asarray(q).dtype)))
+
+
+def _of_axes(
+    name: str, x: Tensor, q: Tensor, axis: Axis, method: str, keepdims: bool, *, skip: bool
+) -> Tensor:
     axes = all_axes(name, axis, x.shape)
-    if x.dtype.kind == "b" and not METHODS[method].exact:
-        x = x.astype(dtypes.float64)
+    if skip and not prod(x.shape[a] for a in axes):
+        nothing = mean(x, axis=axes, keepdims=keepdims)  # NaN, with NumPy's warning
+        return broadcast_to(nothing, (*q.shape, *nothing.shape)).copy()
     out = bind(QUANTILE, (_rows(x, axes), q), {"method": method, "skip": skip})
     return expand_dims(out, tuple(q.ndim + a for a in axes)) if keepdims and axes else out
 
@@ -298,13 +340,16 @@ def quantile(
     Returns
     -------
     Tensor
-        The axes of `q` come first. Floating-point `x` keeps its dtype, integers give float64, but
-        with a method whose result is an element keep theirs. NaN where there is one.
+        The axes of `q` come first. Python numbers, lists of them too, leave floating-point `x` its
+        dtype and make float64 of integers; a `q` that has a dtype is promoted with that of `x`.
+        With a method whose result is an element it is the dtype of `x`. NaN where there is one.
 
     Raises
     ------
     ValueError
         For a `q` outside of 0 to 1, an unknown method, or no elements.
+    DTypeError
+        For complex numbers, and for what lies between booleans.
 
     Notes
     -----
@@ -328,7 +373,7 @@ def percentile(
     keepdims: bool = False,
 ) -> Tensor:
     """Return percentiles along axes: :func:`quantile` of ``q / 100``."""
-    return _quantile("percentile", x, _as_float64(q) / 100, axis, method, keepdims, skip=False)
+    return _quantile("percentile", x, q, axis, method, keepdims, skip=False, whole=100)
 
 
 def median(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
@@ -337,6 +382,7 @@ def median(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Ten
     Parameters
     ----------
     x : array-like
+        Complex numbers are ordered by their real parts, then by their imaginary parts.
     axis : int or tuple of int, optional
         Left out: all axes.
     keepdims : bool
@@ -345,13 +391,23 @@ def median(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Ten
     Returns
     -------
     Tensor
+        NaN where there is one, or no element.
 
     Examples
     --------
     >>> median([[1.0, 9.0, 2.0], [3.0, 4.0, 5.0]], axis=1)
     Tensor([2., 4.], dtype=float32)
     """
-    return _quantile("median", x, 0.5, axis, "linear", keepdims, skip=False)
+    return _median("median", asarray(x), axis, keepdims, skip=False)
+
+
+def _median(name: str, x: Tensor, axis: Axis, keepdims: bool, *, skip: bool) -> Tensor:
+    if not dtypes.is_inexact(x.dtype):
+        x = x.astype(dtypes.float64)
+    axes = all_axes(name, axis, x.shape)
+    if not prod(x.shape[a] for a in axes):
+        return mean(x, axis=axes, keepdims=keepdims)  # NaN, with NumPy's warning
+    return _of_axes(name, x, _as_float64(0.5), axes, "linear", keepdims, skip=skip)
 
 
 def nanquantile(
@@ -377,9 +433,9 @@ def nanpercentile(
     keepdims: bool = False,
 ) -> Tensor:
     """Return percentiles of the elements that are not NaN; NaN where there are none."""
-    return _quantile("nanpercentile", x, _as_float64(q) / 100, axis, method, keepdims, skip=True)
+    return _quantile("nanpercentile", x, q, axis, method, keepdims, skip=True, whole=100)
 
 
 def nanmedian(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """Return the median of the elements that are not NaN; NaN where there are none."""
-    return _quantile("nanmedian", x, 0.5, axis, "linear", keepdims, skip=True)
+    return _median("nanmedian", asarray(x), axis, keepdims, skip=True)

@@ -42,9 +42,8 @@ def test_quantiles_are_numpys(method, case, q):
     options = dict(axis=axis, method=method, keepdims=keepdims)
     for name in ("quantile", "nanquantile"):
         expected = getattr(np, name)(x, np.asarray(q, float), **options)
-        found = getattr(hb, name)(x, q, **options)
-        keeps = METHODS[method].exact or x.dtype.kind == "f"
-        assert found.dtype == (x.dtype if keeps else np.float64)
+        found = getattr(hb, name)(x, hb.asarray(q, np.float64), **options)
+        assert found.dtype == (x.dtype if METHODS[method].exact else np.float64)
         np.testing.assert_allclose(found.numpy(), expected, rtol=2e-7, atol=1e-13)
 
 
@@ -132,7 +131,64 @@ def test_wrong_arguments_are_named(run: Callable[..., Any]):
         run(lambda x: hb.percentile(x, 50, method="middle"))(x)
     with pytest.raises(AxisError, match="median: axis 2 does not exist"):
         run(lambda x: hb.median(x, axis=2))(x)
-    with pytest.raises(DTypeError, match="complex128 has no order"):
-        run(hb.median)(x + 0j)
+    with pytest.raises(DTypeError, match="quantile: complex128 has no order"):
+        run(lambda x: hb.quantile(x, 0.5))(x + 0j)
+    with pytest.raises(DTypeError, match="nanpercentile: there is nothing between booleans"):
+        run(lambda x: hb.nanpercentile(x, 50))(x > 0)
     with pytest.raises(ShapeError, match="no elements along the axis"):
-        run(lambda x: hb.median(x, axis=0))(np.ones((0, 3)))
+        run(lambda x: hb.quantile(x, 0.5, axis=0))(np.ones((0, 3)))
+
+
+@RUN
+@pytest.mark.parametrize("q", [0.3, np.float32(0.3), np.array([0.3]), np.array([0.3], "f4")])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int16", "int64"])
+def test_dtypes_of_quantiles_are_numpys(dtype: str, q: Any, run: Callable[..., Any]):
+    x = np.array([1, 2, 4], dtype)
+    for method in ("linear", "lower"):
+        for name in ("quantile", "nanquantile"):
+            found = run(lambda x, q, n=name, m=method: getattr(hb, n)(x, q, method=m))(x, q)
+            assert found.dtype == getattr(np, name)(x, q, method=method).dtype
+
+
+def test_a_list_of_q_counts_as_python_numbers():
+    assert hb.quantile(np.ones(3, np.float32), [0.1, 0.2]).dtype == np.float32
+    assert hb.percentile(np.ones(3, np.uint8), [10, 20]).dtype == np.float64
+
+
+@RUN
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("dtype", ["float32", "complex64", "uint8", "bool"])
+@pytest.mark.parametrize(("shape", "axis"), [((0,), None), ((0, 3), 0), ((0, 3), 1), ((2, 0), -1)])
+def test_the_median_of_nothing_is_nan(
+    shape: Any, axis: int | None, dtype: str, run: Callable[..., Any]
+):
+    x = np.ones(shape, dtype)
+    for name in ("median", "nanmedian"):
+        for keepdims in (False, True):
+            options = dict(axis=axis, keepdims=keepdims)
+            found = run(lambda x, n=name, o=options: getattr(hb, n)(x, **o))(x)
+            expected = np.asarray(getattr(np, name)(x, **options))
+            assert found.dtype == expected.dtype
+            np.testing.assert_array_equal(found.numpy(), expected)
+
+
+@RUN
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_the_nanquantiles_of_nothing_are_nan_for_each_q(run: Callable[..., Any]):
+    found = run(lambda x: hb.nanquantile(x, [0.2, 0.5], axis=0))(np.ones((0, 3), np.float32))
+    np.testing.assert_array_equal(found.numpy(), np.full((2, 3), np.nan, np.float32))
+
+
+@RUN
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+@given(
+    x=st.lists(st.sampled_from([1 + 2j, 1 - 1j, 3, -2j, np.nan, complex(1, np.nan)]), min_size=1)
+)
+@settings(max_examples=15)
+@pytest.mark.filterwarnings("ignore:All-NaN")
+def test_medians_of_complex_numbers_are_numpys(x: Any, dtype: str, run: Callable[..., Any]):
+    x = np.asarray(x, dtype)
+    for name in ("median", "nanmedian"):
+        found = run(getattr(hb, name))(x)
+        assert found.dtype == x.dtype
+        np.testing.assert_allclose(found.numpy(), getattr(np, name)(x), rtol=1e-6)
