@@ -14,6 +14,7 @@ So a kernel costs one serial compile and yet runs both ways.
 from __future__ import annotations
 
 import ast
+import functools
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from hybrid.kernels import (
     machine,
     memory,
     native,
+    normals,
     philox,
     planes,
     tiles,
@@ -34,6 +36,7 @@ from hybrid.kernels import (
 )
 from hybrid.kernels.cpu import Source
 from hybrid.kernels.expression import SUFFIX
+from hybrid.kernels.scalar import straight_line
 
 _BYTE = ir.IntType(8)
 _ADDRESS = _BYTE.as_pointer()
@@ -64,8 +67,23 @@ _INTRINSICS = (
 )
 
 
+_NORMALS = {
+    "normal_radius": normals.radius,
+    "normal_cosine": lambda m, u, dtype: normals.cosine_sine(m, u, dtype)[0],
+    "normal_sine": lambda m, u, dtype: normals.cosine_sine(m, u, dtype)[1],
+}
+
+
+@functools.cache
+def _of_normals(name: str, dtype: str) -> Any:
+    written = _NORMALS[name]
+    return straight_line(lambda u: written(intrinsics, u, dtype), name, dtype)
+
+
 def function(name: str, dtype: str) -> Any:
     """The scalar function of a template: from the vector math, else an intrinsic."""
+    if name in _NORMALS:
+        return _of_normals(name, dtype)
     if name in vectormath.NAMES and dtype in ("float32", "float64"):
         return vectormath.function(name, dtype)
     return getattr(half, name, None) or getattr(intrinsics, _ALIASES.get(name, name))

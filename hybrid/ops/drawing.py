@@ -20,6 +20,7 @@ from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.tensor import Tensor
 from hybrid.dtypes import DType
 from hybrid.errors import ShapeError
+from hybrid.kernels import normals
 from hybrid.ops.elementwise import where
 from hybrid.ops.joining import stack
 
@@ -232,10 +233,7 @@ def _eager_normal(
             2.0**-32
         )
     kind = unit.dtype.type
-    # Box and Muller's transform: a radius and an angle give two independent numbers.
-    radius = np.sqrt(kind(-2) * np.log(unit[:pairs]))
-    angle = kind(2 * np.pi) * unit[pairs:]
-    both = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count]
+    both = normals.box_muller(unit[:pairs], unit[pairs:])[:count]
     if (mean, std) != (0, 1):
         both = both * kind(std) + kind(mean)
     return both.astype(dtype).reshape(shape)

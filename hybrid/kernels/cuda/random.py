@@ -1,9 +1,7 @@
 """Random numbers on a GPU: Philox 4x64, the words of the CPU's generator.
 
 Every number is a function of the generator's state and of its own place, so that threads draw
-independently. Words, uniform numbers and whole numbers equal the CPU's bit for bit. Normal numbers
-are the CPU's formula computed by the scalar functions of kernels; NumPy's logarithm and cosine, by
-which eager code on the CPU draws them, round otherwise in the last place.
+independently. All equal the CPU's bit for bit, normal ones too (``hybrid.kernels.normals``).
 """
 
 from __future__ import annotations
@@ -182,15 +180,12 @@ def normal(dtype: str, mean: float, std: float, threads: int = THREADS) -> Draw:
         f'unit = cast_to("{kind}")',
         f"ELEVEN, HALF, UNIT = uint64(11), {_constant(0.5, kind)}, "
         + _constant(2.0**-53 if kind == "float64" else 2.0**-32, kind),
-        f"TURN, MINUS_TWO = {_constant(2 * np.pi, kind)}, {_constant(-2.0, kind)}",
         _HALF_WORDS,
-        *(f'{name} = function("{name}", "{kind}")' for name in ("log", "sqrt", "sin", "cos")),
+        *(f'{name} = function("normal_{name}", "{kind}")' for name in ("radius", "cosine", "sine")),
     ]
     spread = (mean, std) != (0, 1)
     if spread:
         head.append(f"MEAN, STD = {_constant(mean, kind)}, {_constant(std, kind)}")
-    if dtype in HALVES:
-        head.append("")
     lines = [
         "pairs = quotient64(size + 1, 2)",
         f"whole = quotient64(pairs, {each})",
@@ -208,10 +203,10 @@ def normal(dtype: str, mean: float, std: float, threads: int = THREADS) -> Draw:
             chosen = f"select(skip == {skip}, {angles[number + skip]}, {chosen})"
         lines += [
             f"if place + {number} < pairs:",
-            f"    radius = sqrt(MINUS_TWO * log((unit({radii[number]}) + HALF) * UNIT))",
-            f"    angle = TURN * ((unit({chosen}) + HALF) * UNIT)",
-            "    value = radius * cos(angle)",
-            "    other = radius * sin(angle)",
+            f"    distance = radius((unit({radii[number]}) + HALF) * UNIT)",
+            f"    turns = (unit({chosen}) + HALF) * UNIT",
+            "    value = distance * cosine(turns)",
+            "    other = distance * sine(turns)",
         ]
         if spread:
             lines += ["    value = value * STD + MEAN", "    other = other * STD + MEAN"]

@@ -231,6 +231,7 @@ HANDWRITTEN = {
     "uniform float32": random.uniform("float32", -1.0, 1.0).source,
     "uniform float64": random.uniform("float64", 0.0, 1.0).source,
     "uniform bfloat16": random.uniform("bfloat16", 0.0, 1.0).source,
+    "normal float32": random.normal("float32", 1.0, 2.0).source,
     "normal float64": random.normal("float64", 0.0, 1.0).source,
     "whole numbers": random.integers("int32", -3, 10).source,
     "the next state": random.advance(),
@@ -247,3 +248,15 @@ def test_kernels_written_by_hand(name: str) -> None:
     texts = toolchain.ptx(HANDWRITTEN[name], HOPPER)
     assert_lean("\n".join(texts), toolchain.link(texts, HOPPER).log)
     assert (".f64" in texts[0]) == ("float64" in name)
+
+
+@pytest.mark.parametrize("dtype", [F32, "float64"])
+def test_normal_numbers_are_rounded_as_on_the_cpu(dtype: str) -> None:
+    """No product is fused with a sum, and quotients and roots are rounded correctly."""
+    (ptx,) = toolchain.ptx(random.normal(dtype, 1.0, 2.0).source, HOPPER)
+    suffix = "f32" if dtype == F32 else "f64"
+    assert "fma" not in ptx
+    assert "approx" not in ptx
+    assert ".ftz" not in ptx
+    for name in ("div.rn", "sqrt.rn", "mul.rn", "add.rn"):
+        assert f"{name}.{suffix}" in ptx
