@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ast
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,7 @@ _INTRINSICS = (
 )
 
 
-_NORMALS = {
+_NORMALS: dict[str, Callable[[Any, Any, str], Any]] = {
     "normal_radius": normals.radius,
     "normal_cosine": lambda m, u, dtype: normals.cosine_sine(m, u, dtype)[0],
     "normal_sine": lambda m, u, dtype: normals.cosine_sine(m, u, dtype)[1],
