@@ -1,10 +1,11 @@
-"""What stands for the arguments while a function is traced."""
+"""The arguments of a call, and what stands for them while a function is traced."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from inspect import BoundArguments
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,18 @@ from hybrid.trace.signature import Signature, is_array
 from hybrid.trace.tracer import Tracer
 
 _LETTERS = "nmkpqrstuvw"
+
+
+class Call(NamedTuple):
+    """The arguments of a call, bound to the parameters, and their leaves."""
+
+    bound: BoundArguments
+    leaves: list[Any]
+
+    @property
+    def given(self) -> tuple[Any, ...]:
+        """The arguments in the order of the parameters."""
+        return tuple(self.bound.arguments.values())
 
 
 def traced_leaves(tracer: Tracer, leaves: Sequence[Any], signature: Signature) -> list[Any]:

@@ -18,7 +18,7 @@ Family = tuple[ConcreteFunction, ...]
 
 
 class Traces:
-    """What :class:`~hybrid.trace.compile.CompiledFunction` keeps: the traces that are in use.
+    """What a :class:`~hybrid.trace.tracing.Subject` keeps: the traces that are in use.
 
     There are two generations. Where the young one has grown to half of what is kept, in number or
     in bytes, the old one is

@@ -79,7 +79,7 @@ def test_the_plan_is_run_once_it_is_ready(compiler: Compiler) -> None:
     (plan,) = f.concrete_functions[0].segments[0].plans.values()
     assert plan is compiler.plans[0]
     assert len(plan.kernels) == 1
-    launcher = next(iter(f._launchers.values()))
+    launcher = next(iter(f._shortcuts.launchers.values()))
     assert plan.run in launcher.run.__globals__.values()
 
 

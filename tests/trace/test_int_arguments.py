@@ -245,7 +245,7 @@ class TestShortWay:
         f = hb.compile(lambda x, n: x * n + 1)
         for n in range(100):
             agrees(f, lambda x, n: x * n + 1, arange(4), n)
-        assert len(f._launchers) == 1
+        assert len(f._shortcuts.launchers) == 1
 
     def test_conditions_choose_among_the_traces(self) -> None:
         def f(x: Any, n: Any, m: int = 2) -> Any:

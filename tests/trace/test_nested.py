@@ -35,7 +35,7 @@ def test_keyword_arguments_in_any_order_with_defaults_between() -> None:
     for _ in range(3):
         for args, kwargs in calls:
             same(compiled(*args, **kwargs), f(*args, **kwargs))
-    assert compiled._nested
+    assert compiled._shortcuts.nested
 
 
 def test_positional_arguments_gathered_in_a_tuple_need_no_order() -> None:
@@ -47,8 +47,8 @@ def test_positional_arguments_gathered_in_a_tuple_need_no_order() -> None:
     for _ in range(3):
         for args in [(x,), (x, y), (x, y, z), (z, y, x, 2.0), (y, y, y, y)]:
             same(compiled(*args), f(*args))
-    assert compiled._launchers
-    assert not compiled._nested
+    assert compiled._shortcuts.launchers
+    assert not compiled._shortcuts.nested
 
 
 def test_a_default_list_that_changes_is_seen_beside_gathered_arguments() -> None:

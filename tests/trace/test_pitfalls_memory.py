@@ -272,4 +272,4 @@ def test_one_tensor_in_two_places_and_then_two_tensors() -> None:
         for x, y in ((a, a), (a, b), (b, b), (b, a)):
             np.testing.assert_array_equal(f(x, y).numpy(), (x.numpy() * 2 + y.numpy()) * 3)
     assert f.cache_info().misses == 2
-    assert f._launchers
+    assert f._shortcuts.launchers

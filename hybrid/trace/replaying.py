@@ -1,0 +1,193 @@
+"""Calls that a trace answers: its segments one after the other, as the guards' values lead.
+
+Where a value is new, the function is traced on from there; where a Plan raises an error, it is done
+in Python from there.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import Any
+
+from hybrid.core import dispatch
+from hybrid.core.tracelog import timed
+from hybrid.errors import TraceError
+from hybrid.trace import report
+from hybrid.trace.arguments import Call
+from hybrid.trace.background import is_of_compiler
+from hybrid.trace.concrete import ConcreteFunction
+from hybrid.trace.differentiate import run_under
+from hybrid.trace.segment import Environment, Failed, Segment, start
+from hybrid.trace.steps import Resume
+from hybrid.trace.tracer import EagerFrom, Unstable
+from hybrid.trace.tracing import Subject
+
+Path = list[tuple[Segment, Any]]
+
+
+def replay(subject: Subject, concrete: ConcreteFunction, call: Call, conditions: Any) -> Any:
+    """Run the segments on the way that the guards' values lead; trace where it is new.
+
+    Parameters
+    ----------
+    subject : Subject
+    concrete : ConcreteFunction
+    call : Call
+    conditions : tuple of Condition
+        Those of `concrete` that hold for this call.
+    """
+    tapes = dispatch.state.tapes
+    run = functools.partial(run_under, tapes) if tapes else Segment.run
+    environment = start(call.leaves)
+    path: Path = []
+    segment = concrete.root
+    assert segment is not None
+    while True:
+        try:
+            run(segment, environment, call.leaves)
+            value = None if segment.guard is None else segment.decide(environment, call.leaves)
+        except Failed as error:
+            failed = error
+            break
+        if segment.result is not None:
+            return segment.sized(call.leaves).result.deliver(environment, call.leaves, call.given)
+        path.append((segment, value))
+        following = segment.children.get(value)
+        # What was traced meanwhile may hold for other sizes only.
+        if following is None or concrete.conditions is not conditions:
+            return branch(subject, concrete, call, path, environment)
+        segment = following
+    failed.path = path
+    return in_python(subject, concrete, call, environment, failed)
+
+
+def once(subject: Subject, concrete: ConcreteFunction, call: Call) -> Any:
+    """Trace for a single call."""
+    environment = start(call.leaves)
+    with subject.lock:
+        try:
+            return subject.trace(concrete, call, [], environment)[0]
+        except Failed as error:
+            failed = error
+    return in_python(subject, concrete, call, environment, failed)
+
+
+def branch(
+    subject: Subject, concrete: ConcreteFunction, call: Call, path: Path, environment: Environment
+) -> Any:
+    """Trace the path that begins at a guard's value not met before."""
+    with subject.lock:
+        segment, value = path[-1]
+        conditions, read = concrete.conditions, len(concrete.read)
+        reason = segment.reason_for(value)
+        subject.reasons.append(reason)
+        failed: Failed | None = None
+        try:
+            # Where another thread has narrowed the tree, this call is none of it any more.
+            tree = concrete if concrete.holds(call.leaves) else concrete.again()
+            with timed("trace", f"{subject.name}{concrete.signature}, because {reason}"):
+                result, _ = subject.trace(tree, call, path, environment)
+        except Failed as error:
+            failed = error
+        except Unstable:
+            return _not_repeated(subject, concrete, call, path)
+        if failed is not None:
+            return in_python(subject, concrete, call, environment, failed)
+        if concrete.conditions is not conditions or len(concrete.read) > read:
+            subject.shortcuts.forget((concrete,))
+        why = segment.unsettled
+        if why and concrete.fallback is None:
+            nodes = segment.graph.nodes
+            subject.fall_back(concrete, EagerFrom(why, nodes[-1].line if nodes else None))
+        return result
+
+
+def _not_repeated(subject: Subject, concrete: ConcreteFunction, call: Call, path: Path) -> Any:
+    """Run eagerly what took another way when it was traced again; refuse what acts twice then."""
+    why = "the function did not repeat itself when it was traced again"
+    subject.fall_back(concrete, EagerFrom(why, None))
+    if any(segment.acts for segment, _ in path):
+        raise TraceError(
+            dispatch.located(
+                f"{subject.name}: {why}, and it has acted already, on Variables, arrays "
+                "or by hb.print; call it again, which runs it eagerly"
+            )
+        ) from None
+    return subject.run_eagerly(call, concrete.signature.tree)
+
+
+def in_python(
+    subject: Subject,
+    concrete: ConcreteFunction,
+    call: Call,
+    environment: Environment,
+    failed: Failed,
+) -> Any:
+    """Do eagerly what has failed in a Plan, from where its segment began.
+
+    There the error is raised where and when it is in eager code: what was written before it
+    stays, and the function may catch it.
+    """
+    if is_of_compiler(failed.error) or (failed.path and subject.fullgraph):
+        raise failed.error
+    if failed.path:
+        why = f"compiled code came to {type(failed.error).__name__}"
+        try:
+            result, _ = subject.trace(concrete.again(), call, failed.path, environment, why)
+        except Unstable:
+            raise failed.error from None
+    else:
+        result = subject.run_eagerly(call, concrete.signature.tree)
+    if "caught" not in subject.warned:
+        subject.warned.add("caught")
+        report.warn_of_caught(subject.name, failed.error)
+    return result
+
+
+def resumed(
+    subject: Subject, concrete: ConcreteFunction, signature: inspect.Signature, given: int
+) -> Resume:
+    """Return what generated steps call where they come to an end.
+
+    Parameters
+    ----------
+    subject : Subject
+    concrete : ConcreteFunction
+    signature : inspect.Signature
+        Of the function.
+    given : int
+        How many leaves of a call are not default values.
+    """
+
+    def call_of(args: tuple[Any, ...]) -> Call:
+        bound = signature.bind(*args[:given])
+        bound.apply_defaults()
+        return Call(bound, list(args))
+
+    def trace(last: Segment, environment: Environment, args: tuple[Any, ...]) -> Any:
+        path = _way(concrete, environment, last)
+        path.append((last, last.guard_value(environment)))
+        return branch(subject, concrete, call_of(args), path, environment)
+
+    def recover(
+        segment: Segment | None, environment: Environment, args: tuple[Any, ...], failed: Failed
+    ) -> Any:
+        if segment is None:
+            environment = start(args)
+        else:
+            failed.path = _way(concrete, environment, segment)
+        return in_python(subject, concrete, call_of(args), environment, failed)
+
+    return Resume(trace, recover)
+
+
+def _way(concrete: ConcreteFunction, environment: Environment, last: Segment) -> Path:
+    """Return the segments that generated steps have run before `last`, with guards' values."""
+    path: Path = []
+    segment = concrete.root
+    while segment is not last:
+        assert segment is not None
+        path.append((segment, segment.guard_value(environment)))
+        segment = segment.children.get(path[-1][1])
+    return path

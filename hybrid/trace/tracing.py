@@ -1,0 +1,239 @@
+"""One run of a function under the tracer, and what becomes of its trace."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import threading
+import weakref
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Any
+
+from hybrid.core import containers, dispatch
+from hybrid.core.tensor import Tensor
+from hybrid.core.variable import Variable
+from hybrid.trace import report
+from hybrid.trace.arguments import Call, traced_leaves
+from hybrid.trace.background import Planner
+from hybrid.trace.concrete import ConcreteFunction
+from hybrid.trace.differentiate import run_under
+from hybrid.trace.effects import Watch
+from hybrid.trace.garbage import garbage_kept
+from hybrid.trace.mutation import Copies, deliver, joined
+from hybrid.trace.plain import run_plainly
+from hybrid.trace.reach import Reached
+from hybrid.trace.repeats import Questions
+from hybrid.trace.segment import Environment, Failed, Result, Segment
+from hybrid.trace.shortcuts import Shortcuts
+from hybrid.trace.signature import Identity
+from hybrid.trace.stand_in import stood_in
+from hybrid.trace.tracer import EagerFrom, Tracer, Unstable
+from hybrid.trace.traces import Traces
+
+_subjects: weakref.WeakSet[Subject] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """Forget locks that a thread of the parent may have held: it does not exist in the child."""
+    for subject in list(_subjects):
+        subject.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+class Subject:
+    """A function that is traced, with its traces and what was said of them.
+
+    Parameters
+    ----------
+    function : callable
+    fullgraph, background : bool
+        See :func:`hybrid.compile`.
+
+    Attributes
+    ----------
+    lock : RLock
+        Held while tracing.
+    reasons : deque of str
+        Why it was traced, the latest last.
+    warned : set of str
+        What it has warned of, which is not said twice.
+    """
+
+    def __init__(self, function: Callable[..., Any], *, fullgraph: bool, background: bool) -> None:
+        self.function = function
+        self.name: str = getattr(function, "__name__", type(function).__name__)
+        self.fullgraph = fullgraph
+        self.traces = Traces()
+        self.shortcuts = Shortcuts(self.traces)
+        self.planner = Planner(self.shortcuts.forget_all) if background else None
+        self.lock = threading.RLock()
+        self.reasons: deque[str] = deque(maxlen=100)
+        self.warned: set[str] = set()
+        self._made_variables = False
+        _subjects.add(self)
+
+    def trace(
+        self,
+        concrete: ConcreteFunction,
+        call: Call,
+        known: list[tuple[Segment, Any]],
+        environment: Environment,
+        resumes: str | None = None,
+    ) -> tuple[Any, bool]:
+        """Trace a call, running it by the way; return its result and whether to keep the trace.
+
+        Parameters
+        ----------
+        concrete : ConcreteFunction
+            What the trace is for, or a part of.
+        call : Call
+        known, environment, resumes
+            See :class:`~hybrid.trace.tracer.Tracer`.
+        """
+        objects = [
+            (name, leaf)
+            for name, leaf, key in zip(
+                concrete.signature.names, call.leaves, concrete.signature.leaves, strict=True
+            )
+            if isinstance(key, Identity) and not isinstance(leaf, Variable)
+        ]
+        watch = Watch(self.function, objects)
+        held = dispatch.state.defaults
+        tracer = self._tracer(watch, objects, call, known, environment, resumes)
+        try:
+            result, now = _run(self.function, tracer, watch, concrete, call)
+            tracer.write_back()
+            made = result.deliver(environment, call.leaves, call.given)
+        finally:
+            tracer.close()
+        self._take(concrete, tracer, now, known)
+        self._tell(concrete, tracer, watch, resumes)
+        # What is of this one call is not kept: Variables made, memory that happens to be shared,
+        # defaults that another thread has changed meanwhile.
+        usual = not tracer.made_variables and not tracer.entangled
+        kept = usual and (dispatch.state.defaults is held or tracer.gave_up is not None)
+        return made, kept and not concrete.entangled(call.leaves)
+
+    def _tracer(
+        self,
+        watch: Watch,
+        objects: list[tuple[str, Any]],
+        call: Call,
+        known: list[tuple[Segment, Any]],
+        environment: Environment,
+        resumes: str | None,
+    ) -> Tracer:
+        tapes = dispatch.state.tapes
+
+        def untouched() -> bool:
+            effect = watch.decisive(watch.after(), tracer.written)
+            return effect is None and watch.incidental() is None
+
+        # Loops are found among the guards, while nothing outside changes.
+        questions = Questions(_run.__code__, [obj for _, obj in objects], untouched)
+        tracer = Tracer(
+            self.name,
+            call.leaves,
+            known,
+            environment,
+            fullgraph=self.fullgraph,
+            first=not len(self.traces) and not self._made_variables and not known,
+            run=functools.partial(run_under, tapes) if tapes else Segment.run,
+            tapes=tapes,
+            planner=self.planner,
+            resumes=resumes,
+            questions=None if tapes else questions,
+        )
+        return tracer
+
+    def _take(
+        self,
+        concrete: ConcreteFunction,
+        tracer: Tracer,
+        now: Reached,
+        known: list[tuple[Segment, Any]],
+    ) -> None:
+        """Let a trace have what was traced."""
+        concrete.traces += 1
+        concrete.depend(tracer.unknowns.conditions)
+        if not known or known[0][0] is concrete.root:
+            if tracer.graft():
+                self.shortcuts.forget((concrete,))
+        concrete.layout_matters |= tracer.layout_matters
+        concrete.root = tracer.root
+        # As the function left it: what it fills while it is traced is not a change from outside.
+        concrete.read |= tracer.contents_read(now.arrays)
+        concrete.bindings = (*now.bindings, *concrete.read.values())
+        self._made_variables |= tracer.made_variables
+
+    def _tell(
+        self, concrete: ConcreteFunction, tracer: Tracer, watch: Watch, resumes: str | None
+    ) -> None:
+        """Warn of what is not as the user may expect it."""
+        if tracer.entangled:
+            report.warn_eager(self.name, "this time", tracer.gave_up)
+        elif tracer.gave_up is not None and resumes is None:
+            self.fall_back(concrete, tracer.gave_up)
+        elif not tracer.made_variables and "effect" not in self.warned:
+            effect = watch.incidental()
+            if effect is not None:
+                self.warned.add("effect")
+                report.warn_of_effect(self.name, effect)
+
+    def run_eagerly(self, call: Call, tree: Any) -> Any:
+        """Call the function as plain Python."""
+        return run_plainly(self.function, call.bound, call.leaves, tree)
+
+    def fall_back(self, concrete: ConcreteFunction, why: EagerFrom) -> None:
+        """Run this signature eagerly from the next call on, and say so once."""
+        concrete.fallback = why
+        self.shortcuts.forget((concrete,))
+        report.warn_eager(self.name, "from now on", why)
+
+
+def _run(
+    function: Callable[..., Any],
+    tracer: Tracer,
+    watch: Watch,
+    concrete: ConcreteFunction,
+    call: Call,
+) -> tuple[Result, Reached]:
+    """Run the function on traced values; return its result, and what it saw of the world."""
+    signature = concrete.signature
+    values = containers.unflatten(signature.tree, traced_leaves(tracer, call.leaves, signature))
+    if signature.same:
+        values = joined(values, signature.same)
+    traced = inspect.BoundArguments(
+        call.bound.signature, OrderedDict(zip(call.bound.arguments, values, strict=True))
+    )
+    copies = Copies(values)
+    # `tapes=()`: tapes around the call see the segments, not what happens inside them.
+    with tracer.garbage, dispatch.scope(recorder=tracer, tapes=()):
+        tracer.garbage.enter_context(garbage_kept())
+        try:
+            with watch.calls(), stood_in(watch.bindings, watch.builtins) as stands:
+                for array in watch.unwatched(stands):
+                    tracer.note_read(array)
+                returned = function(*traced.args, **traced.kwargs)
+            now = watch.after()
+            if tracer.open and (effect := watch.decisive(now, tracer.written)) is not None:
+                tracer.give_up(effect.why, effect.line)
+        except (Unstable, Failed):
+            raise  # what this trace holds was committed by the segments run before
+        except BaseException as error:
+            now = watch.after()
+            changes = copies.changes()
+            carried = any(isinstance(x, Tensor) for x in error.args)
+            kept = bool(changes or now.traced or carried)
+            tracer.flush(kept=kept and isinstance(error, Exception))
+            deliver(changes, call.given)
+            raise
+        changes = copies.changes()
+        if changes:
+            returned = (returned, *(contents for _, contents in changes))
+        return tracer.finish(returned, tuple(number for number, _ in changes)), now
