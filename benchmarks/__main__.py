@@ -1,14 +1,26 @@
-"""The command: ``python -m benchmarks [--case PATTERN] [--peers NAMES] [--quick]``."""
+"""The command: ``python -m benchmarks [--case PATTERN] [--peers NAMES] [--quick] [--resume]``."""
 
 from __future__ import annotations
 
 import argparse
+import compileall
 import sys
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import asdict
 from fnmatch import fnmatch
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.machine import limit_threads
+
+if TYPE_CHECKING:
+    from benchmarks.beyond import Measurement
+    from benchmarks.case import Case
+    from benchmarks.harness import Effort, Result
+    from benchmarks.machine import Machine
+    from benchmarks.report import Rows
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -20,6 +32,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer, shorter samples")
     parser.add_argument("--threads", type=int, default=2, help="threads for every peer")
     parser.add_argument("--list", action="store_true", help="list cases and peers, measure nothing")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with a run that was ended, like this one"
+    )
     parser.add_argument(
         "--output",
         type=Path,
@@ -34,9 +49,9 @@ def main() -> int:
     arguments = _arguments()
     threads = limit_threads(arguments.threads)
     # After limit_threads: NumPy's BLAS reads its number of threads when it is imported.
-    from benchmarks import report
+    from benchmarks.beyond import measured
     from benchmarks.cases import CASES
-    from benchmarks.harness import QUICK, Effort, Harness
+    from benchmarks.harness import QUICK, Effort
     from benchmarks.machine import measure_machine
     from benchmarks.peers import PEERS
 
@@ -53,23 +68,76 @@ def main() -> int:
         print("peers:", *(f"  {name}" for name in PEERS), sep="\n")
         return 0
 
-    machine = measure_machine(threads, arguments.quick)
-    rows = []
-    with closing(Harness(peers, threads, QUICK if arguments.quick else Effort())) as harness:
-        for case in cases:
-            print(case.name, file=sys.stderr, flush=True)
-            rows.append((case, harness.run(case)))
-
-    table = report.markdown(rows, machine)
-    print(table)
-    full = not (arguments.case or arguments.peers or arguments.quick)
-    output: Path = arguments.output or RESULTS / ("latest" if full else "partial")
+    _write_bytecode()
+    everything = not (arguments.case or arguments.peers)
+    name = "latest" if everything and not arguments.quick else "partial"
+    output: Path = arguments.output or RESULTS / name
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.with_suffix(".md").write_text(table, encoding="utf-8")
-    output.with_suffix(".json").write_text(report.as_json(rows, machine), encoding="utf-8")
-    report.draw(rows, output.with_suffix(".png"))
+    machine = measure_machine(threads, arguments.quick)
+    effort = QUICK if arguments.quick else Effort()
+    rows = _measure(cases, peers, machine, effort, output, resume=arguments.resume)
+    beyond: dict[str, Measurement] = {}
+    if everything:
+        print("what no case shows", file=sys.stderr, flush=True)
+        beyond = dict(measured(arguments.quick))
+    print(_write(rows, machine, beyond, output))
     problems = [found.problem for _, results in rows for found in results]
     return int(any(problem.wrong for problem in problems if problem))
+
+
+def _measure(
+    cases: Sequence[Case],
+    peers: Sequence[str],
+    machine: Machine,
+    effort: Effort,
+    output: Path,
+    *,
+    resume: bool,
+) -> Rows:
+    """Measure each case; the table is written anew after each."""
+    from benchmarks import journal, report
+    from benchmarks.harness import Harness
+    from benchmarks.progress import Progress
+
+    path = output.with_suffix(".jsonl")
+    settings = {"peers": list(peers), "threads": machine.threads, "effort": asdict(effort)}
+    known = journal.read(path, settings) if resume else {}
+    if not known:
+        journal.begin(path, settings)
+    rows: list[tuple[Case, list[Result]]] = []
+    progress = Progress([case for case in cases if case.name not in known], effort)
+    with closing(Harness(peers, machine.threads, effort)) as harness:
+        for case in cases:
+            if case.name in known:
+                rows.append((case, known[case.name]))
+                continue
+            progress.begin(case.name)
+            results = harness.run(case)
+            rows.append((case, results))
+            journal.add(path, case.name, results)
+            output.with_suffix(".md").write_text(report.markdown(rows, machine), encoding="utf-8")
+            progress.end([f"{r.peer}: {r.problem.text}" for r in results if r.problem])
+    return rows
+
+
+def _write(rows: Rows, machine: Machine, beyond: dict[str, Measurement], output: Path) -> str:
+    """Write the three files; return the Markdown."""
+    from benchmarks import report, targets
+
+    found = targets.findings(targets.Measured(rows, machine, beyond)) if beyond else []
+    text = report.markdown(rows, machine, targets.markdown(found) if found else "")
+    more = {"targets": [asdict(finding) for finding in found], "beyond": beyond} if found else None
+    output.with_suffix(".md").write_text(text, encoding="utf-8")
+    output.with_suffix(".json").write_text(report.as_json(rows, machine, more), encoding="utf-8")
+    report.draw(rows, output.with_suffix(".png"))
+    return text
+
+
+def _write_bytecode() -> None:
+    """Do what an installer does, or first calls would include reading our own source."""
+    places = find_spec("hybrid")
+    for folder in (places and places.submodule_search_locations) or ():
+        compileall.compile_dir(folder, quiet=2)
 
 
 def _matches(name: str, pattern: str) -> bool:

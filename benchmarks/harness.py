@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.case import Case
 from benchmarks.peers import PEERS
-from benchmarks.worker import Problem, Worker
+from benchmarks.worker import Problem, Worker, describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,10 @@ class Effort:
     rounds: int = 20  # turns of each peer
     sample: float = 0.01  # seconds that one sample lasts at least
     warm: float = 0.02  # seconds of calls before each sample, ten times that before the first
-    budget: float = 8.0  # seconds after which a case is ended
+    budget: float = 8.0  # seconds of turns, after which no more begin
     least: int = 5  # turns that every peer has all the same
     processes: int = 3  # fresh processes for what only a fresh process can show
+    limit: float = 150.0  # seconds of a case in all; who has no result then has none
 
 
 QUICK = Effort(rounds=5, sample=2e-3, warm=2e-3, budget=1.0, least=3, processes=1)
@@ -73,6 +74,7 @@ class Harness:
         self._threads = threads
         self._effort = effort
         self._workers: dict[str, Worker] = {}
+        self._end = 0.0
 
     def close(self) -> None:
         """End the processes."""
@@ -81,21 +83,32 @@ class Harness:
         self._workers.clear()
 
     def run(self, case: Case) -> list[Result]:
-        """Measure one case with the peers that take part in it."""
+        """Measure one case with the peers that take part in it; what fails is a Problem."""
         names = [
             name
             for name in PEERS
             if name in self._wanted and name in case.peers and PEERS[name].library in case.programs
         ]
-        if case.measure == "call":
-            return self._calls(case, names)
-        return [self._first_calls(case, name) for name in names]
+        self._end = time.perf_counter() + self._effort.limit
+        try:
+            if case.measure == "call":
+                return self._calls(case, names)
+            return [self._first_calls(case, name) for name in names]
+        # Whatever it is, the other cases are still to be measured. Workers may be waiting to
+        # answer a question that nobody will read the answer of: new ones.
+        except Exception as error:
+            self.close()
+            return [Result(case.name, name, problem=Problem(describe(error))) for name in names]
+
+    @property
+    def _left(self) -> float:
+        return max(self._end - time.perf_counter(), 1.0)
 
     def _calls(self, case: Case, names: Sequence[str]) -> list[Result]:
         # Preparing is compiling, mostly, and not timed: all at once.
         for name in names:
             self._worker(name).post("prepare", case.name)
-        problems = {name: self._workers[name].answer() for name in names}
+        problems = {name: self._workers[name].answer(self._left) for name in names}
         able = [name for name in names if problems[name] is None]
         samples = self._take_turns(able, problems)
         return [
@@ -116,7 +129,7 @@ class Harness:
         counts: dict[str, int] = {}
 
         def ask(name: str, what: str, *arguments: float) -> Any:
-            answer = self._worker(name).ask(what, *arguments)
+            answer = self._worker(name).ask(what, *arguments, seconds=self._left)
             if isinstance(answer, Problem):
                 problems[name] = answer
                 samples.pop(name)
@@ -124,7 +137,7 @@ class Harness:
 
         for name in names:
             counts[name] = ask(name, "warm_up", effort.sample, 10 * effort.warm)
-        end = time.perf_counter() + effort.budget
+        end = min(time.perf_counter() + effort.budget, self._end)
         for turn in range(effort.rounds):
             if turn >= effort.least and time.perf_counter() > end:
                 break
@@ -140,6 +153,8 @@ class Harness:
         what = "memory" if case.measure == "memory" else "first_calls"
         samples: list[float] = []
         for _ in range(self._effort.processes):
+            if samples and time.perf_counter() > self._end:
+                break
             with _empty_caches():
                 answer = self._ask_fresh(case, name, what)
                 if case.measure == "restart" and not isinstance(answer, Problem):
@@ -151,7 +166,7 @@ class Harness:
 
     def _ask_fresh(self, case: Case, name: str, what: str) -> list[float] | Problem:
         worker = Worker(name, self._threads)
-        answer: list[float] | Problem = worker.ask(what, case.name)
+        answer: list[float] | Problem = worker.ask(what, case.name, seconds=self._left)
         worker.close()
         return answer
 

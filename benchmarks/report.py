@@ -96,8 +96,8 @@ def our_speeds(rows: Rows) -> dict[str, float]:
     return speeds
 
 
-def markdown(rows: Rows, machine: Machine) -> str:
-    """The table, what is under it, and the machine."""
+def markdown(rows: Rows, machine: Machine, promises: str = "") -> str:
+    """The verdict, what was promised, the table, what went wrong."""
     peers = _peers_in(rows)
     lines = [
         "| case | " + " | ".join(peers) + " | times faster | of ceiling |",
@@ -107,7 +107,8 @@ def markdown(rows: Rows, machine: Machine) -> str:
         cells = [_cell(name, case, results) for name in peers]
         lines.append(f"| {case.name} | " + " | ".join([*cells, *_summary(case, results, machine)]))
         lines[-1] += " |"
-    parts = ["\n".join(lines), summary(rows), _legend(machine), "\n".join(_notes(rows))]
+    table = "\n".join(lines)
+    parts = [summary(rows), promises, table, _legend(machine), "\n".join(_notes(rows))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -178,8 +179,8 @@ def _summary(case: Case, results: Sequence[Result], machine: Machine) -> list[st
     return [times(factor) if factor else "", share]
 
 
-def as_json(rows: Rows, machine: Machine) -> str:
-    """Everything that was measured."""
+def as_json(rows: Rows, machine: Machine, more: dict[str, Any] | None = None) -> str:
+    """Everything that was measured; `more` is what the cases do not show."""
     cases: list[dict[str, Any]] = []
     for case, results in rows:
         for found in results:
@@ -205,6 +206,7 @@ def as_json(rows: Rows, machine: Machine) -> str:
         "versions": installed_versions(),
         "geometric_mean": geometric_mean(speeds.values()) if speeds else None,
         "slow": sorted(name for name, value in speeds.items() if value < SLOW),
+        **(more or {}),
         "results": cases,
     }
     return json.dumps(content, indent=1) + "\n"

@@ -21,7 +21,9 @@ from benchmarks.machine import forget_peak, peak, resident
 from benchmarks.peers import PEERS, Peer, Thunk
 
 NEW_SHAPES = 6
-PATIENCE = 240.0  # seconds for an answer; a compiler may take its time, but not all of it
+PATIENCE = 150.0  # seconds for an answer; a compiler may take its time, but not all of it
+
+GRACE = 5.0  # seconds that a process has to end by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +49,10 @@ class Worker:
         """Whether it can still be asked."""
         return self._process.is_alive()
 
-    def ask(self, what: str, *arguments: Any) -> Any:
-        """Return the answer, or a Problem."""
+    def ask(self, what: str, *arguments: Any, seconds: float = PATIENCE) -> Any:
+        """Return the answer, or a Problem if there is none in time."""
         self.post(what, *arguments)
-        return self.answer()
+        return self.answer(seconds)
 
     def post(self, what: str, *arguments: Any) -> None:
         """Ask without waiting."""
@@ -58,21 +60,23 @@ class Worker:
         with suppress(OSError):
             self._pipe.send((what, arguments))
 
-    def answer(self) -> Any:
-        """Return the answer to the last `post`, or a Problem."""
+    def answer(self, seconds: float = PATIENCE) -> Any:
+        """Return the answer to the last `post`, or a Problem if there is none in time."""
         try:
-            if self._pipe.poll(PATIENCE):
+            if self._pipe.poll(seconds):
                 return self._pipe.recv()
         except (EOFError, OSError):
             self._process.join()
             return Problem(f"its process ended with code {self._process.exitcode}")
-        self._process.terminate()
+        self._process.kill()
         self._process.join()
-        return Problem(f"no answer in {PATIENCE:.0f} s")
+        return Problem(f"no answer in {seconds:.0f} s")
 
     def close(self) -> None:
         """End the process."""
         self._pipe.close()
+        self._process.join(GRACE)
+        self._process.kill()
         self._process.join()
 
 
@@ -87,11 +91,12 @@ def _serve(pipe: Connection, peer: str, threads: int) -> None:
         try:
             answer = getattr(bench, what)(*arguments)
         except Exception as error:
-            answer = Problem(_describe(error))
+            answer = Problem(describe(error))
         pipe.send(answer)
 
 
-def _describe(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
+    """Name an error, with the first line of what it says."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import fnmatch
+import json
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
 
-from benchmarks import report
+from benchmarks import journal, report, targets
+from benchmarks.beyond import MEASURES
 from benchmarks.case import Case, formula, uniform
 from benchmarks.cases import CASES
 from benchmarks.eager_cost import Row, summary
@@ -52,8 +57,8 @@ def test_the_table_compares_hybrid_with_the_best_peer() -> None:
         Result("add", "numpy", problem=Problem("differs", wrong=True)),
     ]
     lines = report.markdown([(CASE, results)], MACHINE).splitlines()
-    assert lines[0] == "| case | numpy | hybrid | torch | jax | times faster | of ceiling |"
-    assert lines[2] == "| add | wrong | 2.00 µs ±0% | skipped | **8.00 µs** ±0% | 4.00 |  |"
+    top = lines.index("| case | numpy | hybrid | torch | jax | times faster | of ceiling |")
+    assert lines[top + 2] == "| add | wrong | 2.00 µs ±0% | skipped | **8.00 µs** ±0% | 4.00 |  |"
     assert "- torch skipped (add): no compiler" in lines
     assert "- numpy WRONG (add): differs" in lines
 
@@ -104,14 +109,90 @@ def test_slow_cases_are_listed_and_all_are_averaged() -> None:
     assert text.endswith("Below 0.8: add (0.25).")
 
 
-def test_a_process_that_dies_or_hangs_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_dies_or_hangs_is_a_problem() -> None:
     worker = Worker("numpy", 2)
     assert worker.ask("prepare", "no such case") == Problem("KeyError: 'no such case'")
-    monkeypatch.setattr("benchmarks.worker.PATIENCE", 0.0)
-    assert worker.ask("prepare", "call, 2 arguments") == Problem("no answer in 0 s")
+    late = worker.ask("prepare", "call, 2 arguments", seconds=0.0)
+    assert late == Problem("no answer in 0 s")
     assert not worker.alive
     assert worker.ask("prepare", "call, 2 arguments").text.startswith("its process ended")
     worker.close()
+
+
+def test_a_case_that_fails_is_reported_and_the_next_one_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    harness = Harness(["numpy"], 2, Effort(rounds=1, sample=1e-5, warm=1e-5))
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(Worker, "post", mock.Mock(side_effect=ValueError("lost")))
+            [lost] = harness.run(CASES["eager add"])
+        [found] = harness.run(CASES["eager add"])
+    finally:
+        harness.close()
+    assert lost.problem == Problem("ValueError: lost")
+    assert found.problem is None
+    assert len(found.samples) == 1
+
+
+def test_what_was_measured_is_read_again_by_a_run_of_the_same_kind(tmp_path: Path) -> None:
+    path, settings = tmp_path / "run.jsonl", {"threads": 2}
+    results = [Result("add", "hybrid", (2e-6, 3e-6)), Result("add", "jax", problem=NONE)]
+    journal.begin(path, settings)
+    journal.add(path, "add", results)
+    assert journal.read(path, settings) == {"add": results}
+    assert journal.read(path, {"threads": 1}) == {}
+    assert journal.read(tmp_path / "none", settings) == {}
+
+
+def test_promises_are_met_or_not_or_were_not_measured() -> None:
+    rows = [
+        (CASES["call, 4 arguments"], [Result("", "hybrid", (3e-6,)), Result("", "jax", (6e-6,))]),
+        (CASES["new shape, MLP step"], [Result("", "hybrid", (5e-3,)), Result("", "jax", (1.0,))]),
+    ]
+    beyond = {"demo_step": {"eager": 4.3e-3, "traced": 1e-3}, "importing": {"problem": "no room"}}
+    found = targets.findings(targets.Measured(rows, MACHINE, beyond))
+    met = {finding.target.split(":")[0]: finding.met for finding in found}
+    assert met["a new shape"] is True
+    assert met["a call with four small Tensors"] is False
+    assert met["the demo's training step, traced"] is True
+    assert met["`import hybrid`"] is None
+    assert met["elementwise and row reductions from 4 MB on"] is None
+    text = targets.markdown(found)
+    assert "| 3.00 µs, JAX 6.00 µs (2.0 times) | **not met** |" in text
+    assert text.count("| not measured |") == sum(value is None for value in met.values())
+
+
+def test_promises_name_cases_that_there_are() -> None:
+    results = [Result("", peer, (1e-6,)) for peer in PEERS]
+    beyond: dict[str, Any] = {
+        "traffic": {"eager": 6, "traced": 1, "ops": 10, "kernels": 1},
+        "demo_step": {"eager": 5, "traced": 1},
+        "importing": {"seconds": 0.2, "numba": False},
+        "growth": {"calls": 1, "traces": 1, "megabytes": {"calls": 0.0}, "noise": 2.0},
+        "vector_math": {"exp": 1.5},
+        "tracing": {"seconds": 5e-6, "nodes": 10},
+        "native_step": {"scan": 1e-8},
+    }
+    assert set(beyond) == set(MEASURES)
+    rows = [(case, results) for case in CASES.values()]
+    assert not [
+        f for f in targets.findings(targets.Measured(rows, MACHINE, beyond)) if f.met is None
+    ]
+    for pattern in targets.BANDWIDTH:
+        assert fnmatch.filter(CASES, pattern)
+
+
+@pytest.mark.parametrize("name", ["traffic", "demo_step", "tracing"])
+def test_what_no_case_shows_is_measured_in_a_process_of_its_own(name: str) -> None:
+    command = [sys.executable, "-m", "benchmarks.beyond", name, "--quick"]
+    run = subprocess.run(command, check=True, capture_output=True, text=True)
+    found = json.loads(run.stdout)
+    assert all(value > 0 for value in found.values())
+    if name == "traffic":
+        assert found["ops"] >= 10
+        assert found["kernels"] == 1
+        assert 1 - found["traced"] / found["eager"] >= 0.83
 
 
 @pytest.mark.parametrize("name", [n for n, c in CASES.items() if c.measure in FIRST_CALLS])

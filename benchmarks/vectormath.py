@@ -1,0 +1,151 @@
+"""Vector math beside NumPy's own loops, function by function: ``python -m benchmarks.vectormath``.
+
+100,000 elements, one thread, calls in turns, the least of several counts. NumPy's are SVML's loops
+with AVX-512 for many functions, and SciPy's where NumPy has none. Ours is a kernel of that function
+alone, called without anything around it. How exact they are is what
+``tests/kernels/test_vectormath.py`` measures, against mpmath.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from statistics import geometric_mean
+from time import thread_time
+from typing import Any
+
+import numpy as np
+
+from benchmarks.machine import limit_threads
+
+SIZE = 100_000
+ROUNDS, CALLS = 25, 4
+DTYPES = "float32", "float64"
+BINARY = {"atan2", "hypot", "logaddexp", "pow"}
+ARRAY_API = {
+    "acos": "arccos",
+    "acosh": "arccosh",
+    "asin": "arcsin",
+    "asinh": "arcsinh",
+    "atan": "arctan",
+    "atan2": "arctan2",
+    "atanh": "arctanh",
+    "pow": "power",
+}
+
+Times = dict[str, tuple[float, float]]
+"""Microseconds of NumPy and of hybrid, by the function's name."""
+
+
+def times(dtype: str, rounds: int = ROUNDS) -> Times:
+    """Measure all functions."""
+    from hybrid.kernels import vectormath
+
+    return {name: measure(name, dtype, rounds) for name in sorted(vectormath.NAMES)}
+
+
+def measure(name: str, dtype: str, rounds: int = ROUNDS) -> tuple[float, float]:
+    """Return the microseconds of NumPy and of hybrid for one function."""
+    arguments = [x.astype(dtype) for x in drawn(name)]
+    out = np.empty_like(arguments[0])
+    theirs, ours = by_numpy(name), by_kernel(name, dtype)
+    ways: tuple[Callable[[], Any], ...] = (
+        lambda: theirs(*arguments, out=out),
+        lambda: ours(*arguments, out),
+    )
+    least = [float("inf")] * 2
+    for _ in range(rounds + 1):  # the first compiles
+        for place, way in enumerate(ways):
+            start = thread_time()
+            for _ in range(CALLS):
+                way()
+            least[place] = min(least[place], thread_time() - start)
+    return least[0] / CALLS * 1e6, least[1] / CALLS * 1e6
+
+
+def drawn(name: str) -> list[np.ndarray[Any, Any]]:
+    """Draw arguments from where the function has something to compute."""
+    rng = np.random.default_rng(0)
+    if name in BINARY:
+        return list(rng.uniform(0.1, 5.0, (2, SIZE)))
+    low, high = {"acosh": (1.1, 9.0), "acos": (-0.9, 0.9), "asin": (-0.9, 0.9)}.get(
+        name, (-0.9, 0.9) if name == "atanh" else (0.1, 5.0)
+    )
+    return [rng.uniform(low, high, SIZE)]
+
+
+def by_numpy(name: str) -> Callable[..., Any]:
+    """Return the function of NumPy or SciPy, which takes ``out``."""
+    from scipy import special
+
+    others: dict[str, Callable[..., Any]] = {
+        "rsqrt": lambda x, out: np.divide(1, np.sqrt(x, out=out), out=out),
+        "erf": special.erf,
+        "erfc": special.erfc,
+        "sigmoid": special.expit,
+    }
+    return others.get(name) or getattr(np, ARRAY_API.get(name, name))
+
+
+def by_kernel(name: str, dtype: str) -> Callable[..., None]:
+    """Return a loop over the function."""
+    from numba import njit
+
+    from hybrid.kernels import vectormath
+
+    function = vectormath.function(name, dtype)
+
+    def one(a: Any, out: Any) -> None:
+        for i in range(out.size):
+            out[i] = function(a[i])
+
+    def two(a: Any, b: Any, out: Any) -> None:
+        for i in range(out.size):
+            out[i] = function(a[i], b[i])
+
+    compiled: Callable[..., None] = njit(error_model="numpy")(two if name in BINARY else one)
+    return compiled
+
+
+def table(found: dict[str, Times]) -> str:
+    """Return the times as Markdown; **bold** where hybrid takes longer."""
+    lines = [
+        "| function | " + " | ".join(f"{d}: NumPy / hybrid, us" for d in found) + " |",
+        "| --- |" + " --- |" * len(found),
+    ]
+    for name in next(iter(found.values())):
+        cells = [_cell(*times[name]) for times in found.values()]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(numpy: float, ours: float) -> str:
+    text = f"{ours:.0f}"
+    return f"{numpy:.0f} / " + (f"**{text}**" if ours > numpy else text)
+
+
+def ratios(found: dict[str, Times]) -> dict[str, float]:
+    """How many times as fast as NumPy hybrid is, by function and dtype."""
+    return {
+        f"{name} {dtype}": numpy / ours
+        for dtype, times in found.items()
+        for name, (numpy, ours) in times.items()
+    }
+
+
+def main() -> int:
+    """Measure and print the table."""
+    limit_threads(1)
+    found = {dtype: times(dtype) for dtype in DTYPES}
+    print(table(found))
+    speeds = ratios(found)
+    slow = sum(speed < 1 for speed in speeds.values())
+    print(
+        f"{geometric_mean(speeds.values()):.2f} times as fast as NumPy (geometric mean); "
+        f"slower: {slow} of {len(speeds)}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
