@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.asking import has_contents
 from hybrid.core.dispatch import bind, located
 from hybrid.core.op import Attrs, Op
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.storage import Chain
-from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
 from hybrid.core.unknown import is_unknown, same
 from hybrid.core.variable import Variable
@@ -91,7 +91,7 @@ class Selection:
         try:
             return gather(view, tuple(self.arrays), tuple(self.axes), self.at)
         except IndexingError as error:
-            concrete = [np.zeros(0) if _is_traced(a) else _known(a) for a in self.arrays]
+            concrete = [_known(a) for a in self.arrays]
             # True and False, whose source is -1, are never out of bounds.
             of_axes = [(a, i) for a, i in zip(concrete, self.sources, strict=True) if i >= 0]
             arrays, axes = zip(*of_axes, strict=True)
@@ -190,12 +190,11 @@ def _lowered(entry: Any) -> Any:
     return entry.item() if isinstance(entry, Tensor) else entry
 
 
-def _is_traced(array: Any) -> bool:
-    return isinstance(array, Tensor) and type(array._data) is Symbol
-
-
 def _known(array: Any) -> Any:
-    return array.numpy() if isinstance(array, Tensor) else np.asarray(array)
+    """Return the contents of an index array; nothing of one that stands for a value of a trace."""
+    if not isinstance(array, Tensor):
+        return np.asarray(array)
+    return array.numpy() if has_contents(array) else np.zeros(0)
 
 
 def _is_array(entry: Any) -> bool:

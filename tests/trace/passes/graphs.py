@@ -12,7 +12,7 @@ from hybrid.core.fused import axes_of, is_read, space_of
 from hybrid.core.graph import FuncGraph, Node, Value, format_graph, verify
 from hybrid.core.interpret import interpret
 from hybrid.core.spec import TensorSpec
-from hybrid.trace.passes import dead_code
+from hybrid.trace.passes import dead_code, rolling
 from hybrid.trace.recorder import trace_pure
 
 
@@ -271,3 +271,15 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[TensorSpec, ...]]] = {
     "spread_of_all": (spread_of_all, (spec(1000, 500),)),
     "countdown": (countdown, (spec(3),)),
 }
+
+
+def rolled(function: Callable[..., Any], *specs: TensorSpec) -> FuncGraph:
+    """Roll a traced function; check that the result computes the same bits."""
+    graph = traced(function, *specs)
+    new = verify(rolling.run(graph))
+    assert_same(graph, new, sample(graph))
+    return new
+
+
+def loops(graph: FuncGraph) -> list[int]:
+    return [node.attrs["length"] for node in graph.nodes if node.op.name == "scan"]

@@ -14,21 +14,9 @@ import hybrid as hb
 from hybrid.core.graph import FuncGraph, verify
 from hybrid.trace.passes import optimize, rolling
 from hybrid.trace.passes.repeats import periods
-from tests.trace.passes.graphs import assert_same, names, sample, show, spec, traced
+from tests.trace.passes.graphs import assert_same, loops, names, rolled, sample, show, spec, traced
 
 STEPS = 40
-
-
-def rolled(function: Callable[..., Any], *specs: Any) -> FuncGraph:
-    """Roll a traced function; check that the result computes the same bits."""
-    graph = traced(function, *specs)
-    new = verify(rolling.run(graph))
-    assert_same(graph, new, sample(graph))
-    return new
-
-
-def loops(graph: FuncGraph) -> list[int]:
-    return [node.attrs["length"] for node in graph.nodes if node.op.name == "scan"]
 
 
 def jacobi(p: hb.Tensor, b: hb.Tensor, steps: int = STEPS) -> hb.Tensor:

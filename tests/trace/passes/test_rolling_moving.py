@@ -11,24 +11,12 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 import hybrid as hb
-from hybrid.core.graph import FuncGraph, verify
+from hybrid.core.graph import verify
 from hybrid.trace.control.run import NativeLoops
 from hybrid.trace.passes import optimize, rolling
-from tests.trace.passes.graphs import assert_same, names, sample, show, spec, traced
+from tests.trace.passes.graphs import assert_same, loops, names, rolled, sample, show, spec, traced
 
 STEPS = 40
-
-
-def rolled(function: Callable[..., Any], *specs: Any) -> FuncGraph:
-    """Roll a traced function; check that the result computes the same bits."""
-    graph = traced(function, *specs)
-    new = verify(rolling.run(graph))
-    assert_same(graph, new, sample(graph))
-    return new
-
-
-def loops(graph: FuncGraph) -> list[int]:
-    return [node.attrs["length"] for node in graph.nodes if node.op.name == "scan"]
 
 
 def rows(x: Any, w: Any, out: Any) -> Any:
