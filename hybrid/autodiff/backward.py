@@ -24,9 +24,9 @@ from hybrid.errors import GradientError
 class Chosen:
     """A gradient that is 0 wherever `mask` is false, whatever its elements say there.
 
-    It comes from the branches of a ``where``: what a branch that is not taken computed may be
-    infinite, and 0 times that is NaN. So the mask goes along as far as the ops are elementwise,
-    and is applied once, at the end of the way.
+    It comes from the branches of a ``where`` or a ``switch``: what a branch that is not taken
+    computed may be infinite, and 0 times that is NaN. So the mask goes along as far as the ops are
+    elementwise, or to the end if it is one truth for all elements, and is applied once.
     """
 
     gradient: Tensor
@@ -218,7 +218,7 @@ def _through(tape: int, node: TapeNode, incoming: Any) -> Iterable[tuple[AnyNode
     wanted = tuple(p is not None for p in parents)
     mask = None
     if type(incoming) is Chosen:
-        mask = incoming.mask if op.family == "elementwise" else None
+        mask = incoming.mask if op.family == "elementwise" or incoming.mask.ndim == 0 else None
         gradient = incoming.settled() if mask is None else incoming.gradient
     else:
         gradient = incoming
@@ -236,7 +236,9 @@ def _through(tape: int, node: TapeNode, incoming: Any) -> Iterable[tuple[AnyNode
         spec = form.inputs[i]
         assert spec is not None
         reached = mask if op.chosen is None else _both(mask, op.chosen(i, *inputs))
-        if reached is None or not same_shape(asarray(part).shape, spec.shape):
+        if type(part) is Chosen:
+            part, reached = part.gradient, _both(mask, part.mask)
+        if reached is None or (reached.ndim and not same_shape(asarray(part).shape, spec.shape)):
             settled = part if mask is None else Chosen(asarray(part), mask, False).settled()
             yield parent, _fit(settled, spec)
             continue

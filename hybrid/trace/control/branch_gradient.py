@@ -1,10 +1,18 @@
-"""The gradient of a branch is a branch: each computes its own graph again, and its gradient."""
+"""The gradient of a branch is a branch: each computes its own graph again, and its gradient.
+
+What the branch that is taken does not use has no gradient. The other one has, so the result is a 0,
+with a mask that keeps it a 0 whatever it is multiplied by later.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import reduce
+from operator import or_
+from typing import Any
 
+from hybrid.autodiff.backward import Chosen
 from hybrid.core import dispatch
 from hybrid.core.graph import Const, FuncGraph, Node, Value
 from hybrid.core.op import OPS, Attrs, Op
@@ -48,7 +56,7 @@ def vjp(
     out: tuple[Tensor, ...],
     inputs: tuple[Tensor, ...],
     attrs: Attrs,
-) -> tuple[Tensor | None, ...]:
+) -> tuple[Tensor | Chosen | None, ...]:
     """Return the gradients of a switch by its wanted inputs."""
     branches: Branches = attrs["branches"]
     kept: int = attrs.get("kept", 0)
@@ -60,14 +68,30 @@ def vjp(
     if not any(row[i] for row in found for i in seeded):
         return (None,) * len(inputs)
     numbers = [i for i, on in enumerate(active) if on]
+    connected: list[set[int]] = [set() for _ in branches]
     backward = tuple(
-        _backward(branch, active, numbers, seeded, slice(*span), kept)
-        for branch, span in zip(branches, _spans(branches), strict=True)
+        _backward(branch, active, numbers, seeded, slice(*span), kept, used)
+        for branch, span, used in zip(branches, _spans(branches), connected, strict=True)
     )
     ends = tuple(g[i] for i in seeded)
     results = dispatch.bind_all(op, (index, *operands, *given, *ends), {"branches": backward})
-    by_input = dict(zip(numbers, results, strict=True))
-    return (None, *(by_input.get(i) for i in range(len(operands))))
+    gradients: list[Any] = [None] * len(inputs)
+    for i, gradient in zip(numbers, results, strict=True):
+        taken = [i in used for used in connected]
+        if all(taken):
+            gradients[i + 1] = gradient
+        elif any(taken):
+            gradients[i + 1] = Chosen(gradient, _is_one_of(index, taken), True)
+    return tuple(gradients)
+
+
+def _is_one_of(index: Tensor, taken: Sequence[bool]) -> Tensor:
+    """Tell whether the branch of an index is one of those."""
+    if index.dtype.kind == "b":
+        return index if taken[1] else ~index
+    last = len(taken) - 1
+    masks = [index <= 0, *(index == i for i in range(1, last)), index >= last]
+    return reduce(or_, (mask for mask, on in zip(masks, taken, strict=True) if on))
 
 
 def _spans(branches: Branches) -> Iterable[tuple[int, int]]:
@@ -86,7 +110,9 @@ def _backward(
     seeded: Sequence[int],
     own: slice,
     kept: int,
+    used: set[int],
 ) -> FuncGraph:
+    """Return the graph of the gradients of a branch, and note in `used` which there are."""
     inputs = [v.spec for v in branch.inputs]
     seen = [x.spec for x in branch.outputs[len(branch.outputs) - kept :]] if kept else []
     seeds = [branch.outputs[i].spec for i in seeded]
@@ -97,6 +123,7 @@ def _backward(
         ends = dict(zip(seeded, tensors[len(inputs) + kept :], strict=True))
         known = dict(zip(witnessed(branch), given, strict=True))
         found = gradients(branch, parameters, active, known, ends)
+        used.update(i for i in numbers if found[i] is not None)
         made = [(found[i], inputs[i]) for i in numbers]
         return tuple(zeros(s.shape, dtype=s.dtype) if x is None else x for x, s in made)
 

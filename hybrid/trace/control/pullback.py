@@ -38,6 +38,14 @@ def value_of(operand: Operand, tensors: Mapping[Value, Any]) -> Any:
     return operand.value if isinstance(operand, Const) else tensors[operand]
 
 
+def applied(graph: FuncGraph, tensors: Sequence[Tensor]) -> list[Any]:
+    """Apply a graph, node by node, to Tensors; what records them sees its ops."""
+    known: dict[Value, Any] = dict(zip(graph.parameters, tensors, strict=True))
+    for node in graph.nodes:
+        replay(node, known)
+    return [value_of(x, known) for x in graph.outputs]
+
+
 def gradients(
     graph: FuncGraph,
     parameters: Sequence[Tensor],

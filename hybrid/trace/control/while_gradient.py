@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hybrid.autodiff.backward import Chosen
 from hybrid.autodiff.batching import filled
 from hybrid.autodiff.tape import GradientTape
 from hybrid.core import dispatch
@@ -21,8 +22,9 @@ from hybrid.core.graph import FuncGraph
 from hybrid.core.op import Attrs, Op, register
 from hybrid.core.places import held
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import Tensor, wrap
-from hybrid.dtypes import is_inexact
+from hybrid.core.tensor import Tensor, asarray, wrap
+from hybrid.dtypes import bool_, is_inexact
+from hybrid.ops.creation import zeros_like
 from hybrid.trace.control.pullback import refuse_witnesses, silent
 from hybrid.trace.control.while_batching import course
 from hybrid.trace.derivative import GraphCall
@@ -68,7 +70,10 @@ class Loop(OfGraphs):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Pulled(OfGraphs):
-    """The gradient of a function of Tensors by its wanted inputs, given those by its results."""
+    """The gradient of a function of Tensors by its wanted inputs, given those by its results.
+
+    Behind it comes for each whether there is one: a loop of no steps uses its carries only.
+    """
 
     function: Any
     wanted: tuple[int, ...]
@@ -81,13 +86,12 @@ class Pulled(OfGraphs):
             sources = [given[i] for i in self.wanted]
             tape.watch(sources)
             out = self.function(given)
-        found: list[Tensor] = tape.gradient(
-            [out[i] for i in self.seeded],
-            sources,
-            output_gradients=seeds,
-            unconnected_gradients="zero",
+        found = tape.gradient([out[i] for i in self.seeded], sources, output_gradients=seeds)
+        pairs = list(zip(found, sources, strict=True))
+        return (
+            *(part if part is not None else zeros_like(x) for part, x in pairs),
+            *(asarray(part is not None, device=x.device) for part, x in pairs),
         )
-        return tuple(found)
 
     def __str__(self) -> str:
         return f"gradient of {self.function}"
@@ -123,7 +127,8 @@ def _spread(lane: Lane, size: Any) -> Lane:
 
 
 def _infer(*specs: TensorSpec, of: Pulled) -> tuple[TensorSpec, ...]:
-    return tuple(replace(specs[i], weak=False) for i in of.wanted)
+    gradients = [replace(specs[i], weak=False) for i in of.wanted]
+    return (*gradients, *(TensorSpec((), bool_, s.device) for s in gradients))
 
 
 def _eager(xp: Any, *arrays: Any, of: Pulled) -> Any:
@@ -137,7 +142,8 @@ def _batch(op: Op, size: Any, lanes: Sequence[Lane], attrs: Attrs) -> tuple[Lane
         return None
     of, given = found
     out = dispatch.bind_all(op, tuple(lane.tensor for lane in given), {"of": of})
-    return tuple(Lane(x, batched=True) for x in out)
+    count = len(of.wanted)
+    return tuple(Lane(x, batched=i < count) for i, x in enumerate(out))
 
 
 def _vjp(
@@ -146,7 +152,7 @@ def _vjp(
     out: tuple[Tensor, ...],
     *inputs: Tensor,
     of: Any,
-) -> tuple[Tensor | None, ...]:
+) -> tuple[Chosen | None, ...]:
     seeded = tuple(i for i, part in enumerate(g) if part is not None)
     return pull(of, wanted, g, seeded, inputs)
 
@@ -172,14 +178,14 @@ def pull(
     g: tuple[Tensor | None, ...],
     seeded: tuple[int, ...],
     inputs: tuple[Tensor, ...],
-) -> tuple[Tensor | None, ...]:
+) -> tuple[Chosen | None, ...]:
     """Return the gradients of `function` by its wanted inputs."""
     numbers = tuple(i for i, want in enumerate(wanted) if want)
     seeds = tuple(g[i] for i in seeded)
     attrs = {"of": Pulled(function, numbers, seeded)}
-    by_input = dict(
-        zip(numbers, dispatch.bind_all(GRADIENT, (*inputs, *seeds), attrs), strict=True)
-    )
+    found = dispatch.bind_all(GRADIENT, (*inputs, *seeds), attrs)
+    found_for = zip(numbers, found[: len(numbers)], found[len(numbers) :], strict=True)
+    by_input = {i: Chosen(gradient, there, True) for i, gradient, there in found_for}
     return tuple(by_input.get(i) for i in range(len(inputs)))
 
 
@@ -191,7 +197,7 @@ def vjp(
     cond: FuncGraph,
     body: FuncGraph,
     carries: int,
-) -> tuple[Tensor | None, ...]:
+) -> tuple[Chosen | None, ...]:
     """Return the gradients of a while loop by its wanted inputs."""
     refuse_witnesses(cond)
     refuse_witnesses(body)
