@@ -29,7 +29,7 @@ from hybrid.core.variable import Variable
 from hybrid.trace.segment import Environment, Segment
 
 if TYPE_CHECKING:
-    from hybrid.trace.tracer import Tracer
+    from hybrid.trace.cutting import Cutter
 
 _LITERALS = (bool, int, float, complex, str, bytes, range, type(None), type(Ellipsis), np.dtype)
 _MOST = 1000  # things that Python can see; more are not looked at
@@ -139,7 +139,7 @@ class Questions:
         self._before = None
 
     def repeat(
-        self, tracer: Tracer, segment: Segment, asked: Value, answer: bool, places: dict[Value, int]
+        self, tracer: Cutter, segment: Segment, asked: Value, answer: bool, places: dict[Value, int]
     ) -> Repeat | None:
         """Return the loop whose body a segment is, if Python is where it was one segment ago."""
         before, self._before = self._before, None

@@ -17,10 +17,11 @@ from hybrid.trace import report
 from hybrid.trace.arguments import Call
 from hybrid.trace.background import is_of_compiler
 from hybrid.trace.concrete import ConcreteFunction
+from hybrid.trace.cutting import Unstable
 from hybrid.trace.differentiate import run_under
 from hybrid.trace.segment import Environment, Failed, Segment, start
 from hybrid.trace.steps import Resume
-from hybrid.trace.tracer import EagerFrom, Unstable
+from hybrid.trace.tracer import EagerFrom
 from hybrid.trace.tracing import Subject
 
 Path = list[tuple[Segment, Any]]

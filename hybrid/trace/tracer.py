@@ -1,46 +1,35 @@
-"""The tracer: runs the user's function once and cuts its trace into segments.
-
-While Python runs, each op becomes a node. Where Python asks for a concrete value, the nodes so
-far become a segment that is compiled and run at once; Python goes on with the value it gets. So the
-first call of a path is computed by the very segments that later calls replay. Where a path leaves a
-known tree at a guard, the known segments are not run again: the function is re-run on traced values
-to get Python to the same place, and the segments it passes are checked against the known ones.
-"""
+"""The tracer of one call: where Python's questions cut it, where it gives up, and how it ends."""
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from itertools import chain
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any, cast
 
 import numpy as np
 
 from hybrid.autodiff.joining import hand_over, joined
 from hybrid.core import containers, dispatch
-from hybrid.core.asking import asked, name_of
-from hybrid.core.graph import FuncGraph, Value, acts, format_graph, has_effects
+from hybrid.core.asking import asked
+from hybrid.core.graph import Value, acts, has_effects
 from hybrid.core.op import Attrs, Op
 from hybrid.core.places import DeviceArray
 from hybrid.core.source import SourceLine, user_line
-from hybrid.core.spec import TensorSpec
 from hybrid.core.storage import Chain
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Array, Tensor, wrap
-from hybrid.core.tracelog import counted, listened, note, timed
+from hybrid.core.tracelog import note
 from hybrid.core.unknown import settled
 from hybrid.core.watched import plain
 from hybrid.errors import TraceError
 from hybrid.trace.background import Planner
+from hybrid.trace.cutting import Cutter, Unstable
 from hybrid.trace.known import known_value
-from hybrid.trace.outside import OutsideRecorder
 from hybrid.trace.recorder import Untraceable
 from hybrid.trace.repeats import Questions
 from hybrid.trace.returned import capture_results, local_arrays, result_leaf, shared_storages
 from hybrid.trace.segment import (
     Environment,
-    Failed,
     Fixed,
     FromEnvironment,
     Leaf,
@@ -49,15 +38,9 @@ from hybrid.trace.segment import (
     Runner,
     Segment,
     SharedView,
-    Write,
-    contents,
 )
 
 MAX_DEPTH = 128
-
-
-class Unstable(BaseException):  # no `except Exception` of the user's may catch it
-    """A path that was traced again and did not repeat itself."""
 
 
 class EagerFrom:
@@ -72,36 +55,19 @@ class EagerFrom:
         return f"{self.why}{where}"
 
 
-class Tracer(OutsideRecorder):
+class Tracer(Cutter):
     """Traces one call.
 
     Parameters
     ----------
-    name : str
-        The name of the function.
-    arguments : sequence
-        The flattened arguments as the caller gave them.
-    known : list of (Segment, value)
-        Segments that this call has run already, with the values met at their guards.
-    environment : list
-        What those segments computed; the array leaves of the arguments to begin with.
+    name, arguments, known, environment, first, run, planner, questions
+        See :class:`~hybrid.trace.cutting.Cutter`.
     fullgraph : bool
         Raise instead of making a second segment or going on eagerly.
-    first : bool
-        No trace of the function exists: it may make Variables.
-    run : callable
-        ``run(segment, environment, arguments)``: plainly, or under the tapes around the call.
     tapes : tuple
         The tapes around the call.
     resumes : str, optional
         Why to go on eagerly where the segments end that have run already.
-    questions : Questions, optional
-        Finds loops among the guards.
-
-    Attributes
-    ----------
-    passed : list of (Segment, value)
-        The segments that have run by now, with the values met at their guards.
     """
 
     def __init__(
@@ -119,33 +85,23 @@ class Tracer(OutsideRecorder):
         resumes: str | None = None,
         questions: Questions | None = None,
     ) -> None:
-        super().__init__(name, arguments, first=first)
-        self._planner = planner
-        self._run = run
+        super().__init__(
+            name,
+            arguments,
+            known,
+            environment,
+            first=first,
+            run=run,
+            planner=planner,
+            questions=questions,
+        )
         self.around = tapes
-        self.environment = environment
         self.fullgraph = fullgraph
         self.decides = not fullgraph
         self.harmless: set[Any] = set()  # arithmetic of numbers that did not raise
-        self.root: Segment | None = known[0][0] if known else None
-        self._known = list(known)
         self._resumes = resumes
-        self._failed: Failed | None = None
         self._decisions = 0
-        self._questions = questions
-        self.acted = False
-        self._index: dict[Value, int] = {}
-        self._seen_captures = 0
-        self._size = 0
-        self.passed: list[tuple[Segment, Any]] = []
-        self._grafts: list[tuple[Segment, Any, Segment]] = []
         self.garbage = ExitStack()  # kept until tracing ends
-
-    def argument(self, leaf: int, spec: TensorSpec) -> Tensor:
-        """Return the Tensor that stands for an argument, the next in the environment."""
-        tensor = super().argument(leaf, spec)
-        self._enter(tensor._data.value)
-        return tensor
 
     # --- what acts, and what is written -----------------------------------------------------------
 
@@ -181,10 +137,6 @@ class Tracer(OutsideRecorder):
         if self.open:
             self._cut([])
 
-    def _enter(self, value: Value) -> None:
-        self._index[value] = self._size
-        self._size += 1
-
     def initial_value(self, tensor: Tensor) -> Tensor:
         """Return concrete contents for a Variable that is made in the trace."""
         if type(tensor._data) is not Symbol:
@@ -192,6 +144,14 @@ class Tracer(OutsideRecorder):
         value = self.value_of(tensor)
         self._cut([value])
         return wrap(self.environment[self._index[value]])
+
+    def _cut(self, extra: list[Value], guard: type | None = None) -> Any:
+        """End a segment; go on eagerly from where one has failed that had run already."""
+        value = super()._cut(extra, guard)
+        if self._resumes is not None and not self._known:
+            why, self._resumes = self._resumes, None
+            self.give_up(why)
+        return value
 
     # --- guards -----------------------------------------------------------------------------------
 
@@ -236,169 +196,6 @@ class Tracer(OutsideRecorder):
         self.give_up(f"{why} needs a concrete value")
         data = tensor._data
         return cast(Array, data.array if type(data) is Symbol else data)
-
-    # --- segments ---------------------------------------------------------------------------------
-
-    def _cut(self, extra: list[Value], guard: type | None = None) -> Any:
-        """End a segment that others follow: run it, and return its guard's value."""
-        self._refuse_to_go_on()
-        segment = self._segment(extra, guard)
-        if self._known:
-            segment, value = self._check_known(segment)
-        else:
-            self._attach(segment)
-            with self._noting_failure():
-                self._execute(segment)
-                value = self._answered(segment, extra) if guard else None
-            if guard and listened():
-                note("guard", f"{name_of(guard)} is {value!r}", user_line())
-        self.passed.append((segment, value))
-        self.nodes = []
-        self.acted = False
-        if self._resumes is not None and not self._known:
-            why, self._resumes = self._resumes, None
-            self.give_up(why)
-        return value
-
-    def _answered(self, segment: Segment, extra: list[Value]) -> Any:
-        """Return the value of a guard; where the loop of it is known, once that has run."""
-        value = segment.guard_value(self.environment)
-        if self._questions is not None and type(value) is bool:
-            segment.repeat = self._questions.repeat(self, segment, extra[0], value, self._index)
-            if segment.repeat is not None and listened():
-                note("guard", f"a loop while bool is {value!r}", user_line())
-        return segment.decide(self.environment, self.arguments)
-
-    def _segment(self, extra: list[Value], guard: type | None, result: Any = ...) -> Segment:
-        new_captures = list(self.captures.values())[self._seen_captures :]
-        self._seen_captures = len(self.captures)
-        for _, value in new_captures:
-            self._enter(value)
-        writes = self.pending_writes()
-        outputs = self._outputs(extra, result, len(writes))
-        written = [value for _, value, _ in writes]
-        parameters = self._parameters([*written, *outputs])
-        before = dict(self._index)
-        for value in outputs:
-            self._enter(value)
-        places: list[Write] = []
-        for target, _, rebind in writes:
-            # A fresh buffer for each write: the world outside must not share it with a result.
-            places.append(Write(target, self._size, rebind))
-            self._size += 1
-        new = {value for _, value in new_captures}
-        depth = len(self.passed)
-        graph = FuncGraph(
-            f"{self.name}.{depth}" if depth else self.name,
-            tuple(v for v in parameters if v not in new),
-            tuple(v for v in parameters if v in new),
-            tuple(self.nodes),
-            (*outputs, *written),
-        )
-        return Segment(
-            graph,
-            tuple(before[v] for v in graph.parameters),
-            tuple(source for source, _ in new_captures),
-            tuple(places),
-            (guard, self._index[extra[0]]) if guard else None,
-            planner=self._planner,
-        )
-
-    def _outputs(self, extra: list[Value], result: Any, written: int) -> list[Value]:
-        """Return what a segment hands on: `result`, or all that something still refers to.
-
-        Reference cycles keep more alive in one trace than in another, until the garbage collector
-        comes by. So a segment that is known already hands on what it did when it was traced first.
-        """
-        if result is not ...:
-            return self._new(extra, result)
-        alive = self._new(extra, self.live_values())
-        if not self._known:
-            return alive
-        before = self._outputs_of_known(written)
-        if not before.keys() >= set(alive):
-            gc.collect()
-            alive = self._new(extra, self.live_values())
-        return list(before) if before.keys() >= set(alive) else alive
-
-    def _new(self, *values: list[Value]) -> list[Value]:
-        return list(dict.fromkeys(v for v in chain(*values) if v not in self._index))
-
-    def _outputs_of_known(self, written: int) -> dict[Value, None]:
-        """Return what the known segment of these nodes hands on, but for what it writes."""
-        graph = self._known[0][0].graph
-        pairs = zip(graph.nodes, self.nodes, strict=False)
-        now = {a: b for old, new in pairs for a, b in zip(old.outputs, new.outputs, strict=False)}
-        handed_on = graph.outputs[: len(graph.outputs) - written]
-        return {now[x]: None for x in handed_on if isinstance(x, Value) and x in now}
-
-    def _parameters(self, results: list[Value]) -> list[Value]:
-        """Return the values from before this segment that it uses; the first takes all inputs."""
-        used = {x for node in self.nodes for x in node.inputs if isinstance(x, Value)}
-        used.update(results)
-        first = {value for _, _, value in self.inputs} if not self.passed else set()
-        return [v for v in self._index if v in used or v in first]
-
-    def _attach(self, segment: Segment) -> None:
-        if self.passed:
-            self._grafts.append((*self.passed[-1], segment))
-        else:
-            self.root = segment
-
-    def graft(self) -> bool:
-        """Let replays find what was traced; the conditions for it must be in force by now.
-
-        Returns
-        -------
-        bool
-            Whether others had to go: see :meth:`Following.add`.
-        """
-        ended = False
-        for parent, value, segment in reversed(self._grafts):
-            ended |= parent.children.add(value, segment)
-        return ended
-
-    def _check_known(self, segment: Segment) -> tuple[Segment, Any]:
-        known, value = self._known.pop(0)
-        same = format_graph(known.graph, lines=False) == format_graph(segment.graph, lines=False)
-        if not same or known.guard != segment.guard:
-            raise Unstable
-        self.root = self.root or known
-        return known, value
-
-    @property
-    def written(self) -> list[Any]:
-        """What the segments of this call have written to in place."""
-        targets = [w.target for segment, _ in self.passed for w in segment.writes]
-        return [self.arguments[x] if isinstance(x, int) else x for x in targets]
-
-    @contextmanager
-    def _noting_failure(self) -> Iterator[None]:
-        """Let an error of a Plan know what ran before, and the trace that it is over."""
-        try:
-            yield
-        except Failed as failed:
-            failed.path = list(self.passed)
-            self._failed = failed
-            raise
-
-    def _refuse_to_go_on(self) -> None:
-        """Raise once more what only an ``except:`` of the user's can have caught."""
-        if self._failed is not None:
-            raise self._failed
-
-    def _execute(self, segment: Segment) -> None:
-        """Run a segment on what was captured as it was when the function first used it."""
-        graph = segment.graph
-        with timed("segment", f"{graph.name}: {counted(len(graph.nodes), 'node')}"):
-            self._run(segment, self.environment, self.arguments, self._fetch)
-        for write in segment.writes:
-            if id(write.target) in self.expected:
-                self.expected[id(write.target)] = np.array(write.target._data)
-
-    def _fetch(self, source: Any, arguments: Sequence[Any]) -> Any:
-        first = self.first_contents.get(id(source))
-        return contents(source, arguments) if first is None else first
 
     # --- the end ----------------------------------------------------------------------------------
 

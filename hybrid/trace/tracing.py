@@ -18,6 +18,7 @@ from hybrid.trace import report
 from hybrid.trace.arguments import Call, traced_leaves
 from hybrid.trace.background import Planner
 from hybrid.trace.concrete import ConcreteFunction
+from hybrid.trace.cutting import Unstable
 from hybrid.trace.differentiate import run_under
 from hybrid.trace.effects import Watch
 from hybrid.trace.garbage import garbage_kept
@@ -29,7 +30,7 @@ from hybrid.trace.segment import Environment, Failed, Result, Segment
 from hybrid.trace.shortcuts import Shortcuts
 from hybrid.trace.signature import Identity
 from hybrid.trace.stand_in import stood_in
-from hybrid.trace.tracer import EagerFrom, Tracer, Unstable
+from hybrid.trace.tracer import EagerFrom, Tracer
 from hybrid.trace.traces import Traces
 
 _subjects: weakref.WeakSet[Subject] = weakref.WeakSet()
