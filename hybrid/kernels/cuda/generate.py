@@ -8,11 +8,10 @@ from hybrid.kernels.cuda.maps import MapWriter
 from hybrid.kernels.cuda.reductions import ReductionWriter
 from hybrid.kernels.cuda.scans import ScanWriter
 from hybrid.kernels.cuda.source import Source, Writer, description, finished, parameters
-from hybrid.kernels.cuda.spec import CudaSpec
+from hybrid.kernels.cuda.spec import CudaSpec, phases
 from hybrid.kernels.cuda.tiles import TileWriter
 from hybrid.kernels.expression import Header
 from hybrid.kernels.phase import Text
-from hybrid.kernels.spec import phases
 
 _WRITERS: dict[str, type[Writer]] = {
     "map": MapWriter,
@@ -28,7 +27,7 @@ _WRITERS: dict[str, type[Writer]] = {
 def source(spec: CudaSpec) -> Source:
     """The source of the kernel for a specification."""
     header, emit = Header(), Text()
-    names = phases(spec.body)
+    names = phases(spec)
     for phase in names:
         emit()
         emit()

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from hybrid.kernels.cuda.generate import source
 from hybrid.kernels.cuda.source import Source
-from hybrid.kernels.cuda.spec import WIDEST, CudaSpec, Numbers, canonical
+from hybrid.kernels.cuda.spec import WIDEST, CudaSpec, Numbers, canonical, phases, temporaries
 from hybrid.kernels.region import Region
-from hybrid.kernels.spec import phases, split_values
 
 # Blocks that are launched at most; each takes several steps then. Enough for 132 multiprocessors
 # of 8 resident blocks, several times over.
@@ -69,10 +68,13 @@ def prepare(region: Region, *, aligned: bool = True, threads: int | None = None)
         made,
         tuple(
             Launch(entry, _blocks(spec, numbers, phase))
-            for entry, phase in zip(made.phases, phases(spec.body), strict=True)
+            for entry, phase in zip(made.phases, phases(spec), strict=True)
         ),
         numbers.offsets,
-        _temporaries(spec, numbers),
+        tuple(
+            (x.dtype, numbers.kept * (numbers.chunks if x.by_piece else 1))
+            for x in temporaries(spec)
+        ),
         (numbers.kept, numbers.extent, numbers.length, numbers.chunks),
         WIDEST if spec.vector > 1 else 1,
     )
@@ -82,19 +84,11 @@ def _blocks(spec: CudaSpec, numbers: Numbers, phase: str) -> int:
     if spec.along in ("map", "tiles"):
         # A block of tiles takes as many elements as it has threads, several times over.
         wanted = -(-numbers.kept // (spec.vector * spec.threads))
+    elif spec.along.startswith("scanned"):
+        stretches = numbers.chunks if phase.startswith(("partial", "store")) else 1
+        wanted = -(-numbers.kept * stretches // spec.results)
     else:
         wanted = -(-numbers.kept // spec.results)
         if phase.startswith(("partial", "store")):
             wanted *= numbers.chunks
     return min(wanted, MOST_BLOCKS)
-
-
-def _temporaries(spec: CudaSpec, numbers: Numbers) -> tuple[tuple[str, int], ...]:
-    """Dtype and length of a split reduction's temporaries, in the order of the parameters."""
-    if not spec.body.split:
-        return ()
-    found = []
-    for value in split_values(spec.body):
-        dtype = spec.body.body[value - len(spec.body.inputs)].dtype
-        found += [(dtype, numbers.kept * numbers.chunks), (dtype, numbers.kept)]
-    return tuple(found)

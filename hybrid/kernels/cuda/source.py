@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybrid.kernels.cuda.spec import HALVES, WIDEST, CudaSpec, operand_dtypes
+from hybrid.kernels.cuda.spec import HALVES, WIDEST, CudaSpec, operand_dtypes, temporaries
 from hybrid.kernels.expression import SUFFIX, Header, literal, render
 from hybrid.kernels.phase import BOOLEAN_STEP, Text, pruned
 from hybrid.kernels.region import Instr
@@ -26,7 +26,6 @@ from hybrid.kernels.spec import (
     inner_closure,
     named_operands,
     pass_roots,
-    split_values,
 )
 
 PLACEHOLDER = "KERNEL"
@@ -102,12 +101,8 @@ def parameters(spec: CudaSpec) -> tuple[list[str], tuple[str, ...]]:
     """Names of a kernel's pointers, and the dtypes that they point to."""
     names = [name for name, _ in named_operands(spec.body)]
     dtypes = [stored_dtype(dtype) for dtype in operand_dtypes(spec)]
-    if spec.body.split:
-        for value in split_values(spec.body):
-            dtype = spec.body.body[value - len(spec.body.inputs)].dtype
-            names += [f"partial_{value}", f"total_{value}"]
-            dtypes += [dtype, dtype]
-    return names, tuple(dtypes)
+    pieces = temporaries(spec)
+    return [*names, *(x.name for x in pieces)], (*dtypes, *(x.dtype for x in pieces))
 
 
 class Writer:
@@ -287,12 +282,16 @@ class Writer:
             if value < self.count:
                 lanes[value] = self._read(value, width, where)
                 continue
-            names = tuple(f"v{value}" + (f"_{i}" if width > 1 else "") for i in range(width))
-            for lane, name in enumerate(names):
-                of_lane = {v: texts[lane] for v, texts in lanes.items()}
-                self.emit(f"{name} = {self.computed(value, of_lane, where, lane)}")
-            lanes[value] = names
+            lanes[value] = self.neighbours(value, lanes, width, where)
         return lanes
+
+    def neighbours(self, value: int, lanes: Lanes, width: int, where: str) -> tuple[str, ...]:
+        """Compute a value for each of ``width`` neighbours; gives their names."""
+        names = tuple(f"v{value}" + (f"_{i}" if width > 1 else "") for i in range(width))
+        for lane, name in enumerate(names):
+            of_lane = {v: texts[lane] for v, texts in lanes.items()}
+            self.emit(f"{name} = {self.computed(value, of_lane, where, lane)}")
+        return names
 
     def inner_stride(self, name: str) -> int:
         """Stride of an operand along the loop whose neighbours a thread takes at once."""

@@ -10,7 +10,8 @@ A map's threads stride over the elements. In a reduction a block's threads are d
 results: ``reduced`` lanes share one. They are neighbours where the reduced loop is the contiguous
 one (``along="rows"``), else neighbours work on neighbouring results (``along="columns"``). Where
 results are few, the reduction is split: blocks reduce stretches of fixed length, a second kernel
-adds up what they found. A scan's lanes are a warp at most, and it is not split. A map that reads
+adds up what they found. A scan's lanes are a warp at most; that of few long rows is split, in three
+launches. A map that reads
 along another axis than it writes (``along="tiles"``) turns square tiles in shared memory. All of it
 depends on sizes only, so that results repeat.
 """
@@ -25,7 +26,8 @@ import numpy as np
 
 from hybrid.kernels.loopnest import Loop, loops_of, sorted_loops, splittable
 from hybrid.kernels.region import DTYPES, Instr, Literal, Pick, Region, Window, unsupported
-from hybrid.kernels.spec import KernelSpec, Operand, dataflow
+from hybrid.kernels.spec import KernelSpec, Operand, arguments, dataflow, split_values
+from hybrid.kernels.spec import phases as phases_of_reductions
 
 # Threads of a block.
 THREADS = 256
@@ -39,6 +41,11 @@ FEW_BLOCKS = 512
 PIECES = 1024
 # Steps of one thread before its block is worth a launch of its own.
 LEAST_STEPS = 4
+# The same of scans, which take two launches more, and how many stretches pay for those.
+LEAST_SCANNED = 16
+LEAST_STRETCHES = 4
+# Stretches of a row for each lane of the launch that scans what they came to.
+MOST_STRETCHES = 256
 # The side of a tile in shared memory; of less than the second number nothing is turned.
 TILE = 32
 SMALL_TILE = 8
@@ -259,7 +266,8 @@ def _direction(kept: list[Loop], reduced: list[Loop], scans: bool) -> str:
 
 def _vector(spec: CudaSpec, kept: list[Loop], reduced: list[Loop], offsets: list[int]) -> int:
     """Elements that a thread takes at once; 1 where 16 bytes are not to be had."""
-    loops = reduced if spec.along == "rows" else kept if spec.along == "map" else []
+    neighbours = spec.along in ("rows", "scanned rows")
+    loops = reduced if neighbours else kept if spec.along == "map" else []
     if not loops:
         return 1
     inner, others = loops[-1], [*kept, *reduced]
@@ -308,17 +316,82 @@ def _lanes(spec: CudaSpec, extent: int) -> int:
 
 
 def _cut(spec: CudaSpec, count: int, extent: int) -> tuple[bool, int]:
-    """Whether to split the reduction, and the length of its stretches."""
-    if spec.along not in ("rows", "columns"):
+    """Whether to split the reduction or the scan, and the length of its stretches."""
+    pieces = 0
+    if spec.along in ("rows", "columns"):
+        pieces = _pieces(spec, count, extent)
+    elif spec.along.startswith("scanned"):
+        pieces = _stretches(spec, count, extent)
+    if not pieces:
         return False, max(extent, 1)
-    tiles = max(1, -(-count // spec.results))
     step = spec.lanes * spec.vector
-    pieces = min(-(-PIECES // tiles), extent // (step * LEAST_STEPS))
-    fused = spec.body
-    if tiles >= FEW_BLOCKS or pieces < 2 or not splittable(fused, dataflow(fused)):
-        return False, max(extent, 1)
     length = -(-extent // pieces)
     return True, -(-length // step) * step
+
+
+def _pieces(spec: CudaSpec, count: int, extent: int) -> int:
+    """Into how many pieces to cut a reduction; 0 where that pays not."""
+    tiles = max(1, -(-count // spec.results))
+    pieces = min(-(-PIECES // tiles), extent // (spec.lanes * spec.vector * LEAST_STEPS))
+    worth = tiles < FEW_BLOCKS and pieces > 1 and splittable(spec.body, dataflow(spec.body))
+    return pieces if worth else 0
+
+
+def _stretches(spec: CudaSpec, count: int, extent: int) -> int:
+    """Into how many stretches to cut the rows of a scan; 0 where that pays not."""
+    busy = max(1, count) * spec.lanes
+    most = min(MOST_STRETCHES * spec.lanes, -(-PIECES * spec.threads // busy))
+    pieces = min(most, extent // (spec.lanes * spec.vector * LEAST_SCANNED))
+    few = busy < FEW_BLOCKS * spec.threads and pieces >= LEAST_STRETCHES
+    return pieces if few and _alone(spec.body) else 0
+
+
+def _alone(body: KernelSpec) -> bool:
+    """Whether no scan needs the results of another, which each stretch knows only in the end."""
+    scans, count = set(scan_values(body)), len(body.inputs)
+    after: set[int] = set()
+    for value, instr in enumerate(body.body, count):
+        if instr.kind == "reduce" or (value in scans and after & set(arguments(instr))):
+            return False
+        if value in scans or after & set(arguments(instr)):
+            after.add(value)
+    return True
+
+
+def scan_values(body: KernelSpec) -> list[int]:
+    """The results of scans."""
+    instrs = enumerate(body.body, len(body.inputs))
+    return [value for value, instr in instrs if instr.kind == "scan"]
+
+
+def phases(spec: CudaSpec) -> tuple[str, ...]:
+    """The steps of a kernel, of which each is a launch."""
+    if spec.body.split and spec.along.startswith("scanned"):
+        return ("partial0", "total0", "store0")
+    return phases_of_reductions(spec.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Temporary:
+    """An array of what pieces came to: one element for each result, or for each piece of it."""
+
+    name: str
+    dtype: str
+    by_piece: bool
+
+
+def temporaries(spec: CudaSpec) -> tuple[Temporary, ...]:
+    """What a split kernel needs besides its operands, in the order of the parameters."""
+    body = spec.body
+    if not body.split:
+        return ()
+    found = []
+    for value in (*split_values(body), *scan_values(body)):
+        instr = body.body[value - len(body.inputs)]
+        found.append(Temporary(f"partial_{value}", instr.dtype, by_piece=True))
+        if instr.kind == "reduce":
+            found.append(Temporary(f"total_{value}", instr.dtype, by_piece=False))
+    return tuple(found)
 
 
 def operand_dtypes(spec: CudaSpec) -> Iterator[str]:

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+from hybrid.core.layout import contiguous
 from hybrid.core.op import Op
 from hybrid.kernels import cache
 from hybrid.kernels.cuda import handwritten, random, toolchain
@@ -190,6 +191,29 @@ def test_scans(axis: int, dtype: str) -> None:
     ptx, log = compiled(region)
     assert_lean(ptx, log)
     assert ("shfl.sync.up" in ptx) == (axis == 1)
+    assert ("ld.global.v" in ptx) == (axis == 1)
+
+
+@pytest.mark.parametrize("dtype", [F32, "float16"])
+@pytest.mark.parametrize(
+    ("space", "axis"), [((1 << 24,), 0), ((4, 1 << 20), 1), ((1 << 16, 64), 0)]
+)
+def test_scans_of_few_long_rows_are_shared_among_blocks(
+    space: tuple[int, ...], axis: int, dtype: str
+) -> None:
+    x = np.broadcast_to(np.zeros((), dtype), space)
+    across = Access(dtype, len(space), 0, contiguous(space).strides)
+    body = (Instr("scan", "cumsum", "sum", (0,), F32),)
+    region = Region(space, (axis,), (across,), body, ((1, across),))
+    prepared = prepare(region)
+    assert len(prepared.launches) == 3
+    assert sum(count * 4 for _, count in prepared.temporaries) < x.nbytes / 16
+    ptx, log = compiled(region)
+    assert_lean(ptx, log)
+    assert ".f64" not in ptx
+    if axis == len(space) - 1:
+        assert "ld.global.v4" in ptx
+        assert "st.global.v4" in ptx
 
 
 @pytest.mark.parametrize("dtype", [F32, "float16", "float64", "bool"])

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hybrid.kernels.cuda import spec
 from hybrid.kernels.cuda.kernel import Prepared, prepare
 from hybrid.kernels.region import Access, Instr, Literal, Region
 from tests.kernels.cuda import simulator
@@ -333,6 +334,89 @@ def test_what_is_around_a_scan_is_computed_with_it() -> None:
     region, (out,) = make_region(x.shape, (1,), pairs, body, [(4, "int64", False)])
     run(region, [x, row, out])
     np.testing.assert_array_equal(out, np.cumsum(x * row, axis=1) + x)
+
+
+@pytest.mark.parametrize(
+    ("kind", "aligned", "space", "axis"),
+    [
+        ("sum", True, (261,), 0),
+        ("max", False, (261,), 0),
+        ("sum", True, (2, 160), 1),
+        ("prod", True, (150, 3), 0),
+    ],
+)
+def test_scans_of_few_long_rows_are_shared_among_blocks(
+    kind: str, aligned: bool, space: tuple[int, ...], axis: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spec, "LEAST_SCANNED", 1)
+    x = np.random.default_rng(0).integers(-3, 4, space)
+    if kind == "prod":
+        x = x // 3 * 2 + 1  # odd numbers, whose products wrap around but never vanish
+    body = [Instr("scan", f"cum{kind}", kind, (0,), "int64")]
+    region, (out,) = make_region(space, (axis,), [(x, x)], body, [(1, "int64", False)])
+    prepared = run(region, [x, out], aligned=aligned)
+    assert [step.entry.rpartition("_")[2] for step in prepared.launches] == [
+        "partial0",
+        "total0",
+        "store0",
+    ]
+    np.testing.assert_array_equal(out, SCANS[kind](x, axis=axis))
+
+
+def test_the_sums_of_a_shared_scan_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are within the error of sums of sums, and do not depend on how many blocks there are."""
+    monkeypatch.setattr(spec, "LEAST_SCANNED", 1)
+    x = normal((500,))
+    body = [Instr("scan", "cumsum", "sum", (0,), F32)]
+    region, (out,) = make_region(x.shape, (0,), [(x, x)], body, [(1, F32, False)])
+    assert len(run(region, [x, out]).launches) == 3
+    first = out.copy()
+    np.testing.assert_allclose(out, np.cumsum(x, dtype=np.float64), rtol=1e-5, atol=2e-5)
+    monkeypatch.setattr(simulator, "BLOCKS", 1)
+    run(region, [x, out])
+    assert out.tobytes() == first.tobytes()
+
+
+def test_a_scan_in_place_around_which_things_are_computed_is_shared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(spec, "LEAST_SCANNED", 1)
+    x, row = np.arange(320).reshape(2, 160) % 7 - 3, np.array([[2], [5]])
+    body = [
+        mapped("multiply", "{0} * {1}", (0, 1), "int64"),
+        Instr("scan", "cumsum", "sum", (2,), "int64"),
+        Instr("scan", "cummax", "max", (2,), "int64"),
+        mapped("add", "{0} + {1}", (3, 0), "int64"),
+        mapped("add", "{0} + {1}", (5, 4), "int64"),
+    ]
+    pairs = [(x, x), (row, row)]
+    region, _ = make_region(x.shape, (1,), pairs, body, [(6, "int64", False)])
+    want = np.cumsum(x * row, axis=1) + x + np.maximum.accumulate(x * row, axis=1)
+    assert len(run(region, [x, row, x]).launches) == 3
+    np.testing.assert_array_equal(x, want)
+
+
+def test_a_scan_of_a_scan_is_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spec, "LEAST_SCANNED", 1)
+    x = np.arange(200) % 5 - 2
+    body = [
+        Instr("scan", "cumsum", "sum", (0,), "int64"),
+        mapped("negative", "-{0}", (1,), "int64"),
+        Instr("scan", "cummax", "max", (2,), "int64"),
+    ]
+    region, (out,) = make_region(x.shape, (0,), [(x, x)], body, [(3, "int64", False)])
+    assert len(run(region, [x, out]).launches) == 1
+    np.testing.assert_array_equal(out, np.maximum.accumulate(-np.cumsum(x)))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_scans_of_halves_take_sixteen_bytes_at_once(dtype: str) -> None:
+    x = (np.arange(304).reshape(2, 152) % 3 - 1).astype(dtype)
+    body = [Instr("scan", "cumsum", "sum", (0,), F32)]
+    region, (out,) = make_region(x.shape, (1,), [(x, x)], body, [(1, dtype, False)])
+    prepared = run(region, [x, out])
+    assert form(prepared).endswith(" 8 at once")
+    np.testing.assert_array_equal(out, np.cumsum(x.astype(F32), axis=1).astype(dtype))
 
 
 # --- tiles ----------------------------------------------------------------------------------
