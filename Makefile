@@ -59,8 +59,9 @@ fuzz: $(STAMP)  ## random programs, compiled against eager: FUZZ=10000 of them f
 docs: $(STAMP)  ## write docs/ops.md anew from the registry
 	$(BIN)/python -m hybrid ops > docs/ops.md
 
-bench: $(BENCH_STAMP)  ## compare with NumPy, JAX and torch, write benchmarks/results
+bench: $(BENCH_STAMP)  ## compare with NumPy, JAX and torch (half an hour), write benchmarks/results
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.readme
 
 fmt: $(STAMP)  ## format and fix what ruff can fix
 	$(BIN)/ruff check --fix --exit-zero

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -114,7 +114,7 @@ def copy_rate(card: Nvidia, size: int) -> float:
     return 2 * size / fastest(card, work) / 1e6
 
 
-def product_rate(card: Nvidia, dtype: str, side: int = SIDE) -> float:
+def product_rate(card: Nvidia, dtype: str, side: int) -> float:
     """TFLOP/s of cuBLAS on square matrices."""
     whole = products.Factor(False, side)
     gemm = products.Gemm(dtype, side, side, side, 1, whole, whole, whole)
@@ -127,13 +127,13 @@ def product_rate(card: Nvidia, dtype: str, side: int = SIDE) -> float:
     return 2 * side**3 / fastest(card, work) / 1e9
 
 
-def product_rates(card: Nvidia) -> Iterator[tuple[str, float]]:
+def product_rates(card: Nvidia, side: int) -> Iterator[tuple[str, float]]:
     """The rate of each dtype, and of float32 with operands rounded."""
     for dtype in ("float64", F32, "bfloat16", "float16"):
-        yield dtype, product_rate(card, dtype)
+        yield dtype, product_rate(card, dtype, side)
     hb.set_matmul_precision("tf32")
     try:
-        yield "tf32", product_rate(card, F32)
+        yield "tf32", product_rate(card, F32, side)
     finally:
         hb.set_matmul_precision("float32")
 
@@ -143,7 +143,7 @@ def product_rates(card: Nvidia) -> Iterator[tuple[str, float]]:
 
 def kernel_rate(card: Nvidia, region: Region, size: int) -> float:
     """GB/s of a region's kernel, replayed as a graph, with operands of at most ``size`` bytes."""
-    prepared = prepare(region)
+    prepared = prepare(region, threads=card.threads)
     memory = [card.empty(size) for _ in range(2)]
     memory += [
         card.empty(count * np.dtype(dtype).itemsize) for dtype, count in prepared.temporaries
@@ -200,14 +200,20 @@ def main() -> int:
     date, name = time.strftime("%Y-%m-%d"), found.cards[0].name
     print(f"{date}, {name}, the driver serves CUDA {found.driver}; median of {SAMPLES}")
     print(", ".join(f"{package} {version}" for package, version in peers.versions()))
+    print_all(card, [megabytes << 20 for megabytes in sizes])
+    return 0
+
+
+def print_all(card: Nvidia, sizes: Sequence[int], side: int = SIDE, repeat: int = 1000) -> None:
+    """Measure; ``sizes`` are bytes of operands, ``side`` that of matrices."""
     with card.turn():
-        print("TFLOP/s of cuBLAS:", ", ".join(f"{d} {r:.0f}" for d, r in product_rates(card)))
-        for megabytes in sizes:
-            _print_kernels(card, megabytes << 20)
-    print(f"host time of a call with 15 nodes: {replay_time():.1f} us")
+        rates = product_rates(card, side)
+        print("TFLOP/s of cuBLAS:", ", ".join(f"{dtype} {rate:.0f}" for dtype, rate in rates))
+        for size in sizes:
+            _print_kernels(card, size)
+    print(f"host time of a call with 15 nodes: {replay_time(repeat=repeat):.1f} us")
     times = peers.training_steps(SAMPLES)
     print("training step, ms:", ", ".join(f"{peer} {t:.3f}" for peer, t in times.items()))
-    return 0
 
 
 def _print_kernels(card: Nvidia, size: int) -> None:

@@ -38,6 +38,22 @@ def wave(xp: Any) -> Function:
     return step
 
 
+def numexpr_stencil(text: str) -> dict[str, Program]:
+    """numexpr's program: ``u`` and ``before`` are inner points, the others the neighbours of u."""
+
+    def program(numexpr: Any, compile: Compile) -> Function:
+        def step(u: Any, *before: Any) -> Any:
+            parts = {"u": u[1:-1, 1:-1], "s": u[2:, 1:-1], "n": u[:-2, 1:-1]}
+            parts |= {"e": u[1:-1, 2:], "w": u[1:-1, :-2]}
+            if before:
+                parts["before"] = before[0][1:-1, 1:-1]
+            return numexpr.evaluate(text, parts)
+
+        return step
+
+    return {"numexpr": program}
+
+
 def image(size: int) -> tuple[Array, ...]:
     rng = np.random.default_rng(0)
     return rng.uniform(0.0, 1.0, (size, size)).astype(np.float32), gaussian()
@@ -63,6 +79,19 @@ def shifted(xp: Any) -> Function:
     return filtered
 
 
+def numexpr_filter(numexpr: Any, compile: Compile) -> Function:
+    places = [(i, j) for i in range(5) for j in range(5)]
+    text = " + ".join(f"w{i}{j} * x{i}{j}" for i, j in places)
+
+    def filtered(x: Any, w: Any) -> Any:
+        rows, columns = x.shape[0] - 4, x.shape[1] - 4
+        parts = {f"w{i}{j}": w[i, j] for i, j in places}
+        parts |= {f"x{i}{j}": x[i : i + rows, j : j + columns] for i, j in places}
+        return numexpr.evaluate(text, parts)
+
+    return filtered
+
+
 def torch_filter(torch: Any, compile: Compile) -> Function:
     def filtered(x: Any, w: Any) -> Any:
         return torch.nn.functional.conv2d(x[None, None], w[None, None])[0, 0]
@@ -84,7 +113,7 @@ def hybrid_filter(hb: Any, compile: Compile) -> Function:
     return compile(filtered)
 
 
-FILTERS: dict[str, Program] = formula(shifted)
+FILTERS: dict[str, Program] = formula(shifted) | {"numexpr": numexpr_filter}
 CONVOLUTIONS: dict[str, Program] = {
     "numpy": lambda np, compile: shifted(np),
     "hybrid": hybrid_filter,
@@ -97,7 +126,7 @@ CASES = (
         f"heat step {SIDE}x{SIDE}",
         grids(1),
         SIDE,
-        formula(heat),
+        formula(heat) | numexpr_stencil("u + 0.2 * (s + n + e + w - 4 * u)"),
         rtol=1e-12,
         traffic=2 * 8 * SIDE**2,
         tiny=12,
@@ -106,7 +135,7 @@ CASES = (
         f"wave step {SIDE}x{SIDE}",
         grids(2),
         SIDE,
-        formula(wave),
+        formula(wave) | numexpr_stencil("2 * u - before + 0.2 * (s + n + e + w - 4 * u)"),
         rtol=1e-12,
         atol=1e-13,
         traffic=3 * 8 * SIDE**2,

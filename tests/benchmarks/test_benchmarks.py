@@ -13,7 +13,7 @@ from unittest import mock
 
 import pytest
 
-from benchmarks import journal, report, targets
+from benchmarks import journal, readme, report, targets
 from benchmarks.beyond import MEASURES
 from benchmarks.case import Case, formula, uniform
 from benchmarks.cases import CASES
@@ -181,6 +181,24 @@ def test_promises_name_cases_that_there_are() -> None:
     ]
     for pattern in targets.BANDWIDTH:
         assert fnmatch.filter(CASES, pattern)
+
+
+def test_the_readme_shows_what_a_run_found() -> None:
+    name = "softmax 1000x1000"
+    samples = {"hybrid": 2e-4, "numpy": 4e-3, "jax": 1e-4}
+    rows = [(CASES[name], [Result(name, peer, (s,)) for peer, s in samples.items()])]
+    run = json.loads(report.as_json(rows, MACHINE))
+    text = readme.written(f"above\n{readme.BEGIN}old\n{readme.END}below\n", run)
+    assert text.startswith("above\n<!-- figures -->\nMedians on 2 cores (processor),")
+    assert text.endswith("<!-- /figures -->\nbelow\n")
+    assert "less than 0.8 times as fast: softmax 1000x1000 (0.50)." in text
+    assert "| softmax 1000x1000 | 200 µs |  | 4.00 ms |  |  |  |  | **100 µs** |" in text
+    assert readme.written(text, run) == text
+
+
+def test_the_readme_names_cases_that_there_are() -> None:
+    assert set(readme.CASES) <= set(CASES)
+    assert set(readme.COLUMNS) <= set(PEERS)
 
 
 @pytest.mark.parametrize("name", ["traffic", "demo_step", "tracing"])

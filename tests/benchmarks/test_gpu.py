@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ import hybrid as hb
 from benchmarks import gpu, gpu_peers
 from hybrid.core import cards
 from hybrid.kernels.cuda.spec import refused
+from tests.kernels.cuda.processes import run_tests
 from tests.kernels.reference import evaluate
 
 
@@ -51,3 +54,7 @@ def test_the_plan_whose_replay_is_timed_has_fifteen_nodes() -> None:
     concrete = f.get_concrete_function(hb.ones((16, 16)))
     (segment,) = concrete.segments
     assert len(segment.optimized.nodes) == 15
+
+
+def test_all_of_it_runs_on_a_simulated_card() -> None:
+    run_tests(Path(__file__).parent / "simulated", NUMBA_ENABLE_CUDASIM="1")
