@@ -39,7 +39,7 @@ def batched_op(op: Op, lanes: tuple[Lane, ...], attrs: Attrs, size: int) -> list
     if not any(lane.batched for lane in lanes):
         results = bind(op, tuple(lane.tensor for lane in lanes), attrs)
         return [Lane(x, batched=False) for x in (results if op.multi else (results,))]
-    if op.elementwise:
+    if op.aligns:
         return _batched(op, bind(op, _aligned(lanes), attrs))
     if op.lead is not None:
         shapes = tuple(_example_shape(lane) for lane in lanes)

@@ -204,6 +204,11 @@ class Op:
         return self.compute is not None
 
     @property
+    def aligns(self) -> bool:
+        """Whether inputs with more axes in front broadcast as they are, kernels or not."""
+        return self.elementwise or self.family == "elementwise"
+
+    @property
     def computed(self) -> bool:
         """Whether kernels can compute it, where dtypes and attrs are such."""
         return any(x is not None for x in (self.scalar, self.reduce, self.scan))

@@ -85,7 +85,7 @@ def _op_row(op: Op) -> tuple[str, ...]:
         accepted(op),
         _compiled(op),
         _gradient(op),
-        "rule" if op.elementwise or op.lead or op.batch else "each",
+        "rule" if op.aligns or op.lead or op.batch else "each",
         _gpu(op),
     )
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import located
-from hybrid.core.op import Attrs
+from hybrid.core.batch import Lanes
+from hybrid.core.dispatch import bind, located
+from hybrid.core.op import Attrs, Op
 from hybrid.core.spec import Shape
 from hybrid.core.unknown import as_size
 from hybrid.errors import AxisError, DTypeError, HybridError, ShapeError
@@ -104,3 +105,17 @@ def lead_axis(attrs: Attrs, size: int, *shapes: Shape) -> Attrs | None:
 def lead_as_is(attrs: Attrs, size: int, *shapes: Shape) -> Attrs:
     """Return the attrs of an op on the last axes, which takes any number of axes before them."""
     return attrs
+
+
+def batch_elements(of: int) -> Callable[[Op, int, Lanes, Attrs], Any]:
+    """Return the batching rule of an op that looks up each element of the input `of` in the others.
+
+    Where examples share the others, the batch is one more axis of elements.
+    """
+
+    def rule(op: Op, size: int, lanes: Lanes, attrs: Attrs) -> Any:
+        if [lane.batched for lane in lanes] != [i == of for i in range(len(lanes))]:
+            return None
+        return bind(op, tuple(lane.tensor for lane in lanes), attrs)
+
+    return rule

@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.batch import Lanes
 from hybrid.core.devices import CPU, DeviceScope, as_device
 from hybrid.core.dispatch import bind, busy, located, spec_of, state
-from hybrid.core.op import Example, Op, register
+from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec, fits
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.dtypes import DType
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import as_dtype, as_shape
 from hybrid.ops.broadcasting import sum_to
+from hybrid.ops.movement import expand_dims
 
 array = asarray
 
@@ -71,10 +73,20 @@ def _infer_full(value: TensorSpec, *, shape: Shape, dtype: DType) -> TensorSpec:
     return TensorSpec(shape, dtype, value.device)
 
 
+def _batch_full(op: Op, size: int, lanes: Lanes, attrs: Attrs) -> Tensor | None:
+    (lane,) = lanes
+    if not lane.batched:
+        return None
+    new = 1 + len(attrs["shape"]) - lane.tensor.ndim
+    aligned = expand_dims(lane.tensor, tuple(range(1, 1 + new)))
+    return bind(op, (aligned,), {**attrs, "shape": (size, *attrs["shape"])})
+
+
 FULL = register(
     Op(
         name="full",
         family="creation",
+        batch=_batch_full,
         infer=_infer_full,
         eager=lambda xp, value, *, shape, dtype: xp.full(shape, value, dtype),
         vjp=(

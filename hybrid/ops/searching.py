@@ -8,12 +8,13 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.asking import has_contents, size_by_data
+from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind, located, spec_of
-from hybrid.core.op import Example, Op, register
+from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import TensorSpec, promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.errors import ShapeError
-from hybrid.ops._axes import lead_axis, one_axis, without
+from hybrid.ops._axes import batch_elements, lead_axis, one_axis, without
 from hybrid.ops._methods import attach
 from hybrid.ops.creation import zeros
 from hybrid.ops.elementwise.operands import is_weak
@@ -64,11 +65,24 @@ _ARG_EXAMPLES = (
     Example(((3, 4),), {"axis": None, "keepdims": True}),
 )
 
+
+def batch_place(op: Op, size: int, lanes: Lanes, attrs: Attrs) -> Tensor | None:
+    """Find the place in each whole example; along an axis there is nothing to do but count it."""
+    (lane,) = lanes
+    if not lane.batched or attrs["axis"] is not None:
+        return None
+    x = lane.tensor
+    rows = reshape(x, (size, -1)) if size else zeros((0, 1), dtype=x.dtype)
+    found: Tensor = bind(op, (rows,), {"axis": 1, "keepdims": False})
+    return reshape(found, (size, *(1,) * (x.ndim - 1))) if attrs["keepdims"] else found
+
+
 ARGMAX = register(
     Op(
         name="argmax",
         family="reduction",
         lead=lead_axis,
+        batch=batch_place,
         infer=_infer_arg("argmax"),
         eager=lambda xp, x, *, axis, keepdims: x.argmax(axis=axis, keepdims=keepdims),
         expand=_expand_arg(max),
@@ -82,6 +96,7 @@ ARGMIN = register(
         name="argmin",
         family="reduction",
         lead=lead_axis,
+        batch=batch_place,
         infer=_infer_arg("argmin"),
         eager=lambda xp, x, *, axis, keepdims: x.argmin(axis=axis, keepdims=keepdims),
         expand=_expand_arg(min),
@@ -225,6 +240,7 @@ SEARCHSORTED = register(
     Op(
         name="searchsorted",
         family="indexing",
+        batch=batch_elements(1),
         infer=lambda a, v, *, side: TensorSpec(v.shape, dtypes.int64, a.device),
         eager=lambda xp, a, v, *, side: xp.searchsorted(ordered(a), ordered(v), side=side),
         examples=(Example(((0,), (2, 3)), {"side": "left"}),),

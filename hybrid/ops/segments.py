@@ -8,18 +8,21 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind, located
-from hybrid.core.op import Example, Op, register
+from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.dtypes import DType
 from hybrid.errors import DTypeError, IndexingError, ShapeError
 from hybrid.ops import reduction
+from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.creation import ones
 from hybrid.ops.elementwise import where
 from hybrid.ops.indexing import take
 from hybrid.ops.indexing.accumulate import accumulate
-from hybrid.ops.movement import reshape
+from hybrid.ops.movement import moveaxis, reshape
+from hybrid.ops.ranges import arange
 from hybrid.ops.reduction.declare import accumulator
 
 
@@ -40,6 +43,22 @@ def _checked_ids(name: str, ids: Any, num: int) -> Any:
             f"{num}"
         )
     return ids
+
+
+def _batch(op: Op, size: int, lanes: Lanes, attrs: Attrs) -> Tensor | None:
+    x, ids = lanes
+    num = attrs["num"]
+    if not ids.batched:
+        if not x.batched:
+            return None
+        axes = ids.tensor.ndim  # the batch comes behind those of the ids
+        return moveaxis(bind(op, (moveaxis(x.tensor, 0, axes), ids.tensor), attrs), 1, 0)
+    data = x.tensor if x.batched else broadcast_to(x.tensor, (size, *x.tensor.shape))
+    own = ids.tensor.astype(dtypes.int64)  # each example has segments of its own
+    shift = reshape(arange(size), (size, *(1,) * (own.ndim - 1))) * num
+    own = where((own < 0) | (own >= num), size * num, own + shift)  # out of bounds stays so
+    found: Tensor = bind(op, (data, own), {"num": size * num})
+    return reshape(found, (size, num, *found.shape[1:]))
 
 
 # --- sums -----------------------------------------------------------------------------------------
@@ -67,6 +86,7 @@ SEGMENT_SUM = register(
     Op(
         name="segment_sum",
         family="indexing",
+        batch=_batch,
         infer=_infer_sum,
         eager=_eager_sum,
         vjp=(lambda g, out, x, ids, *, num: take(g, ids, axis=0), None),
@@ -100,6 +120,7 @@ def _declare(name: str, ufunc: str, nothing: Any, what: str) -> Op:
         Op(
             name=name,
             family="indexing",
+            batch=_batch,
             infer=infer,
             eager=eager,
             vjp=(_vjp_extreme, None),

@@ -15,7 +15,7 @@ from hybrid.core.dispatch import bind
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
-from hybrid.ops._axes import one_axis
+from hybrid.ops._axes import batch_elements, one_axis
 from hybrid.ops.indexing import take
 from hybrid.ops.movement import ravel
 from hybrid.ops.searching import beside, ordered
@@ -196,6 +196,7 @@ ISIN = register(
     Op(
         name="isin",
         family="indexing",
+        batch=batch_elements(0),
         infer=lambda x, y, *, invert: TensorSpec(x.shape, dtypes.bool_, x.device),
         eager=lambda xp, x, y, *, invert: xp.isin(ordered(x), ordered(y), invert=invert),
         examples=(

@@ -11,7 +11,7 @@ from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import ShapeError
-from hybrid.ops._axes import as_shape
+from hybrid.ops._axes import as_shape, lead_as_is
 from hybrid.ops.elementwise.declare import broadcast
 from hybrid.ops.indexing.gather import check_index, index_array
 
@@ -41,6 +41,7 @@ UNRAVEL_INDEX = register(
     Op(
         name="unravel_index",
         family="indexing",
+        lead=lead_as_is,
         infer=_infer_unravel,
         eager=_eager_unravel,
         multi=True,

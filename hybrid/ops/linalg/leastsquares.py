@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind, bind_all
-from hybrid.core.op import Example, Op, register
+from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import LinAlgError, ShapeError
 from hybrid.ops import reduction
+from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.creation import zeros
 from hybrid.ops.linalg._matrices import (
     as_lapack,
@@ -79,11 +81,23 @@ def _pinv_gradient(g: Tensor, p: Tensor, x: Tensor) -> Tensor:
     return null - conjugate_transposed(matmul(k, p)) + p_k - matmul(matmul(p_k, p), x)
 
 
+def _batch_pinv(op: Op, size: int, lanes: Lanes, attrs: Attrs) -> Tensor | None:
+    x, rtol = lanes
+    if not rtol.batched:
+        given = rtol.tensor
+        return bind(op, (x.tensor, given), attrs) if x.batched else None
+    stacks = x.tensor.ndim - 2 - x.batched  # of one example; a tolerance for each, or for all
+    new = tuple(range(1, 2 + stacks - rtol.tensor.ndim))
+    given = expand_dims(rtol.tensor, new)
+    matrices = x.tensor if x.batched else broadcast_to(x.tensor, (size, *x.tensor.shape))
+    return bind(op, (matrices, given), attrs)
+
+
 PINV = register(
     Op(
         name="pinv",
         family="linalg",
-        lead=lambda attrs, size, x, rtol: attrs if len(x) == 2 + len(rtol) else None,
+        batch=_batch_pinv,
         infer=_infer_pinv,
         eager=_eager_pinv,
         vjp=(_vjp_pinv, None),

@@ -14,6 +14,7 @@ from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.errors import DTypeError, IndexingError, ShapeError
 from hybrid.ops import reduction
+from hybrid.ops._axes import batch_elements
 from hybrid.ops.creation import zeros
 from hybrid.ops.elementwise import where
 from hybrid.ops.indexing import take
@@ -144,6 +145,7 @@ DIGITIZE = register(
     Op(
         name="digitize",
         family="statistics",
+        batch=batch_elements(0),
         infer=_infer_digitize,
         eager=_eager_digitize,
         examples=(

@@ -10,6 +10,7 @@ from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import DTypeError, ShapeError
+from hybrid.ops._axes import batch_elements
 from hybrid.ops.creation import zeros
 from hybrid.ops.elementwise import clip, where
 from hybrid.ops.indexing import index_update, take
@@ -79,6 +80,7 @@ INTERP = register(
     Op(
         name="interp",
         family="statistics",
+        batch=batch_elements(0),
         infer=_infer,
         eager=lambda np_, x, xp, fp: np_.asarray(np_.interp(x, xp, fp)),
         vjp=(_vjp_x, _vjp_points, _vjp_values),

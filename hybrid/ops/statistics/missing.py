@@ -10,13 +10,13 @@ from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.ops import reduction
-from hybrid.ops._axes import one_axis, without
+from hybrid.ops._axes import lead_axis, one_axis, without
 from hybrid.ops.data_types import finfo
 from hybrid.ops.elementwise import astype, conj, imag, isnan, real, sqrt, where
 from hybrid.ops.inplace import write
 from hybrid.ops.reduction import Axis
 from hybrid.ops.reduction.declare import not_empty
-from hybrid.ops.searching import ordered
+from hybrid.ops.searching import batch_place, ordered
 
 
 def _filled(x: Tensor, value: Any) -> Tensor:
@@ -116,6 +116,8 @@ def _declare(name: str) -> Op:
         Op(
             name=name,
             family="statistics",
+            lead=lead_axis,
+            batch=batch_place,
             infer=infer,
             eager=eager,
             examples=(

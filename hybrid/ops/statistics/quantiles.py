@@ -9,8 +9,9 @@ from math import prod
 from typing import Any
 
 from hybrid import dtypes
+from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind, located
-from hybrid.core.op import Example, Op, register
+from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import DTypeError, ShapeError
@@ -222,6 +223,14 @@ def _neighbours_of_rows(x: Tensor, q: Tensor, method: str, skip: bool) -> tuple[
     return tuple(broadcast_to(part, (q.size, *rest)) for part in found)
 
 
+def _batch(op: Op, size: int, lanes: Lanes, attrs: Attrs) -> Tensor | None:
+    x, q = lanes
+    if x.batched == q.batched:
+        return None
+    found: Tensor = bind(op, (x.tensor, q.tensor), attrs)
+    return found if q.batched else moveaxis(found, q.tensor.ndim, 0)
+
+
 def _example(shapes: Any, method: str, dtype: str = "float64", *, skip: bool = False) -> Example:
     # One domain for both inputs: where quantiles can be asked for.
     attrs = {"method": method, "skip": skip}
@@ -232,6 +241,7 @@ QUANTILE = register(
     Op(
         name="quantile",
         family="statistics",
+        batch=_batch,
         infer=_infer,
         eager=_eager,
         vjp=(_vjp_x, _vjp_q),
