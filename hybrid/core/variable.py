@@ -8,6 +8,7 @@ import numpy as np
 
 from hybrid.core import dispatch
 from hybrid.core.devices import as_device, place
+from hybrid.core.lending import awaited
 from hybrid.core.places import DeviceArray, data_to, fill, like
 from hybrid.core.spec import Shape, TensorSpec, casts, fits
 from hybrid.core.tensor import Array, Tensor, as_ndarray, asarray, wrap
@@ -169,6 +170,8 @@ class Variable:
         return id(self)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_tensor":
+            return awaited(self)
         # Everything a Tensor can do is done to the present contents.
         if name.startswith("__") or not hasattr(Tensor, name):
             raise AttributeError(f"a Variable has no attribute {name!r}")

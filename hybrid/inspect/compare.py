@@ -42,6 +42,8 @@ class Comparison:
         What one traced call runs.
     temp_bytes : int
         Memory for temporaries of a traced call.
+    donated_bytes : int
+        Results written over the old contents of Variables and arguments, where nobody holds those.
     ulp : float
         The largest difference of results and written Variables, in units of the last place.
     origin : Origin, optional
@@ -59,6 +61,7 @@ class Comparison:
     kernels: int
     library_calls: int
     temp_bytes: int
+    donated_bytes: int
     ulp: float
     origin: Origin | None = None
     fallback: str = ""
@@ -146,6 +149,7 @@ def compare(
         kernels=sum(len(p.kernels) for p in plans),
         library_calls=sum(len(p.library_calls) for p in plans),
         temp_bytes=max((p.temp_bytes for p in plans), default=0),
+        donated_bytes=max((p.donated_bytes for p in plans), default=0),
         ulp=ulp,
         origin=origin,
         fallback="" if concrete.fallback is None else str(concrete.fallback),

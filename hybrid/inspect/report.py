@@ -29,6 +29,7 @@ def rows(comparison: Comparison) -> list[_ROW]:
         ("kernels", "", kernels),
         ("library calls", "", str(c.library_calls)),
         ("temporary memory", "", format_bytes(c.temp_bytes)),
+        ("written over what it replaces", "", format_bytes(c.donated_bytes)),
         ("largest difference", "", difference(c)),
     ]
     if c.fallback:

@@ -23,6 +23,7 @@ from hybrid.core.spec import TensorSpec
 from hybrid.dtypes import DType
 from hybrid.ops.moving import window
 from hybrid.runtime import recycle, workspaces
+from hybrid.runtime.donation import Donation
 from hybrid.runtime.driver_calls import Array, Explanation, adopt_result, new_workspace
 from hybrid.runtime.load import LoadedKernel
 from hybrid.runtime.memory import MemoryPlan, used_roots
@@ -57,7 +58,10 @@ class Driver:
 
 
 def make_driver(
-    schedule: Schedule, memory: MemoryPlan, kernels: tuple[LoadedKernel, ...]
+    schedule: Schedule,
+    memory: MemoryPlan,
+    kernels: tuple[LoadedKernel, ...],
+    donations: tuple[Donation, ...] = (),
 ) -> Driver:
     """Write and compile the driver of a schedule.
 
@@ -67,13 +71,17 @@ def make_driver(
     memory : MemoryPlan
     kernels : tuple of LoadedKernel
         One for each KernelStep, in order.
+    donations : tuple of Donation
+        Results that lie in the memory of parameters where the caller gives it.
 
     Returns
     -------
     Driver
-        Its function takes one ndarray, or Python scalar where the spec is weak, per parameter.
+        Its function takes one ndarray, or Python scalar where the spec is weak, per parameter; and
+        ``give``, where there are donations: it is called just before these parameters would be
+        overwritten, and says of each whether it may be.
     """
-    writer = _Writer(schedule, memory, iter(kernels))
+    writer = _Writer(schedule, memory, iter(kernels), donations)
     writer.write()
     source = "\n".join(writer.lines) + "\n"
     # In hybrid's own folder, so that looking for the user's line skips it (`is_framework`); the
@@ -109,6 +117,7 @@ class _Writer:
     schedule: Schedule
     memory: MemoryPlan
     kernels: Iterator[LoadedKernel]
+    donations: tuple[Donation, ...]
     name: str = ""
     lines: list[str] = field(default_factory=list)
     nodes: dict[int, Node] = field(default_factory=dict)
@@ -123,6 +132,7 @@ class _Writer:
     read_by_kernels: set[Root] = field(default_factory=set)
     returned: set[Root] = field(default_factory=set)
     written: set[Root] = field(default_factory=set)
+    given: dict[Root, tuple[str, Root]] = field(default_factory=dict)
 
     def write(self) -> None:
         """Write the whole function."""
@@ -136,8 +146,11 @@ class _Writer:
         self.returned = {source.root for source in sources if isinstance(source, Place)}
         self.written = _written_again(self.schedule.steps)
         inner = self._captured(self._body)
-        parameters = ", ".join(self.parameters.values())
-        self._line(f"def {self.name}({parameters}):")
+        parameters = [*self.parameters.values()]
+        if self.donations:
+            nothing = self._constant("q", (False,) * len(self.donations))
+            parameters.append(f"give=lambda: {nothing}")
+        self._line(f"def {self.name}({', '.join(parameters)}):")
         with self._indented():
             if self.workspace:
                 self._take_workspace()
@@ -163,7 +176,10 @@ class _Writer:
 
     def _body(self) -> None:
         self.depth = 2
+        begin = min((donation.step for donation in self.donations), default=-1)
         for number, step in enumerate(self.schedule.steps):
+            if number == begin:
+                self._ask()
             if isinstance(step, KernelStep):
                 self._kernel(step)
             elif isinstance(step, WriteStep):
@@ -176,6 +192,19 @@ class _Writer:
         results = [self._returned(output) for output in self.schedule.returns]
         self._line(f"return ({', '.join(results)}{',' if len(results) == 1 else ''})")
         self.depth = 0
+
+    def _ask(self) -> None:
+        """Learn which parameters may be written over; nothing is allocated from there on."""
+        given = {donation.result: donation for donation in self.donations}
+        for root, output in self.memory.fresh.items():
+            if root not in given:
+                self._output(root, output)
+        names = [self._fresh_name("d") for _ in self.donations]
+        self._line(f"{', '.join(names)}, = give()")
+        for name, (root, donation) in zip(names, given.items(), strict=True):
+            self.given[root] = name, donation.parameter
+            array = self.parameters[donation.parameter]
+            self._output(root, self.memory.fresh[root], f"{array} if {name} else ")
 
     # --- text -------------------------------------------------------------------------------------
 
@@ -256,7 +285,7 @@ class _Writer:
             return self._temporary(root, root.layout), root.layout
         return self.names[root], root.layout
 
-    def _output(self, root: Root, output: Return) -> tuple[str, Layout]:
+    def _output(self, root: Root, output: Return, rather: str = "") -> tuple[str, Layout]:
         place = output.source
         assert isinstance(place, Place)
         # Allocated in the shape in which it is returned, if that is how its elements follow.
@@ -268,7 +297,7 @@ class _Writer:
             name = self.names[owner] = self._fresh_name("o")
             large = owner.spec.nbytes >= recycle.LARGE
             empty = self._helper("empty", recycle.empty if large else np.empty)
-            self._line(f"{name} = {empty}({layout.shape}, {self._dtype(owner.spec.dtype)})")
+            self._line(f"{name} = {rather}{empty}({layout.shape}, {self._dtype(owner.spec.dtype)})")
         return name, layout
 
     def _temporary(self, root: Root, layout: Layout) -> str:
@@ -341,7 +370,11 @@ class _Writer:
     def _write(self, step: WriteStep) -> None:
         source, target = self._argument(step.source, step.node), self._view(step.target)
         copyto = self._helper("copyto", np.copyto)
-        self._line(f'{copyto}({target}, {source}, "unsafe")', step.node)
+        # A parameter that is given needs no copy of itself.
+        given, parameter = self.given.get(step.target.root, ("", None))
+        itself = isinstance(step.source, Place) and step.source.root is parameter
+        unless = f"if not {given}: " if itself and not step.target.chain else ""
+        self._line(f'{unless}{copyto}({target}, {source}, "unsafe")', step.node)
 
     def _window(self, step: WindowStep) -> None:
         name = self.names[step.output] = self._fresh_name("w")

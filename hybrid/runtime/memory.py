@@ -7,7 +7,7 @@ last to read, where it writes each element at the very place where it has just r
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,10 +63,17 @@ class MemoryPlan:
     naive: int
 
 
-def plan_memory(schedule: Schedule) -> MemoryPlan:
-    """Give each planned array its place in the arena or in an output."""
-    last_use = _last_uses(schedule)
-    holder = _in_place(schedule, last_use)
+def plan_memory(schedule: Schedule, donated: Collection[Root] = ()) -> MemoryPlan:
+    """Give each planned array its place in the arena or in an output.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    donated : collection of Root
+        Results that have a better place than the memory of a temporary.
+    """
+    last_use = last_uses(schedule)
+    holder = _in_place(schedule, last_use, donated)
     fresh = _fresh(schedule, holder)
     blocks: dict[Root, Interval] = {}
     for root in schedule.planned:
@@ -154,7 +161,8 @@ def used_roots(step: Step) -> Iterable[Root]:
     return tuple(arg.root for arg in step.args if isinstance(arg, Place))
 
 
-def _last_uses(schedule: Schedule) -> dict[Root, int]:
+def last_uses(schedule: Schedule) -> dict[Root, int]:
+    """Return the last step that reads or writes each array."""
     last: dict[Root, int] = {root: root.start for root in schedule.planned}
     for number, step in enumerate(schedule.steps):
         for root in (*step.outputs, *used_roots(step)):
@@ -177,7 +185,9 @@ def _fresh(schedule: Schedule, holder: dict[Root, Root]) -> dict[Root, Return]:
 # --- in place -------------------------------------------------------------------------------------
 
 
-def _in_place(schedule: Schedule, last_use: dict[Root, int]) -> dict[Root, Root]:
+def _in_place(
+    schedule: Schedule, last_use: dict[Root, int], donated: Collection[Root]
+) -> dict[Root, Root]:
     """Map each planned array to the first array whose memory it lies in."""
     holder = {root: root for root in schedule.planned}
     written: set[Root] = set()
@@ -188,7 +198,7 @@ def _in_place(schedule: Schedule, last_use: dict[Root, int]) -> dict[Root, Root]
             continue
         taken: set[Root] = set()
         for position, output in enumerate(step.outputs):
-            if output not in new:
+            if output not in new or output in donated:
                 continue  # it is written into an array that exists already
             for source in step.inputs:
                 dies = source.planned and last_use[source] == number

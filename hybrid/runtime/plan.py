@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from hybrid.core.devices import CPU
 from hybrid.core.graph import FuncGraph
 from hybrid.core.layout import Layout
 from hybrid.core.tracelog import counted, timed
+from hybrid.runtime.donation import Donation, find_donations
 from hybrid.runtime.driver import Run, make_driver
 from hybrid.runtime.load import LoadedKernel, load_kernel
 from hybrid.runtime.memory import plan_memory
@@ -78,6 +79,8 @@ class Plan:
         What it would be if no two temporaries shared memory.
     steps : tuple
         Kernels and library calls, in order.
+    donations : tuple of Donation
+        Results that may be written over parameters; what `run` takes as ``give`` says which.
     """
 
     name: str
@@ -86,6 +89,12 @@ class Plan:
     temp_bytes: int
     naive_bytes: int
     steps: tuple[KernelCall | LibraryCall, ...]
+    donations: tuple[Donation, ...] = ()
+
+    @property
+    def donated_bytes(self) -> int:
+        """Bytes of results that are written over what they replace, where nobody else holds it."""
+        return sum(x.result.spec.nbytes for x in self.donations)
 
     @property
     def kernels(self) -> tuple[KernelCall, ...]:
@@ -101,7 +110,9 @@ class Plan:
         return format_plan(self)
 
 
-def make_plan(graph: FuncGraph, layouts: tuple[Layout, ...]) -> Plan:
+def make_plan(
+    graph: FuncGraph, layouts: tuple[Layout, ...], replaced: Mapping[int, int] | None = None
+) -> Plan:
     """Turn an optimised FuncGraph into a Plan.
 
     Parameters
@@ -110,26 +121,34 @@ def make_plan(graph: FuncGraph, layouts: tuple[Layout, ...]) -> Plan:
     layouts : tuple of Layout
         How each parameter (inputs, then captures) lies in the ndarray that it is called with;
         strides count elements. The Plan is right for arrays of these layouts only.
+    replaced : mapping of int to int, optional
+        The parameter whose contents an output is to replace.
 
     Returns
     -------
     Plan
     """
     with timed("plan") as entry:
-        plan = _plan_on_cards(graph, layouts) if _on_cards(graph) else _plan(graph, layouts)
+        plan = (
+            _plan_on_cards(graph, layouts)
+            if _on_cards(graph)
+            else _plan(graph, layouts, replaced or {})
+        )
         entry.text = _summary(plan)
     return plan
 
 
-def _plan(graph: FuncGraph, layouts: tuple[Layout, ...]) -> Plan:
+def _plan(graph: FuncGraph, layouts: tuple[Layout, ...], replaced: Mapping[int, int]) -> Plan:
     order = schedule(graph, layouts)
-    memory = plan_memory(order)
+    donations = find_donations(order, replaced)
+    memory = plan_memory(order, [donation.result for donation in donations])
     regions = (step.region for step in order.steps if isinstance(step, KernelStep))
     kernels = tuple(load_kernel(region) for region in regions)
-    driver = make_driver(order, memory, kernels)
+    driver = make_driver(order, memory, kernels, donations)
     loaded = iter(kernels)
     steps = tuple(_described(step, loaded) for step in order.steps)
-    return Plan(graph.name, driver.run, driver.source, memory.arena, memory.naive, steps)
+    text, arena = driver.source, memory.arena
+    return Plan(graph.name, driver.run, text, arena, memory.naive, steps, donations)
 
 
 def _on_cards(graph: FuncGraph) -> bool:
@@ -162,9 +181,11 @@ def _summary(plan: Plan) -> str:
         f"{plan.name}: {counted(kernels, 'kernel')}, {counted(calls, 'library call')}, "
         f"temporaries {format_bytes(plan.temp_bytes)}"
     )
-    if plan.naive_bytes == plan.temp_bytes:
-        return text
-    return f"{text} (without reuse {format_bytes(plan.naive_bytes)})"
+    if plan.naive_bytes != plan.temp_bytes:
+        text += f" (without reuse {format_bytes(plan.naive_bytes)})"
+    if plan.donations:
+        text += f", donated {format_bytes(plan.donated_bytes)}"
+    return text
 
 
 def format_plan(plan: Plan) -> str:

@@ -130,6 +130,7 @@ class Cutter(OutsideRecorder):
         self._seen_captures = len(self.captures)
         for _, value in new_captures:
             self._enter(value)
+        before_writes = {leaf: value for leaf, _, value in self.inputs}
         writes = self.pending_writes()
         outputs = self._outputs(extra, result, len(writes))
         written = [value for _, value, _ in writes]
@@ -158,7 +159,20 @@ class Cutter(OutsideRecorder):
             tuple(places),
             (guard, self._index[extra[0]]) if guard else None,
             planner=self._planner,
+            replaced=dict(self._replaced(graph, writes, before_writes)),
         )
+
+    def _replaced(
+        self, graph: FuncGraph, writes: list[tuple[Any, Value, bool]], before: dict[int, Value]
+    ) -> Iterator[tuple[int, int]]:
+        """Yield the outputs that are written to the world outside, with what was there before."""
+        numbers = {value: number for number, value in enumerate(graph.parameters)}
+        first = len(graph.outputs) - len(writes)
+        for output, (target, _, _) in enumerate(writes, first):
+            captured = self.captures.get(id(target), (None, None))[1]
+            old = before[target] if type(target) is int else captured
+            if old in numbers:
+                yield output, numbers[old]
 
     def _outputs(self, extra: list[Value], result: Any, written: int) -> list[Value]:
         """Return what a segment hands on: `result`, or all that something still refers to.

@@ -14,7 +14,9 @@ from hybrid.core.formula import ROUNDING, Input, input_formula, inputs_of, read,
 from hybrid.core.source import run_generated
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
+from hybrid.runtime.plan import Plan
 from hybrid.trace.concrete import ConcreteFunction
+from hybrid.trace.donating import Loan
 from hybrid.trace.environment import unchanged
 from hybrid.trace.segment import (
     Derived,
@@ -23,8 +25,11 @@ from hybrid.trace.segment import (
     Local,
     Result,
     Segment,
+    SharedView,
+    Write,
     commit,
     contents,
+    overwrite,
     start,
 )
 from hybrid.trace.sharing import identical
@@ -74,7 +79,7 @@ class Launcher:
         environment.extend(contents(source, leaves) for source in segment.captured)
         sized = segment.sized(leaves)
         plan = sized.plan_for([environment[i] for i in segment.parameters])
-        self.run = _launcher(segment, sized.result, plan.run, leaves, given, resume.recover)
+        self.run = _launcher(segment, sized.result, plan, leaves, given, resume.recover)
 
 
 def chain_of(launcher: Launcher | None) -> Iterator[Launcher]:
@@ -110,19 +115,20 @@ def _clear(
 
 def is_pure(concrete: ConcreteFunction) -> bool:
     """Tell whether nothing is written in place: then it matters little what shares memory."""
-    return all(write.rebind for segment in concrete.segments for write in segment.writes)
+    return all(map(_only_rebinds, concrete.segments))
 
 
 def _launcher(
     segment: Segment,
     result: Result,
-    plan: Callable[..., Any],
+    plan: Plan,
     leaves: list[Any],
     given: int,
     recover: Callable[..., Any],
 ) -> Replay:
     """Generate the function that goes from arguments to results without any decision."""
-    scope: dict[str, Any] = {"plan": plan, "new": object.__new__, "Tensor": Tensor} | ROUNDING
+    scope: dict[str, Any] = {"plan": plan.run, "Tensor": Tensor} | ROUNDING
+    scope["new"] = object.__new__
     fetch = []
     for i, leaf in enumerate(leaves):
         if is_array(leaf):
@@ -140,34 +146,87 @@ def _launcher(
     call = ", ".join(fetch[i] for i in segment.parameters)
     scope["defaults"] = tuple(leaves[given:])
     arguments = "args" if given == len(leaves) else "(*args, *defaults)"
-    rest = [write for write in segment.writes if not write.rebind]
-    simple = not rest and _is_one_tensor(result, first)
-    after = []
-    if not simple:
+    returned = {x.index for x in result.leaves if isinstance(x, FromEnvironment | SharedView)}
+    # Where a result is what was there before, it has to be copied from there.
+    in_order = not _only_rebinds(segment) and min(returned, default=first) < first
+    after = _after(segment, result, first, given, in_order, scope)
+    if not (_is_one_tensor(result, first) and not in_order):
         # Before the writes: a result may be what a Variable held until now.
-        after.append(f"env = [{', '.join((*fetch, '*out'))}]")
-    for i, write in enumerate(w for w in segment.writes if w.rebind):
-        scope[f"w{i}"] = write.target
-        after += [*_new_tensor(f"out[{write.index - first}]"), f"w{i}._tensor = t"]
-    if simple:
-        after += [*_new_tensor("out[0]"), "return t"]
-    else:
-        scope |= {"build": result.build, "commit": commit, "rest": rest}
-        if rest:
-            after += ["for write in rest:", f"    commit(write, env, {arguments})"]
+        kept = (x if in_order or i in returned else "None" for i, x in enumerate(fetch))
+        after.insert(0, f"env = [{', '.join((*kept, '*out'))}]")
+        scope["build"] = result.build
         after.append(f"return build(env, {arguments})")
+    lent = [] if in_order else _lent(segment, plan, returned, first, given)
+    if lent:
+        scope["Loan"] = Loan
+        call += f"{', ' if call else ''}give=loan"
     if segment.redoable:
         scope |= {"Failed": Failed, "recover": recover}
         lines = ["try:", f"    out = plan({call})"]
-        lines += ["except Exception as error:", "    failed = Failed(error)"]
+        lines += ["except Exception as error:"]
+        lines += ["    if loan.begun: raise"] * bool(lent) + ["    failed = Failed(error)"]
         lines += ["else:", *(f"    {line}" for line in after)]
         lines.append(f"return recover(None, [], {arguments}, failed)")
     else:
         lines = [f"out = plan({call})", *after]
+    if lent:
+        lines = ["try:", *(f"    {line}" for line in lines), "finally:", "    loan.end()"]
+        lines.insert(0, f"loan = Loan(({', '.join(lent)},))")
     lines = ["def run(args):", *(f"    {line}" for line in lines)]
     run_generated("\n".join(lines), "launcher", scope)
     run: Replay = scope["run"]
     return run
+
+
+def _only_rebinds(segment: Segment) -> bool:
+    return all(write.rebind for write in segment.writes)
+
+
+def _after(
+    segment: Segment,
+    result: Result,
+    first: int,
+    given: int,
+    in_order: bool,
+    scope: dict[str, Any],
+) -> list[str]:
+    """Write what follows the Plan: the writes, and the result where it is one Tensor."""
+    lines = []
+    for i, write in enumerate(w for w in segment.writes if w.rebind):
+        scope[f"w{i}"] = write.target
+        lines += [*_new_tensor(f"out[{write.index - first}]"), f"w{i}._tensor = t"]
+    rest = [write for write in segment.writes if not write.rebind]
+    if in_order:
+        scope |= {"commit": commit, "rest": rest}
+        arguments = "(*args, *defaults)"
+        return [*lines, "for write in rest:", f"    commit(write, env, {arguments})"]
+    scope["overwrite"] = overwrite
+    for i, write in enumerate(rest):
+        scope[f"r{i}"] = write.target
+        lines.append(f"overwrite({_target(write, i, given)}, out[{write.index - first}])")
+    if _is_one_tensor(result, first):
+        lines += [*_new_tensor("out[0]"), "return t"]
+    return lines
+
+
+def _target(write: Write, number: int, given: int) -> str:
+    """Write what is written in place."""
+    if type(write.target) is int:
+        return f"args[{write.target}]" if write.target < given else f"d{write.target}"
+    return f"r{number}._tensor" if isinstance(write.target, Variable) else f"r{number}"
+
+
+def _lent(segment: Segment, plan: Plan, returned: set[int], first: int, given: int) -> list[str]:
+    """Write what a Plan may overwrite, one for each of its donations."""
+    texts = {}
+    for rebind in (True, False):
+        for i, write in enumerate(w for w in segment.writes if w.rebind is rebind):
+            texts[write.index - first] = f"w{i}" if rebind else _target(write, i, given)
+    found = []
+    for donation in plan.donations:
+        old = segment.parameters[donation.parameter.number]
+        found.append("None" if old in returned else texts[donation.output])
+    return [] if set(found) == {"None"} else found
 
 
 def _place(unknown: Input, leaves: list[Any], given: int) -> str:

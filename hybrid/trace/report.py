@@ -54,6 +54,9 @@ def _work(plans: Sequence[Plan]) -> str:
     memory = format_bytes(most.temp_bytes)
     if most.naive_bytes != most.temp_bytes:
         memory += f" (without reuse {format_bytes(most.naive_bytes)})"
+    donated = max(plan.donated_bytes for plan in plans)
+    if donated:
+        memory += f", donated {format_bytes(donated)}"
     return f"{kernels}, {calls}, temporaries {memory}"
 
 

@@ -232,6 +232,8 @@ class Segment:
         Of a last segment.
     planner : Planner, optional
         Makes its Plans in the background.
+    replaced : mapping of int to int
+        The parameter whose contents outside an output of the graph replaces.
     repeat : Repeat, optional
         A loop that goes on with its results, for one answer to the guard.
     """
@@ -243,6 +245,7 @@ class Segment:
     guard: tuple[type, int] | None = None
     result: Result | None = None
     planner: Planner | None = None
+    replaced: Mapping[int, int] = field(default_factory=dict)
     repeat: Repeat | None = None
     children: Following[Segment] = field(default_factory=Following)
     _sizes: dict[tuple[int, ...], Sized] = field(default_factory=dict)
@@ -272,7 +275,7 @@ class Segment:
             if inputs:
                 values = dict(zip(inputs, key, strict=True))
                 graph, result = specialise(graph, values), _sized_result(result, values)
-            found = Sized(graph, result, self.planner)
+            found = Sized(graph, result, self.planner, self.replaced)
             while len(self._sizes) >= MAX_SIZES:
                 self._sizes.pop(next(iter(self._sizes)), None)
         self._sizes[key] = found
@@ -461,10 +464,17 @@ def commit(write: Write, environment: Environment, arguments: Sequence[Any]) -> 
 
         write_tensor(asarray(target), value)
         return
+    # A segment after this one may still read the old contents under their old name.
+    data = target._data if isinstance(target, Tensor) else target
+    environment[:] = [x.copy() if x is data else x for x in environment]
+    overwrite(target, value)
+
+
+def overwrite(target: Any, value: Any) -> None:
+    """Write what a Plan has computed to a Tensor, or array, unless it has done so itself."""
     if isinstance(target, Tensor):
         if target._alias is not None:
             target._alias.storage.before_write()
         target = target._data
-    # A segment after this one may still read the old contents under their old name.
-    environment[:] = [x.copy() if x is target else x for x in environment]
-    fill("a compiled function", target, value)
+    if target is not value:
+        fill("a compiled function", target, value)

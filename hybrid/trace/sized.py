@@ -36,11 +36,14 @@ class Sized:
         How the function's result is put together, for a last segment.
     planner : Planner, optional
         Makes Plans in the background.
+    replaced : mapping of int to int
+        The parameter whose contents outside an output replaces.
     """
 
     graph: FuncGraph
     result: Any
     planner: Planner | None = None
+    replaced: Mapping[int, int] = field(default_factory=dict)
     plans: dict[Any, Plan] = field(default_factory=dict)
     differentiable: Any = None
     _optimized: FuncGraph | None = None
@@ -61,7 +64,7 @@ class Sized:
             while len(self.plans) >= MAX_LAYOUTS:
                 self.plans.pop(next(iter(self.plans)), None)
             if self.planner is None:
-                plan = make_plan(self.optimized, layouts)
+                plan = self._make(layouts)
             else:
                 make = functools.partial(self._make, layouts)
                 plan = self.planner.plan(self.graph, make, self.plans, key)
@@ -69,7 +72,7 @@ class Sized:
         return plan
 
     def _make(self, layouts: tuple[Layout, ...]) -> Plan:
-        return make_plan(self.optimized, layouts)
+        return make_plan(self.optimized, layouts, self.replaced)
 
 
 # --- unknown sizes --------------------------------------------------------------------------------

@@ -33,13 +33,13 @@ EXAMPLES = int(os.environ.get("HYBRID_FUZZ_EXAMPLES", "200"))
 FIRST = int(os.environ.get("HYBRID_FUZZ_SEED", "0"))
 
 
-def interpreted(graph: Any, layouts: Any) -> Any:
+def interpreted(graph: Any, layouts: Any, replaced: Any = None) -> Any:
     """Return what stands for a Plan: the optimised graph, computed op by op in fresh memory."""
 
     def run(*arrays: Any) -> tuple[Any, ...]:
         return tuple(np.array(x) for x in interpret(graph, map(np.asarray, arrays)))
 
-    return SimpleNamespace(run=run)
+    return SimpleNamespace(run=run, donations=())
 
 
 @pytest.fixture(autouse=True)
