@@ -32,7 +32,7 @@ class Effort:
     budget: float = 8.0  # seconds of turns, after which no more begin
     least: int = 5  # turns that every peer has all the same
     processes: int = 3  # fresh processes for what only a fresh process can show
-    limit: float = 150.0  # seconds of a case in all; who has no result then has none
+    limit: float = 150.0  # seconds of a case, of each peer in fresh processes; then there is none
 
 
 QUICK = Effort(rounds=5, sample=2e-3, warm=2e-3, budget=1.0, least=3, processes=1)
@@ -152,6 +152,7 @@ class Harness:
         """Measure in fresh processes, with disk caches that start empty."""
         what = "memory" if case.measure == "memory" else "first_calls"
         samples: list[float] = []
+        self._end = time.perf_counter() + self._effort.limit
         for _ in range(self._effort.processes):
             if samples and time.perf_counter() > self._end:
                 break

@@ -28,11 +28,7 @@ class Progress:
         self._guesses = [expected(case, effort) for case in cases]
         self._done = 0
         self._start = time.perf_counter()
-        limit = len(cases) * effort.limit / 60
-        print(
-            f"{len(cases)} cases, about {sum(self._guesses) / 60:.0f} min, {limit:.0f} at most",
-            file=sys.stderr,
-        )
+        print(f"{len(cases)} cases, about {sum(self._guesses) / 60:.0f} min", file=sys.stderr)
 
     def begin(self, name: str) -> None:
         """Say which case is next."""
