@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
 
@@ -184,9 +184,12 @@ class Tensor:
         """Return the elements as nested lists of Python scalars."""
         return self._concrete("tolist()").tolist()
 
+    def tobytes(self, order: Literal["C", "F", "A", "K"] = "C") -> bytes:
+        """Return the elements as bytes, in C order or another one of NumPy's."""
+        return self._concrete("tobytes()").tobytes(order)
+
     def __bytes__(self) -> bytes:
-        """Return the elements as they lie in memory in C order, as an ndarray does."""
-        return self._concrete("bytes()").tobytes()
+        return self.tobytes()
 
     def _concrete(self, why: str) -> Array:
         data = self._data

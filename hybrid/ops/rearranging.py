@@ -94,6 +94,7 @@ def roll(x: ArrayLike, /, shift: int | Axes, axis: int | Axes | None = None) -> 
         return reshape(roll(ravel(x), shift, 0), x.shape)
     axes = tuple(axis) if isinstance(axis, Iterable) else (axis,)
     shifts = tuple(shift) if isinstance(shift, Iterable) else (shift,) * len(axes)
+    axes = axes * len(shifts) if len(axes) == 1 else axes
     if len(axes) != len(shifts):
         raise ShapeError(located(f"roll: {len(shifts)} shifts for {len(axes)} axes"))
     attrs = {
@@ -418,7 +419,7 @@ def diff(
     if operator.index(n) < 0:
         raise ValueError(located(f"diff: n is {n}, differences are taken at least 0 times"))
     ends = [None if end is None else _along(end, x, axis) for end in (prepend, append)]
-    if n and ends != [None, None]:
+    if n and any(end is not None for end in ends):
         x = concat([part for part in (ends[0], x, ends[1]) if part is not None], axis=axis)
     for _ in range(n):
         size = max(x.shape[axis] - 1, 0)

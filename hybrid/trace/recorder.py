@@ -333,7 +333,8 @@ def _literal_beside(x: Any, present: list[np.dtype[Any]]) -> Const:
     alike = [d for d in present if d.kind == own.kind or (own.kind == "i" and d.kind == "u")]
     if alike and own.kind in "if":
         dtype = promote(alike)
-        if own.kind == "f" or np.iinfo(dtype).min <= x <= np.iinfo(dtype).max:
+        whole = dtype.kind in "iu"  # uint64 and int64 meet in float64
+        if own.kind == "f" or (whole and np.iinfo(dtype).min <= x <= np.iinfo(dtype).max):
             return Const(_scalar_in(x, dtype), dtype)
     return Const(x, own)
 

@@ -9,9 +9,10 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.dispatch import located
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
-from hybrid.errors import ShapeError
+from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops._axes import Axes, one_axis, some_axes
 from hybrid.ops.elementwise import power
+from hybrid.ops.elementwise.operands import is_weak
 from hybrid.ops.joining import concat
 from hybrid.ops.movement import ravel, reshape
 from hybrid.ops.rearranging import diff
@@ -21,9 +22,19 @@ from hybrid.ops.slicing import narrow
 def ediff1d(ary: ArrayLike, to_end: Any = None, to_begin: Any = None) -> Tensor:
     """Return the differences of neighbours of the raveled array, with values around them."""
     x = ravel(asarray(ary))
-    ends = [None if e is None else ravel(asarray(e)).astype(x.dtype) for e in (to_begin, to_end)]
+    if x.dtype.kind == "b":
+        raise DTypeError(located("ediff1d: booleans have no difference; convert them with astype"))
+    ends = [None if e is None else _fitting(e, x.dtype) for e in (to_begin, to_end)]
     parts = [ends[0], diff(x), ends[1]]
     return concat([part for part in parts if part is not None])
+
+
+def _fitting(values: ArrayLike, dtype: dtypes.DType) -> Tensor:
+    end = ravel(asarray(values))
+    if not is_weak(values) and not np.can_cast(end.dtype, dtype, "same_kind"):
+        text = f"ediff1d: {end.dtype.name} does not become {dtype.name}, the dtype of the array"
+        raise DTypeError(located(text))
+    return end.astype(dtype)
 
 
 def trapezoid(y: ArrayLike, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Tensor:
@@ -87,7 +98,9 @@ def gradient(f: ArrayLike, /, *varargs: Any, axis: Any = None, edge_order: int =
     """
     x = asarray(f)
     axes = tuple(range(x.ndim)) if axis is None else some_axes("gradient", axis, x.shape)
-    if x.dtype.kind in "biu":
+    if x.dtype.kind == "b":
+        raise DTypeError(located("gradient: booleans have no difference; convert them with astype"))
+    if x.dtype.kind in "iu":
         x = x.astype(np.float64)
     if len(varargs) not in (0, 1, len(axes)):
         text = f"gradient: {len(varargs)} distances for {len(axes)} axes of shape {x.shape}"

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.dispatch import located
+from hybrid.core.dispatch import located, spec_of
+from hybrid.core.spec import promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.errors import DTypeError, IndexingError, ShapeError
 from hybrid.ops._axes import one_axis
 from hybrid.ops._methods import attach
 from hybrid.ops.broadcasting import broadcast_arrays
+from hybrid.ops.elementwise.operands import is_weak
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.indexing import take, take_along_axis
 from hybrid.ops.joining import stack
@@ -53,10 +55,12 @@ def select(
             raise DTypeError(
                 located(f"select: conditions are booleans, not {asarray(condition).dtype}")
             )
+    choices = [choice if is_weak(choice) else asarray(choice) for choice in choicelist]
+    dtype = promote_specs(tuple(spec_of(x) for x in (*choices, default)))
     found: Any = default
-    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
+    for condition, choice in zip(reversed(condlist), reversed(choices), strict=True):
         found = where(condition, choice, found)
-    return asarray(found)
+    return asarray(found).astype(dtype, copy=False)
 
 
 def choose(a: ArrayLike, choices: Any, out: Any = None, mode: str = "raise") -> Tensor:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from hybrid import dtypes
 from hybrid.core.spec import fits
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.ops._methods import attach
 from hybrid.ops.creation import zeros
 from hybrid.ops.elementwise import abs, imag, isfinite, isinf, isnan, signbit
-from hybrid.ops.reduction import all
+from hybrid.ops.reduction import all, any
 
 
 def isclose(
@@ -66,6 +67,14 @@ def array_equiv(a1: ArrayLike, a2: ArrayLike) -> bool:
     if not (fits(x.shape, y.shape) or fits(y.shape, x.shape)):
         return False
     return bool(all(x == y))
+
+
+def contains(x: Tensor, value: object) -> bool:
+    """Tell whether an element is equal to `value`: ``value in x``. In a trace this is a guard."""
+    return bool(any(asarray(x == value)))
+
+
+attach(__contains__=contains)
 
 
 def isneginf(x: ArrayLike, /) -> Tensor:

@@ -30,7 +30,15 @@ from hybrid.ops.elementwise.arithmetic import (
     subtract,
     true_divide,
 )
-from hybrid.ops.elementwise.casting import astype, conj, conjugate, imag, real, stop_gradient
+from hybrid.ops.elementwise.casting import (
+    astype,
+    conj,
+    conj_method,
+    conjugate,
+    imag,
+    real,
+    stop_gradient,
+)
 from hybrid.ops.elementwise.comparison import (
     equal,
     greater,
@@ -243,5 +251,5 @@ __all__ = [
     "where",
 ]
 
-attach(astype=astype, clip=clip, round=round, conj=conj, conjugate=conj)
+attach(astype=astype, clip=clip, round=round, conj=conj_method, conjugate=conj_method)
 attach_properties(real=real, imag=imag)

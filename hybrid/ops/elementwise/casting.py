@@ -134,6 +134,12 @@ conj: Unary = unary(
 )
 conjugate = conj
 
+
+def conj_method(x: Tensor) -> Tensor:
+    """Return the complex conjugate; as NumPy's method does, of booleans the same."""
+    return asarray(x, copy=True) if x.dtype.kind == "b" else conj(x)
+
+
 # --- stop_gradient --------------------------------------------------------------------------------
 
 _STOP_GRADIENT = elementwise(

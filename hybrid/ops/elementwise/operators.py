@@ -13,7 +13,7 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.dispatch import after_trace, bind, busy, located, refresh, spec_of, state
-from hybrid.core.op import Op
+from hybrid.core.op import OPS, Op
 from hybrid.core.storage import Snapshot
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.core.unknown import same_shape
@@ -270,13 +270,22 @@ def _forward(op: Op, ufunc: Callable[..., Any]) -> Operator:
             if taped is not None:
                 return taped
         if not isinstance(other, KNOWN):
-            return NotImplemented
+            return _beside_no_array(op.name, self, other)
         special = follow_python(op.name, self, other)
         if special is not None:
             return special
         return _operate(op, *check_integers(op, self, operand(other)))
 
     return operator
+
+
+def _beside_no_array(name: str, x: Any, other: Any) -> Any:
+    """Compare with None and texts as NumPy does, element by element: none is equal to them."""
+    if name not in ("equal", "not_equal") or not (other is None or isinstance(other, str)):
+        return NotImplemented
+    if is_weak(x):
+        return name == "not_equal"
+    return bind(OPS["full"], (name == "not_equal",), {"shape": x.shape, "dtype": dtypes.bool_})
 
 
 def _reflected(op: Op, ufunc: Callable[..., Any]) -> Operator:

@@ -10,10 +10,10 @@ from hybrid.core.dispatch import bind, bind_all, located
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor
-from hybrid.errors import ShapeError
+from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops._axes import as_shape, lead_as_is
 from hybrid.ops.elementwise.declare import broadcast
-from hybrid.ops.indexing.gather import check_index, index_array
+from hybrid.ops.indexing.gather import index_array
 
 Modes = tuple[str, ...]
 
@@ -23,11 +23,17 @@ def _check_order(name: str, order: str) -> None:
         raise ValueError(located(f"{name}: order {order!r} is neither 'C' nor 'F'"))
 
 
+def _check_integers(name: str, given: tuple[TensorSpec, ...]) -> None:
+    for spec in given:
+        if spec.dtype.kind not in "iu":
+            raise DTypeError(f"{name}: takes integers, not {spec.dtype.name}")
+
+
 # --- unravel_index --------------------------------------------------------------------------------
 
 
 def _infer_unravel(x: TensorSpec, *, shape: Shape, order: str) -> tuple[TensorSpec, ...]:
-    check_index("unravel_index", (x,))
+    _check_integers("unravel_index", (x,))
     return (TensorSpec(x.shape, dtypes.int64, x.device),) * len(shape)
 
 
@@ -96,12 +102,12 @@ def unravel_index(
 
 
 def _infer_ravel(*index: TensorSpec, shape: Shape, mode: Modes, order: str) -> TensorSpec:
-    check_index("ravel_multi_index", index)
+    _check_integers("ravel_multi_index", index)
     return TensorSpec(broadcast("ravel_multi_index", index), dtypes.int64, index[0].device)
 
 
 def _eager_ravel(xp: Any, *index: Any, shape: Shape, mode: Modes, order: str) -> Any:
-    check_index("ravel_multi_index", tuple(TensorSpec(i.shape, i.dtype) for i in index))
+    _check_integers("ravel_multi_index", tuple(TensorSpec(i.shape, i.dtype) for i in index))
     for axis, (i, n, how) in enumerate(zip(index, shape, mode, strict=True)):
         wrong = i[(i < 0) | (i >= n)]
         if how == "raise" and wrong.size:

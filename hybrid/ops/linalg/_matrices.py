@@ -48,7 +48,7 @@ def check_matrices(name: str, x: TensorSpec) -> None:
     """Raise where `x` is no matrix and no stack of matrices, or of no dtype of LAPACK's."""
     if x.dtype not in _LAPACK:
         raise DTypeError(f"{name}: LAPACK has no {x.dtype}")
-    _check_axes(name, x)
+    check_axes(name, x)
 
 
 def check_square(name: str, x: TensorSpec) -> None:
@@ -59,7 +59,7 @@ def check_square(name: str, x: TensorSpec) -> None:
 
 def check_square_shape(name: str, x: TensorSpec) -> None:
     """Raise where `x` is no stack of square matrices."""
-    _check_axes(name, x)
+    check_axes(name, x)
     if x.shape[-1] != x.shape[-2]:
         raise LinAlgError(
             f"{name}: shape {x.shape} is not square: the last two axes have sizes {x.shape[-2]} "
@@ -67,7 +67,8 @@ def check_square_shape(name: str, x: TensorSpec) -> None:
         )
 
 
-def _check_axes(name: str, x: TensorSpec) -> None:
+def check_axes(name: str, x: TensorSpec) -> None:
+    """Raise where `x` is no matrix and no stack of matrices."""
     if x.ndim < 2:
         raise LinAlgError(
             f"{name}: shape {x.shape} has {x.ndim} axes; a matrix has two, a stack of matrices more"

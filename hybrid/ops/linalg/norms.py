@@ -17,7 +17,7 @@ from hybrid.ops._axes import Axes, all_axes, lead_axis, some_axes, without
 from hybrid.ops.creation import eye
 from hybrid.ops.elementwise.arithmetic import absolute, sqrt
 from hybrid.ops.elementwise.selection import where
-from hybrid.ops.linalg._matrices import as_lapack, check_square, checked, real_dtype
+from hybrid.ops.linalg._matrices import as_lapack, check_axes, check_square, checked, real_dtype
 from hybrid.ops.linalg.determinants import slogdet
 from hybrid.ops.linalg.products import conjugated
 from hybrid.ops.linalg.solving import inv
@@ -26,9 +26,18 @@ from hybrid.ops.movement import expand_dims, moveaxis, squeeze
 from hybrid.ops.reduction.declare import restore
 from hybrid.ops.searching import count_nonzero
 
+
+def _largest(sizes: Tensor, axis: int | Axes, keepdims: bool = False) -> Tensor:
+    """Return the largest of sizes, which is 0 where there are none."""
+    axes = (axis,) if isinstance(axis, int) else axis
+    if 0 in (sizes.shape[a] for a in axes):
+        return sizes.sum(axis=axis, keepdims=keepdims)
+    return sizes.max(axis=axis, keepdims=keepdims)
+
+
 _REDUCE: dict[Any, Any] = {
     "nuc": reduction.sum,
-    **dict.fromkeys((1, 2, np.inf), reduction.max),
+    **dict.fromkeys((1, 2, np.inf), _largest),
     **dict.fromkeys((-1, -2, -np.inf), reduction.min),
 }
 
@@ -117,7 +126,7 @@ def vector_norm(
     if ord == 0:
         return count_nonzero(x, axis=axes, keepdims=keepdims).astype(size.dtype)
     if ord == np.inf:
-        return size.max(axis=axes, keepdims=keepdims)
+        return _largest(size, axes, keepdims)
     if ord == -np.inf:
         return size.min(axis=axes, keepdims=keepdims)
     if ord == 1:
@@ -158,8 +167,10 @@ def matrix_norm(
     >>> matrix_norm([[1.0, 2.0], [3.0, -4.0]], ord=1)
     Tensor(6., dtype=float32)
     """
-    x = as_lapack("matrix_norm", x)
-    checked("matrix_norm", x)
+    x = asarray(x)
+    if ord in ("nuc", 2, -2) or not dtypes.is_inexact(x.dtype):
+        x = as_lapack("matrix_norm", x)
+    checked("matrix_norm", x, check_axes)
     if ord is None or ord == "fro":
         return vector_norm(x, axis=(-2, -1), keepdims=keepdims)
     reduce = _REDUCE.get(ord)

@@ -49,6 +49,9 @@ def parse(subscripts: str, ndims: list[int]) -> tuple[list[str], str]:
         letters = "".join(terms)
         once = sorted(c for c in set(letters) - set(spare) if letters.count(c) == 1)
         return terms, spare + "".join(once)
+    if spare and "..." not in result:
+        why = f"the axes of '...' are missing from the result {result!r}"
+        raise ShapeError(located(f"einsum: {subscripts!r}: {why}"))
     result = result.replace("...", spare)
     unknown = sorted(set(result) - set("".join(terms)))
     if unknown or len(set(result)) != len(result):
@@ -70,7 +73,12 @@ def letter_sizes(
                     f"shape {shape}"
                 )
             )
+        own: dict[str, int] = {}
         for letter, n in zip(term, shape):
+            first = own.setdefault(letter, n)
+            if not same(n, first) and n != first:
+                text = f"einsum: {letter!r} in {subscripts!r} has sizes {first} and {n}"
+                raise ShapeError(located(f"{text} in one operand, of shape {shape}"))
             before = sizes.setdefault(letter, n)
             if same(n, before) or n == before:
                 continue

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.dispatch import located, spec_of
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
+from hybrid.errors import DTypeError
 from hybrid.ops import (
     diagonals,
     elementwise,
@@ -22,9 +24,10 @@ from hybrid.ops import (
     rearranging,
     reduction,
 )
-from hybrid.ops._axes import one_axis
+from hybrid.ops._axes import as_dtype, one_axis
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.composed import ranges
+from hybrid.ops.elementwise.operands import is_weak
 from hybrid.ops.elementwise.selection import where as _choose
 from hybrid.ops.inplace import write
 from hybrid.ops.linalg import contraction, products
@@ -38,10 +41,39 @@ Function = Callable[..., Any]
 
 @implements(np.concatenate)
 def _concatenate(
-    arrays: Any, /, axis: int | None = 0, out: Any = None, *, dtype: Any = None, casting: str = ""
+    arrays: Any,
+    /,
+    axis: int | None = 0,
+    out: Any = None,
+    *,
+    dtype: Any = None,
+    casting: str = "same_kind",
 ) -> Any:
-    result = joining.concat(arrays, axis=axis)
-    return deliver(result if dtype is None else result.astype(dtype, copy=False), out)
+    return deliver(_as_cast("concatenate", joining.concat(arrays, axis=axis), dtype, casting), out)
+
+
+def _as_cast(name: str, x: Tensor, dtype: Any, casting: str) -> Tensor:
+    """Return `x` in a dtype, if the rule allows it."""
+    if dtype is None:
+        return x
+    wanted = as_dtype(name, dtype)
+    if not np.can_cast(x.dtype, wanted, casting):  # type: ignore[arg-type]
+        rule = f"by the rule {casting!r}"
+        raise DTypeError(located(f"{name}: {x.dtype.name} does not become {wanted.name} {rule}"))
+    return x.astype(wanted, copy=False)
+
+
+@implements(np.diff)
+def _diff(
+    a: Any, n: int = 1, axis: int = -1, prepend: Any = np._NoValue, append: Any = np._NoValue
+) -> Any:
+    ends = {"prepend": prepend, "append": append}
+    given = {
+        name: asarray(end, spec_of(end).dtype) if is_weak(end) else end  # for NumPy as an array
+        for name, end in ends.items()
+        if end is not np._NoValue
+    }
+    return rearranging.diff(a, n, axis, **given)
 
 
 @implements(np.clip)
@@ -61,6 +93,7 @@ def _linspace(
 ) -> Any:
     dtype = options.pop("dtype", None)
     if more or options:
+        options["dtype"] = dtype
         return by_numpy(np.linspace, (start, stop, num, endpoint, *more), options)
     # Between Python's numbers, which traced ones stand for, NumPy draws a line in 64 bits.
     wanted = ranges.dtype_between(start, stop, dtypes.float64) if dtype is None else dtype
@@ -172,10 +205,14 @@ def _ravel(x: Any, order: str = "C") -> Any:
 @implements(np.copyto)
 def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
     target = asarray(dst)
+    if not is_weak(src):
+        src = _as_cast("copyto", asarray(src), target.dtype, casting)
     if where is not True:
-        src = elementwise.where(where, src, target).astype(target.dtype)
-    elif casting == "unsafe":
-        src = asarray(src).astype(target.dtype)
+        value = asarray(src, target.dtype)
+        while value.ndim > target.ndim and value.shape[0] == 1:
+            value = value[0]
+        value = broadcast_to(value, target.shape)
+        src = elementwise.where(where, value, target)
     write(target, src)
 
 

@@ -63,6 +63,8 @@ def _lexsort(keys: Any, axis: int = -1) -> Any:
 @implements(np.sort_complex)
 def _sort_complex(a: Any) -> Any:
     found = sorting.sort(a)
+    if found.dtype.kind == "c":
+        return found
     return found.astype(dtypes.complex64 if found.dtype.char in "bhBH" else dtypes.complex128)
 
 
@@ -268,7 +270,7 @@ def _cross(
         axisa = axisb = axisc = axis
     a, b = movement.moveaxis(a, axisa, -1), movement.moveaxis(b, axisb, -1)
     if a.shape[-1] != 3 or b.shape[-1] != 3:
-        return by_numpy(np.cross, (a, b), {})
+        return by_numpy(np.cross, (a, b), {"axisc": axisc})
     return movement.moveaxis(linalg.cross(a, b), -1, axisc)
 
 
@@ -342,6 +344,9 @@ def _polyfit(x: Any, y: Any, deg: int, rcond: Any = None, *more: Any, **options:
     if more or any(v is not None and v is not False for v in options.values()) or deg < 0:
         return by_numpy(np.polyfit, (x, y, deg, rcond, *more), options)
     x, y = asarray(x) + 0.0, asarray(y) + 0.0
+    if x.ndim != 1 or not x.size or y.ndim not in (1, 2) or x.shape[0] != y.shape[0]:
+        text = f"polyfit: x of shape {x.shape} and y of shape {y.shape} are no samples"
+        raise TypeError(located(f"{text}: x has one axis and elements, y one more axis at most"))
     powers = np.vander(x, deg + 1)
     scale = np.sqrt(np.sum(powers * powers, axis=0))
     rcond = x.size * np.finfo(x.dtype).eps if rcond is None else rcond

@@ -268,7 +268,7 @@ def _reduced(
     if function is not None:
         result = function(x, axis=axis, keepdims=keepdims)
     elif ufunc in _ASSOCIATIVE and x.size:
-        result = _by_halves(UFUNCS[ufunc], x, axis, keepdims)
+        result = _by_halves(ufunc, x, axis, keepdims)
     else:
         return NotImplemented
     if dtype is not None and result.dtype != np.dtype(dtype):
@@ -278,9 +278,11 @@ def _reduced(
     return UFUNCS[ufunc](result, asarray(initial).astype(result.dtype))
 
 
-def _by_halves(function: Function, x: Tensor, axis: Any, keepdims: bool) -> Tensor:
+def _by_halves(ufunc: np.ufunc, x: Tensor, axis: Any, keepdims: bool) -> Tensor:
     """Reduce with an associative function: halves onto halves."""
+    function = UFUNCS[ufunc]
     axes = all_axes("reduce", axis, x.shape)
+    x = _in_dtype_of(ufunc, x)
     for a in axes:
         while (n := x.shape[a]) > 1:
             half = n // 2
@@ -288,6 +290,12 @@ def _by_halves(function: Function, x: Tensor, axis: Any, keepdims: bool) -> Tens
             folded = function(first, second)
             x = folded if n == 2 * half else joining.concat([folded, _part(x, a, n - 1, n)], axis=a)
     return x if keepdims else movement.squeeze(x, axes)
+
+
+def _in_dtype_of(ufunc: np.ufunc, x: Tensor) -> Tensor:
+    """Return `x` in the dtype of results, which a single element takes too."""
+    nothing = _part(x, 0, 0, 0) if x.ndim else x
+    return x.astype(UFUNCS[ufunc](nothing, nothing).dtype, copy=False)
 
 
 def _part(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
@@ -316,6 +324,7 @@ def _accumulated(
     if ufunc not in _ASSOCIATIVE or dtype is not None:
         return NotImplemented
     axis, shift = axis % x.ndim, 1
+    x = _in_dtype_of(ufunc, x)
     size = x.shape[axis]
     while shift < size:  # each round doubles the span that an element has seen
         grown = UFUNCS[ufunc](_part(x, axis, 0, size - shift), _part(x, axis, shift, size))
@@ -360,6 +369,8 @@ def _reduced_at(
     if ufunc not in _REDUCE or out is not None or isinstance(indices, Tensor | Variable):
         return NotImplemented
     x = asarray(x) if dtype is None else asarray(x).astype(dtype, copy=False)
+    if not x.ndim:
+        raise TypeError(located(f"{ufunc.__name__}.reduceat: an array of shape () has no axis"))
     return reduced_at(_REDUCE[ufunc], x, indices, axis)
 
 

@@ -10,7 +10,7 @@ from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.dtypes import DType
-from hybrid.ops._axes import Axes, all_axes, lead_axis, without
+from hybrid.ops._axes import Axes, all_axes, as_dtype, lead_axis, without
 from hybrid.ops._methods import attach
 from hybrid.ops.elementwise.arithmetic import sqrt
 from hybrid.ops.elementwise.casting import conj
@@ -109,8 +109,10 @@ def mean(
     >>> mean([1.0, 2.0, 6.0])
     Tensor(3., dtype=float32)
     """
-    x = x if dtype is None else asarray(x).astype(dtype, copy=False)
-    return reduce(MEAN, x, axis, keepdims)
+    if dtype is None:
+        return reduce(MEAN, x, axis, keepdims)
+    wanted = as_dtype("mean", dtype)
+    return reduce(MEAN, asarray(x).astype(wanted, copy=False), axis, keepdims).astype(wanted)
 
 
 def _infer_var(x: TensorSpec, *, axis: Axes, correction: float, keepdims: bool) -> TensorSpec:

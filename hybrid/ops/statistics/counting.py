@@ -43,7 +43,7 @@ def _eager_bincount(xp: Any, x: Any, *weights: Any, length: int) -> Any:
         raise ValueError(f"bincount: {x.min()} is negative, there is no bin for it") from None
     if counts.size > length:
         raise IndexingError(f"bincount: {x.max()} is out of bounds for {length} bins")
-    return counts
+    return counts.astype(dtypes.float64, copy=False) if weights else counts  # of nothing too
 
 
 def _vjp_bincount(

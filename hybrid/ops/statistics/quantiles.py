@@ -107,6 +107,8 @@ def _neighbours(xp: Any, method: str, n: Any, q: Any) -> tuple[Any, Any, Any]:
 
 
 def _infer(x: TensorSpec, q: TensorSpec, *, method: str, skip: bool) -> TensorSpec:
+    if q.dtype.kind == "c":
+        raise DTypeError(f"quantile: q says where in an order, which {q.dtype.name} does not")
     if not x.shape[-1]:
         raise ShapeError("quantile: there are no elements along the axis")
     keeps = METHODS[method].exact or dtypes.is_inexact(x.dtype)

@@ -192,7 +192,7 @@ def _variables(name: str, m: ArrayLike, rowvar: bool) -> Tensor:
         raise ShapeError(located(f"{name}: shape {x.shape} has more than two axes"))
     if x.ndim < 2:
         return reshape(x, (1, x.size))
-    return x if rowvar or x.shape[0] == 1 else permute_dims(x)
+    return x if rowvar else permute_dims(x)
 
 
 def _observed(w: Tensor, n: int, name: str) -> Tensor:

@@ -22,7 +22,8 @@ SQUARE = (
     lambda x: L.solve(x, np.ones(3)),
     lambda x: L.solve_triangular(x, np.ones(3)),
 )  # fmt: skip
-ANY = (L.qr, L.svd, L.svdvals, L.pinv, L.matrix_norm, lambda x: L.lstsq(x, x))
+ANY = (L.qr, L.svd, L.svdvals, L.pinv, lambda x: L.lstsq(x, x),
+       lambda x: L.matrix_norm(x, ord="nuc"))  # fmt: skip
 BOTH = [lambda f: f, hb.compile]
 
 
