@@ -23,6 +23,7 @@ from llvmlite import ir
 
 from hybrid.kernels import (
     casts,
+    complexes,
     half,
     intrinsics,
     machine,
@@ -37,6 +38,7 @@ from hybrid.kernels import (
 )
 from hybrid.kernels.cpu import Source
 from hybrid.kernels.expression import SUFFIX
+from hybrid.kernels.region import COMPLEX
 from hybrid.kernels.scalar import straight_line
 
 _BYTE = ir.IntType(8)
@@ -85,6 +87,8 @@ def function(name: str, dtype: str) -> Any:
     """The scalar function of a template: from the vector math, else an intrinsic."""
     if name in _NORMALS:
         return _of_normals(name, dtype)
+    if dtype in COMPLEX:
+        return complexes.FUNCTIONS[name]
     if name in vectormath.NAMES and dtype in ("float32", "float64"):
         return vectormath.function(name, dtype)
     return getattr(half, name, None) or getattr(intrinsics, _ALIASES.get(name, name))

@@ -37,10 +37,25 @@ def _float_to_integer(builder: Any, value: Any, to: types.Integer, llvm_type: An
     return builder.fptosi(value, llvm_type)
 
 
+def _to_complex(builder: Any, value: Any, source: Any, to: Any, llvm_type: Any) -> Any:
+    real, imag = value, None
+    if isinstance(source, types.Complex):
+        real, imag = (builder.extract_value(value, i) for i in (0, 1))
+        source = source.underlying_float
+    part = llvm_type.elements[0]
+    pair = llvm_type(ir.Undefined)
+    for place, x in enumerate((real, imag)):
+        given = part(0) if x is None else convert(builder, x, source, to.underlying_float, part)
+        pair = builder.insert_value(pair, given, place)
+    return pair
+
+
 def convert(builder: Any, value: Any, source: Any, to: Any, llvm_type: Any) -> Any:
     """A scalar of one numba type as another, of the given LLVM type."""
     if source == to:
         return value
+    if isinstance(to, types.Complex):
+        return _to_complex(builder, value, source, to, llvm_type)
     if to == types.boolean:
         if isinstance(source, types.Float):
             return builder.fcmp_unordered("!=", value, value.type(0))

@@ -28,7 +28,13 @@ SUFFIX = {
     "float64": "f64",
     "float16": "f16",
     "bfloat16": "bf16",
+    "complex64": "c64",
+    "complex128": "c128",
 }
+# The dtype of the parts of complex numbers, and the functions whose result has it.
+PART = {"complex64": "float32", "complex128": "float64"}
+_OF_PARTS = frozenset(("abs", "real", "imag"))
+_EQUALITY = {"==": "equal", "!=": "not_equal"}
 _PREDICATES = frozenset(("isnan", "isinf", "isfinite", "signbit"))
 _COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Lt: "<",
@@ -71,23 +77,26 @@ class Header:
         """The function that converts to ``dtype``."""
         return self.define(f"to_{SUFFIX[dtype]}", f'cast_to("{dtype}")')
 
-    def constant(self, value: bool | int | float, dtype: str) -> str:
+    def constant(self, value: complex, dtype: str) -> str:
         """A typed constant: an untyped one would make float32 arithmetic float64."""
         text = _constant_text(value, dtype)
-        name = re.sub(r"\W", "_", text.replace("-", "m").replace("+", "").replace('"', ""))
+        plus = "p" if dtype in PART else ""
+        name = re.sub(r"\W", "_", text.replace("-", "m").replace("+", plus).replace('"', ""))
         name = f"c_{SUFFIX[dtype]}_{name}"
         if dtype == "bool":
             return self.define(name, text)
         return self.define(name, f"{dtype}({text})")
 
 
-def _constant_text(value: bool | int | float, dtype: str) -> str:
+def _constant_text(value: complex, dtype: str) -> str:
+    if dtype in PART:
+        return f'"{complex(value)}"'
     if dtype == "bool":
         return repr(bool(value))
     if dtype.startswith("float"):
-        number = float(value)
+        number = float(value.real)
         return repr(number) if math.isfinite(number) else f'"{number}"'
-    return repr(int(value))
+    return repr(int(value.real))
 
 
 def render(instr: Instr, names: list[str], dtypes: list[str], header: Header) -> str:
@@ -129,8 +138,11 @@ class _Renderer:
             case ast.UnaryOp(op=op, operand=operand):
                 return self.unary(op, operand)
             case ast.Compare(left=left, ops=[op], comparators=[right]):
-                (a, _), (b, _) = self.visit(left), self.visit(right)
-                return f"({a} {_COMPARISONS[type(op)]} {b})", "bool"
+                (a, dtype), (b, _) = self.visit(left), self.visit(right)
+                symbol = _COMPARISONS[type(op)]
+                if dtype in PART:
+                    return f"{self.header.function(_EQUALITY[symbol], dtype)}({a}, {b})", "bool"
+                return f"({a} {symbol} {b})", "bool"
             case ast.Call(func=ast.Name(id=name), args=args):
                 return self.call(name, [self.visit(arg) for arg in args])
         raise ValueError(f"not allowed in a scalar template: {ast.unparse(node)}")
@@ -138,6 +150,9 @@ class _Renderer:
     def binary(self, op: ast.operator, a: tuple[str, str], b: tuple[str, str]) -> tuple[str, str]:
         """A binary operator; integers keep their width, which numba's operators do not."""
         dtype = a[1]
+        if dtype in PART:
+            name = "div" if isinstance(op, ast.Div) else _ARITHMETIC[type(op)][1]
+            return f"{self.header.function(name, dtype)}({a[0]}, {b[0]})", dtype
         if isinstance(op, ast.Div):
             return f"({a[0]} / {b[0]})", dtype
         if type(op) in _BITWISE:
@@ -160,6 +175,8 @@ class _Renderer:
             return text, dtype
         if isinstance(op, ast.Invert | ast.Not):
             return f"not_({text})", dtype
+        if dtype in PART:
+            return f"{self.header.function('negative', dtype)}({text})", dtype
         if dtype.startswith("float"):
             return f"(-{text})", dtype
         return f"sub({self.header.constant(0, dtype)}, {text})", dtype
@@ -167,10 +184,12 @@ class _Renderer:
     def call(self, name: str, args: list[tuple[str, str]]) -> tuple[str, str]:
         """A call of a scalar function, chosen by the dtype of its first non-bool argument."""
         texts = ", ".join(text for text, _ in args)
-        if name == "select":
-            return f"select({texts})", args[1][1]
         dtype = next((dtype for _, dtype in args if dtype != "bool"), "bool")
+        if name == "select" and dtype not in PART:
+            return f"select({texts})", args[1][1]
         function = self.header.function(name, dtype)
+        if name in _OF_PARTS:
+            dtype = PART.get(dtype, dtype)
         return f"{function}({texts})", "bool" if name in _PREDICATES else dtype
 
 

@@ -144,6 +144,12 @@ def _emit_absolute(builder: Any, ty: Any, x: Any) -> Any:
 absolute = fabs = _unary("absolute", _emit_absolute)
 
 
+# The parts of real numbers; complexes.py has those of complex ones.
+real = _unary("real", lambda builder, ty, x: x)
+imag = _unary("imag", lambda builder, ty, x: x.type(0))
+conj = _unary("conj", lambda builder, ty, x: x)
+
+
 def _emit_sign(builder: Any, ty: Any, x: Any) -> Any:
     zero, one = x.type(0), x.type(1)
     if _is_float(ty):
@@ -272,6 +278,7 @@ def _emit_divide(builder: Any, ty: Any, a: Any, b: Any) -> Any:
 
 
 divide = _binary("divide", _emit_divide)
+reciprocal = _unary("reciprocal", lambda builder, ty, x: _emit_divide(builder, ty, x.type(1), x))
 
 and_ = _binary("and_", lambda builder, ty, a, b: builder.and_(a, b))
 or_ = _binary("or_", lambda builder, ty, a, b: builder.or_(a, b))

@@ -24,7 +24,7 @@ from numba import types
 from numba.core import cgutils
 from numba.core.datamodel import models, register_default
 
-from hybrid.kernels import half
+from hybrid.kernels import complexes, half
 from hybrid.kernels.casts import numba_type
 from hybrid.kernels.region import register_dtype
 from hybrid.kernels.scalar import intrinsic
@@ -137,8 +137,21 @@ def _describe(instruction: Any, module: Any, pointer: Operand) -> None:
         instruction.set_metadata("noalias", _scopes(module, pointer.clear_of))
 
 
+def _places(builder: Any, pointer: Operand, values: Any) -> list[Any]:
+    """The addresses of an element: of a complex number, those of its parts."""
+    if not isinstance(pointer.dtype, types.Complex):
+        return [builder.gep(values[0], [values[1]], inbounds=True)]
+    parts = (ir.IntType(32)(i) for i in (0, 1))
+    return [builder.gep(values[0], [values[1], part], inbounds=True) for part in parts]
+
+
 def _element(context: Any, builder: Any, pointer: Operand, values: Any) -> Any:
-    value = builder.load(builder.gep(values[0], [values[1]], inbounds=True))
+    parts = [_part(builder, pointer, place) for place in _places(builder, pointer, values)]
+    return parts[0] if len(parts) == 1 else complexes.packed(builder, *parts)
+
+
+def _part(builder: Any, pointer: Operand, place: Any) -> Any:
+    value = builder.load(place)
     _describe(value, builder.module, pointer)
     if pointer.stored in half.WIDEN:
         return half.WIDEN[pointer.stored](builder, value)
@@ -174,7 +187,7 @@ def load_where(typingctx: Any, condition: Any, pointer: Any, index: Any) -> Any:
             found = _element(context, builder, pointer, values[1:])
             after = builder.block
         value = builder.phi(found.type)
-        value.add_incoming(found.type(0), before)
+        value.add_incoming(found.type(None), before)
         value.add_incoming(found, after)
         return value
 
@@ -192,8 +205,12 @@ def store(typingctx: Any, pointer: Any, index: Any, value: Any) -> Any:
             data = half.NARROW[pointer.stored](builder, values[2])
         else:
             data = context.data_model_manager[pointer.dtype].as_data(builder, values[2])
-        written = builder.store(data, builder.gep(values[0], [values[1]], inbounds=True))
-        _describe(written, builder.module, pointer)
+        places = _places(builder, pointer, values)
+        parts = [data]
+        if len(places) == 2:
+            parts = [builder.extract_value(data, i) for i in (0, 1)]
+        for part, place in zip(parts, places, strict=True):
+            _describe(builder.store(part, place), builder.module, pointer)
         return context.get_dummy_value()
 
     return types.none(pointer, types.int64, pointer.dtype), codegen

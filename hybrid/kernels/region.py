@@ -15,7 +15,8 @@ import numpy as np
 REDUCTIONS = ("sum", "prod", "max", "min", "any", "all")
 HALVES = frozenset(("float16", "bfloat16"))
 SCANS = ("sum", "prod", "max", "min")
-# What the CPU's kernels compute in.
+COMPLEX = frozenset(("complex64", "complex128"))
+# What all kernels compute in; those of the CPU in complex numbers too.
 DTYPES = frozenset(
     (
         "bool",
@@ -37,7 +38,7 @@ DTYPES = frozenset(
 class Literal:
     """A scalar constant of the body."""
 
-    value: bool | int | float
+    value: complex
     dtype: str
 
 
@@ -218,6 +219,8 @@ def _problems(region: Region, known: Set[str]) -> Iterator[str]:
     for instr in reduces:
         if not isinstance(instr.args[0], int):
             yield "a reduction of a literal"
+    if any(instr.dtype in COMPLEX for instr in (*reduces, *scans)):
+        yield "a reduction or a scan of complex numbers"
     outer = outer_values(region)
     long_axes = [axis for axis in region.axes if region.space[axis] > 1]
     for value, access in region.outputs:
@@ -225,7 +228,7 @@ def _problems(region: Region, known: Set[str]) -> Iterator[str]:
             yield "a value of the whole space is stored on the kept axes"
 
 
-def unsupported(region: Region, known: Set[str] = DTYPES) -> str:
+def unsupported(region: Region, known: Set[str] = DTYPES | COMPLEX) -> str:
     """Why no kernel can be made of the region in the known dtypes; empty if one can."""
     return next(_problems(region, known), "")
 

@@ -28,6 +28,8 @@ _NUMBERS = (
 )
 _CONSTANTS: dict[type, Any] = {
     **{getattr(np, name): getattr(types, name) for name in _NUMBERS},
+    np.complex64: types.complex64,
+    np.complex128: types.complex128,
     np.bool_: types.boolean,
     bool: types.boolean,
     float: types.float64,
@@ -194,7 +196,10 @@ def scalar(builder: Any, value: Any) -> Scalar:
     if kind is None:
         raise TypeError(f"a number or a boolean is expected, not {type(value).__name__}")
     python = value.item() if isinstance(value, np.generic) else value
-    return Scalar(builder, kind, cpu_target.target_context.get_value_type(kind)(python))
+    llvm_type = cpu_target.target_context.get_value_type(kind)
+    if isinstance(python, complex):
+        python = [part(x) for part, x in zip(llvm_type, (python.real, python.imag), strict=True)]
+    return Scalar(builder, kind, llvm_type(python))
 
 
 class _Callable(_Intrinsic):  # type: ignore[misc]

@@ -28,10 +28,12 @@ CHEAP_FUNCTIONS = frozenset(
         "absolute",
         "and_",
         "ceil",
+        "conj",
         "copysign",
         "fabs",
         "floor",
         "fma",
+        "imag",
         "isfinite",
         "isinf",
         "isnan",
@@ -40,6 +42,7 @@ CHEAP_FUNCTIONS = frozenset(
         "minimum",
         "not_",
         "or_",
+        "real",
         "reciprocal",
         "right_shift",
         "rint",
@@ -54,6 +57,22 @@ CHEAP_FUNCTIONS = frozenset(
         "xor",
     )
 )
+
+
+# Functions that kernels have for complex numbers.
+_COMPLEX_FUNCTIONS = frozenset(
+    ("abs", "conj", "imag", "isfinite", "isinf", "isnan", "real", "reciprocal", "select")
+)
+
+
+@functools.cache
+def holds_for_complex(expr: str) -> bool:
+    """Whether kernels can compute a scalar template of complex numbers: they have no order."""
+    tree = ast.parse(expr.replace("{", "_").replace("}", "_"), mode="eval")
+    ordered = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
+    if any(isinstance(node, ordered) for node in ast.walk(tree)):
+        return False
+    return all(name in _COMPLEX_FUNCTIONS for name in called_functions(expr))
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,6 +145,7 @@ def lower(
 
 def _lower_node(state: _Lowering, node: Node) -> None:
     from hybrid.kernels.region import Instr
+    from hybrid.kernels.spec import holds_for_complex
 
     op = node.op
     spec = node.output.spec
@@ -163,6 +164,9 @@ def _lower_node(state: _Lowering, node: Node) -> None:
     elif op.scan is not None:
         state.env[node.output] = _lower_scan(state, node)
     elif op.scalar is not None:
+        complexes = any(x.spec.dtype.kind == "c" for x in node.inputs)
+        if complexes and not holds_for_complex(op.scalar):
+            raise Unsupported(f"{op.name} of complex numbers")
         args = tuple(_argument(state, x) for x in node.inputs)
         instr = Instr("map", op.name, _template(op.scalar, node), args, _register(spec.dtype))
         state.env[node.output] = _rounded(state, _emit(state, instr), spec.dtype)
@@ -363,8 +367,6 @@ def _lookup(state: _Lowering, operand: Operand) -> _Read | Literal | _Result:
 
     if not isinstance(operand, Const):
         return state.env[operand]
-    if isinstance(operand.value, complex):
-        raise Unsupported("complex numbers have no fused kernels")
     if dtypes.is_half(operand.dtype):
         return Literal(float(np.asarray(operand.value, operand.dtype)), "float32")
     return Literal(operand.value, operand.dtype.name)

@@ -112,11 +112,17 @@ def test_softmax_takes_three_passes_and_keeps_its_exponentials() -> None:
 
 
 def test_unsupported_dtypes_are_named() -> None:
-    access = Access("complex64", 1, 0, (1,))
-    body = (Instr("map", "add", "{0} + {0}", (0,), "complex64"),)
+    access = Access("longdouble", 1, 0, (1,))
+    body = (Instr("map", "add", "{0} + {0}", (0,), "longdouble"),)
     region = Region((4,), (), (access,), body, ((1, access),))
     assert not supported(region)
-    assert unsupported(region) == "dtype complex64 has no fused kernels"
+    assert unsupported(region) == "dtype longdouble has no fused kernels"
+
+
+def test_reductions_of_complex_numbers_are_refused() -> None:
+    source, result = Access("complex64", 1, 0, (1,)), Access("complex64", 1, 0, (0,))
+    region = Region((4,), (0,), (source,), (reduce("sum", 0, "complex64"),), ((1, result),))
+    assert unsupported(region) == "a reduction or a scan of complex numbers"
 
 
 def test_large_work_is_worth_threads_and_small_is_not() -> None:

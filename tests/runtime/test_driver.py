@@ -143,12 +143,12 @@ def test_errors_of_hybrid_name_the_line_in_their_text() -> None:
 def test_errors_in_fused_nodes_name_their_ops() -> None:
     body = Sketch("body")
     x = body.input(2, dtype="complex64")
-    graph = body.graph(body("negative", x))
+    graph = body.graph(body("exp", x))
     sketch = Sketch("f")
     plan, _ = plan_of(sketch.graph(*sketch.fused(sketch.input(2, dtype="complex64"), body=graph)))
     with pytest.raises(TypeError) as caught:
         plan.run("not an array")
-    assert caught.value.__notes__ == ["in fused(negative) at model.py:1 in f"]
+    assert caught.value.__notes__ == ["in fused(exp) at model.py:1 in f"]
 
 
 def test_a_library_function_that_breaks_its_promise_is_found_out() -> None:

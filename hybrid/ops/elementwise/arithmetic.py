@@ -213,7 +213,7 @@ def _only(kinds: str, ufunc: np.ufunc) -> DTypeRule:
 
 reciprocal = unary(
     "reciprocal",
-    "1 / {0}",
+    "reciprocal({0})",
     lambda g, out, x: -g * square(out),
     ufunc=np.reciprocal,
     rule=_only("fcV", np.reciprocal),  # no kernel divides integers: they have an op of their own

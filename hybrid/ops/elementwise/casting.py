@@ -108,7 +108,7 @@ def _part_rule(x: Key) -> Loop:
 
 real = unary(
     "real",
-    None,
+    "real({0})",
     lambda g, out, x: g,
     eager=lambda xp, x: xp.array(xp.real(x)),
     rule=_part_rule,
@@ -117,7 +117,7 @@ real = unary(
 
 imag = unary(
     "imag",
-    None,
+    "imag({0})",
     lambda g, out, x: g * -1j if x.dtype.kind == "c" else None,
     eager=lambda xp, x: xp.array(xp.imag(x)),
     rule=_part_rule,
@@ -126,7 +126,7 @@ imag = unary(
 
 conj: Unary = unary(
     "conj",
-    None,
+    "conj({0})",
     lambda g, out, x: conj(g),
     ufunc=np.conjugate,
     hint="booleans have no conjugate",

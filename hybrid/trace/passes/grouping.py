@@ -19,6 +19,7 @@ from hybrid.core.graph import FuncGraph, Node, Value, has_effects
 from hybrid.core.spec import Shape
 from hybrid.dtypes import DType
 from hybrid.kernels.loopnest import CHEAP_FUNCTIONS, COLUMN_BLOCK, called_functions
+from hybrid.kernels.spec import holds_for_complex
 
 MAX_NODES = 256  # of a group: the compile time of a kernel grows with its body
 MAX_ARRAYS = 48  # that a group reads: each takes a pointer register and a prefetch stream
@@ -35,10 +36,8 @@ SCAN_BODY = 16
 # A producer on a smaller shape is computed anew at each point if it is small and cheap.
 SPREAD_NODES = 4
 
-FUSABLE: frozenset[DType] = dtypes.SUPPORTED - {
-    dtypes.complex64,
-    dtypes.complex128,
-}
+_COMPLEX: frozenset[DType] = frozenset((dtypes.complex64, dtypes.complex128))
+FUSABLE: frozenset[DType] = dtypes.SUPPORTED - _COMPLEX
 # What float32 holds without rounding, so that a cast to 16 bits rounds once.
 _EXACT_IN_SINGLE: frozenset[DType] = frozenset(
     d for d in FUSABLE if d.itemsize < 4 or d == dtypes.float32
@@ -59,7 +58,19 @@ def is_fusable(node: Node) -> bool:
     elif op.reduce is None or not _is_canonical(node):
         return False
     found = {x.spec.dtype for x in (*node.inputs, *node.outputs)}
-    return found <= FUSABLE and (not any(map(dtypes.is_half, found)) or _fits_half(node))
+    if not found <= FUSABLE:
+        return found <= FUSABLE | _COMPLEX and _fits_complex(node)
+    return not any(map(dtypes.is_half, found)) or _fits_half(node)
+
+
+def _fits_complex(node: Node) -> bool:
+    """Tell whether kernels have an op for complex numbers; those of the CPU only."""
+    if not node.op.elementwise or node.output.spec.device != "cpu":
+        return False
+    if node.op.name == "astype":
+        # NumPy warns where it drops imaginary parts.
+        return node.output.spec.dtype in _COMPLEX
+    return node.op.scalar is not None and holds_for_complex(node.op.scalar)
 
 
 def _fits_half(node: Node) -> bool:

@@ -12,6 +12,7 @@ from hybrid.core.op import OPS, Op
 from hybrid.core.spec import TensorSpec
 from hybrid.trace.passes import fuse, optimize
 from hybrid.trace.passes.grouping import bits, is_cheap, passes_pay
+from hybrid.trace.recorder import trace_pure
 from tests.trace.passes.graphs import (
     assert_same,
     bodies,
@@ -268,9 +269,15 @@ def test_no_cycle_between_kernels():
 
 
 @pytest.mark.parametrize("dtype", ["complex64", "complex128"])
-def test_dtypes_without_kernels_stay_library_calls(dtype):
-    graph = traced(lambda x: x * x + x, spec(4, dtype=dtype))
-    assert "fused" not in names(optimize(graph))
+def test_what_has_no_kernels_for_complex_numbers_stays_a_library_call(dtype):
+    graph = traced(lambda x: hb.exp(hb.sum(x * x + x, axis=0)), spec(4, 4, dtype=dtype))
+    assert names(optimize(graph)) == ["fused", "sum", "exp", "reshape"]
+
+
+def test_arithmetic_of_complex_numbers_on_cards_stays_library_calls():
+    given = TensorSpec((4,), hb.complex64, "cuda:0")
+    graph, _ = trace_pure("f", lambda x: x * x + x, (given,))
+    assert "fused" not in names(fuse.run(graph))
 
 
 def test_reductions_of_nothing_stay_library_calls():
