@@ -83,6 +83,9 @@ class Op:
         shapes and dtypes and raises the errors that the user sees.
     eager : callable
         ``eager(xp, *arrays, **attrs)`` computes it, `xp` being NumPy or CuPy.
+    by_kernel : callable, optional
+        ``by_kernel(place, *arrays, **attrs)`` computes it on a card, for ops that the functions of
+        its array module cannot express.
     scalar : str, optional
         The scalar expression for fused kernels: ``"{0} * {1}"``, ``"exp({0})"``.
     compute : callable, optional
@@ -168,6 +171,7 @@ class Op:
     family: str
     infer: Callable[..., Any]
     eager: Callable[..., Any]
+    by_kernel: Callable[..., Any] | None = None
     scalar: str | None = None
     compute: Callable[[tuple[TensorSpec, ...]], tuple[DType, ...]] | None = None
     literal: Callable[[tuple[TensorSpec, ...]], tuple[DType, ...]] | None = None

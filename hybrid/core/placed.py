@@ -109,7 +109,10 @@ def _on_card(op: Op, arrays: list[Any], attrs: Attrs, found: Place) -> Any:
     # CuPy has bfloat16 in most places only; the CPU computes it in float32 and rounds once, too.
     narrow = op.view is None and any(getattr(x, "dtype", None) == dtypes.bfloat16 for x in arrays)
     given = [_widened(x) for x in arrays] if narrow else arrays
-    result = op.eager(found.xp, *given, **attrs)
+    if op.by_kernel is not None:
+        result = op.by_kernel(found, *given, **attrs)
+    else:
+        result = op.eager(found.xp, *given, **attrs)
     specs: Sequence[TensorSpec | None] = (None,) * (len(result) if op.multi else 1)
     if narrow or any(isinstance(r, np.ndarray) for r in (result if op.multi else (result,))):
         inferred = op.infer(*map(_spec, arrays), **attrs)

@@ -6,6 +6,7 @@ Its state is three 64-bit words, a key of two and a counter of blocks drawn so f
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -16,6 +17,7 @@ from hybrid.core.batch import Lane, Lanes
 from hybrid.core.devices import CPU
 from hybrid.core.dispatch import bind
 from hybrid.core.op import Attrs, Example, Op, register
+from hybrid.core.places import Place
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.tensor import Tensor
 from hybrid.dtypes import DType
@@ -43,6 +45,19 @@ def _raw(state: Any, words: int) -> Any:
 def _halves(state: Any, count: int) -> Any:
     """Return 32-bit words; little end first on every machine."""
     return _raw(state, (count + 1) // 2).astype("<u8").view("<u4")[:count]
+
+
+def _by_kernel(op: str) -> Callable[..., Any]:
+    """Return what draws on a card."""
+
+    def draw(place: Place, state: Any, **attrs: Any) -> Any:
+        from hybrid.kernels.cuda.drawing import drawn
+
+        shape = attrs.get("shape", (attrs.get("n"),))
+        dtype = attrs.get("dtype", dtypes.uint64)
+        return drawn(place, op, attrs, state, prod(shape), dtype).reshape(shape)
+
+    return draw
 
 
 # --- batches --------------------------------------------------------------------------------------
@@ -88,6 +103,7 @@ RANDOM_BITS = register(
         family="random",
         batch=_batch_apart,
         infer=_infer_bits,
+        by_kernel=_by_kernel("random_bits"),
         eager=lambda xp, state, *, n: _raw(state, n),
         examples=(Example(((3,),), {"n": 7}, ("uint64",)),),
         doc="Random 64-bit words.",
@@ -159,6 +175,7 @@ RANDOM_WORDS = register(
         family="random",
         batch=_batch_draw,
         infer=_infer_words,
+        by_kernel=_by_kernel("random_words"),
         eager=lambda xp, state, *, shape, dtype: (
             _raw(state, prod(shape)) if dtype == dtypes.uint64 else _halves(state, prod(shape))
         ).reshape(shape),
@@ -199,6 +216,7 @@ RANDOM_UNIFORM = register(
         family="random",
         batch=_batch_draw,
         infer=_infer_float,
+        by_kernel=_by_kernel("random_uniform"),
         eager=_eager_uniform,
         expand=_expand_uniform,
         no_gradient=_NO_GRADIENT,
@@ -245,6 +263,7 @@ RANDOM_NORMAL = register(
         family="random",
         batch=_batch_draw,
         infer=_infer_float,
+        by_kernel=_by_kernel("random_normal"),
         eager=_eager_normal,
         no_gradient=_NO_GRADIENT,
         examples=(
@@ -305,6 +324,7 @@ RANDOM_INTEGERS = register(
         family="random",
         batch=_batch_draw,
         infer=_infer_integers,
+        by_kernel=_by_kernel("random_integers"),
         eager=_eager_integers,
         expand=_expand_integers,
         examples=(
@@ -330,6 +350,9 @@ RANDOM_PERMUTATION = register(
         family="random",
         batch=_batch_apart,
         infer=_infer_permutation,
+        by_kernel=lambda place, state, *, n: place.xp.argsort(
+            _by_kernel("random_bits")(place, state, n=n), stable=True
+        ),
         eager=lambda xp, state, *, n: np.argsort(_raw(state, n), stable=True),
         examples=(Example(((3,),), {"n": 6}, ("uint64",)),),
         doc="The numbers below n in a random order.",

@@ -57,7 +57,7 @@ class Generator:
     """
 
     def __init__(self, seed: int | None = None) -> None:
-        # The CPU draws, for every device: so the numbers do not depend on where they are wanted.
+        # The state stays on the CPU, for every device: so a stream goes on wherever it is wanted.
         with DeviceScope(CPU):
             self._variable = Variable(_seeded(seed), trainable=False, name="random state")
         self._lock = threading.Lock()
@@ -84,7 +84,8 @@ class Generator:
 
     def split(self, n: int = 2) -> list[Generator]:
         """Return `n` generators whose streams are independent of each other and of this one."""
-        keys = self._draw(RANDOM_BITS, {"n": 2 * n}, 2 * n).numpy().reshape(n, 2)
+        with DeviceScope(CPU):
+            keys = self._draw(RANDOM_BITS, {"n": 2 * n}, 2 * n).numpy().reshape(n, 2)
         children = []
         for key in keys:
             child = Generator(0)
@@ -209,15 +210,19 @@ class Generator:
         rows = asarray(x)
         if not rows.ndim:
             return self.permutation(int(rows))
-        return take(rows, self.permutation(rows.shape[0]).to_device(rows.device), axis=0)
+        with DeviceScope(rows.device):
+            order = self.permutation(rows.shape[0])
+        return take(rows, order, axis=0)
 
     def _draw(self, op: Op, attrs: dict[str, Any], words: int) -> Tensor:
         blocks = -(-words // WORDS_PER_BLOCK)
         with self._lock:
             now = self._variable.read()
-            drawn: Tensor = bind(op, (now,), attrs)
+            # The state is moved, of three words, and not the numbers.
+            there = now.to_device(as_device(op.name, None))
+            drawn: Tensor = bind(op, (there,), attrs)
             self._variable.assign(bind(RANDOM_ADVANCE, (now,), {"blocks": blocks}))
-        return drawn.to_device(as_device(op.name, None))
+        return drawn
 
 
 def _seeded(seed: int | None) -> Any:

@@ -6,13 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.gpu.fake import fake_cards
+from hybrid.kernels.cuda import drawing
+from tests.gpu.fake import drawn, fake_cards
 
 
 @pytest.fixture(autouse=True)
-def _cards(request: pytest.FixtureRequest) -> Iterator[None]:
+def _cards(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if request.node.get_closest_marker("gpu"):
         yield
         return
+    # Kernels need the simulator, in a process of its own; here NumPy draws.
+    monkeypatch.setattr(drawing, "drawn", drawn)
     with fake_cards():
         yield

@@ -12,7 +12,7 @@ import contextlib
 import functools
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -23,6 +23,7 @@ import scipy.special
 
 from hybrid.core import devices
 from hybrid.core.gaps import Filled
+from hybrid.core.op import OPS
 from hybrid.core.places import Place
 
 
@@ -277,6 +278,8 @@ def _function(function: Any, name: str, ordinal: int | None = None) -> Any:
             args = tuple(x._data if isinstance(x, FakeArray) else x for x in args)
         lent = [_lent(x, name) if name not in _MAKERS else _plain(x) for x in args]
         options = {key: _lent(x, name) for key, x in kwargs.items()}
+        if name in ("sort", "argsort"):
+            options["stable"] = True  # CuPy knows no other way
         with np.errstate(all="ignore"):
             result = function(*lent, **options)
         out = kwargs.get("out")
@@ -371,6 +374,16 @@ def place(ordinal: int) -> Place:
         wait=lambda: None,
         stopwatch=lambda: lambda: 1e-3,
     )
+
+
+def drawn(
+    place: Place, op: str, attrs: Mapping[str, Any], state: FakeArray, size: int, dtype: Any
+) -> FakeArray:
+    """Stand for ``hybrid.kernels.cuda.drawing.drawn``."""
+    assert type(state) is FakeArray, f"a state on {place.name} is expected"
+    found = OPS[op].eager(np, state.get(), **attrs)
+    assert (found.size, found.dtype) == (size, dtype)
+    return place.put(found.reshape(-1))
 
 
 @contextlib.contextmanager

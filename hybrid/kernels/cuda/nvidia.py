@@ -64,6 +64,7 @@ class Nvidia:
         self._lock = threading.RLock()
         self._pointer = place.xp.cuda.MemoryPointer
         self._config = functools.cache(self._new_config)
+        self._loaded: dict[Source, tuple[Any, ...]] = {}
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
@@ -72,7 +73,13 @@ class Nvidia:
             yield
 
     def load(self, source: Source) -> tuple[Any, ...]:
-        """The entry points of a kernel: compiled, or from disk."""
+        """The entry points of a kernel: compiled, or from disk; loaded once."""
+        found = self._loaded.get(source)
+        if found is None:
+            found = self._loaded.setdefault(source, self._load(source))
+        return found
+
+    def _load(self, source: Source) -> tuple[Any, ...]:
         code = self._core.ObjectCode.from_cubin(toolchain.binary(source, self.architecture).cubin)
         return tuple(code.get_kernel(entry) for entry in source.phases)
 

@@ -68,6 +68,8 @@ def draw(op: str, attrs: Mapping[str, Any], threads: int = THREADS) -> Draw:
     dtype = attrs["dtype"].name if "dtype" in attrs else "uint64"
     if op == "random_bits":
         return bits(threads)
+    if op == "random_words":
+        return words(threads) if dtype == "uint32" else bits(threads)
     if op == "random_integers":
         return integers(dtype, attrs["low"], attrs["high"], threads)
     if op == "random_uniform":
@@ -126,6 +128,14 @@ def bits(threads: int = THREADS) -> Draw:
     """64-bit words."""
     texts = [[f"c{word}"] for word in range(_WORDS)]
     return Draw(_drawn("random_bits", "uint64", "", texts, threads), _WORDS)
+
+
+@functools.cache
+def words(threads: int = THREADS) -> Draw:
+    """32-bit words, the lower halves of 64-bit ones first."""
+    texts = [[f"short({text})"] for text in _halves("c")]
+    head = f'{_HALF_WORDS}\nshort = cast_to("uint32")'
+    return Draw(_drawn("random_words", "uint32", head, texts, threads), 2 * _WORDS)
 
 
 @functools.cache

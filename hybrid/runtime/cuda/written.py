@@ -41,6 +41,7 @@ def _advanced(node: Node, threads: int) -> Written | None:
 
 _KERNELS: dict[str, Callable[[Node, int], Written | None]] = {
     "random_bits": _drawn,
+    "random_words": _drawn,
     "random_uniform": _drawn,
     "random_normal": _drawn,
     "random_integers": _drawn,

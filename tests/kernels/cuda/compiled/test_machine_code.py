@@ -252,6 +252,7 @@ def test_blocks_side_by_side_are_chosen_by_the_place() -> None:
 
 HANDWRITTEN = {
     "words": random.bits().source,
+    "short words": random.words().source,
     "uniform float32": random.uniform("float32", -1.0, 1.0).source,
     "uniform float64": random.uniform("float64", 0.0, 1.0).source,
     "uniform bfloat16": random.uniform("bfloat16", 0.0, 1.0).source,

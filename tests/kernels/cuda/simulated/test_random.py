@@ -35,6 +35,8 @@ def on_the_cpu(op: str, state: tuple[int, ...], size: int, attrs: dict[str, Any]
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "words": ("random_bits", {}),
+    "32-bit words": ("random_words", {"dtype": dtypes.uint32}),
+    "64-bit words": ("random_words", {"dtype": dtypes.uint64}),
     "float32": ("random_uniform", {"dtype": dtypes.float32, "low": 0.0, "high": 1.0}),
     "float64": ("random_uniform", {"dtype": dtypes.float64, "low": -1.0, "high": 4.0}),
     "float16": ("random_uniform", {"dtype": dtypes.float16, "low": 0.0, "high": 1.0}),

@@ -172,6 +172,43 @@ def test_random_numbers_in_a_compiled_function_are_the_cpus():
             np.testing.assert_array_equal(found.numpy(), numbers)
 
 
+def test_eager_code_draws_by_kernels_of_the_card():
+    here, there = hb.random.Generator(5), hb.random.Generator(5)
+
+    def drawn(g):
+        return [
+            g.normal(5),
+            g.uniform((2, 3), -1, 1),
+            g.integers(9, shape=4),
+            g.permutation(7),
+            g.bits(6),
+            g.uniform(5, dtype="bfloat16"),
+            g.normal(0),
+            g.normal(3, mean=hb.ones(3), std=2.0),
+        ]
+
+    want = drawn(here)
+    card = cards.card_at(devices.place("cuda:0"))
+    del card.log[:]
+    with hb.device("cuda"):
+        found = drawn(there)
+    assert card.log.count("launch") == len(want) - 1  # none for nothing
+    for a, b in zip(found, want, strict=True):
+        assert a.device == "cuda:0"
+        assert a.numpy().tobytes() == b.numpy().tobytes()
+
+
+def test_a_permutation_in_a_compiled_function_is_drawn_on_the_card():
+    shuffle = hb.compile(lambda x: x[hb.random.permutation(4)] * 2)
+    hb.random.seed(3)
+    want = [hb.arange(4).numpy()[hb.random.permutation(4).numpy()] * 2 for _ in range(3)]
+    hb.random.seed(3)
+    with hb.device("cuda"):
+        x = hb.arange(4)
+        for numbers in want:
+            np.testing.assert_array_equal(shuffle(x).numpy(), numbers)
+
+
 def test_effects_see_values(capsys):
     seen = []
 
