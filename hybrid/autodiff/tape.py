@@ -252,7 +252,8 @@ class GradientTape:
             Of shape ``(*target.shape, *source.shape)``.
         """
         shape = target.shape
-        basis = reshape(eye(target.size, dtype=target.dtype), (target.size, *shape))
+        one = eye(target.size, dtype=target.dtype, device=target.device)
+        basis = reshape(one, (target.size, *shape))
         found = self._pulled(target, sources, basis, unconnected_gradients)
         return containers.map_leaves(lambda g: reshape(g, (*shape, *g.shape[1:])), found)
 
@@ -285,7 +286,8 @@ class GradientTape:
             )
         batch, *rest = target.shape
         each = prod(rest)
-        units = reshape(eye(each, dtype=target.dtype), (each, 1, *rest))
+        one = eye(each, dtype=target.dtype, device=target.device)
+        units = reshape(one, (each, 1, *rest))
         found = self._pulled(target, source, units, unconnected_gradients)
         if found is None:
             return None

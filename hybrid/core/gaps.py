@@ -70,6 +70,7 @@ class Filled:
 
     def spacing(self, x: Any) -> Any:
         """Return the distance to the next number away from zero."""
+        x = x.astype("float16") if x.dtype.kind == "b" else x
         inf = self._module.full_like(x, float("inf"))
         return self._module.nextafter(x, self._module.where(x < 0, -inf, inf)) - x
 
@@ -84,6 +85,8 @@ class Filled:
 
     def vecdot(self, a: Any, b: Any) -> Any:
         """Return the inner products of vectors along the last axis."""
+        if a.dtype.kind == "b":
+            return self._module.any(a & b, axis=-1)
         return self._module.sum(self._module.conj(a) * b, axis=-1)
 
     def _cholesky(self, x: Any, *, upper: bool = False) -> Any:

@@ -205,7 +205,7 @@ def _cast(value: Any, target: Tensor) -> Any:
 def _filled(target: Tensor, value: Any) -> Tensor:
     """Return `value` in the shape and dtype of `target`."""
     if spec_of(value).weak:
-        return full(target.shape, value, dtype=target.dtype)
+        return full(target.shape, value, dtype=target.dtype, device=target.device)
     value = value.astype(target.dtype, copy=False)
     return value if same_shape(value.shape, target.shape) else broadcast_to(value, target.shape)
 

@@ -55,7 +55,7 @@ def one_hot(x: ArrayLike, /, num_classes: int, *, axis: int = -1, dtype: Any = N
     if count < 0:
         raise ValueError(located(f"one_hot: there cannot be {count} classes"))
     place = one_axis("one_hot", axis, x.shape, extra=1)
-    numbers = reshape(arange(count), (count, *(1,) * (x.ndim - place)))
+    numbers = reshape(arange(count, device=x.device), (count, *(1,) * (x.ndim - place)))
     return (expand_dims(x, place) == numbers).astype(wanted)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.asking import has_contents, size_by_data
 from hybrid.core.batch import Lanes
+from hybrid.core.devices import CPU
 from hybrid.core.dispatch import bind, located, spec_of
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import TensorSpec, promote_specs
@@ -192,8 +193,10 @@ def nonzero(x: ArrayLike, /) -> tuple[Tensor, ...]:
     x = asarray(x)
     if not x.ndim:
         raise ShapeError(located("nonzero: a Tensor without axes has no indices"))
-    if not has_contents(x):
-        rows = bind(NONZERO, (x,), {"size": size_by_data(count_nonzero(x))})
+    if not has_contents(x) or x.device != CPU:
+        count = count_nonzero(x)
+        size = int(count) if has_contents(count) else size_by_data(count)
+        rows = bind(NONZERO, (x,), {"size": size})
         return tuple(rows[i] for i in range(x.ndim))
     data = x._concrete("nonzero")
     return tuple(wrap(i) for i in np.nonzero(data))
@@ -208,7 +211,7 @@ def argwhere(x: ArrayLike, /) -> Tensor:
     """Return the indices of the elements that are not zero, one row per element."""
     x = asarray(x)
     if not x.ndim:
-        return zeros((flatnonzero(x).size, 0), dtypes.int64)
+        return zeros((flatnonzero(x).size, 0), dtypes.int64, device=x.device)
     return stack(nonzero(x), axis=-1)
 
 

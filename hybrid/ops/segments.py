@@ -242,7 +242,7 @@ def segment_mean(
     if not dtypes.is_inexact(x.dtype):
         x = x.astype(dtypes.float64)
     total = segment_sum(x, ids, num_segments)
-    count = segment_sum(ones(ids.shape, dtypes.int64), ids, total.shape[0])
+    count = segment_sum(ones(ids.shape, dtypes.int64, device=ids.device), ids, total.shape[0])
     some = where(count > 0, count, 1).astype(total.dtype)
     return total / reshape(some, _beside(some, total.ndim))
 

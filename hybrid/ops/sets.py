@@ -11,6 +11,7 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.asking import has_contents, size_by_data
+from hybrid.core.devices import CPU
 from hybrid.core.dispatch import bind
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
@@ -60,11 +61,33 @@ def _infer_unique(x: TensorSpec, *, axis: int | None, equal_nan: bool) -> tuple[
 
 
 def _eager_unique(xp: Any, x: Any, *, axis: int | None, equal_nan: bool) -> tuple[Any, ...]:
+    if xp is not np:
+        return _on_card(xp, x, axis, equal_nan)
     first, inverse, times = _places(x, axis, equal_nan=equal_nan)
     count = np.size(x) if axis is None else np.shape(x)[axis]
     index, counts = np.zeros((2, count), np.int64)
     index[: len(first)], counts[: len(times)] = first, times
     return index, inverse, counts, np.asarray(len(first))
+
+
+def _on_card(xp: Any, x: Any, axis: int | None, equal_nan: bool) -> tuple[Any, ...]:
+    """Return the same by sorting; a card's NaN are sorted behind all numbers too."""
+    if axis is not None:
+        raise NotImplementedError("the parts along an axis are not sorted there")
+    flat = x.reshape(-1)
+    order = xp.argsort(flat, stable=True)
+    there = flat[order]
+    new = xp.ones(there.shape, dtype=bool)
+    new[1:] = there[1:] != there[:-1]
+    if equal_nan and there.dtype.kind in "fc":
+        new[1:] &= ~(xp.isnan(there[1:]) & xp.isnan(there[:-1]))
+    group = xp.cumsum(new) - 1
+    inverse = xp.empty(flat.shape, dtype=np.int64)
+    inverse[order] = group
+    index, counts = xp.zeros(flat.shape, dtype=np.int64), xp.zeros(flat.shape, dtype=np.int64)
+    index[group[new]] = order[new]
+    xp.add.at(counts, group, 1)
+    return index, inverse.reshape(x.shape), counts, new.sum()
 
 
 UNIQUE = register(
@@ -85,9 +108,9 @@ UNIQUE = register(
 
 def _unique(x: Tensor, axis: int | None, **options: Any) -> tuple[Tensor, ...]:
     """Return values, first indices, inverse and counts; the values by index where a tape looks."""
-    if not has_contents(x):
+    if not has_contents(x) or x.device != CPU:
         index, inverse, counts, number = bind(UNIQUE, (x,), {"axis": axis, **options})
-        size = size_by_data(number)
+        size = int(number) if has_contents(number) else size_by_data(number)
         index, counts = index[:size], counts[:size]
     else:
         data = x._concrete("unique")
@@ -140,7 +163,8 @@ def unique_values(x: ArrayLike, /) -> Tensor:
 
 
 def _values(x: Tensor, axis: int | None, **options: Any) -> Tensor:
-    if x._node is not None or not has_contents(x):  # the gradient goes to the element that is first
+    # The gradient goes to the element that is first.
+    if x._node is not None or not has_contents(x) or x.device != CPU:
         return _unique(x, axis, **options)[0]
     found = np.unique(ordered(x._concrete("unique")), axis=axis, **options)
     return wrap(found.astype(x.dtype, copy=False))

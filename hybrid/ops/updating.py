@@ -88,7 +88,8 @@ class At:
         return self._updated(value, "maximum")
 
     def _product(self, value: ArrayLike) -> Tensor:
-        return At(ones(self._x.shape, self._x.dtype), self._index).multiply(value)
+        one = ones(self._x.shape, self._x.dtype, device=self._x.device)
+        return At(one, self._index).multiply(value)
 
     def _updated(self, value: ArrayLike, mode: str) -> Tensor:
         x = self._x

@@ -11,9 +11,8 @@ import pytest
 
 import hybrid as hb
 from hybrid.core import by_cupy, cards
-from hybrid.core.dispatch import bind
-from hybrid.core.op import OPS
 from hybrid.errors import DeviceError, OutOfMemoryError
+from hybrid.kernels.cuda import drawing
 from tests.gpu.fake import MODULE, FakeArray
 
 A = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -200,16 +199,34 @@ def test_numbers_come_along(number):
 
 
 def test_an_op_that_the_card_does_not_know_says_so_and_runs_on_the_cpu_when_asked():
-    state = hb.asarray([1, 2, 3], dtype="uint64")
-    there = state.to_device("cuda")
-    with pytest.raises(DeviceError, match=r"bits: it cannot be computed on cuda:0 .*fallback"):
-        bind(OPS["random_bits"], (there,), {"n": 5})
+    x = hb.asarray([[3], [1], [3]])
+    there = x.to_device("cuda")
+    with pytest.raises(DeviceError, match=r"unique: it cannot be computed on cuda:0 .*fallback"):
+        hb.unique(there, axis=0)
     with hb.device("cuda", fallback="cpu"):
-        found = bind(OPS["random_bits"], (there,), {"n": 5})
+        found = hb.unique(there, axis=0)
     assert found.device == "cuda:0"
-    assert found.tolist() == bind(OPS["random_bits"], (state,), {"n": 5}).tolist()
+    assert found.tolist() == [[1], [3]]
     with pytest.raises(ValueError, match="fallback can be 'cpu'"):
         hb.device("cuda", fallback="tpu")
+
+
+@pytest.mark.parametrize("equal_nan", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "int64", "bfloat16", "bool"])
+def test_distinct_elements_are_found_on_the_card(dtype, equal_nan):
+    values = np.array([[3, 1, 3], [2, 1, 0]]).astype(dtype)
+    if hb.dtypes.is_float(values.dtype):
+        values[0, 1] = values[1, 1] = np.nan
+    here, there = hb.asarray(values), hb.asarray(values, device="cuda")
+    for found, want in zip(
+        [*hb.unique(there, True, True, True, equal_nan=equal_nan), hb.unique_values(there)],
+        [*hb.unique(here, True, True, True, equal_nan=equal_nan), hb.unique_values(here)],
+    ):
+        assert (found.device, found.dtype) == ("cuda:0", want.dtype)
+        np.testing.assert_array_equal(
+            found.astype("float64").numpy(), want.astype("float64").numpy()
+        )
+    assert hb.unique(there[:0]).tolist() == []
 
 
 def test_mistakes_are_explained_as_on_the_cpu():
@@ -297,6 +314,25 @@ def test_random_numbers_are_those_of_the_cpu():
                 assert a.device == "cuda:0"
                 np.testing.assert_array_equal(a.numpy(), b.numpy())
     assert hb.random.permutation(on_card()).device == "cuda:0"
+
+
+def test_random_numbers_are_drawn_where_they_are_wanted(monkeypatch):
+    places = []
+    on_card = drawing.drawn
+    monkeypatch.setattr(
+        drawing, "drawn", lambda place, *args: places.append(place.name) or on_card(place, *args)
+    )
+    generator = hb.random.Generator(5)
+    generator.uniform(3)
+    generator.split()
+    assert places == []
+    with hb.device("cuda:1"):
+        generator.uniform(3)
+        generator.permutation(3)
+        generator.split()
+        assert generator.bernoulli(0.5, 3).device == "cuda:1"
+        assert generator.state.device == "cpu"
+    assert places == ["cuda:1"] * 3
 
 
 # --- gradients ------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from hybrid import dtypes
 from hybrid.core.spec import fits
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.ops._methods import attach
-from hybrid.ops.creation import zeros
+from hybrid.ops.creation import zeros_like
 from hybrid.ops.elementwise import abs, imag, isfinite, isinf, isnan, signbit
 from hybrid.ops.reduction import all, any
 
@@ -92,7 +92,7 @@ def isposinf(x: ArrayLike, /) -> Tensor:
 def iscomplex(x: ArrayLike, /) -> Tensor:
     """Tell for each element whether its imaginary part is not 0."""
     x = asarray(x)
-    return imag(x) != 0 if x.dtype.kind == "c" else zeros(x.shape, dtype=dtypes.bool_)
+    return imag(x) != 0 if x.dtype.kind == "c" else zeros_like(x, dtype=dtypes.bool_)
 
 
 def isreal(x: ArrayLike, /) -> Tensor:

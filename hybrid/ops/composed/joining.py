@@ -162,7 +162,7 @@ def diag(v: ArrayLike, k: int = 0) -> Tensor:
     if v.ndim != 1:
         raise ShapeError(located(f"diag: shape {v.shape} must have one or two axes"))
     columns = pad(v, (max(k, 0), max(-k, 0)))
-    on = eye(columns.size, k=k, dtype=dtypes.bool_)
+    on = eye(columns.size, k=k, dtype=dtypes.bool_, device=v.device)
     return where(on, columns, 0).astype(v.dtype, copy=False)
 
 

@@ -21,7 +21,7 @@ def arange_between(start: ArrayLike, stop: ArrayLike, step: ArrayLike, dtype: DT
     if s == 0:
         raise ValueError(located("arange: the step is 0"))
     count = int(maximum(ceil((b - a) / s), 0.0).astype(dtypes.int64))
-    places = arange(float(count), dtype=dtypes.float64)
+    places = arange(float(count), dtype=dtypes.float64, device=b.device)
     # What NumPy adds from the second element on is the step as it is left of `start + step`.
     line = where(places < 2, a + places * s, a + places * ((a + s) - a))
     return line.astype(dtype, copy=False)
@@ -34,7 +34,8 @@ def linspace_between(
     ends = [asarray(x, _wide(x)) for x in (start, stop)]
     a, b = ends
     delta = b - a
-    places = reshape(arange(float(num), dtype=dtypes.float64), (num, *(1,) * delta.ndim))
+    numbers = arange(float(num), dtype=dtypes.float64, device=delta.device)
+    places = reshape(numbers, (num, *(1,) * delta.ndim))
     parts = num - 1 if endpoint else num
     step = delta / parts if parts > 0 else delta
     line = where(step == 0, places / max(parts, 1) * delta, places * step) + a

@@ -264,7 +264,11 @@ def _index_arrays(entry: Any, shape: Shape, axis: int) -> tuple[Any, ...]:
                 f"{axis + entry.ndim - 1} of shape {shape}"
             )
         )
-    return nonzero(entry)
+    rows = nonzero(entry)
+    if type(entry) is Tensor:
+        return rows
+    # As an index array of NumPy's, it comes along to the device.
+    return tuple(row._data if type(row._data) is np.ndarray else row for row in rows)
 
 
 def _adjacent(placed: list[bool]) -> bool:

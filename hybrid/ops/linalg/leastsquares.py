@@ -172,9 +172,10 @@ def matrix_rank(x: ArrayLike, /, *, rtol: ArrayLike | None = None) -> Tensor:
     if x.ndim < 2:
         return reduction.any(x != 0).astype(dtypes.int64)
     if 0 in x.shape[-2:]:
-        return zeros(x.shape[:-2], dtype=dtypes.int64)
+        return zeros(x.shape[:-2], dtype=dtypes.int64, device=x.device)
     values = svdvals(x)
-    limit = values[..., :1] * expand_dims(_default_rtol(x) if rtol is None else rtol, -1)
+    share = asarray(_default_rtol(x) if rtol is None else rtol)
+    limit = values[..., :1] * (expand_dims(share, -1) if share.ndim else share)
     return count_nonzero(values > limit, axis=-1)
 
 

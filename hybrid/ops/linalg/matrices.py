@@ -225,7 +225,7 @@ def matrix_power(x: ArrayLike, n: int, /) -> Tensor:
     x, n = asarray(x), operator.index(n)
     checked("matrix_power", x, check_square_shape)
     if n == 0:
-        return broadcast_to(eye(x.shape[-1], dtype=x.dtype), x.shape).copy()
+        return broadcast_to(eye(x.shape[-1], dtype=x.dtype, device=x.device), x.shape).copy()
     if n < 0:
         x, n = inv(x), -n
     found = None

@@ -265,7 +265,8 @@ def cond(x: ArrayLike, /, p: float | str | None = None) -> Tensor:
     if p not in (None, 2, -2):
         checked("cond", x, check_square)
         singular = slogdet(x).sign == 0
-        regular = where(singular[..., None, None], eye(x.shape[-1], dtype=x.dtype), x)
+        one = eye(x.shape[-1], dtype=x.dtype, device=x.device)
+        regular = where(singular[..., None, None], one, x)
         found = matrix_norm(x, ord=p) * matrix_norm(inv(regular), ord=p)
         return where(singular, np.inf, found)
     checked("cond", x)

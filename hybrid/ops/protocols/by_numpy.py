@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.devices import CPU
 from hybrid.core.dispatch import located, state
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
-from hybrid.errors import GradientError
+from hybrid.errors import DeviceError, GradientError
 from hybrid.ops.inplace import write
 
 SUBSTITUTES: dict[str, str] = {
@@ -46,7 +47,25 @@ def by_numpy(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     why = f"{_name(func)}, which is NumPy's own ({_substitute(func)}),"
     result = func(*concrete(args, why), **concrete(kwargs, why))
     check_gradient(func, (args, kwargs), result)
-    return _wrapped(result)
+    found = _wrapped(result)
+    where = next((device for device in _devices((args, kwargs)) if device != CPU), CPU)
+    return found if where == CPU else _moved(found, where)
+
+
+def _devices(x: Any) -> Iterator[str]:
+    if isinstance(x, Tensor | Variable):
+        yield x.device
+    items = x.values() if isinstance(x, dict) else x if isinstance(x, list | tuple) else ()
+    for item in items:
+        yield from _devices(item)
+
+
+def _moved(found: Any, device: str) -> Any:
+    """Return results where the arguments are; that they were computed here was asked for."""
+    if isinstance(found, tuple | list):
+        items = [_moved(item, device) for item in found]
+        return type(found)(*items) if hasattr(found, "_fields") else type(found)(items)
+    return found.to_device(device) if type(found) is Tensor else found
 
 
 def written_by_numpy(func: Callable[..., Any], target: Any, args: Any, kwargs: Any) -> Any:
@@ -57,7 +76,7 @@ def written_by_numpy(func: Callable[..., Any], target: Any, args: Any, kwargs: A
     result = func(changed, *concrete(args, why), **concrete(kwargs, why))
     check_gradient(func, (target, args, kwargs), changed)
     if cell:
-        deliver(asarray(changed), target)
+        deliver(asarray(changed, device=target.device), target)
     return result
 
 
@@ -66,6 +85,14 @@ def concrete(x: Any, why: str) -> Any:
     if isinstance(x, Variable):
         x = x.read()
     if isinstance(x, Tensor):
+        if x.device != CPU and not state.fallback:
+            raise DeviceError(
+                located(
+                    f"{why} cannot be computed on {x.device}; move its arguments with "
+                    f"x.to_device('cpu'), or let such functions run there: with "
+                    f"hb.device({x.device!r}, fallback='cpu')"
+                )
+            )
         return x._concrete(why)
     if isinstance(x, dict):
         return {key: concrete(value, why) for key, value in x.items()}

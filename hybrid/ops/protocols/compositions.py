@@ -98,7 +98,7 @@ def _setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
     if not both.size:
         return both
     both = sorting.sort(both)
-    edge = creation.ones(1, bool)
+    edge = creation.ones(1, bool, device=both.device)
     new = joining.concat([edge, both[1:] != both[:-1], edge])
     return both[new[1:] & new[:-1]]
 
@@ -127,7 +127,8 @@ def _insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     if wrong.size:
         where = f"index {wrong.flat[0]} is out of bounds for axis {axis} of size {n}"
         raise IndexingError(located(f"insert: {where}"))
-    given = asarray(values).astype(x.dtype, copy=False)
+    given = values if type(values) is Tensor else asarray(values, device=x.device)
+    given = given.astype(x.dtype, copy=False)
     given = movement.reshape(given, (1,) * (x.ndim - given.ndim) + given.shape)
     if not places.ndim:
         given = movement.moveaxis(given, 0, axis)
@@ -151,7 +152,7 @@ def _resize(a: Any, new_shape: Any) -> Any:
         raise ValueError(f"resize: sizes in {tuple(shape)} are negative")
     flat = movement.ravel(asarray(a))
     if not flat.size or not prod(shape):
-        return creation.zeros(tuple(shape), flat.dtype)
+        return creation.zeros(tuple(shape), flat.dtype, device=flat.device)
     return movement.reshape(take(flat, np.arange(prod(shape)) % flat.size), tuple(shape))
 
 
@@ -302,7 +303,7 @@ def _tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
 
 
 def _in_front(x: Tensor, count: int) -> Tensor:
-    return joining.concat([creation.zeros(count, x.dtype), x]) if count else x
+    return joining.concat([creation.zeros(count, x.dtype, device=x.device), x]) if count else x
 
 
 def _sum_of_polynomials(func: Callable[..., Any], sign: int) -> None:
@@ -325,9 +326,9 @@ def _poly(seq_of_zeros: Any) -> Any:
         return by_numpy(np.poly, (seq_of_zeros,), {})
     if not zeros.size:
         return 1.0
-    found = creation.ones(1, zeros.dtype)
+    found = creation.ones(1, zeros.dtype, device=zeros.device)
     for zero in zeros:
-        found = convolve(found, joining.stack([creation.ones((), zeros.dtype), -zero]))
+        found = convolve(found, joining.stack([creation.ones_like(zero), -zero]))
     return found
 
 

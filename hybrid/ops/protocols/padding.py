@@ -77,9 +77,10 @@ def _statistic(mode: str, x: Tensor, axis: int, before: int, after: int) -> tupl
 
 
 def _constants(x: Tensor, axis: int, before: int, after: int, values: Any) -> tuple[Tensor, Tensor]:
+    first, last = (value.astype(x.dtype).to_device(x.device) for value in values)
     return (
-        creation.full(_of_width(x, axis, before), values[0].astype(x.dtype), dtype=x.dtype),
-        creation.full(_of_width(x, axis, after), values[1].astype(x.dtype), dtype=x.dtype),
+        creation.full(_of_width(x, axis, before), first, dtype=x.dtype, device=x.device),
+        creation.full(_of_width(x, axis, after), last, dtype=x.dtype, device=x.device),
     )
 
 
@@ -92,7 +93,7 @@ def _ramps(x: Tensor, axis: int, before: int, after: int, ends: Any) -> tuple[Te
 
 def _ramp(edge: Tensor, axis: int, width: int, end: Any, steps: Any) -> Tensor:
     """Go from the end value to the edge, which the array itself has."""
-    share = asarray((steps / max(width, 1)).astype(np.float64))
+    share = asarray((steps / max(width, 1)).astype(np.float64), device=edge.device)
     share = share.reshape((width,) + (1,) * (edge.ndim - 1 - axis))
     ramp: Tensor = end + (edge - end) * share
     return ramp

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.devices import CPU
 from hybrid.core.dispatch import busy, located, resolve, state
 from hybrid.core.tensor import Tensor, asarray, wrap
 from hybrid.core.variable import Variable
@@ -83,7 +84,8 @@ def __array_ufunc__(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **opt
             return NotImplemented
     if method == "at":
         return _at(ufunc, *inputs)
-    if (not busy or state.plain) and not any(isinstance(t, Variable) for t in targets):
+    variable = any(isinstance(t, Variable) for t in targets)
+    if (not busy or state.plain) and not variable and _in_memory(*inputs, *targets):
         try:
             return _plainly(ufunc, method, inputs, options, targets)
         except (TypeError, ValueError) as error:
@@ -130,6 +132,11 @@ def _explained(error: Exception, *call: Any) -> Exception:
     except Exception:
         return error
     return error
+
+
+def _in_memory(*values: Any) -> bool:
+    """Tell whether NumPy can read and write them all: what is on a card it cannot."""
+    return all(x.device == CPU for x in values if isinstance(x, Tensor | Variable))
 
 
 def _memory(x: Any) -> Any:
@@ -264,7 +271,7 @@ def _reduced(
         empty = [a for a in all_axes("reduce", axis, x.shape) if not x.shape[a]]
         if empty:
             shape = tuple(1 if a in empty else n for a, n in enumerate(x.shape))
-            x = creation.full(shape, initial, dtype=x.dtype)
+            x = creation.full(shape, initial, dtype=x.dtype, device=x.device)
     if function is not None:
         result = function(x, axis=axis, keepdims=keepdims)
     elif ufunc in _ASSOCIATIVE and x.size:
@@ -343,7 +350,7 @@ def _at(ufunc: np.ufunc, target: Any, index: Any, *values: Any) -> None:
     if not isinstance(target, Tensor | np.ndarray):
         raise TypeError(f"np.{ufunc.__name__}.at writes into its first argument, an array")
     x = asarray(target) if _is_ours(target) else target
-    if (not busy or state.plain) and type(x) is Tensor:
+    if (not busy or state.plain) and type(x) is Tensor and x.device == CPU:
         try:
             with writing(x):
                 ufunc.at(x.numpy(), _memory(index), *map(_memory, values))

@@ -115,7 +115,7 @@ def _the_axis(name: str, x: Tensor, axis: int | None) -> int:
 
 def _after_initial(out: Tensor, axis: int, initial: int) -> Tensor:
     shape = (*out.shape[:axis], 1, *out.shape[axis + 1 :])
-    return concat([full(shape, initial, dtype=out.dtype), out], axis=axis)
+    return concat([full(shape, initial, dtype=out.dtype, device=out.device), out], axis=axis)
 
 
 # --- products -------------------------------------------------------------------------------------

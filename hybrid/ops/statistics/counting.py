@@ -286,7 +286,8 @@ def histogram_bin_edges(
     x = asarray(x)
     if isinstance(bins, str):
         data = x._concrete(f"bins={bins!r}, whose number depends on the data")
-        return wrap(np.histogram_bin_edges(data, bins, range, weights))
+        edges = wrap(np.histogram_bin_edges(data, bins, range, weights))
+        return edges.to_device(x.device)  # the number of bins is decided on the host
     if _is_count(bins):
         limits = None if range is None else (float(range[0]), float(range[1]))
         count = operator.index(cast(int, bins))
