@@ -217,13 +217,27 @@ def draw(rows: Rows, path: Path) -> None:
     chart(rows).savefig(path, dpi=110)
 
 
+def _title(speeds: dict[str, float]) -> str:
+    if not speeds:
+        return ""
+    slow = sum(value < SLOW for value in speeds.values())
+    return (
+        f"{geometric_mean(speeds.values()):.2f} times as fast as the best of the others "
+        f"(geometric mean of {len(speeds)} cases); clearly slower in {slow}"
+    )
+
+
 def chart(rows: Rows) -> Any:
-    """Draw the time of each peer relative to the best one's, a line for each case."""
+    """Draw the time of each peer relative to the best one's, a line for each case.
+
+    The cases in which hybrid gains most come first, those in which it loses most last.
+    """
     from matplotlib.figure import Figure
 
-    shown = [(case, results) for case, results in rows if best_peer(results)]
     speeds = our_speeds(rows)
-    height = 0.21 * len(shown) + 1.5
+    shown = [(case, results) for case, results in rows if best_peer(results)]
+    shown.sort(key=lambda row: -speeds.get(row[0].name, 0.0))
+    height = 0.21 * len(shown) + 1.8
     figure = Figure(figsize=(10, height))
     axes = figure.add_subplot()
     for name in _peers_in(rows):
@@ -260,16 +274,27 @@ def chart(rows: Rows) -> Any:
     axes.set_xscale("log")
     axes.set_xlim(right=1.25 * FARTHEST)
     axes.axvline(1, color="black", linewidth=0.8, zorder=2)
+    axes.axvspan(1 / SLOW, 1.25 * FARTHEST, color="#fef2f2", zorder=0)
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_yticks(range(len(shown)), [case.name for case, _ in shown], fontsize=8)
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.grid(axis="y", color="#e2e8f0", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.set_xlabel(
-        f"time relative to the best peer: left of 1 is faster, {FARTHEST} stands for more\n"
-        "at the right: how many times faster hybrid is",
+        f"time relative to the best of the others: left of 1 is faster, {FARTHEST} stands for "
+        "more; shaded: clearly slower\nat the right: how many times faster hybrid is",
         fontsize=8,
     )
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="upper center", ncols=9, frameon=False, fontsize=8, handletextpad=0.1)
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.35 / height))
+    figure.suptitle(_title(speeds), fontsize=10, y=1 - 0.1 / height)
+    figure.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, 1 - 0.32 / height),
+        ncols=10,
+        frameon=False,
+        fontsize=8,
+        handletextpad=0.1,
+        columnspacing=1.2,
+    )
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.6 / height))
     return figure
