@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.autodiff.nodes import AnyNode, Form, PartNode, Rules, TapeNode
+from hybrid.autodiff.nodes import AnyNode, PartNode, Rules, TapeNode
 from hybrid.autodiff.record import restore
 from hybrid.autodiff.selections import Part, add_into, buffer_for, joined
 from hybrid.core import dispatch
@@ -78,8 +78,9 @@ def propagate(
                 with DeviceScope(form.device):
                     for parent, part in _through(tape, node, gradient):
                         totals.add(parent, part)
-            elif op.selects:
-                totals.add_part(sources[0], form, _settled(gradient))
+            elif op.selects or op.scatter is not None:
+                inputs = restore(node)[0] if form.kept else form.inputs
+                totals.add_part(sources[0], Part(op, form.attrs, _settled(gradient), inputs))
             elif type(gradient) is Tensor and form.rules is not None:
                 _directly(node, form.rules, sources, gradient, totals)
             else:
@@ -121,15 +122,12 @@ class _Totals:
             self.found[node] = old + gradient
             self._ours.add(node)
 
-    def add_part(self, node: AnyNode, form: Form, gradient: Tensor) -> None:
-        """Add a gradient by a part of what the node stands for, which `form` shows."""
-        op, spec = form.op, form.inputs[0]
-        assert op is not None
-        assert spec is not None
-        part = Part(op, form.attrs, gradient)
-        if not self._plain or type(gradient._data) is not np.ndarray:
+    def add_part(self, node: AnyNode, part: Part) -> None:
+        """Add a gradient by a part of what the node stands for."""
+        spec = part.inputs[0]
+        if not self._plain or type(part.gradient._data) is not np.ndarray:
             self._parts.setdefault(node, (spec, []))[1].append(part)
-        elif node in self._ours:
+        elif node in self._ours and self.found[node]._data.flags.c_contiguous:
             add_into(self.found[node]._data, part, empty=False)
         else:
             self.add(node, buffer_for(spec, part))

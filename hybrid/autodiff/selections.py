@@ -1,7 +1,7 @@
 """Gradients by parts of one array: put together in one buffer, not added up as whole arrays.
 
-The gradient of ``x[a:b]`` by x is zeros but for a part. A function that takes x apart into n pieces
-would add up n arrays of the size of x.
+The gradient of ``x[a:b]`` or ``x[index]`` by x is zeros but for a part. A function that takes x
+apart into n pieces would add up n arrays of the size of x.
 """
 
 from __future__ import annotations
@@ -23,15 +23,23 @@ _FEW = 8
 
 
 class Part(NamedTuple):
-    """A gradient by ``op(x, **attrs)``, which shows some elements of x, each once."""
+    """A gradient by ``op(x, *rest, **attrs)``, which shows or picks some elements of x.
+
+    `inputs` are those of the op: of x, and of what else its rule does not use, only the spec.
+    """
 
     op: Op
     attrs: Attrs
     gradient: Tensor
+    inputs: Sequence[Any]
 
 
 def add_into(buffer: Any, part: Part, *, empty: bool) -> None:
     """Add a part to an ndarray, which holds zeros only if it is `empty`."""
+    if part.op.scatter_into is not None:
+        given = [x._data if type(x) is Tensor else x for x in part.inputs]
+        part.op.scatter_into(buffer, part.gradient._data, *given, **part.attrs)
+        return
     view = part.op.eager(np, buffer, **part.attrs)
     if empty:
         view[...] = part.gradient._data
@@ -59,6 +67,18 @@ def joined(spec: TensorSpec, parts: Sequence[Part]) -> Tensor:
     -------
     Tensor
     """
+    from hybrid.ops.creation import zeros
+
+    shown = [part for part in parts if part.op.scatter is None]
+    picked = [part for part in parts if part.op.scatter is not None]
+    total = _joined_views(spec, shown) if shown else zeros(spec.shape, dtype=spec.dtype)
+    for part in picked:
+        scatter: Any = part.op.scatter
+        total = scatter(total, part.gradient, *part.inputs, **part.attrs)
+    return total
+
+
+def _joined_views(spec: TensorSpec, parts: Sequence[Part]) -> Tensor:
     axis = _common_axis(spec, parts)
     if axis is not None:
         layers = _layers(parts, axis)
@@ -69,7 +89,7 @@ def joined(spec: TensorSpec, parts: Sequence[Part]) -> Tensor:
     from hybrid.ops.view_update import view_update
 
     total = _padded(spec, parts[0])
-    for op, attrs, gradient in parts[1:]:
+    for op, attrs, gradient, _ in parts[1:]:
         total = view_update(total, bind(op, (total,), attrs) + gradient, ((op, attrs),))
     return total
 

@@ -107,6 +107,11 @@ class Op:
     selects : bool
         The view shows some elements of its input, each of them once: the gradients of several such
         views are put together in one array.
+    scatter : callable, optional
+        ``scatter(total, g, *inputs, **attrs)`` adds the gradient by the elements of the first input
+        that the op picks to that by the whole: of several picks only one whole array is made.
+    scatter_into : callable, optional
+        The same for ndarrays, in place.
     expand : callable, optional
         The op written with simpler ops, for fusion; it returns None where that pays not.
     sweep : callable, optional
@@ -180,6 +185,8 @@ class Op:
     chosen: Callable[..., Any] | None = None
     view: Callable[..., Layout | None] | None = None
     selects: bool = False
+    scatter: Callable[..., Any] | None = None
+    scatter_into: Callable[..., None] | None = None
     expand: Callable[..., Any] | None = None
     sweep: Callable[..., Any] | None = None
     lead: Callable[..., Attrs | None] | None = None

@@ -91,7 +91,18 @@ def blocks(x: Any) -> Any:
     return total
 
 
-@pytest.mark.parametrize("f", [rows, windows, blocks])
+def picks(x: Any) -> Any:
+    total = hb.asarray(0.0, x.dtype)
+    for i in range(x.shape[0] - 1):
+        total = total + hb.sum(hb.sin(x[np.array([i, i + 1, i])]))
+    return total
+
+
+def picks_and_windows(x: Any) -> Any:
+    return windows(x) + picks(x) + hb.sum(x.T[np.array([0, 2, 0])] * 3) + hb.sum(x.T * x.T)
+
+
+@pytest.mark.parametrize("f", [rows, windows, blocks, picks])
 def test_no_whole_array_is_made_for_each_part(f: Any) -> None:
     x = hb.asarray(np.linspace(0, 1, 64 * 512).reshape(64, 512))
     with hb.GradientTape() as tape:
@@ -112,7 +123,18 @@ def test_a_graph_has_few_whole_arrays_however_many_parts(f: Any, whole: int) -> 
     assert len(made) <= whole
 
 
-@pytest.mark.parametrize("f", [rows, windows, blocks])
+def test_picks_are_added_to_one_array_in_compiled_code() -> None:
+    x = hb.asarray(np.linspace(0, 1, 16 * 16384).reshape(16, 16384))
+    gradient = hb.compile(hb.grad(picks))
+    gradient(x)
+    tracemalloc.start()
+    gradient(x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * x.nbytes
+
+
+@pytest.mark.parametrize("f", [rows, windows, blocks, picks, picks_and_windows])
 def test_compiled_gradients_of_many_parts_are_those_of_eager_code(f: Any) -> None:
     x = hb.asarray(np.linspace(0, 1, 12 * 12).reshape(12, 12))
     got = hb.compile(hb.grad(f))(x)

@@ -105,11 +105,19 @@ def _eager_gather(xp: Any, base: Any, *index: Any, axes: Axes, at: int) -> Any:
 def _vjp_gather(
     i: int, g: Tensor, out: Tensor, base: Tensor, *index: Tensor, axes: Axes, at: int
 ) -> Tensor | None:
+    return None if i else _scatter(zeros(base.shape, g.dtype), g, base, *index, axes=axes, at=at)
+
+
+def _scatter(total: Tensor, g: Tensor, base: Tensor, *index: Tensor, axes: Axes, at: int) -> Tensor:
     from hybrid.ops.indexing.update import index_update
 
-    if i:
-        return None
-    return index_update(zeros(base.shape, g.dtype), g, index, axes, at, "add")
+    return index_update(total, g, index, axes, at, "add")
+
+
+def _scatter_into(total: Any, g: Any, base: Any, *index: Any, axes: Axes, at: int) -> None:
+    from hybrid.ops.indexing.accumulate import accumulate
+
+    accumulate(np, "add", total, g.astype(total.dtype, copy=False), index, axes, at)
 
 
 def batch_index(size: int, lanes: Lanes) -> tuple[Tensor, ...]:
@@ -152,6 +160,8 @@ GATHER = register(
         infer=_infer_gather,
         eager=_eager_gather,
         vjp=_vjp_gather,
+        scatter=_scatter,
+        scatter_into=_scatter_into,
         picks=True,
         examples=(
             Example(((4, 3), ()), {"axes": (0,), "at": 0}, ("float32", "int64")),
