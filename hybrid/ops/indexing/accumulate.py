@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.spec import Shape
+from hybrid.kernels import scatter
 from hybrid.ops._axes import Axes
 from hybrid.ops.indexing.gather import move_block, numpy_index, out_of_bounds, picked_shape
 
@@ -22,7 +23,12 @@ def accumulate(
     """Write ``ufunc(out[index], value)`` to `out`, which is contiguous, value by value."""
     index = tuple([xp.asarray(i) for i in index])  # in graphs they may be literals
     picked = picked_shape(out, index, axes, at)
-    if out.ndim > 1 and math.prod(picked) >= _MANY:
+    many = out.ndim > 1 and math.prod(picked) >= _MANY
+    if many and xp is np and ufunc == "add" and axes == (0,) and at == 0 and scatter.takes(out):
+        _check(out.shape, index, axes)
+        scatter.add_rows(out, np.broadcast_to(value, picked), index[0])
+        return
+    if many:
         places = _flat_places(xp, out.shape, index, axes, at)
         values = xp.broadcast_to(value, picked).reshape(-1)
         getattr(xp, ufunc).at(out.reshape(-1), places.reshape(-1), values)
@@ -45,15 +51,21 @@ def to_numpy(
     return native, value
 
 
+def _check(shape: Shape, index: tuple[Any, ...], axes: Axes) -> None:
+    for array, axis in zip(index, axes, strict=True):
+        n = shape[axis]
+        if ((array < -n) | (array >= n)).any():
+            raise out_of_bounds(shape, index, axes) or IndexError(axis)
+
+
 def _flat_places(xp: Any, shape: Shape, index: tuple[Any, ...], axes: Axes, at: int) -> Any:
     """Return where the picked elements are in the flattened array, in the picked shape."""
     strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
     rest = [axis for axis in range(len(shape)) if axis not in axes]
     places = xp.zeros((), np.int64)
+    _check(shape, index, axes)
     for array, axis in zip(index, axes, strict=True):
         n = shape[axis]
-        if xp.any((array < -n) | (array >= n)):
-            raise out_of_bounds(shape, index, axes) or IndexError(axis)
         array = xp.asarray(array, dtype=np.int64)
         places = places + xp.where(array < 0, array + n, array) * strides[axis]
     block = places.ndim

@@ -1,0 +1,80 @@
+"""Adding rows up at places: gradients of embeddings, sums of segments.
+
+``numpy.add.at`` takes 2 ns an element and wants the place of each; a row of neighbours is a few
+vector additions here. Rows are added in their order, so that results are NumPy's bit for bit.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from hybrid.kernels.cpu import Source
+from hybrid.kernels.handwritten import Array, geometry, run, source_of
+
+# Elements of a row that one item adds up: a thread has columns of its own, whatever the places.
+_WIDTH = 32
+# Nanoseconds for a row of that width.
+_ROW = 6
+
+_SLOTS = ("count", "columns", "size")
+
+# `WIDTH` is a number in the source, so that a row is vectors without a loop.
+_ADD = """# rows of {dtype} added up at places
+geometry_pointer = operand(0, "int64", "geometry")
+value_pointer = operand(1, "{dtype}", "value")
+index_pointer = operand(2, "int64", "index")
+out_pointer = operand(3, "{dtype}", "out", clear_of=("value", "index"))
+
+
+def {name}_run(args, lo, hi):
+    geometry, value = geometry_pointer(args), value_pointer(args)
+    index, out = index_pointer(args), out_pointer(args)
+{unpack}
+    for item in range(lo, hi):
+        first = item * {width}
+        if first + {width} <= columns:
+            for i in range(count):
+                source = i * columns + first
+                to = from_end(load(index, i), size) * columns + first
+                for j in range({width}):
+                    store(out, to + j, add(load(out, to + j), load(value, source + j)))
+        else:
+            for i in range(count):
+                source = i * columns + first
+                to = from_end(load(index, i), size) * columns + first
+                for j in range(columns - first):
+                    store(out, to + j, add(load(out, to + j), load(value, source + j)))
+"""
+
+
+@functools.cache
+def _source(dtype: str, width: int) -> Source:
+    return source_of("scatter_add", _ADD, ("run",), _SLOTS, 3, dtype=dtype, width=width)
+
+
+def takes(out: Array) -> bool:
+    """Whether there is a kernel for the dtype and the rows of `out`."""
+    return out.dtype in (np.float32, np.float64, np.int64) and out.ndim > 1 and out.size > 0
+
+
+def add_rows(out: Array, value: Array, index: Array) -> None:
+    """Add the rows of `value` to those of `out` at `index`, which is not checked.
+
+    Parameters
+    ----------
+    out : ndarray
+        Contiguous; what is behind its first axis is one row.
+    value : ndarray
+        Of the dtype of `out`, its shape that of `index` and then of a row.
+    index : ndarray
+        Of integers; negative ones count from the end.
+    """
+    columns = out.size // len(out)
+    width = min(columns, _WIDTH)
+    items = -(-columns // width)
+    values = {"count": index.size, "columns": columns, "size": len(out)}
+    numbers = geometry(index.size * items * _ROW, 0, [items], _SLOTS, values)
+    places = np.ascontiguousarray(index, np.int64)
+    run(_source(out.dtype.name, width), numbers, np.ascontiguousarray(value), places, out)
