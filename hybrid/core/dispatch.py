@@ -343,10 +343,11 @@ def _link_view(op: Op, source: Tensor, attrs: Attrs, view: Tensor) -> None:
     if type(alias) is not Alias:
         alias = own_alias(source)
     storage = alias.storage
-    view._link = storage, storage.version, None, alias, (_one_step, op, attrs)
+    view._link = storage, storage.version, None, alias, (one_step, op, attrs)
 
 
-def _one_step(op: Op, attrs: Attrs) -> Chain:
+def one_step(op: Op, attrs: Attrs) -> Chain:
+    """Return the way from an array to a view of it by one op."""
     return ((op, attrs),)
 
 

@@ -97,12 +97,22 @@ def _of_one_dtype(arrays: Any) -> list[Any] | None:
     parts: list[Any] = []
     if type(arrays) is not list and type(arrays) is not tuple:
         return None
+    dtype = None
     for x in arrays:
         data = x._data if type(x) is Tensor else None
-        if type(data) is not np.ndarray or data.dtype is not (parts[0] if parts else data).dtype:
+        if type(data) is not _array:
             return None
+        if data.dtype is not dtype:
+            if dtype is not None:
+                return None
+            dtype = data.dtype
         parts.append(data)
     return parts
+
+
+_new = object.__new__
+_array = np.ndarray
+_concatenate = np.concatenate
 
 
 def concat(arrays: Sequence[ArrayLike], /, *, axis: int | None = 0) -> Tensor:
@@ -133,9 +143,14 @@ def concat(arrays: Sequence[ArrayLike], /, *, axis: int | None = 0) -> Tensor:
         parts = _of_one_dtype(arrays)
         if parts:
             try:
-                return wrap(np.concatenate(parts, axis))
+                data = _concatenate(parts, axis)
             except (TypeError, ValueError):
                 pass  # explained below
+            else:  # what `wrap` does
+                made = _new(Tensor)
+                made._data = data
+                made._link = made._node = None
+                return made
     tensors = [a if type(a) is Tensor else asarray(a) for a in arrays]
     if not tensors:
         raise ShapeError(located("concat: there is no array to join"))

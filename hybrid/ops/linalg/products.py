@@ -14,7 +14,7 @@ from hybrid.core.batch import Lane, Lanes
 from hybrid.core.dispatch import bind, busy, located, state
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import TensorSpec, broadcast_shapes, promote_specs
-from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
+from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
 from hybrid.ops import reduction
@@ -135,6 +135,11 @@ MATMUL = register(
 )
 
 
+_new = object.__new__
+_array = np.ndarray
+_matmul = np.matmul
+
+
 def matmul(a: ArrayLike, b: ArrayLike, /) -> Tensor:
     """Return the matrix product; ``a @ b``.
 
@@ -161,10 +166,14 @@ def matmul(a: ArrayLike, b: ArrayLike, /) -> Tensor:
         left, right = a._data, b._data
         if left.dtype is right.dtype and left.dtype.kind in "fc":  # most dtypes are one object
             try:
-                product = np.matmul(left, right)
-                return wrap(product if type(product) is np.ndarray else np.asarray(product))
+                product = _matmul(left, right)
             except (TypeError, ValueError):
                 pass  # explained below
+            else:  # what `wrap` does
+                made = _new(Tensor)
+                made._data = product if type(product) is _array else np.asarray(product)
+                made._link = made._node = None
+                return made
     return bind(MATMUL, (asarray(a), asarray(b)), {})
 
 

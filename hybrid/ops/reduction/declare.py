@@ -21,6 +21,11 @@ from hybrid.ops.movement import expand_dims
 
 Axis = int | Axes | None
 
+_new = object.__new__
+_array = np.ndarray
+_asarray = np.asarray
+_HALVES = frozenset(dtype.char for dtype in dtypes.SUPPORTED if dtypes.is_half(dtype))
+
 REDUCTION_EXAMPLES = (
     Example(((3, 4),), {"axis": (0,), "keepdims": False}),
     Example(((2, 3, 4),), {"axis": (0, 2), "keepdims": True}),
@@ -107,6 +112,25 @@ def reduce(op: Op, x: ArrayLike, axis: Axis, keepdims: bool) -> Tensor:
             return wrap(data if type(data) is np.ndarray else np.asarray(data))
     x = asarray(x)
     return bind(op, (x,), {"axis": all_axes(op.name, axis, x.shape), "keepdims": keepdims})
+
+
+def fold(op: Op, method: Callable[..., Any], x: ArrayLike, axis: Axis, keepdims: bool) -> Tensor:
+    """Bind a reduction that is `method` of a ufunc, ``np.add.reduce``: what it calls at once.
+
+    Half precision has another eager form, and NumPy other dtypes for it.
+    """
+    if (axis is None or type(axis) is int) and type(x) is Tensor and (not busy or state.plain):
+        data = x._data
+        if type(data) is _array and data.dtype.char not in _HALVES:
+            try:
+                found = method(data, axis, None, None, keepdims)
+            except Exception:
+                return reduce(op, x, axis, keepdims)  # which says what is wrong
+            made = _new(Tensor)
+            made._data = found if type(found) is _array else _asarray(found)
+            made._link = made._node = None
+            return made
+    return reduce(op, x, axis, keepdims)
 
 
 def count(shape: Shape, axis: Axis) -> int:

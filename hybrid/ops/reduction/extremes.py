@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from hybrid import dtypes
 from hybrid.core.op import Op, register
 from hybrid.core.spec import TensorSpec
@@ -14,11 +16,14 @@ from hybrid.ops.reduction.declare import (
     EMPTY_EXAMPLE,
     REDUCTION_EXAMPLES,
     Axis,
+    fold,
     not_empty,
-    reduce,
     restore,
 )
 from hybrid.ops.reduction.sums import sum
+
+_MAXIMUM, _MINIMUM = np.maximum.reduce, np.minimum.reduce
+_OR, _AND = np.logical_or.reduce, np.logical_and.reduce
 
 
 def _infer_extreme(name: str) -> Any:
@@ -94,22 +99,22 @@ def max(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor
     >>> max([[1, 2], [3, 0]], axis=1)
     Tensor([2, 3], dtype=int64)
     """
-    return reduce(MAX, x, axis, keepdims)
+    return fold(MAX, _MAXIMUM, x, axis, keepdims)
 
 
 def min(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """Return the smallest element along axes; as :func:`max`."""
-    return reduce(MIN, x, axis, keepdims)
+    return fold(MIN, _MINIMUM, x, axis, keepdims)
 
 
 def amax(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """NumPy's second name of :func:`max`."""
-    return reduce(MAX, x, axis, keepdims)
+    return fold(MAX, _MAXIMUM, x, axis, keepdims)
 
 
 def amin(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """NumPy's second name of :func:`min`."""
-    return reduce(MIN, x, axis, keepdims)
+    return fold(MIN, _MINIMUM, x, axis, keepdims)
 
 
 # --- any, all -------------------------------------------------------------------------------------
@@ -148,12 +153,12 @@ ALL = register(
 
 def any(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """Tell whether any element along axes is not zero."""
-    return reduce(ANY, x, axis, keepdims)
+    return fold(ANY, _OR, x, axis, keepdims)
 
 
 def all(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """Tell whether all elements along axes are not zero."""
-    return reduce(ALL, x, axis, keepdims)
+    return fold(ALL, _AND, x, axis, keepdims)
 
 
 attach(max=max, min=min, any=any, all=all)

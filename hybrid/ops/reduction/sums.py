@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import prod as _product
 from typing import Any
 
+import numpy as np
+
 from hybrid.core.op import Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
@@ -17,11 +19,14 @@ from hybrid.ops.reduction.declare import (
     Axis,
     accumulator,
     eager_sum,
+    fold,
     reduce,
     spread,
 )
 from hybrid.ops.reduction.scans import cumprod, shifted
 from hybrid.ops.slicing import flip
+
+_ADD, _MULTIPLY = np.add.reduce, np.multiply.reduce
 
 
 def _infer_sum(x: TensorSpec, *, axis: Axes, keepdims: bool) -> TensorSpec:
@@ -71,7 +76,7 @@ def sum(x: ArrayLike, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool
     Tensor([4, 6], dtype=int64)
     """
     if dtype is None:
-        return reduce(SUM, x, axis, keepdims)
+        return fold(SUM, _ADD, x, axis, keepdims)
     return accumulate(SUM, x, axis, dtype, keepdims)
 
 
@@ -120,7 +125,7 @@ def prod(
 ) -> Tensor:
     """Multiply the elements along axes; arguments as of :func:`sum`."""
     if dtype is None:
-        return reduce(PROD, x, axis, keepdims)
+        return fold(PROD, _MULTIPLY, x, axis, keepdims)
     return accumulate(PROD, x, axis, dtype, keepdims)
 
 
