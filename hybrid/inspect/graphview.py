@@ -9,12 +9,14 @@ from pathlib import Path
 from hybrid.core.asking import name_of
 from hybrid.core.graph import FuncGraph
 from hybrid.core.spec import TensorSpec
+from hybrid.core.tracelog import counted
 from hybrid.core.variable import Variable
 from hybrid.errors import TraceError
 from hybrid.inspect.picture import Panel, panel
 from hybrid.inspect.svg import as_dot, as_svg
 from hybrid.trace.compile import CompiledFunction
 from hybrid.trace.concrete import ConcreteFunction
+from hybrid.trace.repeats import Repeat
 from hybrid.trace.segment import Segment
 
 
@@ -134,13 +136,23 @@ def _panels(concrete: ConcreteFunction, root: Segment, optimized: bool) -> Itera
         idle = "" if graph.nodes or graph.outputs else ": nothing to compute"
         yield panel(graph, title + idle, parameters, outputs)
         if segment.repeat is not None:
-            again = f"{title}, repeated while {guard} is {segment.repeat.answer}"
-            loop = segment.repeat.loop
-            results = [outputs[i - first] for i in segment.repeat.results]
-            inputs = [[*known, *outputs][i] for i in loop.parameters]
-            yield panel(loop.optimized if optimized else loop.graph, again, inputs, results)
+            yield _repeated(segment.repeat, title, guard, [*known, *outputs], optimized)
+            if segment.repeat.bound is not None:
+                outputs.append("steps")
         for value, child in reversed(segment.children.items()):
             pending.append((child, f"{title}, {guard} is {value}", [*known, *outputs]))
+
+
+def _repeated(repeat: Repeat, title: str, guard: str, known: list[str], optimized: bool) -> Panel:
+    loop, bound = repeat.loop, repeat.bound
+    inputs = [known[i] for i in loop.parameters]
+    results = [known[i] for i in (*repeat.results, *repeat.late)]
+    again = f"{title}, repeated while {guard} is {repeat.answer}"
+    if bound is not None:
+        inputs += ["0", f"{bound.most}"]
+        results.append("steps")
+        again += f", at most {counted(bound.most, 'time')}"
+    return panel(loop.optimized if optimized else loop.graph, again, inputs, results)
 
 
 def _captured(source: object) -> str:

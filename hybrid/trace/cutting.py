@@ -12,6 +12,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -25,8 +26,9 @@ from hybrid.core.tensor import Tensor
 from hybrid.core.tracelog import counted, listened, note, timed
 from hybrid.trace.background import Planner
 from hybrid.trace.outside import OutsideRecorder
-from hybrid.trace.repeats import Questions
-from hybrid.trace.segment import Environment, Failed, Runner, Segment, Write, contents
+from hybrid.trace.repeats import Questions, Repeat
+from hybrid.trace.segment import Environment, Failed, Runner, Segment, Steps, Write, contents
+from hybrid.trace.walking import MAX_STEPS, Walk
 
 
 class Unstable(BaseException):  # no `except Exception` of the user's may catch it
@@ -81,6 +83,8 @@ class Cutter(OutsideRecorder):
         self._known = list(known)
         self._failed: Failed | None = None
         self._questions = questions
+        self._walk: Walk | None = None
+        self._walked: dict[Repeat, int] = {}
         self.acted = False
         self._index: dict[Value, int] = {}
         self._seen_captures = 0
@@ -101,28 +105,86 @@ class Cutter(OutsideRecorder):
     def _cut(self, extra: list[Value], guard: type | None = None) -> Any:
         """End a segment that others follow: run it, and return its guard's value."""
         self._refuse_to_go_on()
+        size = self._size
+        value: Any
         segment = self._segment(extra, guard)
-        if self._known:
-            segment, value = self._check_known(segment)
+        if self._walk is not None and self._walk.goes_on(self, segment, extra, self._index):
+            value = self._step(self._walk, segment, size)
+        elif self._replays:
+            raise Unstable
+        elif self._known:
+            value = self._pass_known(segment)
         else:
+            self._walk = None
             self._attach(segment)
             with self._noting_failure():
                 self._execute(segment)
                 value = self._answered(segment, extra) if guard else None
             if guard and listened():
                 note("guard", f"{name_of(guard)} is {value!r}", user_line())
-        self.passed.append((segment, value))
+            self.passed.append((segment, value))
         self.nodes = []
         self.acted = False
         return value
+
+    @property
+    def _replays(self) -> bool:
+        """Whether Python is on its way through steps of a loop that a replay has taken."""
+        return self._walk is not None and self._walk.replayed
+
+    def _pass_known(self, segment: Segment) -> Any:
+        """Let Python go past a segment that has run already, or into the loop that follows it."""
+        known, way = self._check_known(segment)
+        self.passed.append((known, way))
+        self._walk = None
+        if known.repeat is None or known.repeat.bound is None:
+            return way
+        self._size += 1  # for the number of steps
+        if not isinstance(way, Steps):
+            return way
+        answer = known.repeat.answer
+        assert self._questions is not None
+        question = self._questions.question(segment, answer, self._index)
+        if question is None:
+            raise Unstable
+        question = replace(question, segment=known)
+        self._walk = Walk(question, known.repeat, self._questions, way)
+        return answer
+
+    def _step(self, walk: Walk, segment: Segment, size: int) -> bool:
+        """Take one more step of a loop, which is no segment of its own."""
+        if walk.segment.repeat is None:
+            walk.segment.repeat = walk.repeat
+            self.environment.append(0)
+            size += 1
+        self._size = size
+        walk.place(segment, self._index)
+        replayed = walk.replayed
+        with self._noting_failure():
+            answer = walk.step(self.environment, self.arguments)
+        way = walk.segment.way(self.environment)
+        if not replayed:
+            self.passed[-1] = walk.segment, way
+            self._walked[walk.repeat] = walk.taken
+        if answer is not walk.repeat.answer or (self._known and not walk.replayed):
+            self._walk = None
+            if listened():
+                note("guard", f"a loop: bool is {way!r}", user_line())
+        return answer
 
     def _answered(self, segment: Segment, extra: list[Value]) -> Any:
         """Return the value of a guard; where the loop of it is known, once that has run."""
         value = segment.guard_value(self.environment)
         if self._questions is not None and type(value) is bool:
-            segment.repeat = self._questions.repeat(self, segment, extra[0], value, self._index)
-            if segment.repeat is not None and listened():
-                note("guard", f"a loop while bool is {value!r}", user_line())
+            repeat = self._questions.repeat(self, segment, extra[0], value, self._index)
+            if repeat is not None and repeat.bound is not None:
+                assert self._questions.last is not None
+                if sum(self._walked.values()) < MAX_STEPS:
+                    self._walk = Walk(self._questions.last, repeat, self._questions)
+            elif repeat is not None:
+                segment.repeat = repeat
+                if listened():
+                    note("guard", f"a loop while bool is {value!r}", user_line())
         return segment.decide(self.environment, self.arguments)
 
     def _segment(self, extra: list[Value], guard: type | None, result: Any = ...) -> Segment:
@@ -183,7 +245,7 @@ class Cutter(OutsideRecorder):
         if result is not ...:
             return self._new(extra, result)
         alive = self._new(extra, self.live_values())
-        if not self._known:
+        if self._walk is None and not self._known:
             return alive
         before = self._outputs_of_known(written)
         if not before.keys() >= set(alive):
@@ -196,7 +258,7 @@ class Cutter(OutsideRecorder):
 
     def _outputs_of_known(self, written: int) -> dict[Value, None]:
         """Return what the known segment of these nodes hands on, but for what it writes."""
-        graph = self._known[0][0].graph
+        graph = (self._known[0][0] if self._walk is None else self._walk.segment).graph
         pairs = zip(graph.nodes, self.nodes, strict=False)
         now = {a: b for old, new in pairs for a, b in zip(old.outputs, new.outputs, strict=False)}
         handed_on = graph.outputs[: len(graph.outputs) - written]
@@ -226,6 +288,9 @@ class Cutter(OutsideRecorder):
         ended = False
         for parent, value, segment in reversed(self._grafts):
             ended |= parent.children.add(value, segment)
+        for repeat, steps in self._walked.items():
+            assert repeat.bound is not None
+            repeat.bound.most = max(repeat.bound.most, steps)
         return ended
 
     def _check_known(self, segment: Segment) -> tuple[Segment, Any]:

@@ -5,33 +5,39 @@ then the same as at the time before, but for Tensors that have been computed ane
 what happens next is the same too, for as long as the answer is: Python is deterministic, and what
 a replay could not repeat (see `effects`) has not happened. So the segment between the two questions
 is the body of a loop, which runs until the answer changes; only then is Python told.
+
+Where Python counts as well, in a ``for`` loop that is left by ``break`` or with ``n += 1``, it goes
+through the loop itself while that is traced (see `walking`), and the loop has a bound: the number
+of steps for which it was seen to do the same.
 """
 
 from __future__ import annotations
 
-import dis
 import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hybrid.core.graph import FuncGraph, Node, Value, has_effects
+from hybrid import dtypes
+from hybrid.core.graph import Const, FuncGraph, Node, Value, format_graph, has_effects
 from hybrid.core.op import OPS
-from hybrid.core.source import is_framework
+from hybrid.core.source import SourceLine, is_framework
+from hybrid.core.spec import TensorSpec
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
+from hybrid.trace import bytecode
 from hybrid.trace.segment import Environment, Segment
 
 if TYPE_CHECKING:
     from hybrid.trace.cutting import Cutter
 
 _LITERALS = (bool, int, float, complex, str, bytes, range, type(None), type(Ellipsis), np.dtype)
+_COUNT = TensorSpec((), dtypes.int64)
 _MOST = 1000  # things that Python can see; more are not looked at
 
 
@@ -62,15 +68,26 @@ class State:
         The Tensors among them, by identity.
     frame : frame
         The innermost one. While it runs those around it stand still.
+    numbers : dict
+        Its local variables that are literals.
     counted : bool
-        One of those is in a ``for`` loop, which cannot be seen.
+        One of the frames is in a ``for`` loop, whose iterator cannot be seen.
+    counts : bool
+        The innermost is.
     """
 
     where: tuple[tuple[CodeType, int], ...]
     seen: list[Any]
     tensors: frozenset[int]
     frame: FrameType
+    numbers: dict[str, Any]
     counted: bool
+    counts: bool
+
+    def differs(self, other: State) -> set[str]:
+        """Return the names of the literals that are not the same in another one."""
+        names = {*self.numbers, *other.numbers}
+        return {x for x in names if self.numbers.get(x) != other.numbers.get(x)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +106,28 @@ class Question:
         return range(self.first, self.first + count)
 
 
+@dataclass(eq=False, slots=True)
+class Bound:
+    """How long a loop may go on in which Python counts.
+
+    Attributes
+    ----------
+    visible : bool
+        Whether what follows the loop can tell how many steps it took.
+    body : str
+        The printed body, as each step of Python's must give it.
+    places : tuple of int
+        Where in the environment a step finds what it needs.
+    most : int
+        The number of steps that Python was seen to take.
+    """
+
+    visible: bool
+    body: str
+    places: tuple[int, ...]
+    most: int = 0
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Repeat:
     """A loop over what a segment has computed.
@@ -99,19 +138,34 @@ class Repeat:
         Its graph runs the body for as long as the answer stays the same.
     results : range
         Where its results go in the environment: over those of the segment.
+    late : dict
+        Where else results go: what the variable there holds, by where it was one step before.
     answer : bool
         For which it goes on.
+    bound : Bound, optional
+        Where Python counts. The number of steps then follows the results in the environment.
     """
 
     loop: Segment
     results: range
+    late: dict[int, int]
     answer: bool
+    bound: Bound | None = None
 
-    def run(self, environment: Environment, arguments: Sequence[Any]) -> None:
-        """Run the loop to its end."""
+    def run(
+        self, environment: Environment, arguments: Sequence[Any], most: int | None = None
+    ) -> int:
+        """Run the loop to its end, or for so many steps; return their number if it is counted."""
         arrays = [environment[i] for i in self.loop.parameters]
-        found = self.loop.sized(arguments).plan_for(arrays).run(*arrays)
-        environment[self.results.start : self.results.stop] = found
+        if self.bound is not None:
+            arrays += [np.asarray(0), np.asarray(self.bound.most if most is None else most)]
+        found = list(self.loop.sized(arguments).plan_for(arrays).run(*arrays))
+        steps = int(found.pop()) if self.bound is not None else 0
+        count = len(self.results)
+        environment[self.results.start : self.results.stop] = found[:count]
+        for place, late in zip(self.late, found[count:], strict=True):
+            environment[place] = late
+        return steps
 
 
 class Questions:
@@ -131,47 +185,56 @@ class Questions:
         self._home = home
         self._given = given
         self._untouched = untouched
-        self._before: Question | None = None
+        self.last: Question | None = None  # that was asked, where all could be seen
         self._over = False
 
     def forget(self) -> None:
         """Let the next question be the first."""
-        self._before = None
+        self.last = None
 
     def repeat(
         self, tracer: Cutter, segment: Segment, asked: Value, answer: bool, places: dict[Value, int]
     ) -> Repeat | None:
         """Return the loop whose body a segment is, if Python is where it was one segment ago."""
-        before, self._before = self._before, None
+        before, self.last = self.last, None
+        now = self.question(segment, answer, places)
+        if now is None:
+            return None
+        self.last = now
+        if self._over or before is None or before.answer is not answer:
+            return None
+        if not is_body(before, now):
+            return None
+        renamed = _renamed(before, now)
+        if renamed is None or has_more(tracer, before, now, asked, places):
+            return None
+        numbers = now.state.differs(before.state)
+        if numbers or now.state.counts:
+            code, at = now.state.where[0]
+            read = bytecode.read_after(code, at, not answer)
+            return _loop(before, now, renamed, read is None or bool(read & numbers))
+        self.last = None
+        if not self._untouched():
+            self._over = True  # it stays changed
+            return None
+        return _loop(before, now, renamed)
+
+    def question(self, segment: Segment, answer: bool, places: dict[Value, int]) -> Question | None:
+        """Return what is seen at a question; None where not all is."""
         try:
             state = self._state(places)
         except Opaque:
             return None
         first = min((places[x] for x in segment.graph.outputs if isinstance(x, Value)), default=0)
-        now = self._before = Question(segment, first, state, answer)
-        if before is None or before.answer is not answer or not _is_body(before, now):
-            return None
-        renamed = _renamed(before, now)
-        loose = (
-            t
-            for t in tracer.live_tensors()
-            if id(t) not in state.tensors
-            and not (type(t._data) is Symbol and t._data.value is asked)
-            and _place(t, places) >= before.first
-        )
-        if renamed is None or next(loose, None) is not None:
-            return None
-        self._before = None
-        if self._over or not self._untouched():
-            self._over = True  # it stays changed
-            return None
-        return _loop(before, now, renamed)
+        return Question(segment, first, state, answer)
 
     # --- what Python can see ----------------------------------------------------------------------
 
     def _state(self, places: dict[Value, int]) -> State:
         seeing = _Seeing(places, tuple(self._given))
-        where, counted = [], False
+        where: list[tuple[CodeType, int]] = []
+        numbers: dict[str, Any] = {}
+        counted = []
         frame: FrameType | None = sys._getframe(1)
         while frame is not None and is_framework(frame.f_code):
             frame = frame.f_back
@@ -180,21 +243,24 @@ class Questions:
             code = frame.f_code
             if is_framework(code) or not code.co_flags & inspect.CO_OPTIMIZED:
                 raise Opaque
-            counts = _counts(code, frame.f_lasti)
-            if code.co_flags & inspect.CO_GENERATOR or (counts and frame is innermost):
+            if code.co_flags & inspect.CO_GENERATOR:
                 raise Opaque
-            counted = counted or counts
+            counted.append(bytecode.counts(code, frame.f_lasti))
             where.append((code, frame.f_lasti))
             for name, value in _locals(frame).items():
                 seeing.seen.append(name)
-                seeing.look(value)
+                if frame is innermost and is_literal(value):
+                    numbers[name] = literal(value)
+                else:
+                    seeing.look(value)
             frame = frame.f_back
         if frame is None or innermost is None or not where:
             raise Opaque
-        if not _decides(innermost.f_code, innermost.f_lasti):
+        if not bytecode.decides(innermost.f_code, innermost.f_lasti):
             raise Opaque  # C asks, and nobody can see what it does next: sorted(), any()
         tensors = frozenset(seeing.tensors)
-        return State(tuple(where), seeing.seen, tensors, innermost, counted)
+        seen, counts = seeing.seen, counted[0]
+        return State(tuple(where), seen, tensors, innermost, numbers, any(counted), counts)
 
 
 def _locals(frame: FrameType) -> dict[str, Any]:
@@ -204,28 +270,14 @@ def _locals(frame: FrameType) -> dict[str, Any]:
     return found
 
 
-@cache
-def _loops_of(code: CodeType) -> list[tuple[int, int]]:
-    """Return from where to where the bodies of ``for`` loops reach."""
-    steps = (step for step in dis.get_instructions(code) if step.opname == "FOR_ITER")
-    return [(step.offset, step.argval) for step in steps]
+def is_literal(x: Any) -> bool:
+    """Tell whether a value is all that there is to see of it."""
+    return type(x) in _LITERALS or isinstance(x, np.dtype | np.generic)
 
 
-def _counts(code: CodeType, at: int) -> bool:
-    """Tell whether an instruction is in a ``for`` loop, whose iterator cannot be seen."""
-    return any(start < at < stop for start, stop in _loops_of(code))
-
-
-@cache
-def _jumps_of(code: CodeType) -> frozenset[int]:
-    """Return where Python itself asks for a truth value."""
-    asks = ("POP_JUMP", "JUMP_IF", "UNARY_NOT", "TO_BOOL")
-    steps = dis.get_instructions(code)
-    return frozenset(step.offset for step in steps if step.opname.startswith(asks))
-
-
-def _decides(code: CodeType, at: int) -> bool:
-    return at in _jumps_of(code)
+def literal(x: Any) -> tuple[type, Any]:
+    """Return what is equal for literals that are the same."""
+    return type(x), x.tobytes() if isinstance(x, np.generic) else repr(x)
 
 
 class _Seeing:
@@ -250,10 +302,8 @@ class _Seeing:
             raise Opaque
         if kind is Tensor:
             self._tensor(x)
-        elif kind in _LITERALS or isinstance(x, np.dtype):
-            self.seen.append((kind, repr(x)))
-        elif isinstance(x, np.generic):
-            self.seen.append((kind, x.tobytes()))
+        elif is_literal(x):
+            self.seen.append(literal(x))
         elif isinstance(x, FunctionType | BuiltinFunctionType):
             self._function(x)
         elif _is_fixed(x) or any(x is y for y in self.given):
@@ -325,7 +375,7 @@ def _place(x: Tensor, places: dict[Value, int]) -> int:
 # --- from one question to the next ----------------------------------------------------------------
 
 
-def _is_body(before: Question, now: Question) -> bool:
+def is_body(before: Question, now: Question) -> bool:
     """Tell whether a segment has results like those of the one before, and no effects."""
     segment = now.segment
     if segment.captured or segment.writes or before.state.where != now.state.where:
@@ -344,7 +394,11 @@ def _asked(question: Question) -> int:
 
 
 def _renamed(before: Question, now: Question) -> dict[int, int] | None:
-    """Return where in the environment each Tensor that Python sees has gone; None if it changed."""
+    """Return where in the environment each Tensor that Python sees has gone; None if it changed.
+
+    What has not stayed where it was is a result of the step as it was one of the step before, or
+    it is where another Tensor was at the question before: ``old = new``.
+    """
     found: dict[int, int] = {}
     if len(before.state.seen) != len(now.state.seen):
         return None
@@ -352,57 +406,123 @@ def _renamed(before: Question, now: Question) -> dict[int, int] | None:
         return None
     for old, new in zip(before.state.seen, now.state.seen, strict=True):
         if isinstance(old, At) and isinstance(new, At):
-            moved = new.index - old.index
-            carried = old.index in before.results and moved == now.first - before.first
-            same_part = (old.storage, old.part) == (new.storage, new.part)
-            if not same_part or not (carried or moved == 0):
+            if (old.storage, old.part) != (new.storage, new.part):
                 return None
             if found.setdefault(old.index, new.index) != new.index:
                 return None
         elif type(old) is not type(new) or old != new:
             return None
+    moved = now.first - before.first
+    for was, index in found.items():
+        carried = was in before.results and index - was == moved
+        if not (carried or index == was or (index in before.results and index in found)):
+            return None
     return found
 
 
-def _loop(before: Question, now: Question, renamed: dict[int, int]) -> Repeat | None:
-    """Return the loop over the results of the last segment."""
+def has_more(
+    tracer: Cutter, before: Question, now: Question, asked: Value, places: dict[Value, int]
+) -> bool:
+    """Tell whether Tensors that no variable shows are as new as those that any shows.
+
+    Old ones stay what they are through all steps, unless a variable has held them meanwhile.
+    """
+    held = {x.index for x in before.state.seen if isinstance(x, At)}
+    held -= {x.index for x in now.state.seen if isinstance(x, At)}
+    for t in tracer.live_tensors():
+        if id(t) in now.state.tensors or (type(t._data) is Symbol and t._data.value is asked):
+            continue
+        place = _place(t, places)
+        if place >= before.first or place in held:
+            return True
+    return False
+
+
+def stays(question: Question, repeat: Repeat, now: Question) -> bool:
+    """Tell whether all that Python sees has gone one step on since `question`."""
+    renamed = _renamed(question, now)
+    if renamed is None or question.state.frame is not now.state.frame:
+        return False
+    moved = now.first - question.first
+    return all(
+        index == (was + moved if was in repeat.results else repeat.late.get(was, was))
+        for was, index in renamed.items()
+    )
+
+
+def printed(graph: FuncGraph, places: Sequence[int]) -> str:
+    """Print a body with its parameters in the order of their places."""
+    order = sorted(range(len(places)), key=places.__getitem__)
+    inputs = tuple(graph.parameters[i] for i in order)
+    return format_graph(replace(graph, name="step", inputs=inputs, captures=()), lines=False)
+
+
+def _loop(
+    before: Question, now: Question, renamed: dict[int, int], visible: bool | None = None
+) -> Repeat | None:
+    """Return the loop over the results of the last segment; `visible` makes it a bounded one."""
     segment, results = now.segment, now.results
-    carried: dict[Value, int] = {}
-    constants: dict[Value, int] = {}
-    for value, index in zip(segment.graph.parameters, segment.parameters, strict=True):
-        if index not in before.results or renamed.get(index) == index:
-            constants[value] = index
-        elif index in renamed:
-            carried[value] = index - before.first
-        else:
-            return None
-    made = segment.graph.outputs
+    # What Python holds at these places will be, one step later, what is at those now.
+    late = {
+        index: renamed[index]
+        for was, index in renamed.items()
+        if index != was and index not in results
+    }
+    made = [x for x in segment.graph.outputs if isinstance(x, Value)]
+    old = [x.spec for x in before.segment.graph.outputs]
     given = [Value(replace(x.spec)) for x in made]
-    body = _body(segment.graph, given, carried, tuple(constants))
+    given_late = {index: Value(replace(old[index - before.first])) for index in late}
+    carried: dict[Value, Value] = {}
+    constants: dict[Value, int] = {}
+    places = []
+    for value, index in zip(segment.graph.parameters, segment.parameters, strict=True):
+        place = renamed.get(index, index)
+        places.append(place)
+        if place in results:
+            carried[value] = given[place - results.start]
+        elif place in late:
+            carried[value] = given_late[place]
+        elif index in before.results and index not in renamed:
+            return None
+        else:
+            constants[value] = index
+    if any(place not in results and place not in late for place in late.values()):
+        return None
+    kept = tuple(
+        given[place - results.start] if place in results else given_late[place]
+        for place in late.values()
+    )
+    carries = (*given, *given_late.values())
+    body = _body(segment.graph, carries, carried, kept, tuple(constants))
     cond = _condition(body, _asked(now), now.answer)
-    start = [Value(x.spec) for x in made]
-    outside = [Value(x.spec) for x in constants]
-    outputs = tuple(Value(x.spec) for x in made)
-    attrs = {"cond": cond, "body": body, "carries": len(made)}
+    bound = None
+    if visible is not None:
+        bound = Bound(visible, printed(segment.graph, places), tuple(sorted(places)))
+        body, cond = _counted(body, len(carries)), _at_most(cond, len(carries))
     line = segment.graph.nodes[0].line if segment.graph.nodes else None
-    node = Node(OPS["while_loop"], (*start, *outside), attrs, outputs, line)
-    graph = FuncGraph(f"{segment.graph.name}.loop", (*start, *outside), (), (node,), outputs)
-    places = (*results, *constants.values())
-    return Repeat(Segment(graph, places, (), planner=segment.planner), results, now.answer)
+    name = f"{segment.graph.name}.loop"
+    graph = _while_loop(name, cond, body, len(carries), line)
+    loop = Segment(graph, (*results, *late, *constants.values()), (), planner=segment.planner)
+    return Repeat(loop, results, late, now.answer, bound)
 
 
 def _body(
-    graph: FuncGraph, given: list[Value], carried: dict[Value, int], constants: tuple[Value, ...]
+    graph: FuncGraph,
+    carries: Sequence[Value],
+    carried: dict[Value, Value],
+    kept: tuple[Value, ...],
+    constants: tuple[Value, ...],
 ) -> FuncGraph:
-    names = {value: given[number] for value, number in carried.items()}
+    """Return what a step computes, and then what is kept of the step before."""
     nodes = tuple(
         replace(
-            node, inputs=tuple(names.get(x, x) if isinstance(x, Value) else x for x in node.inputs)
+            node,
+            inputs=tuple(carried.get(x, x) if isinstance(x, Value) else x for x in node.inputs),
         )
         for node in graph.nodes
     )
-    outputs = tuple(names.get(x, x) if isinstance(x, Value) else x for x in graph.outputs)
-    return FuncGraph("step", (*given, *constants), (), nodes, outputs)
+    outputs = tuple(carried.get(x, x) if isinstance(x, Value) else x for x in graph.outputs)
+    return FuncGraph("step", (*carries, *constants), (), nodes, (*outputs, *kept))
 
 
 def _condition(body: FuncGraph, asked: int, answer: bool) -> FuncGraph:
@@ -412,3 +532,37 @@ def _condition(body: FuncGraph, asked: int, answer: bool) -> FuncGraph:
     turned = Value(inputs[asked].spec)
     node = Node(OPS["logical_not"], (inputs[asked],), {}, (turned,))
     return FuncGraph("again", inputs, (), (node,), (turned,))
+
+
+def _counted(body: FuncGraph, carries: int) -> FuncGraph:
+    """Return a body that counts its steps: one more carry, and the bound last."""
+    steps, more, most = (Value(_COUNT) for _ in range(3))
+    node = Node(OPS["add"], (steps, Const(1, _COUNT.dtype)), {}, (more,))
+    inputs = (*body.inputs[:carries], steps, *body.inputs[carries:], most)
+    return FuncGraph(body.name, inputs, (), (*body.nodes, node), (*body.outputs, more))
+
+
+def _at_most(cond: FuncGraph, carries: int) -> FuncGraph:
+    """Return a condition that also asks whether there are steps left."""
+    steps, most = Value(_COUNT), Value(_COUNT)
+    left, both = Value(cond.outputs[0].spec), Value(cond.outputs[0].spec)
+    nodes = (
+        Node(OPS["less"], (steps, most), {}, (left,)),
+        Node(OPS["logical_and"], (cond.outputs[0], left), {}, (both,)),
+    )
+    inputs = (*cond.inputs[:carries], steps, *cond.inputs[carries:], most)
+    return FuncGraph(cond.name, inputs, (), (*cond.nodes, *nodes), (both,))
+
+
+def _while_loop(
+    name: str, cond: FuncGraph, body: FuncGraph, carries: int, line: SourceLine | None
+) -> FuncGraph:
+    """Return a graph that is one loop; of what it is given, the count and the bound come last."""
+    given = [Value(x.spec) for x in body.inputs]
+    outputs = tuple(Value(x.spec) for x in given[: len(body.outputs)])
+    attrs = {"cond": cond, "body": body, "carries": len(outputs)}
+    node = Node(OPS["while_loop"], tuple(given), attrs, outputs, line)
+    counts = given[carries : len(outputs)]
+    inputs = (*given[:carries], *given[len(outputs) :])
+    inputs = (*inputs[:-1], *counts, inputs[-1]) if counts else inputs
+    return FuncGraph(name, inputs, (), (node,), outputs)

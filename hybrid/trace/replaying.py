@@ -168,7 +168,7 @@ def resumed(
 
     def trace(last: Segment, environment: Environment, args: tuple[Any, ...]) -> Any:
         path = _way(concrete, environment, last)
-        path.append((last, last.guard_value(environment)))
+        path.append((last, last.way(environment)))
         return branch(subject, concrete, call_of(args), path, environment)
 
     def recover(
@@ -189,6 +189,6 @@ def _way(concrete: ConcreteFunction, environment: Environment, last: Segment) ->
     segment = concrete.root
     while segment is not last:
         assert segment is not None
-        path.append((segment, segment.guard_value(environment)))
+        path.append((segment, segment.way(environment)))
         segment = segment.children.get(path[-1][1])
     return path

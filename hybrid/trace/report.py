@@ -12,6 +12,7 @@ from hybrid.runtime.plan import Plan, format_bytes
 from hybrid.trace.background import PendingPlan
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.effects import Effect
+from hybrid.trace.segment import Segment
 from hybrid.trace.signature import Signature, difference
 from hybrid.trace.tracer import EagerFrom
 from hybrid.trace.traces import Traces
@@ -31,9 +32,7 @@ def explain(name: str, hits: int, misses: int, concretes: Sequence[ConcreteFunct
         segments = concrete.segments
         nodes = counted(sum(len(s.graph.nodes) for s in segments), "node")
         lines.append(f"   {nodes} in {counted(len(segments), 'segment')}")
-        loops = sum(s.repeat is not None for s in segments)
-        if loops:
-            lines.append(f"   {counted(loops, 'segment')} repeated as a loop while Python says so")
+        lines += [f"   {text}" for text in _loops(segments)]
         plans = [list(s.plans.values())[-1] for s in segments if s.plans]
         if plans:
             lines.append(f"   {_work(plans)}")
@@ -42,6 +41,17 @@ def explain(name: str, hits: int, misses: int, concretes: Sequence[ConcreteFunct
         elif names := concrete.changed():
             lines.append(f"   out of date: {', '.join(names)} changed; the next call retraces")
     return "\n".join(lines)
+
+
+def _loops(segments: Sequence[Segment]) -> list[str]:
+    """Say which loops of Python's run in native code."""
+    repeats = [s.repeat for s in segments if s.repeat is not None]
+    free = sum(x.bound is None for x in repeats)
+    lines = [f"{counted(free, 'segment')} repeated as a loop while Python says so"] if free else []
+    for repeat in repeats:
+        if repeat.bound is not None:
+            lines.append(f"a loop of up to {counted(repeat.bound.most, 'step')}, as Python took it")
+    return lines
 
 
 def _work(plans: Sequence[Plan]) -> str:

@@ -20,6 +20,7 @@ from hybrid.core.graph import FuncGraph, acts, has_effects
 from hybrid.core.places import fill
 from hybrid.core.storage import Chain
 from hybrid.core.tensor import Array, Tensor, asarray, wrap
+from hybrid.core.tracelog import counted
 from hybrid.core.variable import Variable
 from hybrid.runtime.plan import Plan
 from hybrid.trace.background import Planner
@@ -57,6 +58,17 @@ class Failed(BaseException):  # no `except` of the user's may take it for the er
         super().__init__(str(error))
         self.error = error
         self.path: list[tuple[Segment, Any]] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What decides what follows a loop: how many steps it took, and the answer after them."""
+
+    answer: bool
+    steps: int
+
+    def __repr__(self) -> str:
+        return f"{self.answer} after {counted(self.steps, 'more step')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,20 +388,33 @@ class Segment:
         return kind(value.numpy() if type(value) is Tensor else value)
 
     def decide(self, environment: Environment, arguments: Sequence[Any]) -> Any:
-        """Return the value that decides what comes next, once the loop has run if there is one.
+        """Return what decides what comes next, once the loop has run if there is one.
 
         Under tapes the loop is taken step by step.
         """
+        repeat = self.repeat
+        if repeat is None:
+            return self.guard_value(environment)
+        steps = 0
+        if self.guard_value(environment) is repeat.answer and not dispatch.state.tapes:
+            try:
+                steps = repeat.run(environment, arguments)
+            except Exception as error:
+                del environment[repeat.results.start :]  # what the segment has computed
+                raise Failed(error) from error.__cause__
+        if repeat.bound is not None:
+            environment.append(steps)
+        return self.way(environment)
+
+    def way(self, environment: Environment) -> Any:
+        """Return what decides what comes next, where the segment and its loop have run."""
         value = self.guard_value(environment)
         repeat = self.repeat
-        if repeat is None or value is not repeat.answer or dispatch.state.tapes:
+        if repeat is None or repeat.bound is None:
             return value
-        try:
-            repeat.run(environment, arguments)
-        except Exception as error:
-            del environment[repeat.results.start :]  # what the segment has computed
-            raise Failed(error) from error.__cause__
-        return not value
+        steps = environment[repeat.results.stop]
+        told = repeat.bound.visible or value is repeat.answer
+        return Steps(value, steps) if steps and told else value
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -147,8 +147,11 @@ class Tracer(Cutter):
 
     def _cut(self, extra: list[Value], guard: type | None = None) -> Any:
         """End a segment; go on eagerly from where one has failed that had run already."""
+        passed = len(self.passed)
         value = super()._cut(extra, guard)
-        if self._resumes is not None and not self._known:
+        if len(self.passed) == passed:
+            self._decisions -= 1  # a step of a loop
+        if self._resumes is not None and not self._known and not self._replays:
             why, self._resumes = self._resumes, None
             self.give_up(why)
         return value
@@ -221,7 +224,7 @@ class Tracer(Cutter):
             given |= {id(shadow): source for source, shadow, _ in self.shadows.values()}
             found = [given[id(x)] if id(x) in given else self._concrete_leaf(x) for x in leaves]
             return Result(tree, tuple(map(Fixed, found)), changed)
-        if self._known:
+        if self._known or self._replays:
             raise Unstable
         if self._questions is not None:
             self._questions.forget()
@@ -357,7 +360,7 @@ class Tracer(Cutter):
         self.open = self.unknowns.open = False
         self.arguments = ()
         self.environment = []
-        self._questions = None
+        self._questions = self._walk = None
         self._known = []
         self.inputs = []
         self.variables = {}

@@ -53,6 +53,22 @@ def test_each_segment_has_a_panel() -> None:
     assert titles == ["f", "f, bool() is True", "f, bool() is False"]
 
 
+def test_a_loop_that_python_counts_is_a_panel_with_its_bound() -> None:
+    @hb.compile
+    def f(x: hb.Tensor) -> tuple[hb.Tensor, int]:
+        last = x
+        for n in range(99):  # noqa: B007
+            x, last = x * 0.5, x
+            if hb.max(x) < 0.01:
+                break
+        return x + last, n
+
+    f(hb.ones(3))
+    titles = [panel.title for panel in hb.draw(f).panels]
+    again = "f, bool() is False, bool() is False, repeated while bool() is False, at most 4 times"
+    assert again in titles
+
+
 def test_concrete_functions_and_graphs_can_be_drawn() -> None:
     @hb.compile
     def f(x: hb.Tensor) -> hb.Tensor:

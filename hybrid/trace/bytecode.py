@@ -1,0 +1,137 @@
+"""What the bytecode of a function tells: where it asks, where it loops, what it reads later."""
+
+from __future__ import annotations
+
+import dis
+from functools import lru_cache
+from types import CodeType
+
+_ENDS = ("RETURN", "RAISE", "RERAISE")
+_LOOKS = frozenset({"locals", "vars", "dir", "eval", "exec"})  # these read variables by name
+
+
+def counts(code: CodeType, at: int) -> bool:
+    """Tell whether an instruction is in a ``for`` loop, whose iterator cannot be seen."""
+    return bool(_loops_around(code, at))
+
+
+def decides(code: CodeType, at: int) -> bool:
+    """Tell whether an instruction is one by which Python itself asks for a truth value."""
+    return at in _questions_of(code)
+
+
+@lru_cache(maxsize=256)
+def read_after(code: CodeType, at: int, answer: bool) -> frozenset[str] | None:
+    """Return the variables that may be read once a question was answered.
+
+    Parameters
+    ----------
+    code : code
+    at : int
+        The instruction that asks.
+    answer : bool
+
+    Returns
+    -------
+    frozenset of str, optional
+        Local variables whose contents then may matter. None where a loop may go on whose iterator
+        cannot be seen, and where the bytecode does not tell.
+    """
+    if code.co_exceptiontable or _LOOKS & {*code.co_names}:
+        return None  # any instruction may lead to a handler
+    steps = _steps(code)
+    live = _live(code)[_after(steps, at, answer)]
+    if live & set(_loops_around(code, at)):
+        return None
+    names = {x for x in live if isinstance(x, str)}
+    return frozenset((*names, *code.co_cellvars, *code.co_freevars))
+
+
+@lru_cache(maxsize=256)
+def _steps(code: CodeType) -> list[dis.Instruction]:
+    return list(dis.get_instructions(code))
+
+
+@lru_cache(maxsize=256)
+def _loops_of(code: CodeType) -> list[tuple[int, int]]:
+    """Return from where to where the bodies of ``for`` loops reach."""
+    return [(step.offset, step.argval) for step in _steps(code) if step.opname == "FOR_ITER"]
+
+
+def _loops_around(code: CodeType, at: int) -> list[int]:
+    return [start for start, stop in _loops_of(code) if start < at < stop]
+
+
+@lru_cache(maxsize=256)
+def _questions_of(code: CodeType) -> frozenset[int]:
+    return frozenset(step.offset for step in _steps(code) if _asks(step))
+
+
+def _asks(step: dis.Instruction) -> bool:
+    if step.opname == "COMPARE_OP":  # since Python 3.13 a comparison may ask by itself
+        return step.argrepr.startswith("bool")
+    return step.opname.startswith(("POP_JUMP", "JUMP_IF", "UNARY_NOT", "TO_BOOL"))
+
+
+def _after(steps: list[dis.Instruction], at: int, answer: bool) -> int:
+    """Return the number of the instruction that an answer leads to."""
+    number = next(i for i, step in enumerate(steps) if step.offset == at)
+    while steps[number].opname in ("TO_BOOL", "COMPARE_OP", "UNARY_NOT"):
+        answer = answer is not (steps[number].opname == "UNARY_NOT")
+        number += 1
+    step = steps[number]
+    for ending, jumps in (("IF_TRUE", answer), ("IF_FALSE", not answer)):
+        if ending in step.opname:
+            return _number(steps, step.argval) if jumps else number + 1
+    return number
+
+
+def _number(steps: list[dis.Instruction], offset: int) -> int:
+    return next(i for i, step in enumerate(steps) if step.offset >= offset)
+
+
+@lru_cache(maxsize=256)
+def _live(code: CodeType) -> list[frozenset[str | int]]:
+    """Return what is read from each instruction on before it is written anew.
+
+    A ``for`` loop reads its iterator, which goes by the number of the instruction here.
+    """
+    steps = _steps(code)
+    following = [_following(steps, i) for i in range(len(steps))]
+    live: list[frozenset[str | int]] = [frozenset()] * len(steps)
+    changed = True
+    while changed:
+        changed = False
+        for i in reversed(range(len(steps))):
+            reads, writes = _touched(steps[i])
+            after = frozenset[str | int]().union(*(live[j] for j in following[i]))
+            now = reads | (after - writes)
+            changed |= now != live[i]
+            live[i] = now
+    return live
+
+
+def _following(steps: list[dis.Instruction], number: int) -> list[int]:
+    step = steps[number]
+    if step.opname.startswith(_ENDS):
+        return []
+    jumps = step.opcode in dis.hasjrel or step.opcode in dis.hasjabs
+    found = [_number(steps, step.argval)] if jumps else []
+    if not step.opname.startswith(("JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_ABSOLUTE")):
+        found.append(number + 1)
+    return [i for i in found if i < len(steps)]
+
+
+def _touched(step: dis.Instruction) -> tuple[frozenset[str | int], frozenset[str | int]]:
+    """Return what an instruction reads and what it writes first."""
+    if step.opname == "FOR_ITER":
+        return frozenset({step.offset}), frozenset()
+    if not any(kind in step.opname for kind in ("_FAST", "_DEREF", "_CLOSURE", "CLASSDEREF")):
+        return frozenset(), frozenset()
+    names = step.argval if isinstance(step.argval, tuple) else (step.argval,)
+    match step.opname:
+        case "STORE_FAST" | "STORE_FAST_STORE_FAST":
+            return frozenset(), frozenset(names)
+        case "STORE_FAST_LOAD_FAST":
+            return frozenset(names[1:]) - {names[0]}, frozenset(names[:1])
+    return frozenset(names), frozenset()
