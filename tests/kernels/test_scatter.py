@@ -1,4 +1,4 @@
-"""Rows that are added up at places: NumPy's results bit for bit, whatever the rows and the threads."""
+"""Rows added up at places: NumPy's results bit for bit, whatever the rows and the threads."""
 
 from __future__ import annotations
 
