@@ -15,6 +15,7 @@ from time import thread_time
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from benchmarks.machine import limit_threads
 
@@ -22,16 +23,21 @@ SIZE = 100_000
 ROUNDS, CALLS = 25, 4
 DTYPES = "float32", "float64"
 BINARY = {"atan2", "hypot", "logaddexp", "pow"}
-ARRAY_API = {
-    "acos": "arccos",
-    "acosh": "arccosh",
-    "asin": "arcsin",
-    "asinh": "arcsinh",
-    "atan": "arctan",
-    "atan2": "arctan2",
-    "atanh": "arctanh",
-    "pow": "power",
+PEERS: dict[str, Callable[..., Any]] = {
+    "acos": np.arccos,
+    "acosh": np.arccosh,
+    "asin": np.arcsin,
+    "asinh": np.arcsinh,
+    "atan": np.arctan,
+    "atan2": np.arctan2,
+    "atanh": np.arctanh,
+    "erf": special.erf,
+    "erfc": special.erfc,
+    "pow": np.power,
+    "rsqrt": lambda x, out: np.divide(1, np.sqrt(x, out=out), out=out),
+    "sigmoid": special.expit,
 }
+"""Where NumPy has another name, or none."""
 
 Times = dict[str, tuple[float, float]]
 """Microseconds of NumPy and of hybrid, by the function's name."""
@@ -75,16 +81,8 @@ def drawn(name: str) -> list[np.ndarray[Any, Any]]:
 
 
 def by_numpy(name: str) -> Callable[..., Any]:
-    """Return the function of NumPy or SciPy, which takes ``out``."""
-    from scipy import special
-
-    others: dict[str, Callable[..., Any]] = {
-        "rsqrt": lambda x, out: np.divide(1, np.sqrt(x, out=out), out=out),
-        "erf": special.erf,
-        "erfc": special.erfc,
-        "sigmoid": special.expit,
-    }
-    return others.get(name) or getattr(np, ARRAY_API.get(name, name))
+    """Return the function that it is compared with, which takes ``out``."""
+    return PEERS.get(name) or getattr(np, name)
 
 
 def by_kernel(name: str, dtype: str) -> Callable[..., None]:

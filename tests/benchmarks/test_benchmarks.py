@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import pytest
 
 from benchmarks import journal, readme, report, targets
+from benchmarks import vectormath as speeds
 from benchmarks.beyond import MEASURES
 from benchmarks.case import Case, formula, uniform
 from benchmarks.cases import CASES
@@ -22,6 +24,7 @@ from benchmarks.harness import Effort, Harness, Result
 from benchmarks.machine import Machine
 from benchmarks.peers import OURS, PEERS
 from benchmarks.worker import NEW_SHAPES, Bench, Problem, Worker
+from hybrid.kernels import vectormath
 
 MACHINE = Machine("processor", "system", "3.11", 2, 1e11, 1e10, 1e11, 5e10)
 CASE = Case("add", uniform(2, "float32"), 16, formula(lambda xp: lambda a, b: a + b))
@@ -117,6 +120,15 @@ def test_a_process_that_dies_or_hangs_is_a_problem() -> None:
     assert not worker.alive
     assert worker.ask("prepare", "call, 2 arguments").text.startswith("its process ended")
     worker.close()
+
+
+@pytest.mark.parametrize("name", vectormath.NAMES)
+def test_a_function_of_the_vector_math_has_a_peer_that_computes_the_same(name: str) -> None:
+    arguments = [x[:100] for x in speeds.drawn(name)]
+    found, wanted = np.empty(100), np.empty(100)
+    speeds.by_numpy(name)(*arguments, out=wanted)
+    speeds.by_kernel(name, "float64")(*arguments, found)
+    np.testing.assert_allclose(found, wanted, rtol=1e-14)
 
 
 def test_a_case_that_fails_is_reported_and_the_next_one_measured(
