@@ -174,8 +174,9 @@ class OutsideRecorder(GraphRecorder):
         before = len(self.shadows)
         shadow = super().shadow(tensor)
         if len(self.shadows) > before:
-            first = self.first_contents[id(tensor)] = np.array(tensor._data)
-            self.expected[id(tensor)] = first
+            first = self.first_contents[id(tensor)] = tensor._data.copy()
+            if isinstance(first, np.ndarray):  # what is on a card NumPy does not change
+                self.expected[id(tensor)] = first
             self._note_overlaps(tensor, shadow, argument=False)
             written = [t for _, t, value in self.inputs if self.value_of(t) is not value]
             written += [t for _, t, value in self.shadows.values() if self.value_of(t) is not value]
@@ -197,13 +198,14 @@ class OutsideRecorder(GraphRecorder):
         return {
             self.captures[key][1]: self.first_contents[key]
             for key, tensor in found
-            if tensor is self.captures[key][0] and key in self.first_contents
+            if tensor is self.captures[key][0]
+            and isinstance(self.first_contents.get(key), np.ndarray)
         }
 
     def _changed_by_numpy(self, tensor: Tensor, shadow: Tensor) -> bool:
         source = self.shadows[id(tensor._data)][0]
-        expected = self.expected[id(source)]
-        return not np.array_equal(_raw(expected), _raw(source._data))
+        expected = self.expected.get(id(source))
+        return expected is not None and not np.array_equal(_raw(expected), _raw(source._data))
 
     def base_layout(self, source: Tensor) -> Layout:
         """Return how the memory lies; that of an argument as it is in this call."""

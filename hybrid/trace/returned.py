@@ -9,6 +9,7 @@ import numpy as np
 
 from hybrid.core import formula
 from hybrid.core.graph import Value
+from hybrid.core.places import DeviceArray
 from hybrid.core.storage import Chain
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor, asarray
@@ -83,7 +84,8 @@ def result_leaf(
         if other is x and isinstance(x, Tensor | np.ndarray):
             return Same(j)
     data = x._data if type(x) is Tensor else x
-    known = outside.shadows.get(id(data)) if type(data) is np.ndarray else None
+    memory = isinstance(data, np.ndarray | DeviceArray)
+    known = outside.shadows.get(id(data)) if memory else None
     if known is not None and id(known[0]) in local:
         x = known[1]
     if type(x) is Unknown and x.open:

@@ -209,6 +209,58 @@ def test_a_permutation_in_a_compiled_function_is_drawn_on_the_card():
             np.testing.assert_array_equal(shuffle(x).numpy(), numbers)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_rows_are_added_by_kernels_of_the_card(compiled):
+    ids, x = np.array([2, 0, 2, -1, 2, 0]), np.arange(12, dtype=np.float32).reshape(6, 2) - 5
+
+    def f(x, ids):
+        with hb.GradientTape() as tape:
+            tape.watch(x)
+            found = (hb.take(x, ids, axis=0) * hb.take(x, ids, axis=0)).sum()
+        grid = hb.zeros((2, 4)).at[[0, 1, 0], [3, 1, 3]].add(x[0, 0])
+        return hb.segment_sum(x, ids % 4, 4), tape.gradient(found, x), grid, x.at[ids].add(x)
+
+    here = f(hb.asarray(x), hb.asarray(ids))
+    card = cards.card_at(devices.place("cuda:0"))
+    del card.log[:]
+    with hb.device("cuda"):
+        g = hb.compile(f) if compiled else f
+        there = [g(on_card(x), on_card(ids)) for _ in range(2)]
+    assert card.log.count("launch") >= 16  # two for each of four, twice
+    for found in there:
+        for a, b in zip(found, here, strict=True):
+            assert a.device == "cuda:0"
+            np.testing.assert_array_equal(a.numpy(), b.numpy())
+    with pytest.raises(IndexError, match="bounds"):
+        f(on_card(x), on_card(ids + 9))
+
+
+def test_arrays_from_outside_are_read_at_each_call():
+    w = on_card(A[0])
+    f = hb.compile(lambda x: x * w)
+    for number in (1.0, 5.0, 7.0):
+        w[0] = number
+        np.testing.assert_array_equal(f(on_card()).numpy(), A * w.numpy())
+
+
+def test_arrays_that_a_function_makes_and_writes_are_new_at_each_call():
+    @hb.compile
+    def f(x):
+        made = hb.asarray([1.0, 2.0, 3.0], device=x.device)
+        made[0] = x.sum()
+        row = made[1:]
+        row += x[0, :2]
+        return made, made * 2
+
+    found = [f(on_card(A * k)) for k in (1, 2, 3)]
+    for k, (made, double) in zip((1, 2, 3), found, strict=True):
+        want = np.array([1, 2, 3], np.float32)
+        want[0] = (A * k).sum()
+        want[1:] += (A * k)[0, :2]
+        np.testing.assert_array_equal(made.numpy(), want)
+        np.testing.assert_array_equal(double.numpy(), want * 2)
+
+
 def test_effects_see_values(capsys):
     seen = []
 
