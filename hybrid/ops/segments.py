@@ -11,6 +11,7 @@ from hybrid import dtypes
 from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind, located
 from hybrid.core.op import Attrs, Example, Op, register
+from hybrid.core.places import Place
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.dtypes import DType
@@ -20,7 +21,7 @@ from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.creation import ones
 from hybrid.ops.elementwise import where
 from hybrid.ops.indexing import take
-from hybrid.ops.indexing.accumulate import accumulate
+from hybrid.ops.indexing.accumulate import accumulate, add_in_order
 from hybrid.ops.movement import moveaxis, reshape
 from hybrid.ops.ranges import arange
 from hybrid.ops.reduction.declare import accumulator
@@ -79,6 +80,19 @@ def _eager_sum(xp: Any, x: Any, ids: Any, *, num: int) -> Any:
     return out.astype(spec.dtype, copy=False)
 
 
+def _sum_on_card(place: Place, x: Any, ids: Any, *, num: int) -> Any:
+    from hybrid.kernels.cuda.scattering import DTYPES
+
+    spec = _infer_sum(TensorSpec(x.shape, x.dtype), TensorSpec(ids.shape, ids.dtype), num=num)
+    wide = dtypes.float32 if spec.dtype.itemsize == 2 else spec.dtype
+    if wide.name not in DTYPES:
+        return _eager_sum(place.xp, x, ids, num=num)
+    out = place.xp.zeros(spec.shape, wide)
+    ids = _checked_ids("segment_sum", ids, num)
+    add_in_order(place, out, x.astype(wide, copy=False), (ids,), (0,), 0)
+    return out.astype(spec.dtype, copy=False)
+
+
 _SHAPES = ((5, 2), (5,))
 _IDS = "uint8"  # so that tests draw no negative ones
 
@@ -89,6 +103,7 @@ SEGMENT_SUM = register(
         batch=_batch,
         infer=_infer_sum,
         eager=_eager_sum,
+        by_kernel=_sum_on_card,
         vjp=(lambda g, out, x, ids, *, num: take(g, ids, axis=0), None),
         examples=(
             Example(_SHAPES, {"num": 4}, ("float64", _IDS)),

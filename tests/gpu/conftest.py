@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from hybrid.kernels.cuda import drawing
-from tests.gpu.fake import drawn, fake_cards
+from hybrid.kernels.cuda import drawing, scattering
+from tests.gpu.fake import add_rows, drawn, fake_cards
 
 
 @pytest.fixture(autouse=True)
@@ -15,7 +15,8 @@ def _cards(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     if request.node.get_closest_marker("gpu"):
         yield
         return
-    # Kernels need the simulator, in a process of its own; here NumPy draws.
+    # Kernels need the simulator, in a process of its own; here NumPy draws and adds.
     monkeypatch.setattr(drawing, "drawn", drawn)
+    monkeypatch.setattr(scattering, "add_rows", add_rows)
     with fake_cards():
         yield

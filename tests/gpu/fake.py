@@ -386,6 +386,15 @@ def drawn(
     return place.put(found.reshape(-1))
 
 
+def add_rows(place: Place, out: FakeArray, places: FakeArray, values: FakeArray) -> None:
+    """Stand for ``hybrid.kernels.cuda.scattering.add_rows``."""
+    assert (out.dtype, out.shape[1]) == (values.dtype, values.shape[1])
+    assert places.dtype == np.int64
+    assert not places.size or 0 <= places._data.min() <= places._data.max() < len(out._data)
+    assert np.may_share_memory(out._data, out._data.base)  # what was asked for, not a copy of it
+    np.add.at(out._data, places._data, values._data)
+
+
 @contextlib.contextmanager
 def fake_cards(count: int = 2) -> Iterator[None]:
     """Let there be cards, in a ``with`` statement."""

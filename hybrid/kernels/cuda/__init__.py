@@ -4,8 +4,8 @@ spec
     a Region becomes a CudaSpec and the numbers of a launch
 source, generate; maps, tiles, reductions, scans
     a CudaSpec becomes Python source: elementwise, transposing, along rows or columns, cumulative
-handwritten, random
-    what no Region describes: gathering and scattering, random numbers
+handwritten, random; scattering, drawing
+    what no Region describes: adding rows to places, random numbers; launched for eager code
 products
     how a product of matrices is put to cuBLAS
 toolchain

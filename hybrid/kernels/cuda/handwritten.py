@@ -1,4 +1,4 @@
-"""GPU kernels that no Region describes: gathering and scattering; ``random`` has others.
+"""GPU kernels that no Region describes: scattering; ``random`` has others.
 
 Each function gives a Source; the numbers that a launch passes are named in its docstring.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 
 from hybrid.kernels.cuda.source import PLACEHOLDER, Source, finished, stored_dtype
-from hybrid.kernels.cuda.spec import THREADS
+from hybrid.kernels.cuda.spec import HALVES, THREADS
 
 _STRIDED = f"""
 def {PLACEHOLDER}_run(@):
@@ -36,86 +36,122 @@ def strided(
     return finished([word], lines, ["run"], dtypes, threads, len(numbers))
 
 
-# --- gathering and scattering ---------------------------------------------------------------
+# --- scattering -----------------------------------------------------------------------------
 
 
 @functools.cache
-def gather(dtype: str, inner: int, threads: int = THREADS) -> Source:
-    """Slices of an array at given places of an axis.
+def add_stretches(dtype: str, inner: int, threads: int = THREADS) -> Source:
+    """Slices added to given places of an axis, where several may have one place.
 
-    ``out[o, p, i] = array[o, places[p], i]``, the last axis of ``inner`` elements. Places below 0
-    count from the end; the caller has seen to it that all are on the axis. Pointers: array,
-    places (int64), out. Numbers: ``count`` of elements of the result, ``axis`` (length of the
-    array's), ``taken`` (number of places).
+    Places are sorted, and ``order`` says where each came from: equal ones are neighbours, a run.
+    A thread adds up, one after another, what a stretch of ``length`` rows has for one column. Runs
+    that lie in the stretch are done then; what a run that goes on comes to is kept in ``tail``,
+    and in ``head`` what one that has begun before comes to. So sums depend on sizes and places
+    only, however many threads there are, and whichever is first.
+
+    Pointers: out (rows of ``inner`` elements), places and order (int64, order stable), values
+    (rows too), head and tail (an element for each thread). Numbers: ``count`` of stretches times
+    ``inner``, ``rows``, ``length``. Sums of 16-bit floats are rounded once for each stretch.
     """
     step = f"""
-row = quotient64(index, {inner})
-within = index - row * {inner}
-outer = row // taken
-place = load(places, row - outer * taken)
-if place < 0:
-    place += axis
-store(out, index, load(array, (outer * axis + place) * {inner} + within))
-"""
-    return strided(
-        f"gather_{dtype}",
-        {"array": dtype, "places": "int64", "out": dtype},
-        ("count", "axis", "taken"),
-        "",
-        step,
-        threads,
-    )
-
-
-@functools.cache
-def scatter(dtype: str, inner: int, mode: str, threads: int = THREADS) -> Source:
-    """Slices written to, or added to, given places of an axis; as NumPy does, one after another.
-
-    Places are sorted, and ``order`` says where each came from, so that equal ones are neighbours:
-    the thread of the first of them does all, in their order. So nothing depends on which thread is
-    first. ``mode`` is ``"set"`` (the last one wins) or ``"add"``. Pointers: out (rows of ``inner``
-    elements), places and order (int64, order stable), values (rows too). Numbers: ``count`` of
-    elements of values, ``rows`` of them. Sums of 16-bit floats are rounded once, at the end.
-    """
-    half = {"float16": "f16", "bfloat16": "bf16"}.get(dtype)
-    read, written = ("widen_" + half + "({})", "narrow_" + half + "({})") if half else ("{}", "{}")
-    target = f"place * {inner} + within"
-    value = read.format(f"load(values, load(order, last) * {inner} + within)")
-    step = f"""
-row = quotient64(index, {inner})
-within = index - row * {inner}
+chunk = quotient64(index, {inner})
+within = index - chunk * {inner}
+row = chunk * length
+stop = min(row + length, rows)
 place = load(places, row)
-first = True
+opened = False
 if row > 0:
-    first = load(places, row - 1) != place
-if first:
-    last = row
-"""
-    if mode == "set":
-        step += f"""\
-    while last + 1 < rows and load(places, last + 1) == place:
-        last += 1
-    store(out, {target}, {written.format(value)})
-"""
+    opened = load(places, row - 1) == place
+total = {_value(dtype, inner)}
+if not opened:
+    total = plus({_read(dtype, f"load(out, place * {inner} + within)")}, total)
+row += 1
+while row < stop:
+    value = {_value(dtype, inner)}
+    here = load(places, row)
+    if here == place:
+        total = plus(total, value)
     else:
-        step += f"""\
-    total = {read.format(f"load(out, {target})")}
-    more = True
-    while more:
-        total = plus(total, {value})
-        last += 1
-        more = last < rows
-        if more:
-            more = load(places, last) == place
-    store(out, {target}, {written.format("total")})
+        if opened:
+            store(head, index, total)
+        else:
+            store(out, place * {inner} + within, {_written(dtype, "total")})
+        opened = False
+        place = here
+        total = plus({_read(dtype, f"load(out, place * {inner} + within)")}, value)
+    row += 1
+goes_on = False
+if stop < rows:
+    goes_on = load(places, stop) == place
+if opened:
+    store(head, index, total)
+else:
+    if goes_on:
+        store(tail, index, total)
+    else:
+        store(out, place * {inner} + within, {_written(dtype, "total")})
 """
-    computed = "float32" if half else dtype
-    plus = "or_" if dtype == "bool" else "add"
-    return strided(
-        f"scatter_{mode}_{dtype}",
-        {"out": dtype, "places": "int64", "order": "int64", "values": dtype},
-        ("count", "rows"),
-        f'plus = function("{plus}", "{computed}")' if mode == "add" else "",
-        step,
-        threads,
-    )
+    return _scatter("add_stretches", dtype, step, threads)
+
+
+@functools.cache
+def join_stretches(dtype: str, inner: int, threads: int = THREADS) -> Source:
+    """What is left once ``add_stretches`` is done, with the same pointers and numbers.
+
+    The thread of the stretch in which a run begins adds up what those that it goes on in have.
+    """
+    step = f"""
+chunk = quotient64(index, {inner})
+within = index - chunk * {inner}
+start = chunk * length
+stop = min(start + length, rows)
+place = load(places, stop - 1)
+mine = False
+if stop < rows:
+    mine = load(places, stop) == place
+if mine:
+    if start > 0:
+        mine = load(places, start - 1) != place
+if mine:
+    total = load(tail, index)
+    while mine:
+        chunk += 1
+        total = plus(total, load(head, chunk * {inner} + within))
+        stop = min(stop + length, rows)
+        mine = False
+        if stop < rows:
+            mine = load(places, stop) == place
+    store(out, place * {inner} + within, {_written(dtype, "total")})
+"""
+    return _scatter("join_stretches", dtype, step, threads)
+
+
+def computed(dtype: str) -> str:
+    """The dtype of sums."""
+    return "float32" if dtype in HALVES else dtype
+
+
+def _read(dtype: str, text: str) -> str:
+    return f"widen_{HALVES[dtype]}({text})" if dtype in HALVES else text
+
+
+def _written(dtype: str, text: str) -> str:
+    return f"narrow_{HALVES[dtype]}({text})" if dtype in HALVES else text
+
+
+def _value(dtype: str, inner: int) -> str:
+    return _read(dtype, f"load(values, load(order, row) * {inner} + within)")
+
+
+def _scatter(word: str, dtype: str, step: str, threads: int) -> Source:
+    wide = computed(dtype)
+    pointers = {
+        "out": dtype,
+        "places": "int64",
+        "order": "int64",
+        "values": dtype,
+        "head": wide,
+        "tail": wide,
+    }
+    head = f'plus = function("add", "{wide}")'
+    return strided(f"{word}_{dtype}", pointers, ("count", "rows", "length"), head, step, threads)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.places import Place
 from hybrid.core.spec import Shape
 from hybrid.kernels import scatter
 from hybrid.ops._axes import Axes
@@ -38,6 +39,36 @@ def accumulate(
         getattr(xp, ufunc).at(out, native, value)
     except IndexError as error:
         raise out_of_bounds(out.shape, index, axes) or error from None
+
+
+def add_in_order(
+    place: Place, out: Any, value: Any, index: tuple[Any, ...], axes: Axes, at: int
+) -> None:
+    """Add values to `out`, a contiguous array of a card, by a kernel: the same sums each time.
+
+    Parameters
+    ----------
+    place : Place
+    out : array of the card
+        Of a dtype in ``hybrid.kernels.cuda.scattering.DTYPES``.
+    value : array of the card
+        Of the dtype of `out`.
+    index, axes, at
+        As of :func:`accumulate`; in bounds.
+    """
+    from hybrid.kernels.cuda.scattering import add_rows
+
+    xp = place.xp
+    index = tuple([xp.asarray(i) for i in index])
+    values = xp.broadcast_to(value, picked_shape(out, index, axes, at))
+    if axes == (0,):
+        (rows,) = index
+        rows, inner = xp.asarray(rows, dtype=np.int64), math.prod(out.shape[1:])
+        places = xp.where(rows < 0, rows + out.shape[0], rows)
+    else:
+        places, inner = _flat_places(xp, out.shape, index, axes, at), 1
+    shape = places.size, inner
+    add_rows(place, out.reshape(-1, max(inner, 1)), places.reshape(-1), values.reshape(shape))
 
 
 def to_numpy(

@@ -11,6 +11,7 @@ from hybrid import dtypes
 from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind, spec_of
 from hybrid.core.op import Attrs, Example, Op, register
+from hybrid.core.places import Place
 from hybrid.core.spec import TensorSpec, fits
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import ShapeError
@@ -18,7 +19,7 @@ from hybrid.ops._axes import Axes
 from hybrid.ops.broadcasting import broadcast_to, sum_to
 from hybrid.ops.creation import ones, zeros
 from hybrid.ops.elementwise.selection import where
-from hybrid.ops.indexing.accumulate import accumulate, to_numpy
+from hybrid.ops.indexing.accumulate import accumulate, add_in_order, to_numpy
 from hybrid.ops.indexing.gather import (
     batch_index,
     check_bounds,
@@ -65,6 +66,20 @@ def _eager_update(
         out[native] = value
     except IndexError as error:
         raise out_of_bounds(base.shape, index, axes) or error from None
+    return out
+
+
+def _update_on_card(
+    place: Place, base: Any, value: Any, *index: Any, axes: Axes, at: int, mode: str
+) -> Any:
+    from hybrid.kernels.cuda.scattering import DTYPES
+
+    xp = place.xp
+    if mode != "add" or base.dtype.name not in DTYPES:
+        return _eager_update(xp, base, value, *index, axes=axes, at=at, mode=mode)
+    check_bounds(xp, base.shape, index, axes)
+    out = xp.array(base, order="C")
+    add_in_order(place, out, xp.asarray(value).astype(out.dtype, copy=False), index, axes, at)
     return out
 
 
@@ -201,6 +216,7 @@ INDEX_UPDATE = register(
         batch=_batch_update,
         infer=_infer_update,
         eager=_eager_update,
+        by_kernel=_update_on_card,
         vjp=_vjp_update,
         examples=(
             Example(

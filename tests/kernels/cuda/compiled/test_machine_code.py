@@ -260,11 +260,11 @@ HANDWRITTEN = {
     "normal float64": random.normal("float64", 0.0, 1.0).source,
     "whole numbers": random.integers("int32", -3, 10).source,
     "the next state": random.advance(),
-    "gather": handwritten.gather(F32, 64),
-    "gather of halves": handwritten.gather("bfloat16", 1),
-    "set": handwritten.scatter(F32, 64, "set"),
-    "add": handwritten.scatter(F32, 64, "add"),
-    "add halves": handwritten.scatter("float16", 1, "add"),
+    "add": handwritten.add_stretches(F32, 64),
+    "add float64": handwritten.add_stretches("float64", 1),
+    "add halves": handwritten.add_stretches("float16", 1),
+    "join": handwritten.join_stretches(F32, 64),
+    "join halves": handwritten.join_stretches("bfloat16", 3),
 }
 
 
