@@ -81,6 +81,50 @@ done:
   ret void
 }
 
+; A trampoline that runs a loop to its end: its pack is (template, words, bytes of both, do, does,
+; moves, count, limit, given), then (word, address) for each of the `given`: what the loop finds in
+; its words, which are a copy of the template otherwise.
+define void @hybrid_nested(ptr %pack, i64 %lo, i64 %hi) {
+start:
+  %template = load ptr, ptr %pack
+  %words_at = getelementptr i64, ptr %pack, i64 1
+  %words = load ptr, ptr %words_at
+  %bytes_at = getelementptr i64, ptr %pack, i64 2
+  %bytes = load i64, ptr %bytes_at
+  call void @llvm.memcpy.p0.p0.i64(ptr %words, ptr %template, i64 %bytes, i1 false)
+  %given_at = getelementptr i64, ptr %pack, i64 8
+  %given = load i64, ptr %given_at
+  br label %next
+next:
+  %i = phi i64 [ 0, %start ], [ %up, %one ]
+  %more = icmp slt i64 %i, %given
+  br i1 %more, label %one, label %loop
+one:
+  %twice = mul i64 %i, 2
+  %at = add i64 %twice, 9
+  %word_at = getelementptr i64, ptr %pack, i64 %at
+  %word = load ptr, ptr %word_at
+  %address_at = getelementptr i64, ptr %word_at, i64 1
+  %address = load i64, ptr %address_at
+  store i64 %address, ptr %word
+  %up = add i64 %i, 1
+  br label %next
+loop:
+  %do_at = getelementptr i64, ptr %pack, i64 3
+  %do = load ptr, ptr %do_at
+  %does_at = getelementptr i64, ptr %pack, i64 4
+  %does = load i64, ptr %does_at
+  %moves_at = getelementptr i64, ptr %pack, i64 5
+  %moves = load ptr, ptr %moves_at
+  %count_at = getelementptr i64, ptr %pack, i64 6
+  %count = load i64, ptr %count_at
+  %limit_at = getelementptr i64, ptr %pack, i64 7
+  %limit = load i64, ptr %limit_at
+  %steps = call i64 @hybrid_loop(ptr null, i64 0, ptr null, ptr %do, i64 %does,
+                                 ptr %moves, i64 %count, i64 %limit)
+  ret void
+}
+
 define internal void @program(ptr %entries, i64 %count) {
 start:
   br label %next
@@ -191,6 +235,12 @@ def seek_address() -> int:
 def inner_loop_address() -> int:
     """The address of the trampoline that calls an inner loop of NumPy."""
     return int(_engine().get_function_address("hybrid_inner_loop"))  # type: ignore[attr-defined]
+
+
+@functools.cache
+def nested_address() -> int:
+    """The address of the trampoline that runs a loop within a loop."""
+    return int(_engine().get_function_address("hybrid_nested"))  # type: ignore[attr-defined]
 
 
 @functools.cache

@@ -8,7 +8,7 @@ that is under way has a frame of its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,22 +16,9 @@ import numpy as np
 from hybrid.core.spec import TensorSpec
 from hybrid.runtime.memory import ALIGNMENT
 from hybrid.runtime.native_calls import Call, clear_flag, has_failed
-from hybrid.runtime.native_program import At, Entry, Program
+from hybrid.runtime.native_program import LONGEST_NS, At, Entry, LoopShape, Nested, Program
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-# A call of native code cannot be interrupted: it returns about this often to let Python look.
-_CHUNK_NS = 50_000_000
-_STEP_NS = 50
-
-
-@dataclass(frozen=True, slots=True)
-class LoopShape:
-    """The specs of the carries and of what is stacked, and the bytes from row to row."""
-
-    carries: tuple[TensorSpec, ...]
-    row_strides: tuple[int, ...]
-    ys: tuple[TensorSpec, ...]
 
 
 class NativeLoop:
@@ -50,10 +37,8 @@ class NativeLoop:
         self.body = body
         self.ask = ask
         programs = [p for p in (ask, body) if p is not None]
-        cost = _STEP_NS + sum(entry.cost for program in programs for entry in program.entries)
-        self._chunk = max(1, _CHUNK_NS // cost)
-        actions = [entry.action for program in programs for entry in program.entries]
-        self._checked = any(isinstance(x, Call) and x.checked for x in actions)
+        self._chunk = max(1, LONGEST_NS // sum(program.cost for program in programs))
+        self._checked = any(program.checked for program in programs)
         self.retired = False
         self._pool: list[_Frame] = []
 
@@ -161,6 +146,8 @@ class _Frame:
                 for at, offset in zip(entry.operands, entry.action.offsets, strict=True):
                     self._slot(at, known, offset)
                 calls = [(inner_loop_address(), pack, 0, 0)]
+            elif isinstance(entry.action, Nested):
+                calls = self._nested(entry.action, entry.operands, known)
             else:
                 self._arguments(entry, entry.action.geometry, known)
                 runs, work = entry.action.runs, entry.action.geometry[2:]
@@ -172,6 +159,45 @@ class _Frame:
                 found.append((seek_address(), self._seek(*moving), 0, 0))
             found += calls
         return found
+
+    def _nested(
+        self, inner: Nested, operands: tuple[At, ...], known: dict[str, list[Array]]
+    ) -> list[tuple[int, int, int, int]]:
+        """Append what a loop within a step is given; return what to call before, for and after it.
+
+        Its first carries are copied into its buffers, and its last ones out of them.
+        """
+        from hybrid.kernels.loop import copy_address, nested_address
+
+        frame = _Frame(NativeLoop(inner.shape, inner.body))
+        self._kept.append(frame)
+        n, rows = len(inner.shape.carries), len(inner.shape.row_strides)
+        results = len(operands) - n - len(inner.shape.ys)
+        calls = []
+        for (buffer, _), at, spec in zip(frame._pairs, operands, inner.shape.carries, strict=False):
+            calls.append((copy_address(), len(self._words), 0, 0))
+            self._words.append(_address(buffer))
+            self._slot(at, known)
+            self._words.append(spec.nbytes)
+        calls.append((nested_address(), len(self._words), 0, 0))
+        template = frame._backward if inner.reverse else frame._template
+        moves = frame._moves_address, frame._moves
+        head = _address(template), _address(frame.words), template.nbytes
+        self._words += [*head, *frame._do, *moves, inner.length, len(frame._given)]
+        first = {"row": n, "constant": n + rows, "y": results + n}
+        last = inner.length - 1 if inner.reverse else 0
+        for index, at in frame._given:
+            self._words.append(_address(frame.words) + 8 * index)
+            walks = at.kind in ("row", "y")
+            start = last * frame._motion(at)[0] if walks else 0
+            self._slot(operands[first[at.kind] + at.number], known, start + frame._offsets[index])
+        for pair, at, spec in zip(
+            frame._pairs, operands[results:], inner.shape.carries, strict=False
+        ):
+            calls.append((copy_address(), len(self._words), 0, 0))
+            self._slot(at, known)
+            self._words += [_address(pair[inner.length % 2]), spec.nbytes]
+        return calls
 
     def _arguments(self, entry: Entry, geometry: Any, known: dict[str, list[Array]]) -> None:
         """Append what a kernel is given."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from hybrid.core.graph import Const, FuncGraph
-from hybrid.core.layout import Layout
+from hybrid.core.layout import Layout, contiguous
 from hybrid.core.spec import TensorSpec
 from hybrid.runtime.load import LoadedKernel, load_kernel
 from hybrid.runtime.native_calls import EQUATIONS, Call, call_of
@@ -20,7 +20,6 @@ from hybrid.runtime.steps import (
     KernelStep,
     LibraryStep,
     Place,
-    Return,
     Root,
     Schedule,
     WindowStep,
@@ -28,6 +27,11 @@ from hybrid.runtime.steps import (
 )
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Rewrite = Callable[[FuncGraph], FuncGraph]
+
+STEP_NS = 50
+# A call of native code cannot be interrupted: it returns about this often to let Python look.
+LONGEST_NS = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +50,43 @@ class At:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One thing to run at each step: a kernel, a call, or else a copy."""
+class LoopShape:
+    """The specs of the carries and of what is stacked, and the bytes from row to row."""
 
-    action: LoadedKernel | Call | None
+    carries: tuple[TensorSpec, ...]
+    row_strides: tuple[int, ...]
+    ys: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """A loop within a step: so many steps, maybe backwards.
+
+    The operands of its entry are the first carries, rows, constants, then the last carries and what
+    is stacked.
+    """
+
+    shape: LoopShape
+    body: Program
+    length: int
+    reverse: bool
+
+    @property
+    def cost(self) -> int:
+        """About how many nanoseconds it takes."""
+        return self.length * self.body.cost
+
+    @property
+    def checked(self) -> bool:
+        """Whether something in it raises the flag where it fails."""
+        return self.body.checked
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing to run at each step: a kernel, a call, a loop, or else a copy."""
+
+    action: LoadedKernel | Call | Nested | None
     operands: tuple[At, ...]
     nbytes: int = 0
 
@@ -74,14 +111,24 @@ class Program:
     places: dict[Root, At] = field(default_factory=dict)
     windows: dict[Root, WindowStep] = field(default_factory=dict)
 
+    @property
+    def cost(self) -> int:
+        """About how many nanoseconds a step takes."""
+        return STEP_NS + sum(entry.cost for entry in self.entries)
+
+    @property
+    def checked(self) -> bool:
+        """Whether a call raises the flag where it fails."""
+        actions = [entry.action for entry in self.entries]
+        return any(isinstance(x, Call | Nested) and x.checked for x in actions)
+
     def at(self, root: Root) -> At:
         """Return where a root lies; a planned one that is no result gets a buffer."""
         window = self.windows.get(root)
         if window is not None:
             return self._through(window)
         if root not in self.places:
-            self.places[root] = At("temporary", len(self.temporaries))
-            self.temporaries.append(root.spec)
+            self.places[root] = self.temporary(root.spec)
         return self.places[root]
 
     def _through(self, window: WindowStep) -> At:
@@ -113,27 +160,40 @@ class Program:
         self.fixed.append(np.ascontiguousarray(array))
         return At("fixed", len(self.fixed) - 1)
 
-    def deliver(self, order: Schedule, targets: Sequence[At]) -> list[tuple[At, At, int]] | None:
+    def deliver(self, order: Schedule, targets: Sequence[At]) -> list[Entry] | None:
         """Let kernels write results where they belong; return the copies that this leaves."""
         copies = []
         for output, target in zip(order.returns, targets, strict=True):
-            source = self._source(output, target)
-            if source is None:
-                return None
-            if source[0] != target:
-                copies.append((target, *source))
+            place = output.source
+            if isinstance(place, Place) and not is_plain(place):
+                copy = self.gathered(place, target)
+                if copy is None:
+                    return None
+                copies.append(copy)
+                continue
+            source, nbytes = self._source(place, target)
+            if source != target:
+                copies.append(Entry(None, (target, source), nbytes))
         return copies
 
-    def _source(self, output: Return, target: At) -> tuple[At, int] | None:
-        place = output.source
+    def gathered(self, place: Place, target: At) -> Entry | None:
+        """Return what copies a part of an array, or its elements in another order."""
+        spec = TensorSpec(place.layout.shape, place.root.spec.dtype)
+        root = Root("planned", -1, spec, contiguous(spec.shape))
+        region = write_region(place, Place(root, root.layout))
+        return None if region is None else Entry(load_kernel(region), (self.at(place.root), target))
+
+    def temporary(self, spec: TensorSpec) -> At:
+        """Return where a new buffer lies."""
+        self.temporaries.append(spec)
+        return At("temporary", len(self.temporaries) - 1)
+
+    def _source(self, place: Place | Const, target: At) -> tuple[At, int]:
         if isinstance(place, Const):
             array = np.array(place.value, place.dtype)
             return self.keep(array), array.nbytes
-        root = place.root
-        nbytes = root.spec.nbytes
-        if not is_plain(place):
-            return None
-        if root.planned and root not in self.places:
+        root, nbytes = place.root, place.root.spec.nbytes
+        if root.origin in ("planned", "result") and root not in self.places:
             self.places[root] = target
         return self.at(root), nbytes
 
@@ -143,6 +203,7 @@ def make_program(
     layouts: tuple[Layout, ...],
     counts: tuple[int, int],
     targets: Sequence[At],
+    within: Rewrite = lambda graph: graph,
 ) -> Program | None:
     """Return a body as entries; None where it is more than kernels and products of matrices.
 
@@ -156,6 +217,8 @@ def make_program(
         How many of these are carries, and rows.
     targets : sequence of At
         Where its results go.
+    within : callable
+        What loops in the body are rewritten by.
     """
     if any(v.spec.size == 0 for v in graph.parameters) or not _simple(graph):
         return None
@@ -175,11 +238,11 @@ def make_program(
     for step in without_overwritten(needed):
         if isinstance(step, WindowStep):
             continue
-        entry = _entry(program, step)
+        entry = _entry(program, step, within)
         if entry is None:
             return None
         program.entries.append(entry)
-    program.entries += [Entry(None, (to, source), nbytes) for to, source, nbytes in copies]
+    program.entries += copies
     return program
 
 
@@ -192,11 +255,58 @@ def _counted(step: WindowStep) -> bool:
     )
 
 
-def _entry(program: Program, step: KernelStep | LibraryStep | WriteStep) -> Entry | None:
+def _given(program: Program, arg: Place | Const, spec: TensorSpec) -> tuple[At, Layout]:
+    """Return where an argument is, and how its elements lie from there."""
+    if isinstance(arg, Const):
+        return program.keep(np.array(arg.value, spec.dtype)), contiguous(spec.shape)
+    at, itemsize = program.at(arg.root), arg.root.spec.dtype.itemsize
+    offset = at.offset + arg.layout.offset * itemsize
+    return replace(at, offset=offset), replace(arg.layout, offset=0)
+
+
+def _nested(program: Program, step: LibraryStep, within: Rewrite) -> Entry | None:
+    """Return a loop over so many rows that is a step of a body."""
+    attrs, specs = step.node.attrs, [v.spec for v in step.node.attrs["body"].inputs]
+    n, length = attrs["carries"], attrs["length"]
+    last = n + attrs["xs"]
+    places = []
+    for number, arg in enumerate(step.args):
+        spec = specs[number]
+        if number < n and isinstance(arg, Place) and not arg.layout.is_contiguous:
+            # Into the buffers of the loop contiguous memory is copied.
+            target = program.temporary(spec)
+            copy = program.gathered(arg, target)
+            if copy is None:
+                return None
+            program.entries.append(copy)
+            places.append((target, contiguous(spec.shape)))
+        else:
+            places.append(_given(program, arg, spec))
+    layouts = [layout for _, layout in places]
+    rows = layouts[n:last]
+    given = [*layouts[:n], *(Layout(x.shape[1:], x.strides[1:]) for x in rows), *layouts[last:]]
+    ys = tuple(x.spec for x in attrs["body"].outputs[n:])
+    aims = [*(At("out", i) for i in range(n)), *(At("y", i) for i in range(len(ys)))]
+    body = make_program(within(attrs["body"]), tuple(given), (n, attrs["xs"]), aims, within)
+    if body is None or not length or length * body.cost > LONGEST_NS:
+        return None
+    steps = tuple(
+        x.strides[0] * spec.dtype.itemsize for x, spec in zip(rows, specs[n:last], strict=True)
+    )
+    loop = Nested(LoopShape(tuple(specs[:n]), steps, ys), body, length, attrs["reverse"])
+    results = (program.at(root) for root in step.outputs)
+    return Entry(loop, (*(at for at, _ in places), *results))
+
+
+def _entry(
+    program: Program, step: KernelStep | LibraryStep | WriteStep, within: Rewrite
+) -> Entry | None:
     if isinstance(step, KernelStep):
         operands = tuple(program.at(root) for root in (*step.inputs, *step.outputs))
         return Entry(load_kernel(step.region), operands)
     if isinstance(step, LibraryStep):
+        if step.node.op.name == "scan":
+            return _nested(program, step, within)
         call = call_of(step)
         places = [arg.root for arg in step.args if isinstance(arg, Place)]
         operands = tuple(program.at(root) for root in (*places, *step.outputs))
@@ -205,7 +315,7 @@ def _entry(program: Program, step: KernelStep | LibraryStep | WriteStep) -> Entr
     if isinstance(source, Place) and is_plain(step.target) and is_plain(source):
         if source.root.spec.dtype == root.spec.dtype:
             return Entry(None, (program.at(root), program.at(source.root)), root.spec.nbytes)
-    region = write_region(step)
+    region = write_region(source, step.target)
     if region is None:
         return None
     if isinstance(source, Place):
@@ -217,7 +327,7 @@ def _entry(program: Program, step: KernelStep | LibraryStep | WriteStep) -> Entr
 
 def _simple(graph: FuncGraph) -> bool:
     """Tell soon whether a graph may be kernels and products only."""
-    native = ("fused", "view_update", "matmul", "moving_view", "moving_update", *EQUATIONS)
+    native = ("fused", "view_update", "matmul", "moving_view", "moving_update", "scan", *EQUATIONS)
     return all(
         node.op.name in native
         or node.op.view is not None

@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import as_strided
 from hybrid.core.graph import Const
 from hybrid.core.layout import Layout
 from hybrid.runtime.lower import store_access
-from hybrid.runtime.steps import Place, Root, WriteStep
+from hybrid.runtime.steps import Place, Root
 
 if TYPE_CHECKING:
     from hybrid.kernels.region import Region
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def write_region(step: WriteStep) -> Region | None:
+def write_region(source: Place | Const, target: Place) -> Region | None:
     """Return the kernel that copies the source of an assignment to where it goes.
 
     Its input is the array of the source; for a literal, an array without axes. None where source
@@ -27,16 +27,16 @@ def write_region(step: WriteStep) -> Region | None:
     """
     from hybrid.kernels.region import Access, Instr, Region, unsupported
 
-    root, part = step.target.root, step.target.layout
+    root, part = target.root, target.layout
     dtype = root.spec.dtype.name
     if 0 in part.shape:
         return None
-    if isinstance(step.source, Const):
+    if isinstance(source, Const):
         layout, rank = Layout((), ()), 0
     else:
-        if step.source.root.spec.dtype != root.spec.dtype or _overlap(step.source, step.target):
+        if source.root.spec.dtype != root.spec.dtype or _overlap(source, target):
             return None
-        layout, rank = step.source.layout, step.source.root.spec.ndim
+        layout, rank = source.layout, source.root.spec.ndim
     spread = layout.expand(part.shape)
     space = zip(spread.strides, part.shape, strict=True)
     strides = tuple(stride if size != 1 else 0 for stride, size in space)

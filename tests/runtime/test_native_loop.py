@@ -11,7 +11,7 @@ import pytest
 
 import hybrid as hb
 from hybrid.core import containers
-from hybrid.runtime import native_loop
+from hybrid.runtime import native_loop, native_program
 from hybrid.trace.control.run import NativeLoops
 
 X = np.arange(24, dtype=np.float32).reshape(6, 4) / 8 - 1
@@ -104,7 +104,66 @@ def of_one_row(x: hb.Tensor) -> Any:
     return hb.scan(lambda c, r: ((c + r).sum(axis=0, keepdims=True), c.sum(axis=0)), x[:1], x)
 
 
+def loops_in_steps(x: hb.Tensor) -> Any:
+    """An odd and an even number of steps, backwards, over parts of rows, carries and arrays."""
+
+    def step(c: Any, r: Any) -> Any:
+        halved = hb.fori_loop(0, 7, lambda i, d: d * 0.5 + r * i, c)
+        turned = hb.scan(lambda d, q: (d + q[1:3], (d * q[0], q * 2)), c[::2], x.T[1:], None, True)
+        first, n = hb.fori_loop(0, 4, lambda i, s: (s[0] + r[1], s[1] + 1), (c[0], 0))
+        return halved * 0.1 + first, (turned, n, first)
+
+    return hb.scan(step, x[0], x)
+
+
+def loops_in_loops_in_loops(x: hb.Tensor) -> Any:
+    def innermost(i: Any, c: Any) -> Any:
+        return hb.fori_loop(0, 3, lambda j, d: hb.tanh(d @ x.T @ x * 0.1 + j), c)
+
+    return hb.fori_loop(0, 4, lambda i, c: hb.fori_loop(0, 3, innermost, c + i), x)
+
+
+def loop_in_a_while_loop(x: hb.Tensor) -> Any:
+    def relaxed(state: Any) -> Any:
+        n, c = state
+        return n + 1, hb.fori_loop(0, 5, lambda i, d: 0.5 * (d + hb.flip(d)) + 0.1, c)
+
+    return hb.while_loop(lambda s: s[1].sum() < 90, relaxed, (0, x))
+
+
+def rows_of_a_carry(x: hb.Tensor) -> Any:
+    """The inner loop goes over rows of what the outer one has just computed."""
+
+    def step(c: Any, _: Any) -> Any:
+        total, sums = hb.scan(lambda s, r: (s + r, s[1:]), c[0] * 0, c * 2)
+        return c * 0.5 + total, sums
+
+    return hb.scan(step, x, None, length=5)
+
+
+def rows_by_number(x: hb.Tensor) -> Any:
+    def step(i: Any, c: Any) -> Any:
+        return hb.fori_loop(0, 3, lambda j, d: d + x[j] * 0.5, c) + x[i]
+
+    return hb.fori_loop(0, 6, step, x[0])
+
+
+def parts_and_orders(x: hb.Tensor) -> Any:
+    return hb.scan(lambda c, r: (c[::-1], (r[1:], c[::2], x.T, c[1:])), x[0], x)
+
+
+def gradients_of_loops_in_steps(x: hb.Tensor) -> Any:
+    with hb.GradientTape() as tape:
+        tape.watch(x)
+        y = hb.scan(
+            lambda c, r: (hb.fori_loop(0, 3, lambda i, d: hb.sin(d * r), c), c.sum()), x[0], x
+        )[1].sum()
+    return tape.gradient(y, x)
+
+
 PROGRAMS = [
+    loops_in_steps, loops_in_loops_in_loops, loop_in_a_while_loop, rows_of_a_carry, rows_by_number,
+    parts_and_orders,
     kalman, equations, products_of_parts, products_of_batches, of_one_row,
     constant_results, reductions, turned, every_other, put_together, mandelbrot, flag_in_the_carry,
     large,
@@ -135,11 +194,28 @@ def assert_alike(got: Any, expected: Any) -> None:
 def test_the_result_is_that_of_eager_code(
     f: Callable[..., Any], chunk: int, found: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(native_loop, "_CHUNK_NS", chunk)  # 1: Python looks after each step
+    monkeypatch.setattr(native_loop, "LONGEST_NS", chunk)  # 1: Python looks after each step
     g = hb.compile(f)
     for x in (X, X[::-1], X):
         assert_alike(g(hb.asarray(x)), f(hb.asarray(x)))
     assert len(found) == 3
+    assert None not in found
+
+
+def test_a_loop_in_a_step_that_takes_long_is_called_from_python(
+    found: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native_program, "LONGEST_NS", 100)  # Python could not be interrupted
+    g = hb.compile(loops_in_loops_in_loops)
+    assert_alike(g(hb.asarray(X)), loops_in_loops_in_loops(hb.asarray(X)))
+    assert found[0] is None
+    assert found[-1] is not None
+
+
+def test_gradients_of_loops_in_steps_run_natively(found: list[Any]) -> None:
+    g = hb.compile(gradients_of_loops_in_steps)
+    assert_alike(g(hb.asarray(X)), gradients_of_loops_in_steps(hb.asarray(X)))
+    assert len(found) == 2
     assert None not in found
 
 
@@ -229,6 +305,22 @@ def test_a_singular_matrix_is_the_error_of_eager_code(found: list[Any]) -> None:
         assert texts[0] == texts[1]
     assert len(found) == 4
     assert None not in found
+
+
+def test_a_singular_matrix_in_a_loop_of_a_step_is_the_error_of_eager_code(found: list[Any]) -> None:
+    def f(x: Any) -> Any:
+        def step(c: Any, r: Any) -> Any:
+            return c + hb.fori_loop(0, 2, lambda i, d: hb.linalg.inv(d * r), hb.eye(2) * 1.0), r
+
+        return hb.scan(step, hb.eye(2), x)
+
+    compiled = hb.compile(f)
+    good, bad = (hb.asarray(np.array(x, np.float32)) for x in ([1.0, 2.0], [1.0, 0.0]))
+    assert_alike(compiled(good), f(good))
+    assert None not in found
+    with pytest.raises(np.linalg.LinAlgError, match=r"test_native_loop\.py"):
+        compiled(bad)
+    assert_alike(compiled(good), f(good))
 
 
 def test_another_nan_than_that_of_a_solver_retires_the_loop(found: list[Any]) -> None:

@@ -12,8 +12,8 @@ from hybrid.core.layout import Layout
 from hybrid.core.places import DeviceArray
 from hybrid.core.tensor import Array
 from hybrid.runtime.arguments import layout_of, strides_of
-from hybrid.runtime.native_loop import LoopShape, NativeLoop
-from hybrid.runtime.native_program import At, make_program
+from hybrid.runtime.native_loop import NativeLoop
+from hybrid.runtime.native_program import At, LoopShape, make_program
 from hybrid.runtime.plan import make_plan
 from hybrid.trace.control.parts import written
 
@@ -94,7 +94,7 @@ class NativeLoops:
         layouts += [_of_row(a) for a in arrays[n:last]] + [layout_of(a) for a in arrays[last:]]
         ys = self.body.outputs[n:]
         targets = [*(At("out", i) for i in range(n)), *(At("y", i) for i in range(len(ys)))]
-        body = make_program(written(self.body), tuple(layouts), (n, self.xs), targets)
+        body = make_program(written(self.body), tuple(layouts), (n, self.xs), targets, written)
         if body is None or (self.ask is not None and len(self.ask.outputs) > 1):
             return None
         ask = None
