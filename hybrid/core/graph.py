@@ -96,6 +96,13 @@ def acts(op: Op, attrs: Attrs) -> bool:
     return op.acts or any(acts(node.op, node.attrs) for node in inner)
 
 
+def may_fail(op: Op, attrs: Attrs) -> bool:
+    """Tell whether elements may be such that an op raises an error: it, or a node of its bodies."""
+    if op.raises or not op.bodies:
+        return op.raises
+    return any(may_fail(node.op, node.attrs) for body in _bodies(op, attrs) for node in body.nodes)
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class FuncGraph:
     """A function as a graph: inputs, captures, nodes in order, outputs.

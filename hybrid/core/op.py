@@ -64,10 +64,6 @@ class Example:
     prepare: Callable[..., tuple[Any, ...]] | None = None
 
 
-_CAREFUL = frozenset(("control", "indexing", "linalg", "statistics"))
-"""Families of ops that look at elements: an index may be out of bounds, a matrix singular."""
-
-
 @dataclass(frozen=True, eq=False, slots=True)
 class Op:
     """A primitive operation: one definition serves eager, trace, gradient and kernels.
@@ -130,6 +126,12 @@ class Op:
         ``parts(*specs, **attrs)`` says, of an op that puts its inputs side by side into a new
         array, what number fills the rest, and for each input the view ops (name and attrs) that
         show where in the result it goes; None where it does more than that.
+    raises : bool
+        The eager form may raise an error for what the elements of its inputs are: a matrix is
+        singular, an index out of bounds.
+    first_index : int
+        Of an op that raises only where an index is out of bounds, which input is the first of the
+        indices; its attr ``axes`` says which axes of its first input they index.
     draws : bool
         Whether it only takes words of a random stream, in the order of the elements of the result,
         whose state is its input.
@@ -196,6 +198,8 @@ class Op:
     reduce: str | None = None
     scan: str | None = None
     picks: bool = False
+    raises: bool = False
+    first_index: int = 0
     draws: bool = False
     multi: bool = False
     no_gradient: str = ""
@@ -233,11 +237,6 @@ class Op:
     def finds(self) -> bool:
         """Whether it only finds elements, which kernels can do while they read."""
         return self.picks or self.draws or self.blocks is not None
-
-    @property
-    def may_fail(self) -> bool:
-        """Whether its eager form may raise an error for what the elements are."""
-        return self.family in _CAREFUL and not self.computed and self.view is None
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"

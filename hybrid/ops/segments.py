@@ -104,6 +104,7 @@ SEGMENT_SUM = register(
         infer=_infer_sum,
         eager=_eager_sum,
         by_kernel=_sum_on_card,
+        raises=True,
         vjp=(lambda g, out, x, ids, *, num: take(g, ids, axis=0), None),
         examples=(
             Example(_SHAPES, {"num": 4}, ("float64", _IDS)),
@@ -138,6 +139,7 @@ def _declare(name: str, ufunc: str, nothing: Any, what: str) -> Op:
             batch=_batch,
             infer=infer,
             eager=eager,
+            raises=True,
             vjp=(_vjp_extreme, None),
             examples=(
                 Example(((5, 2), (5,)), {"num": 3}, ("float32", _IDS)),

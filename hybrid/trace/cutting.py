@@ -28,6 +28,7 @@ from hybrid.trace.background import Planner
 from hybrid.trace.outside import OutsideRecorder
 from hybrid.trace.repeats import Questions, Repeat
 from hybrid.trace.segment import Environment, Failed, Runner, Segment, Steps, Write, contents
+from hybrid.trace.unread import with_unread
 from hybrid.trace.walking import MAX_STEPS, Walk
 
 
@@ -211,7 +212,7 @@ class Cutter(OutsideRecorder):
             f"{self.name}.{depth}" if depth else self.name,
             tuple(v for v in parameters if v not in new),
             tuple(v for v in parameters if v in new),
-            tuple(self.nodes),
+            with_unread(self.nodes, {*outputs, *written}),
             (*outputs, *written),
         )
         return Segment(

@@ -16,7 +16,7 @@ import numpy as np
 from hybrid.core import containers, dispatch, formula
 from hybrid.core.asking import Size, asked
 from hybrid.core.formula import Formula, Input
-from hybrid.core.graph import FuncGraph, acts, has_effects
+from hybrid.core.graph import FuncGraph, acts
 from hybrid.core.places import fill
 from hybrid.core.storage import Chain
 from hybrid.core.tensor import Array, Tensor, asarray, wrap
@@ -306,7 +306,7 @@ class Segment:
     @property
     def acts(self) -> bool:
         """Whether running it a second time would be noticed outside."""
-        return bool(self.writes) or any(map(has_effects, self.graph.nodes))
+        return bool(self.writes) or not self.redoable
 
     @property
     def redoable(self) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from hybrid.autodiff.joining import hand_over, joined
 from hybrid.core import containers, dispatch
 from hybrid.core.asking import asked
-from hybrid.core.graph import Value, acts, has_effects
+from hybrid.core.graph import Value, acts, has_effects, may_fail
 from hybrid.core.op import Attrs, Op
 from hybrid.core.places import DeviceArray
 from hybrid.core.source import SourceLine, user_line
@@ -111,10 +111,12 @@ class Tracer(Cutter):
         So what has failed can be done again: nobody outside has noticed it.
         """
         if acts(op, attrs):
-            if self.dirty() or any(n.op.may_fail and not acts(n.op, n.attrs) for n in self.nodes):
+            if self.dirty() or any(
+                may_fail(n.op, n.attrs) and not acts(n.op, n.attrs) for n in self.nodes
+            ):
                 self._commit()
             self.acted = True
-        elif self.acted and op.may_fail:
+        elif self.acted and may_fail(op, attrs):
             self._commit()
 
     def assign_variable(self, variable: Any, value: Any) -> None:

@@ -71,3 +71,33 @@ def test_each_op_is_complete(op: Op):
         if any(is_inexact(spec.dtype) for spec in specs):
             has_rule = op.vjp is not None or getattr(op, "joint_vjp", None) is not None
             assert has_rule or op.no_gradient, "no rule and no reason"
+
+
+ODD = (np.nan, np.inf, -np.inf, 0, 1, -1, 7, -7, 1e30)
+
+
+@pytest.mark.parametrize(("op", "example"), CASES)
+@pytest.mark.filterwarnings("ignore")
+def test_ops_that_raise_for_what_the_elements_are_say_so(op: Op, example: Example):
+    if op.raises or op.family in INTERNAL:
+        return
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        arrays = [_odd(rng, array) for array in inputs_of(example)]
+        op.eager(np, *arrays, **example.attrs)
+
+
+# Their indices are made by hybrid alone, and lie within bounds.
+INTERNAL = ("moving", "pooling")
+
+
+def _odd(rng: np.random.Generator, array: np.ndarray) -> np.ndarray:
+    """Return an array of the same kind, some of whose elements are out of the ordinary."""
+    if array.dtype.kind == "b":
+        return rng.integers(0, 2, array.shape).astype(bool)
+    whole = array.dtype.kind in "iu"
+    odd = np.asarray([x for x in ODD if not whole or abs(x) <= 7])
+    if array.dtype.kind == "u":
+        odd = abs(odd)
+    picked = np.asarray(rng.choice(odd, array.shape)).astype(array.dtype)
+    return np.where(rng.random(array.shape) < 0.5, picked, array)

@@ -348,6 +348,7 @@ _integer_power = elementwise(
     _only("biu", np.power),
     scalar=None,
     vjp=(None, None),
+    raises=True,
     doc="Integers to integer powers; negative exponents raise ValueError.",
     examples=(),
     no_gradient="its inputs are integers",

@@ -189,6 +189,7 @@ def elementwise(
     hint: str = "convert with astype first",
     no_gradient: str = "",
     chosen: Callable[..., Any] | None = None,
+    raises: bool = False,
 ) -> Op:
     """Make and register the Op of an elementwise function without attributes.
 
@@ -210,6 +211,7 @@ def elementwise(
     no_gradient : str
         Why there is no rule.
     chosen : callable, optional
+    raises : bool
         See :class:`Op`.
 
     Returns
@@ -242,6 +244,7 @@ def elementwise(
             vjp=vjp if any(vjp) else None,
             no_gradient=no_gradient,
             chosen=chosen,
+            raises=raises,
             examples=examples,
             doc=doc,
         )

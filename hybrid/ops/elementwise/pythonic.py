@@ -97,6 +97,7 @@ _CHECK = register(
         family="control",
         infer=lambda x, y, *, operation: (),
         eager=_eager_check,
+        raises=True,
         multi=True,
         impure=True,
         no_gradient="it has no results",

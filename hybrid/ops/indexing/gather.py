@@ -159,6 +159,8 @@ GATHER = register(
         batch=_batch_gather,
         infer=_infer_gather,
         eager=_eager_gather,
+        raises=True,
+        first_index=1,
         vjp=_vjp_gather,
         scatter=_scatter,
         scatter_into=_scatter_into,
@@ -201,6 +203,7 @@ IN_BOUNDS = register(
         family="indexing",
         infer=lambda *index, axes, shape: TensorSpec((), dtypes.bool_, index[0].device),
         eager=_eager_in_bounds,
+        raises=True,
         examples=(Example(((4,),), {"axes": (1,), "shape": (3, 7)}, ("int64",)),),
         doc="True where indices are inside of their axes, an error otherwise.",
     )

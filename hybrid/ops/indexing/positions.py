@@ -50,6 +50,7 @@ UNRAVEL_INDEX = register(
         lead=lead_as_is,
         infer=_infer_unravel,
         eager=_eager_unravel,
+        raises=True,
         multi=True,
         examples=(
             Example(((2, 3),), {"shape": (2, 3), "order": "C"}, ("uint8",)),
@@ -125,6 +126,7 @@ RAVEL_MULTI_INDEX = register(
         family="indexing",
         infer=_infer_ravel,
         eager=_eager_ravel,
+        raises=True,
         examples=(
             Example(
                 ((2, 1), (3,)),

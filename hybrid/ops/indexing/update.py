@@ -217,6 +217,8 @@ INDEX_UPDATE = register(
         infer=_infer_update,
         eager=_eager_update,
         by_kernel=_update_on_card,
+        raises=True,
+        first_index=2,
         vjp=_vjp_update,
         examples=(
             Example(

@@ -64,6 +64,7 @@ COFACTORS = register(
         lead=lead_as_is,
         infer=_infer_cofactors,
         eager=_eager_cofactors,
+        raises=True,
         vjp=(_vjp_cofactors,),
         examples=(Example(((3, 3),), prepare=regular), Example(((2, 2, 2),), prepare=regular)),
         doc="The derivative of the determinant by each element.",

@@ -66,6 +66,7 @@ CHOLESKY = register(
         lead=lead_as_is,
         infer=_infer_cholesky,
         eager=_eager_cholesky,
+        raises=True,
         vjp=(_vjp_cholesky,),
         examples=(
             Example(((3, 3),), {"upper": False}, prepare=positive_definite),

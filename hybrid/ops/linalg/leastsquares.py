@@ -100,6 +100,7 @@ PINV = register(
         batch=_batch_pinv,
         infer=_infer_pinv,
         eager=_eager_pinv,
+        raises=True,
         vjp=(_vjp_pinv, None),
         examples=(
             Example(((4, 2), ()), prepare=regular, domain=(1e-6, 1e-5)),
@@ -244,6 +245,7 @@ LSTSQ = register(
         family="linalg",
         infer=_infer_lstsq,
         eager=_eager_lstsq,
+        raises=True,
         joint_vjp=_joint_vjp_lstsq,
         multi=True,
         examples=(

@@ -58,6 +58,7 @@ BINCOUNT = register(
         family="statistics",
         infer=_infer_bincount,
         eager=_eager_bincount,
+        raises=True,
         vjp=_vjp_bincount,
         examples=(
             Example(((5,), (5,)), {"length": 4}, ("uint8", "float64")),
@@ -148,6 +149,7 @@ DIGITIZE = register(
         batch=batch_elements(0),
         infer=_infer_digitize,
         eager=_eager_digitize,
+        raises=True,
         examples=(
             Example(((2, 3), (0,)), {"right": False}, ("float32", "float32")),
             Example(((), (1,)), {"right": True}, ("float64", "float32")),
@@ -210,6 +212,7 @@ HISTOGRAM_BIN_EDGES = register(
         family="statistics",
         infer=_infer_edges,
         eager=_eager_edges,
+        raises=True,
         no_gradient="the bins of a histogram are held fixed",
         examples=(
             Example(((2, 3),), {"bins": 4, "limits": (0.0, 1.0)}),
@@ -265,6 +268,7 @@ HISTOGRAM = register(
         family="statistics",
         infer=_infer_histogram,
         eager=_eager_histogram,
+        raises=True,
         vjp=_vjp_histogram,
         examples=(
             Example(((7,), (1,), (7,)), {"uniform": False}, ("int64", "float64", "float64")),

@@ -120,6 +120,7 @@ def _declare(name: str) -> Op:
             batch=batch_place,
             infer=infer,
             eager=eager,
+            raises=True,
             examples=(
                 Example(((3, 4),), {"axis": 1, "keepdims": False}, ("float64",)),
                 Example(((3, 4),), {"axis": None, "keepdims": True}, ("int32",)),

@@ -246,6 +246,7 @@ QUANTILE = register(
         batch=_batch,
         infer=_infer,
         eager=_eager,
+        raises=True,
         vjp=(_vjp_x, _vjp_q),
         examples=(
             *(_example(((2, 5), (3,)), method) for method in METHODS),

@@ -28,6 +28,7 @@ from hybrid.ops.assignment import setitem
 from hybrid.ops.elementwise.casting import stop_gradient
 from hybrid.ops.inplace import join_watched, write, write_traced
 from hybrid.trace.recorder import GraphRecorder, Untraceable
+from hybrid.trace.unread import with_unread
 
 
 @dataclass(eq=False, slots=True)
@@ -370,12 +371,13 @@ def graph_of(
     own = {key: cell.after for key, cell in body.cells.items()}
     after = tuple(own.get(key) or values[key] for key in outside.written)
     inputs, results = tuple(body.inputs), body.results
+    outputs = (*results[:state_at], *after, *results[state_at:], *extra)
     return FuncGraph(
         name,
         (*inputs[:state_at], *state, *inputs[state_at:], *(values[k] for k in outside.read)),
         (),
-        tuple(body.nodes),
-        (*results[:state_at], *after, *results[state_at:], *extra),
+        with_unread(body.nodes, outputs),
+        outputs,
     )
 
 

@@ -178,6 +178,7 @@ ASSERT = register(
         family="control",
         infer=lambda *specs, message: (),
         eager=_eager_assert,
+        raises=True,
         multi=True,
         impure=True,
         anywhere=True,

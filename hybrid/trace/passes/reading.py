@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hybrid import dtypes
 from hybrid.core.graph import Node, Value
 from hybrid.core.layout import Layout
-from hybrid.core.spec import TensorSpec
-from hybrid.ops.indexing.gather import IN_BOUNDS
 from hybrid.trace.passes.grouping import FUSABLE, Group, Grouping, bits
+from hybrid.trace.unread import check_of
 
 # A result smaller than this is in the cache when it is read, and a check costs as much as it.
 LEAST = 1 << 13
@@ -46,7 +44,7 @@ def read_inside(grouping: Grouping) -> dict[Value, Found]:
             continue
         if node.op.draws and not _in_rows(readers[0], node.output):
             continue
-        found[node.output] = Found(node, _check(node) if node.op.picks else None)
+        found[node.output] = Found(node, check_of(node) if node.op.picks else None)
     return found
 
 
@@ -93,10 +91,3 @@ def is_plain_view(node: Node) -> bool:
     shape = node.inputs[0].spec.shape
     odd = tuple(1_000_003 * (i + 2) ** 2 for i in range(len(shape)))
     return op.view(Layout(shape, odd), **node.attrs) is not None
-
-
-def _check(node: Node) -> Node:
-    base, *index = node.inputs
-    attrs = {"axes": node.attrs["axes"], "shape": base.spec.shape}
-    result = Value(TensorSpec((), dtypes.bool_, base.spec.device))
-    return Node(IN_BOUNDS, tuple(index), attrs, (result,), node.line)
