@@ -54,8 +54,8 @@ class Planner:
 
         def done(plan: Plan) -> None:
             plans[key] = plan
-            self._jobs.remove(job)
             self._ready()
+            self._jobs.remove(job)  # at last: who waits need not wait for what is not in the list
 
         job = _Job(graph, make, done)
         self._jobs.append(job)

@@ -28,7 +28,7 @@ from hybrid.trace.background import Planner
 from hybrid.trace.outside import OutsideRecorder
 from hybrid.trace.repeats import Questions, Repeat
 from hybrid.trace.segment import Environment, Failed, Runner, Segment, Steps, Write, contents
-from hybrid.trace.unread import with_unread
+from hybrid.trace.unread import recorded, with_unread
 from hybrid.trace.walking import MAX_STEPS, Walk
 
 
@@ -260,7 +260,7 @@ class Cutter(OutsideRecorder):
     def _outputs_of_known(self, written: int) -> dict[Value, None]:
         """Return what the known segment of these nodes hands on, but for what it writes."""
         graph = (self._known[0][0] if self._walk is None else self._walk.segment).graph
-        pairs = zip(graph.nodes, self.nodes, strict=False)
+        pairs = zip(recorded(graph.nodes), self.nodes, strict=False)
         now = {a: b for old, new in pairs for a, b in zip(old.outputs, new.outputs, strict=False)}
         handed_on = graph.outputs[: len(graph.outputs) - written]
         return {now[x]: None for x in handed_on if isinstance(x, Value) and x in now}

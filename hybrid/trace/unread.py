@@ -65,6 +65,11 @@ def with_unread(nodes: Sequence[Node], results: Collection[Operand]) -> tuple[No
     return tuple(reversed(found))
 
 
+def recorded(nodes: Sequence[Node]) -> list[Node]:
+    """Return the nodes of a trace without what `with_unread` has added."""
+    return [node for node in nodes if node.op is not NEEDED and node.op is not IN_BOUNDS]
+
+
 def check_of(node: Node) -> Node:
     """Return the node that raises where an index of `node` is out of bounds."""
     base, index = node.inputs[0], node.inputs[node.op.first_index :]

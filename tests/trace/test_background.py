@@ -83,6 +83,18 @@ def test_the_plan_is_run_once_it_is_ready(compiler: Compiler) -> None:
     assert plan.run in launcher.run.__globals__.values()
 
 
+def test_waiting_ends_after_the_short_ways_to_what_stood_for_the_plan_are_gone(
+    compiler: Compiler,
+) -> None:
+    f = hb.compile(lambda x: x * 3, background=True)
+    planner, ended = f._subject.planner, []
+    planner._ready = lambda: ended.append(planner.wait(0))
+    f(hb.ones(4))
+    compiler.go.set()
+    assert f.wait(SECONDS)
+    assert ended == [False]
+
+
 def test_what_runs_meanwhile_says_so(compiler: Compiler) -> None:
     f = hb.compile(lambda x: x + 1, background=True)
     f(hb.ones(4))

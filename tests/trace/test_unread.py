@@ -150,6 +150,32 @@ def test_the_function_may_catch_what_nobody_reads() -> None:
             np.testing.assert_array_equal(f(x, hb.asarray(n)), X * times)
 
 
+def test_what_was_added_is_not_taken_for_what_was_recorded() -> None:
+    """A segment that is known hands on what it did before, also what a cycle kept alive then."""
+
+    class Cycle:
+        def __init__(self, value: Any) -> None:
+            self.me, self.value = self, value
+
+    @hb.compile
+    def f(x: Any, i: Any) -> Any:
+        x[i]
+        y = x * 2
+        Cycle(y * 3)
+        return y + 1 if y.sum() > 0 else y - 1
+
+    def check(sign: int, number: int) -> None:
+        x, i = hb.asarray(X) * sign, hb.asarray(number)
+        np.testing.assert_array_equal(outcome(f, x, i), outcome(f.__wrapped__, x, i))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for sign in (1, -1, 1, -1):
+            check(sign, 0)
+    assert f.cache_info().misses == 1
+    check(1, 7)
+
+
 def names(f: hb.CompiledFunction) -> list[str]:
     return [node.op.name for node in f.concrete_functions[0].optimized.nodes]
 
