@@ -21,13 +21,22 @@ Axes = tuple[int, ...]
 
 def one_axis(name: str, axis: Any, shape: Shape, extra: int = 0) -> int:
     """Return `axis` counted from the front; `extra` axes are about to be added."""
-    number = axis if type(axis) is int else operator.index(axis)
+    number = axis if type(axis) is int else _number(name, axis)
     ndim = len(shape) + extra
     if not -ndim <= number < ndim:
         raise AxisError(
             located(f"{name}: axis {number} does not exist in an array of shape {shape}")
         )
     return number % ndim
+
+
+def _number(name: str, axis: Any) -> int:
+    try:
+        return operator.index(axis)
+    except HybridError:  # of a Tensor, which says what it is
+        raise
+    except TypeError:
+        raise TypeError(located(f"{name}: an axis is an int, not {axis!r}")) from None
 
 
 def some_axes(name: str, axis: Any, shape: Shape, extra: int = 0) -> Axes:

@@ -15,7 +15,7 @@ from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import TensorSpec, promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.errors import ShapeError
-from hybrid.ops._axes import batch_elements, lead_axis, one_axis, without
+from hybrid.ops._axes import all_axes, batch_elements, lead_axis, one_axis, without
 from hybrid.ops._methods import attach
 from hybrid.ops.creation import zeros
 from hybrid.ops.elementwise.operands import is_weak
@@ -218,7 +218,8 @@ def argwhere(x: ArrayLike, /) -> Tensor:
 def count_nonzero(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """Count the elements along axes that are not zero."""
     x = asarray(x)
-    return sum(x if x.dtype.kind == "b" else x != 0, axis=axis, keepdims=keepdims)
+    axes = None if axis is None else all_axes("count_nonzero", axis, x.shape)
+    return sum(x if x.dtype.kind == "b" else x != 0, axis=axes, keepdims=keepdims)
 
 
 # --- sorted arrays --------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from hybrid.errors import ShapeError
 from hybrid.ops._axes import lead_axis, one_axis
 from hybrid.ops._methods import attach
 from hybrid.ops.indexing import take_along_axis
-from hybrid.ops.movement import ravel
+from hybrid.ops.movement import ravel, reshape
 from hybrid.ops.searching import ordered
 
 # --- argsort --------------------------------------------------------------------------------------
@@ -58,6 +58,8 @@ def _sorting(op: Op, x: ArrayLike, axis: int | None, descending: bool, stable: b
     x = asarray(x)
     if axis is None:
         x, axis = x if x.ndim == 1 else ravel(x), 0
+    if op is ARGSORT and not x.ndim and axis in (0, -1):
+        return reshape(_sorting(op, reshape(x, 1), 0, descending, stable), ())  # as NumPy does
     attrs = {"axis": one_axis(op.name, axis, x.shape), "descending": descending, "stable": stable}
     return bind(op, (x,), attrs)
 

@@ -137,7 +137,16 @@ def test_gradients_go_back_to_where_elements_came_from(run: Callable[..., Any]):
 def test_wrong_axes_and_counts_are_named(run: Callable[..., Any]):
     with pytest.raises(AxisError, match=r"sort: axis 2 does not exist .* shape \(2, 3\)"):
         run(lambda x: hb.sort(x, axis=2))(np.ones((2, 3)))
-    with pytest.raises(AxisError, match="argsort: axis -1"):
-        run(hb.argsort)(np.float64(1.0))
+    with pytest.raises(AxisError, match="sort: axis -1"):
+        run(hb.sort)(np.float64(1.0))
+    with pytest.raises(AxisError, match="argsort: axis 1"):
+        run(lambda x: hb.argsort(x, axis=1))(np.float64(1.0))
     with pytest.raises(ShapeError, match=r"topk: k is 4, axis 1 of shape \(2, 3\) has 3 elements"):
         run(lambda x: hb.topk(x, 4))(np.ones((2, 3)))
+
+
+@RUN
+def test_a_number_is_sorted_by_one_index_as_in_numpy(run: Callable[..., Any]):
+    for x in (np.float64(1.0), hb.asarray(3)):
+        found = run(hb.argsort)(x)
+        assert (found.shape, found.dtype, found.item()) == ((), np.int64, 0)

@@ -199,13 +199,17 @@ def _operate(op: Op, *operands: Any) -> Any:
 
 
 def _bind(op: Op, *operands: Any) -> Tensor:
+    known_as = op
     if op in _WITH_VARIANTS:
         kinds = {spec_of(x).dtype.kind for x in operands}
         for kind, covered in (("b", {"b"}), ("i", {"b", "i", "u"})):
             if kinds <= covered and (op, kind) in VARIANTS:
                 op = VARIANTS[op, kind]
                 break
-    result: Tensor = bind(op, operands, {})
+    try:
+        result: Tensor = bind(op, operands, {})
+    except OverflowError as error:
+        raise OverflowError(str(error).replace(op.name, known_as.name, 1)) from None
     return result
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hybrid.core.dispatch import located
 from hybrid.core.spec import Shape
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
-from hybrid.errors import ShapeError
+from hybrid.errors import IndexingError, ShapeError
 from hybrid.ops._axes import one_axis
 from hybrid.ops.indexing.gather import gather, index_array
 from hybrid.ops.indexing.update import index_update
@@ -113,6 +113,8 @@ def _scattered(
 
 
 def _grid(name: str, shape: Shape, index: Tensor, axis: int) -> tuple[Tensor, ...]:
+    if index.dtype.kind not in "iu":
+        raise IndexingError(located(f"{name}: indices are integers, not {index.dtype.name}"))
     if index.ndim != len(shape):
         raise ShapeError(
             located(

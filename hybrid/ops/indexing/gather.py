@@ -13,7 +13,7 @@ from hybrid.core.dispatch import bind
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec, broadcast_shapes
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
-from hybrid.errors import IndexingError, ShapeError
+from hybrid.errors import IndexingError
 from hybrid.ops._axes import Axes
 from hybrid.ops.creation import zeros
 from hybrid.ops.movement import moveaxis, reshape
@@ -26,7 +26,7 @@ def picked_shape(base: TensorSpec, index: tuple[Any, ...], axes: Axes, at: int) 
         block = broadcast_shapes(*(i.shape for i in index))
     except ValueError:
         text = ", ".join(str(i.shape) for i in index)
-        raise ShapeError(f"index arrays of shapes {text} do not broadcast") from None
+        raise IndexingError(f"index arrays of shapes {text} do not broadcast") from None
     rest = tuple(n for i, n in enumerate(base.shape) if i not in axes)
     return (*rest[:at], *block, *rest[at:])
 

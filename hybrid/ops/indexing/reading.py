@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.dispatch import busy, resolve, seen, state
+from hybrid.core.dispatch import busy, located, resolve, seen, state
 from hybrid.core.spec import Shape
 from hybrid.core.storage import Chain
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown
+from hybrid.errors import DTypeError
 from hybrid.ops._axes import one_axis
 from hybrid.ops._methods import attach
-from hybrid.ops.indexing.gather import gather
+from hybrid.ops.indexing.gather import gather, index_array
 from hybrid.ops.indexing.selection import key_of, native, select, selection
 from hybrid.ops.movement import ravel
 
@@ -168,7 +169,10 @@ def take(x: ArrayLike, /, indices: ArrayLike, axis: int | None = None) -> Tensor
     if axis is None:
         x, axis = x if x.ndim == 1 else ravel(x), 0
     axis = one_axis("take", axis, x.shape)
-    return gather(x, (indices,), (axis,), axis)
+    places = index_array(indices, x.device)
+    if places.dtype.kind not in "iu":
+        raise DTypeError(located(f"take: indices are integers, not {places.dtype.name}"))
+    return gather(x, (places,), (axis,), axis)
 
 
 attach(__getitem__=getitem, take=take)

@@ -391,6 +391,9 @@ def tensordot(
 
 def _contracted(a: Tensor, b: Tensor, axes: Any) -> tuple[Axes, Axes]:
     if isinstance(axes, Sequence):
+        if len(axes) != 2:
+            text = f"tensordot: axes are those of the one and of the other array, not {axes!r}"
+            raise ValueError(located(text))
         left, right = axes
     else:
         count = operator.index(axes)
