@@ -26,19 +26,21 @@ from benchmarks.worker import Problem, Worker, describe
 class Effort:
     """How long to measure."""
 
-    rounds: int = 20  # turns of each peer
+    rounds: int = 15  # turns of each peer
     sample: float = 0.01  # seconds that one sample lasts at least
     warm: float = 0.02  # seconds of calls before each sample, ten times that before the first
-    budget: float = 8.0  # seconds of turns, after which no more begin
+    budget: float = 6.0  # seconds of turns, after which no more begin
     least: int = 5  # turns that every peer has all the same
-    processes: int = 3  # fresh processes for what only a fresh process can show
-    limit: float = 150.0  # seconds of a case, of each peer in fresh processes; then there is none
+    processes: int = 3  # fresh processes for what only a fresh process can show, at most
+    fresh: float = 20.0  # seconds after which no more of these begin
+    limit: float = 150.0  # seconds to prepare in, to take turns in, and of a peer's fresh processes
 
 
-QUICK = Effort(rounds=5, sample=2e-3, warm=2e-3, budget=1.0, least=3, processes=1)
+QUICK = Effort(rounds=5, sample=2e-3, warm=2e-3, budget=1.0, least=3, processes=1, limit=60.0)
 
 # Thread pools spin for a while after their last task: OpenBLAS for some milliseconds.
 PAUSE = 0.01
+LEAST_PATIENCE = 10.0  # seconds for an answer, for peers behind one that took the case's time
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,6 @@ class Harness:
             for name in PEERS
             if name in self._wanted and name in case.peers and PEERS[name].library in case.programs
         ]
-        self._end = time.perf_counter() + self._effort.limit
         try:
             if case.measure == "call":
                 return self._calls(case, names)
@@ -100,16 +101,22 @@ class Harness:
             self.close()
             return [Result(case.name, name, problem=Problem(describe(error))) for name in names]
 
+    def _allow(self, seconds: float) -> None:
+        self._end = time.perf_counter() + seconds
+
     @property
     def _left(self) -> float:
-        return max(self._end - time.perf_counter(), 1.0)
+        return max(self._end - time.perf_counter(), LEAST_PATIENCE)
 
     def _calls(self, case: Case, names: Sequence[str]) -> list[Result]:
         # Preparing is compiling, mostly, and not timed: all at once.
+        self._allow(self._effort.limit)
         for name in names:
             self._worker(name).post("prepare", case.name)
         problems = {name: self._workers[name].answer(self._left) for name in names}
         able = [name for name in names if problems[name] is None]
+        # Anew, or whoever compiles too long would take the others' turns.
+        self._allow(self._effort.limit)
         samples = self._take_turns(able, problems)
         return [
             Result(case.name, name, tuple(samples.get(name, ())), problems[name]) for name in names
@@ -137,9 +144,10 @@ class Harness:
 
         for name in names:
             counts[name] = ask(name, "warm_up", effort.sample, 10 * effort.warm)
-        end = min(time.perf_counter() + effort.budget, self._end)
+        end = time.perf_counter() + effort.budget
         for turn in range(effort.rounds):
-            if turn >= effort.least and time.perf_counter() > end:
+            now = time.perf_counter()
+            if (turn >= effort.least and now > end) or (turn and now > self._end):
                 break
             for name in list(samples):
                 time.sleep(PAUSE)
@@ -152,9 +160,10 @@ class Harness:
         """Measure in fresh processes, with disk caches that start empty."""
         what = "memory" if case.measure == "memory" else "first_calls"
         samples: list[float] = []
-        self._end = time.perf_counter() + self._effort.limit
+        start = time.perf_counter()
+        self._allow(self._effort.limit)
         for _ in range(self._effort.processes):
-            if samples and time.perf_counter() > self._end:
+            if samples and time.perf_counter() > start + self._effort.fresh:
                 break
             with _empty_caches():
                 answer = self._ask_fresh(case, name, what)

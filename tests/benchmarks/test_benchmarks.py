@@ -6,6 +6,7 @@ import fnmatch
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from benchmarks import harness as harnesses
 from benchmarks import journal, readme, report, targets
 from benchmarks import vectormath as speeds
 from benchmarks.beyond import MEASURES
@@ -145,6 +147,44 @@ def test_a_case_that_fails_is_reported_and_the_next_one_measured(
     assert lost.problem == Problem("ValueError: lost")
     assert found.problem is None
     assert len(found.samples) == 1
+
+
+class _Stub:
+    """A worker; that of torch-compile takes all the time there is to prepare."""
+
+    alive = True
+
+    def __init__(self, peer: str, threads: int) -> None:
+        self.slow = peer == "torch-compile"
+        self.given: list[float] = []
+
+    def post(self, what: str, *arguments: Any) -> None:
+        pass
+
+    def answer(self, seconds: float) -> Problem | None:
+        if not self.slow:
+            return None
+        time.sleep(seconds)
+        return Problem("no answer")
+
+    def ask(self, what: str, *arguments: float, seconds: float) -> float:
+        self.given.append(seconds)
+        return 1e-6
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_peer_that_takes_all_the_time_leaves_the_others_theirs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(harnesses, "Worker", _Stub)
+    monkeypatch.setattr(harnesses, "LEAST_PATIENCE", 0.0)
+    harness = Harness(["torch-compile", "jax"], 2, Effort(rounds=2, limit=0.3))
+    slow, found = harness.run(CASES["call, 2 arguments"])
+    assert slow.problem == Problem("no answer")
+    assert found.samples == (1e-6, 1e-6)
+    assert min(harness._workers["jax"].given) > 0.1  # type: ignore[attr-defined]
 
 
 def test_what_was_measured_is_read_again_by_a_run_of_the_same_kind(tmp_path: Path) -> None:
