@@ -59,7 +59,7 @@ def _sorting(op: Op, x: ArrayLike, axis: int | None, descending: bool, stable: b
     if axis is None:
         x, axis = x if x.ndim == 1 else ravel(x), 0
     if op is ARGSORT and not x.ndim and axis in (0, -1):
-        return reshape(_sorting(op, reshape(x, 1), 0, descending, stable), ())  # as NumPy does
+        x, axis = reshape(x, 1), 0  # the index of a number is an array of one, as NumPy's
     attrs = {"axis": one_axis(op.name, axis, x.shape), "descending": descending, "stable": stable}
     return bind(op, (x,), attrs)
 
