@@ -54,8 +54,9 @@ from hybrid.kernels.spec import called_functions as called_functions
 # Elements of the inner loop in one item of a map: small enough to balance threads, large enough
 # that the few nanoseconds an item costs do not show.
 MAP_BLOCK = 8192
-# Columns reduced together; two accumulators of this length stay in a 32 KiB first-level cache.
-COLUMN_BLOCK = 1024
+# Columns reduced together: long enough that rows come from memory in long stretches. Maxima of the
+# columns of 2,000 x 2,000 float64 take 1.88 ms so, 2.27 by 1024, NumPy 2.06, a copy 2.9.
+COLUMN_BLOCK = 2048
 # Elements in one item of a split reduction.
 SPLIT_BLOCK = 32768
 # A reduction with fewer items than this is split, if there is enough to do.
