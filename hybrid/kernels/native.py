@@ -101,10 +101,19 @@ def python_callable(address: int, name: str) -> Callable[..., None]:
     The function's ``self`` is the ndarray type, against which the entry point checks its
     arguments: a pointer inside the object code would be stale in the next process.
     """
-    method = _MethodDef(name.encode(), address, _METH_FASTCALL, None)
+    definition, create = method(address, name)
+    function: Callable[..., None] = create(ctypes.addressof(definition), np.ndarray, None)
+    return function
+
+
+def method(address: int, name: str) -> tuple[ctypes.Structure, Callable[[int, Any, Any], Any]]:
+    """A method table, which is never freed, and what makes functions of its address.
+
+    These are given ``self`` and something that they keep alive.
+    """
+    definition = _MethodDef(name.encode(), address, _METH_FASTCALL, None)
+    _alive.append(definition)
     create = ctypes.pythonapi.PyCFunction_NewEx
     create.restype = ctypes.py_object
-    create.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
-    _alive.append(method)
-    function: Callable[..., None] = create(ctypes.addressof(method), np.ndarray, None)
-    return function
+    create.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
+    return definition, create

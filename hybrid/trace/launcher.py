@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 from operator import is_
 from typing import Any
 
@@ -295,18 +294,60 @@ def fast_key(args: tuple[Any, ...]) -> Any:
 _BY_IDENTITY: Any = object.__hash__
 
 
-@cache
+class Seen:
+    """Stands for the dtypes, shapes and strides of some arrays; it is found by its identity.
+
+    Attributes
+    ----------
+    times : int
+        How often they have been compared in Python.
+    alike : callable
+        Tells in native code whether arrays are such, once that is worth it.
+    """
+
+    __slots__ = ("alike", "times")
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.alike: Callable[..., int] = _differ
+
+    def again(self, arrays: tuple[Any, ...]) -> None:
+        """Count one more; the first ones are not worth what native code takes to be made."""
+        self.times += 1
+        if self.times == WORTH_COMPARING:
+            from hybrid.kernels.alike import alike
+
+            self.alike = alike(arrays)
+
+
+def _differ(*arrays: Any) -> int:
+    return 0
+
+
+WORTH_COMPARING = 32
+_KEPT = 256  # at most, of the kinds of arguments of one function
+
+
 def key_of_tensors(count: int) -> Callable[[tuple[Any, ...]], Any]:
     """Return :func:`fast_key` with a shorter key for that many arguments, all of them Tensors."""
     names = [f"x{i}" for i in range(count)]
+    arrays = ", ".join(names)
     fields = ", ".join(f"{x}.dtype, {x}.shape, {x}.strides" for x in names)
-    lines = ["def key(args):", f"    if len(args) == {count}:"]
-    lines += [f"        {', '.join(names)}, = args"]
-    lines += [f"        if {' and '.join(f'type({x}) is Tensor' for x in names)}:"]
+    lines = ["latest = Seen()", "def key(args):", "    global latest"]
+    lines += [f"    if len(args) == {count}:", f"        {arrays}, = args"]
+    lines += [f"        if {' is '.join(f'type({x})' for x in names)} is Tensor:"]
     lines += [f"            {x} = {x}._data" for x in names]
+    # A local name: another thread may put something else there.
+    lines += ["            found = latest", f"            if found.alike({arrays}): return found"]
     lines += [f"            if {' is '.join(f'type({x})' for x in names)} is ndarray:"]
-    lines += [f"                return ({fields})", "    return fast_key(args)"]
+    lines += [f"                fields = ({fields})", "                found = seen.get(fields)"]
+    lines += ["                if found is None:"]
+    lines += [f"                    if len(seen) >= {_KEPT}: seen.clear()"]
+    lines += ["                    found = seen.setdefault(fields, Seen())"]
+    lines += [f"                found.again(({arrays},))", "                latest = found"]
+    lines += ["                return found", "    return fast_key(args)"]
     scope: dict[str, Any] = {"Tensor": Tensor, "ndarray": np.ndarray, "fast_key": fast_key}
+    scope |= {"Seen": Seen, "seen": {}}
     exec("\n".join(lines), scope)
     found: Callable[[tuple[Any, ...]], Any] = scope["key"]
     return found
