@@ -1,0 +1,229 @@
+"""What Python can see in the middle of a traced function: the local variables of all its frames."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from hybrid.core.graph import Value
+from hybrid.core.source import is_framework
+from hybrid.core.symbol import Symbol
+from hybrid.core.tensor import Tensor
+from hybrid.core.variable import Variable
+from hybrid.trace import bytecode
+
+_LITERALS = (bool, int, float, complex, str, bytes, range, type(None), type(Ellipsis), np.dtype)
+_MOST = 1000  # things that Python can see; more are not looked at
+
+
+class Opaque(Exception):
+    """Something that Python can see may have changed without showing it."""
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """Where a Tensor that Python can see is in the environment, and which part of that it shows."""
+
+    index: int
+    storage: int
+    part: tuple[Any, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class State:
+    """What Python can see when it asks.
+
+    Attributes
+    ----------
+    where : tuple
+        Code and instruction of each frame of the traced function and its helpers.
+    seen : list
+        What their local variables hold, one by one: `At`, literals, other objects.
+    tensors : frozenset of int
+        The Tensors among them, by identity.
+    frame : frame
+        The innermost one. While it runs those around it stand still.
+    numbers : dict
+        Its local variables that are literals.
+    counted : bool
+        One of the frames is in a ``for`` loop, whose iterator cannot be seen.
+    counts : bool
+        The innermost is.
+    """
+
+    where: tuple[tuple[CodeType, int], ...]
+    seen: list[Any]
+    tensors: frozenset[int]
+    frame: FrameType
+    numbers: dict[str, Any]
+    counted: bool
+    counts: bool
+
+    def differs(self, other: State) -> set[str]:
+        """Return the names of the literals that are not the same in another one."""
+        names = {*self.numbers, *other.numbers}
+        return {x for x in names if self.numbers.get(x) != other.numbers.get(x)}
+
+
+def look(home: CodeType, given: Sequence[Any], places: dict[Value, int]) -> State:
+    """Return what can be seen.
+
+    Parameters
+    ----------
+    home : code
+        Of the function that calls the one that is traced.
+    given : sequence
+        Python objects whose attributes others look at.
+    places : dict
+        Where values are in the environment.
+
+    Raises
+    ------
+    Opaque
+        Where not all can be.
+    """
+    seeing = _Seeing(places, tuple(given))
+    where: list[tuple[CodeType, int]] = []
+    numbers: dict[str, Any] = {}
+    counted = []
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and is_framework(frame.f_code):
+        frame = frame.f_back
+    innermost = frame
+    while frame is not None and frame.f_code is not home:
+        code = frame.f_code
+        if is_framework(code) or not code.co_flags & inspect.CO_OPTIMIZED:
+            raise Opaque
+        if code.co_flags & inspect.CO_GENERATOR:
+            raise Opaque
+        counted.append(bytecode.counts(code, frame.f_lasti))
+        where.append((code, frame.f_lasti))
+        for name, value in _locals(frame).items():
+            seeing.seen.append(name)
+            if frame is innermost and _is_literal(value):
+                numbers[name] = _literal(value)
+            else:
+                seeing.look(value)
+        frame = frame.f_back
+    if frame is None or innermost is None or not where:
+        raise Opaque
+    if not bytecode.decides(innermost.f_code, innermost.f_lasti):
+        raise Opaque  # C asks, and nobody can see what it does next: sorted(), any()
+    tensors = frozenset(seeing.tensors)
+    seen, counts = seeing.seen, counted[0]
+    return State(tuple(where), seen, tensors, innermost, numbers, any(counted), counts)
+
+
+def _locals(frame: FrameType) -> dict[str, Any]:
+    found = dict(frame.f_locals)
+    if sys.version_info < (3, 13):
+        frame.f_locals.clear()  # a copy that the frame keeps, and with it what was in it
+    return found
+
+
+def _is_literal(x: Any) -> bool:
+    """Tell whether a value is all that there is to see of it."""
+    return type(x) in _LITERALS or isinstance(x, np.dtype | np.generic)
+
+
+def _literal(x: Any) -> tuple[type, Any]:
+    """Return what is equal for literals that are the same."""
+    return type(x), x.tobytes() if isinstance(x, np.generic) else repr(x)
+
+
+class _Seeing:
+    """Lists what can be seen from local variables."""
+
+    def __init__(self, places: dict[Value, int], given: tuple[Any, ...]) -> None:
+        self.places = places
+        self.given = given
+        self.seen: list[Any] = []
+        self.tensors: set[int] = set()
+        self._known: dict[int, tuple[int, Any]] = {}
+
+    def _number(self, x: Any) -> tuple[int, bool]:
+        """Number an object that can change; tell whether it was seen before."""
+        known = id(x) in self._known
+        return self._known.setdefault(id(x), (len(self._known), x))[0], known
+
+    def look(self, x: Any) -> None:
+        """Append a value, and what it contains."""
+        kind = type(x)
+        if len(self.seen) > _MOST:
+            raise Opaque
+        if kind is Tensor:
+            self._tensor(x)
+        elif _is_literal(x):
+            self.seen.append(_literal(x))
+        elif isinstance(x, FunctionType | BuiltinFunctionType):
+            self._function(x)
+        elif _is_fixed(x) or any(x is y for y in self.given):
+            self.seen.append(_Object(x))
+        elif kind in (tuple, list, dict):
+            number, known = self._number(x)
+            self.seen.append((kind, number, len(x)))
+            for y in () if known else (*x, *x.values()) if kind is dict else x:
+                self.look(y)
+        else:
+            raise Opaque(kind.__name__)
+
+    def _function(self, x: Any) -> None:
+        """Append a function and what it holds."""
+        known = self._number(x)[1]
+        self.seen.append(_Object(x))
+        owner = getattr(x, "__self__", None)
+        if not isinstance(owner, ModuleType | type | None):
+            self.look(owner)
+        for cell in () if known else getattr(x, "__closure__", None) or ():
+            try:
+                self.look(cell.cell_contents)
+            except ValueError:  # nothing was assigned yet
+                self.seen.append(None)
+        for held in () if known else (getattr(x, "__dict__", {}), getattr(x, "__defaults__", ())):
+            self.look(held or ())
+
+    def _tensor(self, x: Tensor) -> None:
+        self.tensors.add(id(x))
+        index = place_of(x, self.places)
+        if type(x._data) is not Symbol:
+            self.seen.append(_Object(x))
+        elif index < 0:
+            raise Opaque
+        elif x._alias is None:
+            self.seen.append(At(index, self._number(x)[0], ()))
+        else:
+            part = tuple((op.name, *sorted(attrs.items())) for op, attrs in x._alias.chain)
+            self.seen.append(At(index, self._number(x._alias.storage)[0], part))
+
+
+def _is_fixed(x: Any) -> bool:
+    """Tell whether code of the user's changes nothing in an object that a trace would not show."""
+    if isinstance(x, type):
+        return x.__module__.partition(".")[0] in ("builtins", "numpy", "hybrid")
+    return isinstance(x, ModuleType | Variable)
+
+
+class _Object:
+    """Equal to what holds the same object only; it keeps it alive, so that none takes its place."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is _Object and other.value is self.value
+
+    __hash__ = object.__hash__
+
+
+def place_of(x: Tensor, places: dict[Value, int]) -> int:
+    """Return where the contents of a Tensor are in the environment; -1 where they are not."""
+    data = x._data if x._alias is None else x._alias.storage.base
+    if type(data) is not Symbol or data.array is not None:
+        return -1
+    return places.get(data.value, -1)
