@@ -6,7 +6,8 @@ by itself. Nodes are shared by all the tapes that are open, each node naming the
 it.
 
 A node is small, for there is one for each op: what applications of one op to Tensors of the same
-shapes and dtypes have in common stands in a :class:`Form`, made once; of the inputs and results
+shapes and dtypes have in common stands in a :class:`Form`, made once, and with the tapes in a
+:class:`Mark`; of the inputs and results
 only those are kept that a gradient will use (:mod:`hybrid.autodiff.needs`).
 """
 
@@ -22,7 +23,7 @@ from hybrid.core import dispatch
 from hybrid.core.op import Attrs, Op, Rule
 from hybrid.core.placed import run
 from hybrid.core.spec import TensorSpec
-from hybrid.core.storage import Chain, Snapshot
+from hybrid.core.storage import SAVED, Chain, Snapshot
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor, wrap
 from hybrid.dtypes import is_inexact
@@ -73,11 +74,20 @@ def _share(tensor: Tensor, snapshot: Snapshot, chain: Chain) -> None:
 
 
 def kept(x: Any) -> Any:
-    """Return what keeps `x` as it is now: itself, where it is no Tensor."""
+    """Return what keeps `x` as it is now: itself, where it is no Tensor.
+
+    That is the array itself of a Tensor with a node, which is alone with its memory: should that be
+    overwritten, the node is given the contents.
+    """
     if type(x) is not Tensor:
         return x
     data = x._data
     link: Any = x._link
+    if (link is None or link is SAVED) and type(data) is np.ndarray and type(x._node) in KEEPERS:
+        x._link = SAVED
+        return data
+    if link is SAVED:
+        return Saved(x)
     if link is None and type(data) is np.ndarray:
         made = _new(Snapshot)
         made.data = data
@@ -151,6 +161,7 @@ class Form:
         "inexact",
         "inputs",
         "kept",
+        "mark",
         "op",
         "outputs",
         "place",
@@ -183,6 +194,14 @@ class Form:
         self.token = next(_tokens)
         self.after: dict[Any, Form] = {}
         self._released: Form | None = None
+        self.mark = Mark(self, NONE)
+
+    def marked(self, tapes: Tapes) -> Mark:
+        """Return what the nodes of this form have that these tapes recorded; one for many."""
+        mark = self.mark
+        if mark.tapes is not tapes:
+            mark = self.mark = Mark(self, tapes)
+        return mark
 
     @property
     def released(self) -> Form:
@@ -190,6 +209,21 @@ class Form:
         if self._released is None:
             self._released = Form(None, {}, (), self.outputs, (), (), self.epoch)
         return self._released
+
+
+class Mark:
+    """What the nodes of one form that the same tapes recorded have in common.
+
+    `contents` is there for a single node only: the contents of the Tensor that it stands for, once
+    they were overwritten.
+    """
+
+    __slots__ = ("contents", "form", "tapes")
+
+    def __init__(self, form: Form, tapes: Tapes, contents: Any = None) -> None:
+        self.form = form
+        self.tapes = tapes
+        self.contents = contents
 
 
 _tokens = itertools.count()
@@ -215,35 +249,98 @@ class TapeNode:
 
     `tapes` holds the numbers of the tapes that recorded it, and as ``~number`` of those that watch
     it. `parents` and `saved` are what the form says: nothing (None), one, or a tuple of several.
+    An array among what is saved is that of the parent in its place, or of the result: overwritten,
+    its contents are in the mark of that node.
     """
 
-    __slots__ = ("form", "parents", "saved", "tapes")
+    __slots__ = ("mark", "parents", "saved")
 
     def __init__(self, form: Form, parents: Any, saved: Any, tapes: Tapes) -> None:
-        self.form = form
+        self.mark = form.marked(tapes)
         self.parents = parents
         self.saved = saved
-        self.tapes = tapes
+
+    @property
+    def form(self) -> Form:
+        """The form of the node."""
+        return self.mark.form
+
+    @property
+    def tapes(self) -> Tapes:
+        """The tapes that recorded or watch it."""
+        return self.mark.tapes
+
+    @tapes.setter
+    def tapes(self, tapes: Tapes) -> None:
+        self.mark = Mark(self.mark.form, tapes, self.mark.contents)
 
     @property
     def stays(self) -> bool:
         """Whether a write in place that is not recorded leaves the node where it is."""
         return False
 
+    def holds(self, array: Any) -> bool:
+        """Tell whether the node itself has saved that array."""
+        return self.saved is array or type(self.saved) is tuple
+
+    def keep(self, contents: Any) -> None:
+        """Take the contents of the Tensor, which are about to be overwritten."""
+        mark = self.mark
+        if mark.contents is None:
+            self.mark = Mark(mark.form, mark.tapes, contents)
+
     def sources(self) -> Sequence[AnyNode]:
         """Return the nodes of the inputs that have one."""
-        n = len(self.form.tracked)
+        n = len(self.mark.form.tracked)
         return self.parents if n > 1 else (self.parents,) if n else ()
 
     def values(self) -> Sequence[Any]:
         """Return what is kept."""
-        n = len(self.form.kept)
+        n = len(self.mark.form.kept)
         return self.saved if n > 1 else (self.saved,) if n else ()
 
     def release(self) -> None:
         """Forget how it was made."""
-        self.form = self.form.released
+        self.mark = Mark(self.mark.form.released, self.mark.tapes, self.mark.contents)
         self.parents = self.saved = None
+
+
+class PairNode(TapeNode):
+    """A node of two parents, which needs no tuple for them."""
+
+    __slots__ = ("other",)
+
+    other: Any
+
+    def sources(self) -> Sequence[AnyNode]:
+        """Return the nodes of both inputs."""
+        return (self.parents, self.other) if self.mark.form.tracked else ()
+
+    def release(self) -> None:
+        """Forget how it was made."""
+        super().release()
+        self.other = None
+
+
+class FactorsNode(PairNode):
+    """A node of two parents that keeps two values."""
+
+    __slots__ = ("more",)
+
+    more: Any
+
+    def values(self) -> Sequence[Any]:
+        """Return what is kept."""
+        return (self.saved, self.more) if self.mark.form.kept else ()
+
+    def release(self) -> None:
+        """Forget how it was made."""
+        super().release()
+        self.more = None
+
+
+KEEPERS = frozenset((TapeNode, PairNode, FactorsNode))
+"""The types of nodes that stand for one value of a Tensor: not the leaves of define-by-run."""
 
 
 class PartNode:

@@ -7,11 +7,16 @@ import weakref
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from hybrid.autodiff.needs import Needs, needs_of
 from hybrid.autodiff.nodes import (
     NONE,
     AnyNode,
+    FactorsNode,
     Form,
+    Mark,
+    PairNode,
     PartNode,
     TapeNode,
     Tapes,
@@ -21,7 +26,8 @@ from hybrid.autodiff.nodes import (
 from hybrid.core import dispatch
 from hybrid.core.op import Attrs, Op
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import Tensor
+from hybrid.core.storage import SAVED
+from hybrid.core.tensor import Tensor, wrap
 from hybrid.dtypes import is_inexact
 
 # --- recording ------------------------------------------------------------------------------------
@@ -88,8 +94,7 @@ def record(op: Op, inputs: tuple[Any, ...], attrs: Attrs, outputs: Any) -> None:
         _hang_parts(form, inputs, outputs, nodes, wanted)
     elif form.inexact:
         node = _new(TapeNode)
-        node.form = form
-        node.tapes = wanted
+        node.mark = form.marked(wanted)
         node.parents = nodes[0] if len(nodes) == 1 else tuple(nodes)
         outputs._node = node  # first: a result that is kept gets a Storage, which has its node
         node.saved = _saved(form.kept, inputs, (outputs,)) if form.kept else None
@@ -114,26 +119,34 @@ def record_one(
     inputs : tuple
     out : Tensor
     """
-    form = node.form.after.get(key) if type(node) is TapeNode else None
+    if type(node) is PartNode:
+        record(op, inputs, {}, out)
+        return
+    mark: Mark = node.mark  # type: ignore[union-attr]
+    form = mark.form.after.get(key)
     if form is None or form.epoch != _epoch:
         record(op, inputs, {}, out)
         _remember(node, key, out)
         return
-    tapes = node.tapes
+    tapes = mark.tapes
     if tapes is not taping.open:
         tapes = taping[tapes]
         if not tapes:
             return
+    mark = form.mark
     made = _new(TapeNode)
-    made.form = form
-    made.tapes = tapes
+    made.mark = mark if mark.tapes is tapes else form.marked(tapes)
     made.parents = node
     out._node = made
     place = form.place
     if place is None:
         made.saved = _saved(form.kept, inputs, (out,)) if form.kept else None
+    elif place < 0:  # nobody else has seen it yet
+        out._link = SAVED
+        made.saved = out._data
     else:
-        made.saved = kept(out if place < 0 else inputs[place])
+        x = inputs[place]
+        made.saved = x._data if type(x) is Tensor and x._link is SAVED else kept(x)
 
 
 def record_two(taping: Any, op: Op, x: Tensor, y: Tensor, out: Tensor) -> None:
@@ -147,31 +160,45 @@ def record_two(taping: Any, op: Op, x: Tensor, y: Tensor, out: Tensor) -> None:
             data = x._data
             record_one(taping, right, (data.shape, data.dtype, op), op, (x, y), out)
         return
-    whole = type(left) is type(right) is TapeNode
+    whole = type(left) is not PartNode and type(right) is not PartNode
     key = (op, right.form.token)
-    form = left.form.after.get(key) if whole else None
+    form = left.mark.form.after.get(key) if whole else None
     if form is None or form.epoch != _epoch:
         record(op, (x, y), {}, out)
         if whole:
             _remember(left, key, out)
         return
     tapes = taping.open
-    if left.tapes is not tapes and right.tapes is not tapes:
+    if left.mark.tapes is not tapes and right.mark.tapes is not tapes:
         tapes = _union(taping[left.tapes], taping[right.tapes], tapes)
         if not tapes:
             return
-    made = _new(TapeNode)
-    made.form = form
-    made.tapes = tapes
-    made.parents = left, right
+    mark = form.mark
+    if mark.tapes is not tapes:
+        mark = form.marked(tapes)
+    places = form.kept
+    if places == _BOTH:  # products
+        made: PairNode = _new(FactorsNode)
+        made.saved = x._data if x._link is SAVED else kept(x)
+        made.more = y._data if y._link is SAVED else kept(y)  # type: ignore[attr-defined]
+    else:
+        made = _new(PairNode)
+        made.saved = None
+    made.mark = mark
+    made.parents = left
+    made.other = right
     out._node = made
-    made.saved = _saved(form.kept, (x, y), (out,)) if form.kept else None
+    if places and places != _BOTH:
+        made.saved = _saved(places, (x, y), (out,))
+
+
+_BOTH = (0, 1)
 
 
 def _remember(node: AnyNode, key: Any, out: Tensor) -> None:
     """Let the next such op find its form by that of what it is applied to."""
     made = out._node
-    if type(node) is TapeNode and type(made) is TapeNode:
+    if isinstance(node, TapeNode) and isinstance(made, TapeNode):
         node.form.after[key] = made.form
 
 
@@ -187,8 +214,6 @@ def _saved(places: tuple[int, ...], inputs: Any, outputs: tuple[Tensor, ...]) ->
         (i,) = places
         x = inputs[i] if i >= 0 else outputs[~i]
         return kept(x) if type(x) is Tensor else x
-    if places == (0, 1):  # products
-        return kept(inputs[0]), kept(inputs[1])
     return tuple([kept(inputs[i] if i >= 0 else outputs[~i]) for i in places])
 
 
@@ -271,13 +296,28 @@ def restore(node: TapeNode) -> tuple[list[Any], list[Any]]:
         return inputs, outputs
     # Where nothing records, nobody asks how a value came about.
     bare = dispatch.state.plain
-    sources = {} if bare else dict(zip(form.tracked, node.sources(), strict=True))
+    sources = dict(zip(form.tracked, node.sources(), strict=True))
     for i, value in zip(form.kept, node.values(), strict=True):
-        if i >= 0:
-            inputs[i] = restored(value, sources.get(i))
+        about = sources.get(i) if i >= 0 else _result_node(node, ~i)
+        if type(value) is np.ndarray and about is not None:
+            found = _as_it_was(value, about, bare)
         else:
-            outputs[~i] = restored(value, None if bare else _result_node(node, ~i))
+            found = restored(value, None if bare else about)
+        if i >= 0:
+            inputs[i] = found
+        else:
+            outputs[~i] = found
     return inputs, outputs
+
+
+def _as_it_was(array: Any, node: Any, bare: bool) -> Tensor:
+    """Return the Tensor that a node stands for, of which another one holds the array."""
+    contents = node.mark.contents
+    tensor = wrap(array if contents is None else contents)
+    if not bare:
+        tensor._node = node
+        tensor._link = SAVED
+    return tensor
 
 
 def _result_node(node: TapeNode, i: int) -> AnyNode | None:
@@ -290,6 +330,8 @@ def _result_node(node: TapeNode, i: int) -> AnyNode | None:
 
 def begin(tensor: Tensor, node: AnyNode) -> None:
     """Make `node` the start of what is recorded of a Tensor, whichever alias of it is written."""
+    if tensor._link is SAVED and tensor._node is not node:
+        dispatch.own_alias(tensor)  # who saved it looks for its contents at the node of now
     tensor._node = node
     alias = tensor._alias
     if alias is None:
@@ -328,7 +370,7 @@ def boundary(results: Iterable[Tensor], start: int) -> list[AnyNode]:
         if id(node) in seen:
             continue
         seen.add(id(node))
-        if node.form.epoch < start or (type(node) is TapeNode and node.form.op is None):
+        if node.form.epoch < start or (isinstance(node, TapeNode) and node.form.op is None):
             found[id(node)] = node
         else:
             pending += (node.node if isinstance(node, PartNode) else node).sources()

@@ -53,20 +53,32 @@ class Snapshot:
         return Alias(storage, 0, chain)
 
 
+SAVED = Snapshot()
+"""The link of a Tensor alone with its memory whose array nodes of a tape hold as it is.
+
+They find what was in it, once it is about to be overwritten, at the node of the Tensor.
+"""
+SAVED.data = SAVED.array = None
+
+
 class Storage:
     """The contents that several aliases share: the base data, its tape node and a version.
+
+    `keeper` is the node that is to be given the contents before they are first overwritten, where
+    the Tensor that was alone with them was :data:`SAVED`.
 
     `watched` holds the views that a tape watches though the base knows nothing of them; the next
     write makes it known (most views are never written, and the base may be a whole data set).
     """
 
-    __slots__ = ("_snapshot", "base", "node", "version", "watched")
+    __slots__ = ("_snapshot", "base", "keeper", "node", "version", "watched")
 
     def __init__(self, base: Any, node: Any) -> None:
         self.base = base
         self.node = node
         self.version = 0
         self.watched: tuple[weakref.ref[Any], ...] = ()
+        self.keeper: Any = None
         self._snapshot: weakref.ref[Snapshot] | None = None
 
     def snapshot(self) -> Snapshot:
@@ -85,6 +97,9 @@ class Storage:
         if found is not None and isinstance(self.base, np.ndarray | DeviceArray):
             found.array = self.base.copy()
         self._snapshot = None
+        if self.keeper is not None:
+            self.keeper.keep(self.base.copy() if found is None else found.contents)
+            self.keeper = None
 
 
 class Alias:
@@ -135,7 +150,7 @@ def alone(data: Any, node: Any) -> tuple[Storage, int, Chain]:
     storage.node = node
     storage.version = 0
     storage.watched = ()
-    storage._snapshot = None
+    storage._snapshot = storage.keeper = None
     return storage, 0, ()
 
 

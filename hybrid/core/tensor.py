@@ -9,6 +9,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from sys import getrefcount
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
@@ -22,7 +23,7 @@ from hybrid.core.places import DeviceArray, data_to
 from hybrid.core.source import at_user_line, written_array
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.state import state
-from hybrid.core.storage import Alias, Snapshot, Storage
+from hybrid.core.storage import SAVED, Alias, Snapshot, Storage
 from hybrid.core.symbol import Symbol
 from hybrid.core.unknown import Unknown
 from hybrid.core.watched import Watched, noted, plain
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Scalar = bool | int | float | complex
+
+_OWN_REFERENCES = 3
+"""To the array, or the node, of a Tensor that nothing else knows: its own, that of its new Storage,
+and the question. What has more may be needed by a tape."""
 
 
 class Tensor(Attached):
@@ -68,7 +73,12 @@ class Tensor(Attached):
             link = self._link = Alias(*link)
         elif type(link) is Snapshot:
             storage = Storage(self._data, self._node)
-            storage._snapshot = weakref.ref(link)
+            if link is not SAVED:
+                storage._snapshot = weakref.ref(link)
+            elif getrefcount(self._data) > _OWN_REFERENCES and (
+                getrefcount(self._node) > _OWN_REFERENCES or self._node.holds(self._data)
+            ):
+                storage.keeper = self._node
             link = self._link = Alias(storage, 0, ())
         return cast("Alias | None", link)
 

@@ -121,15 +121,14 @@ def check_write(target: Tensor, spec: TensorSpec) -> None:
 
 
 def _write_eager(target: Tensor, value: Any) -> None:
-    data = target._data
-    if not data.flags.writeable:
+    if not target._data.flags.writeable:
         raise ValueError(located(READ_ONLY))
     source = value._data if type(value) is Tensor else value
     if type(source) is Symbol:
         raise leaked(source)
     node = _node_after(target, value) if state.tapes else None
     alias = announce(target)
-    fill("write", data, source)
+    fill("write", target._data, source)
     settle(target, alias, node)
 
 

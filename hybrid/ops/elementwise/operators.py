@@ -14,7 +14,7 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.dispatch import after_trace, bind, busy, located, refresh, spec_of, state
 from hybrid.core.op import OPS, Op
-from hybrid.core.storage import Snapshot
+from hybrid.core.storage import SAVED, Snapshot
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.core.unknown import same_shape
 from hybrid.core.variable import Variable, forward_operator
@@ -93,7 +93,8 @@ def binary_call(op: Op, ufunc: Callable[..., Any]) -> Callable[[ArrayLike, Array
 
 
 def _unary_on_tape(taping: Any, op: Op, ufunc: Callable[..., Any], x: Tensor) -> Tensor | None:
-    data = x._data if x._link is None else _current(x)
+    link = x._link
+    data = x._data if link is None or link is SAVED else _current(x)
     try:
         data = ufunc(data)
     except Exception:
@@ -111,9 +112,11 @@ def _binary_on_tape(
 ) -> Tensor | None:
     if type(x) is not Tensor:
         return _with_number(taping, op, ufunc, x, y)
-    left = x._data if x._link is None else _current(x)
+    link = x._link
+    left = x._data if link is None or link is SAVED else _current(x)
     if type(y) is Tensor:
-        right = y._data if y._link is None else _current(y)
+        link = y._link
+        right = y._data if link is None or link is SAVED else _current(y)
     elif type(y) in _DIRECT and left.dtype.kind != "V":
         right = y
     else:
