@@ -7,13 +7,11 @@ import pytest
 
 import hybrid as hb
 from hybrid.core.devices import place
-from hybrid.core.dispatch import bind
 from hybrid.core.op import Example, Op
 from hybrid.core.placed import run
 from hybrid.core.places import DeviceArray, put
-from hybrid.core.tensor import wrap
 from hybrid.errors import OutOfMemoryError
-from tests.gpu.test_eager_forms import GRADIENTS, not_on_a_card
+from tests.gpu.test_eager_forms import GRADIENTS, gradient, not_on_a_card
 from tests.ops.test_registry import CASES, inputs_of
 
 pytestmark = pytest.mark.gpu
@@ -39,17 +37,8 @@ def test_an_eager_form_gives_on_the_card_what_it_gives_on_the_cpu(op: Op, exampl
 
 @pytest.mark.parametrize(("op", "example"), GRADIENTS)
 def test_a_gradient_gives_on_the_card_what_it_gives_on_the_cpu(op: Op, example: Example):
-    def gradient(device: str) -> list[hb.Tensor | None]:
-        inputs = [wrap(a.copy()).to_device(device) for a in inputs_of(example)]
-        with hb.GradientTape() as tape:
-            watched = [x for x in inputs if x.dtype.kind in "fc"]
-            tape.watch(watched)
-            found = bind(op, tuple(inputs), example.attrs)
-            results = [x for x in (found if op.multi else [found]) if x.dtype.kind in "fc"]
-            loss = [hb.square(hb.abs(x)).sum() for x in results]
-        return tape.gradient(loss, watched)
-
-    for there, here in zip(gradient("cuda:0"), gradient("cpu"), strict=True):
+    pairs = zip(gradient(op, example, "cuda:0"), gradient(op, example, "cpu"), strict=True)
+    for there, here in pairs:
         assert (there is None) == (here is None)
         if here is not None:
             np.testing.assert_allclose(there.numpy(), here.numpy(), rtol=1e-3, atol=1e-4)

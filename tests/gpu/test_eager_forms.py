@@ -66,21 +66,24 @@ GRADIENTS = [
 ]
 
 
+def gradient(op: Op, example: Example, device: str) -> list[hb.Tensor | None]:
+    """Return the gradients of the squares of what an op gives, by all inputs that have one."""
+    inputs = [wrap(a.copy()).to_device(device) for a in inputs_of(example)]
+    with hb.GradientTape() as tape:
+        watched = [x for x in inputs if x.dtype.kind in "fc"]
+        tape.watch(watched)
+        found = bind(op, tuple(inputs), example.attrs)
+        results = [x for x in (found if op.multi else [found]) if x.dtype.kind in "fc"]
+        loss = [
+            (x * x.conj()).real.sum() if x.dtype.kind == "c" else (x * x).sum() for x in results
+        ]
+    return tape.gradient(loss, watched)
+
+
 @pytest.mark.parametrize(("op", "example"), GRADIENTS)
 def test_a_gradient_gives_on_a_card_what_it_gives_on_the_cpu(op: Op, example: Example):
-    def gradient(device: str) -> list[hb.Tensor | None]:
-        inputs = [wrap(a.copy()).to_device(device) for a in inputs_of(example)]
-        with hb.GradientTape() as tape:
-            watched = [x for x in inputs if x.dtype.kind in "fc"]
-            tape.watch(watched)
-            found = bind(op, tuple(inputs), example.attrs)
-            results = [x for x in (found if op.multi else [found]) if x.dtype.kind in "fc"]
-            loss = [
-                (x * x.conj()).real.sum() if x.dtype.kind == "c" else (x * x).sum() for x in results
-            ]
-        return tape.gradient(loss, watched)
-
-    for there, here in zip(gradient("cuda:0"), gradient("cpu"), strict=True):
+    pairs = zip(gradient(op, example, "cuda:0"), gradient(op, example, "cpu"), strict=True)
+    for there, here in pairs:
         if here is None:
             assert there is None
             continue
