@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hybrid.core.graph import FuncGraph, Node, Operand
+from hybrid.trace.passes import stacked
 from hybrid.trace.passes.rewriting import Rewriter, Rule, fill, rewrite, uniform
 
 
@@ -19,7 +20,7 @@ def run(graph: FuncGraph) -> FuncGraph:
 
 def _rule(r: Rewriter, node: Node, operands: tuple[Operand, ...]) -> Operand | None:
     if node.op.elementwise:
-        return _without_broadcasts(r, node, operands)
+        return _without_broadcasts(r, node, operands) or stacked.by_rows(r, node, operands)
     rule = _RULES.get(node.op.name)
     if rule is None:
         return None
@@ -106,6 +107,9 @@ def _slice(r: Rewriter, node: Node, operands: tuple[Operand, ...]) -> Operand | 
         (start, step) == (0, 1) or size <= 1 for start, size, step in zip(starts, sizes, steps)
     ):
         return root
+    part = stacked.part(r, root, node)
+    if part is not None:
+        return part
     before = r.maker(root, "slice")
     if before is None or 0 in sizes:
         return None

@@ -281,6 +281,67 @@ def test_parts_of_rows_are_no_rows(f):
     after(movement, f, spec(7, 3))
 
 
+# --- stacks of computed arrays --------------------------------------------------------------------
+
+
+def slope(s):
+    x, y, z = s[0], s[1], s[2]
+    return hb.stack([10.0 * (y - x), x * (28.0 - z) - y, x * y - 2.5 * z])
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 1), (3, 4), (3, 2, 5)])
+def test_stages_of_an_integration_are_one_kernel_and_a_stack(shape):
+    def step(s):
+        k = slope(s)
+        return s + 0.5 * (k + slope(s + 0.1 * k))
+
+    assert names(after(movement, step, spec(*shape))).count("stack") == 1
+    assert names(optimize(traced(step, spec(*shape)))) == ["fused", "stack"]
+
+
+@pytest.mark.parametrize("other", [(), (1,), (4,), (3, 1), (1, 4), (1, 1), (3, 4)])
+def test_operands_beside_a_stack_give_their_rows(other):
+    def f(a, b, c, y):
+        s = hb.stack([a + 1.0, b * 2.0, hb.exp(c)])
+        return hb.where(s > y, s, -y)[1] + y
+
+    graph = after(movement, f, spec(4), spec(4), spec(4), spec(*other), rtol=1e-6)
+    assert "stack" not in names(graph)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: hb.stack([x[0] + 1.0, x[1] * 2.0, x[2] - 1.0], axis=1) * 2.0,
+        lambda x: hb.stack([x[0], x[1] * 2.0, x[2]]) * 2.0,
+        lambda x: hb.stack([x[0] + 1.0] * 5) * 2.0,
+        lambda x: hb.stack([x[0] + 1.0, x[1].astype("float64")]) * 2.0,
+    ],
+)
+def test_stacks_along_other_axes_of_many_or_of_what_is_in_memory_stay(f):
+    assert names(after(movement, f, spec(3, 4)))[-2:] == ["stack", "multiply"]
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda s: s[1, 1:],
+        lambda s: s[1, ::-1],
+        lambda s: s[0:2],
+        lambda s: s[1:2],
+        lambda s: s[::2],
+        lambda s: s[-1],
+        lambda s: s[:, 1],
+    ],
+)
+def test_parts_of_a_stack_are_those_of_its_rows(take):
+    def f(x):
+        s = hb.stack([x[0] + 1.0, x[1] * 2.0, hb.full((4,), 3.0)])
+        return take(s) + 1.0
+
+    after(movement, f, spec(3, 4))
+
+
 # --- expansion ------------------------------------------------------------------------------------
 
 
