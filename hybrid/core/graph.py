@@ -40,9 +40,9 @@ class Const:
         """The 0-d spec of the literal."""
         return TensorSpec((), self.dtype)
 
-    def key(self) -> tuple[str, str]:
+    def key(self) -> tuple[str, dtypes.DType]:
         """Identify the literal exactly: ``-0.0`` differs from ``0.0``, NaN equals NaN."""
-        return repr(self.value), self.dtype.name
+        return repr(self.value), self.dtype  # to make its name takes NumPy 1 us
 
     def __str__(self) -> str:
         return f"{self.value}:{dtypes.short(self.dtype)}"

@@ -390,12 +390,16 @@ def _numbered(
     state: _Lowering, stored: list[tuple[int, Access]]
 ) -> tuple[tuple[Instr, ...], tuple[tuple[int, Access], ...]]:
     """Number inputs first, then results, as Regions want it."""
+    from hybrid.kernels.region import Instr
+
     count = len(state.reads)
 
     def final(arg: Any) -> Any:
         return count - 1 - arg if isinstance(arg, int) and arg < 0 else arg
 
-    body = tuple(replace(i, args=tuple(final(a) for a in i.args)) for i in state.body)
+    body = tuple(
+        Instr(i.kind, i.op, i.expr, tuple([final(a) for a in i.args]), i.dtype) for i in state.body
+    )
     return body, tuple((final(value), access) for value, access in stored)
 
 

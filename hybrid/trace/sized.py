@@ -130,7 +130,8 @@ def substitute(x: Any, values: Mapping[Input, int]) -> Any:
         new = [substitute(part, values) for part in x]
         return x if all(a is b for a, b in zip(new, x, strict=True)) else type(x)(new)
     if type(x) is dict:
-        return {key: substitute(part, values) for key, part in x.items()}
+        found = {key: substitute(part, values) for key, part in x.items()}
+        return x if all(found[key] is x[key] for key in x) else found
     if isinstance(x, FuncGraph):
         return specialise(x, values)
     if is_dataclass(x) and not isinstance(x, type) and _may_hold(x):
@@ -157,7 +158,8 @@ def specialise(graph: FuncGraph, values: Mapping[Input, int]) -> FuncGraph:
 
     def sized(value: Value) -> Value:
         spec: TensorSpec = value.spec
-        found = new[value] = Value(replace(spec, shape=substitute(spec.shape, values)))
+        shape = substitute(spec.shape, values)
+        found = new[value] = Value(spec if shape is spec.shape else replace(spec, shape=shape))
         return found
 
     def operand(x: Operand) -> Operand:
@@ -168,7 +170,7 @@ def specialise(graph: FuncGraph, values: Mapping[Input, int]) -> FuncGraph:
         Node(
             node.op,
             tuple(map(operand, node.inputs)),
-            {key: substitute(attr, values) for key, attr in node.attrs.items()},
+            substitute(node.attrs, values),
             tuple(map(sized, node.outputs)),
             node.line,
         )

@@ -36,6 +36,8 @@ def _inside(node: Node) -> Node:
 
 def _mapped(node: Node, bodies: Iterable[FuncGraph]) -> Attrs:
     """Return the attrs of a node with other bodies, in the order of `bodies_of`."""
+    if not node.op.bodies:
+        return node.attrs
     new = iter(bodies)
     found = {}
     for name in node.op.bodies:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from hybrid.core.graph import Builder, Const, FuncGraph, Node, Operand, Value
 from hybrid.core.op import OPS, Attrs, Op
@@ -34,7 +34,7 @@ class Rewriter(Builder):
     def keep(self, node: Node, operands: tuple[Operand, ...]) -> None:
         """Append `node` with its inputs mapped to `operands`."""
         if operands is not node.inputs:
-            node = replace(node, inputs=operands)
+            node = Node(node.op, operands, node.attrs, node.outputs, node.line)
         self.nodes.append(node)
         for value in node.outputs:
             self.makers[value] = node
