@@ -174,6 +174,12 @@ class Lanes:
         if recorder is not None:
             recorder.note_made(tensor)
 
+    def note_bare(self, tensor: Tensor) -> None:
+        """Let the trace around know of the memory of an ndarray."""
+        recorder = self._around[0]
+        if recorder is not None:
+            recorder.note_bare(tensor)
+
     def written_since(self, tensor: Tensor) -> Tensor | None:
         """Return what stands for a Tensor outside that was written here or in the trace around."""
         with self.outside():

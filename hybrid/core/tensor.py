@@ -431,14 +431,15 @@ def asarray(
     """Turn `obj` into a Tensor: ``hb.asarray`` but for ``requires_grad``, documented there."""
     if type(obj) is Tensor and dtype is None and not copy and device is None:
         return obj
-    if type(obj) is Watched:
+    bare = type(obj) is not Watched
+    if not bare:
         obj = plain(obj)
     if dtype is None and not copy and device is None:
         if type(obj) is Tensor:
             return obj
         known = _external.get(id(obj)) if type(obj) is np.ndarray else None
         if known is not None and known._data is obj:
-            return known
+            return _around(known, bare)
     from hybrid.core.variable import Variable
 
     wanted = as_device("asarray", device)
@@ -465,9 +466,16 @@ def asarray(
         return wrap(array)
     known = _external.get(id(array))
     if known is not None and known._data is array:
-        return known
+        return _around(known, bare)
     tensor = wrap(array)
     _external[id(array)] = tensor
+    return _around(tensor, bare)
+
+
+def _around(tensor: Tensor, bare: bool) -> Tensor:
+    """Let a trace know of a Tensor that shows an ndarray which nobody watches."""
+    if bare and state.recorder is not None:
+        state.recorder.note_bare(tensor)
     return tensor
 
 

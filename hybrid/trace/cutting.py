@@ -76,10 +76,9 @@ class Cutter(OutsideRecorder):
         planner: Planner | None,
         questions: Questions | None,
     ) -> None:
-        super().__init__(name, arguments, first=first)
+        super().__init__(name, arguments, environment, first=first)
         self._planner = planner
         self._run = run
-        self.environment = environment
         self.root: Segment | None = known[0][0] if known else None
         self._known = list(known)
         self._failed: Failed | None = None

@@ -6,6 +6,7 @@ NumPy itself may have changed; before a write that the graph would get wrong, tr
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -70,6 +71,9 @@ def _known(attr: Any) -> Any:
     return tuple(map(_known, attr)) if type(attr) is tuple else known(attr)
 
 
+_INTO_ARRAY = "writing into an ndarray (hb.asarray(...) makes it a Tensor, which takes it as it is)"
+
+
 class OutsideRecorder(GraphRecorder):
     """Records nodes over arguments, captured Tensors and Variables, which it reads and writes.
 
@@ -79,6 +83,8 @@ class OutsideRecorder(GraphRecorder):
         The name of the function.
     arguments : sequence
         The flattened arguments as the caller gave them.
+    environment : list
+        What is computed by now, arrays and Tensors.
     first : bool
         No trace of the function exists: it may make Variables.
 
@@ -91,10 +97,13 @@ class OutsideRecorder(GraphRecorder):
         its contents last committed.
     """
 
-    def __init__(self, name: str, arguments: Sequence[Any], *, first: bool) -> None:
+    def __init__(
+        self, name: str, arguments: Sequence[Any], environment: list[Any], *, first: bool
+    ) -> None:
         super().__init__()
         self.name = name
         self.arguments = arguments
+        self.environment = environment
         self.first = first
         self.inputs: list[tuple[int, Tensor, Value]] = []
         self.variables: dict[int, tuple[Variable, Tensor, Value, bool]] = {}
@@ -106,6 +115,7 @@ class OutsideRecorder(GraphRecorder):
         self._always: dict[tuple[Op, int, int], tuple[Any, bool]] = {}
         self._layout_asked = False
         self._made_here: dict[int, weakref.ref[Tensor]] = {}
+        self._bare: dict[int, weakref.ref[Tensor]] = {}
         self.layout_matters = False
         self.entangled = False
         self.unknowns = Unknowns()
@@ -192,6 +202,10 @@ class OutsideRecorder(GraphRecorder):
         """Note that the function has made an array from nothing: its contents are known."""
         self._made_here[id(tensor)] = weakref.ref(tensor)
 
+    def note_bare(self, tensor: Tensor) -> None:
+        """Note a Tensor that shows the memory of an ndarray, which NumPy reads unasked."""
+        self._bare[id(tensor)] = weakref.ref(tensor)
+
     def made_arrays(self) -> dict[Value, Array]:
         """Return what arrays held that the function made from nothing, when it first used them."""
         found = [(key, ref()) for key, ref in self._made_here.items() if key in self.captures]
@@ -244,6 +258,21 @@ class OutsideRecorder(GraphRecorder):
         self.layout_matters |= self._layout_asked
         if any(_aliases(target, t) for pair in self._overlaps for t in pair):
             self._disentangle()
+        elif self._bare and any(map(self._is_read_unasked, self._shown_by(target))):
+            self.give_up(_INTO_ARRAY)
+
+    def _shown_by(self, target: Tensor) -> list[Tensor]:
+        """Return what Tensors around ndarrays are written where `target` is."""
+        shown = [x for x, shadow, _ in self.shadows.values() if _aliases(target, shadow)]
+        refs = [(x, self._bare.get(id(x))) for x in (target, *shown)]
+        return [x for x, ref in refs if ref is not None and ref() is x]
+
+    def _is_read_unasked(self, source: Tensor) -> bool:
+        """Tell whether others than the trace still have the memory of a Tensor as an ndarray."""
+        array, base = source._data, source._data.base
+        # The Tensor and this frame know the array, and the environment; the array its base.
+        known = 3 + sum(x is array for x in self.environment)
+        return sys.getrefcount(array) > known or (base is not None and sys.getrefcount(base) > 3)
 
     def _disentangle(self) -> None:
         self.entangled = True

@@ -276,6 +276,9 @@ class GraphRecorder:
     def note_made(self, tensor: Tensor) -> None:
         """Note that an array was made from nothing, which Python may ask for."""
 
+    def note_bare(self, tensor: Tensor) -> None:
+        """Note a Tensor that shows the memory of an ndarray, which NumPy reads unasked."""
+
     def written_since(self, tensor: Tensor) -> Tensor | None:
         """Nothing outside is written here."""
         return None

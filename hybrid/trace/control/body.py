@@ -126,6 +126,10 @@ class BodyRecorder(GraphRecorder):
         """Let the trace around depend on the contents of an array."""
         self.outer.note_read(array)
 
+    def note_bare(self, tensor: Tensor) -> None:
+        """Let the trace around know of the memory of an ndarray."""
+        self.outer.note_bare(tensor)
+
     def written_since(self, tensor: Tensor) -> Tensor | None:
         """Stop where Python reads an array outside that the trace has written to."""
         written = [x for x in self.cells.values() if self.operand(x.tensor) is not x.value]
