@@ -100,6 +100,11 @@ class DeviceArray:
         return self.array.size  # type: ignore[no-any-return]
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.size * self.dtype.itemsize
+
+    @property
     def strides(self) -> tuple[int, ...]:
         """Bytes from one element to the next, by axis."""
         return self.array.strides  # type: ignore[no-any-return]

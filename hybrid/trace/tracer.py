@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from hybrid.autodiff.joining import hand_over, joined
-from hybrid.core import containers, dispatch
+from hybrid.core import containers, dispatch, placed
 from hybrid.core.asking import asked
 from hybrid.core.graph import Value, acts, has_effects, may_fail
 from hybrid.core.op import Attrs, Op
@@ -354,7 +354,7 @@ class Tracer(Cutter):
             storage.base = storage.base.array
         data = storage.base
         for op, attrs in alias.chain:
-            data = op.eager(np, data, **attrs)
+            data = placed.run(op, (data,), attrs)
         tensor._data = data
 
     def close(self) -> None:

@@ -6,11 +6,10 @@ record what they are asked.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,30 @@ from hybrid.kernels.cuda.source import Source
 from hybrid.kernels.cuda.spec import THREADS
 
 _TO_CARD, _ON_CARD = 1, 3  # cudaMemcpyKind
+
+
+class _Turn:
+    """The lock, and work to the card; a class, since a generator takes the host twice the time."""
+
+    __slots__ = ("_current", "_lock")
+
+    def __init__(self, lock: Any, current: Any) -> None:
+        self._lock = lock
+        self._current = current
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        try:
+            self._current.__enter__()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def __exit__(self, *error: Any) -> None:
+        try:
+            self._current.__exit__(*error)
+        finally:
+            self._lock.release()
 
 
 class Nvidia:
@@ -66,11 +89,9 @@ class Nvidia:
         self._config = functools.cache(self._new_config)
         self._loaded: dict[Source, tuple[Any, ...]] = {}
 
-    @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
+    def turn(self) -> _Turn:
         """Take the card for one Plan's work; CuPy works on it too then."""
-        with self._lock, self.place.current():
-            yield
+        return _Turn(self._lock, self.place.current())
 
     def load(self, source: Source) -> tuple[Any, ...]:
         """The entry points of a kernel: compiled, or from disk; loaded once."""
@@ -168,15 +189,6 @@ class Nvidia:
             graph.launch(stream)
 
         return replay
-
-    def milliseconds(self, work: Callable[[], None]) -> float:
-        """How long the card takes for what `work` asks of it, by its own clock."""
-        options = self._core.EventOptions(timing_enabled=True)
-        begin = self._stream.record(options=options)
-        work()
-        end = self._stream.record(options=options)
-        end.sync()
-        return float(end - begin)
 
     def synchronize(self) -> None:
         """Wait for all work that was asked for."""

@@ -2,6 +2,8 @@
 
 lowering
     the steps of a schedule become calls: kernels, matrix products, library functions
+copies
+    the kernels that copy views, and which views meet
 calls
     what each asks of a card, given the memories of a run
 written

@@ -22,7 +22,7 @@ from hybrid.kernels.cuda.card import Card
 from hybrid.kernels.cuda.kernel import Prepared, prepare
 from hybrid.kernels.cuda.source import Source
 from hybrid.kernels.cuda.spec import refused
-from hybrid.kernels.region import Access, Instr, Region
+from hybrid.kernels.region import Region
 from hybrid.runtime.building import Target
 from hybrid.runtime.cuda import written
 from hybrid.runtime.cuda.calls import (
@@ -35,6 +35,7 @@ from hybrid.runtime.cuda.calls import (
     Scalar,
     View,
 )
+from hybrid.runtime.cuda.copies import copying, meet
 from hybrid.runtime.memory import MemoryPlan
 from hybrid.runtime.steps import (
     KernelStep,
@@ -242,6 +243,12 @@ class _Lowering:
         region = copying(source, target)
         if not prod(region.space):
             return
+        if meet(source, target):
+            # Threads would read what others have written: NumPy's copies see to that themselves.
+            shape, dtype = target.layout.shape, source.dtype
+            apart = View(self.room(prod(shape) * dtype.itemsize), contiguous(shape), dtype)
+            self.copy_view(source, apart)
+            return self.copy_view(apart, target)
         if refused(region):
             self.calls.append(Copy(source, target))
         else:
@@ -361,22 +368,6 @@ class _Lowering:
         self.scratch = 0
         self.copy_view(self.view(source), view)
         return Result(prod(shape) * dtype.itemsize, view)
-
-
-def copying(source: View, target: View) -> Region:
-    """The region that copies one view to another of its shape."""
-    have, want = source.dtype.name, target.dtype.name
-    shape = target.layout.shape
-    body = () if have == want else (Instr("cast", want, "", (0,), want),)
-    read, stored = _access(source, shape), _access(target, shape)
-    return Region(shape, (), (read,), body, ((len(body), stored),))
-
-
-def _access(view: View, shape: Shape) -> Access:
-    layout = view.layout.expand(shape)
-    pairs = zip(layout.shape, layout.strides, strict=True)
-    strides = tuple(stride if size != 1 else 0 for size, stride in pairs)
-    return Access(view.dtype.name, len(shape), layout.offset, strides)
 
 
 def moved_on(place: Address, nbytes: int) -> Address:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -141,12 +141,14 @@ class Runs:
         self.runners: dict[frozenset[int], Runner] = {}
 
     def __call__(self, *arguments: Any) -> tuple[Any, ...]:
-        return self.for_alignment(frozenset(self._unaligned(arguments)))(*arguments)
-
-    def _unaligned(self, arguments: Sequence[Any]) -> Iterator[int]:
-        for number, x in enumerate(arguments):
-            if number not in self.host and self.card.address(x) % _WIDEST:
-                yield number
+        address = self.card.address
+        if self.host:
+            pairs = enumerate(arguments)
+            given = [0 if number in self.host else address(x) for number, x in pairs]
+        else:
+            given = list(map(address, arguments))
+        unaligned = frozenset([n for n, place in enumerate(given) if place % _WIDEST])
+        return self.for_alignment(unaligned)(arguments, given)
 
     def for_alignment(self, unaligned: frozenset[int]) -> Runner:
         """The runner where these arguments do not begin at multiples of 16 bytes."""

@@ -54,46 +54,66 @@ class Runner:
         self._met: OrderedDict[Key, None] = OrderedDict()
         self._captures = self._replays = 0
         self._own: tuple[Any, ...] = ()
+        self._own_addresses: tuple[int, ...] = ()
+        self._shown = tuple((x.view.layout, x.view.dtype) for x in program.results)
 
-    def __call__(self, *arguments: Any) -> tuple[Any, ...]:
-        """Put the work of one call on the card's stream; returns before it is done."""
+    def __call__(self, arguments: Sequence[Any], given: Sequence[int]) -> tuple[Any, ...]:
+        """Put the work of one call on the card's stream; returns before it is done.
+
+        Parameters
+        ----------
+        arguments : sequence
+        given : sequence of int
+            Where they lie; 0 for those on the host.
+        """
         program, card = self.program, self.card
         with card.turn():
             if not self._own:
                 self._own = self._allocated()
+                self._own_addresses = tuple(map(card.address, self._own))
             results = self._empty_results()
-            host = {x.parameter: arguments[x.parameter] for x in program.host}
-            constants, sent, arena = self._own
-            arrays = [sent if i in host else x for i, x in enumerate(arguments)]
-            arrays += [constants, sent, arena, *results]
-            addresses = [card.address(array) for array in arrays]
-            if host:
-                self._send(host, addresses[len(arguments) + 1])
-            memories = Memories(card, arrays, addresses, host)
-            self._run(memories)
-            return tuple(memories.view(result.view) for result in program.results)
+            if program.host:
+                self._send(arguments, self._own_addresses[1])
+            # In a loop this is all that is done for each call: no other objects are made.
+            addresses = (*given, *self._own_addresses, *map(card.address, results))
+            fixed = tuple([arguments[number] for number in program.fixed])
+            key = (precision.current(), addresses, fixed)
+            replay = self.graphs.get(key)
+            if replay is None:
+                self._meet(key, self._memories(arguments, addresses, results))
+            else:
+                self.graphs.move_to_end(key)
+                self._replays += 1
+                replay()
+            view, pairs = card.view, zip(results, self._shown, strict=True)
+            return tuple([view(x, 0, layout, dtype) for x, (layout, dtype) in pairs])
 
-    def _run(self, memories: Memories) -> None:
+    def _memories(
+        self, arguments: Sequence[Any], addresses: Sequence[int], results: Sequence[Any]
+    ) -> Memories:
+        host = {x.parameter: arguments[x.parameter] for x in self.program.host}
+        constants, sent, arena = self._own
+        arrays = [sent if i in host else x for i, x in enumerate(arguments)]
+        arrays += [constants, sent, arena, *results]
+        return Memories(self.card, arrays, addresses, host)
+
+    def _meet(self, key: Key, memories: Memories) -> None:
+        """Launch what has no graph, or capture one where that is worth it."""
         if self.uncapturable or not self.program.calls:
             return self._launch(memories)
-        fixed = (memories.host[number] for number in self.program.fixed)
-        key = (precision.current(), *memories.addresses, *fixed)
-        replay = self.graphs.get(key)
-        if replay is None:
-            affordable = self._captures < MOST_GRAPHS + self._replays // REPLAYS_EACH
-            if not self._again(key) or not affordable:
-                return self._launch(memories)
-            self._captures += 1
-            try:
-                replay = self.card.capture(lambda: self._launch(memories))
-            except NotCaptured as reason:
-                self.uncapturable = str(reason)
-                self._met.clear()
-                return self._launch(memories)
-            self.graphs[key] = replay
-            if len(self.graphs) > MOST_GRAPHS:
-                self.graphs.popitem(last=False)
-        self.graphs.move_to_end(key)
+        affordable = self._captures < MOST_GRAPHS + self._replays // REPLAYS_EACH
+        if not self._again(key) or not affordable:
+            return self._launch(memories)
+        self._captures += 1
+        try:
+            replay = self.card.capture(lambda: self._launch(memories))
+        except NotCaptured as reason:
+            self.uncapturable = str(reason)
+            self._met.clear()
+            return self._launch(memories)
+        self.graphs[key] = replay
+        if len(self.graphs) > MOST_GRAPHS:
+            self.graphs.popitem(last=False)
         self._replays += 1
         replay()
 
@@ -110,9 +130,9 @@ class Runner:
             self._met.popitem(last=False)
         return False
 
-    def _send(self, host: dict[int, Any], address: int) -> None:
+    def _send(self, arguments: Sequence[Any], address: int) -> None:
         parts = (
-            np.asarray(host[x.parameter], x.dtype).tobytes().ljust(x.nbytes, b"\0")
+            np.asarray(arguments[x.parameter], x.dtype).tobytes().ljust(x.nbytes, b"\0")
             for x in self.program.host
         )
         self.card.upload(address, b"".join(parts))

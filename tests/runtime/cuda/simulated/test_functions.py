@@ -235,6 +235,54 @@ def test_rows_are_added_by_kernels_of_the_card(compiled):
         f(on_card(x), on_card(ids + 9))
 
 
+def shifted_twice(x):
+    x[1:] = x[:-1]
+    x[2:] = x[:-2] * 1
+    x[:-1] = x[1:]
+    return x * 1
+
+
+def test_what_is_written_over_its_own_source_is_read_before():
+    values = np.arange(35, dtype=np.float32).reshape(7, 5) ** 2 % 17
+    want = hb.asarray(values.copy())
+    shifted_twice(want)
+    f = hb.compile(shifted_twice)
+    for _ in range(3):
+        x = on_card(values)
+        np.testing.assert_array_equal(f(x).numpy(), want.numpy())
+        np.testing.assert_array_equal(x.numpy(), want.numpy())
+
+
+@pytest.mark.parametrize("index", [(slice(1, None), 0), (0,), (None, slice(None), slice(None, 2))])
+def test_views_that_escape_from_a_trace_that_gave_up_are_of_the_card(index):
+    def f(x):
+        y = x + 1
+        part = y[index]
+        if part.sum().item() > 0:  # asks, so that the trace ends
+            part += 1
+        return part, y
+
+    with pytest.warns(hb.errors.EagerFallbackWarning):
+        found = hb.compile(f)(on_card())
+    for a, b in zip(found, f(hb.asarray(A.copy())), strict=True):
+        assert a.device == "cuda:0"
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_many_traces_with_arrays_of_their_own_are_kept():
+    @hb.compile
+    def f(x, n):
+        made = hb.asarray([1.0] * 3, device=x.device)
+        made[:n] = x[0, :n]
+        return made
+
+    for n in (1, 2, 3, 1):
+        for rows in (2, 3):
+            x = np.full((rows, 3), rows + n, np.float32)
+            want = np.where(np.arange(3) < n, np.float32(rows + n), np.float32(1))
+            np.testing.assert_array_equal(f(on_card(x), n).numpy(), want)
+
+
 def test_arrays_from_outside_are_read_at_each_call():
     w = on_card(A[0])
     f = hb.compile(lambda x: x * w)
