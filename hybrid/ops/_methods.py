@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hybrid.core.tensor import Tensor
+from hybrid.core.tensor import Tensor, asarray
+
+
+def as_numpy(function: Callable[..., Any], x: Any, /, *args: Any, **options: Any) -> Tensor:
+    """Call NumPy's function on a Tensor, which leads back to hybrid's: for seldom used options.
+
+    So ``out=``, ``where=`` and ``initial=`` mean what they mean there, in every mode.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    found: Tensor = function(asarray(x), *args, **given)
+    return found
 
 
 def attach(**functions: Any) -> None:

@@ -16,7 +16,7 @@ from hybrid.core.spec import TensorSpec, promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import all_axes, batch_elements, lead_axis, one_axis, without
-from hybrid.ops._methods import attach
+from hybrid.ops._methods import as_numpy, attach
 from hybrid.ops.creation import zeros
 from hybrid.ops.elementwise.operands import is_weak
 from hybrid.ops.elementwise.selection import where
@@ -113,7 +113,9 @@ def _argument(op: Op, x: ArrayLike, axis: int | None, keepdims: bool) -> Tensor:
     return bind(op, (x,), {"axis": where, "keepdims": keepdims})
 
 
-def argmax(x: ArrayLike, /, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
+def argmax(
+    x: ArrayLike, /, axis: int | None = None, *, keepdims: bool = False, out: Any = None
+) -> Tensor:
     """Return the index of the largest element, of the first one if several tie.
 
     Parameters
@@ -133,11 +135,17 @@ def argmax(x: ArrayLike, /, axis: int | None = None, *, keepdims: bool = False) 
     >>> argmax([1, 5, 5])
     Tensor(1, dtype=int64)
     """
+    if out is not None:
+        return as_numpy(np.argmax, x, axis=axis, keepdims=keepdims, out=out)
     return _argument(ARGMAX, x, axis, keepdims)
 
 
-def argmin(x: ArrayLike, /, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
+def argmin(
+    x: ArrayLike, /, axis: int | None = None, *, keepdims: bool = False, out: Any = None
+) -> Tensor:
     """Return the index of the smallest element; arguments as of :func:`argmax`."""
+    if out is not None:
+        return as_numpy(np.argmin, x, axis=axis, keepdims=keepdims, out=out)
     return _argument(ARGMIN, x, axis, keepdims)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import hybrid as hb
 from hybrid.autodiff.tape import GradientTape
 from hybrid.core import dispatch
 from hybrid.core.graph import Const
@@ -354,3 +355,50 @@ def test_view_update_survives_other_strides():
     expected = base.copy(order="F")
     expected.T.reshape(-1)[1:3] = [10, 20]
     np.testing.assert_array_equal(found, expected)
+
+
+WITH_OPTIONS: dict[str, Callable[..., Any]] = {
+    "sum": lambda xp, x, m, o: x.sum(axis=0, out=o),
+    "sum where": lambda xp, x, m, o: xp.sum(x, axis=0, where=m, out=o),
+    "sum initial": lambda xp, x, m, o: x.sum(axis=0, initial=5),
+    "prod": lambda xp, x, m, o: xp.prod(x, axis=0, out=o),
+    "max": lambda xp, x, m, o: x.max(axis=0, where=m, initial=-9, out=o),
+    "min": lambda xp, x, m, o: xp.min(x, axis=0, initial=0),
+    "any": lambda xp, x, m, o: x.any(axis=0, where=m),
+    "all": lambda xp, x, m, o: xp.all(x, axis=0, where=m),
+    "mean": lambda xp, x, m, o: x.mean(axis=0, out=o),
+    "mean where": lambda xp, x, m, o: x.mean(axis=0, where=m),
+    "var": lambda xp, x, m, o: x.var(axis=0, ddof=1, out=o),
+    "std where": lambda xp, x, m, o: xp.std(x, axis=0, where=m),
+    "argmax": lambda xp, x, m, o: x.argmax(axis=0, out=xp.zeros(2, dtype=xp.int64)),
+    "cumsum": lambda xp, x, m, o: x[0].cumsum(out=o),
+    "cumprod": lambda xp, x, m, o: xp.cumprod(x[0], out=o),
+    "clip": lambda xp, x, m, o: x[0].clip(0, 1, out=o),
+    "round": lambda xp, x, m, o: x[1].round(out=o),
+    "take": lambda xp, x, m, o: xp.take(x, xp.asarray([0, 1]), out=o),
+    "dot": lambda xp, x, m, o: xp.dot(x.T, x[:, 0], out=o),
+    "matmul": lambda xp, x, m, o: xp.matmul(x.T, x[:, 0], out=o),
+}
+
+
+@pytest.mark.parametrize("name", WITH_OPTIONS)
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "traced"])
+def test_numpys_options_of_methods_and_functions_mean_the_same(name: str, compiled: bool) -> None:
+    call = WITH_OPTIONS[name]
+    x = np.array([[1.5, -2.0], [0.25, 3.0], [4.0, 0.5]])
+    m = np.array([[True, False], [True, True], [True, True]])
+
+    def with_views(xp: Any, x: Any, m: Any) -> Any:
+        memory = xp.full((2, 2), 7.0)
+        found = call(xp, x, m, memory[0])
+        return found, memory
+
+    def ours(x: Any, m: Any) -> Any:
+        return with_views(hb, x, m)
+
+    with hb.default_dtype(hb.float64):
+        run = hb.compile(ours, fullgraph=True) if compiled else ours
+        found = run(hb.asarray(x), hb.asarray(m))
+        for ours_, theirs in zip(found, with_views(np, x, m), strict=True):
+            np.testing.assert_allclose(ours_.numpy(), theirs, rtol=1e-12)
+            assert ours_.dtype == theirs.dtype

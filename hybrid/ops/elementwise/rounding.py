@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.ops._methods import as_numpy
 from hybrid.ops.elementwise.casting import astype
 from hybrid.ops.elementwise.declare import PIECEWISE, Key, Loop, loops_of, unary
 
@@ -68,7 +69,7 @@ _round = unary(
 )
 
 
-def round(x: ArrayLike, /, decimals: int = 0) -> Tensor:
+def round(x: ArrayLike, /, decimals: int = 0, out: Any = None) -> Tensor:
     """Round to a number of decimals, halves to the even digit.
 
     Parameters
@@ -88,6 +89,8 @@ def round(x: ArrayLike, /, decimals: int = 0) -> Tensor:
     >>> round([3.14159], 2)
     Tensor([3.14], dtype=float32)
     """
+    if out is not None:
+        return as_numpy(np.round, x, decimals, out=out)
     x = asarray(x)
     if decimals == 0 or (decimals > 0 and x.dtype.kind in "biu"):
         return _round(x)

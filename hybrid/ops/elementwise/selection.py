@@ -11,6 +11,7 @@ from hybrid.core.dispatch import busy, located, state
 from hybrid.core.op import Example
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.dtypes import DType
+from hybrid.ops._methods import as_numpy
 from hybrid.ops.elementwise.declare import Key, Loop, binary, call, elementwise, key_of, meeting
 from hybrid.ops.elementwise.operands import SCALARS
 
@@ -179,7 +180,14 @@ _CLIP = elementwise(
 )
 
 
-def clip(x: ArrayLike, /, min: ArrayLike | None = None, max: ArrayLike | None = None) -> Tensor:
+def clip(
+    x: ArrayLike,
+    /,
+    min: ArrayLike | None = None,
+    max: ArrayLike | None = None,
+    *,
+    out: Any = None,
+) -> Tensor:
     """Limit the elements to an interval: ``minimum(maximum(x, min), max)``.
 
     Parameters
@@ -201,6 +209,8 @@ def clip(x: ArrayLike, /, min: ArrayLike | None = None, max: ArrayLike | None = 
     >>> clip([1.0, 5.0, 9.0], 2.0, 8.0)
     Tensor([2., 5., 8.], dtype=float32)
     """
+    if out is not None:
+        return as_numpy(np.clip, x, min, max, out=out)
     if (
         (not busy or state.plain)
         and type(x) is Tensor

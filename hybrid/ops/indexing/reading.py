@@ -14,7 +14,7 @@ from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.errors import DTypeError
 from hybrid.ops._axes import one_axis
-from hybrid.ops._methods import attach
+from hybrid.ops._methods import as_numpy, attach
 from hybrid.ops.indexing.gather import gather, index_array
 from hybrid.ops.indexing.selection import key_of, native, select, selection
 from hybrid.ops.movement import ravel
@@ -133,7 +133,9 @@ def _apart(view: Tensor) -> Tensor:
     return alone
 
 
-def take(x: ArrayLike, /, indices: ArrayLike, axis: int | None = None) -> Tensor:
+def take(
+    x: ArrayLike, /, indices: ArrayLike, axis: int | None = None, *, out: Any = None
+) -> Tensor:
     """Take elements of one axis by their indices.
 
     Parameters
@@ -158,6 +160,8 @@ def take(x: ArrayLike, /, indices: ArrayLike, axis: int | None = None) -> Tensor
     >>> take([10, 20, 30], [2, 0])
     Tensor([30, 10], dtype=int64)
     """
+    if out is not None:
+        return as_numpy(np.take, x, indices, axis, out=out)
     if (not busy or state.plain) and type(x) is type(indices) is Tensor:
         data, places = x._data, indices._data
         if type(data) is type(places) is _array and places.dtype.kind in "iu":

@@ -19,7 +19,7 @@ from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
 from hybrid.ops import reduction
 from hybrid.ops._axes import Axes, one_axis, some_axes
-from hybrid.ops._methods import attach
+from hybrid.ops._methods import as_numpy, attach
 from hybrid.ops.broadcasting import sum_to
 from hybrid.ops.elementwise.casting import conj
 from hybrid.ops.elementwise.operators import attach_inplace
@@ -140,7 +140,7 @@ _array = np.ndarray
 _matmul = np.matmul
 
 
-def matmul(a: ArrayLike, b: ArrayLike, /) -> Tensor:
+def matmul(a: ArrayLike, b: ArrayLike, /, out: Any = None) -> Tensor:
     """Return the matrix product; ``a @ b``.
 
     Parameters
@@ -162,6 +162,8 @@ def matmul(a: ArrayLike, b: ArrayLike, /) -> Tensor:
     >>> matmul([[1, 2], [3, 4]], [1, 1])
     Tensor([3, 7], dtype=int64)
     """
+    if out is not None:
+        return as_numpy(np.matmul, a, b, out=out)
     if (not busy or state.plain) and type(a) is Tensor and type(b) is Tensor:
         left, right = a._data, b._data
         if left.dtype is right.dtype and left.dtype.kind in "fc":  # most dtypes are one object
@@ -274,12 +276,14 @@ def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
 # --- made of them ---------------------------------------------------------------------------------
 
 
-def dot(a: ArrayLike, b: ArrayLike, /) -> Tensor:
+def dot(a: ArrayLike, b: ArrayLike, /, out: Any = None) -> Tensor:
     """Return NumPy's dot product.
 
     For matrices it is :func:`matmul`, for vectors the inner product, for a scalar the multiple;
     otherwise the sum over the last axis of `a` and the second to last of `b`.
     """
+    if out is not None:
+        return as_numpy(np.dot, a, b, out=out)
     a, b = asarray(a), asarray(b)
     if not a.ndim or not b.ndim:
         return a * b

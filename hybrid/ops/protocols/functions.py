@@ -177,7 +177,7 @@ def _pairs(func: Function, ours: Function) -> dict[str, inspect.Parameter] | Non
             continue
         if theirs in mine:
             pairs[theirs] = mine[theirs]
-        elif own is not None and own.kind is not own.KEYWORD_ONLY:
+        elif own is not None and own.kind not in (own.KEYWORD_ONLY, own.VAR_KEYWORD):
             if own.name not in signature.parameters:
                 pairs[theirs] = own
     return pairs

@@ -11,7 +11,7 @@ from hybrid.core.op import Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.ops._axes import Axes, lead_axis, without
-from hybrid.ops._methods import attach
+from hybrid.ops._methods import as_numpy, attach
 from hybrid.ops.reduction.declare import (
     EMPTY_EXAMPLE,
     REDUCTION_EXAMPLES,
@@ -72,7 +72,7 @@ MIN = register(
 )
 
 
-def max(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+def max(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False, **options: Any) -> Tensor:
     """Return the largest element along axes.
 
     A NaN among the elements is the result. In gradients, elements that tie share equally.
@@ -84,6 +84,9 @@ def max(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor
         Left out: all axes.
     keepdims : bool
         Keep the reduced axes with size 1.
+
+    **options
+        ``out``, ``where`` and ``initial``: as of :func:`numpy.max`.
 
     Returns
     -------
@@ -99,21 +102,29 @@ def max(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor
     >>> max([[1, 2], [3, 0]], axis=1)
     Tensor([2, 3], dtype=int64)
     """
+    if options:
+        return as_numpy(np.max, x, axis=axis, keepdims=keepdims, **options)
     return fold(MAX, _MAXIMUM, x, axis, keepdims)
 
 
-def min(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+def min(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False, **options: Any) -> Tensor:
     """Return the smallest element along axes; as :func:`max`."""
+    if options:
+        return as_numpy(np.min, x, axis=axis, keepdims=keepdims, **options)
     return fold(MIN, _MINIMUM, x, axis, keepdims)
 
 
-def amax(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+def amax(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False, **options: Any) -> Tensor:
     """NumPy's second name of :func:`max`."""
+    if options:
+        return as_numpy(np.max, x, axis=axis, keepdims=keepdims, **options)
     return fold(MAX, _MAXIMUM, x, axis, keepdims)
 
 
-def amin(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+def amin(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False, **options: Any) -> Tensor:
     """NumPy's second name of :func:`min`."""
+    if options:
+        return as_numpy(np.min, x, axis=axis, keepdims=keepdims, **options)
     return fold(MIN, _MINIMUM, x, axis, keepdims)
 
 
@@ -151,13 +162,17 @@ ALL = register(
 )
 
 
-def any(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+def any(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False, **options: Any) -> Tensor:
     """Tell whether any element along axes is not zero."""
+    if options:
+        return as_numpy(np.any, x, axis=axis, keepdims=keepdims, **options)
     return fold(ANY, _OR, x, axis, keepdims)
 
 
-def all(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+def all(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False, **options: Any) -> Tensor:
     """Tell whether all elements along axes are not zero."""
+    if options:
+        return as_numpy(np.all, x, axis=axis, keepdims=keepdims, **options)
     return fold(ALL, _AND, x, axis, keepdims)
 
 

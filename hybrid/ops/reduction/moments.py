@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from hybrid import dtypes
 from hybrid.core.dispatch import at_once, bind
 from hybrid.core.op import Example, Op, register
@@ -11,7 +13,7 @@ from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.dtypes import DType
 from hybrid.ops._axes import Axes, all_axes, as_dtype, lead_axis, without
-from hybrid.ops._methods import attach
+from hybrid.ops._methods import as_numpy, attach
 from hybrid.ops.elementwise.arithmetic import sqrt
 from hybrid.ops.elementwise.casting import conj
 from hybrid.ops.elementwise.selection import maximum, where
@@ -86,7 +88,13 @@ MEAN = register(
 
 
 def mean(
-    x: ArrayLike, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False
+    x: ArrayLike,
+    /,
+    axis: Axis = None,
+    *,
+    dtype: Any = None,
+    keepdims: bool = False,
+    **options: Any,
 ) -> Tensor:
     """Return the arithmetic mean along axes.
 
@@ -100,6 +108,9 @@ def mean(
     keepdims : bool
         Keep the reduced axes with size 1.
 
+    **options
+        ``out``, ``where``: as of :func:`numpy.mean`.
+
     Returns
     -------
     Tensor
@@ -109,6 +120,8 @@ def mean(
     >>> mean([1.0, 2.0, 6.0])
     Tensor(3., dtype=float32)
     """
+    if options:
+        return as_numpy(np.mean, x, axis=axis, dtype=dtype, keepdims=keepdims, **options)
     if dtype is None:
         return reduce(MEAN, x, axis, keepdims)
     wanted = as_dtype("mean", dtype)
@@ -270,6 +283,7 @@ def var(
     correction: float | None = None,
     ddof: float = 0,
     keepdims: bool = False,
+    **options: Any,
 ) -> Tensor:
     """Return the variance along axes.
 
@@ -285,6 +299,9 @@ def var(
     keepdims : bool
         Keep the reduced axes with size 1.
 
+    **options
+        ``out``, ``where``: as of :func:`numpy.var`.
+
     Returns
     -------
     Tensor
@@ -294,6 +311,9 @@ def var(
     >>> var([1.0, 3.0], correction=1)
     Tensor(2., dtype=float32)
     """
+    if options:
+        options["ddof"] = ddof if correction is None else correction
+        return as_numpy(np.var, x, axis=axis, keepdims=keepdims, **options)
     return _spread_of(VAR, x, axis, correction, ddof, keepdims)
 
 
@@ -305,8 +325,12 @@ def std(
     correction: float | None = None,
     ddof: float = 0,
     keepdims: bool = False,
+    **options: Any,
 ) -> Tensor:
     """Return the standard deviation along axes; arguments as of :func:`var`."""
+    if options:
+        options["ddof"] = ddof if correction is None else correction
+        return as_numpy(np.std, x, axis=axis, keepdims=keepdims, **options)
     return _spread_of(STD, x, axis, correction, ddof, keepdims)
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from hybrid.core.dispatch import at_once, bind, located
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import AxisError
 from hybrid.ops._axes import as_dtype, lead_axis, one_axis
-from hybrid.ops._methods import attach
+from hybrid.ops._methods import as_numpy, attach
 from hybrid.ops.creation import full, zeros
 from hybrid.ops.elementwise.comparison import isnan
 from hybrid.ops.elementwise.selection import where
@@ -71,8 +73,12 @@ def _scan(op: Op, x: ArrayLike, axis: int | None, dtype: Any) -> Tensor:
     return out if dtype is None else out.astype(dtype, copy=False)
 
 
-def cumsum(x: ArrayLike, /, axis: int | None = None, *, dtype: Any = None) -> Tensor:
+def cumsum(
+    x: ArrayLike, /, axis: int | None = None, *, dtype: Any = None, out: Any = None
+) -> Tensor:
     """Return the running sum along an axis, of the raveled array if `axis` is left out."""
+    if out is not None:
+        return as_numpy(np.cumsum, x, axis=axis, dtype=dtype, out=out)
     return _scan(CUMSUM, x, axis, dtype)
 
 
@@ -153,8 +159,12 @@ CUMPROD = register(
 )
 
 
-def cumprod(x: ArrayLike, /, axis: int | None = None, *, dtype: Any = None) -> Tensor:
+def cumprod(
+    x: ArrayLike, /, axis: int | None = None, *, dtype: Any = None, out: Any = None
+) -> Tensor:
     """Return the running product along an axis, of the raveled array if `axis` is left out."""
+    if out is not None:
+        return as_numpy(np.cumprod, x, axis=axis, dtype=dtype, out=out)
     return _scan(CUMPROD, x, axis, dtype)
 
 

@@ -11,7 +11,7 @@ from hybrid.core.op import Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.ops._axes import Axes, as_dtype, lead_axis, without
-from hybrid.ops._methods import attach
+from hybrid.ops._methods import as_numpy, attach
 from hybrid.ops.movement import moveaxis, reshape
 from hybrid.ops.reduction.declare import (
     EMPTY_EXAMPLE,
@@ -48,7 +48,15 @@ SUM = register(
 )
 
 
-def sum(x: ArrayLike, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False) -> Tensor:
+def sum(
+    x: ArrayLike,
+    /,
+    axis: Axis = None,
+    *,
+    dtype: Any = None,
+    keepdims: bool = False,
+    **options: Any,
+) -> Tensor:
     """Add the elements along axes.
 
     Parameters
@@ -60,6 +68,9 @@ def sum(x: ArrayLike, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool
         To add in and to return; left out, booleans and integers are added in 64 bits.
     keepdims : bool
         Keep the reduced axes with size 1.
+
+    **options
+        ``out``, ``where`` and ``initial``: as of :func:`numpy.sum`.
 
     Returns
     -------
@@ -75,6 +86,8 @@ def sum(x: ArrayLike, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool
     >>> sum([[1, 2], [3, 4]], axis=0)
     Tensor([4, 6], dtype=int64)
     """
+    if options:
+        return as_numpy(np.sum, x, axis=axis, dtype=dtype, keepdims=keepdims, **options)
     if dtype is None:
         return fold(SUM, _ADD, x, axis, keepdims)
     return accumulate(SUM, x, axis, dtype, keepdims)
@@ -121,9 +134,17 @@ PROD = register(
 
 
 def prod(
-    x: ArrayLike, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False
+    x: ArrayLike,
+    /,
+    axis: Axis = None,
+    *,
+    dtype: Any = None,
+    keepdims: bool = False,
+    **options: Any,
 ) -> Tensor:
     """Multiply the elements along axes; arguments as of :func:`sum`."""
+    if options:
+        return as_numpy(np.prod, x, axis=axis, dtype=dtype, keepdims=keepdims, **options)
     if dtype is None:
         return fold(PROD, _MULTIPLY, x, axis, keepdims)
     return accumulate(PROD, x, axis, dtype, keepdims)
