@@ -52,12 +52,15 @@ class Building:
     target : Target
     donated : int
         How many of the first parameters may be written to, once their old values are dead.
+    ends : dict from Root to int
+        The last node that takes a value which lies in an array.
     """
 
     last_use: dict[Value, int]
     target: Target
     donated: int = 0
     places: dict[Value, Place] = field(default_factory=dict)
+    ends: dict[Root, int] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     planned: list[Root] = field(default_factory=list)
     made: int = 0
@@ -67,11 +70,7 @@ class Building:
 
     def dies(self, root: Root, number: int) -> bool:
         """Tell whether nothing reads the array of `root` after a node."""
-        return all(
-            self.last_use.get(value, -1) <= number
-            for value, place in self.places.items()
-            if place.root.owner is root
-        )
+        return self.ends.get(root, -1) <= number
 
     def is_donated(self, root: Root) -> bool:
         """Tell whether an array is a parameter that may be written to."""
@@ -109,7 +108,13 @@ class Building:
     def define(self, values: tuple[Value, ...], roots: tuple[Root, ...]) -> None:
         """Say that values are the whole of arrays."""
         for value, root in zip(values, roots, strict=True):
-            self.places[value] = Place(root, root.layout)
+            self.put(value, Place(root, root.layout))
+
+    def put(self, value: Value, place: Place) -> None:
+        """Say where a value lies."""
+        self.places[value] = place
+        owner = place.root.owner
+        self.ends[owner] = max(self.ends.get(owner, -1), self.last_use.get(value, -1))
 
 
 def last_uses(graph: FuncGraph) -> dict[Value, int]:

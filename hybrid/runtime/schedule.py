@@ -137,7 +137,7 @@ def _schedule_view(building: Building, node: Node) -> bool:
     layout = node.op.view(source.layout, **node.attrs)
     if layout is None:
         return False
-    building.places[node.output] = Place(source.root, layout, (*source.chain, node))
+    building.put(node.output, Place(source.root, layout, (*source.chain, node)))
     return True
 
 

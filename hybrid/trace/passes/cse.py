@@ -14,10 +14,14 @@ def run(graph: FuncGraph) -> FuncGraph:
     """Let equal applications of a pure op to equal operands share one node."""
     r = Rewriter()
     known: dict[Hashable, Node] = {}
+    attrs: dict[int, Hashable] = {}  # by identity: the nodes of a trace share them
     for node in graph.nodes:
         operands = r.operands(node)
         if not has_effects(node):
-            key = (node.op.name, tuple(map(_operand_key, operands)), attrs_key(node.attrs))
+            its = attrs.get(id(node.attrs))
+            if its is None:
+                its = attrs[id(node.attrs)] = attrs_key(node.attrs)
+            key = (node.op.name, tuple([_operand_key(x) for x in operands]), its)
             first = known.setdefault(key, node)
             if first is not node:
                 for old, new in zip(node.outputs, first.outputs, strict=True):
