@@ -79,5 +79,5 @@ lock: $(STAMP)  ## pin the newest versions that pyproject.toml allows
 
 clean:  ## remove .venv and everything that can be made again
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis \
-		.import_linter_cache benchmarks/results/partial.* demo-output
+		.import_linter_cache benchmarks/results/partial.* benchmarks/results/*.jsonl demo-output
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
