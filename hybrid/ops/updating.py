@@ -58,6 +58,8 @@ class At:
 
     def subtract(self, value: ArrayLike) -> Tensor:
         """Return a copy with `value` subtracted at the index."""
+        if type(value) is int and self._x.dtype.kind == "u":
+            value = asarray(value, self._x.dtype)  # whose negative is what makes the difference
         return self._updated(negative(value), "add")
 
     def multiply(self, value: ArrayLike) -> Tensor:

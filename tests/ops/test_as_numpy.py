@@ -74,7 +74,14 @@ AGREE: dict[str, tuple[Callable[..., Any], tuple[np.ndarray[Any, Any], ...]]] = 
     # bytes
     "tobytes": (lambda x: x.tobytes(), (I4.T,)),
     "tobytes by columns": (lambda x: x.tobytes("F"), (I4,)),
-    # writes of numbers beside uint64
+    "poly of integers": (np.poly, (I4[0],)),
+    "poly of halves": (np.poly, (F8[0].astype(np.float16),)),
+    "hypot of one": (lambda x: np.hypot.reduce(x[:1]), (-np.abs(F8),)),
+    # writes of numbers beside unsigned integers
+    "subtract.at": (
+        on_copy(lambda x: np.subtract.at(x, [0, 0], 1)),
+        (U1.astype(np.uint64),),
+    ),
     "put_along_axis": (
         on_copy(lambda x: np.put_along_axis(x, np.argmax(x, axis=0, keepdims=True), 1, 0)),
         (U1.astype(np.uint64),),

@@ -326,6 +326,8 @@ def _poly(seq_of_zeros: Any) -> Any:
         return by_numpy(np.poly, (seq_of_zeros,), {})
     if not zeros.size:
         return 1.0
+    if not dtypes.is_inexact(zeros.dtype) or dtypes.is_half(zeros.dtype):
+        zeros = zeros.astype(dtypes.float64)
     found = creation.ones(1, zeros.dtype, device=zeros.device)
     for zero in zeros:
         found = convolve(found, joining.stack([creation.ones_like(zero), -zero]))

@@ -19,7 +19,7 @@ from hybrid.core.tensor import Tensor, asarray, wrap
 from hybrid.core.variable import Variable
 from hybrid.dtypes import DType
 from hybrid.errors import HybridError
-from hybrid.ops import creation, joining, linalg, movement, reduction
+from hybrid.ops import creation, elementwise, joining, linalg, movement, reduction
 from hybrid.ops._axes import all_axes
 from hybrid.ops.elementwise.declare import UFUNCS, key_of
 from hybrid.ops.elementwise.operands import KNOWN, SCALARS
@@ -290,6 +290,8 @@ def _by_halves(ufunc: np.ufunc, x: Tensor, axis: Any, keepdims: bool) -> Tensor:
     function = UFUNCS[ufunc]
     axes = all_axes("reduce", axis, x.shape)
     x = _in_dtype_of(ufunc, x)
+    if ufunc is np.hypot:  # of a single element and of 0
+        x = elementwise.abs(x)
     for a in axes:
         while (n := x.shape[a]) > 1:
             half = n // 2
