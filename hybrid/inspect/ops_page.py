@@ -36,11 +36,10 @@ in a compiled function and under a tape. The columns:
 - **gradient**: whether a tape can go through the op, and if not, why; a dash where no result is
   floating-point.
 - **vmap**: *rule* takes the whole batch at once, *each* one example after the other.
-- **GPU**: no Tensor lives on a GPU yet; this says what is built for the day. A *kernel* is
-  generated from the same Region as the CPU's, runs in a simulator and compiles for a card in the
-  tests; *by kernels* are ops that are first written with such ones. *Library* ops become no
-  Region: their eager form, written against an array module, is to be CuPy's. A *view* moves
-  nothing, *graphs* are run by the op itself.
+- **GPU**: what computes it for Tensors on a card, which the tests check with a simulated one. A
+  *kernel* is generated from the same Region as the CPU's; *by kernels* are ops that are first
+  written with such ones. *Library* ops become no Region: their eager form, written against an
+  array module, is CuPy's. A *view* moves nothing, *graphs* are run by the op itself.
 """
 
 _NAMESPACES = ("hybrid", "hybrid.linalg", "hybrid.fft", "hybrid.random", "hybrid.nn")
