@@ -136,7 +136,10 @@ class Subject:
             return effect is None and watch.incidental() is None
 
         # Loops are found among the guards, while nothing outside changes.
-        questions = Questions(_run.__code__, [obj for _, obj in objects], untouched)
+        given = [obj for _, obj in objects]
+        if (owner := getattr(self.function, "__self__", None)) is not None:
+            given.append(owner)
+        questions = Questions(_run.__code__, given, untouched)
         tracer = Tracer(
             self.name,
             call.leaves,

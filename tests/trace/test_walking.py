@@ -264,6 +264,60 @@ def test_whatever_was_called_first_each_call_gives_the_eager_result(f: Callable[
                     assert a == b
 
 
+class Solver:
+    """Numbers that a loop reads, and one that it may write."""
+
+    def __init__(self) -> None:
+        self.factor = 0.9375
+        self.most = 150
+        self.calls = 0
+
+    def shrink(self, x: Any, tol: Any) -> Any:
+        for k in range(self.most):  # noqa: B007
+            x = x * self.factor
+            if hb.max(x) < tol:
+                break
+        return x, k
+
+    @hb.compile
+    def decorated(self, x: Any, tol: Any) -> Any:
+        for k in range(self.most):  # noqa: B007
+            x = x * self.factor
+            if hb.max(x) < tol:
+                break
+        return x, k
+
+    def tally(self, x: Any, tol: Any) -> Any:
+        for _ in range(self.most):
+            x = x * self.factor
+            self.calls += 1
+            if hb.max(x) < tol:
+                break
+        return x * self.calls
+
+
+@pytest.mark.parametrize("compiled", [hb.compile(Solver().shrink), Solver().decorated])
+def test_loops_of_methods_run_natively(compiled: Any) -> None:
+    for scale, tol in (*ARGUMENTS, *ARGUMENTS[::-1]):
+        x = hb.asarray(ATOM * scale)
+        got, wanted = compiled(x, tol), Solver().shrink(x, tol)
+        np.testing.assert_allclose(got[0].numpy(), wanted[0].numpy(), rtol=1e-12)
+        assert got[1] == wanted[1]
+    assert "a loop of up to" in compiled.explain()
+
+
+@pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_what_a_method_counts_on_its_object_is_counted() -> None:
+    there, here = Solver(), Solver()
+    compiled = hb.compile(there.tally)
+    for scale, tol in (*ARGUMENTS, *ARGUMENTS[::-1]):
+        x = hb.asarray(ATOM * scale)
+        got, wanted = compiled(x, tol), here.tally(x, tol)
+        np.testing.assert_allclose(got.numpy(), wanted.numpy(), rtol=1e-12)
+        assert there.calls == here.calls
+
+
 LOOPS = [
     bounded, of_two_variables, of_three_variables, with_the_count, the_count_as_a_number, or_else,
     returned_from_within, another_body_in_the_middle, by_a_helper, in_place, matrices, by_a_library,
