@@ -13,6 +13,7 @@ from hybrid.core.formula import ROUNDING, Input, input_formula, inputs_of, read,
 from hybrid.core.source import run_generated
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
+from hybrid.errors import OutOfMemoryError
 from hybrid.runtime.plan import Plan
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.donating import Loan
@@ -160,9 +161,9 @@ def _launcher(
         scope["Loan"] = Loan
         call += f"{', ' if call else ''}give=loan"
     if segment.redoable:
-        scope |= {"Failed": Failed, "recover": recover}
+        scope |= {"Failed": Failed, "OutOfMemoryError": OutOfMemoryError, "recover": recover}
         lines = ["try:", f"    out = plan({call})"]
-        lines += ["except Exception as error:"]
+        lines += ["except OutOfMemoryError: raise", "except Exception as error:"]
         lines += ["    if loan.begun: raise"] * bool(lent) + ["    failed = Failed(error)"]
         lines += ["else:", *(f"    {line}" for line in after)]
         lines.append(f"return recover(None, [], {arguments}, failed)")

@@ -22,6 +22,7 @@ from hybrid.core.storage import Chain
 from hybrid.core.tensor import Array, Tensor, asarray, wrap
 from hybrid.core.tracelog import counted
 from hybrid.core.variable import Variable
+from hybrid.errors import OutOfMemoryError
 from hybrid.runtime.plan import Plan
 from hybrid.trace.background import Planner
 from hybrid.trace.following import MAX_WIDTH, Following
@@ -344,8 +345,8 @@ class Segment:
         environment : list
             With what is captured, which is taken out again.
         """
-        if not self.redoable:
-            return error
+        if not self.redoable or isinstance(error, OutOfMemoryError):
+            return error  # what a Plan needs would not be less without it
         del environment[len(environment) - len(self.captured) :]
         return Failed(error)
 
@@ -399,6 +400,8 @@ class Segment:
         if self.guard_value(environment) is repeat.answer and not dispatch.state.tapes:
             try:
                 steps = repeat.run(environment, arguments)
+            except OutOfMemoryError:
+                raise
             except Exception as error:
                 del environment[repeat.results.start :]  # what the segment has computed
                 raise Failed(error) from error.__cause__

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from hybrid.core.source import run_generated
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
+from hybrid.errors import OutOfMemoryError
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.segment import Derived, Environment, Failed, Local, Segment, commit, contents
 from hybrid.trace.signature import is_array
@@ -114,7 +115,9 @@ def _generated(
         after.append(f"return following[{value}](env, args)")
     if segment.redoable:
         scope |= {"failure": segment.failure, "recover": resume.recover, "segment": segment}
+        scope["OutOfMemoryError"] = OutOfMemoryError
         lines += ["    try:", f"        {run}"]
+        lines += ["    except OutOfMemoryError: raise"]
         lines += ["    except Exception as error:", "        failed = failure(error, env)"]
         lines += ["    else:", *(f"        {line}" for line in after)]
         lines.append("    return recover(segment, env, args, failed)")

@@ -118,8 +118,11 @@ class Runner:
         replay()
 
     def _launch(self, memories: Memories) -> None:
-        for call in self.program.calls:
-            call.issue(memories)
+        try:
+            for call in self.program.calls:
+                call.issue(memories)
+        except OutOfMemoryError as error:
+            raise self._too_little(error) from None
 
     def _again(self, key: Key) -> bool:
         """Tell whether a set of addresses was met before."""
@@ -153,7 +156,10 @@ class Runner:
         try:
             return self.card.empty(nbytes)
         except OutOfMemoryError as error:
-            raise OutOfMemoryError(f"{self.name}: {error}; {self.needs()}") from None
+            raise self._too_little(error) from None
+
+    def _too_little(self, error: OutOfMemoryError) -> OutOfMemoryError:
+        return OutOfMemoryError(f"{self.name}: {error}; {self.needs()}")
 
     def needs(self) -> str:
         """Say how much memory a run takes besides its arguments."""

@@ -11,7 +11,7 @@ import hybrid as hb
 from hybrid.core import devices
 from hybrid.errors import DeviceError
 from hybrid.kernels.cuda import card as cards
-from tests.gpu.fake import fake_cards
+from tests.gpu.fake import MODULE, fake_cards
 from tests.runtime.cuda.fake import FakeCard
 
 A = np.arange(6, dtype=np.float32).reshape(2, 3) - 2
@@ -307,6 +307,28 @@ def test_arrays_that_a_function_makes_and_writes_are_new_at_each_call():
         want[1:] += (A * k)[0, :2]
         np.testing.assert_array_equal(made.numpy(), want)
         np.testing.assert_array_equal(double.numpy(), want * 2)
+
+
+def test_a_card_that_is_full_says_what_the_plan_needed(monkeypatch):
+    f = hb.compile(lambda x: (hb.exp(x) @ x, x @ x.T))
+    place, values = devices.place("cuda:0"), np.ones((64, 64), np.float32)
+    monkeypatch.setitem(cards._known, place, FakeCard(limit=1 << 14, place=place))
+    needed = r"asked for.*; the Plan needs 16 KiB for temporaries, 32 KiB for results"
+    for _ in range(3):
+        with pytest.raises(hb.errors.OutOfMemoryError, match=needed):
+            f(on_card(values))
+
+
+def test_a_library_that_finds_no_memory_says_what_the_plan_needed(monkeypatch):
+    def full(*_, **__):
+        raise MemoryError("Out of memory allocating 24 bytes")
+
+    f = hb.compile(lambda x: hb.sort(x * 2, axis=1))
+    monkeypatch.setitem(MODULE.__dict__, "sort", full)
+    wanted = r"sort: cuda:0 is out of memory.*allocating 24 bytes; the Plan needs"
+    for _ in range(2):
+        with pytest.raises(hb.errors.OutOfMemoryError, match=wanted):
+            f(on_card())
 
 
 def test_effects_see_values(capsys):
