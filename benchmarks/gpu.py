@@ -167,21 +167,21 @@ def kernel_rate(card: Nvidia, region: Region, size: int) -> float:
     return region_bytes(region) / fastest(card, card.capture(work)) / 1e6
 
 
-def _chain(nodes: int) -> Callable[[Any], Any]:
+def chain(nodes: int) -> Callable[[Any], Any]:
     """A function of so many kernels and products, in turns."""
 
-    def chain(x: Any) -> Any:
+    def function(x: Any) -> Any:
         for _ in range(nodes // 2):
             x = hb.tanh(x) @ x
         return hb.exp(x)
 
-    return chain
+    return function
 
 
 def replay_time(nodes: int = 15, repeat: int = 1000, device: str = "cuda") -> float:
     """Microseconds of the host for a call whose Plan has so many nodes."""
 
-    f, x = hb.compile(_chain(nodes)), hb.asarray(np.eye(16, dtype=np.float32), device=device)
+    f, x = hb.compile(chain(nodes)), hb.asarray(np.eye(16, dtype=np.float32), device=device)
     for _ in range(10):
         f(x)
     hb.synchronize()

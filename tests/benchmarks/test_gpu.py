@@ -29,6 +29,8 @@ def test_the_regions_of_gpu_cases_compute_what_their_peers_do(name: str) -> None
         "sum of rows": rows,
         "sum of columns": columns,
         "sum of all": x.sum(),
+        "scan of rows": np.cumsum(x, axis=1),
+        "scan of columns": np.cumsum(x, axis=0),
         "softmax": powers / powers.sum(1, keepdims=True),
         "layer norm": (x - mean) / np.sqrt(variance + 1e-5),
     }
@@ -50,7 +52,7 @@ def test_the_training_step_and_the_replay_are_measured_on_any_device() -> None:
 
 
 def test_the_plan_whose_replay_is_timed_has_fifteen_nodes() -> None:
-    f = hb.compile(gpu._chain(15))
+    f = hb.compile(gpu.chain(15))
     concrete = f.get_concrete_function(hb.ones((16, 16)))
     (segment,) = concrete.segments
     assert len(segment.optimized.nodes) == 15
