@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import gc
 import inspect
 import linecache
 import re
@@ -64,6 +65,8 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest
     with warnings.catch_warnings():
         for block in blocks(page):
             run(page, block.language, block.text, block.line, names)
+    names.clear()  # an array that wants a gradient keeps a tape open, which other pages would see
+    gc.collect()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
