@@ -141,12 +141,19 @@ def test_equality_membership_and_hashing_of_traced_values() -> None:
             len({x, y, x}),
             len({x, x * 1}),
             x in table,
-            None in [x],
+            None in [a],
         )
 
     for g in (f,):
         assert "sum" in f(*up(), *down())
         agree(g, lambda: (*up(), *down()), lambda: (*down(), *down()))
+
+
+def test_none_is_looked_for_among_arrays_as_numpy_does() -> None:
+    for f in (lambda x: None in [x], hb.compile(lambda x: None in [x])):
+        with pytest.raises(ValueError, match="ambiguous"):
+            f(hb.ones(2))
+        assert not f(hb.ones(1))
 
 
 def test_membership_that_asks_for_values() -> None:
