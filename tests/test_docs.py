@@ -58,6 +58,12 @@ def run(page: Path, language: str, text: str, line: int, names: dict[str, Any]) 
         exec(compile(text, where, "exec"), names)
 
 
+@pytest.fixture(autouse=True)
+def no_arrays_of_other_pages() -> None:
+    """One that wants a gradient keeps a tape open; a page's functions and names are a cycle."""
+    gc.collect()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
