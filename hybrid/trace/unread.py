@@ -14,6 +14,7 @@ from hybrid import dtypes
 from hybrid.core.graph import Const, Node, Operand, Value, has_effects, may_fail
 from hybrid.core.op import Op, register
 from hybrid.core.spec import TensorSpec
+from hybrid.core.unknown import spell
 from hybrid.ops.indexing.gather import IN_BOUNDS
 
 NEEDED = register(
@@ -93,17 +94,18 @@ def _values(operands: Collection[Operand]) -> set[Operand]:
     return {x for x in operands if type(x) is Value}
 
 
-def _is_implied(node: Node, checked: set[tuple[Operand, Any]]) -> bool:
+def _is_implied(node: Node, checked: set[tuple[Operand, str]]) -> bool:
     return node.op.first_index > 0 and _bounds(node) <= checked
 
 
-def _bounds(node: Node) -> set[tuple[Operand, Any]]:
+def _bounds(node: Node) -> set[tuple[Operand, str]]:
     """Return the indices of a node with the sizes of their axes, but for those that fit."""
     if not node.op.first_index:
         return set()
     shape = node.inputs[0].spec.shape
     pairs = zip(node.inputs[node.op.first_index :], node.attrs["axes"], strict=True)
-    return {(x, shape[axis]) for x, axis in pairs if not _fits(x, shape[axis])}
+    # Spelled: an unknown size that is hashed is one that is asked for.
+    return {(x, spell(shape[axis])) for x, axis in pairs if not _fits(x, shape[axis])}
 
 
 def _fits(index: Operand, size: Any) -> bool:

@@ -176,6 +176,20 @@ def test_what_was_added_is_not_taken_for_what_was_recorded() -> None:
     check(1, 7)
 
 
+def test_an_unread_index_is_checked_for_every_size_by_one_trace() -> None:
+    @hb.compile
+    def f(x: Any, i: Any) -> Any:
+        x[i]
+        return x + 1
+
+    for n in (3, 4, 5, 6, 7):
+        x = hb.ones(n)
+        f(x, hb.asarray([0, n - 1]))
+        with pytest.raises(hb.errors.IndexingError):
+            f(x, hb.asarray([0, n]))
+    assert f.cache_info().misses == 3
+
+
 def names(f: hb.CompiledFunction) -> list[str]:
     return [node.op.name for node in f.concrete_functions[0].optimized.nodes]
 
