@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import geometric_mean
@@ -16,6 +16,9 @@ from benchmarks.peers import OURS, PEERS, installed_versions
 from benchmarks.worker import Problem
 
 Rows = Sequence[tuple[Case, Sequence[Result]]]
+Floors = Mapping[str, float]
+"""Seconds by the name of the case."""
+NO_FLOORS: Floors = {}
 
 SLOW = 0.8  # times as fast as the best peer, below which a case is listed
 FARTHEST = 30  # times the best peer's time, where the chart ends
@@ -96,17 +99,22 @@ def our_speeds(rows: Rows) -> dict[str, float]:
     return speeds
 
 
-def markdown(rows: Rows, machine: Machine, promises: str = "") -> str:
-    """The verdict, what was promised, the table, what went wrong."""
+def markdown(
+    rows: Rows, machine: Machine, promises: str = "", functions: Floors = NO_FLOORS
+) -> str:
+    """The verdict, what was promised, the table, what went wrong.
+
+    ``functions`` are the seconds that the functions of a case take by themselves.
+    """
     peers = _peers_in(rows)
     lines = [
-        "| case | " + " | ".join(peers) + " | times faster | of ceiling |",
-        "| --- |" + " ---: |" * (len(peers) + 2),
+        "| case | " + " | ".join(peers) + " | times faster | of ceiling | of functions |",
+        "| --- |" + " ---: |" * (len(peers) + 3),
     ]
     for case, results in rows:
         cells = [_cell(name, case, results) for name in peers]
-        lines.append(f"| {case.name} | " + " | ".join([*cells, *_summary(case, results, machine)]))
-        lines[-1] += " |"
+        cells += _summary(case, results, machine.floor(case.traffic, case.flops), functions)
+        lines.append(f"| {case.name} | {' | '.join(cells)} |")
     table = "\n".join(lines)
     parts = [summary(rows), promises, table, _legend(machine), "\n".join(_notes(rows))]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -144,7 +152,9 @@ def _legend(machine: Machine) -> str:
     return (
         "Medians, with the distance between the quartiles in percent; the best peer in bold. "
         "Times faster: the best peer's time over hybrid's. "
-        "Of ceiling: copying the data, or the matrix products alone, in percent of hybrid's time.\n"
+        "Of ceiling: copying the data, or the matrix products alone, in percent of hybrid's time. "
+        "Of functions: where copying is the ceiling, exp, division and their kin alone, each by "
+        "the faster of NumPy's loop and hybrid's, in percent of hybrid's time.\n"
         f"{machine.processor}, {machine.threads} threads, {machine.system}, "
         f"Python {machine.python}; {versions}. "
         f"Copy {machine.copy_cached / 1e9:.0f} GB/s in cache, "
@@ -171,15 +181,21 @@ def _cell(name: str, case: Case, results: Sequence[Result]) -> str:
     return f"{text} ±{100 * found.spread / 2:.0f}%"
 
 
-def _summary(case: Case, results: Sequence[Result], machine: Machine) -> list[str]:
+def _summary(case: Case, results: Sequence[Result], ceiling: float, functions: Floors) -> list[str]:
     ours = our_result(results)
     factor = speed(ours, results) if ours else None
-    floor = machine.floor(case.traffic, case.flops)
-    share = f"{100 * floor / ours.median:.0f}%" if ours and floor else ""
-    return [times(factor) if factor else "", share]
+    cells = [times(factor) if factor else ""]
+    for floor in (ceiling, functions.get(case.name, 0.0)):
+        cells.append(f"{100 * floor / ours.median:.0f}%" if ours and floor else "")
+    return cells
 
 
-def as_json(rows: Rows, machine: Machine, more: dict[str, Any] | None = None) -> str:
+def as_json(
+    rows: Rows,
+    machine: Machine,
+    more: dict[str, Any] | None = None,
+    functions: Floors = NO_FLOORS,
+) -> str:
     """Everything that was measured; `more` is what the cases do not show."""
     cases: list[dict[str, Any]] = []
     for case, results in rows:
@@ -197,6 +213,8 @@ def as_json(rows: Rows, machine: Machine, more: dict[str, Any] | None = None) ->
                 floor = machine.floor(case.traffic, case.flops)
                 if floor:
                     entry["of_ceiling"] = floor / found.median
+                if case.name in functions:
+                    entry["of_functions"] = functions[case.name] / found.median
             elif found.problem:
                 entry |= {"problem": found.problem.text, "wrong": found.problem.wrong}
             cases.append(entry)

@@ -43,6 +43,7 @@ class Measured:
     rows: Rows
     machine: Machine
     beyond: Mapping[str, Measurement]
+    functions: Mapping[str, float] = field(default_factory=dict)
     _times: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -92,8 +93,22 @@ def bandwidth(m: Measured) -> tuple[str, bool]:
         raise ValueError("no such case was measured")
     below = sorted((share, name) for name, share in shares.items() if share < 0.8)
     text = f"{len(shares) - len(below)} of {len(shares)} cases"
-    if below:
-        text += "; below: " + ", ".join(f"{name} {100 * share:.0f} %" for share, name in below)
+    # What a case's functions take alone, where that is more than a copy.
+    bound = {
+        name: m.functions[name] / m.time(name)
+        for share, name in below
+        if m.functions.get(name, 0.0) > share * m.time(name)
+    }
+    copied = [f"{name} {100 * share:.0f} %" for share, name in below if name not in bound]
+    computed = [
+        f"{name} {100 * share:.0f} % (its functions {100 * bound[name]:.0f} %)"
+        for share, name in below
+        if name in bound
+    ]
+    if copied:
+        text += "; below: " + ", ".join(copied)
+    if computed:
+        text += "; below, but bound by the time of their functions: " + ", ".join(computed)
     return text, not below
 
 

@@ -9,7 +9,7 @@ alone, called without anything around it. How exact they are is what
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import geometric_mean
 from time import thread_time
 from typing import Any
@@ -50,23 +50,27 @@ def times(dtype: str, rounds: int = ROUNDS) -> Times:
     return {name: measure(name, dtype, rounds) for name in sorted(vectormath.NAMES)}
 
 
-def measure(name: str, dtype: str, rounds: int = ROUNDS) -> tuple[float, float]:
+def measure(name: str, dtype: str, rounds: int = ROUNDS, size: int = SIZE) -> tuple[float, float]:
     """Return the microseconds of NumPy and of hybrid for one function."""
-    arguments = [x.astype(dtype) for x in drawn(name)]
+    arguments = [x[:size].astype(dtype) for x in drawn(name)]
     out = np.empty_like(arguments[0])
     theirs, ours = by_numpy(name), by_kernel(name, dtype)
-    ways: tuple[Callable[[], Any], ...] = (
-        lambda: theirs(*arguments, out=out),
-        lambda: ours(*arguments, out),
+    numpy, hybrid = least(
+        (lambda: theirs(*arguments, out=out), lambda: ours(*arguments, out)), rounds
     )
-    least = [float("inf")] * 2
+    return numpy, hybrid
+
+
+def least(ways: Sequence[Callable[[], Any]], rounds: int = ROUNDS) -> list[float]:
+    """Return the least microseconds of a call of each, taken in turns."""
+    found = [float("inf")] * len(ways)
     for _ in range(rounds + 1):  # the first compiles
         for place, way in enumerate(ways):
             start = thread_time()
             for _ in range(CALLS):
                 way()
-            least[place] = min(least[place], thread_time() - start)
-    return least[0] / CALLS * 1e6, least[1] / CALLS * 1e6
+            found[place] = min(found[place], thread_time() - start)
+    return [seconds / CALLS * 1e6 for seconds in found]
 
 
 def drawn(name: str) -> list[np.ndarray[Any, Any]]:

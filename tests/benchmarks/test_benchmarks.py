@@ -15,8 +15,8 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from benchmarks import arithmetic, journal, readme, report, targets
 from benchmarks import harness as harnesses
-from benchmarks import journal, readme, report, targets
 from benchmarks import vectormath as speeds
 from benchmarks.beyond import MEASURES
 from benchmarks.case import Case, formula, uniform
@@ -61,9 +61,10 @@ def test_the_table_compares_hybrid_with_the_best_peer() -> None:
         Result("add", "jax", (8e-6, 8e-6)),
         Result("add", "numpy", problem=Problem("differs", wrong=True)),
     ]
-    lines = report.markdown([(CASE, results)], MACHINE).splitlines()
-    top = lines.index("| case | numpy | hybrid | torch | jax | times faster | of ceiling |")
-    assert lines[top + 2] == "| add | wrong | 2.00 µs ±0% | skipped | **8.00 µs** ±0% | 4.00 |  |"
+    lines = report.markdown([(CASE, results)], MACHINE, functions={"add": 1e-6}).splitlines()
+    heads = "| case | numpy | hybrid | torch | jax | times faster | of ceiling | of functions |"
+    row = "| add | wrong | 2.00 µs ±0% | skipped | **8.00 µs** ±0% | 4.00 |  | 50% |"
+    assert lines[lines.index(heads) + 2] == row
     assert "- torch skipped (add): no compiler" in lines
     assert "- numpy WRONG (add): differs" in lines
 
@@ -213,6 +214,37 @@ def test_promises_are_met_or_not_or_were_not_measured() -> None:
     text = targets.markdown(found)
     assert "| 3.00 µs, JAX 6.00 µs (2.0 times) | **not met** |" in text
     assert text.count("| not measured |") == sum(value is None for value in met.values())
+
+
+def test_the_bandwidth_promise_tells_what_the_functions_of_a_case_allow() -> None:
+    names = "elementwise float32 1e6", "max over rows 2000x2000", "softmax 1000x1000"
+    seconds = 1e-3, 3.2e-4, 1e-4
+    rows = [
+        (CASES[name], [Result(name, "hybrid", (taken,))])
+        for name, taken in zip(names, seconds, strict=True)
+    ]
+    functions = {names[0]: 9e-4, names[2]: 5e-5}
+    text, met = targets.bandwidth(targets.Measured(rows, MACHINE, {}, functions))
+    assert not met
+    assert text == (
+        "1 of 3 cases; below: max over rows 2000x2000 50 %; below, but bound by the time of "
+        "their functions: elementwise float32 1e6 12 % (its functions 90 %)"
+    )
+
+
+def test_the_calls_of_functions_are_those_of_the_kernels() -> None:
+    def scores(hb: Any) -> Any:
+        return lambda x: hb.log(hb.sum(hb.exp(x) / 3.1, axis=1))
+
+    def matrix(rows: int) -> Any:
+        return (np.ones((rows, 50), np.float32),)
+
+    case = Case("scores", matrix, 20, {"hybrid": lambda hb, compile: compile(scores(hb))})
+    counted = arithmetic.calls(case)
+    names = {"exp": 1000, "divide": 1000, "log": 20}
+    assert counted == {(name, "float32"): count for name, count in names.items()}
+    each = dict.fromkeys(counted, 2e-09)
+    assert arithmetic.floor(counted, each, threads=2) == pytest.approx(2020e-9)
 
 
 def test_promises_name_cases_that_there_are() -> None:

@@ -1,0 +1,106 @@
+"""How long the functions that a case calls take by themselves: the other ceiling of its kernels.
+
+An ``exp`` takes longer than moving its number does, so where a case calls such functions, the share
+of the copy's bandwidth that it can reach is limited by them. How often which function is called is
+counted in the kernels of the case's Plan; what a call takes is measured here, function by function,
+over numbers that lie in the cache, on one thread: by NumPy's loop and by ours, whichever is faster.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks import vectormath
+from benchmarks.case import Case
+from benchmarks.peers import PEERS
+
+if TYPE_CHECKING:
+    from hybrid.kernels.region import Instr, Region
+
+SIZE = 32_768  # numbers; arguments and results are 512 kB at most
+
+Function = tuple[str, str]
+"""Name and dtype."""
+
+
+def calls(case: Case) -> Counter[Function]:
+    """Count the calls of functions of a traced case, a call for each number."""
+    import hybrid as hb
+
+    compiled: list[Any] = []
+
+    def keep(function: Any) -> Any:
+        compiled.append(hb.compile(function))
+        return compiled[-1]
+
+    arguments = [
+        PEERS["hybrid"].array(hb, value) if hasattr(value, "dtype") else value
+        for value in case.inputs(case.size)
+    ]
+    case.programs["hybrid"](hb, keep)(*arguments)
+    found: Counter[Function] = Counter()
+    for function in compiled:
+        for segment in function.get_concrete_function(*arguments).segments:
+            for plan in segment.plans.values():
+                for kernel in plan.kernels:
+                    found += of_region(kernel.region)
+    return found
+
+
+def of_region(region: Region) -> Counter[Function]:
+    """Count the calls in one run of a kernel."""
+    from hybrid.kernels.loopnest import canonical
+    from hybrid.kernels.spec import dataflow
+
+    outer = dataflow(canonical(region)[0]).outer
+    space = region.space
+    kept = prod(size for axis, size in enumerate(space) if axis not in region.axes)
+    found: Counter[Function] = Counter()
+    for number, instr in enumerate(region.body, len(region.inputs)):
+        for name in _called(instr):
+            found[name, instr.dtype] += kept if number in outer else prod(space)
+    return found
+
+
+def _called(instr: Instr) -> Iterator[str]:
+    from hybrid.kernels.vectormath import NAMES
+
+    if instr.kind != "map" or instr.dtype not in vectormath.DTYPES:
+        return
+    template = instr.expr.replace("{", "_").replace("}", "_")
+    for node in ast.walk(ast.parse(template, mode="eval")):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in NAMES:
+            yield node.func.id
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+            yield "divide"
+
+
+def seconds_each(functions: set[Function]) -> dict[Function, float]:
+    """Measure what one number takes on one thread."""
+    return {function: _microseconds(*function) * 1e-6 / SIZE for function in sorted(functions)}
+
+
+def _microseconds(name: str, dtype: str) -> float:
+    if name != "divide":
+        return min(vectormath.measure(name, dtype, size=SIZE))
+    a, out = np.linspace(1.0, 2.0, SIZE, dtype=dtype), np.empty(SIZE, dtype)
+    (found,) = vectormath.least([lambda: np.divide(a, a, out=out)])
+    return found
+
+
+def floor(counted: Mapping[Function, int], each: Mapping[Function, float], threads: int) -> float:
+    """Return the seconds that counted calls take, divided among the threads."""
+    return sum(count * each[function] for function, count in counted.items()) / threads
+
+
+def floors(cases: Iterable[Case], threads: int) -> dict[str, float]:
+    """Return the seconds of the functions of those cases whose ceiling is that of a copy."""
+    counted = {case.name: calls(case) for case in cases if case.traffic and not case.flops}
+    each = seconds_each({function for found in counted.values() for function in found})
+    return {name: floor(found, each, threads) for name, found in counted.items() if found}
