@@ -37,7 +37,8 @@ def line_that_changes(codes: Sequence[CodeType], name: str) -> SourceLine | None
         A line that names it, where none is seen to write to it.
     """
     wanted = _identifiers(name)
-    for code, number, ops in _lines(codes):
+    # An object that is there has been made already.
+    for code, number, ops in _lines(sorted(codes, key=lambda code: code.co_name == "__init__")):
         named = any(op.opname in _LOADS | _STORES and op.argval in wanted for op in ops)
         writes = any(
             op.opname in ("STORE_SUBSCR", "DELETE_SUBSCR")

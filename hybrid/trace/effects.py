@@ -24,8 +24,8 @@ from hybrid.core.places import DeviceArray
 from hybrid.core.source import SourceLine, is_framework, is_installed
 from hybrid.core.tensor import Array
 from hybrid.trace.blame import line_that_changes, line_that_names
-from hybrid.trace.environment import Binding, literal_changed
-from hybrid.trace.reach import Reached, reach
+from hybrid.trace.environment import MISSING, Binding, literal_changed
+from hybrid.trace.reach import Reached, Slots, reach
 from hybrid.trace.sharing import memory_of, overlap
 
 Objects = list[tuple[str, Any]]
@@ -78,7 +78,7 @@ class Watch:
         self._objects = objects
         self._before = reach(function, objects)
         self._sums = [_checksum(x) for _, x in self._before.arrays]
-        self._states = [_state(x) for _, x in self._before.stateful]
+        self._states = [state_of(x) for _, x in self._before.stateful]
         self._random = _global_states()
         self._measured: Effect | None = None
 
@@ -158,7 +158,7 @@ class Watch:
 
     def _used_up(self) -> Effect | None:
         for (name, obj), state in zip(self._before.stateful, self._states, strict=True):
-            if _state(obj) != state:
+            if state_of(obj) != state:
                 line = line_that_names(self._before.codes, name)
                 if isinstance(obj, random.Random | np.random.Generator | np.random.RandomState):
                     return Effect(f"it draws random numbers from {name}", line)
@@ -176,34 +176,38 @@ class Watch:
         given = {id(obj) for _, obj in self._objects}
         for binding in self._before.bindings:
             if id(binding.holder) in given and binding.changed:
-                name = binding.name.removesuffix("[...]")
-                return Effect(f"it changes its argument {name}", _blamed(binding, self._before))
+                name, line = change_of(binding, self._before)
+                return Effect(f"it changes its argument {name}", line)
             if binding.changed and literal_changed(binding.value, binding.read()):
-                why = f"it changes {binding.name}, a Python value that it also reads"
-                return Effect(why, _blamed(binding, self._before))
+                name, line = change_of(binding, self._before)
+                return Effect(f"it changes {name}, a Python value that it also reads", line)
         return None
 
     def incidental(self) -> Effect | None:
         """Return a change of a container outside that does not change the result."""
         for binding in self._before.bindings:
             if binding.name.endswith("[...]") and binding.changed:
-                why = f"it changes {binding.name.removesuffix('[...]')} while it is traced"
-                return Effect(why, _blamed(binding, self._before))
+                name, line = change_of(binding, self._before)
+                return Effect(f"it changes {name} while it is traced", line)
         return None
 
 
-def _blamed(binding: Binding, where: Reached) -> SourceLine | None:
-    fields = binding.holder
-    if isinstance(fields, dict) and binding.name.endswith(".*"):
-        before = dict(zip(*_halves(binding.value), strict=True))
-        changed = [k for k, v in fields.items() if before.get(k, before) is not v]
-        return line_that_changes(where.codes, changed[0]) if changed else None
-    return line_that_changes(where.codes, binding.name)
+def change_of(binding: Binding, where: Reached) -> tuple[str, SourceLine | None]:
+    """Return what has changed as a person would write it, ``model.count``, and the line."""
+    name, now = binding.name.removesuffix("[...]"), binding.read()
+    if name.endswith(".*"):
+        before, after = (_fields(binding.holder, x) for x in (binding.value, now))
+        names = [k for k in (*after, *before) if after.get(k, MISSING) is not before.get(k, now)]
+        name = name[:-1] + names[0] if names else name[:-2]
+    return name, line_that_changes(where.codes, name)
 
 
-def _halves(found: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+def _fields(holder: Any, found: tuple[Any, ...]) -> dict[str, Any]:
+    """Return attributes by their names: `found` are those of an object, or only its values."""
+    if isinstance(holder, Slots):
+        return dict(zip(holder.names, found, strict=True))
     middle = len(found) // 2
-    return found[:middle], found[middle:]
+    return dict(zip(found[:middle], found[middle:], strict=True))
 
 
 # --- states ---------------------------------------------------------------------------------------
@@ -234,10 +238,10 @@ def _measures(function: Any) -> bool:
 
 
 def _global_states() -> tuple[Any, ...]:
-    return random.getstate(), _state(np.random.mtrand._rand)
+    return random.getstate(), state_of(np.random.mtrand._rand)
 
 
-def _state(obj: Any) -> Any:
+def state_of(obj: Any) -> Any:
     """Return something that differs once `obj` has been drawn from."""
     match obj:
         case random.SystemRandom():

@@ -168,7 +168,7 @@ class _Walk:
                 self._function(name, value)
             case MethodType():
                 self._later(name, value.__func__)
-                self._later(name, value.__self__)
+                self._later("self" if name == value.__name__ else name, value.__self__)
             case partial():
                 self._later(name, value.func)
                 self._later(name, value.args)

@@ -254,6 +254,10 @@ class GraphRecorder:
 
     # --- what a straight line of code cannot do ---------------------------------------------------
 
+    def reaches(self, holder: Any) -> bool:
+        """Tell whether what changes in a container is a matter of the code around the trace."""
+        return True
+
     def abandon(self, error: Untraceable) -> None:
         """Refuse: the body of a loop or a branch cannot be traced, and there is no eager code."""
         raise error.__cause__ or TraceError(dispatch.located(error.why))

@@ -68,6 +68,9 @@ class Tracer(Cutter):
         The tapes around the call.
     resumes : str, optional
         Why to go on eagerly where the segments end that have run already.
+    outside : frozenset of int
+        Containers that the function reaches, by identity: what changes in them is noticed after
+        the trace.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Tracer(Cutter):
         planner: Planner | None = None,
         resumes: str | None = None,
         questions: Questions | None = None,
+        outside: frozenset[int] = frozenset(),
     ) -> None:
         super().__init__(
             name,
@@ -96,6 +100,7 @@ class Tracer(Cutter):
             questions=questions,
         )
         self.around = tapes
+        self._outside = outside
         self.fullgraph = fullgraph
         self.decides = not fullgraph
         self.harmless: set[Any] = set()  # arithmetic of numbers that did not raise
@@ -273,6 +278,10 @@ class Tracer(Cutter):
         if type(x) is Tensor and type(x._data) is Symbol and x._data.array is None:
             raise dispatch.leaked(x._data)
         return settled(dispatch.after_trace(x))
+
+    def reaches(self, holder: Any) -> bool:
+        """Tell whether something outside of the call holds a container."""
+        return id(holder) in self._outside
 
     def abandon(self, error: Untraceable) -> None:
         """Go on eagerly where the body of a loop or a branch cannot be traced."""

@@ -152,6 +152,7 @@ class Subject:
             planner=self.planner,
             resumes=resumes,
             questions=None if tapes else questions,
+            outside=frozenset(id(binding.holder) for binding in watch.bindings),
         )
         return tracer
 

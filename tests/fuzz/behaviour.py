@@ -121,6 +121,7 @@ def behaviour(
     """Return all that can be seen of the calls."""
     v, w = hb.Variable(np.arange(COLUMNS) / 4), hb.Variable(1.0, dtype=hb.float64)
     scope: Values = {"hb": hb, "np": np, "v": v, "w": w, "box": {"v": v}, "pair": (w, v)}
+    scope["Config"] = Config
     scope |= {module.__name__: module for module in (contextlib, dataclasses, functools)}
     exec(HELPER, scope)
     if program.nested:

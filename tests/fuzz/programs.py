@@ -130,6 +130,12 @@ class Program:
         )  # fmt: skip
         return plain
 
+    def remembered(self) -> str:
+        """Return a decision that gives a number a name, for what comes after it."""
+        name, a, b = self.name(), self.scalar(), self.scalar()
+        self.scalars.append(name)
+        return self.pick(f"({name} := {a}) > {b}", f"not (({name} := {a} + {b}) > 1)")
+
     # --- statements -------------------------------------------------------------------------------
 
     def write(self) -> str:
@@ -193,6 +199,8 @@ class Program:
                  f"{name} = hb.stack([*g()])"],
                 [f"def g(q, i): return q if i == 0 or q.sum() > 8 else g(q * 0.5 + {row}, i - 1)",
                  f"{name} = g({self.pick(*self.matrices)}, n % 4)"],
+                [f"{name} = {self.matrix(0)}",
+                 f"{name} = hb.stack([(r := q * 0.5) + {row} for q in {name}]) * r"],
                 [f"with hb.default_dtype('{self.pick('float32', 'float64')}'):",
                  f"    {name} = hb.ones((R, C)) * 0.5 + hb.asarray([0.1] * C) + {row}"],
             ]
@@ -206,6 +214,47 @@ class Program:
             "np.eye(R, C)", "np.arange(R * C * 1.0).reshape(R, C)", "np.full((R, C), 0.5)",
             "np.linspace(0, 1, R * C).reshape(R, C)", "np.tri(R, C) * 2", "np.tile(0.25, (R, C))",
         )  # fmt: skip
+
+    def match(self, indent: int, depth: int) -> None:
+        """Write a match statement over a number, a container or an object."""
+        m, r, low = self.pick(*self.matrices), self.pick(*self.rows), self.scalar()
+        subject, *cases = self.random.choice(
+            [
+                ["int(k[0, 0]) % 4", "0 | 3", f"1 if {self.condition()}", "number"],
+                ["n", "1 | 2", f"int() as number if {low} < number", "_"],
+                [f"{self.scalar()} > {low}", "True", "_"],
+                [f"({m}, [{r}, n])", f"(q, [_, 2 | 3]) if q.sum() > {low}", "(_, [q, *rest])"],
+                [f"[*{m}]", f"[q, _, *rest] if q.sum() > {low}", "[_, *rest, q]"],
+                ["d", f"{{'m': q}} if {self.condition()}", "{'r': [q, *_], **rest}"],
+                ["c", f"Config(m=q, rate=rated) if q[0, 0] > {low}", "Config(rate=float(rated))"],
+                [f"{m}", "np.ndarray() | hb.Tensor() as q", "_"],
+            ]
+        )
+        self.put(indent, f"match {subject}:")
+        for case in cases:
+            self.put(indent + 1, f"case {case}:")
+            self.block(indent + 2, self.random.randint(1, 2), depth - 1)
+
+    def counter(self, indent: int) -> None:
+        """Write a function that changes variables of the one around it, and calls of it."""
+        name, total = self.name(), self.name()
+        self.put(indent, f"{total} = {self.pick('0', '1.5', self.scalar(), self.matrix(1))}")
+        self.put(indent, f"def {name}(q):")
+        self.put(indent + 1, f"nonlocal {total}")
+        change = self.pick(
+            f"{total} = {total} * 0.5 + q", f"{total} += 1", f"{total} = abs({total} - q)",
+            f"if {self.condition()}: {total} = q - {total}",
+        )  # fmt: skip
+        self.put(indent + 1, change)
+        self.put(indent + 1, f"return {total} * 0.5")
+        call = self.pick(
+            f"[{name}(i * s) for i in range(n % 4)]", f"{name}({self.scalar()})",
+            f"hb.map(lambda q: q + {name}(0.5), {self.pick(*self.rows)})",
+        )  # fmt: skip
+        self.put(indent, f"{name} = {call}")
+        made = self.name()
+        self.put(indent, f"{made} = {self.pick(*self.matrices)} + {total}")
+        self.matrices.append(made)
 
     def structured(self) -> list[str]:
         """Return structured control flow, or a gradient."""
@@ -242,11 +291,11 @@ class Program:
 
     def block(self, indent: int, statements: int, depth: int) -> None:
         """Write statements; names that they make are known inside only."""
-        known = list(self.matrices), list(self.rows)
+        known = list(self.matrices), list(self.rows), list(self.scalars)
         for _ in range(statements):
             self.statement(indent, depth)
         if indent > 1:
-            self.matrices, self.rows = known
+            self.matrices, self.rows, self.scalars = known
 
     def put(self, indent: int, text: str) -> None:
         """Write a line."""
@@ -333,10 +382,10 @@ class Program:
         kind = self.random.choices(
             ["matrix", "row", "write", "variable", "if", "loop", "while", "return", "try", "draw",
              "raise", "construct", "container", "structured", "finally", "assert", "tape", "mask",
-             "unrecorded", "suppress"],
+             "unrecorded", "suppress", "match", "nonlocal"],
             [4, 3, 5, 3, 3 * depth, depth, depth, 0.5, 0.5 * depth, 0.5, 0.3, depth,
              depth, 0.7 * depth, 0.3 * depth, 0.3, 0.3 * depth, 0.2,
-             (0.8 if self.taped else 0.2) * depth, 0.2 * depth],
+             (0.8 if self.taped else 0.2) * depth, 0.2 * depth, 0.5 * depth, 0.5 * depth],
         )[0]  # fmt: skip
         if kind == "matrix":
             text, name = self.matrix(), self.name()
@@ -359,7 +408,8 @@ class Program:
         elif kind == "variable":
             self.put(indent, self.variable())
         elif kind == "if":
-            self.put(indent, f"if {self.condition()}:")
+            asked = self.remembered() if self.chance(0.2) else self.condition()
+            self.put(indent, f"if {asked}:")
             self.block(indent + 1, self.random.randint(1, 3), depth - 1)
             if self.random.random() < 0.6:
                 self.put(indent, "else:")
@@ -378,11 +428,19 @@ class Program:
         elif kind == "while":
             count = self.name()
             self.put(indent, f"{count} = 0")
-            self.put(indent, f"while {count} < 3 and ({self.condition()}):")
+            asked = self.remembered() if self.chance(0.2) else self.condition()
+            self.put(indent, f"while {count} < 3 and ({asked}):")
             self.put(indent + 1, f"{count} += 1")
             self.block(indent + 1, self.random.randint(1, 2), depth - 1)
             if self.random.random() < 0.3:
-                self.put(indent + 1, f"if {self.condition()}: break")
+                self.put(indent + 1, f"if {self.condition()}: {self.pick('break', 'continue')}")
+            if self.random.random() < 0.3:
+                self.put(indent, "else:")
+                self.block(indent + 1, 1, 0)
+        elif kind == "match":
+            self.match(indent, depth)
+        elif kind == "nonlocal":
+            self.counter(indent)
         elif kind == "return":
             self.put(indent, f"if {self.condition()}:")
             self.put(indent + 1, self.result())

@@ -2,10 +2,11 @@
 
 Each example is the text of a Python function, drawn from a seed: arithmetic, reductions, slices,
 writes in place, Variables, containers, decisions on data, bounded loops (of hb too), early returns,
-exceptions, generators, recursion, new arrays of NumPy's, blocks that no tape records. What it reads
-are arguments or globals, as it happens; they differ from call to call, in some programs in dtype
-and shape too. It runs several times, eagerly and compiled; results, what the arguments and globals
-hold afterwards, the Variables, gradients and the type of an exception are compared.
+exceptions, match statements, ``nonlocal`` and ``:=``, generators, recursion, new arrays of NumPy's,
+blocks that no tape records. What it reads are arguments or globals, as it happens; they differ from
+call to call, in some programs in dtype and shape too. It runs several times, eagerly and compiled;
+results, what the arguments and globals hold afterwards, the Variables, gradients and the type of an
+exception are compared.
 ``HYBRID_FUZZ_EXAMPLES`` sets how many examples there are, ``HYBRID_FUZZ_SEED`` the first.
 
 This is about tracing, so the optimised graphs are interpreted: building kernels would take most

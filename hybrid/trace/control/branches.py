@@ -28,6 +28,7 @@ from hybrid.trace.control.branch_gradient import recorded, vjp
 from hybrid.trace.control.narrow import narrowed, needs
 from hybrid.trace.control.nests import Nest, check_same, defined_at, flatten, owned, strong
 from hybrid.trace.control.run import Body
+from hybrid.trace.control.surroundings import run_once
 from hybrid.trace.recorder import Untraceable
 
 # --- the op ---------------------------------------------------------------------------------------
@@ -228,7 +229,7 @@ def _traced(
     bodies: list[BodyRecorder] = []
     found: list[tuple[Nest, list[TensorSpec]]] = []
     for function in functions:
-        with tracing(construct) as body:
+        with run_once(construct, function), tracing(construct) as body:
             leaves, nest = flatten(construct, "result", function(*operands))
             results = [strong(x) for x in leaves]
             body.returns(results)

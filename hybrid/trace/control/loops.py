@@ -26,6 +26,7 @@ from hybrid.trace.control.rows import by_rows
 from hybrid.trace.control.run import Body, NativeLoops, as_array, on_card
 from hybrid.trace.control.scan import Given
 from hybrid.trace.control.scan_op import bind_scan
+from hybrid.trace.control.surroundings import run_once
 from hybrid.trace.control.while_batching import batch
 from hybrid.trace.control.while_gradient import vjp
 from hybrid.trace.recorder import Untraceable
@@ -199,10 +200,10 @@ def _condition(cond_fn: Callable[[Any], Any], returned: Any) -> Tensor:
 
 
 def _while_traced(given: Given, cond_fn: Callable[[Any], Any]) -> Any:
-    with tracing(given.construct) as asking:
+    with run_once("while_loop", cond_fn), tracing("while_loop") as asking:
         carry = given.nest.build(asking.parameters(given.specs))
         asking.returns([_condition(cond_fn, cond_fn(carry))])
-    with tracing(given.construct) as body:
+    with run_once("while_loop", given.function), tracing("while_loop") as body:
         carry = given.nest.build(body.parameters(given.specs))
         body.returns(given.carry(given.function(carry)))
     outside = outside_of([asking, body])
@@ -300,7 +301,7 @@ _INDEX = TensorSpec((), np.dtype("int64"), weak=True)
 
 
 def _fori_traced(given: Given, ends: list[Any]) -> Any:
-    with tracing(given.construct) as body:
+    with run_once("fori_loop", given.function), tracing("fori_loop") as body:
         index, *carry = body.parameters([_INDEX, *given.specs])
         leaves = given.carry(given.function(index, given.nest.build(carry)))
         body.returns([strong(index + 1), *leaves])

@@ -27,6 +27,7 @@ from hybrid.trace.control.body import (
 )
 from hybrid.trace.control.nests import Nest, check_same, defined_at, flatten, like, owned, strong
 from hybrid.trace.control.scan_op import bind_scan
+from hybrid.trace.control.surroundings import run_once, undone
 from hybrid.trace.recorder import GraphRecorder, Untraceable
 
 # --- scan and map ---------------------------------------------------------------------------------
@@ -272,13 +273,18 @@ class Sketch(GraphRecorder):
         """Return what stands for the contents."""
         return self.tensor(self.capture(variable, variable.spec), None)
 
+    def reaches(self, holder: Any) -> bool:
+        """Let nothing remain of what the body changes."""
+        return False
+
 
 def _nothing(given: Given, rows: Rows) -> tuple[Any, Any]:
     """Return the result of no steps; what `y` would be is found by a trace."""
     sketch = Sketch()
     with dispatch.scope(recorder=sketch, tapes=()):
         try:
-            _, nest, specs = trace_step(given, rows)
+            with undone(given.function):
+                _, nest, specs = trace_step(given, rows)
         except Untraceable as error:
             sketch.abandon(error)
             raise
@@ -304,7 +310,8 @@ def trace_step(given: Given, rows: Rows) -> tuple[BodyRecorder, Nest, list[Tenso
 
 def scan_traced(given: Given, rows: Rows) -> tuple[Any, Any]:
     """Record a scan as one node."""
-    body, nest, _ = trace_step(given, rows)
+    with run_once(given.construct, given.function):
+        body, nest, _ = trace_step(given, rows)
     outside = outside_of([body])
     count = len(given.leaves)
     name = getattr(given.function, "__name__", given.construct)
