@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import hybrid as hb
-from hybrid.core import dispatch
+
+pytestmark = pytest.mark.usefixtures("no_tape_around")
 
 ATOM = np.linspace(0.5, 1.5, 6)
 
@@ -22,13 +23,6 @@ def start(scale: float) -> hb.Tensor:
 def repeats(compiled: Any, *args: Any) -> int:
     segments = compiled.get_concrete_function(*args).segments
     return sum(segment.repeat is not None for segment in segments)
-
-
-@pytest.fixture(autouse=True)
-def no_tape_around() -> Iterator[None]:
-    """An array of another test that wants a gradient keeps a tape open: loops go step by step."""
-    with dispatch.scope(recorder=None, tapes=()):
-        yield
 
 
 # --- what is a loop -------------------------------------------------------------------------------

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 import hybrid as hb
-from hybrid.core import dispatch
 from hybrid.core.containers import leaves_of
 
+pytestmark = pytest.mark.usefixtures("no_tape_around")
+
 ATOM = np.linspace(0.5, 1.5, 6)
-
-
-@pytest.fixture(autouse=True)
-def no_tape_around() -> Iterator[None]:
-    """An array of another test that wants a gradient keeps a tape open: loops go step by step."""
-    with dispatch.scope(recorder=None, tapes=()):
-        yield
 
 
 def bounded(x: Any, tol: Any) -> Any:
