@@ -26,8 +26,8 @@ in a compiled function and under a tape. The columns:
 
 - **dtypes** of the inputs. *real* is integers and real floating-point, *numeric* is real and
   complex, *bits* is bool and integers, *float* is real floating-point, *inexact* is float and
-  complex, *any* is all 15. In complex numbers nothing is fused: there each op is a library
-  call, in both modes.
+  complex, *any* is all 15. In complex numbers, arithmetic, `where`, equality and the like are
+  fused; functions such as `exp`, and reductions, are library calls.
 - **compiled**: *fused* ops become loops of a kernel together with their neighbours; *fused
   reduction* ops end such a loop, *fused scan* ops run along it; *read in kernels* is what one
   kernel alone wants and does while it reads, else a library call; *expanded* ops are first written
