@@ -15,9 +15,11 @@ def run(graph: FuncGraph) -> FuncGraph:
     changed = False
     for node in reversed(graph.nodes):
         if not live.isdisjoint(node.outputs) or has_effects(node):
-            narrow = _narrowed(node, live)
+            narrow = node if node.op.narrow is None else _narrowed(node, live)
             changed = changed or narrow is not node
-            live.update(x for x in narrow.inputs if isinstance(x, Value))
+            for x in narrow.inputs:
+                if type(x) is Value:
+                    live.add(x)
             kept.append(narrow)
     if len(kept) == len(graph.nodes) and not changed:
         return graph
@@ -26,8 +28,7 @@ def run(graph: FuncGraph) -> FuncGraph:
 
 def _narrowed(node: Node, live: set[Value]) -> Node:
     """Return a node with bodies without the results that nobody reads, and what only they need."""
-    if node.op.narrow is None:
-        return node
+    assert node.op.narrow is not None
     found = node.op.narrow(tuple(v in live for v in node.outputs), **node.attrs)
     if found is None:
         return node

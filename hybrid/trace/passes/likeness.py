@@ -118,7 +118,9 @@ MOVING = Likeness(
 def codes(graph: FuncGraph, like: Likeness) -> list[int]:
     """Return a number for each node: the same for nodes that are alike."""
     known: dict[Hashable, int] = {}
-    attrs: dict[int, int] = {}  # by identity: the nodes of a trace share both
+    # By identity: the nodes of a trace share attributes, specs and most literals.
+    seen: dict[Hashable, int] = {}
+    attrs: dict[int, int] = {}
     specs: dict[int, int] = {}
 
     def spec(x: TensorSpec) -> int:
@@ -132,13 +134,20 @@ def codes(graph: FuncGraph, like: Likeness) -> list[int]:
         if has_effects(node):
             found.append(len(known) + i + len(graph.nodes))  # never twice
             continue
+        inputs = [id(x) if type(x) is Const else id(x.spec) for x in node.inputs]
+        same = (node.op, id(node.attrs), *inputs, -1, *[id(v.spec) for v in node.outputs])
+        code = seen.get(same)
+        if code is not None:
+            found.append(code)
+            continue
         its = attrs.get(id(node.attrs))
         if its is None:
             its = known.setdefault(("attrs", _attrs(node, like)), len(known))
             attrs[id(node.attrs)] = its
         kinds = [like.literal(node, x) if type(x) is Const else spec(x.spec) for x in node.inputs]
         results = [spec(v.spec) for v in node.outputs]
-        found.append(known.setdefault((node.op, its, *kinds, -1, *results), len(known)))
+        code = seen[same] = known.setdefault((node.op, its, *kinds, -1, *results), len(known))
+        found.append(code)
     return found
 
 

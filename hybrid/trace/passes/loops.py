@@ -10,7 +10,7 @@ from hybrid.core.graph import Builder, Const, FuncGraph, Node, Operand, Value
 from hybrid.core.op import OPS
 from hybrid.core.source import SourceLine
 from hybrid.core.spec import TensorSpec
-from hybrid.trace.passes.likeness import Likeness
+from hybrid.trace.passes.places import Places
 from hybrid.trace.passes.sliding import Rows, slide
 
 
@@ -66,44 +66,6 @@ class Loop:
             key = past.node, past.output
             deep[key] = max(deep.get(key, 0), past.back)
         return [Past(*key, back) for key in sorted(deep) for back in range(1, deep[key] + 1)]
-
-
-@dataclass(slots=True)
-class Places:
-    """The nodes of a graph, which of them makes a value, and the numbers that may move."""
-
-    nodes: tuple[Node, ...]
-    made: dict[Value, tuple[int, int]]
-    numbers: list[tuple[int, ...]]
-
-    @classmethod
-    def of(cls, graph: FuncGraph, like: Likeness) -> Places:
-        """Number the results of all nodes."""
-        made = {v: (i, j) for i, n in enumerate(graph.nodes) for j, v in enumerate(n.outputs)}
-        return cls(graph.nodes, made, list(map(like.numbers, graph.nodes)))
-
-    def moves(self, i: int, period: int) -> tuple[int, ...]:
-        """Return by how much the numbers of a node differ one step on."""
-        pairs = zip(self.numbers[i], self.numbers[i + period], strict=True)
-        return tuple(then - now for now, then in pairs)
-
-    def is_steady(self, i: int, period: int) -> bool:
-        """Tell whether the numbers of a node move alike in this step and the next."""
-        return not self.numbers[i] or self.moves(i, period) == self.moves(i + period, period)
-
-    def follows(self, one: Operand, other: Operand, period: int) -> bool:
-        """Tell whether an operand is to one step what `one` is to the step before."""
-        if one is other:
-            return True
-        if isinstance(one, Const) or isinstance(other, Const):  # alike, if both: see codes
-            return isinstance(one, Const) and isinstance(other, Const)
-        before, after = self.made.get(one), self.made.get(other)
-        return before is not None and after is not None and after == (before[0] + period, before[1])
-
-    def repeats(self, i: int, period: int) -> bool:
-        """Tell whether all operands of a node follow from those of its counterpart one step on."""
-        pairs = zip(self.nodes[i].inputs, self.nodes[i + period].inputs, strict=True)
-        return all(self.follows(one, other, period) for one, other in pairs)
 
 
 def emit(builder: Builder, places: Places, loop: Loop) -> None:

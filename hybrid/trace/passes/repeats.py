@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,9 @@ import numpy as np
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 
-def periods(codes: Sequence[int], times: int) -> Iterator[tuple[int, int, int]]:
+def periods(
+    codes: Sequence[int], times: int, free: Callable[[], int] | None = None
+) -> Iterator[tuple[int, int, int]]:
     """Find the parts of a sequence that repeat with a period, shortest periods first.
 
     Each window of 1, 2, 4, ... elements is compared with the place where it was seen last. In a
@@ -21,6 +23,8 @@ def periods(codes: Sequence[int], times: int) -> Iterator[tuple[int, int, int]]:
     codes : sequence of int
     times : int
         How often the period comes at least; three or more.
+    free : callable, optional
+        How many elements are in none of the runs by now: longer runs than that are of no use.
 
     Yields
     ------
@@ -29,7 +33,7 @@ def periods(codes: Sequence[int], times: int) -> Iterator[tuple[int, int, int]]:
     """
     windows = np.asarray(codes, np.int64)
     size = 1
-    while (size // 2 + 1) * times <= len(codes):
+    while (size // 2 + 1) * times <= (len(codes) if free is None else free()):
         distance = _since_last(windows)
         if not distance.any():
             return  # and no longer window comes again

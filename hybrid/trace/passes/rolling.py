@@ -25,11 +25,11 @@ from hybrid.core.graph import (
     Node,
     Operand,
     Value,
-    last_uses,
 )
 from hybrid.trace.passes import dead_code
 from hybrid.trace.passes.likeness import EXACT, MOVING, Likeness, codes
-from hybrid.trace.passes.loops import Loop, Past, Places, Position, Step, emit
+from hybrid.trace.passes.loops import Loop, Past, Position, Step, emit
+from hybrid.trace.passes.places import Places
 from hybrid.trace.passes.repeats import periods
 
 TIMES = 8
@@ -75,24 +75,25 @@ def _may_repeat(graph: FuncGraph) -> bool:
 
 
 def _rolled(graph: FuncGraph, like: Likeness) -> FuncGraph:
-    runs = list(periods(codes(graph, like), TIMES))
-    if not runs:
-        return graph
-    places = Places.of(graph, like)
-    last = last_uses(graph)
+    places: Places | None = None
     # Other results of early steps are better made one by one than stacked and taken apart again.
     stacked = {x for n in graph.nodes if n.op.name == "stack" for x in n.inputs}
     loops: list[Loop] = []
-    for start, stop, period in runs:
+
+    def free() -> int:
+        return len(graph.nodes) - sum(loop.stop - loop.start for loop in loops)
+
+    for start, stop, period in periods(codes(graph, like), TIMES, free):
         if any(start < loop.stop and loop.start < stop for loop in loops):
             continue
         done = start
+        places = Places.of(graph, like) if places is None else places
         for begin, end in _regular(places, start, stop, period):
-            loop = _loop(places, last, stacked, (max(begin, done), end), done, period)
+            loop = _loop(places, stacked, (max(begin, done), end), done, period)
             if loop is not None:
                 loops.append(loop)
                 done = loop.stop
-    if not loops:
+    if places is None or not loops:
         return graph
     builder, done = Builder(), 0
     for loop in sorted(loops, key=lambda loop: loop.start):
@@ -107,20 +108,18 @@ def _regular(places: Places, start: int, stop: int, period: int) -> list[tuple[i
     """Return the parts of a run all of whose operands repeat too, and whose slices move evenly."""
     found = []
     begin = start
-    for i in range(start, stop - period):
-        if not places.repeats(i, period):
-            found.append((begin, i + period))
-            begin = i + 1
-        elif i + 2 * period < stop and not places.is_steady(i, period):
-            found.append((begin, i + 2 * period))
-            begin = i + 1
+    broken = set(places.broken(start, stop, period))
+    steady = range(start, stop - 2 * period)
+    uneven = {i for i in steady if places.numbers[i] and not places.is_steady(i, period)}
+    for i in sorted(broken | uneven):
+        found.append((begin, i + (period if i in broken else 2 * period)))
+        begin = i + 1
     found.append((begin, stop))
     return [(a, b) for a, b in found if b - a >= TIMES * period]
 
 
 def _loop(
     places: Places,
-    last: dict[Value, int],
     stacked: set[Operand],
     regular: tuple[int, int],
     low: int,
@@ -130,7 +129,7 @@ def _loop(
     start, stop = regular
     if stop - start < _enough(places.nodes[start : start + period]):
         return None
-    start += _cut(places, last, start, stop, period, (low - start) % period)
+    start += _cut(places, start, stop, period, (low - start) % period)
     stop -= (stop - start) % period
     if stop - start < TIMES * period:
         return None
@@ -139,13 +138,11 @@ def _loop(
     if any(past.back > BACK for past in pasts):
         return None
     early: set[Position] = set()
-    for position, v in _read_later(
-        places, last, (start, stop - BACK * period), start, stop, period
-    ):
+    for position, v in _read_later(places, (start, stop - BACK * period), start, stop, period):
         if v not in stacked:
             return None
         early.add(position)
-    after = _after(places, last, early, stop, period)
+    after = _after(places, early, stop, period)
     first: dict[Past, Value] = {}
     for past in pasts:
         for back in range(1, past.back + 1):
@@ -154,7 +151,7 @@ def _loop(
     while start - period >= low:
         earlier = _earlier(places, start - period, period, step, first)
         before = start - period
-        late = _read_later(places, last, (before, start), before, stop, period)
+        late = _read_later(places, (before, start), before, stop, period)
         if earlier is None or any(position not in early for position, _ in late):
             break
         start, first = before, earlier
@@ -162,7 +159,7 @@ def _loop(
     for i in range(start, stop) if early else ():
         for j, v in enumerate(places.nodes[i].outputs):
             position = (i - start) % period, j
-            if position in early and last.get(v, -1) >= stop:
+            if position in early and places.last_read(v) >= stop:
                 rows[position].append(((i - start) // period, v))
     loop = Loop(start, stop, period, step, first, after, rows)
     handed_on = {(past.node, past.output) for past in loop.carries()} | early
@@ -181,38 +178,33 @@ def _step(places: Places, begin: int, period: int) -> Step:
 
 
 def _past(places: Places, x: Operand, begin: int, period: int) -> Past | None:
-    made = places.made.get(x) if isinstance(x, Value) else None
+    made = places.made(x)
     if made is None or made[0] >= begin:
         return None
     back = -((made[0] - begin) // period)
     return Past(made[0] - begin + back * period, made[1], back)
 
 
-def _after(
-    places: Places, last: dict[Value, int], early: set[Position], stop: int, period: int
-) -> dict[Past, Value]:
+def _after(places: Places, early: set[Position], stop: int, period: int) -> dict[Past, Value]:
     """Return what the last steps make that is read after the loop, but for what is stacked."""
     found: dict[Past, Value] = {}
     for i in range(stop - BACK * period, stop):
         for j, v in enumerate(places.nodes[i].outputs):
-            if last.get(v, -1) >= stop and ((i - stop) % period, j) not in early:
+            if places.last_read(v) >= stop and ((i - stop) % period, j) not in early:
                 found[Past((i - stop) % period, j, -((i - stop) // period))] = v
     return found
 
 
 def _read_later(
     places: Places,
-    last: dict[Value, int],
     part: tuple[int, int],
     start: int,
     stop: int,
     period: int,
 ) -> Iterator[tuple[Position, Value]]:
     """Yield which results of some nodes of a loop from `start` to `stop` are read after it."""
-    for i in range(*part):
-        for j, v in enumerate(places.nodes[i].outputs):
-            if last.get(v, -1) >= stop:
-                yield ((i - start) % period, j), v
+    for i, j, v in places.read_from(part, stop):
+        yield ((i - start) % period, j), v
 
 
 def _earlier(
@@ -238,7 +230,7 @@ def _earlier(
                     return None
             elif (
                 isinstance(x, Const)
-                or places.made.get(x, (-1, 0))[0] >= begin
+                or (places.made(x) or (-1, 0))[0] >= begin
                 or found.setdefault(past, x) is not x
             ):
                 return None
@@ -252,9 +244,7 @@ def _enough(step: tuple[Node, ...]) -> int:
     return 0 if any(node.op.bodies for node in step) else FEW
 
 
-def _cut(
-    places: Places, last: dict[Value, int], start: int, stop: int, period: int, likely: int
-) -> int:
+def _cut(places: Places, start: int, stop: int, period: int, likely: int) -> int:
     """Return where in a run its steps should begin: where the fewest bytes are carried.
 
     Of several such places it is the one that is `likely`, where the repetition itself begins.
@@ -264,7 +254,8 @@ def _cut(
     for i in range(middle - period, middle + period):
         for v in places.nodes[i].outputs:
             begin = max(i + 1 - middle, 0)
-            end = min(last.get(v, i) - middle, 2 * period - 1)
+            read = places.last_read(v)
+            end = min((i if read < 0 else read) - middle, 2 * period - 1)
             if end >= begin and begin < period:
                 change[begin] += v.spec.nbytes
                 change[end + 1] -= v.spec.nbytes

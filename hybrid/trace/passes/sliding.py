@@ -61,11 +61,22 @@ def slide(
     rows : Rows
         What the steps differ in is added to it.
     """
-    values = [rows.literal(each) for each in zip(*map(literals, steps), strict=True)]
+    values = [rows.literal(each) for each in _literals(steps)]
     node = replace(steps[0], inputs=inputs)
     if not any(moves) and not any(values):
         return node
     return _slid(node, iter(moves), iter(values), rows.counter)
+
+
+def _literals(steps: Sequence[Node]) -> Iterator[tuple[Const, ...]]:
+    """Yield the literals of one node of each step, place by place; of one step for all
+    where these have the very same."""
+    first = steps[0]
+    if first.op.name != "scan":  # told soon where all steps have the very same ones
+        places = [i for i, x in enumerate(first.inputs) if type(x) is Const]
+        if all(len({id(node.inputs[i]) for node in steps}) == 1 for i in places):
+            steps = steps[:1]
+    return zip(*map(literals, steps), strict=True)
 
 
 def _slid(
