@@ -124,8 +124,22 @@ def bind(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Tensor:
         if op.view is not None and type(inputs[0]) is Tensor:
             _link_view(op, inputs[0], attrs, outputs)
         return outputs  # type: ignore[no-any-return]
-    inputs = tuple(map(resolve, inputs))
     recorder = state.recorder
+    for x in inputs:
+        if type(x) is Tensor:
+            data, link = x._data, x._link
+            if (
+                type(data) is Symbol
+                and data.recorder is recorder
+                and data.array is None
+                and (link is None or is_current(link))
+            ):
+                continue
+        elif type(x) is float or type(x) is int:
+            continue
+        inputs = tuple(map(resolve, inputs))  # which may end the trace
+        recorder = state.recorder
+        break
     if recorder is not None and (op.acts or op.bodies or recorder.acted):
         recorder.before_effects(op, attrs)  # which may end the trace
         recorder = state.recorder

@@ -57,12 +57,20 @@ def _notebook_cell(filename: str) -> str | None:
 
 def is_framework(code: CodeType) -> bool:
     """Tell whether `code` belongs to hybrid itself (the demo is a user of it)."""
-    return _of_framework(code.co_filename)
+    return _OF_FRAMEWORK[code.co_filename]
 
 
-@lru_cache(maxsize=4096)  # asked for some ten frames at each node of a trace
-def _of_framework(filename: str) -> bool:
-    return filename.startswith(_PACKAGE) and not filename.startswith(_PACKAGE + "demo")
+class _Known(dict[str, bool]):
+    """What is known of file names, asked for some ten frames at each node of a trace."""
+
+    def __missing__(self, filename: str) -> bool:
+        found = filename.startswith(_PACKAGE) and not filename.startswith(_PACKAGE + "demo")
+        if len(self) < 4096:
+            self[filename] = found
+        return found
+
+
+_OF_FRAMEWORK = _Known()
 
 
 def run_generated(source: str, name: str, scope: dict[str, Any]) -> None:
@@ -77,7 +85,7 @@ def is_installed(code: CodeType) -> bool:
 
 @lru_cache(maxsize=4096)
 def _of_package(filename: str) -> bool:
-    return filename.startswith(INSTALLED) and not _of_framework(filename)
+    return filename.startswith(INSTALLED) and not _OF_FRAMEWORK[filename]
 
 
 def user_frame(depth: int = 0) -> FrameType | None:
@@ -89,12 +97,12 @@ def user_frame(depth: int = 0) -> FrameType | None:
         How many frames around the caller's own are hybrid's for certain, and need no look.
     """
     start = sys._getframe(1 + depth)
-    while start.f_back is not None and _of_framework(start.f_code.co_filename):
+    while start.f_back is not None and _OF_FRAMEWORK[start.f_code.co_filename]:
         start = start.f_back
     frame: FrameType | None = start
     while frame is not None and _of_package(frame.f_code.co_filename):
         frame = frame.f_back
-        while frame is not None and _of_framework(frame.f_code.co_filename):
+        while frame is not None and _OF_FRAMEWORK[frame.f_code.co_filename]:
             frame = frame.f_back
     # Nothing but packages: the one that called.
     return start if frame is None and not is_framework(start.f_code) else frame
@@ -117,12 +125,19 @@ def user_line(depth: int = 0) -> SourceLine | None:
     frame = user_frame(1 + depth)
     if frame is None:
         return None
-    return _line_of(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+    code, at = frame.f_code, frame.f_lasti
+    known = _LINES.get((id(code), at))
+    if known is None:
+        if len(_LINES) >= 4096:
+            _LINES.clear()
+        line = SourceLine(code.co_filename, frame.f_lineno, code.co_name)
+        known = _LINES[id(code), at] = code, line
+    return known[1]
 
 
-@lru_cache(maxsize=4096)
-def _line_of(filename: str, lineno: int, function: str) -> SourceLine:
-    return SourceLine(filename, lineno, function)
+# By instruction: the number of a line takes Python the longer the further down it is in a function.
+# A code object has no cheap hash, and is kept, so that no other one gets its id.
+_LINES: dict[tuple[int, int], tuple[CodeType, SourceLine]] = {}
 
 
 def at_user_line(message: str) -> str:

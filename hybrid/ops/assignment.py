@@ -6,20 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.dispatch import (
-    busy,
-    leaked,
-    located,
-    own_alias,
-    resolve,
-    spec_of,
-    state,
-)
-from hybrid.core.graph import Value
+from hybrid.core.dispatch import busy, leaked, located, resolve, spec_of, state
 from hybrid.core.spec import Shape, broadcast_shapes, fits
-from hybrid.core.storage import Alias
 from hybrid.core.symbol import Symbol
-from hybrid.core.tensor import ArrayLike, Tensor, wrap
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.core.unknown import Unknown, is_unknown
 from hybrid.core.variable import Variable
 from hybrid.errors import IndexingError, ShapeError
@@ -29,7 +19,7 @@ from hybrid.ops.elementwise.operands import fits as holds
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.indexing import Selection, index_update, native, select
 from hybrid.ops.indexing.selection import key_of, selection
-from hybrid.ops.inplace import announce, plain_value, settle, write
+from hybrid.ops.inplace import announce, plain_value, settle, write, write_part
 from hybrid.ops.movement import reshape
 from hybrid.ops.view_update import READ_ONLY, misfit
 
@@ -43,7 +33,7 @@ def setitem(x: Tensor, index: Any, value: ArrayLike) -> None:
         _set_plain(x, index, value)
         return
     x, value = resolve(x), _assigned(value, x)
-    if type(value) is Tensor and value.size == 1 and value.ndim:
+    if type(value) is Tensor and value.ndim and value.size == 1:
         value = reshape(value, ())
     mask = _mask(index, x, value)
     if mask is not None:
@@ -59,20 +49,13 @@ def setitem(x: Tensor, index: Any, value: ArrayLike) -> None:
         return
     if state.recorder is not None:
         state.recorder.before_write(x)  # which may end the trace
-    part = found.view(x) if state.recorder is None else _unread(x, found)
-    write(part, _trimmed(value, part.shape))
-
-
-def _unread(x: Tensor, found: Selection) -> Tensor:
-    """Return the part of a traced Tensor that is to be written, without nodes that read it."""
-    if not found.chain():
-        return x
-    symbol = x._data
-    spec = found.spec_of_view(symbol.spec)
-    part = wrap(Symbol(Value(spec), symbol.recorder, None))
-    alias = own_alias(x)
-    part._alias = Alias(alias.storage, alias.version, (*alias.chain, *found.chain()))
-    return part
+    chain = found.chain()
+    if state.recorder is None or not chain:
+        part = found.view(x)
+        write(part, _trimmed(value, part.shape))
+    else:
+        spec = found.spec_of_view(x._data.spec)
+        write_part(x, chain, spec, _trimmed(value, spec.shape))
 
 
 def _set_plain(x: Tensor, index: Any, value: Any) -> None:

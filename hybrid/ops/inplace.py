@@ -16,6 +16,7 @@ from hybrid.core.dispatch import (
     after_trace,
     leaked,
     located,
+    own_alias,
     refresh,
     resolve,
     spec_of,
@@ -27,6 +28,7 @@ from hybrid.core.storage import Alias, Chain, Storage
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.core.unknown import same_shape
+from hybrid.dtypes import DType
 from hybrid.errors import DTypeError, GradientError, ShapeError
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.creation import full
@@ -51,7 +53,7 @@ def write(target: Tensor, value: ArrayLike) -> None:
         Where the memory is read-only.
     """
     target, value = resolve(target), plain_value(value)
-    check_write(target, spec_of(value))
+    check_write(target.spec, spec_of(value))
     if state.recorder is not None:
         state.recorder.before_write(target)  # which may end the trace
     if state.recorder is not None:
@@ -107,8 +109,8 @@ def plain_value(value: Any) -> Any:
     return asarray(value)
 
 
-def check_write(target: Tensor, spec: TensorSpec) -> None:
-    """Raise unless a value of `spec` can be written into `target`."""
+def check_write(target: TensorSpec, spec: TensorSpec) -> None:
+    """Raise unless a value of `spec` can be written into what has the spec `target`."""
     if not casts(spec, target.dtype):
         raise DTypeError(
             located(
@@ -178,7 +180,7 @@ def _node_after(target: Tensor, value: Any) -> Any:
         return _filled(target, value)._node if tracked else None
     if not tracked and alias.storage.node is None:
         return None
-    return view_update(_base(alias.storage), _cast(value, target), alias.chain)._node
+    return view_update(_base(alias.storage), _cast(value, target.dtype), alias.chain)._node
 
 
 def join_watched(storage: Storage) -> None:
@@ -197,8 +199,10 @@ def _base(storage: Storage) -> Tensor:
     return base
 
 
-def _cast(value: Any, target: Tensor) -> Any:
-    return value.astype(target.dtype, copy=False) if type(value) is Tensor else value
+def _cast(value: Any, dtype: DType) -> Any:
+    if type(value) is not Tensor or (value.dtype == dtype and not value.spec.weak):
+        return value
+    return value.astype(dtype, copy=False)
 
 
 def _filled(target: Tensor, value: Any) -> Tensor:
@@ -217,26 +221,58 @@ def write_traced(target: Tensor, value: Any) -> None:
         new = _filled(target, value)
         target._data, target._node = new._data, new._node
         return
-    if _is_same_view(alias, value):
-        return  # `x[i] += 1` has written through the view already, and now assigns it to itself
+    if _is_same_view(alias.storage, alias.chain, value):
+        return
     if state.tapes:
         join_watched(alias.storage)
     if alias.chain:
-        new = view_update(_base(alias.storage), _cast(value, target), alias.chain)
+        new = view_update(_base(alias.storage), _cast(value, target.dtype), alias.chain)
     else:
         new = _filled(target, value)
-    storage = alias.storage
+    _become(alias.storage, new)
+
+
+def write_part(x: Tensor, steps: Chain, spec: TensorSpec, value: Any) -> None:
+    """Write into a part of a traced Tensor, without nodes that read it.
+
+    Parameters
+    ----------
+    x : Tensor
+        Up to date, of the trace at hand, which knows that it is about to be written.
+    steps : chain of view ops
+        What leads to the part.
+    spec : TensorSpec
+        That of the part.
+    value : Tensor or Python scalar
+    """
+    value = resolve(value)
+    check_write(spec, spec_of(value))
+    alias = own_alias(x)
+    storage, chain = alias.storage, alias.chain + steps
+    if not _is_same_view(storage, chain, value):
+        if state.tapes:
+            join_watched(storage)
+        _become(storage, view_update(_base(storage), _cast(value, spec.dtype), chain))
+    state.recorder.after_write(x)
+
+
+def _become(storage: Storage, new: Tensor) -> None:
+    """Let a Storage have other contents; its aliases are brought up to date if they are read."""
     storage.base, storage.node = new._data, new._node
-    storage.version += 1  # the target is brought up to date like its aliases, if it is read
+    storage.version += 1
 
 
-def _is_same_view(alias: Alias, value: Any) -> bool:
-    other = value._alias if type(value) is Tensor else None
+def _is_same_view(storage: Storage, chain: Chain, value: Any) -> bool:
+    """Tell whether a value is what it is to be written to.
+
+    ``x[i] += 1`` writes through the view, and then assigns it to itself.
+    """
+    other = value._alias if type(value) is Tensor and value._link is not None else None
     return (
         other is not None
-        and other.storage is alias.storage
-        and other.version == alias.storage.version
-        and _same_chain(other.chain, alias.chain)
+        and other.storage is storage
+        and other.version == storage.version
+        and _same_chain(other.chain, chain)
     )
 
 

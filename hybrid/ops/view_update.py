@@ -149,7 +149,10 @@ VIEW_UPDATE = register(
 
 def view_update(base: Tensor, value: ArrayLike, chain: Chain) -> Tensor:
     """Return a copy of `base` with `value` in the part that `chain` shows."""
-    if not isinstance(value, int | float | complex):
+    if type(value) is Tensor:
+        if value.dtype != base.dtype and not value.spec.weak:
+            value = value.astype(base.dtype, copy=False)
+    elif not isinstance(value, int | float | complex):
         value = asarray(value).astype(base.dtype, copy=False)
     return bind(VIEW_UPDATE, (base, value), _attrs_for(chain))
 

@@ -19,13 +19,16 @@ from hybrid.core.layout import Layout
 from hybrid.core.op import OPS, Attrs, Op
 from hybrid.core.source import SourceLine, user_line
 from hybrid.core.spec import TensorSpec, weak_scalar
+from hybrid.core.state import state
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.dtypes import is_inexact, promote
 from hybrid.errors import TraceError
-from hybrid.trace.rules import Rules
+from hybrid.trace.rules import Rules, scalar_in
 
+_ref = weakref.ref
+_NONE: Attrs = {}
 _FRAMES = 3  # hybrid's own around each call of `record`: itself, `_record` and `bind`
 
 
@@ -123,18 +126,57 @@ class GraphRecorder:
         if not self.open:
             raise TraceError("this trace has ended")
         line = self._line(_FRAMES)
-        if op.compute is None:
+        rules = self.rules
+        attrs = rules.attrs(attrs) if attrs else _NONE
+        # What the rules say is known once they were asked about such operands: written out in one
+        # piece, since each call of a function here would be a twentieth of what a node takes.
+        operands: list[Any] = []
+        key: list[Any] = [op, id(attrs), state.device]
+        literals = False
+        for x in inputs:
+            if type(x) is Tensor:
+                data = x._data
+                link = x._link
+                if (
+                    type(data) is Symbol
+                    and data.recorder is self
+                    and (link is None or dispatch.is_current(link))
+                ):
+                    value = data.value
+                else:
+                    value = self.lift(x)
+                operands.append(value)
+                key.append(id(value.spec))
+            else:
+                literals = True
+                operands.append(x)
+                key.append(type(x))
+        if literals and op.compute is None:
             values = self.emit(op, self._as_given(op, inputs), attrs, line)
-        else:
-            # The specs as the user gave them decide: a Python scalar is weak, a Const is not.
-            scalar = self.rules.scalar
-            specs = tuple([x.spec if type(x) is Tensor else scalar(x) for x in inputs])
-            wanted, weak = self.rules.promotion(op, specs)
-            operands = [self._cast(x, dtype, line) for x, dtype in zip(inputs, wanted, strict=True)]
-            values = self.emit(op, tuple(operands), attrs, line, weak=weak)
-            if weak and not attrs:
-                key = (op.name, *map(self._number_of, operands))
-                self._numbers[values[0]] = self._kinds.setdefault(key, len(self._kinds))
+            return tuple([self._symbol(v, line) for v in values])
+        known = rules.answers.get(tuple(key))
+        if known is None:
+            known = rules.answer(op, tuple(operands), attrs, tuple(key))
+        if known.casts:
+            pairs = zip(operands, known.wanted, strict=True)
+            operands = [
+                self._to(x, dtype, line) if type(x) is Value else rules.const(x, dtype)
+                for x, dtype in pairs
+            ]
+        elif literals:
+            pairs = zip(operands, known.wanted, strict=True)
+            operands = [x if type(x) is Value else rules.const(x, dtype) for x, dtype in pairs]
+        results = known.results
+        if len(results) == 1:
+            value = Value(results[0])
+            self.nodes.append(Node(op, tuple(operands), attrs, (value,), line))
+            symbol = Symbol(value, self, line)
+            self._symbols.append(_ref(symbol))
+            if known.weak and not attrs:
+                self._numbers[value] = self._kind((op.name, *map(self._number_of, operands)))
+            return (symbol,)
+        values = tuple(map(Value, results))
+        self.nodes.append(Node(op, tuple(operands), attrs, values, line))
         return tuple([self._symbol(v, line) for v in values])
 
     def emit(
@@ -162,8 +204,11 @@ class GraphRecorder:
         """Return a number that two values share that are computed alike from Python scalars."""
         found = self._numbers.get(value)
         if found is None:
-            found = self._numbers[value] = self._kinds.setdefault(value, len(self._kinds))
+            found = self._numbers[value] = self._kind(value)
         return found
+
+    def _kind(self, key: Hashable) -> int:
+        return self._kinds.setdefault(key, len(self._kinds))
 
     def _as_given(self, op: Op, inputs: tuple[Any, ...]) -> tuple[Operand, ...]:
         """Return the operands of an op that casts none: Python scalars take the dtype they meet."""
@@ -176,7 +221,7 @@ class GraphRecorder:
             )
             return tuple(
                 [
-                    self.lift(x) if type(x) is Tensor else Const(_scalar_in(x, dtype), dtype)
+                    self.lift(x) if type(x) is Tensor else self.rules.const(x, dtype)
                     for x, dtype in zip(inputs, wanted, strict=True)
                 ]
             )
@@ -224,10 +269,7 @@ class GraphRecorder:
             self.captures[key] = source, Value(spec)
         return self.captures[key][1]
 
-    def _cast(self, x: Any, dtype: np.dtype[Any], line: SourceLine | None) -> Operand:
-        if type(x) is not Tensor:
-            return Const(_scalar_in(x, dtype), dtype)
-        value = self.lift(x)
+    def _to(self, value: Value, dtype: np.dtype[Any], line: SourceLine | None) -> Value:
         own = value.spec.dtype
         if own is dtype or own == dtype:
             return value
@@ -342,15 +384,8 @@ def _literal_beside(x: Any, present: list[np.dtype[Any]]) -> Const:
         dtype = promote(alike)
         whole = dtype.kind in "iu"  # uint64 and int64 meet in float64
         if own.kind == "f" or (whole and np.iinfo(dtype).min <= x <= np.iinfo(dtype).max):
-            return Const(_scalar_in(x, dtype), dtype)
+            return Const(scalar_in(x, dtype), dtype)
     return Const(x, own)
-
-
-def _scalar_in(x: Any, dtype: np.dtype[Any]) -> Any:
-    """Return the Python scalar that `x` becomes in `dtype`, exactly."""
-    if dtype.kind in "iu" and isinstance(x, int):
-        return int(dtype.type(x))
-    return dtype.type(x).item() if dtype.kind != "V" else float(dtype.type(x))
 
 
 def trace_pure(

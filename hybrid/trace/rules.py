@@ -9,13 +9,14 @@ share it.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from hybrid.core.graph import Const, Value
 from hybrid.core.layout import Layout, contiguous
-from hybrid.core.op import Attrs, Op
+from hybrid.core.op import OPS, Attrs, Op
 from hybrid.core.placed import together
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.state import state
@@ -23,6 +24,30 @@ from hybrid.dtypes import DType
 
 _PLAIN = frozenset((int, bool, str, type(None), *map(type, map(np.dtype, "?bhilqBHILQefdFD"))))
 _NONE: Attrs = {}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Answer:
+    """What the rules say of an op on operands of some kind.
+
+    Attributes
+    ----------
+    wanted : tuple of dtype
+        Elementwise ops: in which dtypes it computes.
+    casts : bool
+        Whether one of the Values has another dtype.
+    weak : bool
+        Whether the result is that of Python scalars alone.
+    results : tuple of TensorSpec
+    kept : tuple of TensorSpec
+        What it was asked about, by whose ids it is found.
+    """
+
+    wanted: tuple[DType, ...]
+    casts: bool
+    weak: bool
+    results: tuple[TensorSpec, ...]
+    kept: tuple[TensorSpec, ...]
 
 
 class Rules:
@@ -33,7 +58,8 @@ class Rules:
         self._equal: dict[Hashable, Attrs] = {}
         self._specs: dict[TensorSpec, TensorSpec] = {}
         self._scalars: dict[type | DType, TensorSpec] = {}
-        self._dtypes: dict[Hashable, tuple[Any, tuple[DType, ...], bool]] = {}
+        self._consts: dict[Hashable, Const] = {}
+        self.answers: dict[Hashable, Answer] = {}
         self._results: dict[Hashable, tuple[Any, tuple[TensorSpec, ...]]] = {}
         self._bases: dict[int, tuple[TensorSpec, Layout]] = {}
         self._views: dict[tuple[int, int, int], tuple[Any, Layout | None]] = {}
@@ -70,15 +96,40 @@ class Rules:
             found = self._scalars[dtype] = TensorSpec((), dtype)
         return found
 
-    def promotion(self, op: Op, specs: tuple[TensorSpec, ...]) -> tuple[tuple[DType, ...], bool]:
-        """Return in which dtypes an elementwise op computes, and whether its result is weak."""
-        key = (op, *map(id, specs))
-        known = self._dtypes.get(key)
-        if known is None:
-            assert op.compute is not None
+    def answer(self, op: Op, operands: tuple[Any, ...], attrs: Attrs, key: Hashable) -> Answer:
+        """Return what is known of an op on such operands, Values and Python scalars."""
+        specs = tuple([x.spec if type(x) is Value else self.scalar(x) for x in operands])
+        if op.compute is None:
+            found = Answer((), False, False, self.results(op, specs, attrs, weak=False), specs)
+        else:
+            # The specs as the user gave them decide: a Python scalar is weak, a Const is not.
             weak = op.name != "astype" and all(spec.weak for spec in specs)
-            known = self._dtypes[key] = specs, op.compute(specs), weak
-        return known[1], known[2]
+            wanted = op.compute(specs)
+            pairs = list(zip(operands, specs, wanted, strict=True))
+            casts = any(type(x) is Value and s.dtype != dtype for x, s, dtype in pairs)
+            cast = tuple([self._in(x, s, dtype) for x, s, dtype in pairs])
+            found = Answer(wanted, casts, weak, self.results(op, cast, attrs, weak=weak), specs)
+        self.answers[key] = found
+        return found
+
+    def _in(self, x: Any, spec: TensorSpec, dtype: DType) -> TensorSpec:
+        """Return the spec of an operand once it is cast."""
+        if type(x) is not Value:
+            return self.literal(dtype)
+        if spec.dtype == dtype:
+            return spec
+        cast = {"dtype": dtype}
+        return self.results(OPS["astype"], (spec,), self.attrs(cast), weak=False)[0]
+
+    def const(self, x: Any, dtype: DType) -> Const:
+        """Return the literal that a Python scalar becomes in `dtype`; mostly one for equal ones."""
+        if (not x and type(x) is float) or type(x) is complex:  # 0.0 and -0.0 are equal
+            return Const(scalar_in(x, dtype), dtype)
+        key = type(x), x, dtype
+        found = self._consts.get(key)
+        if found is None:
+            found = self._consts[key] = Const(scalar_in(x, dtype), dtype)
+        return found
 
     def results(
         self, op: Op, specs: tuple[TensorSpec, ...], attrs: Attrs, *, weak: bool
@@ -115,6 +166,13 @@ class Rules:
             assert op.view is not None
             known = self._views[key] = (layout, attrs), op.view(layout, **attrs)
         return known[1]
+
+
+def scalar_in(x: Any, dtype: DType) -> Any:
+    """Return the Python scalar that `x` becomes in `dtype`, exactly."""
+    if dtype.kind in "iu" and isinstance(x, int):
+        return int(dtype.type(x))
+    return dtype.type(x).item() if dtype.kind != "V" else float(dtype.type(x))
 
 
 def _as(spec: TensorSpec, weak: bool, device: str) -> TensorSpec:

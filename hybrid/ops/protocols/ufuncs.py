@@ -126,7 +126,7 @@ def _explained(error: Exception, *call: Any) -> Exception:
         result = _recorded(*call)
         for part, target in zip(result if isinstance(result, tuple) else (result,), call[-1]):
             if target is not None:
-                check_write(asarray(target), part.spec)
+                check_write(asarray(target).spec, part.spec)
     except HybridError as clear:
         return clear
     except Exception:
