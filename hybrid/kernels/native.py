@@ -59,11 +59,11 @@ def converts_half() -> bool:
     return not triple.startswith("x86") or "+f16c" in features
 
 
-def _engine(text: str) -> Any:
+def _engine(text: str, effort: int = 2) -> Any:
     """An execution engine with one module, which lives as long as the process."""
     _initialize()
     target = llvm.Target.from_triple(llvm.get_process_triple())
-    machine = target.create_target_machine(jit=True)
+    machine = target.create_target_machine(jit=True, opt=effort)
     module = llvm.parse_assembly(text)
     module.verify()
     engine = llvm.create_mcjit_compiler(module, machine)
@@ -82,10 +82,10 @@ def load_object(code: bytes) -> Any:
     return engine
 
 
-def load_assembly(text: str) -> Any:
-    """An execution engine that holds code given as LLVM assembly."""
+def load_assembly(text: str, effort: int = 2) -> Any:
+    """An execution engine that holds code given as LLVM assembly, translated with some effort."""
     with _lock:
-        engine = _engine(text)
+        engine = _engine(text, effort)
         engine.finalize_object()
     return engine
 
@@ -93,6 +93,11 @@ def load_assembly(text: str) -> Any:
 def symbol_address(code: bytes, symbol: str) -> int:
     """Load object code and give the address of one of its functions."""
     return int(load_object(code).get_function_address(symbol))
+
+
+def keep(*objects: object) -> None:
+    """Keep what code refers to by its address."""
+    _alive.extend(objects)
 
 
 def python_callable(address: int, name: str) -> Callable[..., None]:

@@ -19,6 +19,8 @@ from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.core.unknown import same_shape
 from hybrid.core.variable import Variable, forward_operator
 from hybrid.errors import DTypeError, ShapeError
+from hybrid.kernels.shortway import Way
+from hybrid.ops import _shortways
 from hybrid.ops.elementwise.operands import KNOWN, SCALARS, check_integers, is_weak, operand, strong
 from hybrid.ops.elementwise.pythonic import follow_python
 
@@ -39,16 +41,22 @@ Operator = Callable[..., Any]
 def unary_call(op: Op, ufunc: Callable[..., Any] | None) -> Callable[[ArrayLike], Tensor]:
     """Return the public function of one array; `ufunc` is what it may call directly."""
 
+    short: Callable[[Tensor], Tensor | None] | None = None
+
     def function(x: ArrayLike, /, out: Any = None) -> Tensor:
         if out is not None:
             return _into(out, function(x))
         if ufunc is None or type(x) is not Tensor:
             return _bind(op, *strong(x))
+        if short is not None and (done := short(x)) is not None:
+            return done
         if not busy or (taping := state.taping) is None:
             try:
                 data = ufunc(x._data)
             except Exception:
                 return _bind(op, *strong(x))
+            if _shortways.counting:
+                _shortways.tick()
             made = _new(Tensor)
             made._data = data if type(data) is _array else _asarray(data)
             made._link = made._node = None
@@ -59,6 +67,12 @@ def unary_call(op: Op, ufunc: Callable[..., Any] | None) -> Callable[[ArrayLike]
                 return taped
         return _bind(op, *strong(x))
 
+    def put(native: Callable[[Tensor], Tensor | None]) -> None:
+        nonlocal short
+        short = native
+
+    if ufunc is not None:
+        _shortways.offer(Way(op.name, "function", ufunc), put)
     return function
 
 
@@ -230,6 +244,8 @@ def attach_unary(name: str, op: Op, ufunc: Callable[..., Any] | None) -> None:
                 data = ufunc(self._data)
             except Exception:
                 return _operate(op, self)
+            if _shortways.counting:
+                _shortways.tick()
             made = _new(Tensor)
             made._data = data if type(data) is _array else _asarray(data)
             made._link = made._node = None
@@ -241,6 +257,8 @@ def attach_unary(name: str, op: Op, ufunc: Callable[..., Any] | None) -> None:
         return _operate(op, self)
 
     _attach(name, operator)
+    if ufunc is not None:
+        _shortways.on_tensor(Way(name, "unary", ufunc, operator))
     _IN_PYTHON[op] = getattr(python, name)
 
 
@@ -251,11 +269,14 @@ def attach_binary(name: str, op: Op, ufunc: Callable[..., Any]) -> None:
     """
     forward = _forward(op, ufunc)
     _attach(name, forward)
+    _shortways.on_tensor(Way(name, "binary", ufunc, forward))
     _IN_PYTHON[op] = getattr(python, name)
     if name in _COMPARISONS:
         return
     plain = name.strip("_")
-    _attach(f"__r{plain}__", _reflected(op, ufunc))
+    reflected = _reflected(op, ufunc)
+    _attach(f"__r{plain}__", reflected)
+    _shortways.on_tensor(Way(f"__r{plain}__", "reflected", ufunc, reflected))
     attach_inplace(f"__i{plain}__", op, ufunc, forward)
 
 
@@ -268,6 +289,8 @@ def _forward(op: Op, ufunc: Callable[..., Any]) -> Operator:
                     data = ufunc(self._data, right)
                 except Exception:
                     return _operate(op, self, operand(other))
+                if _shortways.counting:
+                    _shortways.tick()
                 made = _new(Tensor)
                 made._data = data if type(data) is _array else _asarray(data)
                 made._link = made._node = None
@@ -304,6 +327,8 @@ def _reflected(op: Op, ufunc: Callable[..., Any]) -> Operator:
                     data = ufunc(left, self._data)
                 except Exception:
                     return _operate(op, operand(other), self)
+                if _shortways.counting:
+                    _shortways.tick()
                 made = _new(Tensor)
                 made._data = data if type(data) is _array else _asarray(data)
                 made._link = made._node = None

@@ -13,6 +13,8 @@ from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.errors import DTypeError
+from hybrid.kernels.shortway import Way
+from hybrid.ops import _shortways
 from hybrid.ops._axes import one_axis
 from hybrid.ops._methods import as_numpy, attach
 from hybrid.ops.indexing.gather import gather, index_array
@@ -33,6 +35,8 @@ def getitem(x: Tensor, index: Any) -> Tensor:
                     return wrap(data[places])
             if type(index) in _ENTRIES or _is_basic(index):
                 part = data[index]
+                if _shortways.counting:
+                    _shortways.tick()
                 if type(part) is _array:
                     return seen(x, part, (_steps, index, data.shape))
                 return wrap(np.asarray(part))
@@ -180,3 +184,4 @@ def take(
 
 
 attach(__getitem__=getitem, take=take)
+_shortways.on_tensor(Way("__getitem__", "item", _steps, getitem))

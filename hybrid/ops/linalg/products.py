@@ -17,7 +17,8 @@ from hybrid.core.spec import TensorSpec, broadcast_shapes, promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
-from hybrid.ops import reduction
+from hybrid.kernels.shortway import Way
+from hybrid.ops import _shortways, reduction
 from hybrid.ops._axes import Axes, one_axis, some_axes
 from hybrid.ops._methods import as_numpy, attach
 from hybrid.ops.broadcasting import sum_to
@@ -418,4 +419,5 @@ attach(
     __rmatmul__=_rmatmul_method,
     dot=dot,
 )
+_shortways.on_tensor(Way("__matmul__", "product", _matmul, matmul))
 attach_inplace("__imatmul__", MATMUL, None, matmul)

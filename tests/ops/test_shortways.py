@@ -1,0 +1,143 @@
+"""The short ways in native code do what the Python ways behind them do."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import operator
+import sys
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hybrid as hb
+from hybrid.ops import _shortways
+
+WAYS = {way.name: way for way, _ in _shortways.offered if way.kind != "function"}
+OPERATORS = [n for n, way in WAYS.items() if way.kind in ("binary", "reflected", "product")]
+INDICES = [
+    *(1, -1, slice(1, None), slice(None, None, -2), None, ..., (), (0,), (slice(1), None, 1)),
+    *((..., 0), (0, slice(None)), True, [1, 0], (0, [1]), np.int64(1), slice(np.int64(1), 2)),
+    *(7, (0, 0, 0), "a", 1.0, slice("a"), slice(0, 2, 0)),
+]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _compiled() -> None:
+    _shortways.install()
+
+
+def compiled(name: str) -> bool:
+    return type(getattr(hb.Tensor, name)) is type(str.join)
+
+
+def outcome(function: Any, *args: Any) -> Any:
+    """What a call gives, or how it fails."""
+    try:
+        found = function(*args)
+    except Exception as error:
+        return type(error), str(error).splitlines()[0]
+    if type(found) is not hb.Tensor:
+        return found
+    return found.dtype, found.shape, found.numpy().tobytes(), found._alias is None
+
+
+def operands() -> list[Any]:
+    dtypes = ("bool", "int8", "uint64", "float16", "float32", "float64", "complex64")
+    arrays: list[Any] = [hb.asarray(np.array([3, 1, 2]).astype(d)) for d in dtypes]
+    arrays += [hb.asarray([1.0, 2.0, 3.0], dtype=hb.bfloat16), hb.asarray(2.0), hb.zeros((0, 3))]
+    arrays += [hb.ones(2), hb.eye(3), np.ones(3), 2, -3, 1 << 70, 2.5, True, 1j, np.float32(3)]
+    return [*arrays, np.int64(3), [1, 2, 3], None, "a", object(), hb.Variable([1.0, 2.0, 3.0])]
+
+
+def test_the_ways_were_compiled_but_those_that_are_no_more() -> None:
+    assert not _shortways.counting
+    assert [name for name in WAYS if not compiled(name)] == ["__pow__"]  # which was rerouted
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", OPERATORS)
+def test_an_operator_gives_what_its_python_way_gives(name: str) -> None:
+    long = WAYS[name].otherwise if compiled(name) else getattr(hb.Tensor, name)
+    for x in operands():
+        for y in operands() if type(x) is hb.Tensor else ():
+            got, wanted = outcome(getattr(hb.Tensor, name), x, y), outcome(long, x, y)
+            assert got == wanted, (name, x, y)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [n for n, way in WAYS.items() if way.kind == "unary"])
+def test_a_unary_operator_gives_what_its_python_way_gives(name: str) -> None:
+    for x in operands():
+        if type(x) is hb.Tensor:
+            assert outcome(getattr(hb.Tensor, name), x) == outcome(WAYS[name].otherwise, x)
+
+
+@pytest.mark.parametrize("index", INDICES, ids=repr)
+def test_an_index_shows_what_its_python_way_shows(index: Any) -> None:
+    for x in (hb.arange(5), hb.asarray(np.arange(12.0).reshape(3, 4)), hb.asarray(3.0)):
+        got = outcome(operator.getitem, x, index)
+        assert got == outcome(WAYS["__getitem__"].otherwise, x, index)
+
+
+def test_a_view_and_what_it_is_a_view_of_see_each_others_writes() -> None:
+    def steps(x: hb.Tensor) -> hb.Tensor:
+        part = x[1:]
+        inner = part[::2]
+        inner += 10.0
+        x[1] = 5.0
+        return part * inner[0]
+
+    with hb.GradientTape() as tape:
+        x = hb.asarray([1.0, 2.0, 3.0, 4.0], copy=True)
+        tape.watch(x)
+        plain = steps(x * 1.0)
+    x = hb.asarray([1.0, 2.0, 3.0, 4.0])
+    assert hb.array_equal(steps(x.copy()), plain)
+    assert hb.array_equal(hb.compile(steps)(x.copy()), plain)
+    view = x[1:]  # made where nothing was recorded, written where a tape watches
+    with hb.GradientTape() as tape:
+        tape.watch(factor := hb.asarray(3.0))
+        view *= factor
+        y = (x * x).sum()
+    assert tape.gradient(y, factor).item() == 2 * 3 * (4 + 9 + 16)
+
+
+def test_an_error_of_numpy_is_raised_as_by_the_python_way() -> None:
+    x = hb.asarray([1.0, 0.0])
+    with np.errstate(all="raise"), pytest.raises(FloatingPointError):
+        x / (x - x)
+    with pytest.warns(RuntimeWarning, match="divide") as caught:
+        1.0 / x
+    assert len(caught) == 1
+    with pytest.raises(TypeError):
+        x + object()
+
+
+def test_nothing_is_kept_alive_and_nothing_dies_early() -> None:
+    x, y, number = hb.asarray(np.ones(3)), hb.asarray(np.ones(3)), 2.125
+    index = (slice(1, None), None)
+
+    def run() -> None:
+        for _ in range(50):
+            x + y, number * x, -x, x @ y, hb.exp(x), x[1:], x[index], x[0], x == y
+            for wrong in (lambda: x[7], lambda: x + hb.ones(2), lambda: x[1:][9]):
+                with contextlib.suppress(IndexError, ValueError):
+                    wrong()
+
+    run()
+    held = [x, y, x._data, y._data, number, index]
+    gc.collect()
+    before = [sys.getrefcount(h) for h in held]
+    tracemalloc.start()
+    run()
+    gc.collect()
+    first = tracemalloc.get_traced_memory()[0]
+    run()
+    gc.collect()
+    grown = tracemalloc.get_traced_memory()[0] - first
+    tracemalloc.stop()
+    assert [sys.getrefcount(h) for h in held] == before
+    assert grown < 2000
