@@ -24,7 +24,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hybrid.kernels.loopnest import Loop, loops_of, sorted_loops, splittable
+from hybrid.kernels.loopnest import splittable
+from hybrid.kernels.loops import Loop, loops_of, sorted_loops
 from hybrid.kernels.region import DTYPES, Instr, Literal, Pick, Region, Window, unsupported
 from hybrid.kernels.spec import KernelSpec, Operand, arguments, dataflow, split_values
 from hybrid.kernels.spec import phases as phases_of_reductions
