@@ -114,6 +114,7 @@ def namespace() -> dict[str, Any]:
         "load_where": memory.load_where,
         "store": memory.store,
         "advance": memory.advance,
+        "registers": memory.registers,
         "release": memory.release,
         "max_step": memory.max_step,
         "min_step": memory.min_step,

@@ -23,6 +23,7 @@ from hybrid.kernels.phase import Text
 from hybrid.kernels.phase_columns import ColumnsPhase
 from hybrid.kernels.phase_map import MapPhase
 from hybrid.kernels.phase_rows import RowsPhase
+from hybrid.kernels.phase_tiled import TiledPhase
 from hybrid.kernels.spec import (
     KernelSpec,
     dataflow,
@@ -67,7 +68,8 @@ def source(spec: KernelSpec) -> Source:
         emit()
         emit()
         with emit.block(f"def {_PLACEHOLDER}_{phase}(args, lo, hi):"):
-            _FORMS[spec.form](spec, phase, header, emit).write()
+            form = TiledPhase if spec.shared else _FORMS[spec.form]
+            form(spec, phase, header, emit).write()
     lines = [*(f"# {line}" for line in _description(spec)), "", *_operands(spec)]
     lines += [*header.lines.values(), *emit.lines]
     text = "\n".join(lines) + "\n"

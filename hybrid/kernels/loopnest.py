@@ -36,7 +36,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hybrid.kernels.loops import Loop, loops_of, sorted_loops
-from hybrid.kernels.region import Access, Region, region_bytes
+from hybrid.kernels.region import COMPLEX, Access, Region, region_bytes
+from hybrid.kernels.sharing import shared_loops, tile_length
 from hybrid.kernels.spec import CHEAP_FUNCTIONS as CHEAP_FUNCTIONS
 from hybrid.kernels.spec import (
     Dataflow,
@@ -137,7 +138,13 @@ def _with_period(nest: _Nest, outputs: int, moved: Set[int]) -> _Nest:
 
 
 def _nest(
-    loops: list[Loop], operands: int, outputs: int, reduces: bool, short: int, moved: Set[int]
+    loops: list[Loop],
+    operands: int,
+    outputs: int,
+    reduces: bool,
+    short: int,
+    moved: Set[int],
+    may_share: bool,
 ) -> _Nest:
     kept = sorted_loops([loop for loop in loops if loop.kept])
     reduced = sorted_loops([loop for loop in loops if not loop.kept])
@@ -152,6 +159,7 @@ def _nest(
         columns = False
     elif not columns and kept and reduced[-1].size < short and kept[-1].size >= 64:
         columns = True
+    columns = columns or (may_share and shared_loops(kept, reduced, outputs) > 0)
     if columns:
         return _Nest("columns", kept[:-1], reduced, kept[-1])
     return _Nest("rows", kept, reduced, None)
@@ -238,7 +246,8 @@ def canonical(region: Region) -> tuple[KernelSpec, Geometry]:
     scans = any(instr.kind == "scan" for instr in region.body)
     short = SHORT_HEAVY if any(is_heavy(instr) for instr in region.body) else SHORT
     moved = {number for number, access in enumerate(region.inputs) if access.sources}
-    nest = _nest(loops, len(accesses), len(region.outputs), reduces, short, moved)
+    may_share = not scans and _plain(region)
+    nest = _nest(loops, len(accesses), len(region.outputs), reduces, short, moved, may_share)
     operands = _operands(nest, accesses)
     inputs = tuple(operands[: len(region.inputs)])
     outputs = tuple(
@@ -246,17 +255,21 @@ def canonical(region: Region) -> tuple[KernelSpec, Geometry]:
         for (value, _), operand in zip(region.outputs, operands[len(inputs) :], strict=True)
     )
     counts = len(nest.kept), len(nest.reduced)
-    fused = KernelSpec(nest.form, False, False, *counts, inputs, region.body, outputs)
+    fused = KernelSpec(nest.form, False, False, 0, *counts, inputs, region.body, outputs)
     flow = dataflow(fused)
     width = sum(_itemsize(fused, value) for value in flow.saved)
     may_split = reduces and not scans and splittable(fused, flow)
     split, blocks = _plan_blocks(nest, width, may_split)
-    staged = not split and short == SHORT_HEAVY and _wants_staging(nest, operands)
+    shared = 0
+    if nest.inner is not None and may_share and not split:
+        shared = shared_loops([*nest.kept, nest.inner], nest.reduced, len(region.outputs))
+    staged = shared > 0 or (not split and short == SHORT_HEAVY and _wants_staging(nest, operands))
     if staged:
         assert nest.inner is not None
         rows = nest.reduced[0].size
-        blocks = _cut(nest.inner.size, max(64, STAGED // rows // 64 * 64), rows, rows)
-    spec = KernelSpec(nest.form, split, staged, *counts, inputs, region.body, outputs)
+        length = tile_length(inputs, rows) if shared else max(64, STAGED // rows // 64 * 64)
+        blocks = _cut(nest.inner.size, length, rows, rows)
+    spec = KernelSpec(nest.form, split, staged, shared, *counts, inputs, region.body, outputs)
     geometry = _geometry(spec, nest, blocks, offsets, _cost(region))
     slots = geometry_slots(spec)
     for number, access in enumerate(region.inputs):
@@ -267,6 +280,13 @@ def canonical(region: Region) -> tuple[KernelSpec, Geometry]:
             geometry[slots[f"in{number}_low{i}"]] = window.low
             geometry[slots[f"in{number}_high{i}"]] = window.high
     return spec, geometry
+
+
+def _plain(region: Region) -> bool:
+    """Whether inputs are read where they lie, and nothing is complex."""
+    special = (x for x in region.inputs if x.sources or x.is_position or x.words)
+    kinds = {x.dtype for x in region.inputs} | {instr.dtype for instr in region.body}
+    return not any(special) and not kinds & COMPLEX
 
 
 def _wants_staging(nest: _Nest, operands: list[Operand]) -> bool:

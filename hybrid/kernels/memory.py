@@ -32,6 +32,7 @@ from hybrid.kernels.scalar import intrinsic
 _INDEX = ir.IntType(64)
 _BYTE = ir.IntType(8)
 _ADDRESS = _BYTE.as_pointer()
+_LINE, _WORD = 64, 8
 
 
 class Operand(types.Type):
@@ -81,7 +82,11 @@ def operand(slot: int, dtype: str, scope: str = "", clear_of: tuple[str, ...] = 
 
 @functools.cache
 def scratch(dtype: str, scope: str = "", clear_of: tuple[str, ...] = ()) -> Any:
-    """A function that allocates ``count`` elements; ``release`` frees them."""
+    """A function that allocates ``count`` elements; ``release`` frees them.
+
+    They begin where a cache line does: where malloc puts them, vectors of 64 bytes would lie in two
+    lines. The word before them is what malloc gave.
+    """
     result = Operand(dtype, scope, clear_of)
     width = np.dtype(dtype).itemsize
 
@@ -91,14 +96,41 @@ def scratch(dtype: str, scope: str = "", clear_of: tuple[str, ...] = ()) -> Any:
             function = cgutils.get_or_insert_function(
                 builder.module, ir.FunctionType(_ADDRESS, [_INDEX]), "malloc"
             )
-            # An empty request may give a null pointer; one element more never does.
-            size = builder.mul(builder.add(values[0], _INDEX(1)), _INDEX(width))
+            size = builder.add(builder.mul(values[0], _INDEX(width)), _INDEX(_LINE + _WORD))
             memory = builder.call(function, [size])
-            return builder.bitcast(memory, result.element(context).as_pointer())
+            start = builder.ptrtoint(memory, _INDEX)
+            beyond = builder.add(start, _INDEX(_LINE + _WORD - 1))
+            aligned = builder.and_(beyond, _INDEX(-_LINE))
+            first = builder.gep(memory, [builder.sub(aligned, start)])
+            before = builder.gep(first, [_INDEX(-_WORD)])
+            builder.store(memory, builder.bitcast(before, _ADDRESS.as_pointer()))
+            return builder.bitcast(first, result.element(context).as_pointer())
 
         return result(types.int64), codegen
 
     return allocate
+
+
+@functools.cache
+def registers(dtype: str, count: int, scope: str) -> Any:
+    """A function that gives memory for ``count`` elements, which LLVM makes registers.
+
+    It does where loops over all of it are vectorised and unrolled.
+    """
+    result = Operand(dtype, scope, ())
+
+    @intrinsic
+    def reserve(typingctx: Any, args: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            element = result.element(context)
+            with builder.goto_entry_block():
+                memory = builder.alloca(ir.ArrayType(element, count))
+            memory.align = 64
+            return builder.bitcast(memory, element.as_pointer())
+
+        return result(types.voidptr), codegen
+
+    return reserve
 
 
 @intrinsic
@@ -109,7 +141,8 @@ def release(typingctx: Any, pointer: Any) -> Any:
         function = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(ir.VoidType(), [_ADDRESS]), "free"
         )
-        builder.call(function, [builder.bitcast(values[0], _ADDRESS)])
+        before = builder.gep(builder.bitcast(values[0], _ADDRESS), [_INDEX(-_WORD)])
+        builder.call(function, [builder.load(builder.bitcast(before, _ADDRESS.as_pointer()))])
         return context.get_dummy_value()
 
     return types.none(pointer), codegen

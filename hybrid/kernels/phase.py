@@ -179,7 +179,7 @@ class Phase:
         if self.kind in ("partial", "store"):
             counters.append(("row_block", "row_blocks"))
         if self.spec.form != "rows" or self.kind in ("partial", "store"):
-            counters.append(("block", "blocks"))
+            counters.insert(len(counters) - self.spec.shared, ("block", "blocks"))
         return counters
 
     def _unravel(self, position: str, counters: list[tuple[str, str]]) -> None:

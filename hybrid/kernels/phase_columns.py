@@ -12,7 +12,7 @@ from hybrid.kernels.spec import arguments
 ROW_GROUP = 128
 # Rows in one sweep over the accumulators; it saves three quarters of their loads and stores.
 ROW_UNROLL = 4
-_TAGS = "abcd"
+TAGS = "abcd"
 
 
 class ColumnsPhase(Phase):
@@ -20,32 +20,41 @@ class ColumnsPhase(Phase):
 
     def item(self) -> None:
         """A stretch of results; or a block of rows of it, if the reduction is split."""
-        self.emit("first = block * length")
-        self.emit("width = minimum(length, n_j - first)")
+        self.stretch()
         {"item": self._whole, "partial": self._partial, "total": self._total}.get(
             self.kind, self._store
         )()
 
+    def stretch(self) -> None:
+        """Where the item's results begin, and how many they are."""
+        self.emit("first = block * length")
+        self.emit("width = minimum(length, n_j - first)")
+
     def _whole(self) -> None:
         self.locate(list(self.operands))
-        for name, operand in self.operands.items():
-            if self._staged(name):
-                self.allocate(f"{name}_tile", operand.dtype, "rows * length")
-                if name.startswith("in"):
-                    self._copy(name, inwards=True)
+        staged = [name for name in self.operands if self.staged(name)]
+        for name in staged:
+            self.allocate(f"{name}_tile", self.operands[name].dtype, "rows * length")
+        self.fill([name for name in staged if name.startswith("in")])
         for number in self.passes:
             if len(self.passes) > 1:
                 self.emit(f"# pass {number}")
             self.keep(number, "rows * length")
             self._sweep(number, ("0", "rows"))
-        for name in self.operands:
-            if self._staged(name) and name.startswith("out"):
-                self._copy(name, inwards=False)
+        for name in staged:
+            if name.startswith("out"):
+                self.copy(name, inwards=False)
         self._finish()
 
     # --- staging ----------------------------------------------------------------------------
 
-    def _staged(self, name: str) -> bool:
+    def fill(self, names: list[str]) -> None:
+        """Copy the inputs that are staged to their tiles."""
+        for name in names:
+            self.copy(name, inwards=True)
+
+    def staged(self, name: str) -> bool:
+        """Whether an operand is copied to a tile."""
         operand = self.operands[name]
         return (
             self.spec.staged
@@ -53,11 +62,12 @@ class ColumnsPhase(Phase):
             and not (operand.outer or operand.picks or operand.windows)
         )
 
-    def _copy(self, name: str, inwards: bool) -> None:
+    def copy(self, name: str, inwards: bool) -> None:
         """Copy an operand to its tile, in which the inner loop is contiguous, or back."""
         emit = self.emit
         with emit.block("for j in range(width):"):
-            emit(f"at = {name}_at + j * {name}_j")
+            step_ = f"j * {name}_j" if self.operands[name].inner == "s" else "j"
+            emit(f"at = {name}_at + {step_}")
             with emit.block("for row in range(rows):"):
                 outside, inside = f"at + row * {name}_r0", "row * length + j"
                 if inwards:
@@ -67,11 +77,11 @@ class ColumnsPhase(Phase):
 
     def memory(self, name: str) -> str:
         """The operand itself, or its tile."""
-        return f"{name}_tile" if self._staged(name) else name
+        return f"{name}_tile" if self.staged(name) else name
 
     def place(self, name: str, base: Base) -> str:
         """Index of the operand's element, or of the tile's, for inner index ``j``."""
-        return f"{base(name)} + j" if self._staged(name) else super().place(name, base)
+        return f"{base(name)} + j" if self.staged(name) else super().place(name, base)
 
     # --- blocks -----------------------------------------------------------------------------
 
@@ -164,16 +174,24 @@ class ColumnsPhase(Phase):
 
     def _sweep(self, number: int, rows: tuple[str, str]) -> None:
         """One pass over the rows."""
-        emit = self.emit
-        roots = self.roots(number)
         reduces = self.flow.reduces[number]
-        self._need(self.references(roots))
+        self._need(self.references(self.roots(number)))
         blocked = [value for value in reduces if cascades(self.instr(value))]
         for value in reduces:
             self.allocate(f"v{value}", self.dtype(value), "length")
-            if value in blocked:
-                self.allocate(f"v{value}_low", self.dtype(value), "length")
-        self._clear(reduces, blocked)
+        self.add_up(number, reduces, blocked, rows)
+        for value in reduces:
+            self.known[value] = f"load(v{value}, @)"
+        self.saved |= self.kept_by(number)
+
+    def add_up(
+        self, number: int, reduces: tuple[int, ...], blocked: list[int], rows: tuple[str, str]
+    ) -> None:
+        """The loops of a pass."""
+        emit = self.emit
+        for value in blocked:
+            self.allocate(f"v{value}_low", self.dtype(value), "length")
+        self.clear(reduces, blocked)
         self._begin_scans(self.scans(number))
         counters = [(f"r{i}", f"n_r{i}") for i in range(self.spec.reduced)]
         if len(counters) > 1:
@@ -185,11 +203,9 @@ class ColumnsPhase(Phase):
                 self._flush(blocked)
         else:
             self._rows(number, blocked, rows)
-        for value in reduces:
-            self.known[value] = f"load(v{value}, @)"
-        self.saved |= self.kept_by(number)
 
-    def _clear(self, reduces: tuple[int, ...], blocked: list[int]) -> None:
+    def clear(self, reduces: tuple[int, ...], blocked: list[int]) -> None:
+        """Begin with what reductions over nothing give."""
         if not reduces:
             return
         with self.emit.block("for j in range(width):"):
@@ -232,7 +248,7 @@ class ColumnsPhase(Phase):
         if self.spec.reduced == 1 and reduces and not self.heavy():
             emit(f"rest = {stop} - ({stop} - {start}) % {ROW_UNROLL}")
             with emit.block(f"for row in range({start}, rest, {ROW_UNROLL}):"):
-                self._row(number, blocked, _TAGS)
+                self._row(number, blocked, TAGS)
             with emit.block(f"for row in range(rest, {stop}):"):
                 self._row(number, blocked, "a")
             return
@@ -241,13 +257,14 @@ class ColumnsPhase(Phase):
             if self.spec.reduced > 1:
                 self._count_up([(f"r{i}", f"n_r{i}") for i in range(self.spec.reduced)])
 
-    def _locate_row(self, tags: str) -> None:
+    def locate_rows(self, tags: str) -> None:
+        """Where the rows begin that are added up at once."""
         emit = self.emit
         for name, operand in self.operands.items():
             if operand.outer:
                 continue
             step_ = f"{name}_r0"
-            if self._staged(name):
+            if self.staged(name):
                 step_ = "length"
                 emit(f"{name}_a = row * length")
             elif self.spec.reduced == 1:
@@ -263,27 +280,31 @@ class ColumnsPhase(Phase):
 
     def _row(self, number: int, blocked: list[int], tags: str) -> None:
         """One row, or several at once, of the inner loop."""
-        emit = self.emit
-        roots = self.roots(number)
-        reduces = self.flow.reduces[number]
-        stores = self.flow.inner_outputs if number == self.flow.store_pass else ()
-        self._locate_row(tags)
-        with emit.block("for j in range(width):"):
-            terms: dict[int, list[str]] = {value: [] for value in reduces}
-            for offset, tag in enumerate(tags):
-                row = f"(row + {offset})" if offset else "row"
-                names = self.compute(roots, self._base(tag), f"{row} * length + j", {}, f"_{tag}")
-                self.write_outputs(stores, names, self._base(tag))
-                for value in reduces:
-                    (arg,) = arguments(self.instr(value))
-                    terms[value].append(
-                        self.converted(names[arg], self.dtype(arg), self.dtype(value))
-                    )
-            for value in reduces:
+        self.locate_rows(tags)
+        with self.emit.block("for j in range(width):"):
+            terms = self.terms(number, tags)
+            for value, total in terms.items():
                 target = f"v{value}_low" if value in blocked else f"v{value}"
-                combine = step(self.instr(value))
-                total = _paired(combine, terms[value])
-                emit(f"store({target}, j, {combine}(load({target}, j), {total}))")
+                self.accumulate(value, target, "j", total)
+
+    def terms(self, number: int, tags: str) -> dict[int, str]:
+        """Write the body for some rows; gives the text of what they add to each reduction."""
+        stores = self.flow.inner_outputs if number == self.flow.store_pass else ()
+        terms: dict[int, list[str]] = {value: [] for value in self.flow.reduces[number]}
+        for offset, tag in enumerate(tags):
+            row = f"(row + {offset})" if offset else "row"
+            at, base = f"{row} * length + j", self._base(tag)
+            names = self.compute(self.roots(number), base, at, {}, f"_{tag}")
+            self.write_outputs(stores, names, base)
+            for value, found in terms.items():
+                (arg,) = arguments(self.instr(value))
+                found.append(self.converted(names[arg], self.dtype(arg), self.dtype(value)))
+        return {value: _paired(step(self.instr(value)), found) for value, found in terms.items()}
+
+    def accumulate(self, value: int, target: str, place: str, total: str) -> None:
+        """Add to an accumulator."""
+        combine = step(self.instr(value))
+        self.emit(f"store({target}, {place}, {combine}(load({target}, {place}), {total}))")
 
 
 def _paired(combine: str, terms: list[str]) -> str:

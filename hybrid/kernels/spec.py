@@ -109,11 +109,15 @@ class Operand:
 
 @dataclass(frozen=True, slots=True)
 class KernelSpec:
-    """Everything that the source of a kernel depends on."""
+    """Everything that the source of a kernel depends on.
+
+    ``shared`` is the number of innermost kept loops in which the tiles of a staged kernel stay.
+    """
 
     form: str
     split: bool
     staged: bool
+    shared: int
     kept: int
     reduced: int
     inputs: tuple[Operand, ...]

@@ -144,6 +144,7 @@ def gathered_sum() -> Region:
 def golden_regions() -> dict[str, Region]:
     x, bias = zeros(40, 50), zeros(50)
     tall = zeros(4000, 50)
+    one, other = zeros(90, 1, 30), zeros(1, 80, 30)
     return {
         "map_bias_tanh": make_region(
             (40, 50),
@@ -160,6 +161,17 @@ def golden_regions() -> dict[str, Region]:
             (4000, 50), (0,), [(tall, tall)], [reduce("sum", 0, F32)], [(1, F32, True)]
         )[0],
         "columns_gathered_sum": gathered_sum(),
+        "tiled_distances": make_region(
+            (90, 80, 30),
+            (2,),
+            [(one, one), (other, other)],
+            [
+                mapped("subtract", "{0} - {1}", (0, 1), F32),
+                mapped("square", "{0} * {0}", (2,), F32),
+                reduce("sum", 3, F32),
+            ],
+            [(4, F32, True)],
+        )[0],
         "rows_split_sum": make_region(
             (4000, 50), (0, 1), [(tall, tall)], [reduce("sum", 0, F32)], [(1, F32, True)]
         )[0],

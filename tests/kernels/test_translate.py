@@ -37,6 +37,10 @@ FORMS = {
         for i in range(0, n, m):
             store(words, i, m)
         """,
+    "lanes are a range": """
+        for i in lanes(1, 8, 4):
+            store(words, i, i * n)
+        """,
     "an empty range leaves the variable alone": """
         i = 5
         for i in range(3, 3):
@@ -115,7 +119,11 @@ def _compiled(text: str, words: Words, n: int, m: int) -> None:
 
 
 def _python(text: str, words: Words, n: int, m: int) -> None:
-    names = {"load": lambda words, i: int(words[i]), "store": lambda words, i, x: words.put(i, x)}
+    names: dict[str, Any] = {
+        "load": lambda words, i: int(words[i]),
+        "store": lambda words, i, x: words.put(i, x),
+        "lanes": lambda first, count, width: range(first, first + count),
+    }
     exec(textwrap.dedent(text), names | {"words": words, "n": n, "m": m})
 
 

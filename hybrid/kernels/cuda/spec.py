@@ -201,7 +201,7 @@ def canonical(region: Region, threads: int = THREADS) -> tuple[CudaSpec, Numbers
     if reduces and not reduced:
         reduced = [Loop(1, [0] * len(accesses), False)]
     form = "rows" if reduces else "map"
-    body = KernelSpec(form, False, False, len(kept), len(reduced), inputs, region.body, outputs)
+    body = KernelSpec(form, False, False, 0, len(kept), len(reduced), inputs, region.body, outputs)
     count, extent = _product(kept), _product(reduced)
     spec = CudaSpec(
         body,
