@@ -172,6 +172,7 @@ class Phase:
         with self.emit.block("for item in range(lo, hi):"):
             self.item()
             self._count_up(self.grid())
+        self.end()
 
     def grid(self) -> list[tuple[str, str]]:
         """Counters of the grid of items, outermost first, with their limits."""
@@ -211,6 +212,9 @@ class Phase:
 
     def begin(self) -> None:
         """What is done once, before the items."""
+
+    def end(self) -> None:
+        """What is done once, after the items."""
 
     def item(self) -> None:
         """One work item."""

@@ -6,6 +6,9 @@ import numpy as np
 
 from hybrid.kernels.phase import Base, Phase
 
+# Elements that are computed before they are stored past the caches: at most 16 KiB of a result.
+TILE = 1024
+
 
 class MapPhase(Phase):
     """Elementwise kernels."""
@@ -20,6 +23,9 @@ class MapPhase(Phase):
             if self._drawn(name):
                 self._draw(name)
         periodic = [name for name in self.operands if self._periodic(name)]
+        if self.spec.streamed:
+            self._stream()
+            return
         if not periodic:
             self._loop("width", self.at)
             return
@@ -33,6 +39,30 @@ class MapPhase(Phase):
                 if name not in periodic:
                     emit(f"{name}_here = {name}_at + part")
             self._loop("count", lambda name: f"{name}_here")
+
+    def _stream(self) -> None:
+        """Compute stretches in the cache, and send each past it."""
+        emit = self.emit
+        sent = [name for name in self.operands if self._sent(name)]
+        for name in sent:
+            self.allocate(f"{name}_tile", self.operands[name].dtype, f"minimum(length, {TILE})")
+        with emit.block(f"for part in range(0, width, {TILE}):"):
+            emit(f"count = minimum({TILE}, width - part)")
+            for name, operand in self.operands.items():
+                step = {"1": " + part", "s": f" + part * {name}_j"}.get(operand.inner, "")
+                emit(f"{name}_here = {name}_at{step}")
+            self._loop("count", lambda name: f"{name}_here")
+            for name in sent:
+                emit(f"stream({name}, {name}_here, {name}_tile, count)")
+
+    def end(self) -> None:
+        """Results are there for all threads when the function ends."""
+        if self.spec.streamed:
+            self.emit("streamed(args)")
+
+    def _sent(self, name: str) -> bool:
+        streamed = self.spec.streamed and name.startswith("out")
+        return streamed and self.operands[name].inner == "1"
 
     def begin(self) -> None:
         """Rows that are the same for all items are repeated once."""
@@ -75,7 +105,9 @@ class MapPhase(Phase):
             emit(f"store({name}_row, start + j, {text})")
 
     def memory(self, name: str) -> str:
-        """The operand itself, or its row: repeated, or drawn."""
+        """The operand itself, or its row: repeated, or drawn; or the tile that is sent to it."""
+        if self._sent(name):
+            return f"{name}_tile"
         return f"{name}_row" if self._periodic(name) or self._drawn(name) else name
 
     def place(self, name: str, base: Base) -> str:
@@ -83,4 +115,6 @@ class MapPhase(Phase):
         if self._drawn(name):
             size = 32 // np.dtype(self.operands[name].words).itemsize
             return f"{base(name)} - {name}_first * {size} + j"
-        return "j" if self._periodic(name) else super().place(name, base)
+        if self._periodic(name) or self._sent(name):
+            return "j"
+        return super().place(name, base)

@@ -112,6 +112,7 @@ class KernelSpec:
     """Everything that the source of a kernel depends on.
 
     ``shared`` is the number of innermost kept loops in which the tiles of a staged kernel stay.
+    ``streamed``: its results are larger than the caches and stored past them.
     """
 
     form: str
@@ -123,6 +124,7 @@ class KernelSpec:
     inputs: tuple[Operand, ...]
     body: tuple[Instr, ...]
     outputs: tuple[tuple[int, Operand], ...]
+    streamed: bool = False
 
     def worth_parallel(self, geometry: Geometry) -> bool:
         """Whether a run is long enough to be divided among threads."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid.kernels import parallel
+from hybrid.kernels import loopnest, parallel
 from hybrid.kernels.kernel import kernel_of
 from hybrid.kernels.region import Access, Instr, Region
 from tests.kernels.reference import (
@@ -145,6 +145,45 @@ def test_outputs_over_inputs() -> None:
     kernel.call(0, geometry, a, b, b, a)
     np.testing.assert_array_equal(b, want[0])
     np.testing.assert_array_equal(a, want[1])
+
+
+@pytest.fixture
+def all_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loopnest, "STREAMED", 1)
+
+
+@pytest.mark.usefixtures("all_streamed")
+@pytest.mark.parametrize("dtype", ["int8", "float16", F32, "float64"])
+@pytest.mark.parametrize("shift", [0, 1, 3])
+def test_results_are_stored_past_the_caches_wherever_they_begin(dtype: str, shift: int) -> None:
+    size = 20_001
+    x, y = normal((size,), seed=1).astype(dtype), normal((size,), seed=2)[::-1]
+    memory = np.full(size + shift + 5, 77, dtype)
+    accesses = access_of(x, x, (size,)), Access(F32, 1, size - 1, (-1,))
+    outputs = (2, Access(dtype, 1, shift, (1,))), (3, Access(F32, 1, 0, (1,)))
+    wide = "float32" if dtype == "float16" else dtype
+    body = (mapped("double", "{0} + {0}", (0,), wide), mapped("negative", "-{0}", (1,), F32))
+    kernel, geometry = kernel_of(Region((size,), (), accesses, body, outputs))
+    assert kernel.spec.streamed
+    second = np.zeros(size, F32)
+    kernel.call(parallel.driver_address(), geometry, x, y.base, memory, second)
+    np.testing.assert_array_equal(memory[shift:-5], x + x)
+    np.testing.assert_array_equal(second, -y)
+    assert (memory[:shift] == 77).all()
+    assert (memory[-5:] == 77).all()
+
+
+@pytest.mark.usefixtures("all_streamed")
+def test_rows_between_others_are_stored_past_the_caches_over_their_input() -> None:
+    matrix = normal((5, 10_000))
+    want = matrix.copy()
+    want[::2] *= want[::2]
+    access = access_of(matrix[::2], matrix, (3, 10_000))
+    body = (mapped("square", "{0} * {0}", (0,), F32),)
+    kernel, geometry = kernel_of(Region((3, 10_000), (), (access,), body, ((1, access),)))
+    assert kernel.spec.streamed
+    kernel.call(0, geometry, matrix, matrix)
+    np.testing.assert_array_equal(matrix, want)
 
 
 def test_softmax_in_place() -> None:
