@@ -30,6 +30,8 @@ from typing import Any
 _MAX_WORKERS = 255
 _CHUNKS_PER_THREAD = 4
 _SPINS = 2000
+# What gives the processor to another thread.
+YIELD = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,14 @@ def driver_address() -> int:
     return _pool.drive
 
 
+def threads_address() -> int:
+    """The address of the number of threads that a kernel may use now, an int64."""
+    global _pool
+    with _lock:
+        _pool = _pool or _load()
+    return ctypes.addressof(_pool.threads)
+
+
 def _after_fork() -> None:
     global _lock, _running, _limit
     _lock = threading.Lock()
@@ -186,12 +196,11 @@ def _code() -> str:
     declared = "declare void @llvm.x86.sse2.pause()"
     if platform.machine().lower() not in ("x86_64", "amd64"):
         pause, declared = "fence seq_cst", ""
-    yield_ = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
     text = _POOL
     for name, value in (
         ("PAUSE", pause),
         ("DECLARED", declared),
-        ("YIELD", yield_),
+        ("YIELD", YIELD),
         ("WORKERS", str(_MAX_WORKERS)),
         ("SPINS", str(_SPINS)),
         ("CHUNKS", str(_CHUNKS_PER_THREAD)),

@@ -27,6 +27,7 @@ from hybrid.runtime.donation import Donation
 from hybrid.runtime.driver_calls import Array, Explanation, adopt_result, new_workspace
 from hybrid.runtime.load import LoadedKernel
 from hybrid.runtime.memory import MemoryPlan, used_roots
+from hybrid.runtime.native_calls import divided_product
 from hybrid.runtime.steps import (
     KernelStep,
     LibraryStep,
@@ -403,6 +404,12 @@ class _Writer:
         args = [self._argument(arg, step.node) for arg in step.args]
         (root,) = step.outputs
         out = self._view(Place(root, root.layout))
+        divided = divided_product(step)
+        if divided is not None:
+            multiply, numbers = divided
+            call, geometry = self._helper("multiply", multiply), self._constant("g", numbers)
+            self._line(f"{call}({geometry}, {', '.join(args)}, {out})", step.node)
+            return
         matrices = all(_is_matrix(operand.spec) for operand in step.node.inputs)
         if into is np.matmul and matrices and not _is_of_one_array(step):
             # The same call of BLAS as `matmul`, reached 0.6 microseconds sooner. Of `x @ x.T` both

@@ -9,12 +9,16 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from hybrid.core.layout import Layout
 from hybrid.runtime.steps import LibraryStep, Place
+
+Array = np.ndarray[Any, np.dtype[Any]]
 
 _MATMUL: np.ufunc = np.matmul
 _PRODUCTS_PER_NS = 8  # of a BLAS on one core: how long a call takes need not be known exactly
@@ -72,6 +76,30 @@ def call_of(step: LibraryStep) -> Call | None:
         return None
     offsets = one.offset * dtype.itemsize, other.offset * dtype.itemsize, 0
     return Call(*found, *numbers, offsets)
+
+
+def divided_product(step: LibraryStep) -> tuple[Callable[..., None], Array] | None:
+    """Return what multiplies matrices over the threads of kernels, and the numbers it is given.
+
+    None for a step that is no product, or none that is worth dividing. That of a matrix and its own
+    transpose is symmetric as NumPy computes it, and would not be if it were divided.
+    """
+    from hybrid.kernels.products import multiply, product_numbers
+
+    places = [arg for arg in step.args if isinstance(arg, Place)]
+    if step.into is not _MATMUL or len(places) != 2:
+        return None
+    (root,) = step.outputs
+    one, other = (place.layout for place in places)
+    if places[0].root is places[1].root and one == _turned(other):
+        return None
+    numbers = product_numbers(one, other, root.layout, root.spec.dtype)
+    return None if numbers is None else (multiply(), numbers)
+
+
+def _turned(layout: Layout) -> Layout:
+    axes = tuple(range(len(layout.shape)))
+    return layout.transpose((*axes[:-2], *axes[:-3:-1]))
 
 
 def _equations(step: LibraryStep) -> Call | None:

@@ -202,15 +202,18 @@ def test_matrix_products_of_all_kinds(a: Any, b: Any, dtype: str) -> None:
     check(graph, draw_arrays(random.Random(3), graph))
 
 
-@pytest.mark.parametrize("size", [3, 400])
-def test_products_with_the_own_transpose_are_symmetric_and_no_calls_of_dot(size: int) -> None:
+@pytest.mark.parametrize("shape", [(3, 7), (400, 7), (1, 325, 113)])
+def test_products_with_the_own_transpose_are_symmetric_and_no_calls_of_dot(
+    shape: tuple[int, ...],
+) -> None:
     sketch = Sketch()
-    x = sketch.input(size, 7)
-    graph = sketch.graph(sketch("matmul", x, sketch("permute_dims", x, axes=(1, 0))))
-    given = np.random.default_rng(0).standard_normal((size, 7)).astype("float32")
+    x = sketch.input(*shape, dtype="float64")
+    axes = (1, 0) if len(shape) == 2 else (0, 2, 1)
+    graph = sketch.graph(sketch("matmul", x, sketch("permute_dims", x, axes=axes)))
+    given = np.random.default_rng(0).standard_normal(shape)
     plan = check(graph, [given])
     (found,) = plan.run(given)
-    np.testing.assert_array_equal(found, found.T)
+    np.testing.assert_array_equal(found, found.swapaxes(-1, -2))
     assert "matmul(" in plan.source
     assert ".dot(" not in plan.source
 
