@@ -36,6 +36,7 @@ from hybrid.kernels import (
     tiles,
     translate,
     vectormath,
+    wide,
 )
 from hybrid.kernels.cpu import Source
 from hybrid.kernels.expression import SUFFIX
@@ -156,7 +157,7 @@ def code(source: Source) -> str:
     tree.body = [node for node in tree.body if not isinstance(node, ast.FunctionDef)]
     names = namespace()
     exec(compile(tree, filename, "exec"), names)
-    module = ir.Module(source.name)
+    module = wide.Module(source.name)
     module.triple = native.cpu()[0]
     runs = [translate.phase(module, node, names, f"{node.name}_run") for node in definitions]
     _Entry(module, source).write(runs)

@@ -7,7 +7,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from hybrid.kernels import native
+from hybrid.kernels import native, wide
 
 
 @functools.cache
@@ -23,7 +23,7 @@ def _machine() -> Any:
 
 def _optimized(text: str) -> Any:
     machine = _machine()
-    module = llvm.parse_assembly(text)
+    module = wide.declared(text)
     module.data_layout = str(machine.target_data)
     module.verify()
     options = llvm.create_pipeline_tuning_options(speed_level=3)
@@ -34,6 +34,8 @@ def _optimized(text: str) -> Any:
     options.slp_vectorization = False
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
+    if wide.PREFIX in text:
+        wide.define(module, builder)
     return module
 
 

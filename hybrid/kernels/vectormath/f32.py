@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.kernels import intrinsics as k_
+from hybrid.kernels import wide
 from hybrid.kernels.casts import cast_to
 from hybrid.kernels.intrinsics import (
     add,
@@ -46,6 +47,7 @@ _HALF = f32(0.5)
 _ZERO = f32(0)
 _TINIEST_NORMAL = f32(2.0**-126)
 _SQRT_HALF = np.int32(0x3F3504F3)  # bits of sqrt(1/2)
+_ROOT = f32(1.4142135)  # twice that number
 _MANTISSA = np.int32(0x007FFFFF)
 
 # --- exponentials -----------------------------------------------------------------------------
@@ -71,35 +73,37 @@ def _power_of_two(k: Any) -> Any:
     return bits_float(shl(add(k, np.int32(127)), 23))
 
 
-def _scale(y: Any, bits: Any) -> Any:
-    """y * 2**k for the bits of k + _BIASED_MAGIC.
+def _scale(y: Any, shifted: Any) -> Any:
+    """y * 2**k for shifted = k + _BIASED_MAGIC.
 
     Two exact steps and one rounding, so that subnormal results are right.
     """
+    if wide.available(y):
+        return wide.call("scale", y, shifted - _BIASED_MAGIC)
+    bits = float_bits(shifted)
     half = sar(bits, 1)
     return y * bits_float(shl(half, 23)) * bits_float(shl(sub(bits, half), 23))
 
 
 def _reduce_exp(x: Any) -> Any:
-    """(r, bits): x = k log(2) + r, |r| <= log(2)/2, and the bits of k + _BIASED_MAGIC."""
-    rounded = fma(x, _LOG2E, _BIASED_MAGIC)
-    k = rounded - _BIASED_MAGIC
-    r = fma(k, -_LN2_LO, fma(k, -_LN2_HI, x))
-    return r, float_bits(rounded)
+    """(r, k + _BIASED_MAGIC): x = k log(2) + r, |r| <= log(2)/2."""
+    shifted = fma(x, _LOG2E, _BIASED_MAGIC)
+    k = shifted - _BIASED_MAGIC
+    return fma(k, -_LN2_LO, fma(k, -_LN2_HI, x)), shifted
 
 
 def _expm1_parts(x: Any) -> Any:
     """(p, k) with exp(x) = (1 + p) * 2**k and |1 + p| between sqrt(1/2) and sqrt(2)."""
-    r, bits = _reduce_exp(x)
-    return fma(r * r, _EXPM1(r), r), sub(bits, _BIASED_MAGIC_BITS)
+    r, shifted = _reduce_exp(x)
+    return fma(r * r, _EXPM1(r), r), sub(float_bits(shifted), _BIASED_MAGIC_BITS)
 
 
 def exp_f32(x: Any) -> Any:
     """e**x."""
     x = select(f32(89.0) < x, f32(89.0), x)
     x = select(f32(-104.0) > x, f32(-104.0), x)
-    r, bits = _reduce_exp(x)
-    return _scale(_EXP(r), bits)
+    r, shifted = _reduce_exp(x)
+    return _scale(_EXP(r), shifted)
 
 
 def exp2_f32(x: Any) -> Any:
@@ -108,7 +112,7 @@ def exp2_f32(x: Any) -> Any:
     x = select(f32(-151.0) > x, f32(-151.0), x)
     rounded = x + _BIASED_MAGIC
     r = x - (rounded - _BIASED_MAGIC)
-    return _scale(fma(r, _EXP2(r), _ONE), float_bits(rounded))
+    return _scale(fma(r, _EXP2(r), _ONE), rounded)
 
 
 def expm1_f32(x: Any) -> Any:
@@ -162,6 +166,8 @@ def _split_normal(x: Any) -> Any:
 
 def _split(x: Any) -> Any:
     """The same for subnormal numbers too; k as a floating-point number."""
+    if wide.available(x):
+        return derived.taken_apart(x, _ROOT)
     tiny = x < _TINIEST_NORMAL
     # The bit pattern of a subnormal number, as an integer, is its multiple of 2**-149.
     f, k = _split_normal(select(tiny, float_of_int(float_bits(x)), x))
@@ -175,6 +181,8 @@ def _log_tail(f: Any) -> Any:
 
 def _log_edges(x: Any, y: Any) -> Any:
     """y = log(x) for ordinary x; here zero, negative numbers, infinity and NaN."""
+    if wide.available(x):
+        return y  # These come out by themselves.
     y = select(x < _INF, y, x)
     return select(x <= _ZERO, select(x == _ZERO, -_INF, _NAN), y)
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.kernels import intrinsics as k_
+from hybrid.kernels import wide
 from hybrid.kernels.intrinsics import (
     add,
     and_,
@@ -37,6 +38,7 @@ from hybrid.kernels.vectormath.reduction import reduce_f64
 
 _SQRT_HALF = np.int64(0x3FE6A09E667F3BCD)  # bits of sqrt(1/2)
 _SQRT_HALF_TO_ONE = np.int64(0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
+_ROOT = 1.4142135623730951  # twice that number
 _MANTISSA = np.int64(0x000FFFFFFFFFFFFF)
 
 # --- exponentials -----------------------------------------------------------------------------
@@ -63,27 +65,29 @@ def _power_of_two(k: Any) -> Any:
     return bits_float(shl(add(k, np.int64(1023)), 52))
 
 
-def _scale(y: Any, bits: Any) -> Any:
-    """y * 2**k for the bits of k + _BIASED_MAGIC.
+def _scale(y: Any, shifted: Any) -> Any:
+    """y * 2**k for shifted = k + _BIASED_MAGIC.
 
     Two exact steps and one rounding, so that subnormal results are right.
     """
+    if wide.available(y):
+        return wide.call("scale", y, shifted - _BIASED_MAGIC)
+    bits = float_bits(shifted)
     half = sar(bits, 1)
     return y * bits_float(shl(half, 52)) * bits_float(shl(sub(bits, half), 52))
 
 
 def _reduce_exp(x: Any) -> Any:
-    """(r, bits): x = k log(2) + r, |r| <= log(2)/2, and the bits of k + _BIASED_MAGIC."""
-    rounded = fma(x, _LOG2E, _BIASED_MAGIC)
-    k = rounded - _BIASED_MAGIC
-    r = fma(k, -_LN2_LO, fma(k, -_LN2_HI, x))
-    return r, float_bits(rounded)
+    """(r, k + _BIASED_MAGIC): x = k log(2) + r, |r| <= log(2)/2."""
+    shifted = fma(x, _LOG2E, _BIASED_MAGIC)
+    k = shifted - _BIASED_MAGIC
+    return fma(k, -_LN2_LO, fma(k, -_LN2_HI, x)), shifted
 
 
 def _expm1_parts(x: Any) -> Any:
     """(p, k) with exp(x) = (1 + p) * 2**k and |1 + p| between sqrt(1/2) and sqrt(2)."""
-    r, bits = _reduce_exp(x)
-    return fma(r * r, _EXPM1(r), r), sub(bits, _BIASED_MAGIC_BITS)
+    r, shifted = _reduce_exp(x)
+    return fma(r * r, _EXPM1(r), r), sub(float_bits(shifted), _BIASED_MAGIC_BITS)
 
 
 def _clamp_exp(x: Any) -> Any:
@@ -93,8 +97,8 @@ def _clamp_exp(x: Any) -> Any:
 
 def exp_f64(x: Any) -> Any:
     """e**x."""
-    r, bits = _reduce_exp(_clamp_exp(x))
-    return _scale(1.0 + fma(r * r, _EXP(r), r), bits)
+    r, shifted = _reduce_exp(_clamp_exp(x))
+    return _scale(1.0 + fma(r * r, _EXP(r), r), shifted)
 
 
 def exp2_f64(x: Any) -> Any:
@@ -103,7 +107,7 @@ def exp2_f64(x: Any) -> Any:
     x = select(x < -1076.0, -1076.0, x)
     rounded = x + _BIASED_MAGIC
     r = x - (rounded - _BIASED_MAGIC)
-    return _scale(fma(r, _EXP2(r), 1.0), float_bits(rounded))
+    return _scale(fma(r, _EXP2(r), 1.0), rounded)
 
 
 def expm1_f64(x: Any) -> Any:
@@ -157,6 +161,8 @@ def _unbiased(exponent: Any) -> Any:
 
 def _split(x: Any) -> Any:
     """(f, k) for subnormal numbers too; k as a floating-point number."""
+    if wide.available(x):
+        return derived.taken_apart(x, _ROOT)
     tiny = x < 2.2250738585072014e-308
     f, exponent = _split_normal(select(tiny, x * 18014398509481984.0, x))
     return f, _unbiased(exponent) - select(tiny, 54.0, 0.0)
@@ -172,6 +178,8 @@ def _log_tail(f: Any) -> Any:
 
 def _log_edges(x: Any, y: Any) -> Any:
     """y = log(x) for ordinary x; here zero, negative numbers, infinity and NaN."""
+    if wide.available(x):
+        return y  # These come out by themselves.
     y = select(x < np.inf, y, x)
     return select(x <= 0.0, select(x == 0.0, -np.inf, np.nan), y)
 
@@ -193,8 +201,8 @@ def log10_f64(x: Any) -> Any:
     """Logarithm to base 10: k * log10(2) + (f + tail) * log10(e), both in two parts."""
     f, k = _split(x)
     tail = fma(f, 1.098319650216765e-17, _log_tail(f) * 0.4342944819032518)
-    tail = fma(f, 0.4342944819032518, fma(k, -8.532344317057107e-14, tail))
-    return _log_edges(x, fma(k, 0.3010299956640665, tail))
+    tail = fma(f, 0.4342944819032518, fma(k, 2.8363394551044964e-14, tail))
+    return _log_edges(x, fma(k, 0.30102999566395283, tail))
 
 
 def log1p_f64(x: Any) -> Any:
@@ -291,16 +299,16 @@ _ERFCX = polynomial("erfc_f64_scaled", *coefficients.ERFCX)
 
 
 def _erfc_parts(a: Any) -> Any:
-    """(y, bits) with erfc(a) = y * 2**k for 0 <= a <= 27.3: exp(-a**2) by a polynomial.
+    """(y, k + _BIASED_MAGIC), erfc(a) = y * 2**k for 0 <= a <= 27.3: exp(-a**2) by a polynomial.
 
     The substitution is M. Shepherd's and J. Laframboise's (Math. Comp. 36, 1981).
     """
     square = a * a
-    r, bits = _reduce_exp(-square)
+    r, shifted = _reduce_exp(-square)
     r = r - fma(a, a, -square)
     u = (a + a) / (a + 4.0)
     ratio = fma(u, _ERFCX(u - 1.0), 1.0) / fma(2.0, a, 1.0)
-    return fma(fma(r * r, _EXP(r), r), ratio, ratio), bits
+    return fma(fma(r * r, _EXP(r), r), ratio, ratio), shifted
 
 
 def erf_f64(x: Any) -> Any:
@@ -308,8 +316,8 @@ def erf_f64(x: Any) -> Any:
     a = fabs(x)
     a = select(a > 6.0, 6.0, a)
     near = fma(a, _ERF(a * a), a)
-    y, bits = _erfc_parts(a)
-    far = fma(-y, _power_of_two(sub(bits, _BIASED_MAGIC_BITS)), 1.0)
+    y, shifted = _erfc_parts(a)
+    far = fma(-y, _power_of_two(sub(float_bits(shifted), _BIASED_MAGIC_BITS)), 1.0)
     return copysign(select(a < 1.0, near, far), x)
 
 
@@ -317,9 +325,9 @@ def erfc_f64(x: Any) -> Any:
     """Complementary error function."""
     a = fabs(x)
     a = select(a > 27.3, 27.3, a)
-    y, bits = _erfc_parts(a)
+    y, shifted = _erfc_parts(a)
     # Close to 1 half a ULP weighs twice: one rounding of 1 - erf instead of several.
-    y = select(a < 0.35, 1.0 - fma(a, _ERF(a * a), a), _scale(y, bits))
+    y = select(a < 0.35, 1.0 - fma(a, _ERF(a * a), a), _scale(y, shifted))
     return select(x < 0.0, 2.0 - y, y)
 
 
@@ -369,9 +377,9 @@ def pow_f64(x: Any, y: Any) -> Any:
     t = y * log_hi
     t_lo = fma(y, log_lo, fma(y, log_hi, -t))
     t_lo = select(fabs(t) < 800.0, t_lo, 0.0)
-    r, bits = _reduce_exp(_clamp_exp(t))
+    r, shifted = _reduce_exp(_clamp_exp(t))
     r = r + t_lo
-    return derived.pow_edges(x, y, _scale(1.0 + fma(r * r, _EXP(r), r), bits))
+    return derived.pow_edges(x, y, _scale(1.0 + fma(r * r, _EXP(r), r), shifted))
 
 
 def sqrt_f64(x: Any) -> Any:

@@ -1,0 +1,223 @@
+"""Functions whose vector forms are written here, for LLVM's loop vectoriser to take as they are.
+
+The vectoriser knows neither the instructions of AVX-512 that take numbers apart and scale them nor
+a branch for a whole vector. But a call of a function that is declared with vector forms
+(``vector-function-abi-variant``) becomes a call of one of these. So such a function is a mere
+declaration while LLVM vectorises; its forms are linked after that, and inlined.
+
+Every form gives the bits that the portable code beside its call gives: which of the two runs
+depends on the processor alone.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+
+from hybrid.kernels import native
+from hybrid.kernels.scalar import Scalar
+
+PREFIX = "hybrid_wide_"
+# How many elements there may be in the vectors of a loop; 1 for the loop over what remains.
+_LANES = (1, 2, 4, 8, 16, 32)
+_ATTRIBUTES = "nounwind willreturn memory(none)"
+_NAMES = {"float": "f32", "double": "f64"}
+
+
+class Module(ir.Module):
+    """A module that ``machine`` optimises, in which these functions may be called."""
+
+
+@functools.cache
+def _has_avx512() -> bool:
+    triple, _, features = native.cpu()
+    wanted = {"+avx512f", "+avx512dq", "+avx512vl"}
+    return triple.startswith("x86_64") and wanted <= set(features.split(","))
+
+
+def available(x: Scalar) -> bool:
+    """Whether the code that computes `x` may call these functions."""
+    return isinstance(x.builder.module, Module) and _has_avx512()
+
+
+def call(name: str, *given: Scalar) -> Scalar:
+    """Call a function of numbers of one type, which its result has too."""
+    builder, kind = given[0].builder, given[0].type
+    values = [x.value for x in given]
+    symbol = f"{PREFIX}{name}_{_NAMES[str(values[0].type)]}"
+    found = builder.module.globals.get(symbol)
+    if found is None:
+        shape = ir.FunctionType(values[0].type, [value.type for value in values])
+        found = ir.Function(builder.module, shape, symbol)
+    return Scalar(builder, kind, builder.call(found, values))
+
+
+@dataclass(frozen=True)
+class _Function:
+    """A function of `arity` numbers of LLVM's type `kind`.
+
+    `instruction` is what LLVM calls the one that computes it, with the arguments after the vectors.
+    """
+
+    name: str
+    kind: str
+    arity: int
+    instruction: str
+
+    @property
+    def symbol(self) -> str:
+        return f"{PREFIX}{self.name}_{_NAMES[self.kind]}"
+
+    @property
+    def bits(self) -> int:
+        return 32 if self.kind == "float" else 64
+
+    def type(self, lanes: int) -> str:
+        return self.kind if lanes == 1 else f"<{lanes} x {self.kind}>"
+
+    def form(self, lanes: int) -> str:
+        return self.symbol if lanes == 1 else f"{self.symbol}_{lanes}"
+
+    def head(self, lanes: int) -> str:
+        arguments = ", ".join(f"{self.type(lanes)} %a{i}" for i in range(self.arity))
+        return f"{self.type(lanes)} @{self.form(lanes)}({arguments})"
+
+    def declarations(self) -> Iterable[str]:
+        vectors = _LANES[1:]
+        shape = "v" * self.arity
+        variants = (f"_ZGV_LLVM_N{n}{shape}_{self.symbol}({self.form(n)})" for n in vectors)
+        listed = f'"vector-function-abi-variant"="{",".join(variants)}"'
+        yield f"declare {self.head(1)} {_ATTRIBUTES} {listed}"
+        yield from (f"declare {self.head(n)} {_ATTRIBUTES}" for n in vectors)
+
+    def definitions(self) -> Iterable[str]:
+        for lanes in _LANES:
+            # Inlined or not there at all.
+            yield f"define available_externally {self.head(lanes)} alwaysinline nounwind {{"
+            if lanes < 128 // self.bits:
+                yield from self._in_wider(lanes)
+            elif lanes > 512 // self.bits:
+                yield from self._in_halves(lanes)
+            else:
+                yield from self._by_instruction(lanes)
+            yield f"  ret {self.type(lanes)} %r"
+            yield "}"
+
+    def _call(self, to: str, lanes: int, arguments: str) -> str:
+        given = ", ".join(f"{self.type(lanes)} %{a}" for a in arguments.split())
+        return f"  %{to} = call {self.type(lanes)} @{self.form(lanes)}({given})"
+
+    def _in_wider(self, lanes: int) -> Iterable[str]:
+        wide = 128 // self.bits
+        vector, arguments = self.type(wide), range(self.arity)
+        if lanes == 1:
+            for i in arguments:
+                yield f"  %w{i} = insertelement {vector} zeroinitializer, {self.kind} %a{i}, i32 0"
+        else:
+            places = _places([*range(lanes), *[lanes] * (wide - lanes)])
+            for i in arguments:
+                given = f"{self.type(lanes)} %a{i}, {self.type(lanes)} zeroinitializer"
+                yield f"  %w{i} = shufflevector {given}, {places}"
+        yield self._call("v", wide, " ".join(f"w{i}" for i in arguments))
+        if lanes == 1:
+            yield f"  %r = extractelement {vector} %v, i32 0"
+        else:
+            yield f"  %r = shufflevector {vector} %v, {vector} poison, {_places(range(lanes))}"
+
+    def _in_halves(self, lanes: int) -> Iterable[str]:
+        half = lanes // 2
+        whole, part = self.type(lanes), self.type(half)
+        for side, start in (("x", 0), ("y", half)):
+            places = _places(range(start, start + half))
+            for i in range(self.arity):
+                yield f"  %{side}{i} = shufflevector {whole} %a{i}, {whole} poison, {places}"
+            yield self._call(side, half, " ".join(f"{side}{i}" for i in range(self.arity)))
+        yield f"  %r = shufflevector {part} %x, {part} %y, {_places(range(lanes))}"
+
+    def _instruction(self, lanes: int) -> tuple[str, list[str]]:
+        """The name that LLVM has for the instruction, and its typed arguments."""
+        vector, width = self.type(lanes), lanes * self.bits
+        name, *more = self.instruction.split(" ", 1)
+        suffix = "ps" if self.kind == "float" else "pd"
+        arguments = [f"{vector} %a{i}" for i in range(self.arity)]
+        # What takes the place of lanes that a mask leaves out: none.
+        arguments += [*more, f"{vector} zeroinitializer", f"i{max(lanes, 8)} -1"]
+        if width == 512:
+            arguments.append("i32 4")  # rounding as the processor is set
+        return f"@llvm.x86.avx512.mask.{name}.{suffix}.{width}", arguments
+
+    def _by_instruction(self, lanes: int) -> Iterable[str]:
+        symbol, arguments = self._instruction(lanes)
+        yield f"  %r = call {self.type(lanes)} {symbol}({', '.join(arguments)})"
+
+    def instructions(self) -> Iterable[str]:
+        """Declarations of the instructions."""
+        for lanes in _LANES:
+            if 128 <= lanes * self.bits <= 512:
+                symbol, arguments = self._instruction(lanes)
+                types = ", ".join(argument.rsplit(" ", 1)[0] for argument in arguments)
+                yield f"declare {self.type(lanes)} {symbol}({types})"
+
+
+def _places(numbers: Iterable[int]) -> str:
+    listed = [f"i32 {n}" for n in numbers]
+    return f"<{len(listed)} x i32> <{', '.join(listed)}>"
+
+
+_FUNCTIONS = tuple(
+    _Function(name, kind, arity, instruction)
+    for kind in _NAMES
+    for name, arity, instruction in (
+        # floor(log2 |x|): -inf of 0, inf of infinity
+        ("exponent", 1, "getexp"),
+        # |x| / 2**exponent, from 1 to 2; NaN of a negative number, 1 of 0 and infinity
+        ("mantissa", 1, "getmant i32 12"),
+        # a * 2**b, rounded once
+        ("scale", 2, "scalef"),
+    )
+)
+
+
+def _module(lines: Iterable[str]) -> str:
+    return "\n".join([f'target triple = "{native.cpu()[0]}"', *lines])
+
+
+@functools.cache
+def _declarations() -> str:
+    forms = [function.form(n) for function in _FUNCTIONS for n in _LANES[1:]]
+    kept = ", ".join(f"ptr @{form}" for form in forms)
+    used = f"@llvm.compiler.used = appending global [{len(forms)} x ptr] [{kept}]"
+    lines = [line for function in _FUNCTIONS for line in function.declarations()]
+    return _module([f'{used}, section "llvm.metadata"', *lines])
+
+
+@functools.cache
+def _definitions() -> str:
+    lines = [line for function in _FUNCTIONS for line in function.instructions()]
+    lines += [line for function in _FUNCTIONS for line in function.definitions()]
+    return _module(lines)
+
+
+def declared(text: str) -> Any:
+    """Parse a module, with declarations that give its functions their vector forms."""
+    module = llvm.parse_assembly(text)
+    if PREFIX not in text:
+        return module
+    whole = llvm.parse_assembly(_declarations())
+    whole.link_in(module)
+    return whole
+
+
+def define(module: Any, builder: Any) -> None:
+    """Put the forms in the place of their calls, after loops have become loops over vectors."""
+    module.link_in(llvm.parse_assembly(_definitions()))
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_always_inliner_pass()
+    passes.add_instruction_combine_pass()
+    passes.add_simplify_cfg_pass()
+    passes.run(module, builder)
