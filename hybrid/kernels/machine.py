@@ -34,8 +34,7 @@ def _optimized(text: str) -> Any:
     options.slp_vectorization = False
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
-    if wide.PREFIX in text:
-        wide.define(module, builder)
+    wide.define(text, module, builder)
     return module
 
 

@@ -12,21 +12,30 @@ depends on the processor alone.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
+from numba.core import cgutils as _cgutils
 
 from hybrid.kernels import native
 from hybrid.kernels.scalar import Scalar
+
+cgutils: Any = _cgutils
 
 PREFIX = "hybrid_wide_"
 # How many elements there may be in the vectors of a loop; 1 for the loop over what remains.
 _LANES = (1, 2, 4, 8, 16, 32)
 _ATTRIBUTES = "nounwind willreturn memory(none)"
 _NAMES = {"float": "f32", "double": "f64"}
+_TYPES = {"float": ir.FloatType(), "double": ir.DoubleType()}
+# Steps of a loop that is left for rare numbers: at most as many as there are lanes.
+BLOCK = 16
+# From which size on an angle is rare, and how many results its loop has.
+FAR = 2.0**17
+_RESULTS = {"far_f32": 2, "far_f64": 3}
 
 
 class Module(ir.Module):
@@ -40,8 +49,13 @@ def _has_avx512() -> bool:
     return triple.startswith("x86_64") and wanted <= set(features.split(","))
 
 
+def branches(x: Scalar) -> bool:
+    """Whether the code that computes `x` may branch for rare numbers."""
+    return isinstance(x.builder.module, Module)
+
+
 def available(x: Scalar) -> bool:
-    """Whether the code that computes `x` may call these functions."""
+    """Whether the code that computes `x` may call instructions of AVX-512."""
     return isinstance(x.builder.module, Module) and _has_avx512()
 
 
@@ -57,17 +71,34 @@ def call(name: str, *given: Scalar) -> Scalar:
     return Scalar(builder, kind, builder.call(found, values))
 
 
+def loop(x: Scalar, name: str, function: Callable[[Scalar], tuple[Scalar, ...]]) -> None:
+    """Define the loop of that name in the module that computes `x`, if it is not there yet."""
+    module, kind = x.builder.module, x.value.type
+    symbol = f"{PREFIX}loop_{name}"
+    if symbol in module.globals:
+        return
+    pointers = [kind.as_pointer()] * (1 + _RESULTS[name])
+    found = ir.Function(module, ir.FunctionType(ir.VoidType(), pointers), symbol)
+    for attribute in ("noinline", "nounwind", "cold"):
+        found.attributes.add(attribute)
+    for argument in found.args:
+        argument.add_attribute("noalias")
+    builder = ir.IRBuilder(found.append_basic_block("entry"))
+    with cgutils.for_range(builder, ir.IntType(64)(BLOCK)) as step:
+        places = [builder.gep(pointer, [step.index]) for pointer in found.args]
+        results = function(Scalar(builder, x.type, builder.load(places[0])))
+        for place, result in zip(places[1:], results, strict=True):
+            builder.store(result.value, place)
+    builder.ret_void()
+
+
 @dataclass(frozen=True)
 class _Function:
-    """A function of `arity` numbers of LLVM's type `kind`.
-
-    `instruction` is what LLVM calls the one that computes it, with the arguments after the vectors.
-    """
+    """A function of `arity` numbers of LLVM's type `kind`."""
 
     name: str
     kind: str
     arity: int
-    instruction: str
 
     @property
     def symbol(self) -> str:
@@ -99,18 +130,47 @@ class _Function:
         for lanes in _LANES:
             # Inlined or not there at all.
             yield f"define available_externally {self.head(lanes)} alwaysinline nounwind {{"
-            if lanes < 128 // self.bits:
-                yield from self._in_wider(lanes)
-            elif lanes > 512 // self.bits:
-                yield from self._in_halves(lanes)
-            else:
-                yield from self._by_instruction(lanes)
+            yield from self.body(lanes)
             yield f"  ret {self.type(lanes)} %r"
             yield "}"
+
+    def body(self, lanes: int) -> Iterable[str]:
+        """The statements that compute ``%r``."""
+        raise NotImplementedError
+
+    def needed(self) -> Iterable[str]:
+        """Declarations of what the statements call."""
+        raise NotImplementedError
 
     def _call(self, to: str, lanes: int, arguments: str) -> str:
         given = ", ".join(f"{self.type(lanes)} %{a}" for a in arguments.split())
         return f"  %{to} = call {self.type(lanes)} @{self.form(lanes)}({given})"
+
+    def _in_halves(self, lanes: int) -> Iterable[str]:
+        half = lanes // 2
+        whole, part = self.type(lanes), self.type(half)
+        for side, start in (("x", 0), ("y", half)):
+            places = _places(range(start, start + half))
+            for i in range(self.arity):
+                yield f"  %{side}{i} = shufflevector {whole} %a{i}, {whole} poison, {places}"
+            yield self._call(side, half, " ".join(f"{side}{i}" for i in range(self.arity)))
+        yield f"  %r = shufflevector {part} %x, {part} %y, {_places(range(lanes))}"
+
+
+@dataclass(frozen=True)
+class _Instruction(_Function):
+    """An instruction of AVX-512: LLVM's name, and the arguments after the vectors."""
+
+    instruction: str
+
+    def body(self, lanes: int) -> Iterable[str]:
+        if lanes < 128 // self.bits:
+            yield from self._in_wider(lanes)
+        elif lanes > 512 // self.bits:
+            yield from self._in_halves(lanes)
+        else:
+            symbol, arguments = self._instruction(lanes)
+            yield f"  %r = call {self.type(lanes)} {symbol}({', '.join(arguments)})"
 
     def _in_wider(self, lanes: int) -> Iterable[str]:
         wide = 128 // self.bits
@@ -129,16 +189,6 @@ class _Function:
         else:
             yield f"  %r = shufflevector {vector} %v, {vector} poison, {_places(range(lanes))}"
 
-    def _in_halves(self, lanes: int) -> Iterable[str]:
-        half = lanes // 2
-        whole, part = self.type(lanes), self.type(half)
-        for side, start in (("x", 0), ("y", half)):
-            places = _places(range(start, start + half))
-            for i in range(self.arity):
-                yield f"  %{side}{i} = shufflevector {whole} %a{i}, {whole} poison, {places}"
-            yield self._call(side, half, " ".join(f"{side}{i}" for i in range(self.arity)))
-        yield f"  %r = shufflevector {part} %x, {part} %y, {_places(range(lanes))}"
-
     def _instruction(self, lanes: int) -> tuple[str, list[str]]:
         """The name that LLVM has for the instruction, and its typed arguments."""
         vector, width = self.type(lanes), lanes * self.bits
@@ -151,12 +201,7 @@ class _Function:
             arguments.append("i32 4")  # rounding as the processor is set
         return f"@llvm.x86.avx512.mask.{name}.{suffix}.{width}", arguments
 
-    def _by_instruction(self, lanes: int) -> Iterable[str]:
-        symbol, arguments = self._instruction(lanes)
-        yield f"  %r = call {self.type(lanes)} {symbol}({', '.join(arguments)})"
-
-    def instructions(self) -> Iterable[str]:
-        """Declarations of the instructions."""
+    def needed(self) -> Iterable[str]:
         for lanes in _LANES:
             if 128 <= lanes * self.bits <= 512:
                 symbol, arguments = self._instruction(lanes)
@@ -164,22 +209,83 @@ class _Function:
                 yield f"declare {self.type(lanes)} {symbol}({types})"
 
 
+@dataclass(frozen=True)
+class _Rare(_Function):
+    """The second number, but where the first is at least `limit` in size, what a loop gives.
+
+    `loop` is the name of the loop of `BLOCK` steps and `result` says which of its results it is.
+    Where no lane is so large, the vector costs a comparison.
+    """
+
+    limit: float
+    loop: str
+    result: int
+
+    def body(self, lanes: int) -> Iterable[str]:
+        if lanes > BLOCK:
+            yield from self._in_halves(lanes)
+            return
+        kind = self.type(lanes)
+        flags = "i1" if lanes == 1 else f"<{lanes} x i1>"
+        limit = ir.Constant(_TYPES[self.kind], self.limit)
+        splat = limit.get_reference() if lanes == 1 else f"splat ({limit})"
+        places = [f"%p{i}" for i in range(1 + _RESULTS[self.loop])]
+        yield "entry:"
+        yield from (f"  {place} = alloca [{BLOCK} x {self.kind}], align 64" for place in places)
+        yield f"  %size = call {kind} @llvm.fabs.{self._overload(lanes)}({kind} %a0)"
+        yield f"  %large = fcmp oge {kind} %size, {splat}"
+        any_large = "%large"
+        if lanes > 1:
+            any_large = "%any"
+            yield f"  %any = call i1 @llvm.vector.reduce.or.v{lanes}i1({flags} %large)"
+        yield f"  br i1 {any_large}, label %rare, label %done, !prof !0"
+        yield "rare:"
+        yield f"  store {kind} %a0, ptr %p0, align 64"
+        given = ", ".join(f"ptr {place}" for place in places)
+        yield f"  call void @{PREFIX}loop_{self.loop}({given})"
+        yield f"  %found = load {kind}, ptr %p{1 + self.result}, align 64"
+        yield f"  %chosen = select {flags} %large, {kind} %found, {kind} %a1"
+        yield "  br label %done"
+        yield "done:"
+        yield f"  %r = phi {kind} [%a1, %entry], [%chosen, %rare]"
+
+    def _overload(self, lanes: int) -> str:
+        return (f"v{lanes}" if lanes > 1 else "") + f"f{self.bits}"
+
+    def needed(self) -> Iterable[str]:
+        for lanes in _LANES:
+            if lanes <= BLOCK:
+                kind = self.type(lanes)
+                yield f"declare {kind} @llvm.fabs.{self._overload(lanes)}({kind})"
+            if 1 < lanes <= BLOCK:
+                yield f"declare i1 @llvm.vector.reduce.or.v{lanes}i1(<{lanes} x i1>)"
+        pointers = ", ".join(["ptr"] * (1 + _RESULTS[self.loop]))
+        yield f"declare void @{PREFIX}loop_{self.loop}({pointers})"
+
+
 def _places(numbers: Iterable[int]) -> str:
     listed = [f"i32 {n}" for n in numbers]
     return f"<{len(listed)} x i32> <{', '.join(listed)}>"
 
 
-_FUNCTIONS = tuple(
-    _Function(name, kind, arity, instruction)
-    for kind in _NAMES
-    for name, arity, instruction in (
-        # floor(log2 |x|): -inf of 0, inf of infinity
-        ("exponent", 1, "getexp"),
-        # |x| / 2**exponent, from 1 to 2; NaN of a negative number, 1 of 0 and infinity
-        ("mantissa", 1, "getmant i32 12"),
-        # a * 2**b, rounded once
-        ("scale", 2, "scalef"),
-    )
+_FUNCTIONS: tuple[_Function, ...] = (
+    *(
+        _Instruction(name, kind, arity, instruction)
+        for kind in _NAMES
+        for name, arity, instruction in (
+            # floor(log2 |x|): -inf of 0, inf of infinity
+            ("exponent", 1, "getexp"),
+            # |x| / 2**exponent, from 1 to 2; NaN of a negative number, 1 of 0 and infinity
+            ("mantissa", 1, "getmant i32 12"),
+            # a * 2**b, rounded once
+            ("scale", 2, "scalef"),
+        )
+    ),
+    *(
+        _Rare(f"far_{i}", kind, 2, FAR, f"far_{_NAMES[kind]}", i)
+        for kind in _NAMES
+        for i in range(_RESULTS[f"far_{_NAMES[kind]}"])
+    ),
 )
 
 
@@ -187,35 +293,44 @@ def _module(lines: Iterable[str]) -> str:
     return "\n".join([f'target triple = "{native.cpu()[0]}"', *lines])
 
 
+def _called(text: str) -> tuple[_Function, ...]:
+    return tuple(function for function in _FUNCTIONS if f'{function.symbol}"' in text)
+
+
 @functools.cache
-def _declarations() -> str:
-    forms = [function.form(n) for function in _FUNCTIONS for n in _LANES[1:]]
+def _declarations(functions: tuple[_Function, ...]) -> str:
+    forms = [function.form(n) for function in functions for n in _LANES[1:]]
     kept = ", ".join(f"ptr @{form}" for form in forms)
     used = f"@llvm.compiler.used = appending global [{len(forms)} x ptr] [{kept}]"
-    lines = [line for function in _FUNCTIONS for line in function.declarations()]
+    lines = [line for function in functions for line in function.declarations()]
     return _module([f'{used}, section "llvm.metadata"', *lines])
 
 
 @functools.cache
-def _definitions() -> str:
-    lines = [line for function in _FUNCTIONS for line in function.instructions()]
-    lines += [line for function in _FUNCTIONS for line in function.definitions()]
-    return _module(lines)
+def _definitions(functions: tuple[_Function, ...]) -> str:
+    # Several functions may need the same.
+    lines = [*{line: None for function in functions for line in function.needed()}]
+    lines += [line for function in functions for line in function.definitions()]
+    return _module([*lines, '!0 = !{!"branch_weights", i32 1, i32 1000}'])
 
 
 def declared(text: str) -> Any:
     """Parse a module, with declarations that give its functions their vector forms."""
     module = llvm.parse_assembly(text)
-    if PREFIX not in text:
+    functions = _called(text)
+    if not functions:
         return module
-    whole = llvm.parse_assembly(_declarations())
+    whole = llvm.parse_assembly(_declarations(functions))
     whole.link_in(module)
     return whole
 
 
-def define(module: Any, builder: Any) -> None:
-    """Put the forms in the place of their calls, after loops have become loops over vectors."""
-    module.link_in(llvm.parse_assembly(_definitions()))
+def define(text: str, module: Any, builder: Any) -> None:
+    """Put the forms in the place of their calls, when loops have become loops over vectors."""
+    functions = _called(text)
+    if not functions:
+        return
+    module.link_in(llvm.parse_assembly(_definitions(functions)))
     passes = llvm.create_new_module_pass_manager()
     passes.add_always_inliner_pass()
     passes.add_instruction_combine_pass()

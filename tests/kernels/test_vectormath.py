@@ -132,7 +132,8 @@ def apply(name: str, arguments: tuple[Array, ...]) -> Array:
 def portable(name: str, dtype: str) -> Callable[..., None]:
     """The kernel as it is for a processor without AVX-512."""
     source = speeds.source(name, dtype)
-    with mock.patch.object(wide, "available", return_value=False):
+    off = {"available": mock.Mock(return_value=False), "branches": mock.Mock(return_value=False)}
+    with mock.patch.multiple(wide, **off):
         code = build.build(source)
     entry = build.entry_name(source.name)
     call = native.python_callable(native.symbol_address(code, entry), entry)

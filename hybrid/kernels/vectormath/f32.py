@@ -239,6 +239,7 @@ def log1p_f32(x: Any) -> Any:
 
 _SIN = polynomial("sin_f32_tail", *coefficients.SIN)
 _COS = polynomial("cos_f32_tail", *coefficients.COS)
+_TAN = polynomial("tan_f32_tail", *coefficients.TAN)
 
 
 def _sin_cos(r: Any) -> Any:
@@ -269,11 +270,12 @@ def cos_f32(x: Any) -> Any:
 
 
 def tan_f32(x: Any) -> Any:
-    """Tangent, of any argument."""
+    """Tangent, of any argument: tan(r), or -1 / tan(r)."""
     r, n = reduce_f32(x)
-    sine, cosine = _sin_cos(r)
+    z = r * r
+    tangent = copysign(fma(r * z, _TAN(z), r), r)
     even = and_(n, np.int32(1)) == np.int32(0)
-    return select(even, sine, -cosine) / select(even, cosine, sine)
+    return select(even, tangent, -_ONE) / select(even, _ONE, tangent)
 
 
 _ASIN = polynomial("asin_f32_tail", *coefficients.ASIN)

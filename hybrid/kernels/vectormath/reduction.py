@@ -5,24 +5,31 @@ product ``x * 2/pi`` only the part modulo 4 matters, so for an ``x`` of known ex
 bits of 2/pi that contribute multiples of 4 are never multiplied. What is left of 2/pi is
 kept as a sum of a few float64 numbers; fused multiply-adds give the exact products.
 
-Nothing branches: small and huge arguments take the same path. For float32, four sets of
-constants cover all exponents and are picked by selects. For float64 a table is indexed by the
-exponent of ``x``; the look-ups become gathers in a vectorised loop.
+For float32, four sets of constants cover all exponents and are picked by selects. For float64 a
+table is indexed by the exponent of ``x``; the look-ups become gathers in a vectorised loop.
+
+All that is for large arguments, which are rare. From the others multiples of pi/2 in three parts
+are taken (Cody and Waite). A loop leaves the rare ones to another, for a vector at a time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from hybrid.kernels import wide
 from hybrid.kernels.casts import cast_to
 from hybrid.kernels.intrinsics import (
     and_,
+    bits_float,
     fabs,
     float_bits,
     fma,
+    like,
     lookup,
+    or_,
     rint,
     select,
     shr,
@@ -123,20 +130,67 @@ _FIELD = np.int64(0x7FF)
 _ZERO = np.int64(0)
 
 
+# pi/2 as a sum of numbers, which are cut and not rounded: no sign changes, that of 0 included. The
+# second one of float64 has 36 bits, so that its multiples are exact.
+_PARTS_32 = (
+    np.float32(1.570796251296997),
+    np.float32(7.549789415861596e-08),
+    np.float32(5.390302529957765e-15),
+)
+_PARTS_64 = (1.5707963267948966, 6.123233995707727e-17, 2.90385597397936e-28)
+_MAGIC_32 = np.float32(1.5 * 2**23)
+_MAGIC_32_BITS = np.int32(0x4B400000)
+
+
 def reduce_f32(x: Any) -> Any:
     """(r, n) with x = n * pi/2 + r, |r| <= pi/4 and n modulo 4; NaN for infinities."""
+    shifted = fma(x, np.float32(2 / np.pi), _MAGIC_32)
+    k = shifted - _MAGIC_32
+    # Exact: a multiple of the last bit of pi/2 below 1.
+    r = fma(k, -_PARTS_32[0], x)
+    r = fma(k, -_PARTS_32[2], fma(k, -_PARTS_32[1], r))
+    r, shifted = _unless_far(x, (r, shifted), "float", _reduce_far_f32)
+    return r, float_bits(shifted)
+
+
+def reduce_f64(x: Any) -> Any:
+    """(high, low, n) with x = n * pi/2 + high + low, |high| <= pi/4 and n modulo 4."""
+    shifted = fma(x, 2 / np.pi, _MAGIC)
+    k = shifted - _MAGIC
+    r = fma(k, -_PARTS_64[0], x)
+    second = k * _PARTS_64[1]
+    high = r - second
+    low = fma(k, -_PARTS_64[2], (r - high) - second)
+    near = (high, low, shifted)
+    high, low, shifted = _unless_far(x, near, "double", _reduce_far_f64)
+    return high, low, float_bits(shifted)
+
+
+def _unless_far(x: Any, near: tuple[Any, ...], kind: str, reduce: Callable[[Any], Any]) -> Any:
+    """What is `near`, but what `reduce` gives where x is large."""
+    if wide.branches(x):
+        name = f"far_f{32 if kind == 'float' else 64}"
+        wide.loop(x, name, reduce)
+        return [wide.call(f"far_{i}", x, value) for i, value in enumerate(near)]
+    far = fabs(x) >= like(x, wide.FAR)
+    return [select(far, *pair) for pair in zip(reduce(x), near, strict=True)]
+
+
+def _reduce_far_f32(x: Any) -> Any:
+    """(r, shifted) for numbers of any size."""
     size = fabs(x)
     far, further, furthest = size >= _START_1, size >= _START_2, size >= _START_3
     c1 = select(furthest, _A3, select(further, _A2, select(far, _A1, _A0)))
     c2 = select(furthest, _B3, select(further, _B2, select(far, _B1, _B0)))
     c3 = select(furthest, _C3, select(further, _C2, select(far, _C1, _C0)))
-    wide = to_f64(x)
-    first = wide * c1
+    wider = to_f64(x)
+    first = wider * c1
     first = first - ((first + _MAGIC_FOUR) - _MAGIC_FOUR)
-    second = wide * c2
+    second = wider * c2
     rounded = (first + second) + _MAGIC
-    fraction = fma(wide, c3, (first - (rounded - _MAGIC)) + second)
-    return to_f32(fraction * _PIO2_HI), to_i32(float_bits(rounded))
+    fraction = fma(wider, c3, (first - (rounded - _MAGIC)) + second)
+    quadrant = and_(to_i32(float_bits(rounded)), np.int32(3))
+    return to_f32(fraction * _PIO2_HI), bits_float(or_(quadrant, _MAGIC_32_BITS))
 
 
 def _two_sum(a: Any, b: Any) -> Any:
@@ -145,8 +199,8 @@ def _two_sum(a: Any, b: Any) -> Any:
     return total, (a - (total - part)) + (b - part)
 
 
-def reduce_f64(x: Any) -> Any:
-    """(high, low, n) with x = n * pi/2 + high + low, |high| <= pi/4 and n modulo 4."""
+def _reduce_far_f64(x: Any) -> Any:
+    """(high, low, shifted) for numbers of any size."""
     exponent = and_(shr(float_bits(x), 52), _FIELD)
     index = sub(exponent, _FIRST)
     index = select(index > _ZERO, index, _ZERO)
@@ -170,4 +224,4 @@ def reduce_f64(x: Any) -> Any:
     rest = s1 + s2 + (t3 + u1 + (e3 + x * c4))
     high = s * _PIO2_HI
     low = fma(s, _PIO2_HI, -high) + fma(s, _PIO2_LO, rest * _PIO2_HI)
-    return high, low, float_bits(rounded)
+    return high, low, rounded
