@@ -19,6 +19,8 @@ from hybrid.errors import DTypeError
 # How many requests for something out of the ordinary are in force, in whatever thread: where there
 # are none, a call of a compiled function need not ask what holds in its own thread.
 requests = 0
+asked: set[str] = set()
+"""Empty where there are none: native code can ask a set for its size, and no name of a module."""
 _lock = threading.Lock()
 _setting = threading.Lock()
 _everywhere: Any = type(state)
@@ -29,6 +31,7 @@ def request(change: int) -> None:
     global requests
     with _lock:
         requests += change
+        (asked.add if requests else asked.discard)("something")
 
 
 def get_default_dtype() -> DType:

@@ -21,6 +21,7 @@ import llvmlite.binding as llvm
 import numpy as np
 
 _METH_FASTCALL = 0x0080
+_METH_KEYWORDS = 0x0002
 
 
 class _MethodDef(ctypes.Structure):
@@ -111,7 +112,7 @@ def python_callable(address: int, name: str) -> Callable[..., None]:
     return function
 
 
-def method(address: int, name: str) -> tuple[ctypes.Structure, Callable[[int, Any, Any], Any]]:
+def method(address: int, name: str) -> tuple[_MethodDef, Callable[[int, Any, Any], Any]]:
     """A method table, which is never freed, and what makes functions of its address.
 
     These are given ``self`` and something that they keep alive.
@@ -122,3 +123,16 @@ def method(address: int, name: str) -> tuple[ctypes.Structure, Callable[[int, An
     create.restype = ctypes.py_object
     create.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
     return definition, create
+
+
+def method_of(kind: type, address: int, name: str, *, keywords: bool = False) -> Any:
+    """A method of a class: what is set as its attribute, and is given the instance as ``self``.
+
+    With `keywords` the code takes their names as a fourth argument: a tuple, or null.
+    """
+    definition, _ = method(address, name)
+    definition.flags |= _METH_KEYWORDS if keywords else 0
+    describe = ctypes.pythonapi.PyDescr_NewMethod
+    describe.restype = ctypes.py_object
+    describe.argtypes = (ctypes.py_object, ctypes.c_void_p)
+    return describe(kind, ctypes.addressof(definition))

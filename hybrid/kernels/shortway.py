@@ -26,7 +26,6 @@ _HEADER = object.__basicsize__
 _TYPE = _HEADER - _POINTER
 _DESCR = _HEADER + 5 * _POINTER
 _KIND = _HEADER + _POINTER  # of a dtype: one character
-_START = _HEADER  # of a slice; stop and step follow
 
 Method = Callable[..., Any]
 
@@ -40,11 +39,12 @@ class Way:
     name : str
     kind : str
         ``"unary"``, ``"binary"``, ``"reflected"`` (``__radd__``), ``"product"`` (binary, of arrays
-        of one floating-point dtype), ``"item"`` (``x[index]``) or ``"function"`` (unary, of one
-        argument and no method; gives None where the way is not plain).
+        of one floating-point dtype), ``"item"`` (``x[index]``), ``"reshape"`` or ``"function"``
+        (unary, of one argument and no method; gives None where the way is not plain).
     call : callable
         What does it to ndarrays: a ufunc. It gives one, or a NumPy scalar. Of ``"item"``:
-        ``call(index, shape)`` gives the view ops that lead to what the index shows.
+        ``call(index, shape)`` gives the view ops that lead to what the index shows, of
+        ``"reshape"`` it is ``call(shape)``.
     otherwise : callable
         The Python function for what is not plain.
     """
@@ -78,24 +78,23 @@ def short_ways(ways: Sequence[Way], known: Mapping[str, Any]) -> list[Any]:
     """
     from hybrid.kernels import native
 
-    _check_layouts()
+    alias = known["alias"]
+    fields = {"storage": offset(alias, "storage"), "version": offset(alias.storage, "version")}
     native.keep(known, ways)
-    common = native.load_assembly(_text(known))
-    entries = {name: int(common.get_function_address(name)) for name in ("unary", "binary", "item")}
+    common = native.load_assembly(assemble(_CODE, known, fields))
+    entries = {name: int(common.get_function_address(name)) for name in _ENTRIES}
     # One for each way, which only says what is called: not worth the time of an optimiser.
     stubs = "".join(_stub(i, way, entries) for i, way in enumerate(ways))
     engine = native.load_assembly(stubs, effort=0)
-    describe: Any = ctypes.pythonapi.PyDescr_NewMethod
-    describe.restype = ctypes.py_object
-    describe.argtypes = (ctypes.py_object, ctypes.c_void_p)
     made = []
     for i, way in enumerate(ways):
-        definition, create = native.method(int(engine.get_function_address(f"way{i}")), way.name)
-        address = ctypes.addressof(definition)
+        address = int(engine.get_function_address(f"way{i}"))
         if way.kind == "function":
-            made.append(create(address, None, None))
+            definition, create = native.method(address, way.name)
+            made.append(create(ctypes.addressof(definition), None, None))
         else:
-            made.append(describe(known["Tensor"], address))
+            keywords = way.kind == "reshape"
+            made.append(native.method_of(known["Tensor"], address, way.name, keywords=keywords))
     return made
 
 
@@ -103,8 +102,8 @@ def _word(owner: Any, offset: int) -> int | None:
     return ctypes.c_void_p.from_address(id(owner) + offset).value
 
 
-def _offset(owner: Any, name: str) -> int:
-    """Return where an object has a field, whose value no other field has."""
+def offset(owner: Any, name: str) -> int:
+    """Return where an object has a field, the value of which no other field has."""
     value = id(getattr(owner, name))
     places = range(_HEADER, type(owner).__basicsize__, _POINTER)
     found = [at for at in places if _word(owner, at) == value]
@@ -113,12 +112,13 @@ def _offset(owner: Any, name: str) -> int:
     return found[0]
 
 
-def _check_layouts() -> None:
+def check_layouts() -> None:
+    """Refuse an interpreter that lays out objects in another way."""
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         raise RuntimeError("objects may be looked at by one thread at a time only")
     array, index = np.zeros(1, np.float32), slice(1, 2, 3)
     kind = ctypes.c_char.from_address(id(array.dtype) + _KIND).value
-    bounds = [_word(index, _START + i * _POINTER) for i in range(3)]
+    bounds = [_word(index, _HEADER + i * _POINTER) for i in range(3)]
     if (
         _word(array, _TYPE) != id(np.ndarray)
         or _word(array, _DESCR) != id(array.dtype)
@@ -128,9 +128,11 @@ def _check_layouts() -> None:
         raise RuntimeError("the interpreter lays its objects out in another way")
 
 
-def _text(known: Mapping[str, Any]) -> str:
+def assemble(code: str, known: Mapping[str, Any], fields: Mapping[str, int] = {}) -> str:
+    """Return code with :data:`COMMON`, and with addresses and offsets for the names in ``<>``."""
+    check_layouts()
     objects = {
-        **{name: known[name] for name in ("Tensor", "Alias", "busy", "own_alias")},
+        **{name: value for name, value in known.items() if name not in ("tensor", "alias")},
         "ndarray": np.ndarray,
         "asarray": np.asarray,
         "None": None,
@@ -141,20 +143,23 @@ def _text(known: Mapping[str, Any]) -> str:
         "Ellipsis": ...,
         "Exception": Exception,
         "shape": _SHAPE,
+        "numpys_reshape": np.ndarray.reshape,
     }
-    tensor, alias = known["tensor"], known["alias"]
     numbers = {
+        "header": _HEADER,
         "type": _TYPE,
+        "nd": _HEADER + _POINTER,
+        "sizes": _HEADER + 2 * _POINTER,
+        "strides": _HEADER + 3 * _POINTER,
+        "base": _HEADER + 4 * _POINTER,
         "descr": _DESCR,
         "kind": _KIND,
-        "start": _START,
-        "data": _offset(tensor, "_data"),
-        "link": _offset(tensor, "_link"),
-        "node": _offset(tensor, "_node"),
-        "storage": _offset(alias, "storage"),
-        "version": _offset(alias.storage, "version"),
+        "data": offset(known["tensor"], "_data"),
+        "link": offset(known["tensor"], "_link"),
+        "node": offset(known["tensor"], "_node"),
+        **fields,
     }
-    text = _CODE
+    text = COMMON + code
     for name, value in objects.items():
         text = text.replace(f"<{name}>", _address(value))
     for name, number in numbers.items():
@@ -167,7 +172,7 @@ def _address(value: Any) -> str:
 
 
 def _stub(number: int, way: Way, entries: Mapping[str, int]) -> str:
-    lines = [f"define ptr @way{number}(ptr %self, ptr %args, i64 %n) {{"]
+    lines = [f"define ptr @way{number}(ptr %self, ptr %args, i64 %n, ptr %names) {{"]
     target, given = "binary", ["ptr %self", "ptr %args"]
     if way.kind == "function":
         lines.append("  %x = load ptr, ptr %args")
@@ -176,6 +181,8 @@ def _stub(number: int, way: Way, entries: Mapping[str, int]) -> str:
         target, given = "unary", ["ptr %self"]
     elif way.kind == "item":
         target = "item"
+    elif way.kind == "reshape":
+        target, given = "reshape", [*given, "i64 %n", "ptr %names"]
     given += [f"ptr {_address(way.call)}"]
     given += ["ptr null" if way.otherwise is None else f"ptr {_address(way.otherwise)}"]
     if target == "binary":
@@ -185,10 +192,10 @@ def _stub(number: int, way: Way, entries: Mapping[str, int]) -> str:
 
 
 _SHAPE = "shape"
+_ENTRIES = ("unary", "binary", "item", "reshape")
 
-# Python calls operators with as many operands as they take, so that nobody counts them here. An
-# array is held while NumPy works on it: another thread may give its Tensor another one.
-_CODE = """
+# What native code that makes Tensors shares.
+COMMON = """
 declare ptr @PyType_GenericAlloc(ptr, i64)
 declare void @Py_IncRef(ptr)
 declare void @Py_DecRef(ptr)
@@ -197,6 +204,7 @@ declare ptr @PyObject_GetItem(ptr, ptr)
 declare ptr @PyObject_GetAttr(ptr, ptr)
 declare i32 @PyErr_ExceptionMatches(ptr)
 declare void @PyErr_Clear()
+declare ptr @PyErr_Occurred()
 declare i64 @PySet_Size(ptr)
 declare ptr @PyTuple_Pack(i64, ...)
 declare i64 @PyTuple_Size(ptr)
@@ -257,6 +265,46 @@ no:
   ret ptr null
 }
 
+define internal ptr @word(ptr %words, i64 %i) alwaysinline {
+  %at = getelementptr i64, ptr %words, i64 %i
+  %value = load ptr, ptr %at
+  ret ptr %value
+}
+
+; The Python function, or any other, with self before the arguments.
+define internal ptr @long(ptr %otherwise, ptr %self, ptr %args, i64 %n, ptr %names) {
+  %named = icmp ne ptr %names, null
+  br i1 %named, label %count, label %all
+count:
+  %keywords = call i64 @PyTuple_Size(ptr %names)
+  br label %all
+all:
+  %more = phi i64 [ 0, %0 ], [ %keywords, %count ]
+  %total = add i64 %n, %more
+  %size = add i64 %total, 1
+  %given = alloca ptr, i64 %size
+  store ptr %self, ptr %given
+  br label %next
+next:
+  %i = phi i64 [ 0, %all ], [ %i.up, %copy ]
+  %left = icmp slt i64 %i, %total
+  br i1 %left, label %copy, label %go
+copy:
+  %x = call ptr @word(ptr %args, i64 %i)
+  %i.up = add i64 %i, 1
+  %to = getelementptr ptr, ptr %given, i64 %i.up
+  store ptr %x, ptr %to
+  br label %next
+go:
+  %positional = add i64 %n, 1
+  %r = call ptr @PyObject_Vectorcall(ptr %otherwise, ptr %given, i64 %positional, ptr %names)
+  ret ptr %r
+}
+"""
+
+# Python calls operators with as many operands as they take, so that nobody counts them here. An
+# array is held while NumPy works on it: another thread may give its Tensor another one.
+_CODE = """
 ; A Tensor alone with what NumPy returned, an array or a scalar.
 define internal ptr @wrapped(ptr %found) {
   %is = call i1 @is_a(ptr %found, ptr <ndarray>)
@@ -418,9 +466,9 @@ more:
   %slice = call i1 @is_a(ptr %x, ptr <slice>)
   br i1 %slice, label %bounds, label %no
 bounds:
-  %stop_at = add i64 <start>, 8
-  %step_at = add i64 <start>, 16
-  %start = call i1 @bound(ptr %x, i64 <start>)
+  %stop_at = add i64 <header>, 8
+  %step_at = add i64 <header>, 16
+  %start = call i1 @bound(ptr %x, i64 <header>)
   %stop = call i1 @bound(ptr %x, i64 %stop_at)
   %step = call i1 @bound(ptr %x, i64 %step_at)
   %two = and i1 %start, %stop
@@ -501,6 +549,72 @@ tie:
   ret ptr %t
 lost:
   call void @Py_DecRef(ptr %part)
+  ret ptr null
+}
+
+; x.reshape(*sizes). The array is a view where its base is that of x or x itself, and alone where it
+; has none; what else there may be is Python's.
+define ptr @reshape(
+  ptr %self, ptr %args, i64 %n, ptr %names, ptr %steps.of, ptr %otherwise
+) {
+  %x = call ptr @array_of(ptr %self)
+  %idle = call i1 @idle()
+  %some = icmp ne ptr %x, null
+  %bare = icmp eq ptr %names, null
+  %sized = icmp ne i64 %n, 0
+  %a = and i1 %some, %idle
+  %b = and i1 %bare, %sized
+  %plain = and i1 %a, %b
+  br i1 %plain, label %short, label %python
+python:
+  %p = call ptr @long(ptr %otherwise, ptr %self, ptr %args, i64 %n, ptr %names)
+  ret ptr %p
+short:
+  call void @Py_IncRef(ptr %x)
+  %found = call ptr @long(ptr <numpys_reshape>, ptr %x, ptr %args, i64 %n, ptr null)
+  %x.base = call ptr @field(ptr %x, i64 <base>)
+  call void @Py_DecRef(ptr %x)
+  %failed = icmp eq ptr %found, null
+  br i1 %failed, label %error, label %look
+error:
+  %ours = call i32 @PyErr_ExceptionMatches(ptr <Exception>)
+  %go_on = icmp ne i32 %ours, 0
+  br i1 %go_on, label %explain, label %no
+explain:
+  call void @PyErr_Clear()
+  br label %python
+look:
+  %base = call ptr @field(ptr %found, i64 <base>)
+  %alone = icmp eq ptr %base, null
+  br i1 %alone, label %copy, label %shared
+copy:
+  call void @Py_IncRef(ptr <None>)
+  %c = call ptr @made(ptr %found, ptr <None>)
+  ret ptr %c
+shared:
+  %own = icmp eq ptr %base, %x
+  %same = icmp eq ptr %base, %x.base
+  %view = or i1 %own, %same
+  br i1 %view, label %hang, label %unclear
+unclear:
+  call void @Py_DecRef(ptr %found)
+  br label %python
+hang:
+  %shape = call ptr @PyObject_GetAttr(ptr %found, ptr <shape>)
+  %no_shape = icmp eq ptr %shape, null
+  br i1 %no_shape, label %lost, label %later
+later:
+  %steps = call ptr (i64, ...) @PyTuple_Pack(i64 2, ptr %steps.of, ptr %shape)
+  call void @Py_DecRef(ptr %shape)
+  %no_steps = icmp eq ptr %steps, null
+  br i1 %no_steps, label %lost, label %tie
+tie:
+  %t = call ptr @tied(ptr %self, ptr %found, ptr %steps)
+  ret ptr %t
+lost:
+  call void @Py_DecRef(ptr %found)
+  ret ptr null
+no:
   ret ptr null
 }
 

@@ -58,14 +58,14 @@ def install() -> None:
             return
         counting = False
     try:
-        made = short_ways([way for way, _ in offered], _known())
+        made = short_ways([way for way, _ in offered], known_objects())
     except Exception:  # an interpreter of another kind, or one that may not run code it made
         return
     for (_, put), method in zip(offered, made):
         put(method)
 
 
-def _known() -> dict[str, Any]:
+def known_objects() -> dict[str, Any]:
     """Return what native code is told of hybrid's objects, and one of each to look at."""
     probe: Any = wrap(np.zeros(1))
     probe._link, probe._node = object(), object()

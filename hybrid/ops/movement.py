@@ -16,6 +16,8 @@ from hybrid.core.storage import Chain
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.core.unknown import as_size
 from hybrid.errors import ShapeError
+from hybrid.kernels.shortway import Way
+from hybrid.ops import _shortways
 from hybrid.ops._axes import Axes, as_shape, lead_axis, one_axis, some_axes
 from hybrid.ops._methods import attach, attach_properties
 
@@ -399,4 +401,5 @@ attach(
     swapaxes=swapaxes,
     copy=copy,
 )
+_shortways.on_tensor(Way("reshape", "reshape", _reshaped, _reshape_method))
 attach_properties(T=permute_dims, mT=matrix_transpose)

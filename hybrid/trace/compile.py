@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import types
@@ -15,6 +16,8 @@ from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.tracelog import timed
 from hybrid.errors import TraceError
+from hybrid.kernels.quick import quick_call
+from hybrid.ops._shortways import known_objects
 from hybrid.trace import modes, report
 from hybrid.trace.arguments import Call
 from hybrid.trace.concrete import ConcreteFunction
@@ -52,6 +55,8 @@ class CompiledFunction:
     Made by :func:`compile`.
     """
 
+    __slots__ = ("__dict__", "__weakref__", "_shortcuts")  # the last where native code finds it
+
     def __init__(
         self,
         function: Callable[..., Any],
@@ -87,6 +92,8 @@ class CompiledFunction:
                 while launcher is not None:
                     if launcher.valid() and launcher.clear(args):
                         self._hits += 1
+                        if usual and short.again(launcher, args):
+                            _answer_natively(self)
                         return launcher.run(args)  # HYBRID_DEBUG=1 shows hybrid's frames
                     launcher = launcher.following
             if short.nested and plain and not modes.functions_run_eagerly():
@@ -222,7 +229,10 @@ class CompiledFunction:
 
     def cache_info(self) -> CacheInfo:
         """Return how many calls were replayed (hits) and traced (misses), and the traces kept."""
-        return CacheInfo(self._hits, self._misses, len(self._traces))
+        return CacheInfo(self._answered(), self._misses, len(self._traces))
+
+    def _answered(self) -> int:
+        return self._hits + int(self._shortcuts.answered[0])
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until what is compiled in the background is ready, with ``background=True``.
@@ -253,10 +263,11 @@ class CompiledFunction:
             self._shortcuts.forget_all()
             self._subject.reasons.clear()
             self._hits = self._misses = 0
+            self._shortcuts.answered[0] = 0
 
     def explain(self) -> str:
         """Say in words what was traced, why again, and what runs eagerly."""
-        return report.explain(self.name, self._hits, self._misses, self.concrete_functions)
+        return report.explain(self.name, self._answered(), self._misses, self.concrete_functions)
 
     def _anchor(self, concrete: ConcreteFunction, leaves: list[Any]) -> None:
         """Let a trace die with the objects that it knows by identity."""
@@ -289,6 +300,22 @@ class CompiledFunction:
 
     def __repr__(self) -> str:
         return f"<compiled function {self.name}>"
+
+
+def _answer_natively(function: CompiledFunction) -> None:
+    """Put native code in front of Python's way of a call, where it can be."""
+    global _tried
+    if _tried:
+        return
+    _tried = True
+    known = {**known_objects(), "requests": defaults.asked}
+    with contextlib.suppress(Exception):  # an interpreter of another kind
+        method = quick_call(CompiledFunction, function, _PYTHON_CALL, known)
+        CompiledFunction.__call__ = method  # type: ignore[method-assign]
+
+
+_PYTHON_CALL = CompiledFunction.__call__
+_tried = False
 
 
 def _refuse_leaked(leaves: Sequence[Any]) -> None:

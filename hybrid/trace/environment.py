@@ -149,6 +149,11 @@ def same_value(now: Any, before: Any) -> bool:
     return False
 
 
+def unbound() -> bool:
+    """Tell of a function that reads no names that they mean the same."""
+    return True
+
+
 def unchanged(found: tuple[Binding, ...]) -> Callable[[], bool]:
     """Return a function that tells, as fast as Python can, whether all names mean the same.
 
@@ -156,7 +161,7 @@ def unchanged(found: tuple[Binding, ...]) -> Callable[[], bool]:
     thousands of attributes. Only where something is another object, values are compared.
     """
     if not found:
-        return lambda: True
+        return unbound
     scope: dict[str, Any] = {"missing": MISSING, "all": all, "map": map, "is_": is_, "len": len}
     tests: list[str] = []
     plain: list[Binding] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import is_
 from typing import Any
 
@@ -14,6 +14,7 @@ from hybrid.core.source import run_generated
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.errors import OutOfMemoryError
+from hybrid.kernels.quick import Ticket
 from hybrid.runtime.plan import Plan
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.donating import Loan
@@ -53,9 +54,20 @@ class Launcher:
     resume : Resume
     following : Launcher, optional
         Another one for calls with the same key, where ints that are no part of it decide.
+
+    Attributes
+    ----------
+    clear : callable
+        Tells what the key leaves open; `CLEAR` where that is nothing.
+    direct : tuple, optional
+        The Plan and which arguments it takes, where a call does no more than that.
+    times : int
+        How often it has answered in Python.
+    ticket : tuple, optional
+        What native code is told of it.
     """
 
-    __slots__ = ("clear", "concrete", "following", "run", "valid")
+    __slots__ = ("clear", "concrete", "direct", "following", "run", "ticket", "times", "valid")
 
     def __init__(
         self,
@@ -67,6 +79,9 @@ class Launcher:
     ) -> None:
         self.concrete = concrete
         self.following = following
+        self.times = 0
+        self.ticket: Ticket | None = None
+        self.direct: tuple[Callable[..., Any], Sequence[int]] | None = None
         self.valid = unchanged(concrete.bindings)
         self.clear = _clear(concrete, leaves, given)
         segment = concrete.root
@@ -80,6 +95,14 @@ class Launcher:
         sized = segment.sized(leaves)
         plan = sized.plan_for([environment[i] for i in segment.parameters])
         self.run = _launcher(segment, sized.result, plan, leaves, given, resume.recover)
+        if given == len(leaves) and _is_its_plan(segment, sized.result, plan, given):
+            self.direct = plan.run, segment.parameters
+
+
+def _is_its_plan(segment: Segment, result: Result, plan: Plan, given: int) -> bool:
+    """Tell whether a call is nothing but the Plan, which may be run again if it fails."""
+    bare = not (segment.captured or segment.writes or plan.donations)
+    return bare and segment.redoable and _is_one_tensor(result, given)
 
 
 def chain_of(launcher: Launcher | None) -> Iterator[Launcher]:
@@ -87,6 +110,11 @@ def chain_of(launcher: Launcher | None) -> Iterator[Launcher]:
     while launcher is not None:
         yield launcher
         launcher = launcher.following
+
+
+def CLEAR(args: tuple[Any, ...]) -> bool:
+    """Tell of a call whose key leaves nothing open that it may be answered."""
+    return True
 
 
 def _clear(
@@ -108,8 +136,10 @@ def _clear(
     if not is_pure(concrete):
         scope["rest"] = leaves[given:]
         tests.append("not identical(args) and not entangled([*args, *rest])")
+    if not tests:
+        return CLEAR
     clear: Callable[[tuple[Any, ...]], bool]
-    clear = eval(f"lambda args: {' and '.join(tests) or True}", scope)
+    clear = eval(f"lambda args: {' and '.join(tests)}", scope)
     return clear
 
 

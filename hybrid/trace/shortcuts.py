@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from hybrid.core import dispatch
 from hybrid.core.devices import CPU
+from hybrid.core.folding import fold
 from hybrid.core.spec import TensorSpec
 from hybrid.core.state import USUAL
 from hybrid.core.tensor import Tensor
+from hybrid.kernels.quick import ticket
 from hybrid.trace import modes
 from hybrid.trace.arguments import Call
 from hybrid.trace.concrete import ConcreteFunction
+from hybrid.trace.environment import unbound
 from hybrid.trace.launcher import (
+    CLEAR,
     Launcher,
     chain_of,
     fast_key,
@@ -27,6 +33,9 @@ from hybrid.trace.signature import Signature
 from hybrid.trace.steps import Resume
 from hybrid.trace.traces import Traces
 
+WORTH_COMPILING = 500
+"""Answers of a launcher before native code takes over: once for a process, that is compiled, which
+takes 20 milliseconds."""
 LAUNCHERS = 256  # at most, for one function
 VARIANTS = 8  # of them at most, for calls that differ in ints only
 
@@ -47,16 +56,40 @@ class Shortcuts:
         ``key(args)`` gives such a key; None where there is none.
     nested : Nested
         For the other calls.
+    ticket : tuple, optional
+        What native code is told of the calls that it answers by itself: those that a launcher
+        answered again and again.
+    answered : ndarray
+        How many they were.
     """
 
-    __slots__ = ("_open", "_traces", "key", "launchers", "nested")
+    __slots__ = ("_open", "_traces", "answered", "key", "launchers", "nested", "ticket")
 
     def __init__(self, traces: Traces) -> None:
         self._traces = traces
+        self.ticket: Any = None
+        self.answered = np.zeros(1, np.int64)
         self._open: frozenset[int] = frozenset()
         self.launchers: dict[Any, Launcher] = {}
         self.key: Callable[[tuple[Any, ...]], Any] = fast_key
         self.nested = Nested()
+
+    def again(self, launcher: Launcher, args: tuple[Any, ...]) -> bool:
+        """Note that a launcher answers a usual call; tell whether native code is to answer now."""
+        launcher.times += 1
+        if launcher.times % WORTH_COMPILING or launcher.clear is not CLEAR:
+            return False
+        arrays = [x._data for x in args if type(x) is Tensor]
+        if len(arrays) < len(args) or {*map(type, arrays)} != {np.ndarray}:
+            return False
+        if launcher.ticket is None:
+            still = None if launcher.valid is unbound else launcher.valid
+            run, order = launcher.direct or (_folding(launcher.run), None)
+            launcher.ticket = ticket(arrays, self.answered, still, run, order)
+        self.ticket = launcher.ticket
+        if all(launcher is not x for x in self.launchers.values()):
+            self.ticket = None  # another thread has forgotten it meanwhile
+        return self.ticket is not None
 
     def special_key(self, args: tuple[Any, ...]) -> Any:
         """Return the key of a launcher where not all is as usual, in whatever thread."""
@@ -105,6 +138,7 @@ class Shortcuts:
             return
         while len(self.launchers) >= LAUNCHERS:
             self.launchers.pop(next(iter(self.launchers)), None)
+            self.ticket = None
         others = [x for x in chain_of(self.launchers.get(key)) if x.concrete in self._traces]
         if all(x.concrete is not concrete for x in others):
             following = others[0] if 0 < len(others) < VARIANTS else None
@@ -126,8 +160,23 @@ class Shortcuts:
         for key, launcher in list(self.launchers.items()):
             if any(x.concrete in concretes for x in chain_of(launcher)):
                 self.launchers.pop(key, None)
+        self.ticket = None
 
     def forget_all(self) -> None:
         """Forget everything."""
         self.launchers.clear()
         self.nested.clear()
+        self.ticket = None
+
+
+def _folding(run: Callable[[tuple[Any, ...]], Any]) -> Callable[..., Any]:
+    """Return what a launcher runs as Python's own way of a call does: with errors folded."""
+
+    def __call__(*args: Any) -> Any:  # so the call itself is named in tracebacks
+        try:
+            return run(args)
+        except Exception as error:
+            fold(error)
+            raise
+
+    return __call__

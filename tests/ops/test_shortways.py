@@ -22,6 +22,10 @@ INDICES = [
     *((..., 0), (0, slice(None)), True, [1, 0], (0, [1]), np.int64(1), slice(np.int64(1), 2)),
     *(7, (0, 0, 0), "a", 1.0, slice("a"), slice(0, 2, 0)),
 ]
+SIZES: list[tuple[Any, ...]] = [
+    *((12,), (-1,), (4, 3), ((4, -1),), ([2, 6],), (2, -1, 2), (np.int64(12), 1), (1,), ((),), ()),
+    *((5,), (-1, -1), (0, -1), (2.0, 6), ("a",), (None,), (hb.asarray(12),), (True, 12)),
+]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -82,9 +86,27 @@ def test_an_index_shows_what_its_python_way_shows(index: Any) -> None:
         assert got == outcome(WAYS["__getitem__"].otherwise, x, index)
 
 
+@pytest.mark.parametrize("sizes", SIZES, ids=repr)
+def test_a_shape_is_given_as_its_python_way_gives_it(sizes: tuple[Any, ...]) -> None:
+    y = hb.arange(12.0)
+    m = y.reshape(3, 4)
+    for x in (y, m, m.T, m[:, 1:], hb.ones(())):
+        got = outcome(hb.Tensor.reshape, x, *sizes)
+        assert got == outcome(WAYS["reshape"].otherwise, x, *sizes)
+
+
+def test_the_options_of_a_shape_go_pythons_way() -> None:
+    x = hb.arange(6.0)
+    assert x.reshape(2, 3, order="F").tolist() == [[0, 2, 4], [1, 3, 5]]
+    with pytest.raises(ValueError, match="copy=False"):
+        x.reshape(2, 3).T.reshape(6, copy=False)
+    with pytest.raises(TypeError):
+        x.reshape(2, 3, size=1)
+
+
 def test_a_view_and_what_it_is_a_view_of_see_each_others_writes() -> None:
     def steps(x: hb.Tensor) -> hb.Tensor:
-        part = x[1:]
+        part = x.reshape(2, -1).reshape(-1)[1:]
         inner = part[::2]
         inner += 10.0
         x[1] = 5.0
@@ -119,11 +141,18 @@ def test_an_error_of_numpy_is_raised_as_by_the_python_way() -> None:
 def test_nothing_is_kept_alive_and_nothing_dies_early() -> None:
     x, y, number = hb.asarray(np.ones(3)), hb.asarray(np.ones(3)), 2.125
     index = (slice(1, None), None)
+    view = hb.ones((2, 2)).T
 
     def run() -> None:
         for _ in range(50):
             x + y, number * x, -x, x @ y, hb.exp(x), x[1:], x[index], x[0], x == y
-            for wrong in (lambda: x[7], lambda: x + hb.ones(2), lambda: x[1:][9]):
+            x.reshape(3, 1), x.reshape((1, -1)), view.reshape(4), view[1:].reshape(2)
+            for wrong in (
+                lambda: x[7],
+                lambda: x + hb.ones(2),
+                lambda: x[1:][9],
+                lambda: x.reshape(4),
+            ):
                 with contextlib.suppress(IndexError, ValueError):
                     wrong()
 

@@ -1,0 +1,185 @@
+"""Calls that native code answers do what Python's own way of a call does."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hybrid as hb
+from hybrid.trace import shortcuts
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shortcuts, "WORTH_COMPILING", 1)
+
+
+def again(f: Any, *args: Any) -> Any:
+    """Call until native code answers, then once more."""
+    for _ in range(3):
+        f(*args)
+    assert f._shortcuts.ticket is not None
+    before = f._shortcuts.answered[0]
+    found = f(*args)
+    assert f._shortcuts.answered[0] == before + 1
+    return found
+
+
+def three() -> list[hb.Tensor]:
+    return [hb.asarray(np.arange(3.0) + i) for i in range(3)]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, y, z: x * y + z,
+        lambda x, y, z: z - x,  # the Plan takes fewer, in another order
+        lambda x, y, z: (x + y, [z]),
+        lambda x, y, z: y,
+        lambda x, y, z: 3,
+        lambda x, y, z: x.sum() if y[0] > 0 else z,
+    ],
+)
+def test_results_are_those_of_eager_code(function: Any) -> None:
+    args = three()
+    found, wanted = again(hb.compile(function), *args), function(*args)
+    assert repr(found) == repr(wanted)
+
+
+def test_other_types_shapes_strides_and_numbers_of_arguments_go_pythons_way() -> None:
+    f = hb.compile(lambda x, y: x + y)
+    x = hb.asarray(np.arange(3.0))
+    again(f, x, x + 1)
+    for other in (x.astype("int8"), hb.ones(()), hb.ones((2, 3)), hb.arange(6.0)[::2], 2.5, 3):
+        assert hb.array_equal(f(x, other), x + other)
+    assert hb.array_equal(f(x, y=x), x + x)
+    assert hb.array_equal(f(np.ones(3), x), x + 1)
+    with pytest.raises(TypeError):
+        f(x)
+    with pytest.raises(TypeError):
+        f(x, x, x)
+    with pytest.raises(TypeError):
+        f(x, z=x)
+    assert hb.array_equal(f(x, x), x + x)
+    assert hb.array_equal(again(f, x, x + 1), x + x + 1)
+
+
+def test_what_the_function_reads_is_still_looked_at() -> None:
+    rate = [2.0]
+    f = hb.compile(lambda x: x * rate[0] + scale)
+    global scale
+    scale = 1.0
+    x = hb.asarray([1.0, 2.0])
+    assert again(f, x).tolist() == [3.0, 5.0]
+    rate[0] = 3.0
+    assert f(x).tolist() == [4.0, 7.0]
+    scale = 0.0
+    assert again(f, x).tolist() == [3.0, 6.0]
+
+
+def test_tapes_traces_defaults_and_eager_modes_are_heard() -> None:
+    f = hb.compile(lambda x: x * x + hb.asarray(0.5))
+    x = hb.asarray([3.0])
+    again(f, x)
+    with hb.GradientTape() as tape:
+        tape.watch(x)
+        y = f(x)
+    assert tape.gradient(y, x).tolist() == [6.0]
+    assert hb.compile(lambda x: f(x) + 1)(x).tolist() == [10.5]
+    half = hb.asarray([3.0], dtype="float16")
+    again(f, half)
+    with hb.default_dtype("float64"):
+        assert f(half).dtype == (half * half + hb.asarray(0.5)).dtype == hb.float64
+    answered = f._shortcuts.answered[0]
+    hb.run_functions_eagerly(True)
+    try:
+        assert f(x).tolist() == [9.5]
+    finally:
+        hb.run_functions_eagerly(False)
+    assert f._shortcuts.answered[0] == answered
+
+
+def test_variables_are_read_and_written() -> None:
+    v = hb.Variable([1.0])
+
+    @hb.compile
+    def step(x: hb.Tensor) -> hb.Tensor:
+        v.assign_add(x)
+        return v * 2
+
+    x = hb.asarray([1.0])
+    before = v.numpy().copy()
+    again(step, x)
+    assert (v.numpy() - before).tolist() == [4.0]
+    v.assign([0.0])
+    assert step(x).tolist() == [2.0]
+
+
+def test_an_error_is_raised_as_in_eager_code() -> None:
+    f = hb.compile(lambda x, y: hb.linalg.inv(x) + y)
+    good = hb.eye(2)
+    again(f, good, hb.eye(2))
+    with pytest.raises(np.linalg.LinAlgError):
+        f(hb.zeros((2, 2)), good)
+    assert hb.array_equal(f(good, good), good + good)
+
+
+def test_hits_are_counted_and_forgotten() -> None:
+    f = hb.compile(lambda x: x + 1)
+    x = hb.ones(2)
+    for _ in range(10):
+        f(x)
+    assert f.cache_info()[:2] == (9, 1)
+    f.cache_clear()
+    assert f._shortcuts.ticket is None
+    assert f.cache_info() == (0, 0, 0)
+    f(x)
+    assert f.cache_info()[:2] == (0, 1)
+
+
+def test_two_shapes_in_turns_are_answered() -> None:
+    f = hb.compile(lambda x: x + 1, dynamic=False)
+    for _ in range(5):
+        for n in (2, 3):
+            assert f(hb.zeros(n)).tolist() == [1.0] * n
+
+
+def test_many_threads_are_answered_while_the_function_forgets() -> None:
+    f = hb.compile(lambda x, y: x * y)
+    x = hb.asarray(np.arange(4.0))
+    failures: list[Any] = []
+
+    def work() -> None:
+        for _ in range(300):
+            if f(x, x).tolist() != [0.0, 1.0, 4.0, 9.0]:
+                failures.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(5):
+        f.cache_clear()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def test_nothing_is_kept_alive() -> None:
+    f = hb.compile(lambda x, y: x * y)
+    x, y = hb.ones(3), hb.ones(3)
+    again(f, x, y)
+    seen = weakref.ref(f), weakref.ref(x), weakref.ref(f(x, y))
+    assert seen[2]() is None
+    before = sys.getrefcount(x._data), sys.getrefcount(f._shortcuts.ticket)
+    for _ in range(100):
+        f(x, y)
+    assert (sys.getrefcount(x._data), sys.getrefcount(f._shortcuts.ticket)) == before
+    del f, x
+    gc.collect()
+    assert [r() for r in seen] == [None] * 3
