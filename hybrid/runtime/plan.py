@@ -14,6 +14,7 @@ from hybrid.runtime.donation import Donation, find_donations
 from hybrid.runtime.driver import Run, make_driver
 from hybrid.runtime.load import LoadedKernel, load_kernel
 from hybrid.runtime.memory import plan_memory
+from hybrid.runtime.order import free_early
 from hybrid.runtime.schedule import schedule
 from hybrid.runtime.steps import KernelStep, LibraryStep, Step
 
@@ -139,7 +140,7 @@ def make_plan(
 
 
 def _plan(graph: FuncGraph, layouts: tuple[Layout, ...], replaced: Mapping[int, int]) -> Plan:
-    order = schedule(graph, layouts)
+    order = schedule(free_early(graph), layouts)
     donations = find_donations(order, replaced)
     memory = plan_memory(order, [donation.result for donation in donations])
     regions = (step.region for step in order.steps if isinstance(step, KernelStep))
