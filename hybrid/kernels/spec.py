@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -144,6 +145,22 @@ def is_heavy(instr: Instr) -> bool:
     if instr.kind != "map":
         return False
     return any(name not in CHEAP_FUNCTIONS for name in called_functions(instr.expr))
+
+
+def longest_chain(count: int, body: Sequence[Instr]) -> int:
+    """Return how many heavy instructions wait for each other, one after the other.
+
+    Parameters
+    ----------
+    count : int
+        The number of operands, which the first values are.
+    body : sequence of Instr
+    """
+    lengths = [0] * count
+    for instr in body:
+        before = max((lengths[x] for x in instr.args if isinstance(x, int)), default=0)
+        lengths.append(before + is_heavy(instr))
+    return max(lengths, default=0)
 
 
 @dataclass(frozen=True, slots=True)

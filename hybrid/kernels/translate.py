@@ -2,7 +2,8 @@
 
 The source is Python, of which this understands what kernels need: assignments, ``for`` over
 ``range`` with a positive step, ``if``, and calls; ``lanes(first, count, width)`` is a range of
-`count` numbers that becomes vectors of `width`, without a loop. Expressions are left to Python:
+`count` numbers that becomes vectors of `width`, without a loop, and ``interleaved(count)`` a range
+of which several vectors are under way at once. Expressions are left to Python:
 operators and intrinsics of ``Scalar`` append their instructions. A variable is memory on the stack,
 which LLVM makes a register; it keeps the type of its first value.
 
@@ -25,6 +26,7 @@ from hybrid.kernels.scalar import Scalar, scalar, types
 
 _ADDRESS = ir.IntType(8).as_pointer()
 _INT = ir.IntType(64)
+INTERLEAVED = 4  # vectors that an interleaved loop has under way
 
 
 def phase(module: Any, definition: ast.FunctionDef, names: Mapping[str, Any], symbol: str) -> Any:
@@ -62,13 +64,18 @@ def _straightened(module: Any, width: int, vectors: int) -> Any:
 
     Left to itself it unrolls short ones first, and has a row of scalars then.
     """
-    options = [
+    return _options(
+        module,
         ("vectorize.enable", ir.IntType(1)(1)),
         ("vectorize.width", ir.IntType(32)(width)),
         ("interleave.count", ir.IntType(32)(vectors)),
-    ]
-    nodes = [module.add_metadata([f"llvm.loop.{name}", value]) for name, value in options]
-    nodes.append(module.add_metadata(["llvm.loop.unroll.disable"]))
+        ("unroll.disable",),
+    )
+
+
+def _options(module: Any, *options: tuple[Any, ...]) -> Any:
+    """What tells LLVM how to make a loop."""
+    nodes = [module.add_metadata([f"llvm.loop.{name}", *value]) for name, *value in options]
     # The first operand of what names a loop is itself.
     node = ir.values.MDValue(module, (), name=str(len(module.metadata)))
     node.operands = (node, *nodes)
@@ -143,6 +150,15 @@ class _Function:
                 orelse=[],
             ):
                 self.loop(name, [self.value(bound) for bound in bounds], body)
+            case ast.For(
+                target=ast.Name(id=name),
+                iter=ast.Call(func=ast.Name(id="interleaved"), args=[bound]),
+                body=body,
+                orelse=[],
+            ):
+                several = ("interleave.count", ir.IntType(32)(INTERLEAVED))
+                options = _options(self.builder.module, several)
+                self.loop(name, [self.value(bound)], body, options)
             case ast.For(
                 target=ast.Name(id=name),
                 iter=ast.Call(

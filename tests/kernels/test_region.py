@@ -201,3 +201,23 @@ def test_scans_no_kernel_can_do(axes: tuple[int, ...], body: list[Instr], reason
     x = zeros(3, 4)
     region, _ = make_region(x.shape, axes, [(x, x)], body, [(1, F32, False)])
     assert reason in unsupported(region)
+
+
+CHAINS = {
+    "two that wait": ([("tanh({0})", 0), ("exp({0})", 1)], True),
+    "two side by side": ([("tanh({0})", 0), ("exp({0})", 0)], False),
+    "cheap ones and one": ([("sqrt({0})", 0), ("sqrt({0})", 1), ("exp({0})", 2)], False),
+    "more than registers hold": ([("tanh({0})", i) for i in range(9)], False),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_functions_that_wait_for_each_other_are_computed_of_several_vectors_at_once(
+    name: str,
+) -> None:
+    calls, several = CHAINS[name]
+    x = zeros(64)
+    body = [mapped("f", expr, (given,), F32) for expr, given in calls]
+    outputs = [(value, F32, False) for value in range(1, len(body) + 1)]
+    region, _ = make_region(x.shape, (), [(x, x)], body, outputs)
+    assert ("in interleaved(" in source(canonical(region)[0]).text) == several

@@ -41,6 +41,10 @@ FORMS = {
         for i in lanes(1, 8, 4):
             store(words, i, i * n)
         """,
+    "an interleaved loop counts as any": """
+        for i in interleaved(n):
+            store(words, i, i * m)
+        """,
     "an empty range leaves the variable alone": """
         i = 5
         for i in range(3, 3):
@@ -122,6 +126,7 @@ def _python(text: str, words: Words, n: int, m: int) -> None:
     names: dict[str, Any] = {
         "load": lambda words, i: int(words[i]),
         "store": lambda words, i, x: words.put(i, x),
+        "interleaved": range,
         "lanes": lambda first, count, width: range(first, first + count),
     }
     exec(textwrap.dedent(text), names | {"words": words, "n": n, "m": m})
