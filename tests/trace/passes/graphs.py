@@ -245,6 +245,22 @@ def periodic(u: hb.Tensor) -> hb.Tensor:
     return hb.roll(u, 1, 0) + hb.roll(u, -1, 0) - 2.0 * u
 
 
+@hb.compile
+def squashed(x: hb.Tensor) -> hb.Tensor:
+    return hb.tanh(x * 0.5 + 0.1)
+
+
+def inlined(x: hb.Tensor) -> hb.Tensor:
+    """Compiled functions called in another are part of its graph, and of its kernel."""
+    return squashed(squashed(x)) - x
+
+
+def unit_length(x: hb.Tensor) -> hb.Tensor:
+    """Two kernels read `y`, which each of them computes: that costs less than its memory."""
+    y = x * 2.0 + 1.0
+    return y / hb.sqrt(hb.sum(y * y))
+
+
 def spread_of_all(x: hb.Tensor) -> Any:
     return hb.mean(x), hb.std(x)
 
@@ -268,6 +284,8 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[TensorSpec, ...]]] = {
     "epilogue": (epilogue, (spec(8, 10), spec(10, 4), spec(4))),
     "averages": (averages, (spec(9, 64), spec(50, 4, dtype="int64"))),
     "periodic": (periodic, (spec(100, 100),)),
+    "inlined": (inlined, (spec(8, 10),)),
+    "unit_length": (unit_length, (spec(512, 512),)),
     "spread_of_all": (spread_of_all, (spec(1000, 500),)),
     "countdown": (countdown, (spec(3),)),
 }
