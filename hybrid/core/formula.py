@@ -9,6 +9,7 @@ Python's double arithmetic has no other normal form.
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
@@ -169,6 +170,7 @@ def _sum(terms: Mapping[Product, int]) -> Whole:
     return Sum(tuple(sorted(kept, key=lambda term: (-len(term[0]), list(map(_order, term[0]))))))
 
 
+@functools.lru_cache(maxsize=4096)  # each sum of formulas asks for it
 def _order(atom: Atom) -> tuple[bool, str]:
     return isinstance(atom, Call), text(atom)
 
@@ -251,11 +253,9 @@ def _spelled(product: Product, factor: int, spell: Callable[[Input], str]) -> st
     return {1: atoms, -1: f"-{atoms}"}.get(factor, f"{factor}*{atoms}")
 
 
-def reader(texts: Sequence[str], form: str) -> Callable[[Sequence[Any]], Any]:
-    """Compile texts over the arguments ``args`` into one function; `form` joins them."""
-    function: Callable[[Sequence[Any]], Any] = eval(
-        f"lambda args: {form.join(texts)}", dict(ROUNDING)
-    )
+def reader(texts: Sequence[str], form: str, name: str = "args") -> Callable[..., Any]:
+    """Compile texts over arguments of these names into one function; `form` joins them."""
+    function: Callable[..., Any] = eval(f"lambda {name}: {form.join(texts)}", dict(ROUNDING))
     return function
 
 

@@ -18,12 +18,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from hybrid.core.graph import FuncGraph, Node
 from hybrid.core.interpret import interpret
 from hybrid.core.op import Op, register
-from hybrid.core.spec import Shape, TensorSpec
+from hybrid.core.spec import Shape, TensorSpec, broadcast_shapes
 from hybrid.errors import GraphError
 
 
@@ -70,7 +68,7 @@ def space_of(body: FuncGraph) -> Shape:
             continue
         shapes += [x.spec.shape for x in node.inputs]
         shapes += [v.spec.shape for v in node.outputs]
-    return np.broadcast_shapes(*shapes)
+    return broadcast_shapes(*shapes)
 
 
 def axes_of(body: FuncGraph) -> tuple[int, ...]:

@@ -75,7 +75,12 @@ _OF_FRAMEWORK = _Known()
 
 def run_generated(source: str, name: str, scope: dict[str, Any]) -> None:
     """Run generated code as the framework's own, which tracebacks leave out."""
-    exec(compile(source, f"{_PACKAGE}<{name}>", "exec"), scope)
+    exec(_compiled(source, name), scope)
+
+
+@lru_cache(maxsize=512)  # what is made for other sizes of a function has the same text
+def _compiled(source: str, name: str) -> CodeType:
+    return compile(source, f"{_PACKAGE}<{name}>", "exec")
 
 
 def is_installed(code: CodeType) -> bool:

@@ -136,6 +136,11 @@ def timed(kind: str, text: str = "") -> Iterator[Entry]:
         _open.entries.pop()
 
 
+def is_read() -> bool:
+    """Tell whether a log takes what is noted; a long text is not written for nobody."""
+    return bool(_logs)
+
+
 def counted(number: int, noun: str) -> str:
     """Return ``1 node``, ``2 nodes``."""
     return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -140,6 +140,10 @@ class Unknowns:
         self.conditions[Condition(comparison, "is" if holds else "is not")] = None
         return holds
 
+    def hash_of(self, unknown: Unknown) -> int:
+        """Hash a number as Python hashes it, which asks for it."""
+        return hash(unknown.concrete())
+
     def _known(self, a: Sum) -> bool:
         """Tell whether `a` is known not to be negative."""
         return formula.least(a) >= 0 or any(
@@ -203,7 +207,7 @@ class Unknown:
         return complex(self.concrete())
 
     def __hash__(self) -> int:
-        return hash(self.concrete())
+        return self._space.hash_of(self)
 
     def __repr__(self) -> str:
         return repr(self.concrete())

@@ -44,6 +44,7 @@ from hybrid.kernels.spec import (
     Geometry,
     KernelSpec,
     Operand,
+    as_geometry,
     dataflow,
     geometry_slots,
     is_heavy,
@@ -89,7 +90,7 @@ _NS_WORD = 1.0
 
 
 def _stride_class(stride: int) -> str:
-    return str(stride) if stride in (0, 1) else "s"
+    return "0" if stride == 0 else "1" if stride == 1 else "s"
 
 
 def _cost(region: Region) -> float:
@@ -285,7 +286,7 @@ def canonical(region: Region) -> tuple[KernelSpec, Geometry]:
         for i, window in enumerate(access.windows):
             geometry[slots[f"in{number}_low{i}"]] = window.low
             geometry[slots[f"in{number}_high{i}"]] = window.high
-    return spec, geometry
+    return spec, as_geometry(geometry)
 
 
 def _plain(region: Region) -> bool:
@@ -341,15 +342,15 @@ def _operands(nest: _Nest, accesses: list[Access]) -> list[Operand]:
 
 def _geometry(
     spec: KernelSpec, nest: _Nest, blocks: Blocks, offsets: list[int], cost: float
-) -> Geometry:
+) -> list[int]:
     slots = geometry_slots(spec)
-    geometry = np.zeros(len(slots), np.int64)
+    geometry = [0] * len(slots)
 
     def put(name: str, value: int) -> None:
         if name in slots:
             geometry[slots[name]] = value
 
-    put("cost", min(int(cost), 1 << 62))
+    put("cost", min(math.trunc(cost), 1 << 62))
     loops = [(f"k{i}", loop) for i, loop in enumerate(nest.kept)]
     loops += [(f"r{i}", loop) for i, loop in enumerate(nest.reduced)]
     for name, loop in loops:

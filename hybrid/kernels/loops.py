@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from hybrid.kernels.region import Access, Region
@@ -34,7 +33,7 @@ def loops_of(region: Region, accesses: list[Access], offsets: list[int]) -> list
             strides = [-stride for stride in strides]
         # The root keeps one operand with a huge stride from outvoting several unit ones.
         jumps = (_jump(accesses, x, axis) for x in accesses if not x.is_position)
-        weight = sum(map(math.sqrt, jumps))
+        weight = sum(jump**0.5 for jump in jumps)
         loops.append(Loop(size, strides, axis not in region.axes, weight))
     return loops
 

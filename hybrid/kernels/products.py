@@ -22,6 +22,7 @@ import numpy as np
 from hybrid.core.layout import Layout
 from hybrid.kernels import parallel
 from hybrid.kernels.gufunc import inner_loop, matmul_numbers
+from hybrid.kernels.spec import as_geometry
 
 # Multiplications from which on a product is divided; OpenBLAS has the same limit.
 _WORTH_DIVIDING = 1 << 18
@@ -312,7 +313,7 @@ def product_numbers(
     blocks = -(-dimensions[axis] // size)
     driver = parallel.driver_address() if blocks > 1 else 0
     head = driver, blocks, *found, axis, size, *units
-    return np.array([*head, *dimensions, *strides], np.int64)
+    return as_geometry([*head, *dimensions, *strides])
 
 
 def _block(whole: int, axis: int) -> int:

@@ -10,10 +10,12 @@ import ast
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from hybrid.core.unknown import is_unknown
 from hybrid.kernels.region import Instr
 
 Geometry = npt.NDArray[np.int64]
@@ -353,3 +355,8 @@ def phases(spec: KernelSpec) -> tuple[str, ...]:
         elif number == flow.store_pass:
             steps.append(f"store{number}")
     return tuple(steps)
+
+
+def as_geometry(numbers: Sequence[int]) -> Geometry:
+    """Return numbers as kernels take them; what follows from unknown sizes stays as it is."""
+    return cast(Any, numbers) if any(map(is_unknown, numbers)) else np.array(numbers, np.int64)

@@ -11,7 +11,6 @@ from hybrid.core.dispatch import bind, state
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor
-from hybrid.core.unknown import is_unknown
 
 NUMBER = register(
     Op(
@@ -28,6 +27,6 @@ NUMBER = register(
 
 def divided(x: Tensor, by: float) -> Tensor:
     """Return ``x / by`` for a number that follows from sizes; `x` is floating-point or complex."""
-    if state.recorder is None or is_unknown(by):
+    if state.recorder is None:
         return x / by
     return x / bind(NUMBER, (), {"value": by, "dtype": x.dtype})

@@ -11,7 +11,7 @@ import numpy as np
 from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
 from hybrid.core.layout import Layout, contiguous
 from hybrid.core.spec import TensorSpec
-from hybrid.runtime.steps import Place, Root, Step
+from hybrid.runtime.steps import Later, Place, Root, Step
 
 if TYPE_CHECKING:
     from hybrid.kernels.region import Region
@@ -64,7 +64,7 @@ class Building:
     steps: list[Step] = field(default_factory=list)
     planned: list[Root] = field(default_factory=list)
     made: int = 0
-    constants: list[tuple[Root, np.ndarray[Any, Any]]] = field(default_factory=list)
+    constants: list[tuple[Root, np.ndarray[Any, Any] | Later]] = field(default_factory=list)
     results: int = 0
     windows: int = 0
 

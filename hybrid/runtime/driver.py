@@ -7,29 +7,31 @@ r results of library functions, v views, q constants, k kernels, g their geometr
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count
-from types import FunctionType
 from typing import Any
 
 import numpy as np
 
+from hybrid.core.any_size import AnySize
 from hybrid.core.graph import Const, Node
 from hybrid.core.layout import Layout, contiguous
 from hybrid.core.spec import TensorSpec
+from hybrid.core.substitute import substitute, unknowns_in
+from hybrid.core.unknown import Unknown
 from hybrid.dtypes import DType
 from hybrid.ops.moving import window
 from hybrid.runtime import recycle, workspaces
+from hybrid.runtime.bound import Driver, Late, Sizes, driver_of
 from hybrid.runtime.donation import Donation
-from hybrid.runtime.driver_calls import Array, Explanation, adopt_result, new_workspace
+from hybrid.runtime.driver_calls import adopt_result, new_workspace
 from hybrid.runtime.load import LoadedKernel
 from hybrid.runtime.memory import MemoryPlan, used_roots
 from hybrid.runtime.native_calls import divided_product
 from hybrid.runtime.steps import (
     KernelStep,
+    Later,
     LibraryStep,
     Place,
     Return,
@@ -42,20 +44,8 @@ from hybrid.runtime.steps import (
 )
 from hybrid.runtime.view_text import view_expression
 
-Run = Callable[..., tuple[Array, ...]]
-
 # Library results from this size on are released as soon as they have been read.
 _WORTH_RELEASING = 1 << 16
-_FOLDER = os.path.dirname(os.path.abspath(__file__))
-_serial = count()
-
-
-@dataclass(frozen=True, slots=True)
-class Driver:
-    """The function that runs a Plan, and its text."""
-
-    run: Run
-    source: str
 
 
 def make_driver(
@@ -63,6 +53,7 @@ def make_driver(
     memory: MemoryPlan,
     kernels: tuple[LoadedKernel, ...],
     donations: tuple[Donation, ...] = (),
+    space: AnySize | None = None,
 ) -> Driver:
     """Write and compile the driver of a schedule.
 
@@ -74,41 +65,18 @@ def make_driver(
         One for each KernelStep, in order.
     donations : tuple of Donation
         Results that lie in the memory of parameters where the caller gives it.
+    space : AnySize, optional
+        Of the sizes that are unknown.
 
     Returns
     -------
     Driver
-        Its function takes one ndarray, or Python scalar where the spec is weak, per parameter; and
-        ``give``, where there are donations: it is called just before these parameters would be
-        overwritten, and says of each whether it may be.
     """
-    writer = _Writer(schedule, memory, iter(kernels), donations)
+    writer = _Writer(schedule, memory, iter(kernels), donations, space or AnySize())
     writer.write()
     source = "\n".join(writer.lines) + "\n"
-    # In hybrid's own folder, so that looking for the user's line skips it (`is_framework`); the
-    # text is found through the loader, which lives no longer than the function.
-    filename = os.path.join(_FOLDER, f"{writer.name}-{next(_serial)}.py")
-    namespace: dict[str, Any] = {
-        **writer.namespace,
-        "explained": Explanation(filename, writer.nodes),
-        "__name__": f"hybrid.runtime.{writer.name}",
-        "__loader__": _Loader(source),
-    }
-    exec(compile(source, filename, "exec"), namespace)
-    run = namespace[writer.name]
-    assert isinstance(run, FunctionType)
-    return Driver(run, source)
-
-
-class _Loader:
-    """Gives linecache the text of a driver."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-
-    def get_source(self, name: str) -> str:
-        """Return the text, whatever the name."""
-        return self.source
+    named = (writer.namespace, writer.late, writer.space.names)
+    return driver_of(writer.name, source, *named, writer.nodes)
 
 
 @dataclass(slots=True)
@@ -119,10 +87,12 @@ class _Writer:
     memory: MemoryPlan
     kernels: Iterator[LoadedKernel]
     donations: tuple[Donation, ...]
+    space: AnySize
     name: str = ""
     lines: list[str] = field(default_factory=list)
     nodes: dict[int, Node] = field(default_factory=dict)
     namespace: dict[str, Any] = field(default_factory=dict)
+    late: dict[str, Late] = field(default_factory=dict)
     depth: int = 0
     names: dict[Root, str] = field(default_factory=dict)
     parameters: dict[Root, str] = field(default_factory=dict)
@@ -140,7 +110,10 @@ class _Writer:
         self.name = "plan_" + "".join(c if c.isalnum() else "_" for c in self.schedule.name)
         self._name_parameters()
         for root, array in self.schedule.constants:
-            self.names[root] = self._constant("q", array)
+            if isinstance(array, Later):
+                self.names[root] = self._late("q", array.for_sizes)
+            else:
+                self.names[root] = self._constant("q", array)
         kernels = (step for step in self.schedule.steps if isinstance(step, KernelStep))
         self.read_by_kernels = {root for step in kernels for root in step.inputs}
         sources = (output.source for output in self.schedule.returns)
@@ -172,8 +145,21 @@ class _Writer:
         self._line(f"{', '.join(self.workspace.values())}, = workspace")
         views = [(at, layout, np.dtype(name)) for at, layout, name in self.workspace]
         arena = self.memory.arena
-        self.namespace["pool"] = workspaces.new_pool(arena)
-        self.namespace["new_workspace"] = lambda: new_workspace(arena, views)
+        if not self.space.names:
+            self.namespace["pool"] = workspaces.new_pool(arena)
+            self.namespace["new_workspace"] = lambda: new_workspace(arena, views)
+            return
+        size = self.space.reader(arena)
+        dtypes = [dtype for _, _, dtype in views]
+        read = self.space.reader(tuple((at, x.shape, x.strides, x.offset) for at, x, _ in views))
+
+        def make(sizes: Sizes) -> Callable[[], Any]:
+            found = zip(read(sizes), dtypes, strict=True)
+            sized = [(at, Layout(*layout), dtype) for (at, *layout), dtype in found]
+            return lambda: new_workspace(size(sizes), sized)
+
+        self.late["pool"] = lambda sizes: workspaces.new_pool(size(sizes))
+        self.late["new_workspace"] = make
 
     def _body(self) -> None:
         self.depth = 2
@@ -240,9 +226,30 @@ class _Writer:
         return f"{letter}{number}"
 
     def _constant(self, letter: str, value: Any) -> str:
+        if self.space.names and unknowns_in(value):
+            return self._late(letter, lambda sizes: substitute(value, sizes))
         name = self._fresh_name(letter)
         self.namespace[name] = value
         return name
+
+    def _late(self, letter: str, make: Late) -> str:
+        name = self._fresh_name(letter)
+        self.late[name] = make
+        return name
+
+    def _prepared(self, node: Node) -> str:
+        """Name the function that an op has prepared for what it is applied to."""
+        prepare = node.op.prepare
+        assert prepare is not None
+        key = tuple(x.spec for x in node.inputs), node.attrs
+
+        def prepared(sizes: Sizes) -> Any:
+            specs, attrs = substitute(key, sizes)
+            return prepare(specs, **attrs)
+
+        if self.space.names and unknowns_in(key):
+            return self._late(f"hb_{node.op.name}", prepared)
+        return self._helper(f"hb_{node.op.name}", prepare(key[0], **key[1]))
 
     def _helper(self, name: str, value: Any) -> str:
         """Give `value` a name in the driver; ops that are not registered may share theirs."""
@@ -298,7 +305,8 @@ class _Writer:
             name = self.names[owner] = self._fresh_name("o")
             large = owner.spec.nbytes >= recycle.LARGE
             empty = self._helper("empty", recycle.empty if large else np.empty)
-            self._line(f"{name} = {rather}{empty}({layout.shape}, {self._dtype(owner.spec.dtype)})")
+            shape = self.space.text(layout.shape)
+            self._line(f"{name} = {rather}{empty}({shape}, {self._dtype(owner.spec.dtype)})")
         return name, layout
 
     def _temporary(self, root: Root, layout: Layout) -> str:
@@ -317,7 +325,8 @@ class _Writer:
             return name
         key = root, place.layout
         if key not in self.views:
-            text = view_expression(name, layout, place.layout) or self._replayed(name, place)
+            text = view_expression(name, layout, place.layout, self.space.text)
+            text = text or self._replayed(name, place)
             self.views[key] = self._fresh_name("v")
             self.held.setdefault(root, []).append(self.views[key])
             self._line(f"{self.views[key]} = {text}")
@@ -328,7 +337,7 @@ class _Writer:
         _, layout = self._array(place.root)
         text = name
         if layout.shape != place.root.layout.shape:
-            text = f"{name}.reshape({place.root.layout.shape})"
+            text = f"{name}.reshape({self.space.text(place.root.layout.shape)})"
         for node in place.chain:
             text = self._eager_call(node, [text])
         return text
@@ -338,13 +347,19 @@ class _Writer:
     def _kernel(self, step: KernelStep) -> None:
         kernel = next(self.kernels)
         call = self._constant("k", kernel.entry)
-        geometry = self._constant("g", kernel.geometry)
+        geometry = self._geometry(kernel.geometry)
         arrays = [self._array(root)[0] for root in (*step.inputs, *step.outputs)]
         if kernel.parallel:
             self.namespace["par"] = kernel.parallel
         self._line(
             f"{call}({'par' if kernel.parallel else 0}, {geometry}, {', '.join(arrays)})", step.node
         )
+
+    def _geometry(self, numbers: Any) -> str:
+        if not isinstance(numbers, list):
+            return self._constant("g", numbers)
+        read = self.space.reader(tuple(numbers))
+        return self._late("g", lambda sizes: np.array(read(sizes), np.int64))
 
     def _library(self, step: LibraryStep) -> None:
         if step.into is not None:
@@ -364,7 +379,8 @@ class _Writer:
         adopt = self._helper("adopt", adopt_result)
         for position, (name, value, root) in enumerate(zip(names, calls, step.outputs)):
             order = "C" if root in self.read_by_kernels | self.written else "K"
-            parts = [value, str(root.spec.shape), self._dtype(root.spec.dtype), f'"{order}"']
+            shape = self.space.text(root.spec.shape)
+            parts = [value, shape, self._dtype(root.spec.dtype), f'"{order}"']
             parts += self._clear_of(root, step, args, names[:position])
             self._line(f"{name} = {adopt}({', '.join(parts)})", node)
 
@@ -407,7 +423,7 @@ class _Writer:
         divided = divided_product(step)
         if divided is not None:
             multiply, numbers = divided
-            call, geometry = self._helper("multiply", multiply), self._constant("g", numbers)
+            call, geometry = self._helper("multiply", multiply), self._geometry(numbers)
             self._line(f"{call}({geometry}, {', '.join(args)}, {out})", step.node)
             return
         matrices = all(_is_matrix(operand.spec) for operand in step.node.inputs)
@@ -437,8 +453,7 @@ class _Writer:
     def _eager_call(self, node: Node, args: list[str]) -> str:
         op = node.op
         if op.prepare is not None:
-            specs = tuple(x.spec for x in node.inputs)
-            prepared = self._helper(f"hb_{op.name}", op.prepare(specs, **node.attrs))
+            prepared = self._prepared(node)
             return f"{prepared}({', '.join(args)})"
         function = self._helper(f"hb_{op.name}", op.eager)
         parts = [self._helper("np", np), *args]
@@ -456,6 +471,8 @@ class _Writer:
             if None in parts:
                 return None
             return f"({', '.join(map(str, parts))}{',' if len(parts) == 1 else ''})"
+        if type(value) is Unknown:
+            return self.space.text(value)
         plain = value is None or type(value) in (bool, int, str)
         return repr(value) if plain else None
 

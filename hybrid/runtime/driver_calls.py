@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from hybrid.core.formula import Input
 from hybrid.core.graph import Node
 from hybrid.core.layout import Layout
 from hybrid.core.op import too_large
+from hybrid.core.substitute import substitute
 from hybrid.dtypes import DType
 from hybrid.errors import GraphError, HybridError
 from hybrid.runtime.memory import ALIGNMENT
@@ -58,9 +61,12 @@ def adopt_result(
 class Explanation:
     """Says which of the user's lines an error in a driver comes from."""
 
-    def __init__(self, filename: str, nodes: dict[int, Node]) -> None:
+    def __init__(
+        self, filename: str, nodes: Mapping[int, Node], sizes: Mapping[Input, int]
+    ) -> None:
         self.filename = filename
         self.nodes = nodes
+        self.sizes = sizes
 
     def __call__(self, error: Exception) -> Exception:
         """Return the error to raise: `error` with the user's line."""
@@ -69,7 +75,8 @@ class Explanation:
             return error
         where = node.line.describe()
         if isinstance(error, ValueError | MemoryError):
-            error = too_large(node.op, (v.spec for v in node.outputs)) or error
+            specs = [substitute(v.spec, self.sizes) for v in node.outputs]
+            error = too_large(node.op, specs) or error
         if isinstance(error, HybridError):
             if "\n  at " in str(error):
                 return error

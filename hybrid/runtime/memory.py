@@ -236,8 +236,8 @@ def may_store(step: KernelStep, source: Root, position: int) -> bool:
     if any(read.sources or read.is_position or read.words for read in reads):
         return False
     for axis, size in enumerate(region.space):
-        strides = {a.strides[axis] for a in reads} | {access.strides[axis]}
-        if size > 1 and (len(strides) != 1 or 0 in strides):
+        stride = access.strides[axis]
+        if size > 1 and (stride == 0 or any(a.strides[axis] != stride for a in reads)):
             return False
     return all(read.offset == access.offset for read in reads)
 

@@ -18,6 +18,7 @@ from hybrid.runtime.native_writes import literal_of, write_region
 from hybrid.runtime.schedule import schedule
 from hybrid.runtime.steps import (
     KernelStep,
+    Later,
     LibraryStep,
     Place,
     Root,
@@ -153,6 +154,7 @@ class Program:
             else:
                 self.places[root] = At("constant", after - self.rows)
         for root, array in order.constants:
+            assert not isinstance(array, Later)  # all sizes are known here
             self.places[root] = self.keep(array)
 
     def keep(self, array: Array) -> At:

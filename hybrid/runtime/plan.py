@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hybrid.core.any_size import AnySize
 from hybrid.core.devices import CPU
 from hybrid.core.graph import FuncGraph
 from hybrid.core.layout import Layout
-from hybrid.core.tracelog import counted, timed
+from hybrid.core.substitute import substitute
+from hybrid.core.tracelog import counted, is_read, timed
+from hybrid.runtime.bound import Driver, Run, Sizes
 from hybrid.runtime.donation import Donation, find_donations
-from hybrid.runtime.driver import Run, make_driver
+from hybrid.runtime.driver import make_driver
 from hybrid.runtime.load import LoadedKernel, load_kernel
-from hybrid.runtime.memory import plan_memory
+from hybrid.runtime.memory import MemoryPlan, plan_memory
 from hybrid.runtime.order import free_early
 from hybrid.runtime.schedule import schedule
 from hybrid.runtime.steps import KernelStep, LibraryStep, Step
@@ -78,10 +82,12 @@ class Plan:
         Memory for temporaries, per call that is under way.
     naive_bytes : int
         What it would be if no two temporaries shared memory.
-    steps : tuple
-        Kernels and library calls, in order.
+    describe : callable
+        Gives `steps`.
     donations : tuple of Donation
         Results that may be written over parameters; what `run` takes as ``give`` says which.
+    donated_bytes : int
+        Of these results; they are written over what they replace where nobody else holds it.
     """
 
     name: str
@@ -89,13 +95,14 @@ class Plan:
     source: str
     temp_bytes: int
     naive_bytes: int
-    steps: tuple[KernelCall | LibraryCall, ...]
+    describe: Callable[[], tuple[KernelCall | LibraryCall, ...]]
     donations: tuple[Donation, ...] = ()
+    donated_bytes: int = 0
 
     @property
-    def donated_bytes(self) -> int:
-        """Bytes of results that are written over what they replace, where nobody else holds it."""
-        return sum(x.result.spec.nbytes for x in self.donations)
+    def steps(self) -> tuple[KernelCall | LibraryCall, ...]:
+        """Kernels and library calls, in order."""
+        return self.describe()
 
     @property
     def kernels(self) -> tuple[KernelCall, ...]:
@@ -132,27 +139,65 @@ def make_plan(
     with timed("plan") as entry:
         plan = (
             _plan_on_cards(graph, layouts)
-            if _on_cards(graph)
-            else _plan(graph, layouts, replaced or {})
+            if on_cards(graph)
+            else make_draft(graph, layouts, replaced or {}, AnySize()).plan({})
         )
-        entry.text = _summary(plan)
+        entry.text = summary(plan) if is_read() else ""
     return plan
 
 
-def _plan(graph: FuncGraph, layouts: tuple[Layout, ...], replaced: Mapping[int, int]) -> Plan:
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A Plan but for the sizes that it leaves open."""
+
+    name: str
+    driver: Driver
+    memory: MemoryPlan
+    steps: tuple[KernelCall | LibraryCall, ...]
+    donations: tuple[Donation, ...]
+
+    def plan(self, sizes: Sizes) -> Plan:
+        """Return the Plan for these sizes."""
+        donated = [substitute(x.result.spec, sizes).nbytes for x in self.donations]
+        arena, naive = substitute((self.memory.arena, self.memory.naive), sizes)
+        return Plan(
+            self.name,
+            self.driver.run_for(sizes),
+            self.driver.source,
+            arena,
+            naive,
+            functools.partial(self._steps, sizes),
+            self.donations,
+            sum(donated),
+        )
+
+    def _steps(self, sizes: Sizes) -> tuple[KernelCall | LibraryCall, ...]:
+        return tuple(substitute(step, sizes) for step in self.steps)
+
+
+def make_draft(
+    graph: FuncGraph,
+    layouts: tuple[Layout, ...],
+    replaced: Mapping[int, int],
+    space: AnySize,
+) -> Draft:
+    """Turn an optimised graph on the CPU into a Plan but for its unknown sizes, those of `space`.
+
+    The other parameters are those of :func:`make_plan`.
+    """
     order = schedule(free_early(graph), layouts)
     donations = find_donations(order, replaced)
     memory = plan_memory(order, [donation.result for donation in donations])
     regions = (step.region for step in order.steps if isinstance(step, KernelStep))
     kernels = tuple(load_kernel(region) for region in regions)
-    driver = make_driver(order, memory, kernels, donations)
+    driver = make_driver(order, memory, kernels, donations, space)
     loaded = iter(kernels)
     steps = tuple(_described(step, loaded) for step in order.steps)
-    text, arena = driver.source, memory.arena
-    return Plan(graph.name, driver.run, text, arena, memory.naive, steps, donations)
+    return Draft(graph.name, driver, memory, steps, donations)
 
 
-def _on_cards(graph: FuncGraph) -> bool:
+def on_cards(graph: FuncGraph) -> bool:
+    """Tell whether some of a graph is computed on a GPU."""
     values = (*graph.parameters, *(v for node in graph.nodes for v in node.outputs))
     return any(value.spec.device != CPU for value in values)
 
@@ -176,7 +221,8 @@ def _described(step: Step, loaded: Iterator[LoadedKernel]) -> KernelCall | Libra
     return LibraryCall(step.name, step.reads, step.writes, reason, line)
 
 
-def _summary(plan: Plan) -> str:
+def summary(plan: Plan) -> str:
+    """Say in a line what a Plan does."""
     kernels, calls = len(plan.kernels), len(plan.library_calls)
     text = (
         f"{plan.name}: {counted(kernels, 'kernel')}, {counted(calls, 'library call')}, "
@@ -191,7 +237,7 @@ def _summary(plan: Plan) -> str:
 
 def format_plan(plan: Plan) -> str:
     """Print the steps of a Plan as a table, with the bytes that each moves."""
-    head = f"plan {_summary(plan)}"
+    head = f"plan {summary(plan)}"
     rows = [("step", "reads", "writes", "line")]
     for step in plan.steps:
         kind = "kernel" if isinstance(step, KernelCall) else "call"

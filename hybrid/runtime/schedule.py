@@ -6,7 +6,7 @@ layout of the value in it. View ops only make a new place, so they cost nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +15,19 @@ import numpy as np
 from hybrid.core.fused import is_view
 from hybrid.core.graph import Const, FuncGraph, Node, Operand
 from hybrid.core.layout import Layout, contiguous
+from hybrid.core.substitute import unknowns_in
 from hybrid.runtime.building import Building, Into, Target, last_uses
 from hybrid.runtime.lower import Unsupported, lower, refused_by_cpu
-from hybrid.runtime.steps import KernelStep, LibraryStep, Place, Return, Root, Schedule
+from hybrid.runtime.steps import (
+    KernelStep,
+    Later,
+    LibraryStep,
+    Place,
+    Return,
+    Root,
+    Schedule,
+    computed,
+)
 from hybrid.runtime.windows import schedule_moving_write, schedule_window
 from hybrid.runtime.writing import schedule_write
 
@@ -109,24 +119,21 @@ def _schedule_constant(building: Building, node: Node) -> bool:
         return False
     if node.output.spec.nbytes > CONSTANT_BYTES:
         return False
-    arrays = [np.array(operand.value, operand.spec.dtype) for operand in _constants(node)]
-    try:
-        found = node.op.eager(np, *arrays, **node.attrs)
-    except Exception:  # the same error is due when the Plan runs, with the user's line
-        return False
-    for value, array in zip(node.outputs, found if node.op.multi else (found,), strict=True):
+    arrays: Sequence[Any]
+    if unknowns_in((node.attrs, *(value.spec for value in node.outputs))):
+        if node.op.multi:
+            return False
+        arrays = [Later(node)]
+    else:
+        try:
+            arrays = computed(node, node.attrs)
+        except Exception:  # the same error is due when the Plan runs, with the user's line
+            return False
+    for value, array in zip(node.outputs, arrays, strict=True):
         root = Root("constant", len(building.constants), value.spec, contiguous(value.spec.shape))
-        kept = np.array(array, value.spec.dtype, order="C")
-        kept.setflags(write=False)
-        building.constants.append((root, kept))
+        building.constants.append((root, array))
         building.define((value,), (root,))
     return True
-
-
-def _constants(node: Node) -> Iterator[Const]:
-    for operand in node.inputs:
-        if isinstance(operand, Const):
-            yield operand
 
 
 def _schedule_view(building: Building, node: Node) -> bool:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hybrid.core.formula import Input
 from hybrid.core.fused import is_view
 from hybrid.core.graph import Const, FuncGraph, Node
 from hybrid.core.layout import Layout
+from hybrid.core.op import Attrs
 from hybrid.core.spec import TensorSpec
+from hybrid.core.substitute import substitute
 
 if TYPE_CHECKING:
     from hybrid.kernels.region import Access, Region
@@ -212,6 +215,29 @@ Step = KernelStep | LibraryStep | WriteStep | WindowStep
 
 
 @dataclass(frozen=True, slots=True)
+class Later:
+    """An array that a node without inputs makes once the sizes are known."""
+
+    node: Node
+
+    def for_sizes(self, sizes: Mapping[Input, int]) -> np.ndarray[Any, Any]:
+        """Return the array."""
+        return computed(self.node, substitute(self.node.attrs, sizes))[0]
+
+
+def computed(node: Node, attrs: Attrs) -> list[np.ndarray[Any, Any]]:
+    """Return the results of a node whose inputs are literals, read-only."""
+    arrays = [np.array(x.value, x.spec.dtype) for x in node.inputs if isinstance(x, Const)]
+    found = node.op.eager(np, *arrays, **attrs)
+    results = []
+    for value, array in zip(node.outputs, found if node.op.multi else (found,), strict=True):
+        kept = np.array(array, value.spec.dtype, order="C")
+        kept.setflags(write=False)
+        results.append(kept)
+    return results
+
+
+@dataclass(frozen=True, slots=True)
 class Return:
     """An output of the Plan; `owned` says that the root's memory itself is handed out."""
 
@@ -228,7 +254,7 @@ class Schedule:
     inputs: int
     steps: tuple[Step, ...]
     planned: tuple[Root, ...]
-    constants: tuple[tuple[Root, np.ndarray[Any, Any]], ...]
+    constants: tuple[tuple[Root, np.ndarray[Any, Any] | Later], ...]
     returns: tuple[Return, ...]
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
+from typing import Any
 
 from hybrid.core.layout import Layout
 
 
-def view_expression(name: str, have: Layout, want: Layout) -> str | None:
-    """Write a view with a plain method call, where one will do."""
+def view_expression(
+    name: str, have: Layout, want: Layout, text: Callable[[Any], str] = repr
+) -> str | None:
+    """Write a view with a plain method call, where one will do; `text` writes a shape."""
     if len(have.shape) == len(want.shape) and have.offset == want.offset:
         axes = _permutation(have, want)
         if axes is not None:
             reverse = axes == tuple(reversed(range(len(axes))))
             return f"{name}.T" if reverse else f"{name}.transpose({axes})"
     if prod(have.shape) == prod(want.shape) > 0 and have.reshape(want.shape) == want:
-        return f"{name}.reshape({want.shape})"
+        return f"{name}.reshape({text(want.shape)})"
     return None
 
 

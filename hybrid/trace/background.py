@@ -60,7 +60,7 @@ class Planner:
         job = _Job(graph, make, done)
         self._jobs.append(job)
         _submit(job)
-        return PendingPlan(graph.name, job, "", 0, 0, ())
+        return PendingPlan(graph.name, job, "", 0, 0, tuple)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until all Plans wanted so far are made, and tell whether they are."""

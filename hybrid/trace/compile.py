@@ -22,6 +22,7 @@ from hybrid.trace import modes, report
 from hybrid.trace.arguments import Call
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.generalise import Generaliser, as_specs
+from hybrid.trace.launcher import Launcher
 from hybrid.trace.nested import UNKNOWN
 from hybrid.trace.reach import is_iterator
 from hybrid.trace.replaying import in_python, once, replay, resumed
@@ -134,7 +135,9 @@ class CompiledFunction:
             return self._call(args, kwargs)
         if concrete.entangled(call.leaves):
             return once(self._subject, concrete.again(), call)
-        self._remember(concrete, call, args, kwargs)
+        launcher = self._remember(concrete, call, args, kwargs)
+        if launcher is not None and launcher.clear(args):
+            return launcher.run(args)
         return replay(self._subject, concrete, call, conditions)
 
     def _bind(
@@ -198,11 +201,12 @@ class CompiledFunction:
 
     def _remember(
         self, concrete: ConcreteFunction, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
+    ) -> Launcher | None:
         """Make the next such call cheap; under a tape, segments run on Tensors."""
-        if not dispatch.state.tapes:
-            resume = functools.partial(resumed, self._subject, concrete, call.bound.signature)
-            self._shortcuts.remember(concrete, call, args, kwargs, resume)
+        if dispatch.state.tapes:
+            return None
+        resume = functools.partial(resumed, self._subject, concrete, call.bound.signature)
+        return self._shortcuts.remember(concrete, call, args, kwargs, resume)
 
     # --- looking ----------------------------------------------------------------------------------
 

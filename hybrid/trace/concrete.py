@@ -9,7 +9,7 @@ from typing import Any
 from hybrid.core.formula import reader
 from hybrid.core.graph import FuncGraph
 from hybrid.core.unknown import Condition
-from hybrid.trace.environment import Binding
+from hybrid.trace.environment import Binding, unchanged
 from hybrid.trace.segment import Local, Segment
 from hybrid.trace.sharing import entangled, memory_of
 from hybrid.trace.signature import Signature
@@ -50,6 +50,7 @@ class ConcreteFunction:
     conditions: tuple[Condition, ...] = ()
     holds: Callable[[Sequence[Any]], bool] = _always
     number: int = 0
+    _valid: tuple[tuple[Binding, ...], Callable[[], bool]] | None = None
 
     def depend(self, conditions: Iterable[Condition]) -> None:
         """Let calls use this trace only where these conditions hold too.
@@ -124,6 +125,13 @@ class ConcreteFunction:
     def again(self) -> ConcreteFunction:
         """Return an untraced one for the same signature."""
         return ConcreteFunction(self.name, self.signature, self.reason)
+
+    def unchanged(self) -> Callable[[], bool]:
+        """Return a function that tells whether all names outside mean what they did."""
+        known = self._valid  # one for all sizes
+        if known is None or known[0] is not self.bindings:
+            known = self._valid = (self.bindings, unchanged(self.bindings))
+        return known[1]
 
     def changed(self) -> list[str]:
         """Return the names outside the arguments that mean something else by now."""

@@ -19,6 +19,7 @@ from hybrid.core.op import Attrs, Op
 from hybrid.core.source import user_line
 from hybrid.core.spec import TensorSpec, casts
 from hybrid.core.storage import layout_through
+from hybrid.core.substitute import specialise, substitute, unknowns_in
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Array, Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown, Unknowns
@@ -28,7 +29,7 @@ from hybrid.errors import DTypeError, GraphError, ShapeError, TraceError
 from hybrid.trace.passes import dead_code
 from hybrid.trace.recorder import GraphRecorder
 from hybrid.trace.segment import Derived, contents
-from hybrid.trace.sized import Sized, specialise, substitute, unknowns_in
+from hybrid.trace.sized import Sized
 
 # What unknown sizes are while a graph is defined. All the same: sizes that have to agree then do.
 _HINT = 11

@@ -19,6 +19,7 @@ from hybrid.core import dispatch
 from hybrid.core.graph import FuncGraph, Node, Operand, Value
 from hybrid.core.places import DeviceArray
 from hybrid.core.spec import TensorSpec
+from hybrid.core.substitute import OfGraphs
 from hybrid.core.tensor import Array, Tensor
 from hybrid.core.tracelog import timed
 from hybrid.runtime.arguments import layout_of, strides_of
@@ -26,7 +27,6 @@ from hybrid.runtime.plan import Plan, make_plan
 from hybrid.trace import passes, residuals
 from hybrid.trace.control.pullback import has_gradient, refuse_witnesses, replay, silent, value_of
 from hybrid.trace.recorder import GraphRecorder
-from hybrid.trace.sized import OfGraphs
 
 
 @dataclass(eq=False, slots=True)

@@ -18,6 +18,7 @@ from hybrid.core.batch import Lane
 from hybrid.core.graph import FuncGraph, Operand, Value
 from hybrid.core.op import Attrs, Op, register
 from hybrid.core.spec import TensorSpec
+from hybrid.core.substitute import OfGraphs
 from hybrid.core.tensor import Array, Tensor, wrap
 from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError
@@ -26,7 +27,6 @@ from hybrid.trace.control.batched import applied, batched_graph, widened
 from hybrid.trace.derivative import Derivative, GraphCall, narrowed, split_joint
 from hybrid.trace.recorder import GraphRecorder, trace_pure
 from hybrid.trace.segment import Derived, Environment, Local, Segment
-from hybrid.trace.sized import OfGraphs
 
 # --- the op ---------------------------------------------------------------------------------------
 

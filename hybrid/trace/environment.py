@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.source import run_generated
 from hybrid.core.tensor import Tensor
 
 MISSING = object()
@@ -199,10 +200,11 @@ def unchanged(found: tuple[Binding, ...]) -> Callable[[], bool]:
     scope["same"] = same
     # A cell may have been emptied, a container may change in another thread.
     test = " and ".join(tests)
-    exec(
+    run_generated(
         "def valid():\n    try:\n"
         f"        return ({test}) or same()\n"
         "    except (ValueError, RuntimeError):\n        return same()\n",
+        "launcher",
         scope,
     )
     valid: Callable[[], bool] = scope["valid"]

@@ -18,7 +18,6 @@ from hybrid.kernels.quick import Ticket
 from hybrid.runtime.plan import Plan
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.donating import Loan
-from hybrid.trace.environment import unchanged
 from hybrid.trace.segment import (
     Derived,
     Failed,
@@ -82,7 +81,7 @@ class Launcher:
         self.times = 0
         self.ticket: Ticket | None = None
         self.direct: tuple[Callable[..., Any], Sequence[int]] | None = None
-        self.valid = unchanged(concrete.bindings)
+        self.valid = concrete.unchanged()
         self.clear = _clear(concrete, leaves, given)
         segment = concrete.root
         assert segment is not None
@@ -138,8 +137,8 @@ def _clear(
         tests.append("not identical(args) and not entangled([*args, *rest])")
     if not tests:
         return CLEAR
-    clear: Callable[[tuple[Any, ...]], bool]
-    clear = eval(f"lambda args: {' and '.join(tests)}", scope)
+    run_generated(f"clear = lambda args: {' and '.join(tests)}", "launcher", scope)
+    clear: Callable[[tuple[Any, ...]], bool] = scope["clear"]
     return clear
 
 

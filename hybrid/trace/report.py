@@ -14,8 +14,11 @@ from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.effects import Effect
 from hybrid.trace.segment import Segment
 from hybrid.trace.signature import Signature, difference
+from hybrid.trace.templates import Templates
 from hybrid.trace.tracer import EagerFrom
 from hybrid.trace.traces import Traces
+
+MOST_CONDITIONS = 2  # that are written out for a Plan that serves many sizes
 
 
 def explain(name: str, hits: int, misses: int, concretes: Sequence[ConcreteFunction]) -> str:
@@ -36,6 +39,7 @@ def explain(name: str, hits: int, misses: int, concretes: Sequence[ConcreteFunct
         plans = [list(s.plans.values())[-1] for s in segments if s.plans]
         if plans:
             lines.append(f"   {_work(plans)}")
+        lines += [f"   {text}" for s in segments if s.templates for text in _sizes(s.templates)]
         if concrete.fallback is not None:
             lines.append(f"   runs eagerly: {concrete.fallback}")
         elif names := concrete.changed():
@@ -51,6 +55,19 @@ def _loops(segments: Sequence[Segment]) -> list[str]:
     for repeat in repeats:
         if repeat.bound is not None:
             lines.append(f"a loop of up to {counted(repeat.bound.most, 'step')}, as Python took it")
+    return lines
+
+
+def _sizes(templates: Templates) -> list[str]:
+    """Say for which sizes there are Plans already, and why others are planned anew."""
+    lines = []
+    for conditions in templates.conditions:
+        shown = [str(c) for c in conditions[:MOST_CONDITIONS]]
+        more = len(conditions) - len(shown)
+        text = ", ".join(shown) + (f" and {counted(more, 'condition')} more" if more else "")
+        lines.append(f"planned once for sizes where {text}")
+    if templates.refused and not templates.conditions:
+        lines.append(f"planned anew for each size: a Plan depends on {templates.refused[-1]}")
     return lines
 
 

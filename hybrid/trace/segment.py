@@ -19,6 +19,7 @@ from hybrid.core.formula import Formula, Input
 from hybrid.core.graph import FuncGraph, acts
 from hybrid.core.places import fill
 from hybrid.core.storage import Chain
+from hybrid.core.substitute import substitute, unknowns_in
 from hybrid.core.tensor import Array, Tensor, asarray, wrap
 from hybrid.core.tracelog import counted
 from hybrid.core.variable import Variable
@@ -28,7 +29,8 @@ from hybrid.trace.background import Planner
 from hybrid.trace.following import MAX_WIDTH, Following
 from hybrid.trace.mutation import deliver
 from hybrid.trace.signature import is_array
-from hybrid.trace.sized import Sized, specialise, substitute, unknowns_in
+from hybrid.trace.sized import Sized
+from hybrid.trace.templates import Templates
 
 if TYPE_CHECKING:
     from hybrid.trace.repeats import Repeat
@@ -262,7 +264,10 @@ class Segment:
     repeat: Repeat | None = None
     children: Following[Segment] = field(default_factory=Following)
     _sizes: dict[tuple[int, ...], Sized] = field(default_factory=dict)
+    templates: Templates | None = None
     _inputs: tuple[Input, ...] | None = None
+    _sized_result: bool = False
+    _redoable: bool | None = None
     _read: Callable[[Sequence[Any]], tuple[int, ...]] | None = None
 
     @property
@@ -271,10 +276,15 @@ class Segment:
         if self._inputs is None:
             found = unknowns_in(self.graph)
             if self.result is not None:
-                found |= unknowns_in(self.result.leaves)
-            self._inputs = tuple(sorted(found, key=lambda x: (x.leaf, x.axis or 0)))
-            places = "".join(f"{x.place}, " for x in self._inputs)
+                of_result = unknowns_in(self.result.leaves)
+                found |= of_result
+                self._sized_result = bool(of_result)
+            inputs = tuple(sorted(found, key=lambda x: (x.leaf, x.axis or 0)))
+            if found:
+                self.templates = Templates(self.graph, inputs, self.replaced)
+            places = "".join(f"{x.place}, " for x in inputs)
             self._read = formula.reader([f"({places})"], "")
+            self._inputs = inputs  # at last: another thread asks for it first
         return self._inputs
 
     def sized(self, arguments: Sequence[Any]) -> Sized:
@@ -284,11 +294,10 @@ class Segment:
         key = self._read(arguments) if inputs else ()
         found = self._sizes.pop(key, None) if inputs else self._sizes.get(key)
         if found is None:
-            graph, result = self.graph, self.result
-            if inputs:
-                values = dict(zip(inputs, key, strict=True))
-                graph, result = specialise(graph, values), _sized_result(result, values)
-            found = Sized(graph, result, self.planner, self.replaced)
+            result = self.result
+            if self._sized_result:
+                result = _sized_result(result, dict(zip(inputs, key, strict=True)))
+            found = Sized(self.graph, result, self.planner, self.replaced, self.templates, key)
             while len(self._sizes) >= MAX_SIZES:
                 self._sizes.pop(next(iter(self._sizes)), None)
         self._sizes[key] = found
@@ -312,7 +321,9 @@ class Segment:
     @property
     def redoable(self) -> bool:
         """Whether nobody outside notices a run that has come to an error."""
-        return not any(acts(node.op, node.attrs) for node in self.graph.nodes)
+        if self._redoable is None:
+            self._redoable = not any(acts(node.op, node.attrs) for node in self.graph.nodes)
+        return self._redoable
 
     @property
     def plans(self) -> dict[Any, Plan]:

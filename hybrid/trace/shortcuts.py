@@ -106,8 +106,8 @@ class Shortcuts:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         resume: Callable[[int], Resume],
-    ) -> None:
-        """Make the next call with such arguments cheap.
+    ) -> Launcher | None:
+        """Make the next call with such arguments cheap; return what answers it, if that is new.
 
         Parameters
         ----------
@@ -122,28 +122,31 @@ class Shortcuts:
         """
         root = concrete.root
         if root is None or concrete.fallback is not None or concrete not in self._traces:
-            return
+            return None
         signature, leaves = call.bound.signature, call.leaves
         if kwargs or not is_flat(concrete.signature, leaves, args, signature.parameters):
             self.nested.remember(concrete, leaves, args, kwargs, signature.bind)
-            return
+            return None
         shared = concrete.signature.aliases
         if shared and (not is_pure(concrete) or any(max(g) >= len(args) for g in shared)):
-            return
+            return None
         self._leave_open(concrete.signature, args)
         if self.key is fast_key and {*map(type, args)} == {Tensor}:
             self.key = key_of_tensors(len(args))
         key = self.special_key(args)
         if key is None:
-            return
+            return None
         while len(self.launchers) >= LAUNCHERS:
             self.launchers.pop(next(iter(self.launchers)), None)
             self.ticket = None
         others = [x for x in chain_of(self.launchers.get(key)) if x.concrete in self._traces]
-        if all(x.concrete is not concrete for x in others):
-            following = others[0] if 0 < len(others) < VARIANTS else None
-            given = len(args)
-            self.launchers[key] = Launcher(concrete, leaves, given, resume(given), following)
+        if any(x.concrete is concrete for x in others):
+            return None
+        following = others[0] if 0 < len(others) < VARIANTS else None
+        given = len(args)
+        made = Launcher(concrete, leaves, given, resume(given), following)
+        self.launchers[key] = made
+        return made
 
     def _leave_open(self, signature: Signature, args: tuple[Any, ...]) -> None:
         """Let the keys of launchers be without ints that are inputs of a trace."""

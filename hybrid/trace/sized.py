@@ -1,26 +1,25 @@
 """A graph over unknown sizes becomes a graph for the sizes of a call, and that one a Plan.
 
-Nothing of the user's Python runs for it: sizes are put in the place of formulas. Kernels are
-generic in sizes, so that new sizes cost passes and lowering but no compilation.
+Nothing of the user's Python runs for it: sizes are put in the place of formulas. Where a template
+serves (:mod:`hybrid.trace.templates`), the Plan is made of it; otherwise by passes and lowering.
+Kernels are generic in sizes, so that none is compiled either way.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from hybrid.core import formula
-from hybrid.core.formula import Input
-from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
+from hybrid.core.graph import FuncGraph
 from hybrid.core.layout import Layout
-from hybrid.core.spec import TensorSpec
-from hybrid.core.unknown import Unknown
+from hybrid.core.substitute import specialise
 from hybrid.runtime.arguments import layout_of, strides_of
 from hybrid.runtime.plan import Plan, make_plan
 from hybrid.trace import passes
 from hybrid.trace.background import Planner
+from hybrid.trace.templates import Templates
 
 MAX_LAYOUTS = 64  # of the arguments, for which a graph keeps its Plans
 
@@ -31,28 +30,46 @@ class Sized:
 
     Attributes
     ----------
-    graph : FuncGraph
+    traced : FuncGraph
+        Its sizes may be unknown, where there are templates.
     result : Result, optional
         How the function's result is put together, for a last segment.
     planner : Planner, optional
         Makes Plans in the background.
     replaced : mapping of int to int
         The parameter whose contents outside an output replaces.
+    templates : Templates, optional
+        Plans but for the sizes, where these are unknown in the trace.
+    key : tuple of int
+        The sizes.
     """
 
-    graph: FuncGraph
+    traced: FuncGraph
     result: Any
     planner: Planner | None = None
     replaced: Mapping[int, int] = field(default_factory=dict)
+    templates: Templates | None = None
+    key: tuple[int, ...] = ()
     plans: dict[Any, Plan] = field(default_factory=dict)
     differentiable: Any = None
+    _graph: FuncGraph | None = None
     _optimized: FuncGraph | None = None
+
+    @property
+    def graph(self) -> FuncGraph:
+        """The graph for these sizes."""
+        if self._graph is None:
+            general = self.templates
+            values = {} if general is None else dict(zip(general.inputs, self.key, strict=True))
+            self._graph = specialise(self.traced, values) if values else self.traced
+        return self._graph
 
     @property
     def optimized(self) -> FuncGraph:
         """The graph after all passes; what the Plans are made of."""
         if self._optimized is None:
-            self._optimized = passes.optimize(self.graph)
+            found = self.templates.optimized(self.key) if self.templates is not None else None
+            self._optimized = passes.optimize(self.graph) if found is None else found
         return self._optimized
 
     def plan_for(self, arrays: Sequence[Any]) -> Plan:
@@ -72,108 +89,8 @@ class Sized:
         return plan
 
     def _make(self, layouts: tuple[Layout, ...]) -> Plan:
+        if self.templates is not None:
+            found = self.templates.plan(self.key, layouts)
+            if found is not None:
+                return found
         return make_plan(self.optimized, layouts, self.replaced)
-
-
-# --- unknown sizes --------------------------------------------------------------------------------
-
-
-_PLAIN = frozenset((int, bool, float, str, type(None)))
-
-
-def unknowns_in(x: Any) -> set[Input]:
-    """Return the inputs that sizes and attributes of a graph, or of what holds some, depend on."""
-    if type(x) is Unknown:
-        return formula.inputs_of(x.formula)
-    if type(x) is tuple:  # most often of ints: a long trace has hundreds of thousands of these
-        rest = [part for part in x if type(part) not in _PLAIN]
-        return {found for part in rest for found in unknowns_in(part)} if rest else set()
-    if isinstance(x, FuncGraph):
-        specs = [v.spec for v in x.parameters]
-        specs += [v.spec for node in x.nodes for v in node.outputs]
-        parts: list[Any] = list({id(spec.shape): spec.shape for spec in specs}.values())
-        shared = {id(node.attrs): node.attrs for node in x.nodes}
-        parts += [attr for attrs in shared.values() for attr in attrs.values()]
-    elif isinstance(x, list):
-        parts = x
-    elif isinstance(x, Mapping):
-        parts = list(x.values())
-    elif is_dataclass(x) and not isinstance(x, type):
-        parts = [getattr(x, f.name) for f in fields(x) if f.init] if _may_hold(x) else []
-    else:
-        return set()
-    return {found for part in parts for found in unknowns_in(part)}
-
-
-class OfGraphs:
-    """A dataclass that holds graphs, and may be made again of the same graphs for other sizes.
-
-    What it has found out about them is in fields that are no arguments.
-    """
-
-    __slots__ = ()
-
-
-def _may_hold(x: Any) -> bool:
-    """Tell whether a dataclass is a plain record: one that two equal ones can stand for."""
-    if isinstance(x, OfGraphs):
-        return True
-    params = getattr(x, "__dataclass_params__", None)
-    return bool(params is not None and params.eq and params.frozen)
-
-
-def substitute(x: Any, values: Mapping[Input, int]) -> Any:
-    """Return `x` with each Unknown replaced by its number; `x` itself where there is none."""
-    if type(x) is Unknown:
-        return formula.evaluate(x.formula, values)
-    if type(x) is tuple or type(x) is list:
-        new = [substitute(part, values) for part in x]
-        return x if all(a is b for a, b in zip(new, x, strict=True)) else type(x)(new)
-    if type(x) is dict:
-        found = {key: substitute(part, values) for key, part in x.items()}
-        return x if all(found[key] is x[key] for key in x) else found
-    if isinstance(x, FuncGraph):
-        return specialise(x, values)
-    if is_dataclass(x) and not isinstance(x, type) and _may_hold(x):
-        old = {f.name: getattr(x, f.name) for f in fields(x) if f.init}
-        changed = {k: new for k, v in old.items() if (new := substitute(v, values)) is not v}
-        return replace(x, **changed) if changed else x
-    return x
-
-
-def specialise(graph: FuncGraph, values: Mapping[Input, int]) -> FuncGraph:
-    """Return `graph` for these sizes; its Values are new ones.
-
-    Parameters
-    ----------
-    graph : FuncGraph
-    values : mapping
-        The number that each input is.
-
-    Returns
-    -------
-    FuncGraph
-    """
-    new: dict[Value, Value] = {}
-
-    def sized(value: Value) -> Value:
-        spec: TensorSpec = value.spec
-        shape = substitute(spec.shape, values)
-        found = new[value] = Value(spec if shape is spec.shape else replace(spec, shape=shape))
-        return found
-
-    def operand(x: Operand) -> Operand:
-        return x if isinstance(x, Const) else new[x]
-
-    inputs, captures = tuple(map(sized, graph.inputs)), tuple(map(sized, graph.captures))
-    nodes = [
-        Node(
-            node.op,
-            tuple(map(operand, node.inputs)),
-            substitute(node.attrs, values),
-            tuple(map(sized, node.outputs)),
-            node.line,
-        )
-        for node in graph.nodes
-    ]
-    return FuncGraph(graph.name, inputs, captures, tuple(nodes), tuple(map(operand, graph.outputs)))

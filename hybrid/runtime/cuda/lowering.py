@@ -39,6 +39,7 @@ from hybrid.runtime.cuda.copies import copying, meet
 from hybrid.runtime.memory import MemoryPlan
 from hybrid.runtime.steps import (
     KernelStep,
+    Later,
     LibraryStep,
     Place,
     Return,
@@ -173,6 +174,7 @@ class _Lowering:
             else:
                 self.roots[root] = Address(root.number)
         for root, array in self.schedule.constants:
+            assert not isinstance(array, Later)  # all sizes are known here
             self.roots[root] = Address(count, len(self.constants))
             self.constants += array.tobytes().ljust(_aligned(array.nbytes), b"\0")
         for root, offset in self.memory.offsets.items():

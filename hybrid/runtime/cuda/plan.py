@@ -56,7 +56,7 @@ def make_plan(graph: FuncGraph, layouts: tuple[Layout, ...]) -> Plan:
         return made[-1].run
 
     staged = Staged(graph, make, strides_of)
-    return Plan(graph.name, staged, str(staged), 0, 0, ())
+    return Plan(graph.name, staged, str(staged), 0, 0, tuple)
 
 
 def _card_plan(graph: FuncGraph, layouts: tuple[Layout, ...], device: str) -> Plan:
@@ -83,7 +83,7 @@ def _card_plan(graph: FuncGraph, layouts: tuple[Layout, ...], device: str) -> Pl
         found.source,
         found.temp_bytes,
         found.naive_bytes,
-        found.steps,
+        found.describe,
     )
 
 
@@ -121,7 +121,7 @@ def plan_for_card(
     program = runs.for_alignment(frozenset()).program
     steps = tuple(map(_described, order.steps))
     source = "\n".join(map(str, program.calls)) + "\n"
-    return Plan(graph.name, runs, source, program.arena, memory.naive, steps)
+    return Plan(graph.name, runs, source, program.arena, memory.naive, lambda: steps)
 
 
 class Runs:

@@ -22,6 +22,7 @@ from hybrid.core.graph import FuncGraph
 from hybrid.core.op import Attrs, Op, register
 from hybrid.core.places import held
 from hybrid.core.spec import TensorSpec
+from hybrid.core.substitute import OfGraphs
 from hybrid.core.tensor import Tensor, asarray, wrap
 from hybrid.dtypes import bool_, is_inexact
 from hybrid.ops.creation import zeros_like
@@ -29,7 +30,6 @@ from hybrid.trace.control.pullback import refuse_witnesses, silent
 from hybrid.trace.control.while_batching import course
 from hybrid.trace.derivative import GraphCall
 from hybrid.trace.differentiate import CALL
-from hybrid.trace.sized import OfGraphs
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from hybrid.core.graph import Const, FuncGraph, Node, Operand, has_effects
 from hybrid.core.op import Attrs
+from hybrid.core.unknown import Unknown
 from hybrid.trace.passes.rewriting import Rewriter
 
 
@@ -44,6 +45,8 @@ def _frozen(value: Any) -> Hashable:
     """Return a key that tells ``1`` from ``True`` and ``1.0``, and ``0.0`` from ``-0.0``."""
     if isinstance(value, tuple):
         return tuple(map(_frozen, value))
+    if type(value) is Unknown:
+        return value
     if isinstance(value, bool | int | float | complex | slice):
         return type(value).__name__, repr(value)
     key: Hashable = value

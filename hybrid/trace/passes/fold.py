@@ -11,6 +11,7 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.graph import Const, FuncGraph, Node, Operand
+from hybrid.core.substitute import unknowns_in
 from hybrid.trace.passes.rewriting import Rewriter, fill, rewrite
 
 MAX_ELEMENTS = 1024  # of a result that is computed to see whether its elements are equal
@@ -34,7 +35,8 @@ def _rule(r: Rewriter, node: Node, operands: tuple[Operand, ...]) -> Operand | N
         return fill(r, literals[0], spec.shape, node.line)
     if not 0 < spec.size <= MAX_ELEMENTS:
         return None
-    literal = _computed(node, literals)
+    # What depends on sizes has no value yet.
+    literal = None if unknowns_in(node.attrs) else _computed(node, literals)
     return None if literal is None else fill(r, literal, spec.shape, node.line)
 
 

@@ -11,11 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import prod
 
-import numpy as np
-
 from hybrid import dtypes
 from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
-from hybrid.core.spec import Shape
+from hybrid.core.spec import Shape, broadcast_shapes
 from hybrid.dtypes import DType
 from hybrid.trace.passes.rewriting import Rewriter, rewrite
 
@@ -165,6 +163,6 @@ def _as(r: Rewriter, x: Value, dtype: DType, node: Node) -> Value:
 def _broadcast_to(shape: Shape, shapes: list[Shape]) -> bool:
     """Tell whether `shapes` broadcast to exactly `shape`."""
     try:
-        return np.broadcast_shapes(*shapes) == shape
+        return broadcast_shapes(*shapes) == shape
     except ValueError:
         return False
