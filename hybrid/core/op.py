@@ -162,6 +162,10 @@ class Op:
     prepare : callable, optional
         ``prepare(specs, **attrs)`` gives the function that a Plan calls instead of `eager`: for
         ops with bodies, which are compiled once. It takes and gives what Tensors hold.
+    into : callable, optional
+        ``into(*specs, **attrs)`` gives a function of ndarrays that writes the result into the
+        memory that it is given as ``out=`` and never raises; None where there is nothing better
+        than `eager`. For Plans on the CPU.
     narrow : callable, optional
         ``narrow(used, **attrs)`` gives, for an op with bodies of whose results only some are used,
         which inputs and results are to stay and the attrs for them; None where all stay.
@@ -208,6 +212,7 @@ class Op:
     anywhere: bool = False
     bodies: tuple[str, ...] = ()
     prepare: Callable[..., Callable[..., Any]] | None = None
+    into: Callable[..., Callable[..., None] | None] | None = None
     narrow: Callable[..., Any] | None = None
     recorded: Callable[..., Attrs] | None = None
     examples: tuple[Example, ...] = ()

@@ -39,7 +39,12 @@ def inner_loop(ufunc: np.ufunc, dtype: np.dtype[np.generic]) -> tuple[int, int] 
     None where NumPy has no such loop, or does not hold it as is known here.
     """
     types = f"{dtype.char * ufunc.nin}->{dtype.char * ufunc.nout}"
-    if dtype.kind not in _KINDS or not dtype.isnative or types not in ufunc.types:
+    return loop_of(ufunc, types) if dtype.kind in _KINDS and dtype.isnative else None
+
+
+def loop_of(ufunc: np.ufunc, types: str) -> tuple[int, int] | None:
+    """Return the same of the loop for `types`, which is one of ``ufunc.types``."""
+    if types not in ufunc.types:
         return None
     head = _Head.from_address(id(ufunc))
     found = head.nin, head.nout, head.nargs, head.ntypes
@@ -49,7 +54,8 @@ def inner_loop(ufunc: np.ufunc, dtype: np.dtype[np.generic]) -> tuple[int, int] 
         return None
     number = ufunc.types.index(types)
     function = head.functions[number]
-    return None if function is None else (function, head.data[number] or 0)
+    data = head.data[number] if head.data else None
+    return None if function is None else (function, data or 0)
 
 
 def matmul_numbers(

@@ -245,6 +245,11 @@ def _openblas() -> tuple[int, int] | None:
     return None
 
 
+def can_limit() -> bool:
+    """Whether NumPy's BLAS can be told to use one thread, so that work here can be divided."""
+    return _openblas() is not None
+
+
 _PLAIN = "openblas_{}_num_threads"
 
 

@@ -39,6 +39,8 @@ INTO: dict[str, Callable[..., Any]] = {"matmul": np.matmul}
 
 def _into(node: Node) -> Into | None:
     """Return the function that computes a node into a given array, if there is one."""
+    if node.op.into is not None:
+        return node.op.into(*(operand.spec for operand in node.inputs), **node.attrs)
     into = INTO.get(node.op.name)
     if into is None or node.attrs:
         return None

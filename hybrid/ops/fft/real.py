@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from hybrid.core.dispatch import bind, located
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.core.unknown import as_size
 from hybrid.errors import DTypeError, ShapeError
+from hybrid.kernels import transforms as by_lines
 from hybrid.ops._axes import lead_axis, one_axis
 from hybrid.ops.elementwise.casting import conj
 from hybrid.ops.elementwise.selection import where
@@ -24,7 +27,7 @@ from hybrid.ops.fft._sizes import (
     resized,
     sizes_and_axes,
 )
-from hybrid.ops.fft.transforms import FFT, AxesLike, Sizes, library
+from hybrid.ops.fft.transforms import FFT, AxesLike, Sizes, library, threads
 from hybrid.ops.movement import reshape
 from hybrid.ops.ranges import arange
 
@@ -44,6 +47,46 @@ def _infer_irfft(x: TensorSpec, *, n: int, axis: int, norm: str) -> TensorSpec:
     if x.shape[axis] != n // 2 + 1:
         raise ShapeError(f"irfft: shape {x.shape} is not half of a spectrum of {n} points")
     return TensorSpec((*x.shape[:axis], n, *x.shape[axis + 1 :]), REAL[x.dtype], x.device)
+
+
+def _eager_rfft(xp: Any, x: Any, *, axis: int, norm: str) -> Any:
+    if xp is not np or not by_lines.takes(x.size, x.dtype):
+        return library(xp).rfft(x, axis=axis, norm=norm)
+    spec = _infer_rfft(TensorSpec(x.shape, x.dtype), axis=axis, norm=norm)
+    out = np.empty(spec.shape, spec.dtype)
+    _rfft_into(x, axis, norm, out)
+    return out
+
+
+def _rfft_into(x: Any, axis: int, norm: str, out: Any) -> None:
+    if not by_lines.real_into(x, out, axis, norm):
+        out[...] = library(np).rfft(x, axis=axis, norm=norm, **threads(x))
+
+
+def _into_rfft(x: TensorSpec, *, axis: int, norm: str) -> Any:
+    if not by_lines.takes(x.size, x.dtype):
+        return None
+    return lambda x, out: _rfft_into(x, axis, norm, out)
+
+
+def _eager_irfft(xp: Any, x: Any, *, n: int, axis: int, norm: str) -> Any:
+    if xp is not np or not by_lines.takes(x.size, x.dtype):
+        return library(xp).irfft(x, n, axis=axis, norm=norm)
+    spec = _infer_irfft(TensorSpec(x.shape, x.dtype), n=n, axis=axis, norm=norm)
+    out = np.empty(spec.shape, spec.dtype)
+    _irfft_into(x, n, axis, norm, out)
+    return out
+
+
+def _irfft_into(x: Any, n: int, axis: int, norm: str, out: Any) -> None:
+    if not by_lines.half_into(x, out, axis, norm):
+        out[...] = library(np).irfft(x, n, axis=axis, norm=norm, **threads(x))
+
+
+def _into_irfft(x: TensorSpec, *, n: int, axis: int, norm: str) -> Any:
+    if not by_lines.takes(x.size, x.dtype):
+        return None
+    return lambda x, out: _irfft_into(x, n, axis, norm, out)
 
 
 def _counts(x: Tensor, n: int, axis: int) -> Tensor:
@@ -70,7 +113,8 @@ RFFT = register(
         family="fft",
         lead=lead_axis,
         infer=_infer_rfft,
-        eager=lambda xp, x, *, axis, norm: library(xp).rfft(x, axis=axis, norm=norm),
+        eager=_eager_rfft,
+        into=_into_rfft,
         vjp=(_vjp_rfft,),
         examples=(
             Example(((5,),), {"axis": 0, "norm": "backward"}),
@@ -86,7 +130,8 @@ IRFFT = register(
         family="fft",
         lead=lead_axis,
         infer=_infer_irfft,
-        eager=lambda xp, x, *, n, axis, norm: library(xp).irfft(x, n, axis=axis, norm=norm),
+        eager=_eager_irfft,
+        into=_into_irfft,
         vjp=(_vjp_irfft,),
         examples=(
             Example(((3,),), {"n": 5, "axis": 0, "norm": "forward"}, ("complex64",)),
