@@ -41,6 +41,8 @@ class Call:
         From the beginning of each array, in bytes.
     checked : bool
         It raises the flag where it fails.
+    divided : tuple of int
+        The numbers of a product that is divided among threads.
     """
 
     function: int
@@ -49,6 +51,7 @@ class Call:
     strides: tuple[int, ...]
     offsets: tuple[int, ...]
     checked: bool = False
+    divided: tuple[int, ...] = ()
 
     @property
     def cost(self) -> int:
@@ -75,7 +78,9 @@ def call_of(step: LibraryStep) -> Call | None:
     if numbers is None or found is None:
         return None
     offsets = one.offset * dtype.itemsize, other.offset * dtype.itemsize, 0
-    return Call(*found, *numbers, offsets)
+    divided = divided_product(step)
+    words = () if divided is None else tuple(map(int, divided[1]))
+    return Call(*found, *numbers, offsets, divided=words)
 
 
 def divided_product(step: LibraryStep) -> tuple[Callable[..., None], Array] | None:

@@ -128,6 +128,7 @@ class _Frame:
 
     def _entries(self, program: Program) -> list[tuple[int, int, int, int]]:
         from hybrid.kernels.loop import copy_address, inner_loop_address, seek_address
+        from hybrid.kernels.products import multiply_address
 
         temporaries = [_empty(spec) for spec in program.temporaries]
         fixed = [array.copy() for array in program.fixed]
@@ -145,7 +146,8 @@ class _Frame:
                 self._numbers(entry.action)
                 for at, offset in zip(entry.operands, entry.action.offsets, strict=True):
                     self._slot(at, known, offset)
-                calls = [(inner_loop_address(), pack, 0, 0)]
+                divided = bool(entry.action.divided)
+                calls = [(multiply_address() if divided else inner_loop_address(), pack, 0, 0)]
             elif isinstance(entry.action, Nested):
                 calls = self._nested(entry.action, entry.operands, known)
             else:
@@ -210,6 +212,9 @@ class _Frame:
 
     def _numbers(self, call: Call) -> None:
         """Append what a call is given before the addresses of its arrays."""
+        if call.divided:
+            self._words += call.divided
+            return
         numbers = np.array(call.dimensions, np.intp), np.array(call.strides, np.intp)
         self._kept += numbers
         self._words += [call.function, call.data, *map(_address, numbers), len(call.offsets)]

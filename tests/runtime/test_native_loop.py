@@ -11,7 +11,9 @@ import pytest
 
 import hybrid as hb
 from hybrid.core import containers
+from hybrid.kernels import products
 from hybrid.runtime import native_loop, native_program
+from hybrid.runtime.native_program import Nested
 from hybrid.trace.control.run import NativeLoops
 
 X = np.arange(24, dtype=np.float32).reshape(6, 4) / 8 - 1
@@ -200,6 +202,18 @@ def test_the_result_is_that_of_eager_code(
         assert_alike(g(hb.asarray(x)), f(hb.asarray(x)))
     assert len(found) == 3
     assert None not in found
+
+
+@pytest.mark.parametrize("f", [products_of_parts, products_of_batches, loops_in_loops_in_loops])
+def test_products_in_loops_are_divided_among_threads(
+    f: Callable[..., Any], found: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_WORTH_DIVIDING", "_LEAST", "_MULTIPLE"):
+        monkeypatch.setattr(products, name, 1)
+    assert_alike(hb.compile(f)(hb.asarray(X)), f(hb.asarray(X)))
+    assert found[-1] is not None
+    actions = [entry.action for entry in found[-1].body.entries]
+    assert any(isinstance(x, Nested) or getattr(x, "divided", ()) for x in actions)
 
 
 def test_a_loop_in_a_step_that_takes_long_is_called_from_python(
