@@ -13,6 +13,7 @@ import hashlib
 import os
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from hybrid.errors import CacheWarning
@@ -35,19 +36,42 @@ def folder() -> Path:
 @functools.cache
 def fingerprint() -> bytes:
     """A hash of what compiled code depends on besides its source."""
-    from importlib import metadata
+    import llvmlite
+    import numpy as np
 
     from hybrid.kernels import native
 
-    digest = hashlib.sha256()
-    facts = [sys.version, *(metadata.version(name) for name in ("numba", "llvmlite", "numpy"))]
-    for fact in (*facts, *native.cpu()):
+    digest = hashlib.sha256(_version_of_numba())
+    for fact in (sys.version, llvmlite.__version__, np.__version__, *native.cpu()):
         digest.update(fact.encode() + b"\0")
-    here = Path(__file__).parent
-    for path in sorted(here.rglob("*.py")):
-        digest.update(path.relative_to(here).as_posix().encode() + b"\0")
-        digest.update(path.read_bytes())
+    here = os.path.dirname(__file__)
+    for path in sorted(_sources(here)):
+        digest.update(path[len(here) :].encode() + b"\0")
+        with open(path, "rb") as file:
+            digest.update(file.read())
     return digest.digest()
+
+
+def _version_of_numba() -> bytes:
+    """What tells numba's version, which is not imported for it."""
+    from importlib.util import find_spec
+
+    found = find_spec("numba")
+    try:
+        return Path(found.origin or "").with_name("_version.py").read_bytes() if found else b""
+    except OSError:
+        from importlib import metadata  # it takes longer than all the rest: it parses mail headers
+
+        return metadata.version("numba").encode()
+
+
+def _sources(folder: str) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".py"):
+                yield entry.path
+            elif entry.is_dir():
+                yield from _sources(entry.path)
 
 
 def key(text: str) -> str:
