@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.unknown import same, same_shape
 from hybrid.errors import GradientError
+from hybrid.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

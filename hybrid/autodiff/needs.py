@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import dis
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from inspect import CO_VARARGS
 from types import CodeType
 from typing import Any
 
 from hybrid.core.op import Op
+from hybrid.records import dataclass
 
 _OF_SPEC = frozenset(("shape", "dtype", "ndim", "size"))
 

@@ -8,12 +8,13 @@ other sizes, the same decisions are right there, and only numbers are put in.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from hybrid.core import formula
 from hybrid.core.formula import Input, Sum
 from hybrid.core.unknown import Condition, Unknown, Unknowns
+from hybrid.records import dataclass
 
 
 @dataclass(slots=True)

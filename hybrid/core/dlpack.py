@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from hybrid.core.devices import as_device, place
 from hybrid.core.places import DeviceArray
 from hybrid.dtypes import bfloat16
+from hybrid.records import dataclass
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Device = tuple[int, int]

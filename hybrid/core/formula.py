@@ -13,8 +13,9 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from hybrid.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +14,7 @@ from hybrid.core.source import SourceLine
 from hybrid.core.spec import TensorSpec
 from hybrid.core.unknown import spell
 from hybrid.errors import GraphError
+from hybrid.records import dataclass
 
 
 class Value:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 
 from hybrid.core.spec import Shape
 from hybrid.core.unknown import same
+from hybrid.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from hybrid.core.layout import Layout
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.dtypes import DType
 from hybrid.errors import ShapeError
+from hybrid.records import dataclass
 
 Attrs = Mapping[str, Any]
 Rule = Callable[..., Any]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.dtypes import DType
 from hybrid.errors import DeviceError
+from hybrid.records import dataclass
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

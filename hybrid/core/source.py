@@ -10,10 +10,11 @@ import site
 import sys
 import sysconfig
 import warnings
-from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any
+
+from hybrid.records import dataclass
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 INSTALLED = tuple(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.unknown import same, spell
+from hybrid.records import dataclass
 
 Shape = tuple[int, ...]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from hybrid import dtypes
 from hybrid.dtypes import DType
+from hybrid.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hybrid.core.source import SourceLine
+from hybrid.records import dataclass
 
 
 @dataclass(eq=False, slots=True)

@@ -13,7 +13,7 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from numbers import Number
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ import numpy as np
 
 from hybrid.core import formula
 from hybrid.core.formula import FUNCTIONS, Call, Formula, Input, Sum, Whole
+from hybrid.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MethodType
 from typing import Any
 
@@ -17,6 +16,7 @@ from hybrid.inspect.difference import Origin, find_origin, largest, results
 from hybrid.inspect.state import State
 from hybrid.inspect.timing import Timing, interleaved
 from hybrid.kernels import kernel
+from hybrid.records import dataclass
 from hybrid.runtime.plan import Plan
 from hybrid.trace.compile import CompiledFunction
 from hybrid.trace.concrete import ConcreteFunction

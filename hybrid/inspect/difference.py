@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from hybrid.core.source import SourceLine
 from hybrid.core.tensor import Array, Tensor
 from hybrid.core.variable import Variable
 from hybrid.inspect.ulp import max_ulp
+from hybrid.records import dataclass
 from hybrid.runtime.arguments import layout_of
 from hybrid.runtime.plan import make_plan
 from hybrid.trace import passes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from hybrid.core.asking import name_of
@@ -14,6 +13,7 @@ from hybrid.core.variable import Variable
 from hybrid.errors import TraceError
 from hybrid.inspect.picture import Panel, panel
 from hybrid.inspect.svg import as_dot, as_svg
+from hybrid.records import dataclass
 from hybrid.trace.compile import CompiledFunction
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.repeats import Repeat

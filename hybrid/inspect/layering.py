@@ -8,8 +8,9 @@ positions are the nearest to that mean which keep boxes apart.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+
+from hybrid.records import dataclass
 
 Arrow = tuple[int, int]
 Point = tuple[float, float]

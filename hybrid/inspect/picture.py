@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from hybrid.core.fused import is_view
 from hybrid.core.graph import Const, FuncGraph, Node, Value, bodies_of, format_attr
 from hybrid.core.spec import TensorSpec
+from hybrid.records import dataclass
 
 Kind = Literal["input", "capture", "op", "view", "fused", "library", "output"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 from typing import TYPE_CHECKING, Any
 
@@ -68,17 +67,19 @@ def as_text(comparison: Comparison) -> str:
 
 def as_html(comparison: Comparison) -> str:
     """Return the table and the chart for a notebook."""
+    from html import escape  # it imports the names of all characters
+
     cells = "".join(
         "<tr>"
-        f'<th style="text-align:left">{html.escape(what)}</th>'
-        f'<td style="text-align:right">{html.escape(eager)}</td>'
-        f'<td style="text-align:left">{html.escape(traced)}</td>'
+        f'<th style="text-align:left">{escape(what)}</th>'
+        f'<td style="text-align:right">{escape(eager)}</td>'
+        f'<td style="text-align:left">{escape(traced)}</td>'
         "</tr>"
         for what, eager, traced in rows(comparison)
     )
     picture = base64.b64encode(chart(comparison)).decode()
     return (
-        f"<p><code>{html.escape(comparison.name)}</code></p>"
+        f"<p><code>{escape(comparison.name)}</code></p>"
         '<table><thead><tr><th></th><th style="text-align:right">eager</th>'
         f'<th style="text-align:left">traced</th></tr></thead><tbody>{cells}</tbody></table>'
         f'<img alt="time of a call, eager and traced" src="data:image/png;base64,{picture}">'

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from itertools import pairwise
 
 from hybrid.inspect.layering import Layering, Point, place
@@ -97,6 +96,8 @@ def _drawn(box: Box, center: Point) -> list[str]:
 def _text(
     x: float, y: float, text: str, *, weight: str = "", anchor: str = "middle", ink: str = "#1b2430"
 ) -> str:
+    from html import escape  # it imports the names of all characters
+
     bold = ' font-weight="bold"' if weight else ""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{ink}"{bold}>'

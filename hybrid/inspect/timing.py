@@ -5,11 +5,11 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from hybrid.core.devices import stopwatches
+from hybrid.records import dataclass
 
 _BUDGET = 0.5  # seconds that one way may take altogether, where the caller names no number of runs
 _LEAST, _MOST = 5, 200

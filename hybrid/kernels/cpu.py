@@ -16,7 +16,6 @@ import functools
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from hybrid.kernels.expression import Header
 from hybrid.kernels.phase import Text
@@ -31,6 +30,7 @@ from hybrid.kernels.spec import (
     outer_loops,
     phases,
 )
+from hybrid.records import dataclass
 
 _FORMS = {"map": MapPhase, "rows": RowsPhase, "columns": ColumnsPhase}
 _PLACEHOLDER = "KERNEL"

@@ -10,9 +10,10 @@ from __future__ import annotations
 import ast
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hybrid.kernels.region import Instr, Literal
+from hybrid.records import dataclass
 
 SUFFIX = {
     "bool": "b1",

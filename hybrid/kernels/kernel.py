@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from hybrid.kernels import cache, cpu
 from hybrid.kernels.loopnest import canonical
 from hybrid.kernels.region import Region
 from hybrid.kernels.spec import Geometry, KernelSpec
+from hybrid.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, eq=False)

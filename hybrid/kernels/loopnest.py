@@ -31,7 +31,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Set
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -53,6 +52,7 @@ from hybrid.kernels.spec import (
     split_values,
 )
 from hybrid.kernels.spec import called_functions as called_functions
+from hybrid.records import dataclass
 
 # Elements of the inner loop in one item of a map: small enough to balance threads, large enough
 # that the few nanoseconds an item costs do not show.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hybrid.kernels.region import Access, Region
+from hybrid.records import dataclass
 
 
 @dataclass(slots=True)

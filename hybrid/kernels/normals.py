@@ -13,11 +13,12 @@ those of the vector math.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+
+from hybrid.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

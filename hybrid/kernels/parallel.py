@@ -23,8 +23,9 @@ import os
 import platform
 import sys
 import threading
-from dataclasses import dataclass
 from typing import Any
+
+from hybrid.records import dataclass
 
 # The caller is one thread more.
 _MAX_WORKERS = 255

@@ -10,7 +10,7 @@ import functools
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from hybrid.kernels.spec import (
     named_operands,
     pass_roots,
 )
+from hybrid.records import dataclass
 
 _STEP = {
     "sum": "add_reassoc",

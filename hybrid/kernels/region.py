@@ -8,9 +8,10 @@ appears in it; it says where each operand's elements lie, and nothing else.
 from __future__ import annotations
 
 from collections.abc import Iterator, Set
-from dataclasses import dataclass
 
 import numpy as np
+
+from hybrid.records import dataclass
 
 REDUCTIONS = ("sum", "prod", "max", "min", "any", "all")
 HALVES = frozenset(("float16", "bfloat16"))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy.typing as npt
 
 from hybrid.core.unknown import is_unknown
 from hybrid.kernels.region import Instr
+from hybrid.records import dataclass
 
 Geometry = npt.NDArray[np.int64]
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -22,6 +21,7 @@ from numba.core import cgutils as _cgutils
 
 from hybrid.kernels import native
 from hybrid.kernels.scalar import Scalar
+from hybrid.records import dataclass
 
 cgutils: Any = _cgutils
 

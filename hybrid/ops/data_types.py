@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
@@ -15,6 +14,7 @@ from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.dtypes import DType
 from hybrid.ops._axes import as_dtype
+from hybrid.records import dataclass
 
 _ARRAYS = (Tensor, Variable, np.ndarray, np.generic)
 

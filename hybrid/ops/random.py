@@ -9,6 +9,7 @@ function performs at each call.
 from __future__ import annotations
 
 import operator
+import os
 import threading
 from collections.abc import Iterable
 from math import prod
@@ -34,6 +35,7 @@ from hybrid.ops.drawing import (
     RANDOM_PERMUTATION,
     RANDOM_UNIFORM,
     WORDS_PER_BLOCK,
+    generators,
     words_for,
 )
 from hybrid.ops.indexing import take
@@ -226,7 +228,10 @@ class Generator:
 
 
 def _seeded(seed: int | None) -> Any:
-    key = np.random.SeedSequence(seed).generate_state(2, np.uint64)
+    if seed is None:
+        key = np.frombuffer(os.urandom(16), np.uint64)
+    else:
+        key = generators().SeedSequence(seed).generate_state(2, np.uint64)
     return np.array([*key, 0], np.uint64)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import count
 from types import CodeType, FunctionType
 from typing import Any
 
 from hybrid.core.formula import Input
 from hybrid.core.graph import Node
+from hybrid.records import dataclass
 from hybrid.runtime.driver_calls import Array, Explanation
 
 Run = Callable[..., tuple[Array, ...]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
 from hybrid.core.layout import Layout, contiguous
 from hybrid.core.spec import TensorSpec
+from hybrid.records import dataclass
 from hybrid.runtime.steps import Later, Place, Root, Step
 
 if TYPE_CHECKING:

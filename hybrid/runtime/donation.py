@@ -13,9 +13,9 @@ there on nothing may raise an error: what a call did not finish, it must not hav
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from hybrid.core.layout import contiguous
+from hybrid.records import dataclass
 from hybrid.runtime.memory import last_uses, may_overwrite
 from hybrid.runtime.steps import KernelStep, LibraryStep, Place, Root, Schedule, Step, WriteStep
 

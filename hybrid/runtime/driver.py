@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from hybrid.core.substitute import substitute, unknowns_in
 from hybrid.core.unknown import Unknown
 from hybrid.dtypes import DType
 from hybrid.ops.moving import window
+from hybrid.records import dataclass
 from hybrid.runtime import recycle, workspaces
 from hybrid.runtime.bound import Driver, Late, Sizes, driver_of
 from hybrid.runtime.donation import Donation

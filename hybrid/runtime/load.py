@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from hybrid.records import dataclass
 
 if TYPE_CHECKING:
     from hybrid.kernels.region import Region

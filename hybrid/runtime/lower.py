@@ -8,7 +8,7 @@ lies. What no kernel can do is refused with a reason; the Plan then runs the bod
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from hybrid.core.layout import Layout, contiguous
 from hybrid.core.op import Block
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.dtypes import DType
+from hybrid.records import dataclass
 
 if TYPE_CHECKING:
     from hybrid.kernels.region import Access, Instr, Literal, Region

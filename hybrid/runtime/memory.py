@@ -8,9 +8,9 @@ last to read, where it writes each element at the very place where it has just r
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hybrid.records import dataclass
 from hybrid.runtime.steps import (
     KernelStep,
     Place,

@@ -7,15 +7,14 @@ functions are told. The flag stays: after a loop it says whether all went well.
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from hybrid.core.layout import Layout
+from hybrid.records import dataclass
 from hybrid.runtime.steps import LibraryStep, Place
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -136,7 +135,9 @@ def _equations(step: LibraryStep) -> Call | None:
 @functools.cache
 def _flags() -> Any:
     """Return the C library with the processor's flags; None where it is not found."""
-    name = ctypes.util.find_library("m")
+    from ctypes.util import find_library  # it imports what starts processes
+
+    name = find_library("m")
     try:
         library = ctypes.CDLL(name) if name else None
     except OSError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from hybrid.core.graph import Const, FuncGraph
 from hybrid.core.layout import Layout, contiguous
 from hybrid.core.spec import TensorSpec
+from hybrid.records import dataclass
 from hybrid.runtime.load import LoadedKernel, load_kernel
 from hybrid.runtime.native_calls import EQUATIONS, Call, call_of
 from hybrid.runtime.native_carries import is_plain, still, without_overwritten

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hybrid.core.any_size import AnySize
@@ -13,6 +12,7 @@ from hybrid.core.graph import FuncGraph
 from hybrid.core.layout import Layout
 from hybrid.core.substitute import substitute
 from hybrid.core.tracelog import counted, is_read, timed
+from hybrid.records import dataclass
 from hybrid.runtime.bound import Driver, Run, Sizes
 from hybrid.runtime.donation import Donation, find_donations
 from hybrid.runtime.driver import make_driver

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from hybrid.core.layout import Layout
 from hybrid.core.op import Attrs
 from hybrid.core.spec import TensorSpec
 from hybrid.core.substitute import substitute
+from hybrid.records import dataclass
 
 if TYPE_CHECKING:
     from hybrid.kernels.region import Access, Region

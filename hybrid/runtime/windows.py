@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -11,6 +11,7 @@ from hybrid.core.graph import Const, Node
 from hybrid.core.layout import Layout, contiguous
 from hybrid.core.op import OPS
 from hybrid.core.spec import TensorSpec
+from hybrid.records import dataclass
 from hybrid.runtime.building import Building
 from hybrid.runtime.steps import Place, Root, WindowStep, WriteStep
 from hybrid.runtime.writing import copied, producer_of

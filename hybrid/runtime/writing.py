@@ -7,12 +7,13 @@ first. If the kernel just scheduled computes what is written, it writes there it
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
 from hybrid.core.graph import Const, Node, Operand, Value
 from hybrid.core.layout import contiguous
 from hybrid.core.op import OPS
+from hybrid.records import dataclass
 from hybrid.runtime.building import Building
 from hybrid.runtime.lower import store_access
 from hybrid.runtime.memory import may_store

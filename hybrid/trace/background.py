@@ -13,7 +13,6 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ import numpy as np
 from hybrid.core.graph import FuncGraph
 from hybrid.core.interpret import interpret
 from hybrid.core.places import share_memory
+from hybrid.records import dataclass
 from hybrid.runtime.plan import Plan
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from hybrid.core.formula import reader
 from hybrid.core.graph import FuncGraph
 from hybrid.core.unknown import Condition
+from hybrid.records import dataclass
 from hybrid.trace.environment import Binding, unchanged
 from hybrid.trace.segment import Local, Segment
 from hybrid.trace.sharing import entangled, memory_of

@@ -8,7 +8,7 @@ forward one. Both are optimised and fused like any other graph.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from hybrid.core.spec import TensorSpec
 from hybrid.core.substitute import OfGraphs
 from hybrid.core.tensor import Array, Tensor
 from hybrid.core.tracelog import timed
+from hybrid.records import dataclass
 from hybrid.runtime.arguments import layout_of, strides_of
 from hybrid.runtime.plan import Plan, make_plan
 from hybrid.trace import passes, residuals

@@ -7,7 +7,7 @@ the tapes around a call.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from hybrid.core.tensor import Array, Tensor, wrap
 from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError
 from hybrid.ops.creation import zeros
+from hybrid.records import dataclass
 from hybrid.trace.control.batched import applied, batched_graph, widened
 from hybrid.trace.derivative import Derivative, GraphCall, narrowed, split_joint
 from hybrid.trace.recorder import GraphRecorder, trace_pure

@@ -23,9 +23,10 @@ import numpy as np
 from hybrid.core.places import DeviceArray
 from hybrid.core.source import SourceLine, is_framework, is_installed
 from hybrid.core.tensor import Array
+from hybrid.ops.drawing import generators, untouched_state
 from hybrid.trace.blame import line_that_changes, line_that_names
 from hybrid.trace.environment import MISSING, Binding, literal_changed
-from hybrid.trace.reach import Reached, Slots, reach
+from hybrid.trace.reach import Reached, Slots, numpys_generators, reach
 from hybrid.trace.sharing import memory_of, overlap
 
 Objects = list[tuple[str, Any]]
@@ -79,6 +80,8 @@ class Watch:
         self._before = reach(function, objects)
         self._sums = [_checksum(x) for _, x in self._before.arrays]
         self._states = [state_of(x) for _, x in self._before.stateful]
+        if "random" in self._before.names:
+            generators()  # whose state could not be told from that after a first number
         self._random = _global_states()
         self._measured: Effect | None = None
 
@@ -151,7 +154,10 @@ class Watch:
         return None
 
     def _drawn(self) -> Effect | None:
-        if _global_states() == self._random:
+        python, numpys = self._random
+        if numpys is None:  # nobody had it before
+            numpys = _spelled(untouched_state())
+        if _global_states() in ((python, None), (python, numpys)):
             return None
         line = line_that_names(self._before.codes, "random")
         return Effect("it draws random numbers that are not hb.random's", line)
@@ -160,7 +166,7 @@ class Watch:
         for (name, obj), state in zip(self._before.stateful, self._states, strict=True):
             if state_of(obj) != state:
                 line = line_that_names(self._before.codes, name)
-                if isinstance(obj, random.Random | np.random.Generator | np.random.RandomState):
+                if isinstance(obj, (random.Random, *numpys_generators())):
                     return Effect(f"it draws random numbers from {name}", line)
                 return Effect(f"it uses up the iterator {name}", line)
         return None
@@ -238,7 +244,8 @@ def _measures(function: Any) -> bool:
 
 
 def _global_states() -> tuple[Any, ...]:
-    return random.getstate(), state_of(np.random.mtrand._rand)
+    numpys = sys.modules.get("numpy.random")
+    return random.getstate(), None if numpys is None else state_of(numpys.mtrand._rand)
 
 
 def state_of(obj: Any) -> Any:
@@ -248,16 +255,18 @@ def state_of(obj: Any) -> Any:
             return None
         case random.Random():
             return obj.getstate()
-        case np.random.Generator():
-            return _spelled(obj.bit_generator.state)
-        case np.random.RandomState():
-            return _spelled(obj.get_state(legacy=False))
         case GeneratorType():
             frame = obj.gi_frame
             if frame is None:
                 return None
             # What it holds, too: a loop comes back to the same instruction.
             return frame.f_lasti, [(k, id(v)) for k, v in frame.f_locals.items()]
+    if isinstance(obj, numpys_generators()):
+        of_numpy: Any = obj
+        legacy = hasattr(obj, "get_state")
+        return _spelled(
+            of_numpy.get_state(legacy=False) if legacy else of_numpy.bit_generator.state
+        )
     try:
         return repr(obj.__reduce__())
     except Exception:

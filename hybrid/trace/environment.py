@@ -10,7 +10,6 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain
 from operator import is_
 from types import CellType, FunctionType
@@ -20,6 +19,7 @@ import numpy as np
 
 from hybrid.core.source import run_generated
 from hybrid.core.tensor import Tensor
+from hybrid.records import dataclass
 
 MISSING = object()
 

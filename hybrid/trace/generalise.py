@@ -7,7 +7,7 @@ third comes. Then the place stands for whatever a call brings, in one trace.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from hybrid.core import containers
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.errors import DTypeError, ShapeError
+from hybrid.records import dataclass
 from hybrid.trace.signature import Literal, Signature, is_array
 
 SIZES_BEFORE_UNKNOWN = 2

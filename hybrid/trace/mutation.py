@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from hybrid.core import containers
+from hybrid.records import dataclass
 
 _MUTABLE = (list, dict, deque)
 

@@ -14,7 +14,7 @@ import weakref
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache, partial
 from itertools import chain
 from types import (
@@ -35,6 +35,7 @@ from hybrid.core.source import INSTALLED, is_framework, is_installed
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
+from hybrid.records import dataclass
 from hybrid.trace.environment import MISSING, STAND_INS, Binding, Builtins, is_inserted
 
 # What holds nothing that a program could change; arrays are looked at by themselves.
@@ -89,6 +90,12 @@ class Reached:
     def reads_memory(self) -> bool:
         """Whether code may read an array in a way that no array can notice: in C."""
         return self.elsewhere or not self.names.isdisjoint(_MEMORY_READERS)
+
+
+def numpys_generators() -> tuple[type, ...]:
+    """Return the types of NumPy's random generators, where anybody has them."""
+    numbers = sys.modules.get("numpy.random")
+    return () if numbers is None else (numbers.Generator, numbers.RandomState)
 
 
 def reach(function: Callable[..., Any], objects: list[tuple[str, Any]]) -> Reached:
@@ -160,7 +167,9 @@ class _Walk:
             case Tensor():
                 traced = type(value._data) is Symbol
                 (self.reached.traced if traced else self.reached.arrays).append((name, value))
-            case random.Random() | np.random.Generator() | np.random.RandomState():
+            case random.Random():
+                self.reached.stateful.append((name, value))
+            case _ if isinstance(value, numpys_generators()):
                 self.reached.stateful.append((name, value))
             case BuiltinFunctionType():
                 self.reached.names.add(value.__name__)  # by whatever name it was imported

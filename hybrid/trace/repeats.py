@@ -14,7 +14,7 @@ of steps for which it was seen to do the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from hybrid.core.op import OPS
 from hybrid.core.source import SourceLine
 from hybrid.core.spec import TensorSpec
 from hybrid.core.symbol import Symbol
+from hybrid.records import dataclass
 from hybrid.trace import bytecode
 from hybrid.trace.seeing import At, Opaque, State, look, place_of
 from hybrid.trace.segment import Environment, Segment

@@ -10,7 +10,6 @@ aware", MLSys 2023).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy as np
 from hybrid.core.graph import Node, Value
 from hybrid.core.unknown import Unknown
 from hybrid.kernels.spec import CHEAP_FUNCTIONS, called_functions
+from hybrid.records import dataclass
 
 _INFINITE = 2**30  # capacities are 32-bit integers
 _LARGEST = 2**20  # of a value, after scaling

@@ -9,7 +9,7 @@ share it.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from hybrid.core.placed import together
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.state import state
 from hybrid.dtypes import DType
+from hybrid.records import dataclass
 
 _PLAIN = frozenset((int, bool, str, type(None), *map(type, map(np.dtype, "?bhilqBHILQefdFD"))))
 _NONE: Attrs = {}

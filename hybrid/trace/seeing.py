@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
@@ -16,6 +15,7 @@ from hybrid.core.source import is_framework
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
+from hybrid.records import dataclass
 from hybrid.trace import bytecode
 
 _LITERALS = (bool, int, float, complex, str, bytes, range, type(None), type(Ellipsis), np.dtype)

@@ -8,7 +8,7 @@ one segment to a later one live in one list, the environment of the call.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from hybrid.core.tensor import Array, Tensor, asarray, wrap
 from hybrid.core.tracelog import counted
 from hybrid.core.variable import Variable
 from hybrid.errors import OutOfMemoryError
+from hybrid.records import dataclass
 from hybrid.runtime.plan import Plan
 from hybrid.trace.background import Planner
 from hybrid.trace.following import MAX_WIDTH, Following

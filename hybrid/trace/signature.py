@@ -6,7 +6,6 @@ import enum
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -19,6 +18,7 @@ from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.state import USUAL, Defaults, state
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
+from hybrid.records import dataclass
 from hybrid.trace.environment import same_value
 from hybrid.trace.mutation import Groups, same_containers
 from hybrid.trace.reach import slots_of, users_own

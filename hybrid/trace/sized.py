@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from hybrid.core.graph import FuncGraph
 from hybrid.core.layout import Layout
 from hybrid.core.substitute import specialise
+from hybrid.records import dataclass
 from hybrid.runtime.arguments import layout_of, strides_of
 from hybrid.runtime.plan import Plan, make_plan
 from hybrid.trace import passes

@@ -9,7 +9,7 @@ the geometry of kernels. It is the very Plan that planning for these sizes would
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hybrid.core import formula
 from hybrid.core.any_size import AnySize
@@ -19,6 +19,7 @@ from hybrid.core.layout import Layout, contiguous
 from hybrid.core.substitute import specialise, unknowns_in
 from hybrid.core.tracelog import is_read, timed
 from hybrid.core.unknown import Condition
+from hybrid.records import dataclass
 from hybrid.runtime.plan import Draft, Plan, make_draft, on_cards, summary
 from hybrid.trace import passes
 

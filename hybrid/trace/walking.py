@@ -9,10 +9,10 @@ where it ended, and the bound grows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hybrid.core.graph import Value
+from hybrid.records import dataclass
 from hybrid.trace import bytecode
 from hybrid.trace.repeats import Question, Questions, Repeat, has_more, is_body, printed, stays
 from hybrid.trace.segment import Environment, Segment, Steps

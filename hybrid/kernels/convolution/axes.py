@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import product
 
 from hybrid.core.spec import Shape
+from hybrid.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

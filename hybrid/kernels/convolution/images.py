@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -20,6 +19,7 @@ from hybrid.kernels.convolution.limits import ITEMS, PLANES, RATE, Padding, regi
 from hybrid.kernels.cpu import Source
 from hybrid.kernels.handwritten import Array, geometry, run, source_of
 from hybrid.kernels.spec import Geometry
+from hybrid.records import dataclass
 
 # Results that are computed for each that is wanted: beyond it, products of copied windows win.
 _WASTE = 2.0

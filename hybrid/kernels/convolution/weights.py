@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -14,6 +13,7 @@ from hybrid.kernels.convolution.limits import ITEMS, PLANES, RATE, Padding, regi
 from hybrid.kernels.cpu import Source
 from hybrid.kernels.handwritten import Array, geometry, run, source_of
 from hybrid.kernels.spec import Geometry
+from hybrid.records import dataclass
 
 # Sets of images that are added up apart, and bytes that their sums may take.
 _SETS = 16

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hybrid.kernels.cuda.generate import source
 from hybrid.kernels.cuda.source import Source
 from hybrid.kernels.cuda.spec import WIDEST, CudaSpec, Numbers, canonical, phases, temporaries
 from hybrid.kernels.region import Region
+from hybrid.records import dataclass
 
 # Blocks that are launched at most; each takes several steps then. Enough for 132 multiprocessors
 # of 8 resident blocks, several times over.

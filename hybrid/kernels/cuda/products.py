@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 
 from hybrid.core.layout import Layout
+from hybrid.records import dataclass
 
 # What cuBLAS multiplies.
 DTYPES = frozenset(("float16", "bfloat16", "float32", "float64", "complex64", "complex128"))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from hybrid.kernels.cuda.handwritten import strided
 from hybrid.kernels.cuda.source import Source
 from hybrid.kernels.cuda.spec import HALVES, THREADS
+from hybrid.records import dataclass
 
 # Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (2011): the multipliers, what is
 # added to the key after each of the ten rounds.

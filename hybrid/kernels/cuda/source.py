@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -27,6 +26,7 @@ from hybrid.kernels.spec import (
     named_operands,
     pass_roots,
 )
+from hybrid.records import dataclass
 
 PLACEHOLDER = "KERNEL"
 NUMBERS = ("kept", "extent", "length", "chunks")

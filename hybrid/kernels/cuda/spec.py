@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from hybrid.kernels.loops import Loop, loops_of, sorted_loops
 from hybrid.kernels.region import DTYPES, Instr, Literal, Pick, Region, Window, unsupported
 from hybrid.kernels.spec import KernelSpec, Operand, arguments, dataflow, split_values
 from hybrid.kernels.spec import phases as phases_of_reductions
+from hybrid.records import dataclass
 
 # Threads of a block.
 THREADS = 256

@@ -15,13 +15,13 @@ import functools
 import linecache
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import metadata, util
 from typing import Any
 
 from hybrid.errors import DeviceError
 from hybrid.kernels import cache
 from hybrid.kernels.cuda.source import Source
+from hybrid.records import dataclass
 
 # What must be installed, by the name to import and the name to install.
 _PACKAGES = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import Any
 
@@ -23,6 +23,7 @@ from hybrid.ops.indexing.gather import gather, out_of_bounds
 from hybrid.ops.movement import EXPAND_DIMS, SQUEEZE
 from hybrid.ops.searching import nonzero
 from hybrid.ops.slicing import SLICE, slice_bounds
+from hybrid.records import dataclass
 
 
 @dataclass(slots=True)

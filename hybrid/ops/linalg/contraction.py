@@ -8,7 +8,7 @@ that of products. What is to be done is worked out once for subscripts and shape
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from math import prod
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from hybrid.ops.diagonals import DIAGONAL
 from hybrid.ops.linalg.notation import from_numbers, letter_sizes, parse
 from hybrid.ops.linalg.products import matmul, total
 from hybrid.ops.movement import permute_dims, reshape, squeeze
+from hybrid.records import dataclass
 
 Optimize = bool | str | Sequence[Any]
 

@@ -7,7 +7,6 @@ both times while it is at hand, and then the results of the blocks, which are fe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import accumulate
 from math import prod
 
@@ -15,6 +14,7 @@ from hybrid.core.spec import Shape
 from hybrid.core.tensor import Tensor
 from hybrid.ops._axes import Axes
 from hybrid.ops.movement import reshape
+from hybrid.records import dataclass
 
 CACHE = 1 << 20  # bytes of a core's own cache, about
 BLOCK = 1 << 18  # bytes of a block

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -25,6 +24,7 @@ from hybrid.ops.movement import expand_dims, moveaxis, reshape
 from hybrid.ops.reduction import Axis, mean, sum
 from hybrid.ops.searching import ordered
 from hybrid.ops.sorting import argsort
+from hybrid.records import dataclass
 
 # --- methods --------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from hybrid.core.places import DeviceArray, data_to, fill, held
 from hybrid.dtypes import DType
 from hybrid.kernels.cuda.card import Card
 from hybrid.kernels.cuda.products import Gemm
+from hybrid.records import dataclass
 
 Array = Any
 

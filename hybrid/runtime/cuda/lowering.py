@@ -7,7 +7,7 @@ them is room for what a single step needs, which all steps share.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import prod
 from typing import Any
 
@@ -23,6 +23,7 @@ from hybrid.kernels.cuda.kernel import Prepared, prepare
 from hybrid.kernels.cuda.source import Source
 from hybrid.kernels.cuda.spec import refused
 from hybrid.kernels.region import Region
+from hybrid.records import dataclass
 from hybrid.runtime.building import Target
 from hybrid.runtime.cuda import written
 from hybrid.runtime.cuda.calls import (

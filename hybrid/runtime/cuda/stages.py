@@ -7,7 +7,7 @@ or move values: then the work of each device is put together as far as the order
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from hybrid.core import devices
 from hybrid.core.devices import CPU
 from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value, has_effects
 from hybrid.core.places import DeviceArray, data_to
+from hybrid.records import dataclass
 
 Run = Callable[..., tuple[Any, ...]]
 Make = Callable[[FuncGraph, str, Sequence[Any]], Run]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from hybrid.core.graph import Node
 from hybrid.kernels.cuda import random
 from hybrid.kernels.cuda.kernel import MOST_BLOCKS
 from hybrid.kernels.cuda.source import Source
+from hybrid.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from hybrid.core import dispatch
@@ -27,6 +26,7 @@ from hybrid.core.variable import Variable
 from hybrid.ops.assignment import setitem
 from hybrid.ops.elementwise.casting import stop_gradient
 from hybrid.ops.inplace import join_watched, write, write_traced
+from hybrid.records import dataclass
 from hybrid.trace.recorder import GraphRecorder, Untraceable
 from hybrid.trace.unread import with_unread
 

@@ -10,7 +10,7 @@ import builtins
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
 from string import Formatter
 from types import FunctionType
@@ -29,6 +29,7 @@ from hybrid.core.tensor import Array, ArrayLike, Tensor, as_ndarray, asarray
 from hybrid.core.unknown import settled
 from hybrid.core.variable import Variable
 from hybrid.errors import AssertionFailed, DTypeError, ShapeError
+from hybrid.records import dataclass
 from hybrid.trace.control.nests import describe
 
 _NO_RESULT = "it has no results"

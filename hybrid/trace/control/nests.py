@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from hybrid.core.variable import Variable
 from hybrid.errors import DTypeError, HybridError, ShapeError
 from hybrid.ops.creation import full
 from hybrid.ops.movement import copy
+from hybrid.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

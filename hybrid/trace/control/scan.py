@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from hybrid.core import dispatch
@@ -16,6 +16,7 @@ from hybrid.errors import ShapeError
 from hybrid.ops.creation import zeros
 from hybrid.ops.joining import stack
 from hybrid.ops.movement import copy
+from hybrid.records import dataclass
 from hybrid.trace.control.body import (
     BodyRecorder,
     Outside,

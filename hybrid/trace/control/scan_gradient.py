@@ -12,7 +12,7 @@ the scan.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from hybrid.dtypes import is_inexact
 from hybrid.ops.creation import zeros
 from hybrid.ops.joining import concat
 from hybrid.ops.movement import expand_dims
+from hybrid.records import dataclass
 from hybrid.trace.control.pullback import applied, gradients, reached, remembered, witnessed
 from hybrid.trace.recorder import trace_pure
 

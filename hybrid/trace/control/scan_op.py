@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from hybrid.core.places import empty
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Array, Tensor
 from hybrid.errors import GraphError
+from hybrid.records import dataclass
 from hybrid.runtime.native_loop import NativeLoop
 from hybrid.trace.control.narrow import live_carries, narrowed, needs
 from hybrid.trace.control.run import Body, NativeLoops, as_array, on_card

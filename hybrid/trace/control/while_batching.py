@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from hybrid.core import dispatch
@@ -14,6 +13,7 @@ from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor
 from hybrid.dtypes import bool_
 from hybrid.ops.reduction import any as any_of
+from hybrid.records import dataclass
 from hybrid.trace.control.batched import (
     Flags,
     applied,

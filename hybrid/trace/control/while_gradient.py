@@ -9,7 +9,7 @@ same op around itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from hybrid.autodiff.backward import Chosen
@@ -26,6 +26,7 @@ from hybrid.core.substitute import OfGraphs
 from hybrid.core.tensor import Tensor, asarray, wrap
 from hybrid.dtypes import bool_, is_inexact
 from hybrid.ops.creation import zeros_like
+from hybrid.records import dataclass
 from hybrid.trace.control.pullback import refuse_witnesses, silent
 from hybrid.trace.control.while_batching import course
 from hybrid.trace.derivative import GraphCall

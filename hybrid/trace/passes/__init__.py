@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import groupby
 
 from hybrid.core.graph import FuncGraph, verify
 from hybrid.core.tracelog import counted, timed
+from hybrid.records import dataclass
 from hybrid.trace.passes import (
     algebra,
     apart,

@@ -14,7 +14,6 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -23,6 +22,7 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
 from hybrid.dtypes import DType
+from hybrid.records import dataclass
 from hybrid.trace.passes.rewriting import Rewriter, fill, rewrite
 
 Bound = dict[str, Operand]

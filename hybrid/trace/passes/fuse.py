@@ -7,11 +7,12 @@ put together too. What may be a group is decided in :mod:`hybrid.trace.passes.gr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from math import prod
 
 from hybrid.core.fused import FUSED
 from hybrid.core.graph import Builder, FuncGraph, Node, Value, last_uses
+from hybrid.records import dataclass
 from hybrid.trace.passes import dead_code
 from hybrid.trace.passes.grouping import (
     SMALL_BODY,

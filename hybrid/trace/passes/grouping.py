@@ -11,7 +11,7 @@ Sets of nodes are ints with one bit per node: reachability is then a few machine
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import prod
 
 from hybrid import dtypes
@@ -20,6 +20,7 @@ from hybrid.core.spec import Shape
 from hybrid.dtypes import DType
 from hybrid.kernels.loopnest import CHEAP_FUNCTIONS, COLUMN_BLOCK, called_functions
 from hybrid.kernels.spec import holds_for_complex
+from hybrid.records import dataclass
 
 MAX_NODES = 256  # of a group: the compile time of a kernel grows with its body
 MAX_ARRAYS = 48  # that a group reads: each takes a pointer register and a prefetch stream

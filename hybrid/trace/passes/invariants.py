@@ -8,10 +8,11 @@ cost a kernel less than reading their result from memory.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from hybrid.core.graph import Builder, FuncGraph, Node, Value, bodies_of, has_effects
 from hybrid.core.op import Attrs
+from hybrid.records import dataclass
 from hybrid.trace.passes import dead_code
 from hybrid.trace.passes.grouping import SPREAD_NODES, is_cheap
 

@@ -8,13 +8,14 @@ two, since it is computed in float32.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import prod
 
 from hybrid import dtypes
 from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
 from hybrid.core.spec import Shape, broadcast_shapes
 from hybrid.dtypes import DType
+from hybrid.records import dataclass
 from hybrid.trace.passes.rewriting import Rewriter, rewrite
 
 _OF_ONE = ("sum", "prod", "max", "min")

@@ -7,13 +7,13 @@ what a loop's index decides: where slices start, and literals of elementwise ops
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from hybrid.core.graph import Const, FuncGraph, Node, Operand, bodies_of, has_effects
 from hybrid.core.op import Attrs
 from hybrid.core.spec import TensorSpec
+from hybrid.records import dataclass
 from hybrid.trace.passes.cse import attrs_key
 
 Starts = tuple[int, ...]

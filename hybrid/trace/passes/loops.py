@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from hybrid import dtypes
@@ -10,6 +10,7 @@ from hybrid.core.graph import Builder, Const, FuncGraph, Node, Operand, Value
 from hybrid.core.op import OPS
 from hybrid.core.source import SourceLine
 from hybrid.core.spec import TensorSpec
+from hybrid.records import dataclass
 from hybrid.trace.passes.places import Places
 from hybrid.trace.passes.sliding import Rows, slide
 

@@ -4,12 +4,12 @@ apart at once, not node by node."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from hybrid.core.graph import FuncGraph, Node, Operand, Value
+from hybrid.records import dataclass
 from hybrid.trace.passes.likeness import Likeness
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]

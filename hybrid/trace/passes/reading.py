@@ -8,10 +8,10 @@ kernel waits for its result.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from hybrid.core.graph import Node, Value
 from hybrid.core.layout import Layout
+from hybrid.records import dataclass
 from hybrid.trace.passes.grouping import FUSABLE, Group, Grouping, bits
 from hybrid.trace.unread import check_of
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hybrid.core.graph import Builder, Const, FuncGraph, Node, Operand, Value
 from hybrid.core.op import OPS, Attrs, Op
 from hybrid.core.source import SourceLine
 from hybrid.core.spec import Shape
+from hybrid.records import dataclass
 
 
 @dataclass(slots=True)

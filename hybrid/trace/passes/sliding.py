@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from hybrid import dtypes
 from hybrid.core.graph import Builder, Const, FuncGraph, Node, Operand, Value
 from hybrid.core.op import OPS, Attrs
 from hybrid.core.spec import TensorSpec
+from hybrid.records import dataclass
 from hybrid.trace.passes.likeness import WRITES, chain_of, has_free_literals, literals
 
 COUNTER = TensorSpec((), dtypes.int64)
