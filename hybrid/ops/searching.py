@@ -15,6 +15,8 @@ from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import TensorSpec, promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.errors import ShapeError
+from hybrid.kernels import extreme_places
+from hybrid.kernels.parallel import get_num_threads
 from hybrid.ops._axes import all_axes, batch_elements, lead_axis, one_axis, without
 from hybrid.ops._methods import as_numpy, attach
 from hybrid.ops.creation import zeros
@@ -60,6 +62,25 @@ def _expand_arg(extreme: Any) -> Any:
     return expand
 
 
+def _into_arg(name: str) -> Any:
+    """Find the places of long rows on several threads, where rows follow each other."""
+
+    def into(x: TensorSpec, *, axis: int | None, keepdims: bool) -> Any:
+        row = x.size if axis is None else x.shape[axis]
+        if axis not in (None, x.ndim - 1) or not extreme_places.takes(x.size, row, x.dtype):
+            return None
+
+        def write(x: Any, out: Any) -> None:
+            if x.flags.c_contiguous and get_num_threads() > 1:
+                extreme_places.places(x, out, name == "argmax")
+            else:
+                getattr(x, name)(axis=axis, keepdims=keepdims, out=out)
+
+        return write
+
+    return into
+
+
 _ARG_EXAMPLES = (
     Example(((3, 4),), {"axis": 0, "keepdims": False}),
     Example(((3, 4),), {"axis": 1, "keepdims": False}),
@@ -87,6 +108,7 @@ ARGMAX = register(
         infer=_infer_arg("argmax"),
         eager=lambda xp, x, *, axis, keepdims: x.argmax(axis=axis, keepdims=keepdims),
         expand=_expand_arg(max),
+        into=_into_arg("argmax"),
         examples=_ARG_EXAMPLES,
         doc="Where the largest element along an axis is; the first of several.",
     )
@@ -101,6 +123,7 @@ ARGMIN = register(
         infer=_infer_arg("argmin"),
         eager=lambda xp, x, *, axis, keepdims: x.argmin(axis=axis, keepdims=keepdims),
         expand=_expand_arg(min),
+        into=_into_arg("argmin"),
         examples=_ARG_EXAMPLES,
         doc="Where the smallest element along an axis is; the first of several.",
     )
