@@ -59,6 +59,7 @@ _ALIASES = {"abs": "absolute"}
 _INTRINSICS = (
     "add",
     "add_reassoc",
+    "add_square",
     "and_",
     "from_end",
     "minimum",

@@ -268,6 +268,17 @@ sub = _binary("sub", _emit_arithmetic("fsub", "sub"))
 mul = _binary("mul", _emit_arithmetic("fmul", "mul"))
 # `reassoc` allows a loop that accumulates with these to keep several partial sums.
 add_reassoc = _binary("add_reassoc", _emit_arithmetic("fadd", "add", ("reassoc",)))
+
+
+def _emit_add_square(builder: Any, ty: Any, a: Any, b: Any) -> Any:
+    if not _is_float(ty):
+        raise TypingError(f"add_square: floating-point numbers are expected, not {ty}")
+    square = builder.fmul(b, b, flags=("contract",))
+    return builder.fadd(a, square, flags=("reassoc", "contract"))
+
+
+# ``a + b * b``, the product not rounded.
+add_square = _binary("add_square", _emit_add_square)
 mul_reassoc = _binary("mul_reassoc", _emit_arithmetic("fmul", "mul", ("reassoc",)))
 
 

@@ -31,10 +31,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Set
+from dataclasses import replace
 
 import numpy as np
 
 from hybrid.kernels.loops import Loop, loops_of, sorted_loops
+from hybrid.kernels.moments import LEAST, Moment, find_moments
 from hybrid.kernels.region import COMPLEX, Access, Region, region_bytes
 from hybrid.kernels.sharing import shared_loops, tile_length
 from hybrid.kernels.spec import CHEAP_FUNCTIONS as CHEAP_FUNCTIONS
@@ -67,6 +69,10 @@ STREAMED = 32 << 20
 SPLIT_BLOCK = 32768
 # A reduction with fewer items than this is split, if there is enough to do.
 FEW_ITEMS = 32
+# Where several passes read the same elements, and so many are still in the second-level cache
+# then, eight items do.
+FEW_SWEPT = 8
+KEPT_AT_HAND = 1 << 17
 # Bytes of intermediate results that a columns kernel may keep for its later passes.
 SAVED_BYTES = 1 << 18
 # An inner loop of fewer steps than this fills no vector. Bodies with transcendental functions gain
@@ -193,7 +199,9 @@ def _cut(inner: int, length: int, rows: int, row_length: int) -> Blocks:
     return Blocks(length, _ceil_div(inner, length), row_length, _ceil_div(rows, row_length))
 
 
-def _plan_blocks(nest: _Nest, saved_width: int, may_split: bool) -> tuple[bool, Blocks]:
+def _plan_blocks(
+    nest: _Nest, saved_width: int, may_split: bool, passes: int
+) -> tuple[bool, Blocks]:
     """Whether to split the reduction, and the extent of the blocks."""
     items = math.prod(loop.size for loop in nest.kept)
     extent = math.prod(loop.size for loop in nest.reduced)
@@ -209,7 +217,8 @@ def _plan_blocks(nest: _Nest, saved_width: int, may_split: bool) -> tuple[bool, 
     if nest.form == "rows":
         inner = nest.reduced[-1].size
         rows = math.prod(loop.size for loop in nest.reduced[:-1])
-        split = may_split and items < FEW_ITEMS and items * extent >= 2 * SPLIT_BLOCK
+        few = FEW_ITEMS if passes == 1 or extent > KEPT_AT_HAND else FEW_SWEPT
+        split = may_split and items < few and items * extent >= 2 * SPLIT_BLOCK
         if not split:
             return False, _cut(inner, inner, rows, rows)
         return True, _cut(inner, SPLIT_BLOCK, rows, SPLIT_BLOCK // max(inner, 1))
@@ -261,9 +270,11 @@ def canonical(region: Region) -> tuple[KernelSpec, Geometry]:
     counts = len(nest.kept), len(nest.reduced)
     fused = KernelSpec(nest.form, False, False, 0, *counts, inputs, region.body, outputs)
     flow = dataflow(fused)
-    width = sum(_itemsize(fused, value) for value in flow.saved)
     may_split = reduces and not scans and splittable(fused, flow)
-    split, blocks = _plan_blocks(nest, width, may_split)
+    moments = _moments(nest, fused, flow)
+    flow = dataflow(replace(fused, moments=moments))
+    width = sum(_itemsize(fused, value) for value in flow.saved)
+    split, blocks = _plan_blocks(nest, width, may_split, flow.passes)
     shared = 0
     if nest.inner is not None and may_share and not split:
         shared = shared_loops([*nest.kept, nest.inner], nest.reduced, len(region.outputs))
@@ -277,6 +288,8 @@ def canonical(region: Region) -> tuple[KernelSpec, Geometry]:
     spec = KernelSpec(
         nest.form, split, staged, shared, *counts, inputs, region.body, outputs, streamed
     )
+    if not split:
+        spec = replace(spec, moments=moments)
     geometry = _geometry(spec, nest, blocks, offsets, _cost(region))
     slots = geometry_slots(spec)
     for number, access in enumerate(region.inputs):
@@ -302,6 +315,13 @@ def _wants_staging(nest: _Nest, operands: list[Operand]) -> bool:
     if not 0 < nest.reduced[0].size < SHORT_HEAVY:
         return False
     return any(operand.inner == "s" and not operand.outer for operand in operands)
+
+
+def _moments(nest: _Nest, spec: KernelSpec, flow: Dataflow) -> tuple[Moment, ...]:
+    extent = math.prod(loop.size for loop in nest.reduced)
+    if nest.form != "rows" or extent < LEAST:
+        return ()
+    return find_moments(len(spec.inputs), spec.body, flow.outer, flow.level)
 
 
 def _wants_streaming(nest: _Nest, outputs: tuple[tuple[int, Operand], ...]) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
-from hybrid.kernels.phase import Phase, cascades, start, step
+from hybrid.kernels.moments import SAMPLE, Moment
+from hybrid.kernels.phase import Base, Phase, cascades, start, step
 from hybrid.kernels.spec import arguments
 
 # Elements that a vectorised accumulation covers: 1024 over 64 lanes makes 16 additions in a row.
@@ -106,7 +108,7 @@ class RowsPhase(Phase):
     def _sweep(self, number: int, rows: tuple[str, str], inner: tuple[str, str]) -> None:
         """One pass over the reduced loops."""
         roots = self.roots(number)
-        reduces = self.flow.reduces[number]
+        reduces = tuple(v for v in self.flow.reduces[number] if v not in self._plain)
         self._need(self.references(roots))
         self._open(reduces)
         if self.spec.reduced == 1:
@@ -152,10 +154,16 @@ class RowsPhase(Phase):
             self.write_outputs(stores, names, base)
             results = {}
             for value in reduces:
+                if value in self.squares:
+                    results[value] = names[self.squares[value].x]
+                    continue
                 (arg,) = arguments(self.instr(value))
                 results[value] = self.converted(names[arg], self.dtype(arg), self.dtype(value))
             return results
 
+        for value in reduces:
+            if value in self.squares:
+                self._sample(value, base, saved_at, hoisted)
         if reduces:
             self._blocked(reduces, inner, body)
         else:
@@ -189,12 +197,86 @@ class RowsPhase(Phase):
             emit(f"stop = minimum(start + {REDUCE_BLOCK}, {inner[1]})")
             for value in reduces:
                 emit(f"v{value}_sum = {self.constant(self.instr(value))}")
+                if value in self.squares:
+                    emit(f"v{value}_squares = v{value}_sum")
             with emit.block("for j in range(start, stop):"):
                 for value, text in body().items():
-                    emit(f"v{value}_sum = {step(self.instr(value))}(v{value}_sum, {text})")
+                    name = f"v{value}"
+                    if value in self.squares:
+                        emit(f"{name}_d = {text} - {name}_shift")
+                        emit(f"{name}_squares = add_square({name}_squares, {name}_d)")
+                        text = f"{name}_d"
+                    emit(f"{name}_sum = {step(self.instr(value))}({name}_sum, {text})")
             for value in reduces:
-                emit(f"v{value} = {self._joined(value, f'v{value}', f'v{value}_sum')}")
+                if value in self.squares:
+                    self._put_together(value)
+                else:
+                    emit(f"v{value} = {self._joined(value, f'v{value}', f'v{value}_sum')}")
             self._cascade([value for value in reduces if cascades(self.instr(value))])
+
+    # --- deviations (moments.py) ------------------------------------------------------------
+
+    @property
+    def squares(self) -> dict[int, Moment]:
+        """The reductions of squares that are had one pass before their centre is known."""
+        return {moment.squares: moment for moment in self.spec.moments}
+
+    @property
+    def _plain(self) -> set[int]:
+        """The reductions of deviations that come along with those of their squares."""
+        return {value for moment in self.spec.moments for value in moment.plain}
+
+    def _sample(self, value: int, base: Base, saved_at: str, hoisted: dict[int, str]) -> None:
+        """The first shift: the mean of the first elements."""
+        emit, name, x = self.emit, f"v{value}", self.squares[value].x
+        zero = self.constant(self.instr(value))
+        with nullcontext() if self.spec.reduced == 1 else emit.block("if row == 0:"):
+            for start in ("shift", "from", "gone", "before"):
+                emit(f"{name}_{start} = {zero}")
+            emit(f"sample = minimum({SAMPLE}, {self._inner})")
+            with emit.block("for j in range(sample):"):
+                names = self.compute({x}, base, saved_at, hoisted)
+                emit(f"{name}_shift = add_reassoc({name}_shift, {names[x]})")
+            emit(f"{name}_shift = {name}_shift / {self._number(value, 'max(sample, 1)')}")
+
+    def _put_together(self, value: int) -> None:
+        """Add a block, by Chan's formula.
+
+        ``from`` is the mean of the first block. ``before`` elements came before this one; the mean
+        of all so far is ``gone`` away from ``from``.
+        """
+        emit, name = self.emit, f"v{value}"
+        zero = self.constant(self.instr(value))
+        emit(f"{name}_n = {self._number(value, 'stop - start')}")
+        emit(f"{name}_off = {name}_sum / {name}_n")
+        emit(f"{name} = {name} + max_step({name}_squares - {name}_sum * {name}_off, {zero})")
+        with emit.block("if runs == 0:"):
+            emit(f"{name}_from = {name}_shift + {name}_off")
+        emit(f"{name}_step = {name}_shift - {name}_from + {name}_off - {name}_gone")
+        emit(f"{name}_share = {name}_n / ({name}_before + {name}_n)")
+        emit(f"{name} = {name} + {name}_step * {name}_step * {name}_before * {name}_share")
+        emit(f"{name}_gone = {name}_gone + {name}_step * {name}_share")
+        emit(f"{name}_before = {name}_before + {name}_n")
+        emit(f"{name}_shift = {name}_shift + {name}_off")
+
+    def _centre(self, value: int) -> None:
+        """Make deviations from the mean those from the centre."""
+        emit, name, moment = self.emit, f"v{value}", self.squares[value]
+        self._need({moment.centre})
+        emit(f"{name}_off = {name}_gone - ({self.known[moment.centre]} - {name}_from)")
+        # Of nothing the mean may be anything.
+        zero = self.constant(self.instr(value))
+        emit(f"{name}_off = select(runs > 0, {name}_off, {zero})")
+        for plain in moment.plain:
+            emit(f"v{plain} = {name}_before * {name}_off")
+            self.known[plain] = f"v{plain}"
+        emit(f"{name} = {name} + {name}_before * {name}_off * {name}_off")
+        self.known[value] = name
+
+    def _number(self, value: int, text: str) -> str:
+        return f"{self.header.cast(self.dtype(value))}({text})"
+
+    # --- partial results --------------------------------------------------------------------
 
     def _joined(self, value: int, a: str, b: str) -> str:
         """Two partial results as one; the order of rounding is fixed here."""
@@ -226,4 +308,8 @@ class RowsPhase(Phase):
                 low = self._joined(value, f"v{value}_mid", f"v{value}")
                 whole = self._joined(value, f"v{value}_high", f"({low})")
                 self.emit(f"v{value} = {whole}")
-            self.known[value] = f"v{value}"
+            if value not in self.squares:
+                self.known[value] = f"v{value}"
+        for value in self.squares:
+            if value in reduces:
+                self._centre(value)

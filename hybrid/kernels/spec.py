@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hybrid.core.unknown import is_unknown
+from hybrid.kernels.moments import Moment
 from hybrid.kernels.region import Instr
 from hybrid.records import dataclass
 
@@ -115,6 +116,7 @@ class KernelSpec:
     """Everything that the source of a kernel depends on.
 
     ``shared`` is the number of innermost kept loops in which the tiles of a staged kernel stay.
+    ``moments`` are reductions that need no sweep of their own, where that was found to pay.
     ``streamed``: its results are larger than the caches and stored past them.
     """
 
@@ -128,6 +130,7 @@ class KernelSpec:
     body: tuple[Instr, ...]
     outputs: tuple[tuple[int, Operand], ...]
     streamed: bool = False
+    moments: tuple[Moment, ...] = ()
 
     def worth_parallel(self, geometry: Geometry) -> bool:
         """Whether a run is long enough to be divided among threads."""
@@ -211,8 +214,9 @@ def dataflow(spec: KernelSpec) -> Dataflow:
     outer = {number for number, operand in enumerate(spec.inputs) if operand.outer}
     level = [0] * count
     reduces: dict[int, list[int]] = {}
+    moments = {value: moment.x for moment in spec.moments for value in moment.values}
     for number, instr in enumerate(spec.body, count):
-        args = arguments(instr)
+        args = [moments[number]] if number in moments else arguments(instr)
         here = max((level[arg] for arg in args), default=0)
         if instr.kind == "reduce":
             reduces.setdefault(here, []).append(number)
@@ -256,7 +260,11 @@ def pass_roots(
 ) -> set[int]:
     """Values that a pass exists for: what it reduces and what it stores."""
     count = len(spec.inputs)
-    roots = {arg for value in reduces[number] for arg in arguments(spec.body[value - count])}
+    moments = {value: moment.x for moment in spec.moments for value in moment.values}
+    roots = {moments[value] for value in reduces[number] if value in moments}
+    for value in reduces[number]:
+        if value not in moments:
+            roots.update(arguments(spec.body[value - count]))
     if number == store_pass:
         roots |= {spec.outputs[index][0] for index in inner_outputs}
     return roots

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from hybrid.kernels import loopnest, parallel
 from hybrid.kernels.kernel import kernel_of
-from hybrid.kernels.region import Access, Instr, Region
+from hybrid.kernels.region import Access, Instr, Literal, Region
+from hybrid.kernels.spec import dataflow
 from tests.kernels.reference import (
     access_of,
     check,
@@ -384,6 +385,68 @@ def test_a_long_sum_keeps_its_accuracy() -> None:
         kernel.call(0, geometry, x, result)
         exact = float(np.sum(x, dtype=np.float64))
         assert abs(result[0] - exact) < 1e-6 * exact
+
+
+def _deviations(count: int, dtype: str) -> list[Instr]:
+    """The sums of x - mean and of its squares; x is the input, `count` the size of a row."""
+    return [
+        reduce("sum", 0, dtype),
+        mapped("divide", "{0} / {1}", (1, Literal(count, dtype)), dtype),
+        mapped("subtract", "{0} - {1}", (0, 2), dtype),
+        mapped("multiply", "{0} * {1}", (3, 3), dtype),
+        reduce("sum", 4, dtype),
+        reduce("sum", 3, dtype),
+    ]
+
+
+ROW = np.arange(2600.0)
+HARD_ROWS = {
+    "one block": normal((900,), "float64"),
+    "an offset": normal((2600,), "float64") + 1e3,
+    "outliers first": np.where(ROW < 64, 1e3, 1e-3 * normal((2600,), "float64")),
+    "another first block": np.where(ROW < 1024, 1e4, 0.0) + normal((2600,), "float64"),
+    "a trend": ROW + normal((2600,), "float64"),
+    "many blocks": 5.0 + normal((70_000,), "float64"),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", HARD_ROWS)
+def test_squared_deviations_take_one_sweep_and_are_exact(name: str, dtype: str) -> None:
+    count = len(HARD_ROWS[name])
+    x = np.broadcast_to(HARD_ROWS[name].astype(dtype), (32, count)).copy()
+    body = _deviations(count, dtype)
+    region, results = make_region(
+        x.shape, (1,), [(x, x)], body, [(5, dtype, True), (6, dtype, True), (2, dtype, True)]
+    )
+    kernel, geometry = kernel_of(region)
+    assert dataflow(kernel.spec).passes == 1
+    kernel.call(0, geometry, x, *results)
+    squares, plain, centre = (result.astype(np.longdouble) for result in results)
+    deviations = x - centre
+    np.testing.assert_allclose(
+        squares, np.sum(deviations**2, 1, keepdims=True), rtol=2 * RTOL[dtype]
+    )
+    scale = np.sum(abs(deviations))
+    np.testing.assert_allclose(
+        plain, np.sum(deviations, 1, keepdims=True), atol=RTOL[dtype] * scale
+    )
+
+
+@pytest.mark.parametrize("shape", [(9, 30, 40), (9, 3, 700), (9, 0, 700)])
+def test_squared_deviations_over_two_axes(shape: tuple[int, ...]) -> None:
+    wide = normal((*shape[:2], 2 * shape[2]))[..., ::2] if 0 not in shape else np.zeros(shape, F32)
+    base = wide.base if wide.base is not None else np.zeros(1, F32)
+    body = _deviations(max(shape[1] * shape[2], 1), F32)
+    check(shape, (1, 2), [wide], body, [(5, F32, True)], 2e-6, bases=[base])
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_squared_deviations_of_what_has_no_mean_are_nan(odd: float) -> None:
+    x = normal((8, 2000))
+    x[3, 1500] = odd
+    (squares,) = check(x.shape, (1,), [x], _deviations(2000, F32), [(5, F32, True)], 2e-6)[1]
+    assert np.isnan(squares[:, 0]).tolist() == [row == 3 for row in range(8)]
 
 
 # --- threads and code -------------------------------------------------------------------------
