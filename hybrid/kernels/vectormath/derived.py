@@ -71,8 +71,26 @@ def hyperbolic(
     return sinh, cosh
 
 
-def inverse_hyperbolic(log1p: Any) -> tuple[Any, Any, Any]:
+def log1p_edges(x: Any, y: Any, k: Any) -> Any:
+    """log(1 + x), which is y for ordinary x; k is the exponent of 1 + x."""
+    infinity = like(x, np.inf)
+    if wide.available(x):
+        # k is infinite for -1 and the infinities, y is NaN below -1.
+        return copysign(select(fabs(k) < infinity, y, k + x), x)
+    y = select(x < infinity, copysign(y, x), x)
+    least = like(x, -1.0)
+    return select(x <= least, select(x == least, -infinity, like(x, np.nan)), y)
+
+
+def inverse_hyperbolic(log1p_parts: Any) -> tuple[Any, Any, Any]:
     """asinh, acosh and atanh from log(1 + x), which keeps small results accurate."""
+
+    def log1p(x: Any) -> Any:
+        """log(1 + x) for x >= 0."""
+        y, _ = log1p_parts(x)
+        y = select(x < like(x, np.inf), y, x)
+        # Below -1 the parts by AVX-512 are NaN.
+        return y if wide.available(x) else select(x < like(x, 0.0), like(x, np.nan), y)
 
     def asinh(x: Any) -> Any:
         """log1p(a + a**2 / (1 + sqrt(1 + a**2))); log(a) + log(2) where a**2 would overflow."""

@@ -219,20 +219,30 @@ def log10_f32(x: Any) -> Any:
     return _log_edges(x, fma(k, f32(0.301025390625), tail))
 
 
+def _log1p_parts(x: Any) -> tuple[Any, Any]:
+    """(log(1 + x), k) for -1 < x < inf: the rounding error of 1 + x = (1 + f) * 2**k is kept."""
+    large = x > _ONE
+    u = x + _ONE
+    lost = select(large, _ONE, x) - (u - select(large, x, _ONE))
+    if wide.available(x):
+        f, k = derived.taken_apart(u, _ROOT)
+        carry = wide.call("scale", lost, -k)
+    else:
+        f, exponent = _split_normal(u)
+        k = float_of_int(exponent)
+        bounded = k_.minimum(exponent, np.int32(126))
+        carry = lost * _power_of_two(sub(np.int32(0), bounded))
+    square = f * f
+    # 1 / (1 + f), which the carry is multiplied by
+    slope = square + (_ONE - f)
+    tail = fma(carry, slope, fma(f, _LOG(f), -_HALF) * square)
+    return fma(k, _LN2, f + tail), k
+
+
 def log1p_f32(x: Any) -> Any:
-    """log(1 + x): the rounding error of 1 + x is carried along."""
-    u = _ONE + x
-    back = u - x
-    lost = (_ONE - back) + (x - (u - back))
-    f, exponent = _split_normal(u)
-    k = float_of_int(exponent)
-    bounded = k_.minimum(exponent, np.int32(126))
-    carry = lost * _power_of_two(sub(np.int32(0), bounded))
-    g = f + carry
-    carry = carry - (g - f)
-    y = fma(k, _LN2, g + (fma(-carry, g, carry) + _log_tail(g)))
-    y = select(x < _INF, copysign(y, x), x)
-    return select(x <= -_ONE, select(x == -_ONE, -_INF, _NAN), y)
+    """log(1 + x)."""
+    y, k = _log1p_parts(x)
+    return derived.log1p_edges(x, y, k)
 
 
 # --- trigonometric -----------------------------------------------------------------------------
@@ -291,7 +301,7 @@ atan_f32, atan2_f32 = derived.arc_tangents(_ATAN, *_PI_PARTS)
 sinh_f32, cosh_f32 = derived.hyperbolic(
     _expm1_parts, _power_of_two, f32(89.5), np.int32(2), f32(2.0**-13)
 )
-asinh_f32, acosh_f32, atanh_f32 = derived.inverse_hyperbolic(log1p_f32)
+asinh_f32, acosh_f32, atanh_f32 = derived.inverse_hyperbolic(_log1p_parts)
 sigmoid_f32 = derived.logistic(exp_f32)
 
 # --- error function ---------------------------------------------------------------------------

@@ -205,21 +205,29 @@ def log10_f64(x: Any) -> Any:
     return _log_edges(x, fma(k, 0.30102999566395283, tail))
 
 
+def _log1p_parts(x: Any) -> tuple[Any, Any]:
+    """(log(1 + x), k) for -1 < x < inf: the rounding error of 1 + x = (1 + f) * 2**k is kept."""
+    large = x > 1.0
+    u = x + 1.0
+    lost = select(large, 1.0, x) - (u - select(large, x, 1.0))
+    if wide.available(x):
+        f, k = derived.taken_apart(u, _ROOT)
+        carry = wide.call("scale", lost, -k)
+    else:
+        f, exponent = _split_normal(u)
+        k = _unbiased(exponent)
+        # 2**-k; 2**-1022 where that would be subnormal, as nothing is lost for such x.
+        shift = k_.maximum(sub(_TWICE_BIAS, exponent), np.int64(1))
+        carry = lost * bits_float(shl(shift, 52))
+    # What the carry is multiplied by is 1 / (1 + f).
+    tail = fma(carry, fma(f, f, 1.0 - f), _log_tail(f))
+    return fma(k, _LN2_HI, f + fma(k, _LN2_LO, tail)), k
+
+
 def log1p_f64(x: Any) -> Any:
-    """log(1 + x): the rounding error of 1 + x is carried along."""
-    u = 1.0 + x
-    back = u - x
-    lost = (1.0 - back) + (x - (u - back))
-    f, exponent = _split_normal(u)
-    k = _unbiased(exponent)
-    # 2**-k; 2**-1022 where that would be subnormal, as nothing is lost for such x.
-    carry = lost * bits_float(shl(k_.maximum(sub(_TWICE_BIAS, exponent), np.int64(1)), 52))
-    g = f + carry
-    carry = carry - (g - f)
-    y = g + fma(k, _LN2_LO, fma(-carry, g, carry) + _log_tail(g))
-    y = fma(k, _LN2_HI, y)
-    y = select(x < np.inf, copysign(y, x), x)
-    return select(x <= -1.0, select(x == -1.0, -np.inf, np.nan), y)
+    """log(1 + x)."""
+    y, k = _log1p_parts(x)
+    return derived.log1p_edges(x, y, k)
 
 
 def logaddexp_f64(x: Any, y: Any) -> Any:
@@ -289,7 +297,7 @@ atan_f64, atan2_f64 = derived.arc_tangents(_ATAN, *_PI_PARTS)
 # --- hyperbolic -------------------------------------------------------------------------------
 
 sinh_f64, cosh_f64 = derived.hyperbolic(_expm1_parts, _power_of_two, 710.6, np.int64(2), 2.0**-27)
-asinh_f64, acosh_f64, atanh_f64 = derived.inverse_hyperbolic(log1p_f64)
+asinh_f64, acosh_f64, atanh_f64 = derived.inverse_hyperbolic(_log1p_parts)
 sigmoid_f64 = derived.logistic(exp_f64)
 
 # --- error function ---------------------------------------------------------------------------
