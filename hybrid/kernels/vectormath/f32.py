@@ -34,12 +34,13 @@ from hybrid.kernels.intrinsics import (
 )
 from hybrid.kernels.vectormath import coefficients_f32 as coefficients
 from hybrid.kernels.vectormath import derived
-from hybrid.kernels.vectormath.f64 import logaddexp_f64, reciprocal_cube_root
+from hybrid.kernels.vectormath.f64 import logaddexp_f64
 from hybrid.kernels.vectormath.reduction import reduce_f32
 
 f32 = np.float32
 to_f32 = cast_to("float32")
 to_f64 = cast_to("float64")
+to_i32 = cast_to("int32")
 _INF = f32(np.inf)
 _NAN = f32(np.nan)
 _ONE = f32(1)
@@ -338,6 +339,7 @@ def erfc_f32(x: Any) -> Any:
 
 _EXP2_WIDE = polynomial("exp2_f32_wide", *coefficients.EXP2_WIDE)
 _LOG_WIDE = polynomial("log_f32_wide", *coefficients.LOG_WIDE)
+_CBRT = polynomial("cbrt_f32_step", *coefficients.CBRT)
 
 
 def _exp2_f64_of(t: Any) -> Any:
@@ -385,12 +387,26 @@ def rsqrt_f32(x: Any) -> Any:
 
 
 def cbrt_f32(x: Any) -> Any:
-    """Cube root, in float64: a * (a**(-1/3))**2."""
-    a = to_f64(fabs(x))
-    r = reciprocal_cube_root(a)
-    y = to_f32(a * (r * r))
-    ordinary = (a > 0.0) & (a < np.inf)
-    return copysign(select(ordinary, y, fabs(x)), x)
+    """Cube root: a * r**2 where r is nearly a**(-1/3), times a polynomial in c = 1 - a * r**3.
+
+    The guess divides the bit pattern by -3 (see ``f64.reciprocal_cube_root``). At last a Newton
+    step with an exact residual.
+    """
+    a = fabs(x)
+    tiny = a < f32(2.0**-80)
+    a = select(tiny, a * f32(2.0**96), a)
+    r = bits_float(to_i32(fma(float_of_int(float_bits(a)), f32(-1 / 3), f32(0x54A20000))))
+    power, slope = a * r, r * r
+    c = fma(-power, slope, _ONE)
+    y = power * r
+    y = fma(y * c, _CBRT(c), y)
+    # To first order a**(-2/3) / 3
+    slope = slope * fma(c, f32(2 / 9), f32(1 / 3))
+    square = y * y
+    rest = fma(-fma(y, y, -square), y, fma(-square, y, a))
+    y = fma(rest, slope, y)
+    y = select(tiny, y * f32(2.0**-32), y)
+    return copysign(select(a < _INF, y, a), x)
 
 
 def hypot_f32(x: Any, y: Any) -> Any:
