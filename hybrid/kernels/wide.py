@@ -35,7 +35,6 @@ _TYPES = {"float": ir.FloatType(), "double": ir.DoubleType()}
 BLOCK = 16
 # From which size on an angle is rare, and how many results its loop has.
 FAR = 2.0**17
-_RESULTS = {"far_f32": 2, "far_f64": 3}
 
 
 class Module(ir.Module):
@@ -71,25 +70,51 @@ def call(name: str, *given: Scalar) -> Scalar:
     return Scalar(builder, kind, builder.call(found, values))
 
 
-def loop(x: Scalar, name: str, function: Callable[[Scalar], tuple[Scalar, ...]]) -> None:
-    """Define the loop of that name in the module that computes `x`, if it is not there yet."""
-    module, kind = x.builder.module, x.value.type
-    symbol = f"{PREFIX}loop_{name}"
-    if symbol in module.globals:
-        return
-    pointers = [kind.as_pointer()] * (1 + _RESULTS[name])
-    found = ir.Function(module, ir.FunctionType(ir.VoidType(), pointers), symbol)
-    for attribute in ("noinline", "nounwind", "cold"):
-        found.attributes.add(attribute)
-    for argument in found.args:
-        argument.add_attribute("noalias")
-    builder = ir.IRBuilder(found.append_basic_block("entry"))
-    with cgutils.for_range(builder, ir.IntType(64)(BLOCK)) as step:
-        places = [builder.gep(pointer, [step.index]) for pointer in found.args]
-        results = function(Scalar(builder, x.type, builder.load(places[0])))
-        for place, result in zip(places[1:], results, strict=True):
-            builder.store(result.value, place)
-    builder.ret_void()
+@dataclass(frozen=True)
+class Loop:
+    """A loop of `BLOCK` steps, for rare arguments: it computes some results of each."""
+
+    name: str
+    arguments: int
+    results: int
+
+    @property
+    def symbol(self) -> str:
+        return f"{PREFIX}loop_{self.name}"
+
+    @property
+    def pointers(self) -> int:
+        return self.arguments + self.results
+
+    def define(self, x: Scalar, function: Callable[..., tuple[Scalar, ...]]) -> None:
+        """Define it in the module that computes `x`, unless it is there."""
+        module, kind = x.builder.module, x.value.type
+        if self.symbol in module.globals:
+            return
+        shape = ir.FunctionType(ir.VoidType(), [kind.as_pointer()] * self.pointers)
+        found = ir.Function(module, shape, self.symbol)
+        for attribute in ("noinline", "nounwind", "cold"):
+            found.attributes.add(attribute)
+        for argument in found.args:
+            argument.add_attribute("noalias")
+        builder = ir.IRBuilder(found.append_basic_block("entry"))
+        with cgutils.for_range(builder, ir.IntType(64)(BLOCK)) as step:
+            places = [builder.gep(pointer, [step.index]) for pointer in found.args]
+            loaded = (builder.load(place) for place in places[: self.arguments])
+            results = function(*(Scalar(builder, x.type, value) for value in loaded))
+            for place, result in zip(places[self.arguments :], results, strict=True):
+                builder.store(result.value, place)
+        builder.ret_void()
+
+
+def far_loop(x: Scalar) -> Loop:
+    """What takes multiples of pi/2 from large numbers of the type of `x`."""
+    return _FAR_LOOPS[str(x.value.type)]
+
+
+def edges_loop(x: Scalar) -> Loop:
+    """What knows the special cases of powers of the type of `x`."""
+    return _EDGES_LOOPS[str(x.value.type)]
 
 
 @dataclass(frozen=True)
@@ -211,15 +236,16 @@ class _Instruction(_Function):
 
 @dataclass(frozen=True)
 class _Rare(_Function):
-    """The second number, but where the first is at least `limit` in size, what a loop gives.
+    """The last number, but for rare arguments the result of that number of a loop.
 
-    `loop` is the name of the loop of `BLOCK` steps and `result` says which of its results it is.
-    Where no lane is so large, the vector costs a comparison.
+    `usual` has tests, all of which usual arguments pass: the argument, whether it is its size that
+    is compared, LLVM's name for the comparison, the limit. Where all lanes of a vector pass, no
+    more is done. Else the `loop` computes all of `BLOCK` lanes, and those that failed are taken.
     """
 
-    limit: float
-    loop: str
+    loop: Loop
     result: int
+    usual: tuple[tuple[int, bool, str, float], ...]
 
     def body(self, lanes: int) -> Iterable[str]:
         if lanes > BLOCK:
@@ -227,27 +253,37 @@ class _Rare(_Function):
             return
         kind = self.type(lanes)
         flags = "i1" if lanes == 1 else f"<{lanes} x i1>"
-        limit = ir.Constant(_TYPES[self.kind], self.limit)
-        splat = limit.get_reference() if lanes == 1 else f"splat ({limit})"
-        places = [f"%p{i}" for i in range(1 + _RESULTS[self.loop])]
+        last = f"%a{self.arity - 1}"
+        places = [f"%p{i}" for i in range(self.loop.pointers)]
         yield "entry:"
         yield from (f"  {place} = alloca [{BLOCK} x {self.kind}], align 64" for place in places)
-        yield f"  %size = call {kind} @llvm.fabs.{self._overload(lanes)}({kind} %a0)"
-        yield f"  %large = fcmp oge {kind} %size, {splat}"
-        any_large = "%large"
+        yield from self._tests(lanes, kind, flags)
+        every = f"%passed{len(self.usual) - 1}"
         if lanes > 1:
-            any_large = "%any"
-            yield f"  %any = call i1 @llvm.vector.reduce.or.v{lanes}i1({flags} %large)"
-        yield f"  br i1 {any_large}, label %rare, label %done, !prof !0"
+            yield f"  %every = call i1 @llvm.vector.reduce.and.v{lanes}i1({flags} {every})"
+        yield f"  br i1 {'%every' if lanes > 1 else every}, label %done, label %rare, !prof !0"
         yield "rare:"
-        yield f"  store {kind} %a0, ptr %p0, align 64"
+        for i in range(self.loop.arguments):
+            yield f"  store {kind} %a{i}, ptr %p{i}, align 64"
         given = ", ".join(f"ptr {place}" for place in places)
-        yield f"  call void @{PREFIX}loop_{self.loop}({given})"
-        yield f"  %found = load {kind}, ptr %p{1 + self.result}, align 64"
-        yield f"  %chosen = select {flags} %large, {kind} %found, {kind} %a1"
+        yield f"  call void @{self.loop.symbol}({given})"
+        yield f"  %found = load {kind}, ptr %p{self.loop.arguments + self.result}, align 64"
+        yield f"  %chosen = select {flags} {every}, {kind} {last}, {kind} %found"
         yield "  br label %done"
         yield "done:"
-        yield f"  %r = phi {kind} [%a1, %entry], [%chosen, %rare]"
+        yield f"  %r = phi {kind} [{last}, %entry], [%chosen, %rare]"
+
+    def _tests(self, lanes: int, kind: str, flags: str) -> Iterable[str]:
+        for i, (argument, by_size, comparison, limit) in enumerate(self.usual):
+            constant = ir.Constant(_TYPES[self.kind], limit)
+            splat = constant.get_reference() if lanes == 1 else f"splat ({constant})"
+            value = f"%a{argument}"
+            if by_size:
+                yield f"  %size{i} = call {kind} @llvm.fabs.{self._overload(lanes)}({kind} {value})"
+                value = f"%size{i}"
+            yield f"  %test{i} = fcmp {comparison} {kind} {value}, {splat}"
+            before = f"%passed{i - 1}" if i else f"%test{i}"
+            yield f"  %passed{i} = and {flags} {before}, %test{i}"
 
     def _overload(self, lanes: int) -> str:
         return (f"v{lanes}" if lanes > 1 else "") + f"f{self.bits}"
@@ -258,9 +294,8 @@ class _Rare(_Function):
                 kind = self.type(lanes)
                 yield f"declare {kind} @llvm.fabs.{self._overload(lanes)}({kind})"
             if 1 < lanes <= BLOCK:
-                yield f"declare i1 @llvm.vector.reduce.or.v{lanes}i1(<{lanes} x i1>)"
-        pointers = ", ".join(["ptr"] * (1 + _RESULTS[self.loop]))
-        yield f"declare void @{PREFIX}loop_{self.loop}({pointers})"
+                yield f"declare i1 @llvm.vector.reduce.and.v{lanes}i1(<{lanes} x i1>)"
+        yield f"declare void @{self.loop.symbol}({', '.join(['ptr'] * self.loop.pointers)})"
 
 
 def _places(numbers: Iterable[int]) -> str:
@@ -268,6 +303,14 @@ def _places(numbers: Iterable[int]) -> str:
     return f"<{len(listed)} x i32> <{', '.join(listed)}>"
 
 
+_FAR_LOOPS = {"float": Loop("far_f32", 1, 2), "double": Loop("far_f64", 1, 3)}
+_EDGES_LOOPS = {kind: Loop(f"power_{name}", 3, 1) for kind, name in _NAMES.items()}
+# Of positive numbers below infinity, with exponents below infinity.
+_ORDINARY_POWERS = (
+    (0, False, "ogt", 0.0),
+    (0, False, "olt", float("inf")),
+    (1, True, "olt", float("inf")),
+)
 _FUNCTIONS: tuple[_Function, ...] = (
     *(
         _Instruction(name, kind, arity, instruction)
@@ -282,10 +325,11 @@ _FUNCTIONS: tuple[_Function, ...] = (
         )
     ),
     *(
-        _Rare(f"far_{i}", kind, 2, FAR, f"far_{_NAMES[kind]}", i)
-        for kind in _NAMES
-        for i in range(_RESULTS[f"far_{_NAMES[kind]}"])
+        _Rare(f"far_{i}", kind, 2, loop, i, ((0, True, "olt", FAR),))
+        for kind, loop in _FAR_LOOPS.items()
+        for i in range(loop.results)
     ),
+    *(_Rare("power", kind, 3, loop, 0, _ORDINARY_POWERS) for kind, loop in _EDGES_LOOPS.items()),
 )
 
 
@@ -311,7 +355,7 @@ def _definitions(functions: tuple[_Function, ...]) -> str:
     # Several functions may need the same.
     lines = [*{line: None for function in functions for line in function.needed()}]
     lines += [line for function in functions for line in function.definitions()]
-    return _module([*lines, '!0 = !{!"branch_weights", i32 1, i32 1000}'])
+    return _module([*lines, '!0 = !{!"branch_weights", i32 1000, i32 1}'])
 
 
 def declared(text: str) -> Any:

@@ -213,6 +213,13 @@ def arc_tangents(tail: Any, pi_hi: Any, pi_lo: Any) -> tuple[Any, Any]:
 
 def pow_edges(x: Any, y: Any, magnitude: Any) -> Any:
     """|x|**y given: its sign, and the special cases of C's pow (C17, F.10.4.4)."""
+    if not wide.branches(x):
+        return _pow_edges(x, y, magnitude)
+    wide.edges_loop(x).define(x, lambda *given: (_pow_edges(*given),))
+    return wide.call("power", x, y, magnitude)
+
+
+def _pow_edges(x: Any, y: Any, magnitude: Any) -> Any:
     zero, one = like(x, 0.0), like(x, 1.0)
     half = y * like(x, 0.5)
     integer = trunc(y) == y

@@ -199,7 +199,7 @@ def _log_pair(f: Any) -> tuple[Any, Any]:
     """log(1 + f) as a float32 and the rest: f - f**2 / 2 without its rounding errors."""
     square = f * f
     high = fma(-_HALF, square, f)
-    low = fma(-_HALF, square, f - high) - _HALF * fma(f, f, -square)
+    low = fma(-_HALF, fma(f, f, -square), fma(-_HALF, square, f - high))
     return high, fma(square * f, _LOG(f), low)
 
 
@@ -345,9 +345,12 @@ _CBRT = polynomial("cbrt_f32_step", *coefficients.CBRT)
 def _exp2_f64_of(t: Any) -> Any:
     """2**t to some 34 bits, for a float64 |t| <= 1000."""
     rounded = t + 6755399441055744.0
-    r = t - (rounded - 6755399441055744.0)
-    scale = bits_float(add(shl(float_bits(rounded), 52), np.int64(0x3FF0000000000000)))
-    return fma(r, _EXP2_WIDE(r), 1.0) * scale
+    k = rounded - 6755399441055744.0
+    r = t - k
+    y = fma(r, _EXP2_WIDE(r), 1.0)
+    if wide.available(t):
+        return wide.call("scale", y, k)
+    return y * bits_float(add(shl(float_bits(rounded), 52), np.int64(0x3FF0000000000000)))
 
 
 def _exp_f64_of(t: Any) -> Any:
@@ -355,22 +358,20 @@ def _exp_f64_of(t: Any) -> Any:
 
 
 def _log2_f64_of(x: Any) -> Any:
-    """log2(x) to some 37 bits, for a positive normal float64."""
-    bits = sub(float_bits(x), np.int64(0x3FE6A09E667F3BCD))
-    mantissa = and_(bits, np.int64(0x000FFFFFFFFFFFFF))
-    f = bits_float(add(mantissa, np.int64(0x3FE6A09E667F3BCD))) - 1.0
+    """log2(x) to some 37 bits as a float64, for x >= 0."""
+    f, k = (to_f64(part) for part in _split(x))
     s = f / (2.0 + f)
     z = s * s
-    log_m = fma(s * z, _LOG_WIDE(z), s + s)
-    return fma(log_m, 1.4426950408889634, float_of_int(sar(bits, 52)))
+    y = fma(fma(s * z, _LOG_WIDE(z), s + s), 1.4426950408889634, k)
+    if wide.available(x):
+        return y  # infinite where it should be
+    y = select(x < _INF, y, to_f64(x))
+    return select(x == _ZERO, -np.inf, y)
 
 
 def pow_f32(x: Any, y: Any) -> Any:
     """x**y in float64 as 2**(y log2 x), with all the special cases of C's pow."""
-    a = to_f64(fabs(x))
-    log2_a = select(a < np.inf, _log2_f64_of(a), a)
-    log2_a = select(a == 0.0, -np.inf, log2_a)
-    t = to_f64(y) * log2_a
+    t = to_f64(y) * _log2_f64_of(fabs(x))
     t = select(t > 200.0, 200.0, t)
     t = select(t < -200.0, -200.0, t)
     return derived.pow_edges(x, y, to_f32(_exp2_f64_of(t)))

@@ -380,8 +380,9 @@ def pow_f64(x: Any, y: Any) -> Any:
     """x**y as exp(y log x) with the logarithm in 65 bits, and all special cases of C's pow."""
     a = fabs(x)
     log_hi, log_lo = _log_pair(a)
-    log_hi = select(a < np.inf, log_hi, a)
-    log_hi = select(a == 0.0, -np.inf, log_hi)
+    if not wide.available(x):  # else it is infinite by itself
+        log_hi = select(a < np.inf, log_hi, a)
+        log_hi = select(a == 0.0, -np.inf, log_hi)
     t = y * log_hi
     t_lo = fma(y, log_lo, fma(y, log_hi, -t))
     t_lo = select(fabs(t) < 800.0, t_lo, 0.0)

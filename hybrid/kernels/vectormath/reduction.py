@@ -149,7 +149,7 @@ def reduce_f32(x: Any) -> Any:
     # Exact: a multiple of the last bit of pi/2 below 1.
     r = fma(k, -_PARTS_32[0], x)
     r = fma(k, -_PARTS_32[2], fma(k, -_PARTS_32[1], r))
-    r, shifted = _unless_far(x, (r, shifted), "float", _reduce_far_f32)
+    r, shifted = _unless_far(x, (r, shifted), _reduce_far_f32)
     return r, float_bits(shifted)
 
 
@@ -162,15 +162,14 @@ def reduce_f64(x: Any) -> Any:
     high = r - second
     low = fma(k, -_PARTS_64[2], (r - high) - second)
     near = (high, low, shifted)
-    high, low, shifted = _unless_far(x, near, "double", _reduce_far_f64)
+    high, low, shifted = _unless_far(x, near, _reduce_far_f64)
     return high, low, float_bits(shifted)
 
 
-def _unless_far(x: Any, near: tuple[Any, ...], kind: str, reduce: Callable[[Any], Any]) -> Any:
+def _unless_far(x: Any, near: tuple[Any, ...], reduce: Callable[[Any], Any]) -> Any:
     """What is `near`, but what `reduce` gives where x is large."""
     if wide.branches(x):
-        name = f"far_f{32 if kind == 'float' else 64}"
-        wide.loop(x, name, reduce)
+        wide.far_loop(x).define(x, reduce)
         return [wide.call(f"far_{i}", x, value) for i, value in enumerate(near)]
     far = fabs(x) >= like(x, wide.FAR)
     return [select(far, *pair) for pair in zip(reduce(x), near, strict=True)]
