@@ -6,10 +6,8 @@ Its state is three 64-bit words, a key of two and a counter of blocks drawn so f
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from math import prod
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -38,28 +36,9 @@ def _check_state(state: TensorSpec) -> None:
         raise ShapeError(f"random: the state of a generator is {STATE}, not {state}")
 
 
-_untouched: Any = None
-
-
-def generators() -> ModuleType:
-    """Return NumPy's module of random generators, which takes longer to import than most of it."""
-    global _untouched
-    loaded = "numpy.random" in sys.modules
-    import numpy.random
-
-    if not loaded:
-        _untouched = numpy.random.mtrand._rand.get_state(legacy=False)
-    return numpy.random
-
-
-def untouched_state() -> Any:
-    """Return the state of NumPy's own generator when hybrid imported it; None where others did."""
-    return _untouched
-
-
 def _raw(state: Any, words: int) -> Any:
     """Return 64-bit words: the blocks behind the state's counter."""
-    philox = generators().Philox(key=state[:2], counter=int(state[2]))
+    philox = np.random.Philox(key=state[:2], counter=int(state[2]))
     return philox.random_raw(words)
 
 

@@ -35,7 +35,6 @@ from hybrid.ops.drawing import (
     RANDOM_PERMUTATION,
     RANDOM_UNIFORM,
     WORDS_PER_BLOCK,
-    generators,
     words_for,
 )
 from hybrid.ops.indexing import take
@@ -229,9 +228,8 @@ class Generator:
 
 def _seeded(seed: int | None) -> Any:
     if seed is None:
-        key = np.frombuffer(os.urandom(16), np.uint64)
-    else:
-        key = generators().SeedSequence(seed).generate_state(2, np.uint64)
+        return np.array([*np.frombuffer(os.urandom(16), np.uint64), 0], np.uint64)
+    key = np.random.SeedSequence(seed).generate_state(2, np.uint64)
     return np.array([*key, 0], np.uint64)
 
 

@@ -23,7 +23,6 @@ import numpy as np
 from hybrid.core.places import DeviceArray
 from hybrid.core.source import SourceLine, is_framework, is_installed
 from hybrid.core.tensor import Array
-from hybrid.ops.drawing import generators, untouched_state
 from hybrid.trace.blame import line_that_changes, line_that_names
 from hybrid.trace.environment import MISSING, Binding, literal_changed
 from hybrid.trace.reach import Reached, Slots, numpys_generators, reach
@@ -80,8 +79,6 @@ class Watch:
         self._before = reach(function, objects)
         self._sums = [_checksum(x) for _, x in self._before.arrays]
         self._states = [state_of(x) for _, x in self._before.stateful]
-        if "random" in self._before.names:
-            generators()  # whose state could not be told from that after a first number
         self._random = _global_states()
         self._measured: Effect | None = None
 
@@ -154,10 +151,7 @@ class Watch:
         return None
 
     def _drawn(self) -> Effect | None:
-        python, numpys = self._random
-        if numpys is None:  # nobody had it before
-            numpys = _spelled(untouched_state())
-        if _global_states() in ((python, None), (python, numpys)):
+        if _global_states() == self._random:
             return None
         line = line_that_names(self._before.codes, "random")
         return Effect("it draws random numbers that are not hb.random's", line)
@@ -244,8 +238,8 @@ def _measures(function: Any) -> bool:
 
 
 def _global_states() -> tuple[Any, ...]:
-    numpys = sys.modules.get("numpy.random")
-    return random.getstate(), None if numpys is None else state_of(numpys.mtrand._rand)
+    # Imported here, if nobody had it: of one that comes later nobody knows whether it was asked.
+    return random.getstate(), state_of(np.random.mtrand._rand)
 
 
 def state_of(obj: Any) -> Any:

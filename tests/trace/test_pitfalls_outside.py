@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import gc
+import os
 import queue
+import subprocess
 import sys
 import time
 import types
@@ -575,3 +577,23 @@ def test_a_global_that_takes_the_place_of_a_builtin_is_seen() -> None:
     scope["min"] = scope["something_else"] = 1
     alike(f(x), ones() * 4)
     assert f.cache_info().misses == misses
+
+
+def test_what_the_compiler_imports_is_nothing_that_the_function_does(tmp_path) -> None:
+    """numba imports NumPy's random numbers: in the midst of the first trace, and draws none."""
+    code = """if True:
+        import hybrid as hb
+
+        @hb.compile
+        def doubled(x):
+            for _ in range(20):
+                x = x * 2
+                if hb.sum(x) > 1000:
+                    break
+            return x
+
+        print(doubled(hb.ones(3)).tolist())"""
+    environment = {**os.environ, "HYBRID_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.stderr) == ("[512.0, 512.0, 512.0]", "")
