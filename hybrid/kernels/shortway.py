@@ -40,8 +40,9 @@ class Way:
     name : str
     kind : str
         ``"unary"``, ``"binary"``, ``"reflected"`` (``__radd__``), ``"product"`` (binary, of arrays
-        of one floating-point dtype), ``"item"`` (``x[index]``), ``"reshape"`` or ``"function"``
-        (unary, of one argument and no method; gives None where the way is not plain).
+        of one floating-point dtype), ``"item"`` (``x[index]``), ``"reshape"``, ``"function"``
+        or ``"function of two"`` (of so many arguments and no method; it gives None where the way is
+        not plain).
     call : callable
         What does it to ndarrays: a ufunc. It gives one, or a NumPy scalar. Of ``"item"``:
         ``call(index, shape)`` gives the view ops that lead to what the index shows, of
@@ -65,7 +66,8 @@ def short_ways(ways: Sequence[Way], known: Mapping[str, Any]) -> list[Any]:
     known : mapping of str to object
         ``Tensor``, a ``tensor`` whose fields ``_data``, ``_link`` and ``_node`` are set, an
         ``alias`` and its class ``Alias``; the set ``busy``, empty where nothing is recorded; the
-        function ``own_alias`` that makes what a view hangs on.
+        function ``own_alias`` that makes what a view hangs on; ``large``, the number of elements
+        from which on elementwise functions are left to Python.
 
     Returns
     -------
@@ -90,7 +92,7 @@ def short_ways(ways: Sequence[Way], known: Mapping[str, Any]) -> list[Any]:
     made = []
     for i, way in enumerate(ways):
         address = int(engine.get_function_address(f"way{i}"))
-        if way.kind == "function":
+        if way.kind in ("function", "function of two"):
             definition, create = native.method(address, way.name)
             made.append(create(ctypes.addressof(definition), None, None))
         else:
@@ -133,7 +135,7 @@ def assemble(code: str, known: Mapping[str, Any], fields: Mapping[str, int] = {}
     """Return code with :data:`COMMON`, and with addresses and offsets for the names in ``<>``."""
     check_layouts()
     objects = {
-        **{name: value for name, value in known.items() if name not in ("tensor", "alias")},
+        **{name: value for name, value in known.items() if name not in _LOOKED_AT},
         "ndarray": np.ndarray,
         "asarray": np.asarray,
         "None": None,
@@ -148,6 +150,7 @@ def assemble(code: str, known: Mapping[str, Any], fields: Mapping[str, int] = {}
     }
     numbers = {
         "header": _HEADER,
+        "large": known.get("large", 0),
         "type": _TYPE,
         "nd": _HEADER + _POINTER,
         "sizes": _HEADER + 2 * _POINTER,
@@ -178,6 +181,9 @@ def _stub(number: int, way: Way, entries: Mapping[str, int]) -> str:
     if way.kind == "function":
         lines.append("  %x = load ptr, ptr %args")
         target, given = "unary", ["ptr %x"]
+    elif way.kind == "function of two":
+        lines += ["  %x = load ptr, ptr %args", "  %rest = getelementptr ptr, ptr %args, i64 1"]
+        given = ["ptr %x", "ptr %rest"]
     elif way.kind == "unary":
         target, given = "unary", ["ptr %self"]
     elif way.kind == "item":
@@ -193,6 +199,7 @@ def _stub(number: int, way: Way, entries: Mapping[str, int]) -> str:
 
 
 _SHAPE = "shape"
+_LOOKED_AT = ("tensor", "alias", "large")
 _ENTRIES = ("unary", "binary", "item", "reshape")
 
 # What native code that makes Tensors shares.
@@ -238,6 +245,29 @@ yes:
   ret ptr %data
 no:
   ret ptr null
+}
+
+; Whether nobody would divide the work on an array among threads.
+define internal i1 @small(ptr %x) {
+  %nd_at = getelementptr i8, ptr %x, i64 <nd>
+  %nd32 = load i32, ptr %nd_at
+  %nd = sext i32 %nd32 to i64
+  %sizes = call ptr @field(ptr %x, i64 <sizes>)
+  br label %next
+next:
+  %i = phi i64 [ 0, %0 ], [ %i.up, %axis ]
+  %total = phi i64 [ 1, %0 ], [ %product, %axis ]
+  %more = icmp slt i64 %i, %nd
+  br i1 %more, label %axis, label %done
+axis:
+  %at = getelementptr i64, ptr %sizes, i64 %i
+  %size = load i64, ptr %at
+  %product = mul i64 %total, %size
+  %i.up = add i64 %i, 1
+  br label %next
+done:
+  %is = icmp slt i64 %total, <large>
+  ret i1 %is
 }
 
 define internal i1 @idle() alwaysinline {
@@ -359,7 +389,10 @@ define ptr @unary(ptr %self, ptr %call, ptr %otherwise) {
   %idle = call i1 @idle()
   %some = icmp ne ptr %x, null
   %plain = and i1 %some, %idle
-  br i1 %plain, label %short, label %long
+  br i1 %plain, label %look, label %long
+look:
+  %small = call i1 @small(ptr %x)
+  br i1 %small, label %short, label %long
 long:
   %p = call ptr @python(ptr %otherwise, ptr %self, ptr null, i64 1)
   ret ptr %p
@@ -409,7 +442,10 @@ first:
   %array = call ptr @array_of(ptr %other)
   %tensor = icmp ne ptr %array, null
   %y = select i1 %tensor, ptr %array, ptr %other
-  br i1 %same, label %alike, label %any
+  %small = call i1 @small(ptr %x)
+  br i1 %same, label %alike, label %divisible
+divisible:
+  br i1 %small, label %any, label %long
 any:
   %number = call i1 @weak(ptr %other, i8 %kind)
   %takes = or i1 %tensor, %number

@@ -16,6 +16,7 @@ import numpy as np
 from hybrid.core.dispatch import busy, own_alias
 from hybrid.core.storage import Alias
 from hybrid.core.tensor import Tensor, wrap
+from hybrid.kernels.divided import LARGE
 from hybrid.kernels.shortway import Way, short_ways
 
 WORTH_COMPILING = 20_000
@@ -78,4 +79,5 @@ def known_objects() -> dict[str, Any]:
         "alias": alias,
         "busy": busy,
         "own_alias": own_alias,
+        "large": LARGE,
     }

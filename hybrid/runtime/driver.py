@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core import recycle
 from hybrid.core.any_size import AnySize
 from hybrid.core.graph import Const, Node
 from hybrid.core.layout import Layout, contiguous
@@ -23,7 +24,7 @@ from hybrid.core.unknown import Unknown
 from hybrid.dtypes import DType
 from hybrid.ops.moving import window
 from hybrid.records import dataclass
-from hybrid.runtime import recycle, workspaces
+from hybrid.runtime import workspaces
 from hybrid.runtime.bound import Driver, Late, Sizes, driver_of
 from hybrid.runtime.donation import Donation
 from hybrid.runtime.driver_calls import adopt_result, new_workspace

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
+from hybrid.core.recycle import ALIGNMENT as ALIGNMENT
 from hybrid.records import dataclass
 from hybrid.runtime.steps import (
     KernelStep,
@@ -24,9 +25,6 @@ from hybrid.runtime.steps import (
 
 if TYPE_CHECKING:
     from hybrid.kernels.region import Region
-
-# The width of a cache line and of the widest vector registers.
-ALIGNMENT = 64
 
 
 @dataclass(frozen=True, slots=True)

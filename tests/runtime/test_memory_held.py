@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hybrid as hb
+from hybrid.core import recycle
 from hybrid.core.layout import contiguous
 from hybrid.core.spec import TensorSpec
-from hybrid.runtime import native_loop, recycle
+from hybrid.runtime import native_loop
 from hybrid.runtime.driver_calls import new_workspace
 from hybrid.runtime.memory import ALIGNMENT, Interval, pack
 

@@ -21,6 +21,7 @@ from hybrid.core.variable import Variable, forward_operator
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.kernels.shortway import Way
 from hybrid.ops import _shortways
+from hybrid.ops.elementwise.large import LARGE, large
 from hybrid.ops.elementwise.operands import KNOWN, SCALARS, check_integers, is_weak, operand, strong
 from hybrid.ops.elementwise.pythonic import follow_python
 
@@ -52,7 +53,8 @@ def unary_call(op: Op, ufunc: Callable[..., Any] | None) -> Callable[[ArrayLike]
             return done
         if not busy or (taping := state.taping) is None:
             try:
-                data = ufunc(x._data)
+                data = x._data
+                data = ufunc(data) if data.size < LARGE else large(ufunc, data)
             except Exception:
                 return _bind(op, *strong(x))
             if _shortways.counting:
@@ -78,18 +80,24 @@ def unary_call(op: Op, ufunc: Callable[..., Any] | None) -> Callable[[ArrayLike]
 
 def binary_call(op: Op, ufunc: Callable[..., Any]) -> Callable[[ArrayLike, ArrayLike], Tensor]:
     """Return the public function of two arrays."""
+    short: Callable[[Any, Any], Tensor | None] | None = None
 
     def function(x1: ArrayLike, x2: ArrayLike, /, out: Any = None) -> Tensor:
         if out is not None:
             return _into(out, function(x1, x2))
+        if short is not None and (done := short(x1, x2)) is not None:
+            return done
         if not busy or (taping := state.taping) is None:
             left = x1._data if type(x1) is Tensor else _raw(x1, x2)
             right = x2._data if type(x2) is Tensor else _raw(x2, x1)
             if left is not None and right is not None:
                 try:
-                    data = ufunc(left, right)
+                    small = (left if type(left) is _array else right).size < LARGE
+                    data = ufunc(left, right) if small else large(ufunc, left, right)
                 except Exception:
                     return _bind(op, *strong(x1, x2))
+                if _shortways.counting:
+                    _shortways.tick()
                 made = _new(Tensor)
                 made._data = data if type(data) is _array else _asarray(data)
                 made._link = made._node = None
@@ -100,6 +108,11 @@ def binary_call(op: Op, ufunc: Callable[..., Any]) -> Callable[[ArrayLike, Array
                 return taped
         return _bind(op, *check_integers(op, *strong(x1, x2)))
 
+    def put(native: Callable[[Any, Any], Tensor | None]) -> None:
+        nonlocal short
+        short = native
+
+    _shortways.offer(Way(op.name, "function of two", ufunc), put)
     return function
 
 
@@ -110,7 +123,7 @@ def _unary_on_tape(taping: Any, op: Op, ufunc: Callable[..., Any], x: Tensor) ->
     link = x._link
     data = x._data if link is None or link is SAVED else _current(x)
     try:
-        data = ufunc(data)
+        data = ufunc(data) if data.size < LARGE else large(ufunc, data)
     except Exception:
         return None
     out = _new(Tensor)
@@ -136,7 +149,8 @@ def _binary_on_tape(
     else:
         return None
     try:
-        data = ufunc(left, right)
+        small = left.size < LARGE
+        data = ufunc(left, right) if small else large(ufunc, left, right)
     except Exception:
         return None
     out = _new(Tensor)
@@ -156,7 +170,8 @@ def _with_number(
     if type(x) not in _DIRECT or y._data.dtype.kind == "V":
         return None
     try:
-        data = ufunc(x, y._data if y._link is None else _current(y))
+        right = y._data if y._link is None else _current(y)
+        data = ufunc(x, right) if right.size < LARGE else large(ufunc, x, right)
     except Exception:
         return None
     out = _new(Tensor)
@@ -241,7 +256,8 @@ def attach_unary(name: str, op: Op, ufunc: Callable[..., Any] | None) -> None:
             return _operate(op, self)
         if not busy or (taping := state.taping) is None:
             try:
-                data = ufunc(self._data)
+                data = self._data
+                data = ufunc(data) if data.size < LARGE else large(ufunc, data)
             except Exception:
                 return _operate(op, self)
             if _shortways.counting:
@@ -286,7 +302,9 @@ def _forward(op: Op, ufunc: Callable[..., Any]) -> Operator:
             right = other._data if type(other) is Tensor else _raw(other, self)
             if right is not None:
                 try:
-                    data = ufunc(self._data, right)
+                    left = self._data
+                    small = left.size < LARGE
+                    data = ufunc(left, right) if small else large(ufunc, left, right)
                 except Exception:
                     return _operate(op, self, operand(other))
                 if _shortways.counting:
@@ -324,7 +342,9 @@ def _reflected(op: Op, ufunc: Callable[..., Any]) -> Operator:
             left = _raw(other, self)
             if left is not None:
                 try:
-                    data = ufunc(left, self._data)
+                    right = self._data
+                    small = right.size < LARGE
+                    data = ufunc(left, right) if small else large(ufunc, left, right)
                 except Exception:
                     return _operate(op, operand(other), self)
                 if _shortways.counting:

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from hybrid.dtypes import DType
-from hybrid.runtime.memory import ALIGNMENT
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+# The width of a cache line and of the widest vector registers.
+ALIGNMENT = 64
 # The largest that malloc of glibc keeps (DEFAULT_MMAP_THRESHOLD_MAX); below it nothing is gained.
 LARGE = 32 << 20
 # At most so much is kept that nobody uses.

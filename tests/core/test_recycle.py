@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import hybrid as hb
-from hybrid.runtime import recycle
+from hybrid.core import recycle
 
 SIZE = recycle.LARGE + 4096
 
