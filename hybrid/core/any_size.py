@@ -89,7 +89,4 @@ def difference(a: Input, b: Input) -> Sum:
 def _fixes(condition: Condition) -> bool:
     if condition.relation == "is":
         return isinstance(condition.formula, formula.Call) and condition.formula.function == "eq"
-    if condition.relation != "==" or not isinstance(condition.formula, Sum):
-        return False
-    products = [product for product, _ in condition.formula.terms if product]
-    return len(products) == 1 and all(isinstance(atom, Input) for atom in products[0])
+    return condition.fixes is not None

@@ -35,6 +35,15 @@ class Condition:
     formula: Formula
     relation: str
 
+    @property
+    def fixes(self) -> Input | None:
+        """The one input of which it leaves a single value, if there is one."""
+        if self.relation != "==" or not isinstance(self.formula, Sum):
+            return None
+        products = [product for product, _ in self.formula.terms if product]
+        only = products[0][0] if len(products) == len(products[0]) == 1 else None
+        return only if isinstance(only, Input) else None
+
     def text(self, spell: Callable[[Input], str] = lambda x: x.name) -> str:
         """Write it in Python."""
         if not isinstance(self.formula, Sum):

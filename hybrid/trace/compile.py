@@ -171,14 +171,17 @@ class CompiledFunction:
         if found is None:
             general = self._generaliser.general(exact)
             found = self._traces.find(general, leaves) if general is not exact else None
+            sized = self._generaliser.sized(exact)
+            if found is None and sized is not exact:
+                found = self._traces.find(sized, leaves)
         return found
 
     def _first(self, exact: Signature, call: Call) -> tuple[Any, ConcreteFunction]:
         """Trace a call that no trace answers."""
         subject, reasons = self._subject, self._subject.reasons
         opened = self._generaliser.learn(exact)
-        signature = self._generaliser.general(exact)
-        why = report.why(signature, call.leaves, self._traces, opened)
+        signature, known = self._generaliser.for_trace(exact)
+        why = report.why(signature, call.leaves, self._traces, [known] if known else opened)
         concrete = ConcreteFunction(self.name, signature, why, number=self._misses)
         self._anchor(concrete, call.leaves)
         self._misses += 1
@@ -192,6 +195,8 @@ class CompiledFunction:
                 result, repeatable = subject.trace(concrete, call, [], environment)
         except Failed as error:
             failed = error
+        if any(c.fixes is not None and c.fixes.axis is not None for c in concrete.conditions):
+            self._generaliser.note_fixed(signature)
         if failed is not None:
             return in_python(subject, concrete, call, environment, failed), concrete
         if repeatable:  # a call that made Variables is not like the next one

@@ -222,6 +222,7 @@ class Cutter(OutsideRecorder):
             (guard, self._index[extra[0]]) if guard else None,
             planner=self._planner,
             replaced=dict(self._replaced(graph, writes, before_writes)),
+            fixed=frozenset(c for c in self.unknowns.conditions if c.fixes is not None),
         )
 
     def _replaced(

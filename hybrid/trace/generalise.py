@@ -19,6 +19,7 @@ from hybrid.records import dataclass
 from hybrid.trace.signature import Literal, Signature, is_array
 
 SIZES_BEFORE_UNKNOWN = 2
+FIXED_BEFORE_KNOWN = 2  # traces of unknown sizes that held for one size each
 
 Place = tuple[Any, ...]
 
@@ -41,11 +42,39 @@ class Generaliser:
     specs: tuple[Any, ...] | None = None
     _ints: dict[Place, list[int]] = field(default_factory=dict)
     _sizes: dict[Place, list[int]] = field(default_factory=dict)
+    _fixed: dict[Signature, int] = field(default_factory=dict)
 
     def general(self, exact: Signature) -> Signature:
         """Return the signature of `exact` with what is left open; `exact` itself if nothing is."""
         leaves = tuple(self._leaf(exact.tree, i, leaf) for i, leaf in enumerate(exact.leaves))
         return exact if leaves == exact.leaves else replace(exact, leaves=leaves)
+
+    def for_trace(self, exact: Signature) -> tuple[Signature, str]:
+        """Return the signature to trace a call for, and why it is not more general.
+
+        Where traces of unknown sizes came to hold for one size each, further ones would too, and
+        are slower to make than traces of known sizes.
+        """
+        general = self.general(exact)
+        if self._fixed.get(general, 0) < FIXED_BEFORE_KNOWN:
+            return general, ""
+        sizes = self.sized(exact)
+        return sizes, f"traces of {general} came to hold for one size each"
+
+    def sized(self, exact: Signature) -> Signature:
+        """Return the signature of `exact` with open ints, but no open sizes."""
+        if not self._fixed:
+            return exact
+        leaves = tuple(
+            leaf if isinstance(leaf, TensorSpec) else self._leaf(exact.tree, i, leaf)
+            for i, leaf in enumerate(exact.leaves)
+        )
+        return exact if leaves == exact.leaves else replace(exact, leaves=leaves)
+
+    def note_fixed(self, signature: Signature) -> None:
+        """Take note that a trace of unknown sizes holds for one size only."""
+        if self.dynamic is None and self.specs is None:
+            self._fixed[signature] = self._fixed.get(signature, 0) + 1
 
     def _leaf(self, tree: Any, i: int, leaf: Any) -> Any:
         if isinstance(leaf, Literal) and leaf.kind is int:
@@ -84,6 +113,7 @@ class Generaliser:
         """Begin anew."""
         self._ints.clear()
         self._sizes.clear()
+        self._fixed.clear()
 
     # --- input_signature --------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from hybrid.core.storage import Chain
 from hybrid.core.substitute import substitute, unknowns_in
 from hybrid.core.tensor import Array, Tensor, asarray, wrap
 from hybrid.core.tracelog import counted
+from hybrid.core.unknown import Condition
 from hybrid.core.variable import Variable
 from hybrid.errors import OutOfMemoryError
 from hybrid.records import dataclass
@@ -250,6 +251,8 @@ class Segment:
         Makes its Plans in the background.
     replaced : mapping of int to int
         The parameter whose contents outside an output of the graph replaces.
+    fixed : frozenset of Condition
+        Those that leave one size of an axis only.
     repeat : Repeat, optional
         A loop that goes on with its results, for one answer to the guard.
     """
@@ -262,6 +265,7 @@ class Segment:
     result: Result | None = None
     planner: Planner | None = None
     replaced: Mapping[int, int] = field(default_factory=dict)
+    fixed: frozenset[Condition] = frozenset()
     repeat: Repeat | None = None
     children: Following[Segment] = field(default_factory=Following)
     _sizes: dict[tuple[int, ...], Sized] = field(default_factory=dict)
@@ -282,7 +286,7 @@ class Segment:
                 self._sized_result = bool(of_result)
             inputs = tuple(sorted(found, key=lambda x: (x.leaf, x.axis or 0)))
             if found:
-                self.templates = Templates(self.graph, inputs, self.replaced)
+                self.templates = Templates(self.graph, inputs, self.replaced, self.fixed)
             places = "".join(f"{x.place}, " for x in inputs)
             self._read = formula.reader([f"({places})"], "")
             self._inputs = inputs  # at last: another thread asks for it first

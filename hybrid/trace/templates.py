@@ -8,7 +8,7 @@ the geometry of kernels. It is the very Plan that planning for these sizes would
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import field
 
 from hybrid.core import formula
@@ -65,11 +65,14 @@ class Templates:
         The sizes that it depends on.
     replaced : mapping of int to int
         The parameter whose contents outside an output replaces.
+    fixed : set of Condition
+        Under which the graph was traced for one size of an axis only: that is a number then.
     """
 
     graph: FuncGraph
     inputs: tuple[Input, ...]
     replaced: Mapping[int, int]
+    fixed: Set[Condition] = frozenset()
     refused: list[str] = field(default_factory=list)
     _kept: tuple[Template, ...] = ()
     _open: tuple[bool, ...] | None = None
@@ -105,8 +108,10 @@ class Templates:
 
     def worth_trying(self, key: Key) -> bool:
         """Tell whether to make a template."""
-        sizes = [n for x, n in zip(self.inputs, key, strict=True) if x.axis is not None]
-        return min(sizes, default=2) > 1 and len(self.refused) < MAX_REFUSED
+        given = {c.fixes for c in self.fixed}
+        pairs = [(x, n) for x, n in zip(self.inputs, key, strict=True) if x not in given]
+        worth = all(n > 1 for x, n in pairs if x.axis is not None)
+        return bool(pairs) and worth and len(self.refused) < MAX_REFUSED
 
     def _find(self, key: Key, layouts: Sequence[Layout]) -> Template | None:
         lying = self._lying(layouts) if self._kept else None
@@ -133,8 +138,10 @@ class Templates:
             return None
         space = AnySize()
         try:
-            values = space.stand_for(dict(zip(self.inputs, key, strict=True)))
-            graph = passes.optimize(specialise(self.graph, values))
+            given = {c.fixes for c in self.fixed}
+            sizes = dict(zip(self.inputs, key, strict=True))
+            values = space.stand_for({x: n for x, n in sizes.items() if x not in given})
+            graph = passes.optimize(specialise(self.graph, {**sizes, **values}))
             shapes = [value.spec.shape for value in graph.parameters]
             strided = tuple(x or contiguous(shape) for x, shape in zip(lying, shapes, strict=True))
             draft = make_draft(graph, strided, self.replaced, space)
@@ -146,7 +153,7 @@ class Templates:
         if space.fixed:
             self.refused.append(space.fixed)
             return None
-        conditions = tuple(space.conditions)
+        conditions = (*self.fixed, *space.conditions)
         places = {x: f"sizes[{i}]" for i, x in enumerate(self.inputs)}
         tests = [f"({c.text(places.__getitem__)})" for c in conditions]
         holds = formula.reader(tests, " and ", "sizes")

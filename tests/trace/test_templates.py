@@ -133,6 +133,16 @@ class TestNewSize:
         assert asked == [8, 8, 9, 9, 10, 11]  # no third attempt
         assert "planned anew for each size: a Plan depends on n == 9" in f.explain()
 
+    def test_what_the_trace_itself_fixes_is_a_number_and_the_rest_stays_open(self) -> None:
+        f = hb.compile(lambda x: sum(x[i] for i in range(x.shape[0])) * 2, dynamic=True)
+        for shape in ((3, 5), (3, 6), (4, 5), (4, 7), (3, 8)):
+            np.testing.assert_array_equal(f(hb.ones(shape)).numpy(), 2.0 * shape[0])
+        templates = [c.segments[0].templates for c in f.concrete_functions]
+        assert [[str(c) for c in t.conditions[0][:2]] for t in templates] == [
+            ["n == 3", "m >= 2"],
+            ["n == 4", "m >= 2"],
+        ]
+
     def test_errors_name_the_sizes_of_the_call(self) -> None:
         f = hb.compile(lambda x, i: x[i] * 2, dynamic=True)
         f(hb.ones(5), hb.asarray([4, 0]))

@@ -224,6 +224,26 @@ class TestByItself:
             agrees(f, lambda x: x * 2, data(*shape))
         assert misses(f) == 5
 
+    def test_sizes_are_known_again_where_traces_hold_for_one_each(self) -> None:
+        def f(x: Any, k: int) -> Any:
+            return sum(x[i] for i in range(x.shape[0])) * k
+
+        g = hb.compile(f)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RetraceWarning)
+            for n in (3, 4, 5, 6, 7, 8, 8, 7, 5):
+                agrees(g, f, data(n, 2), n)
+        found = [str(c.signature).split(",")[0] for c in g.concrete_functions]
+        assert found == [
+            "(x: f32[3",
+            "(x: f32[4",
+            "(x: f32[?",
+            "(x: f32[?",
+            "(x: f32[7",
+            "(x: f32[8",
+        ]
+        assert g.explain().count("came to hold for one size each") == 2
+
     def test_dynamic_false_keeps_one_trace_for_each_size(self) -> None:
         f = hb.compile(lambda x: x * 2, dynamic=False)
         for n in (3, 4, 5, 6, 4):
