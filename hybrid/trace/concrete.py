@@ -70,7 +70,12 @@ class ConcreteFunction:
     @property
     def out_of_date(self) -> bool:
         """Whether the world outside is not what was traced."""
-        return self.fallback is None and bool(self.changed())
+        if self.fallback is not None:
+            return False
+        known = self._valid
+        if known is not None and known[0] is self.bindings:
+            return not known[1]()
+        return bool(self.changed())
 
     @property
     def graph(self) -> FuncGraph:

@@ -155,9 +155,34 @@ def _launcher(
     given: int,
     recover: Callable[..., Any],
 ) -> Replay:
-    """Generate the function that goes from arguments to results without any decision."""
-    scope: dict[str, Any] = {"plan": plan.run, "Tensor": Tensor} | ROUNDING
-    scope["new"] = object.__new__
+    """Return the function that goes from arguments to results without any decision.
+
+    What is generated for one size serves the others, where nothing in it is theirs.
+    """
+    shared = given == len(leaves) and result is segment.result and not plan.donations
+    key = (given, *map(type, leaves))
+    found = segment.launchers.get(key) if shared else None
+    if found is None:
+        found = _generated(segment, result, plan, leaves, given)
+        if shared:
+            segment.launchers[key] = found
+    source, names = found
+    # Not kept with the rest: it holds the trace, which would hold itself then.
+    scope = {**names, "plan": plan.run, "recover": recover}
+    run_generated(source, "launcher", scope)
+    run: Replay = scope["run"]
+    return run
+
+
+def _generated(
+    segment: Segment,
+    result: Result,
+    plan: Plan,
+    leaves: list[Any],
+    given: int,
+) -> tuple[str, dict[str, Any]]:
+    """Return the text of a launcher, and what it refers to but for ``plan`` and ``recover``."""
+    scope: dict[str, Any] = {"Tensor": Tensor, "new": object.__new__} | ROUNDING
     fetch = []
     for i, leaf in enumerate(leaves):
         if is_array(leaf):
@@ -190,7 +215,7 @@ def _launcher(
         scope["Loan"] = Loan
         call += f"{', ' if call else ''}give=loan"
     if segment.redoable:
-        scope |= {"Failed": Failed, "OutOfMemoryError": OutOfMemoryError, "recover": recover}
+        scope |= {"Failed": Failed, "OutOfMemoryError": OutOfMemoryError}
         lines = ["try:", f"    out = plan({call})"]
         lines += ["except OutOfMemoryError: raise", "except Exception as error:"]
         lines += ["    if loan.begun: raise"] * bool(lent) + ["    failed = Failed(error)"]
@@ -202,9 +227,7 @@ def _launcher(
         lines = ["try:", *(f"    {line}" for line in lines), "finally:", "    loan.end()"]
         lines.insert(0, f"loan = Loan(({', '.join(lent)},))")
     lines = ["def run(args):", *(f"    {line}" for line in lines)]
-    run_generated("\n".join(lines), "launcher", scope)
-    run: Replay = scope["run"]
-    return run
+    return "\n".join(lines), scope
 
 
 def _only_rebinds(segment: Segment) -> bool:

@@ -245,6 +245,8 @@ class Segment:
         The kind of value that Python asked for, and where in the environment it is.
     children : Following
         The next segment for each value met at the guard.
+    launchers : dict
+        What was generated to call it, for each kind of arguments.
     result : Result, optional
         Of a last segment.
     planner : Planner, optional
@@ -268,6 +270,7 @@ class Segment:
     fixed: frozenset[Condition] = frozenset()
     repeat: Repeat | None = None
     children: Following[Segment] = field(default_factory=Following)
+    launchers: dict[Any, tuple[str, dict[str, Any]]] = field(default_factory=dict)
     _sizes: dict[tuple[int, ...], Sized] = field(default_factory=dict)
     templates: Templates | None = None
     _inputs: tuple[Input, ...] | None = None
