@@ -191,8 +191,13 @@ class RowsPhase(Phase):
         inner: tuple[str, str],
         body: Callable[[], dict[int, str]],
     ) -> None:
-        """Accumulate over the inner loop, block by block."""
+        """Accumulate over the inner loop, block by block where rounding wants that."""
         emit = self.emit
+        if not any(cascades(self.instr(value)) for value in reduces):
+            with emit.block(f"for j in range({inner[0]}, {inner[1]}):"):
+                for value, text in body().items():
+                    emit(f"v{value} = {step(self.instr(value))}(v{value}, {text})")
+            return
         with emit.block(f"for start in range({inner[0]}, {inner[1]}, {REDUCE_BLOCK}):"):
             emit(f"stop = minimum(start + {REDUCE_BLOCK}, {inner[1]})")
             for value in reduces:
