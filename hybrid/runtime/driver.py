@@ -30,7 +30,7 @@ from hybrid.runtime.donation import Donation
 from hybrid.runtime.driver_calls import adopt_result, new_workspace
 from hybrid.runtime.load import LoadedKernel
 from hybrid.runtime.memory import MemoryPlan, used_roots
-from hybrid.runtime.native_calls import divided_product
+from hybrid.runtime.native_calls import divided_gram, divided_product
 from hybrid.runtime.steps import (
     KernelStep,
     Later,
@@ -422,10 +422,10 @@ class _Writer:
         args = [self._argument(arg, step.node) for arg in step.args]
         (root,) = step.outputs
         out = self._view(Place(root, root.layout))
-        divided = divided_product(step)
+        divided = divided_product(step) or divided_gram(step)
         if divided is not None:
             multiply, numbers = divided
-            call, geometry = self._helper("multiply", multiply), self._geometry(numbers)
+            call, geometry = self._helper(multiply.__name__, multiply), self._geometry(numbers)
             self._line(f"{call}({geometry}, {', '.join(args)}, {out})", step.node)
             return
         matrices = all(_is_matrix(operand.spec) for operand in step.node.inputs)

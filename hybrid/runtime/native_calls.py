@@ -101,6 +101,26 @@ def divided_product(step: LibraryStep) -> tuple[Callable[..., None], Array] | No
     return None if numbers is None else (multiply(), numbers)
 
 
+def divided_gram(step: LibraryStep) -> tuple[Callable[..., None], Array] | None:
+    """Return the same of a product of a matrix with few columns and its own transpose."""
+    from hybrid.kernels import gram
+    from hybrid.kernels.products import product_numbers
+
+    places = [arg for arg in step.args if isinstance(arg, Place)]
+    if step.into is not _MATMUL or len(places) != 2 or places[0].root is not places[1].root:
+        return None
+    (root,) = step.outputs
+    one, other = (place.layout for place in places)
+    if (
+        len(one.shape) != 2
+        or one != _turned(other)
+        or not gram.takes(one.shape[1], root.spec.dtype)
+    ):
+        return None
+    numbers = product_numbers(one, other, root.layout, root.spec.dtype)
+    return None if numbers is None else (gram.multiply_symmetric, numbers)
+
+
 def _turned(layout: Layout) -> Layout:
     axes = tuple(range(len(layout.shape)))
     return layout.transpose((*axes[:-2], *axes[:-3:-1]))
