@@ -225,8 +225,17 @@ class GraphRecorder:
                     for x, dtype in zip(inputs, wanted, strict=True)
                 ]
             )
+        only = present[0] if len(present) == 1 and present[0].kind == "f" else None
+        const = self.rules.const
         return tuple(
-            [self.lift(x) if type(x) is Tensor else _literal_beside(x, present) for x in inputs]
+            [
+                self.lift(x)
+                if type(x) is Tensor
+                else const(x, only)
+                if only is not None and type(x) is float
+                else _literal_beside(x, present)
+                for x in inputs
+            ]
         )
 
     def operand(self, x: Any) -> Operand:

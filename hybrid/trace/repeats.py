@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.graph import Const, FuncGraph, Node, Value, format_graph, has_effects
+from hybrid.core.graph import Const, FuncGraph, Node, Value, has_effects
 from hybrid.core.op import OPS
 from hybrid.core.source import SourceLine
 from hybrid.core.spec import TensorSpec
 from hybrid.core.symbol import Symbol
 from hybrid.records import dataclass
 from hybrid.trace import bytecode
+from hybrid.trace.bodies import in_order
 from hybrid.trace.seeing import At, Opaque, State, look, place_of
 from hybrid.trace.segment import Environment, Segment
 
@@ -61,8 +62,8 @@ class Bound:
     ----------
     visible : bool
         Whether what follows the loop can tell how many steps it took.
-    body : str
-        The printed body, as each step of Python's must give it.
+    body : FuncGraph
+        As each step of Python's must give it, with its parameters in the order of `places`.
     places : tuple of int
         Where in the environment a step finds what it needs.
     most : int
@@ -70,7 +71,7 @@ class Bound:
     """
 
     visible: bool
-    body: str
+    body: FuncGraph
     places: tuple[int, ...]
     most: int = 0
 
@@ -256,13 +257,6 @@ def stays(question: Question, repeat: Repeat, now: Question) -> bool:
     )
 
 
-def printed(graph: FuncGraph, places: Sequence[int]) -> str:
-    """Print a body with its parameters in the order of their places."""
-    order = sorted(range(len(places)), key=places.__getitem__)
-    inputs = tuple(graph.parameters[i] for i in order)
-    return format_graph(replace(graph, name="step", inputs=inputs, captures=()), lines=False)
-
-
 def _loop(
     before: Question, now: Question, renamed: dict[int, int], visible: bool | None = None
 ) -> Repeat | None:
@@ -303,7 +297,7 @@ def _loop(
     cond = _condition(body, _asked(now), now.answer)
     bound = None
     if visible is not None:
-        bound = Bound(visible, printed(segment.graph, places), tuple(sorted(places)))
+        bound = Bound(visible, in_order(segment.graph, places), tuple(sorted(places)))
         body, cond = _counted(body, len(carries)), _at_most(cond, len(carries))
     line = segment.graph.nodes[0].line if segment.graph.nodes else None
     name = f"{segment.graph.name}.loop"

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from hybrid.core.graph import Value
 from hybrid.records import dataclass
 from hybrid.trace import bytecode
-from hybrid.trace.repeats import Question, Questions, Repeat, has_more, is_body, printed, stays
+from hybrid.trace.bodies import in_order, same_body
+from hybrid.trace.repeats import Question, Questions, Repeat, has_more, is_body, stays
 from hybrid.trace.segment import Environment, Segment, Steps
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Walk:
         assert bound is not None
         if tuple(sorted(segment.parameters)) != bound.places:
             return False
-        return printed(segment.graph, segment.parameters) == bound.body
+        return same_body(bound.body, in_order(segment.graph, segment.parameters))
 
     def _is_bounded_alike(self, now: Question) -> bool:
         """Tell whether what follows the loop can see as much of Python's numbers as was known."""
