@@ -43,7 +43,7 @@ def _plain(name: str, *given: Any) -> tuple[Any, ...]:
     return plain
 
 
-def _same(name: str, *given: Any) -> Any:
+def one_type(name: str, *given: Any) -> Any:
     """The one type that all operands share."""
     plain = _plain(name, *given)
     if len(set(plain)) != 1:
@@ -62,7 +62,7 @@ def _is_signed(ty: Any) -> bool:
 
 def _unary(name: str, emit: Emit, result: Any | None = None) -> Any:
     def typed(typingctx: Any, x: Any) -> Any:
-        ty = _same(name, x)
+        ty = one_type(name, x)
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             return emit(builder, ty, args[0])
@@ -75,7 +75,7 @@ def _unary(name: str, emit: Emit, result: Any | None = None) -> Any:
 
 def _binary(name: str, emit: Emit) -> Any:
     def typed(typingctx: Any, a: Any, b: Any) -> Any:
-        ty = _same(name, a, b)
+        ty = one_type(name, a, b)
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             return emit(builder, ty, args[0], args[1])
@@ -94,7 +94,7 @@ def _libdevice(builder: Any, name: str, *args: Any) -> Any:
     return builder.call(cgutils.get_or_insert_function(builder.module, signature, symbol), args)
 
 
-def _call(builder: Any, name: str, *args: Any) -> Any:
+def llvm_call(builder: Any, name: str, *args: Any) -> Any:
     """Call of an overloaded LLVM intrinsic such as ``llvm.rint``."""
     if name in ("llvm.fabs", "llvm.rint") and for_gpu(builder):
         return _libdevice(builder, name.removeprefix("llvm."), *args)
@@ -107,7 +107,7 @@ def _call(builder: Any, name: str, *args: Any) -> Any:
 
 
 def _float_only(name: str, builder: Any, ty: Any, *args: Any) -> Any:
-    return _call(builder, name, *args) if _is_float(ty) else args[0]
+    return llvm_call(builder, name, *args) if _is_float(ty) else args[0]
 
 
 def _unary_llvm(name: str) -> Any:
@@ -124,7 +124,7 @@ def _emit_float_call(name: str) -> Emit:
     def emit(builder: Any, ty: Any, *args: Any) -> Any:
         if not _is_float(ty):
             raise TypingError(f"{name}: a floating-point number is expected, not {ty}")
-        return _call(builder, name, *args)
+        return llvm_call(builder, name, *args)
 
     return emit
 
@@ -135,7 +135,7 @@ copysign = _binary("copysign", _emit_float_call("llvm.copysign"))
 
 def _emit_absolute(builder: Any, ty: Any, x: Any) -> Any:
     if _is_float(ty):
-        return _call(builder, "llvm.fabs", x)
+        return llvm_call(builder, "llvm.fabs", x)
     if not _is_signed(ty):
         return x
     return builder.select(builder.icmp_signed("<", x, x.type(0)), builder.neg(x), x)
@@ -177,13 +177,13 @@ def _emit_isnan(builder: Any, ty: Any, x: Any) -> Any:
 def _emit_isinf(builder: Any, ty: Any, x: Any) -> Any:
     if not _is_float(ty):
         return cgutils.false_bit
-    return builder.fcmp_ordered("==", _call(builder, "llvm.fabs", x), x.type(np.inf))
+    return builder.fcmp_ordered("==", llvm_call(builder, "llvm.fabs", x), x.type(np.inf))
 
 
 def _emit_isfinite(builder: Any, ty: Any, x: Any) -> Any:
     if not _is_float(ty):
         return cgutils.true_bit
-    return builder.fcmp_ordered("<", _call(builder, "llvm.fabs", x), x.type(np.inf))
+    return builder.fcmp_ordered("<", llvm_call(builder, "llvm.fabs", x), x.type(np.inf))
 
 
 isnan = _unary("isnan", _emit_isnan, types.boolean)
@@ -197,7 +197,7 @@ isfinite = _unary("isfinite", _emit_isfinite, types.boolean)
 @intrinsic
 def select(typingctx: Any, condition: Any, a: Any, b: Any) -> Any:
     """``a`` where ``condition`` holds, else ``b``; both are evaluated, their types are equal."""
-    ty = _same("select", a, b)
+    ty = one_type("select", a, b)
     if _plain("select", condition) != (types.boolean,):
         raise TypingError(f"select: the condition is a boolean, not {condition}")
 
@@ -215,7 +215,7 @@ def _emit_extremum(greater: bool, reduction: bool) -> Emit:
             compare = builder.icmp_signed if _is_signed(ty) else builder.icmp_unsigned
             return builder.select(compare(symbol, a, b), a, b)
         if reduction:
-            return _call(builder, "llvm.maximum" if greater else "llvm.minimum", a, b)
+            return llvm_call(builder, "llvm.maximum" if greater else "llvm.minimum", a, b)
         # (a > b ? a : b) is exactly x86's max: one instruction, b where either is NaN.
         chosen = builder.select(builder.fcmp_ordered(symbol, a, b), a, b)
         return builder.select(builder.fcmp_unordered("uno", a, a), a, chosen)
@@ -244,12 +244,12 @@ not_ = _unary("not_", _emit_not)
 @intrinsic
 def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
     """``a * b + c`` with one rounding."""
-    ty = _same("fma", a, b, c)
+    ty = one_type("fma", a, b, c)
     if not _is_float(ty):
         raise TypingError(f"fma: floating-point numbers are expected, not {ty}")
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _call(builder, "llvm.fma", *args)
+        return llvm_call(builder, "llvm.fma", *args)
 
     return ty(ty, ty, ty), codegen
 
@@ -354,15 +354,15 @@ def _float_quotient(builder: Any, a: Any, b: Any) -> tuple[Any, Any]:
     )
     adjust = builder.and_(has_rest, signs_differ)
     shifted = builder.select(adjust, builder.fadd(mod, b), mod)
-    shifted = builder.select(has_rest, shifted, _call(builder, "llvm.copysign", zero, b))
+    shifted = builder.select(has_rest, shifted, llvm_call(builder, "llvm.copysign", zero, b))
     quotient = builder.select(adjust, builder.fsub(quotient, one), quotient)
-    floored = _call(builder, "llvm.floor", quotient)
+    floored = llvm_call(builder, "llvm.floor", quotient)
     rounded_up = builder.fcmp_ordered(">", builder.fsub(quotient, floored), half)
     floored = builder.select(rounded_up, builder.fadd(floored, one), floored)
     floored = builder.select(
         builder.fcmp_unordered("!=", quotient, zero),
         floored,
-        _call(builder, "llvm.copysign", zero, ratio),
+        llvm_call(builder, "llvm.copysign", zero, ratio),
     )
     return builder.select(by_zero, ratio, floored), builder.select(by_zero, mod, shifted)
 
@@ -445,7 +445,7 @@ shr = _constant_shift("shr", "lshr")
 @intrinsic
 def float_bits(typingctx: Any, x: Any) -> Any:
     """The bit pattern of a float32 or float64 as a signed integer of the same width."""
-    ty = _same("float_bits", x)
+    ty = one_type("float_bits", x)
     integer = _INT_OF_FLOAT[ty]
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -457,7 +457,7 @@ def float_bits(typingctx: Any, x: Any) -> Any:
 @intrinsic
 def bits_float(typingctx: Any, bits: Any) -> Any:
     """The float32 or float64 whose bit pattern is the given int32 or int64."""
-    ty = _same("bits_float", bits)
+    ty = one_type("bits_float", bits)
     floating = _FLOAT_OF_INT[ty]
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -469,76 +469,13 @@ def bits_float(typingctx: Any, bits: Any) -> Any:
 @intrinsic
 def float_of_int(typingctx: Any, n: Any) -> Any:
     """A signed integer converted to the floating type of its width."""
-    ty = _same("float_of_int", n)
+    ty = one_type("float_of_int", n)
     floating = _FLOAT_OF_INT[ty]
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.sitofp(args[0], context.get_value_type(floating))
 
     return floating(ty), codegen
-
-
-def _table(builder: Any, symbol: str, entries: Any) -> Any:
-    """A constant array of the module; on the GPU in its global memory, address space 1."""
-    if not for_gpu(builder):
-        return cgutils.global_constant(builder.module, symbol, entries)
-    table = ir.GlobalVariable(builder.module, entries.type, symbol, addrspace=1)
-    table.initializer = entries
-    table.global_constant = True
-    # Each PTX file has a copy of its own.
-    table.linkage = "internal"
-    return table
-
-
-def lookup(name: str, values: np.ndarray[Any, Any]) -> Any:
-    """An intrinsic ``f(i)`` that reads entry ``i`` of a constant table, without bounds check.
-
-    In a vectorised loop the read becomes a gather. ``i`` is an int32 or int64 that the caller
-    has kept inside ``[0, len(values))``; the table is a constant of the compiled module.
-    """
-    element = types.float64 if values.dtype == np.float64 else types.float32
-    entries = tuple(float(v) for v in values)
-
-    def typed(typingctx: Any, index: Any) -> Any:
-        ty = _same(name, index)
-
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            llvm_type = context.get_value_type(element)
-            array = ir.ArrayType(llvm_type, len(entries))
-            symbol = f"hybrid_{name}"
-            table = builder.module.globals.get(symbol)
-            if table is None:
-                table = _table(builder, symbol, array(entries))
-            address = builder.gep(table, [args[0].type(0), args[0]], inbounds=True)
-            return builder.load(address)
-
-        return element(ty), codegen
-
-    typed.__name__ = typed.__qualname__ = name
-    return intrinsic(typed)
-
-
-def polynomial(name: str, *coefficients: float) -> Any:
-    """An intrinsic ``f(x)``: the polynomial with these coefficients, lowest order first.
-
-    Horner's scheme with one fused multiply-add a coefficient. The coefficients are rounded to
-    the type of ``x``.
-    """
-
-    def typed(typingctx: Any, x: Any) -> Any:
-        ty = _same(name, x)
-
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            constants = [args[0].type(c) for c in coefficients]
-            value = constants[-1]
-            for constant in reversed(constants[:-1]):
-                value = _call(builder, "llvm.fma", value, args[0], constant)
-            return value
-
-        return ty(ty), codegen
-
-    typed.__name__ = typed.__qualname__ = name
-    return intrinsic(typed)
 
 
 @intrinsic

@@ -12,7 +12,7 @@ import pytest
 from numba import njit
 from numba.core.errors import TypingError
 
-from hybrid.kernels import intrinsics
+from hybrid.kernels import formulas, intrinsics
 
 Array = np.ndarray[Any, Any]
 
@@ -198,8 +198,8 @@ def test_bit_patterns_round_trip(dtype: str) -> None:
 
 
 def test_polynomials_and_tables() -> None:
-    cubic = intrinsics.polynomial("cubic", 1.0, -2.0, 0.5, 3.0)
-    table = intrinsics.lookup("squares", np.arange(10.0) ** 2)
+    cubic = formulas.polynomial("cubic", 1.0, -2.0, 0.5, 3.0)
+    table = formulas.lookup("squares", np.arange(10.0) ** 2)
 
     @njit
     def evaluate(x: Any) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 from hybrid.kernels import intrinsics as k_
 from hybrid.kernels import wide
 from hybrid.kernels.casts import cast_to
+from hybrid.kernels.formulas import polynomial
 from hybrid.kernels.intrinsics import (
     add,
     and_,
@@ -25,7 +26,6 @@ from hybrid.kernels.intrinsics import (
     float_bits,
     float_of_int,
     fma,
-    polynomial,
     sar,
     select,
     shl,

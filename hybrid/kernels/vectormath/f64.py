@@ -14,6 +14,7 @@ import numpy as np
 
 from hybrid.kernels import intrinsics as k_
 from hybrid.kernels import wide
+from hybrid.kernels.formulas import polynomial
 from hybrid.kernels.intrinsics import (
     add,
     and_,
@@ -24,7 +25,6 @@ from hybrid.kernels.intrinsics import (
     fma,
     mul,
     or_,
-    polynomial,
     sar,
     select,
     shl,

@@ -21,6 +21,7 @@ import numpy as np
 
 from hybrid.kernels import wide
 from hybrid.kernels.casts import cast_to
+from hybrid.kernels.formulas import lookup
 from hybrid.kernels.intrinsics import (
     and_,
     bits_float,
@@ -28,7 +29,6 @@ from hybrid.kernels.intrinsics import (
     float_bits,
     fma,
     like,
-    lookup,
     or_,
     rint,
     select,

@@ -1,0 +1,79 @@
+"""Polynomials and tables, as intrinsics: what formulas of straight-line functions are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types as _types
+from numba.core import cgutils as _cgutils
+
+from hybrid.kernels.intrinsics import llvm_call, one_type
+from hybrid.kernels.scalar import for_gpu, intrinsic
+
+types: Any = _types
+cgutils: Any = _cgutils
+
+
+def _table(builder: Any, symbol: str, entries: Any) -> Any:
+    """A constant array of the module; on the GPU in its global memory, address space 1."""
+    if not for_gpu(builder):
+        return cgutils.global_constant(builder.module, symbol, entries)
+    table = ir.GlobalVariable(builder.module, entries.type, symbol, addrspace=1)
+    table.initializer = entries
+    table.global_constant = True
+    # Each PTX file has a copy of its own.
+    table.linkage = "internal"
+    return table
+
+
+def lookup(name: str, values: np.ndarray[Any, Any]) -> Any:
+    """An intrinsic ``f(i)`` that reads entry ``i`` of a constant table, without bounds check.
+
+    In a vectorised loop the read becomes a gather. ``i`` is an int32 or int64 that the caller
+    has kept inside ``[0, len(values))``; the table is a constant of the compiled module.
+    """
+    element = types.float64 if values.dtype == np.float64 else types.float32
+    entries = tuple(float(v) for v in values)
+
+    def typed(typingctx: Any, index: Any) -> Any:
+        ty = one_type(name, index)
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            llvm_type = context.get_value_type(element)
+            array = ir.ArrayType(llvm_type, len(entries))
+            symbol = f"hybrid_{name}"
+            table = builder.module.globals.get(symbol)
+            if table is None:
+                table = _table(builder, symbol, array(entries))
+            address = builder.gep(table, [args[0].type(0), args[0]], inbounds=True)
+            return builder.load(address)
+
+        return element(ty), codegen
+
+    typed.__name__ = typed.__qualname__ = name
+    return intrinsic(typed)
+
+
+def polynomial(name: str, *coefficients: float) -> Any:
+    """An intrinsic ``f(x)``: the polynomial with these coefficients, lowest order first.
+
+    Horner's scheme with one fused multiply-add a coefficient. The coefficients are rounded to
+    the type of ``x``.
+    """
+
+    def typed(typingctx: Any, x: Any) -> Any:
+        ty = one_type(name, x)
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            constants = [args[0].type(c) for c in coefficients]
+            value = constants[-1]
+            for constant in reversed(constants[:-1]):
+                value = llvm_call(builder, "llvm.fma", value, args[0], constant)
+            return value
+
+        return ty(ty), codegen
+
+    typed.__name__ = typed.__qualname__ = name
+    return intrinsic(typed)
