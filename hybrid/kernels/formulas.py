@@ -56,22 +56,38 @@ def lookup(name: str, values: np.ndarray[Any, Any]) -> Any:
     return intrinsic(typed)
 
 
+# From how many coefficients on a polynomial is the sum of two: while one multiply-add waits for the
+# one before, another has to be at hand, and vectors of one loop after the next fill but so much.
+# atan of float64, with 19, takes 112 us for 100,000 numbers instead of 122.
+_LONG = 10
+
+
+def _horner(builder: Any, x: Any, constants: list[Any]) -> Any:
+    value = constants[-1]
+    for constant in reversed(constants[:-1]):
+        value = llvm_call(builder, "llvm.fma", value, x, constant)
+    return value
+
+
 def polynomial(name: str, *coefficients: float) -> Any:
     """An intrinsic ``f(x)``: the polynomial with these coefficients, lowest order first.
 
-    Horner's scheme with one fused multiply-add a coefficient. The coefficients are rounded to
-    the type of ``x``.
+    Horner's scheme with one fused multiply-add a coefficient; two such, of the even and of the odd
+    powers, where there are many. The coefficients are rounded to the type of ``x``.
     """
 
     def typed(typingctx: Any, x: Any) -> Any:
         ty = one_type(name, x)
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            constants = [args[0].type(c) for c in coefficients]
-            value = constants[-1]
-            for constant in reversed(constants[:-1]):
-                value = llvm_call(builder, "llvm.fma", value, args[0], constant)
-            return value
+            (x,) = args
+            constants = [x.type(c) for c in coefficients]
+            if len(constants) < _LONG:
+                return _horner(builder, x, constants)
+            square = builder.fmul(x, x)
+            even = _horner(builder, square, constants[::2])
+            odd = _horner(builder, square, constants[1::2])
+            return llvm_call(builder, "llvm.fma", odd, x, even)
 
         return ty(ty), codegen
 
