@@ -185,8 +185,10 @@ def _summary(case: Case, results: Sequence[Result], ceiling: float, functions: F
     ours = our_result(results)
     factor = speed(ours, results) if ours else None
     cells = [times(factor) if factor else ""]
-    for floor in (ceiling, functions.get(case.name, 0.0)):
-        cells.append(f"{100 * floor / ours.median:.0f}%" if ours and floor else "")
+    # A division for each row says nothing.
+    for floor, least in ((ceiling, 0.0), (functions.get(case.name, 0.0), 0.005)):
+        share = floor / ours.median if ours else 0.0
+        cells.append(f"{100 * share:.0f}%" if share > least else "")
     return cells
 
 
