@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.kernels.shortway import assemble, offset
+from hybrid.kernels.objects import assemble, check_layouts, offset
 
 Ticket = tuple[Any, ...]
 """Numbers that say what a call is compared with and what it leads to; then what they refer to."""
@@ -71,6 +71,7 @@ def quick_call(
     """
     from hybrid.kernels import native
 
+    check_layouts()
     fields = {
         "shortcuts": offset(probe, "_shortcuts"),
         "ticket": offset(probe._shortcuts, "ticket"),

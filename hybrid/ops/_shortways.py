@@ -60,7 +60,7 @@ def install() -> None:
         counting = False
     try:
         made = short_ways([way for way, _ in offered], known_objects())
-    except Exception:  # an interpreter of another kind, or one that may not run code it made
+    except RuntimeError:  # an interpreter of another kind, or one that may not run code it made
         return
     for (_, put), method in zip(offered, made):
         put(method)

@@ -318,7 +318,7 @@ def _answer_natively(function: CompiledFunction) -> None:
         return
     _tried = True
     known = {**known_objects(), "requests": defaults.asked}
-    with contextlib.suppress(Exception):  # an interpreter of another kind
+    with contextlib.suppress(RuntimeError):  # an interpreter of another kind
         method = quick_call(CompiledFunction, function, _PYTHON_CALL, known)
         CompiledFunction.__call__ = method  # type: ignore[method-assign]
 

@@ -19,6 +19,9 @@ from hybrid.dtypes import DType
 SCALARS = frozenset((bool, int, float, complex))
 """The exact types of Python scalars; NumPy's own scalars derive from some of them."""
 
+DIRECT = frozenset((int, float))
+"""The types of numbers that NumPy takes beside an array as they are, weakly."""
+
 KNOWN = (Tensor, Variable, np.ndarray, np.generic, int, float, complex, list, tuple)
 """What operators take on the other side; anything else is asked by Python what it can do itself."""
 

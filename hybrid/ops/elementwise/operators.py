@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import after_trace, bind, busy, located, refresh, spec_of, state
+from hybrid.core.dispatch import after_trace, bind, busy, located, spec_of, state
 from hybrid.core.op import OPS, Op
-from hybrid.core.storage import SAVED, Snapshot
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.core.unknown import same_shape
 from hybrid.core.variable import Variable, forward_operator
@@ -22,15 +21,23 @@ from hybrid.errors import DTypeError, ShapeError
 from hybrid.kernels.shortway import Way
 from hybrid.ops import _shortways
 from hybrid.ops.elementwise.large import LARGE, large
-from hybrid.ops.elementwise.operands import KNOWN, SCALARS, check_integers, is_weak, operand, strong
+from hybrid.ops.elementwise.operands import (
+    DIRECT,
+    KNOWN,
+    SCALARS,
+    check_integers,
+    is_weak,
+    operand,
+    strong,
+)
 from hybrid.ops.elementwise.pythonic import follow_python
+from hybrid.ops.elementwise.taped import binary_on_tape, unary_on_tape
 
 _new = object.__new__
 _array = np.ndarray
 _asarray = np.asarray
 _square = np.square
 _NO_ATTRS: dict[str, Any] = {}
-_DIRECT = frozenset((int, float))  # NumPy's loops take these as they are, weakly
 _COMPARISONS = frozenset(("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"))
 
 Operator = Callable[..., Any]
@@ -64,7 +71,7 @@ def unary_call(op: Op, ufunc: Callable[..., Any] | None) -> Callable[[ArrayLike]
             made._link = made._node = None
             return made
         if taping is not False:
-            taped = _unary_on_tape(taping, op, ufunc, x)
+            taped = unary_on_tape(taping, op, ufunc, x)
             if taped is not None:
                 return taped
         return _bind(op, *strong(x))
@@ -103,7 +110,7 @@ def binary_call(op: Op, ufunc: Callable[..., Any]) -> Callable[[ArrayLike, Array
                 made._link = made._node = None
                 return made
         elif taping is not False and type(x1) is type(x2) is Tensor:
-            taped = _binary_on_tape(taping, op, ufunc, x1, x2)
+            taped = binary_on_tape(taping, op, ufunc, x1, x2)
             if taped is not None:
                 return taped
         return _bind(op, *check_integers(op, *strong(x1, x2)))
@@ -116,81 +123,6 @@ def binary_call(op: Op, ufunc: Callable[..., Any]) -> Callable[[ArrayLike, Array
     return function
 
 
-# Eager code while tapes are open: short ways to bind, which return None where there is more to do.
-
-
-def _unary_on_tape(taping: Any, op: Op, ufunc: Callable[..., Any], x: Tensor) -> Tensor | None:
-    link = x._link
-    data = x._data if link is None or link is SAVED else _current(x)
-    try:
-        data = ufunc(data) if data.size < LARGE else large(ufunc, data)
-    except Exception:
-        return None
-    out = _new(Tensor)
-    out._data = data if type(data) is _array else _asarray(data)
-    out._link = out._node = None
-    if x._node is not None:
-        taping.tape.record_one(taping, x._node, op, op, (x,), out)
-    return out
-
-
-def _binary_on_tape(
-    taping: Any, op: Op, ufunc: Callable[..., Any], x: Any, y: Any
-) -> Tensor | None:
-    if type(x) is not Tensor:
-        return _with_number(taping, op, ufunc, x, y)
-    link = x._link
-    left = x._data if link is None or link is SAVED else _current(x)
-    if type(y) is Tensor:
-        link = y._link
-        right = y._data if link is None or link is SAVED else _current(y)
-    elif type(y) in _DIRECT and left.dtype.kind != "V":
-        right = y
-    else:
-        return None
-    try:
-        small = left.size < LARGE
-        data = ufunc(left, right) if small else large(ufunc, left, right)
-    except Exception:
-        return None
-    out = _new(Tensor)
-    out._data = data if type(data) is _array else _asarray(data)
-    out._link = out._node = None
-    if right is not y:
-        taping.tape.record_two(taping, op, x, y, out)
-    elif x._node is not None:
-        key = op if type(y) is float else (op, int)
-        taping.tape.record_one(taping, x._node, key, op, (x, y), out)
-    return out
-
-
-def _with_number(
-    taping: Any, op: Op, ufunc: Callable[..., Any], x: Any, y: Tensor
-) -> Tensor | None:
-    if type(x) not in _DIRECT or y._data.dtype.kind == "V":
-        return None
-    try:
-        right = y._data if y._link is None else _current(y)
-        data = ufunc(x, right) if right.size < LARGE else large(ufunc, x, right)
-    except Exception:
-        return None
-    out = _new(Tensor)
-    out._data = data if type(data) is _array else _asarray(data)
-    out._link = out._node = None
-    if y._node is not None:
-        taping.tape.record_one(taping, y._node, (type(x), op), op, (x, y), out)
-    return out
-
-
-def _current(x: Tensor) -> Any:
-    link: Any = x._link
-    if type(link) is not Snapshot and link is not None:
-        storage, version = link[:2] if type(link) is tuple else (link.storage, link.version)
-        if version != storage.version:
-            refresh(x)
-    return x._data
-
-
 def _into(out: Any, value: Tensor) -> Tensor:
     from hybrid.ops.inplace import deliver
 
@@ -199,7 +131,7 @@ def _into(out: Any, value: Tensor) -> Tensor:
 
 def _raw(x: Any, other: Any) -> Any:
     """Return `x`, which is no Tensor, if a ufunc may take it as it is beside `other`, or None."""
-    if type(x) in _DIRECT:
+    if type(x) in DIRECT:
         # NumPy widens bfloat16, whose kind is V, where it meets a Python scalar.
         return x if type(other) is Tensor and other._data.dtype.kind != "V" else None
     return x if type(x) is _array and x.dtype in dtypes.SUPPORTED else None
@@ -267,7 +199,7 @@ def attach_unary(name: str, op: Op, ufunc: Callable[..., Any] | None) -> None:
             made._link = made._node = None
             return made
         if taping is not False:
-            taped = _unary_on_tape(taping, op, ufunc, self)
+            taped = unary_on_tape(taping, op, ufunc, self)
             if taped is not None:
                 return taped
         return _operate(op, self)
@@ -314,7 +246,7 @@ def _forward(op: Op, ufunc: Callable[..., Any]) -> Operator:
                 made._link = made._node = None
                 return made
         elif taping is not False:
-            taped = _binary_on_tape(taping, op, ufunc, self, other)
+            taped = binary_on_tape(taping, op, ufunc, self, other)
             if taped is not None:
                 return taped
         if not isinstance(other, KNOWN):
@@ -354,7 +286,7 @@ def _reflected(op: Op, ufunc: Callable[..., Any]) -> Operator:
                 made._link = made._node = None
                 return made
         elif taping is not False:
-            taped = _binary_on_tape(taping, op, ufunc, other, self)
+            taped = binary_on_tape(taping, op, ufunc, other, self)
             if taped is not None:
                 return taped
         if not isinstance(other, KNOWN):
@@ -488,7 +420,7 @@ def reroute_power(op: Op, shortcuts: dict[float, Callable[[Tensor], Tensor]]) ->
             made._data = data if type(data) is _array else _asarray(data)
             made._link = made._node = None
             return made
-        function = shortcuts.get(other) if type(other) in _DIRECT else None
+        function = shortcuts.get(other) if type(other) in DIRECT else None
         if function is not None:
             kind = self._data.dtype.kind
             whole = type(other) is int and other == 2 and kind in "iub"
