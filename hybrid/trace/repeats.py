@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.graph import Const, FuncGraph, Node, Value, has_effects
+from hybrid.core.graph import Const, FuncGraph, Node, Value, has_effects, may_fail
 from hybrid.core.op import OPS
 from hybrid.core.source import SourceLine
 from hybrid.core.spec import TensorSpec
@@ -49,9 +49,8 @@ class Question:
 
     @property
     def results(self) -> range:
-        """Where what the segment computes is in the environment."""
-        count = len(self.segment.graph.outputs) - len(self.segment.writes)
-        return range(self.first, self.first + count)
+        """Where what the segment computes, and then what it writes, is in the environment."""
+        return range(self.first, self.first + len(self.segment.graph.outputs))
 
 
 @dataclass(eq=False, slots=True)
@@ -113,6 +112,7 @@ class Repeat:
         environment[self.results.start : self.results.stop] = found[:count]
         for place, late in zip(self.late, found[count:], strict=True):
             environment[place] = late
+        self.loop.commit(environment, arguments)
         return steps
 
 
@@ -173,8 +173,9 @@ class Questions:
             state = look(self._home, self._given, places)
         except Opaque:
             return None
-        first = min((places[x] for x in segment.graph.outputs if isinstance(x, Value)), default=0)
-        return Question(segment, first, state, answer)
+        made = [places[x] for x in segment.graph.outputs if x in places]
+        made += [write.index for write in segment.writes]
+        return Question(segment, min(made, default=0), state, answer)
 
     # --- what Python can see ----------------------------------------------------------------------
 
@@ -185,7 +186,9 @@ class Questions:
 def is_body(before: Question, now: Question) -> bool:
     """Tell whether a segment has results like those of the one before, and no effects."""
     segment = now.segment
-    if segment.captured or segment.writes or before.state.where != now.state.where:
+    if segment.captured or before.state.where != now.state.where:
+        return False
+    if not _writes_alike(before.segment, segment):
         return False
     weak = any(x.spec.weak for x in segment.graph.outputs)
     if weak or any(map(has_effects, segment.graph.nodes)):
@@ -193,6 +196,20 @@ def is_body(before: Question, now: Question) -> bool:
     results = [x.spec for x in before.segment.graph.outputs[: len(before.results)]]
     same = results == [x.spec for x in segment.graph.outputs]
     return same and _asked(before) == _asked(now)
+
+
+def _writes_alike(before: Segment, now: Segment) -> bool:
+    """Tell whether segments write to the same arguments, if they do; and then nothing may fail.
+
+    An error in a loop is raised by plain Python, which begins where the segment before it did. What
+    that has written would be written twice.
+    """
+    targets = [write.target for write in now.writes]
+    if not targets:
+        return not before.writes
+    same = [write.target for write in before.writes] == targets
+    whole = all(type(target) is int for target in targets)
+    return same and whole and not any(may_fail(n.op, n.attrs) for n in now.graph.nodes)
 
 
 def _asked(question: Question) -> int:
@@ -302,7 +319,8 @@ def _loop(
     line = segment.graph.nodes[0].line if segment.graph.nodes else None
     name = f"{segment.graph.name}.loop"
     graph = _while_loop(name, cond, body, len(carries), line)
-    loop = Segment(graph, (*results, *late, *constants.values()), (), planner=segment.planner)
+    parameters = (*results, *late, *constants.values())
+    loop = Segment(graph, parameters, (), segment.writes, planner=segment.planner)
     return Repeat(loop, results, late, now.answer, bound)
 
 

@@ -102,8 +102,8 @@ class Walk:
             elif index in self.repeat.results:
                 del places[value]
         made = [x for x in segment.graph.outputs if isinstance(x, Value)]
-        for value, index in zip(made, self.repeat.results, strict=True):
-            places[value] = index
+        # What is written is listed twice: as a result first.
+        places |= reversed([*zip(made, self.repeat.results, strict=True)])
 
     def step(self, environment: Environment, arguments: Sequence[Any]) -> bool:
         """Take a step, if no replay has; return the answer after it."""
