@@ -155,6 +155,6 @@ class Templates:
             return None
         conditions = (*self.fixed, *space.conditions)
         places = {x: f"sizes[{i}]" for i, x in enumerate(self.inputs)}
-        tests = [f"({c.text(places.__getitem__)})" for c in conditions]
+        tests = [f"({c.text(places.__getitem__)})" for c in conditions] or ["True"]
         holds = formula.reader(tests, " and ", "sizes")
         return Template(graph, draft, lying, conditions, holds)
