@@ -65,7 +65,7 @@ def _sizes(templates: Templates) -> list[str]:
         shown = [str(c) for c in conditions[:MOST_CONDITIONS]]
         more = len(conditions) - len(shown)
         text = ", ".join(shown) + (f" and {counted(more, 'condition')} more" if more else "")
-        lines.append(f"planned once for sizes where {text}")
+        lines.append(f"planned once for {f'sizes where {text}' if text else 'all sizes'}")
     if templates.refused and not templates.conditions:
         lines.append(f"planned anew for each size: a Plan depends on {templates.refused[-1]}")
     return lines

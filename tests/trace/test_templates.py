@@ -143,6 +143,15 @@ class TestNewSize:
             ["n == 4", "m >= 2"],
         ]
 
+    @pytest.mark.parametrize("move", [lambda x, n: hb.roll(x, n), lambda x, n: hb.tril(x, n)])
+    def test_an_int_that_decides_nothing(self, move: Callable[..., hb.Tensor]) -> None:
+        f = hb.compile(lambda x, n: move(x, n) * 2)
+        x = data(4)
+        for n in (1, 2, 3, 0, -1, 7, 2):
+            with hb.eagerly():
+                expected = move(x, n) * 2
+            np.testing.assert_array_equal(f(x, n).numpy(), expected.numpy())
+
     def test_errors_name_the_sizes_of_the_call(self) -> None:
         f = hb.compile(lambda x, i: x[i] * 2, dynamic=True)
         f(hb.ones(5), hb.asarray([4, 0]))
