@@ -289,7 +289,8 @@ class Segment:
                 self._sized_result = bool(of_result)
             inputs = tuple(sorted(found, key=lambda x: (x.leaf, x.axis or 0)))
             if found:
-                self.templates = Templates(self.graph, inputs, self.replaced, self.fixed)
+                fixed = {c for c in self.fixed if c.fixes in found}
+                self.templates = Templates(self.graph, inputs, self.replaced, fixed)
             places = "".join(f"{x.place}, " for x in inputs)
             self._read = formula.reader([f"({places})"], "")
             self._inputs = inputs  # at last: another thread asks for it first

@@ -143,6 +143,16 @@ class TestNewSize:
             ["n == 4", "m >= 2"],
         ]
 
+    def test_what_the_trace_fixes_need_not_be_in_the_graph(self) -> None:
+        def f(y: Any, k: int) -> Any:
+            for _ in range(k):
+                y = y * 2
+            return y
+
+        g = hb.compile(f, dynamic=True)
+        for k, m in ((2, 5), (3, 6), (3, 7), (4, 5), (4, 7), (3, 8)):
+            np.testing.assert_array_equal(g(hb.ones(m), k).numpy(), [2.0**k] * m)
+
     @pytest.mark.parametrize("move", [lambda x, n: hb.roll(x, n), lambda x, n: hb.tril(x, n)])
     def test_an_int_that_decides_nothing(self, move: Callable[..., hb.Tensor]) -> None:
         f = hb.compile(lambda x, n: move(x, n) * 2)
