@@ -77,7 +77,10 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], str]] = {
     "eq": (operator.eq, "({} == {})"),
 }
 
-ROUNDING = {name: FUNCTIONS[name][0] for name in ("trunc", "floor", "ceil")}
+NAMES = {name: FUNCTIONS[name][0] for name in ("trunc", "floor", "ceil")} | {
+    "inf": math.inf,
+    "nan": math.nan,
+}
 """What the text of a formula uses beside Python's operators and builtins."""
 
 
@@ -244,7 +247,15 @@ def text(formula: Formula | Atom, spell: Callable[[Input], str] = lambda x: x.na
 
 def _inner(formula: Formula, spell: Callable[[Input], str]) -> str:
     inside = text(formula, spell)
-    return f"({inside})" if isinstance(formula, Sum) and " " in inside else inside
+    return inside if _binds_closest(formula) else f"({inside})"
+
+
+def _binds_closest(formula: Formula) -> bool:
+    """Whether the text of a formula can stand on either side of any operator."""
+    if isinstance(formula, Sum):
+        ((product, factor), *more) = formula.terms
+        return not more and factor == 1 and len(product) == 1
+    return isinstance(formula, Call) or not repr(formula).startswith("-")
 
 
 def _spelled(product: Product, factor: int, spell: Callable[[Input], str]) -> str:
@@ -256,7 +267,7 @@ def _spelled(product: Product, factor: int, spell: Callable[[Input], str]) -> st
 
 def reader(texts: Sequence[str], form: str, name: str = "args") -> Callable[..., Any]:
     """Compile texts over arguments of these names into one function; `form` joins them."""
-    function: Callable[..., Any] = eval(f"lambda {name}: {form.join(texts)}", dict(ROUNDING))
+    function: Callable[..., Any] = eval(f"lambda {name}: {form.join(texts)}", dict(NAMES))
     return function
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.formula import ROUNDING, Input, input_formula, inputs_of, read, text
+from hybrid.core.formula import NAMES, Input, input_formula, inputs_of, read, text
 from hybrid.core.source import run_generated
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
@@ -129,7 +129,7 @@ def _clear(
     for i, key in enumerate(concrete.signature.leaves[:given]):
         if isinstance(key, Literal) and key.kind is int:
             tests.append(f"args[{i}] == {key.value}")
-    scope: dict[str, Any] = {"identical": identical, "entangled": concrete.entangled} | ROUNDING
+    scope: dict[str, Any] = {"identical": identical, "entangled": concrete.entangled} | NAMES
     for first, *others in concrete.signature.aliases:
         tests += [f"args[{first}] is args[{i}]" for i in others]
     if not is_pure(concrete):
@@ -182,7 +182,7 @@ def _generated(
     given: int,
 ) -> tuple[str, dict[str, Any]]:
     """Return the text of a launcher, and what it refers to but for ``plan`` and ``recover``."""
-    scope: dict[str, Any] = {"Tensor": Tensor, "new": object.__new__} | ROUNDING
+    scope: dict[str, Any] = {"Tensor": Tensor, "new": object.__new__} | NAMES
     fetch = []
     for i, leaf in enumerate(leaves):
         if is_array(leaf):
