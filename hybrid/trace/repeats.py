@@ -188,7 +188,7 @@ def is_body(before: Question, now: Question) -> bool:
     segment = now.segment
     if segment.captured or before.state.where != now.state.where:
         return False
-    if not _writes_alike(before.segment, segment):
+    if not writes_alike(before.segment, segment):
         return False
     weak = any(x.spec.weak for x in segment.graph.outputs)
     if weak or any(map(has_effects, segment.graph.nodes)):
@@ -198,7 +198,7 @@ def is_body(before: Question, now: Question) -> bool:
     return same and _asked(before) == _asked(now)
 
 
-def _writes_alike(before: Segment, now: Segment) -> bool:
+def writes_alike(before: Segment, now: Segment) -> bool:
     """Tell whether segments write to the same arguments, if they do; and then nothing may fail.
 
     An error in a loop is raised by plain Python, which begins where the segment before it did. What
@@ -207,9 +207,10 @@ def _writes_alike(before: Segment, now: Segment) -> bool:
     targets = [write.target for write in now.writes]
     if not targets:
         return not before.writes
-    same = [write.target for write in before.writes] == targets
-    whole = all(type(target) is int for target in targets)
-    return same and whole and not any(may_fail(n.op, n.attrs) for n in now.graph.nodes)
+    earlier = [write.target for write in before.writes]
+    if not all(type(target) is int for target in (*earlier, *targets)) or earlier != targets:
+        return False  # what is captured is an array or a Variable, whose == is not an answer
+    return not any(may_fail(n.op, n.attrs) for n in now.graph.nodes)
 
 
 def _asked(question: Question) -> int:

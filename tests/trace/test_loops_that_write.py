@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 import hybrid as hb
 from hybrid.core.containers import leaves_of
+from hybrid.trace.repeats import writes_alike
 
 pytestmark = pytest.mark.usefixtures("no_tape_around")
 
@@ -168,3 +170,14 @@ def test_a_tape_around_the_call_sees_each_step() -> None:
             loss = hb.sum(y * y)
         gradients.append([g.numpy() for g in tape.gradient(loss, [a, b])])
     np.testing.assert_allclose(gradients[1], gradients[0])
+
+
+def test_writes_to_other_arrays_are_not_alike_whatever_these_hold() -> None:
+    held: list[Any] = [hb.Variable([1.0, 2.0]), hb.zeros(2), np.zeros(2), 0]
+    for a in held:
+        for b in held:
+            steps: list[Any] = [
+                SimpleNamespace(writes=[SimpleNamespace(target=x)], graph=SimpleNamespace(nodes=[]))
+                for x in (a, b)
+            ]
+            assert writes_alike(*steps) == (a is b is held[3])
