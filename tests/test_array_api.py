@@ -113,11 +113,13 @@ def attributes() -> list[str]:
 
 @pytest.mark.parametrize("name", attributes())
 def test_a_tensor_has_every_attribute(name: str) -> None:
-    standard, found = getattr(_ARRAY, name), getattr(hb.Tensor, name)
+    standard = getattr(_ARRAY, name)
     if inspect.isfunction(standard):
-        assert_takes(found, inspect.signature(standard))
+        signature = inspect.signature(standard)
+        others = list(signature.parameters.values())[1:]  # nobody gives `self` by its name
+        assert_takes(getattr(hb.zeros(1), name), signature.replace(parameters=others))
     else:
-        assert isinstance(found, property)
+        assert isinstance(getattr(hb.Tensor, name), property)
 
 
 def test_the_walk_meets_the_whole_standard() -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import inspect
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -125,14 +126,31 @@ def method(address: int, name: str) -> tuple[_MethodDef, Callable[[int, Any, Any
     return definition, create
 
 
-def method_of(kind: type, address: int, name: str, *, keywords: bool = False) -> Any:
+def method_of(
+    kind: type, address: int, name: str, like: Callable[..., Any], *, keywords: bool = False
+) -> Any:
     """A method of a class: what is set as its attribute, and is given the instance as ``self``.
 
-    With `keywords` the code takes their names as a fourth argument: a tuple, or null.
+    ``help`` shows of it what it shows of the Python function that it is `like`. With `keywords`
+    the code takes their names as a fourth argument: a tuple, or null.
     """
     definition, _ = method(address, name)
+    definition.doc = _documentation(name, like, keywords).encode()
     definition.flags |= _METH_KEYWORDS if keywords else 0
     describe = ctypes.pythonapi.PyDescr_NewMethod
     describe.restype = ctypes.py_object
     describe.argtypes = (ctypes.py_object, ctypes.c_void_p)
     return describe(kind, ctypes.addressof(definition))
+
+
+def _documentation(name: str, like: Callable[..., Any], keywords: bool) -> str:
+    """What a method table has for documentation: the signature as text, and the docstring."""
+    parameters = [
+        p.replace(
+            annotation=p.empty,
+            kind=p.kind if keywords or p.kind is not p.POSITIONAL_OR_KEYWORD else p.POSITIONAL_ONLY,
+        )
+        for p in inspect.signature(like).parameters.values()
+    ]
+    signature = str(inspect.Signature(parameters)).replace("(", "($", 1)
+    return f"{name}{signature}\n--\n\n{inspect.cleandoc(like.__doc__ or '')}"

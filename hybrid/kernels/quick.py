@@ -79,7 +79,7 @@ def quick_call(
     native.keep(known, otherwise)
     code = assemble(_CODE, {**known, "otherwise": otherwise, "True": True}, fields)
     address = int(native.load_assembly(code).get_function_address("hybrid_call"))
-    return native.method_of(kind, address, "__call__", keywords=True)
+    return native.method_of(kind, address, "__call__", otherwise, keywords=True)
 
 
 # The words of a ticket: counter, number of arguments, `still` or 0, `run`, number of parameters or

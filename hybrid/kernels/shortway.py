@@ -84,7 +84,10 @@ def short_ways(ways: Sequence[Way], known: Mapping[str, Any]) -> list[Any]:
             made.append(create(ctypes.addressof(definition), None, None))
         else:
             keywords = way.kind == "reshape"
-            made.append(native.method_of(known["Tensor"], address, way.name, keywords=keywords))
+            like = way.otherwise or way.call
+            made.append(
+                native.method_of(known["Tensor"], address, way.name, like, keywords=keywords)
+            )
     return made
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import inspect
 import operator
 import sys
 import tracemalloc
@@ -54,6 +55,15 @@ def operands() -> list[Any]:
     arrays += [hb.asarray([1.0, 2.0, 3.0], dtype=hb.bfloat16), hb.asarray(2.0), hb.zeros((0, 3))]
     arrays += [hb.ones(2), hb.eye(3), np.ones(3), 2, -3, 1 << 70, 2.5, True, 1j, np.float32(3)]
     return [*arrays, np.int64(3), [1, 2, 3], None, "a", object(), hb.Variable([1.0, 2.0, 3.0])]
+
+
+@pytest.mark.parametrize("name", list(WAYS))
+def test_help_shows_of_a_way_what_it_shows_of_the_python_function(name: str) -> None:
+    found, like = getattr(hb.Tensor, name), WAYS[name].otherwise
+    assert like is not None
+    mine, wanted = (inspect.signature(f).parameters.values() for f in (found, like))
+    assert [(p.name, p.default) for p in mine] == [(p.name, p.default) for p in wanted]
+    assert (found.__doc__ or "") == inspect.cleandoc(like.__doc__ or "")
 
 
 def test_the_ways_were_compiled_but_those_that_are_no_more() -> None:
