@@ -12,10 +12,8 @@ from collections import defaultdict
 from dataclasses import replace
 
 from hybrid.core.fused import is_view
-from hybrid.core.graph import FuncGraph, Node, Value
+from hybrid.core.graph import FuncGraph, Node, Value, has_effects, may_fail
 
-# Nodes of these ops raise no errors, so that none comes before another one.
-MOVABLE = ("fused", "matmul")
 # Of less, the order of the program is kept: it is what people read.
 WORTH_MOVING = 1 << 16
 
@@ -95,8 +93,8 @@ class _Order:
 
     def _worth_moving(self, number: int) -> bool:
         node = self.graph.nodes[number]
-        if node.op.name not in MOVABLE:
-            return False
+        if has_effects(node) or may_fail(node.op, node.attrs):
+            return False  # no error comes before another one
         values = {self._held(x) for x in node.inputs if isinstance(x, Value)}
         if any(value in self._maker and not self._done[self._maker[value]] for value in values):
             return False
