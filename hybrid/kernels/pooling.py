@@ -21,10 +21,7 @@ _ARGMAX_SLOTS = (
     *("step_row", "step_column", "before_row", "before_column"),
 )
 
-# Items are images. The first of elements that tie stays; a NaN is larger than all but a NaN. No
-# branches: they would be guessed wrong.
-_ARGMAX = """# where the largest {dtype} of each window is
-geometry_pointer = operand(0, "int64", "geometry")
+_EACH_ROW = """geometry_pointer = operand(0, "int64", "geometry")
 image_pointer = operand(1, "{dtype}", "image")
 index_pointer = operand(2, "int64", "index", clear_of=("image",))
 
@@ -35,7 +32,14 @@ def {name}_run(args, lo, hi):
     for item in range(lo, hi):
         source = item * height * width
         for i in range(rows):
-            top = i * step_row - before_row
+"""
+
+# Items are images. The first of elements that tie stays; a NaN is larger than all but a NaN. No
+# branches: they would be guessed wrong.
+_ARGMAX = (
+    "# where the largest {dtype} of each window is\n"
+    + _EACH_ROW
+    + """            top = i * step_row - before_row
             first_row, last_row = max(top, 0), min(top + window_rows, height)
             for j in range(columns):
                 left = j * step_column - before_column
@@ -50,23 +54,14 @@ def {name}_run(args, lo, hi):
                         found = select(better, y * width + x, found)
                 store(index, (item * rows + i) * columns + j, found)
 """
+)
 
 # The same where no window reaches over an edge, one of a size that is written out: a loop along the
 # row without branches, which LLVM makes vectors of: 64 x 6 images of 28 x 28 by 2 x 2 take 0.22 ms
 # on one thread instead of 0.65.
-_ARGMAX_INSIDE = """# where the largest {dtype} of each window of {rows_} x {columns_} is
-geometry_pointer = operand(0, "int64", "geometry")
-image_pointer = operand(1, "{dtype}", "image")
-index_pointer = operand(2, "int64", "index", clear_of=("image",))
-
-
-def {name}_run(args, lo, hi):
-    geometry, image, index = geometry_pointer(args), image_pointer(args), index_pointer(args)
-{unpack}
-    for item in range(lo, hi):
-        source = item * height * width
-        for i in range(rows):
-            top = i * step_row * width
+_ARGMAX_INSIDE = "# where the largest {dtype} of each window of {rows_} x {columns_} is\n" + (
+    _EACH_ROW
+    + """            top = i * step_row * width
             to = (item * rows + i) * columns
             for j in range(columns):
                 first = top + j * {step}
@@ -75,6 +70,7 @@ def {name}_run(args, lo, hi):
 {compare}
                 store(index, to + j, found)
 """
+)
 
 _COMPARE = """                place = first + {y} * width + {x}
                 value = load(image, source + place)
