@@ -37,7 +37,7 @@ from hybrid.trace.signature import (
     signature_of,
 )
 from hybrid.trace.tracer import EagerFrom
-from hybrid.trace.tracing import Subject
+from hybrid.trace.tracing import NumberRefused, Subject
 
 RETRACES_BEFORE_WARNING = 8
 
@@ -190,11 +190,21 @@ class CompiledFunction:
             report.warn_of_retraces(self.name, self._misses, list(reasons))
         environment = start(call.leaves)
         failed: Failed | None = None
+        refused: NumberRefused | None = None
         try:
             with timed("trace", f"{self.name}{signature}, because {why}"):
                 result, repeatable = subject.trace(concrete, call, [], environment)
         except Failed as error:
             failed = error
+        except NumberRefused as error:
+            refused = error
+        if refused is not None:
+            if signature == exact:
+                raise refused.error
+            self._generaliser.note_refused(signature)
+            self._misses -= 1
+            reasons.pop()
+            return self._first(exact, call)
         if any(c.fixes is not None and c.fixes.axis is not None for c in concrete.conditions):
             self._generaliser.note_fixed(signature)
         if failed is not None:

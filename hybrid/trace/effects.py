@@ -131,6 +131,16 @@ class Watch:
         """Return what the function reaches now."""
         return reach(self._function, self._objects)
 
+    def untouched(self, written: Sequence[Any]) -> bool:
+        """Tell whether the function has changed nothing outside so far.
+
+        Parameters
+        ----------
+        written : sequence
+            Arrays that the trace itself has written to already.
+        """
+        return self.decisive(self.after(), written) is None and self.incidental() is None
+
     def decisive(self, now: Reached, written: Sequence[Any]) -> Effect | None:
         """Return an effect that changes the result, or what others see, at each call.
 

@@ -43,6 +43,7 @@ class Generaliser:
     _ints: dict[Place, list[int]] = field(default_factory=dict)
     _sizes: dict[Place, list[int]] = field(default_factory=dict)
     _fixed: dict[Signature, int] = field(default_factory=dict)
+    _refused: set[Signature] = field(default_factory=set)
 
     def general(self, exact: Signature) -> Signature:
         """Return the signature of `exact` with what is left open; `exact` itself if nothing is."""
@@ -56,6 +57,8 @@ class Generaliser:
         are slower to make than traces of known sizes.
         """
         general = self.general(exact)
+        if general in self._refused:
+            return exact, "what it calls refuses a number that is an input of the trace"
         if self._fixed.get(general, 0) < FIXED_BEFORE_KNOWN:
             return general, ""
         sizes = self.sized(exact)
@@ -70,6 +73,10 @@ class Generaliser:
             for i, leaf in enumerate(exact.leaves)
         )
         return exact if leaves == exact.leaves else replace(exact, leaves=leaves)
+
+    def note_refused(self, signature: Signature) -> None:
+        """Take note that the function cannot be traced with unknown numbers."""
+        self._refused.add(signature)
 
     def note_fixed(self, signature: Signature) -> None:
         """Take note that a trace of unknown sizes holds for one size only."""
@@ -114,6 +121,7 @@ class Generaliser:
         self._ints.clear()
         self._sizes.clear()
         self._fixed.clear()
+        self._refused.clear()
 
     # --- input_signature --------------------------------------------------------------------------
 

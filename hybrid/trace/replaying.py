@@ -22,7 +22,7 @@ from hybrid.trace.differentiate import run_under
 from hybrid.trace.segment import Environment, Failed, Segment, start
 from hybrid.trace.steps import Resume
 from hybrid.trace.tracer import EagerFrom
-from hybrid.trace.tracing import Subject
+from hybrid.trace.tracing import NumberRefused, Subject
 
 Path = list[tuple[Segment, Any]]
 
@@ -66,11 +66,16 @@ def replay(subject: Subject, concrete: ConcreteFunction, call: Call, conditions:
 def once(subject: Subject, concrete: ConcreteFunction, call: Call) -> Any:
     """Trace for a single call."""
     environment = start(call.leaves)
+    refused: TypeError | None = None
     with subject.lock:
         try:
             return subject.trace(concrete, call, [], environment)[0]
         except Failed as error:
             failed = error
+        except NumberRefused as error:
+            refused = error.error
+    if refused is not None:
+        raise refused
     return in_python(subject, concrete, call, environment, failed)
 
 

@@ -366,6 +366,12 @@ class Tracer(Cutter):
             data = placed.run(op, (data,), attrs)
         tensor._data = data
 
+    def nothing_done(self) -> bool:
+        """Tell whether nobody outside can have noticed anything of this trace so far."""
+        if not self.open or self.passed or self._known or self._resumes or self.made_variables:
+            return False
+        return not (self.dirty() or any(map(has_effects, self.nodes)))
+
     def close(self) -> None:
         """Let go of everything: what outlives the trace must not keep the arguments alive."""
         self.open = self.unknowns.open = False

@@ -36,6 +36,23 @@ from hybrid.trace.traces import Traces
 _subjects: weakref.WeakSet[Subject] = weakref.WeakSet()
 
 
+class NumberRefused(BaseException):  # no `except` of the user's may take it for the error itself
+    """Something outside has refused a stand-in of a number, and nothing has happened yet.
+
+    Extension modules look at the type itself: ``np.random.default_rng(n)`` takes an int, and an
+    :class:`~hybrid.core.unknown.Unknown` is none there. With the numbers of the call for constants
+    the same trace goes through, or ends in the same error.
+
+    Attributes
+    ----------
+    error : TypeError
+    """
+
+    def __init__(self, error: TypeError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 def _after_fork() -> None:
     """Forget locks that a thread of the parent may have held: it does not exist in the child."""
     for subject in list(_subjects):
@@ -131,15 +148,11 @@ class Subject:
     ) -> Tracer:
         tapes = dispatch.state.tapes
 
-        def untouched() -> bool:
-            effect = watch.decisive(watch.after(), tracer.written)
-            return effect is None and watch.incidental() is None
-
         # Loops are found among the guards, while nothing outside changes.
         given = [obj for _, obj in objects]
         if (owner := getattr(self.function, "__self__", None)) is not None:
             given.append(owner)
-        questions = Questions(_run.__code__, given, untouched)
+        questions = Questions(_run.__code__, given, lambda: watch.untouched(tracer.written))
         tracer = Tracer(
             self.name,
             call.leaves,
@@ -234,6 +247,9 @@ def _run(
             now = watch.after()
             changes = copies.changes()
             carried = any(isinstance(x, Tensor) for x in error.args)
+            if isinstance(error, TypeError) and tracer.unknowns.hints and not changes:
+                if tracer.nothing_done() and watch.untouched(tracer.written):
+                    raise NumberRefused(error) from error
             kept = bool(changes or now.traced or carried)
             tracer.flush(kept=kept and isinstance(error, Exception))
             deliver(changes, call.given)

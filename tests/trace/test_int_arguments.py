@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import math
 import warnings
 from typing import Any
@@ -279,3 +280,56 @@ class TestShortWay:
             base, other = np.arange(6.0), np.arange(6.0)
             found, expected = g(base[:4], base[2:], 7), f(hb.asarray(other[:4]), other[2:], 7)
         np.testing.assert_array_equal(found, expected)
+
+
+class TestRefused:
+    """Extension modules look at the type itself, and take no stand-in for an int."""
+
+    def test_a_number_that_is_refused_becomes_a_constant(self) -> None:
+        @hb.compile
+        def noisy(x: Any, seed: int) -> Any:
+            return x + np.random.default_rng(seed).random(3)
+
+        for seed in (1, 2, 3, 1, 2, 3):
+            expected = np.ones(3) + np.random.default_rng(seed).random(3)
+            np.testing.assert_array_equal(noisy(np.ones(3), seed), expected)
+        assert noisy.cache_info() == (3, 3, 3)
+        assert "refuses a number" in noisy.explain()
+
+    def test_a_size_that_is_refused_becomes_a_constant(self) -> None:
+        f = hb.compile(lambda x: x * float(decimal.Decimal(x.shape[0]).sqrt()))
+        for n in (2, 3, 4, 5, 6):
+            np.testing.assert_allclose(f(np.ones(n)), np.ones(n) * n**0.5)
+
+    def test_an_error_of_the_users_is_the_same_and_comes_once(self) -> None:
+        seen: list[Any] = []
+
+        def f(x: Any, n: int) -> Any:
+            if n > 2:
+                seen.append(1)
+                raise TypeError("n is too large")
+            return x * n
+
+        traced = hb.compile(f)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for n in (1, 2, 3):
+                if n < 3:
+                    traced(np.ones(2), n)
+        with pytest.raises(TypeError, match="too large") as caught:
+            traced(np.ones(2), 3)
+        assert caught.value.__cause__ is None
+        assert seen == [1]
+
+    def test_an_error_of_the_users_keeps_its_cause(self) -> None:
+        @hb.compile
+        def f(x: Any, n: int) -> Any:
+            if n > 1:
+                raise TypeError("no") from KeyError("because")
+            return x
+
+        f(np.ones(2), 1)
+        for _ in range(2):
+            with pytest.raises(TypeError, match="no") as caught:
+                f(np.ones(2), 2)
+            assert isinstance(caught.value.__cause__, KeyError)
