@@ -130,6 +130,8 @@ def namespace() -> dict[str, Any]:
         "min": intrinsics.minimum,
         "max": intrinsics.maximum,
         "outer_tile": tiles.outer_tile,
+        "product_tile": tiles.product_tile,
+        "turned_tile": tiles.turned_tile,
         "word_uint32": philox.word_uint32,
         "word_uint64": philox.word_uint64,
     }

@@ -1,11 +1,11 @@
-"""Products of a matrix with few columns and its own transpose, on the threads of kernels.
+"""Products of a matrix with few columns and its own transpose: one half is computed, once.
 
 NumPy has BLAS compute one half and copies the other from it, element by element, which for few
-columns takes as long as the half. Here the whole is computed in blocks, like any product, and then
-one half is copied from the other, tile by tile, so that the result is symmetric whatever the blocks
-are. That takes as long, but BLAS's own threads wait for each other for milliseconds where another
-process has one of the processors: a function of such a product of 1,000 x 32 float32 took 12 to 25
-ms on a busy machine, 1.2 to 3.3 so; on an idle one 0.6 either way.
+columns takes longer than the half; BLAS's own threads wait for each other for milliseconds where
+another process has one of the processors. Here blocks of registers are added up over all columns,
+band by band of rows, from the diagonal on, and then turned over to the other side of it while they
+are in a core's cache. Each result is one chain of fused multiply-adds in the order of the columns:
+it depends neither on blocks nor on threads, and the product is symmetric to the bit.
 """
 
 from __future__ import annotations
@@ -14,66 +14,115 @@ import functools
 
 import numpy as np
 
+from hybrid.core.layout import Layout
 from hybrid.kernels.cpu import Source
-from hybrid.kernels.handwritten import Array, geometry, run, source_of
-from hybrid.kernels.parallel import get_num_threads
-from hybrid.kernels.products import multiply
+from hybrid.kernels.handwritten import geometry, source_of
+from hybrid.kernels.limits import RATE, registers, takes
+from hybrid.kernels.spec import Geometry
 
-# Bytes of a row up to which twice the products take no more than copying by NumPy.
-_ROW = 256
-# Rows and columns of what is copied at a time: two such tiles lie in a first-level cache.
-_TILE = 32
-# Nanoseconds for an element that is copied.
-_COPYING = 0.3
+# Columns up to which a chain of additions is as exact as BLAS's, and panels stay in the cache.
+_COLUMNS = 256
+# Rows of a band: a multiple of what a block has of rows and of columns.
+_BAND = 48
+# Rows from which on what is computed twice, beside the diagonal, is little.
+_LEAST = 4 * _BAND
+# Bytes that are copied in a nanosecond.
+_COPYING = 40
 
-_SLOTS = ("size", "tiles", "tile")
+_SLOTS = ("bands", "panels", "size", "inner", "row", "column")
 
-# An item copies the tiles right of the diagonal in one row of tiles, and those in the row that is
-# as far from the last as this one from the first: together they are as many for each item.
-_TEXT = """# what is left of the diagonal of {dtype} from what is right of it
+# The matrix is packed in panels of as many rows as a block has columns. An item computes a band of
+# rows, and the one that is as far from the last as this one from the first: together they are as
+# long for each item. What is beyond the last row is computed from rows before it once more.
+_TEXT = """# {dtype} by its own transpose, in blocks of {rows_} rows by {vectors} vectors of {lanes}
 geometry_pointer = operand(0, "int64", "geometry")
-out_pointer = operand(1, "{dtype}", "out")
+x_pointer = operand(1, "{dtype}", "x")
+out_pointer = operand(2, "{dtype}", "out", clear_of=("x", "packed"))
+packed_pointer = operand(3, "{dtype}", "packed", clear_of=("x",))
+tile = product_tile("{dtype}", {rows_}, {vectors}, {lanes})
+turn = turned_tile("{dtype}", {lanes})
+
+
+def {name}_pack(args, lo, hi):
+    geometry, x, packed = geometry_pointer(args), x_pointer(args), packed_pointer(args)
+{unpack}
+    for panel in range(lo, hi):
+        first = min(panel * {block}, size - {block}) * row
+        to = panel * inner * {block}
+        for j in range({block}):
+            for k in range(inner):
+                store(packed, to + k * {block} + j, load(x, first + j * row + k * column))
 
 
 def {name}_run(args, lo, hi):
-    geometry, out = geometry_pointer(args), out_pointer(args)
+    geometry, x, out = geometry_pointer(args), x_pointer(args), out_pointer(args)
+    packed = packed_pointer(args)
 {unpack}
     for item in range(lo, hi):
         for end in range(2):
-            row = item + end * (tiles - 1 - 2 * item)
-            if (end == 0) | (row != item):
-                for column in range(row, tiles):
-                    last_row = min(row * tile + tile, size)
-                    last_column = min(column * tile + tile, size)
-                    for j in range(column * tile, last_column):
-                        for i in range(row * tile, min(last_row, j)):
-                            store(out, j * size + i, load(out, i * size + j))
+            band = item + end * (bands - 1 - 2 * item)
+            if (end == 0) | (band != item):
+                top = band * {band}
+                bottom = select(band == bands - 1, size, top + {band})
+                for panel in range(top // {block}, panels):
+                    to = min(panel * {block}, size - {block})
+                    for line in range(top, bottom, {rows_}):
+                        at = min(line, bottom - {rows_})
+                        tile(
+                            x, at * row, row, column, inner,
+                            packed, panel * inner * {block}, out, at * size + to, size,
+                        )
+                for beyond in range(bottom, size, {lanes}):
+                    to = min(beyond, size - {lanes})
+                    for line in range(top, bottom, {lanes}):
+                        at = min(line, bottom - {lanes})
+                        turn(out, at * size + to, to * size + at, size)
 """
+
+
+def _block() -> tuple[int, int]:
+    """Rows, and vectors in each, of a block that fills the registers."""
+    return registers()[1] // 3, 3
 
 
 @functools.cache
 def _source(dtype: str) -> Source:
-    return source_of("mirror", _TEXT, ("run",), _SLOTS, 1, dtype=dtype)
+    lanes = registers()[0] // np.dtype(dtype).itemsize
+    rows, vectors = _block()
+    values = {"rows_": rows, "vectors": vectors, "lanes": lanes, "block": vectors * lanes}
+    return source_of("gram", _TEXT, ("pack", "run"), _SLOTS, 2, dtype=dtype, band=_BAND, **values)
 
 
-def mirror(out: Array) -> None:
-    """Copy what is right of the diagonal of a contiguous square matrix to the left of it."""
-    size = len(out)
-    tiles = -(-size // _TILE)
-    cost = int(out.size * _COPYING / 2)
-    values = {"size": size, "tiles": tiles, "tile": _TILE}
-    run(_source(out.dtype.name), geometry(cost, 0, [-(-tiles // 2)], _SLOTS, values), out)
+def gram_kernel(
+    one: Layout, out: Layout, dtype: np.dtype[np.generic]
+) -> tuple[Source, Geometry] | None:
+    """Return what multiplies a matrix by its own transpose, and the numbers it is given.
 
+    None where BLAS is as fast: for other dtypes, many columns, few rows.
 
-def takes(columns: int, dtype: np.dtype[np.generic]) -> bool:
-    """Whether products of so many columns are better computed here."""
-    return columns * dtype.itemsize <= _ROW and dtype in (np.float32, np.float64)
-
-
-def multiply_symmetric(numbers: Array, x: Array, turned: Array, out: Array) -> None:
-    """Compute the product of a matrix and its transpose as `numbers` of a product say."""
-    if get_num_threads() == 1:
-        np.matmul(x, turned, out=out)
-    else:
-        multiply()(numbers, x, turned, out)
-        mirror(out)
+    Parameters
+    ----------
+    one, out : Layout
+        How the matrix lies, from the address of its first element, and the product.
+    dtype : dtype
+        Of both.
+    """
+    rows, columns = one.shape
+    if not takes(dtype) or columns > _COLUMNS or rows < _LEAST or not out.is_contiguous:
+        return None
+    width, vectors = registers()[0], _block()[1]
+    block = vectors * width // dtype.itemsize
+    panels, bands = -(-rows // block), rows // _BAND
+    values = {
+        "bands": bands,
+        "panels": panels,
+        "size": rows,
+        "inner": columns,
+        "row": one.strides[0],
+        "column": one.strides[1],
+    }
+    products = rows * rows * columns // 2
+    cost = products * dtype.itemsize // (4 * RATE) + rows * rows * dtype.itemsize // _COPYING
+    packed = panels * block * columns * dtype.itemsize
+    items = panels, (bands + 1) // 2
+    return _source(dtype.name), geometry(cost, packed, items, _SLOTS, values)

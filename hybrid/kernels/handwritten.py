@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from hybrid.kernels.cpu import Source
-from hybrid.kernels.spec import PARALLEL_NS, Geometry
+from hybrid.kernels.spec import PARALLEL_NS, Geometry, as_geometry
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_loaded: dict[str, Callable[..., None]] = {}
+_loaded: dict[str, tuple[Callable[..., None], tuple[int, ...]]] = {}
 
 
 def source_of(
@@ -50,15 +50,23 @@ def geometry(
     cost: int, temporary: int, items: Iterable[int], slots: Iterable[str], values: Mapping[str, int]
 ) -> Geometry:
     """Return the numbers that a kernel is called with."""
-    return np.array([cost, temporary, *items, *(values[slot] for slot in slots)], np.int64)
+    return as_geometry([cost, temporary, *items, *(values[slot] for slot in slots)])
 
 
 def run(source: Source, numbers: Geometry, *arrays: Array) -> None:
     """Call a kernel, with threads where that is worth it."""
-    from hybrid.kernels import kernel, parallel
+    from hybrid.kernels import parallel
 
-    call = _loaded.get(source.name)
-    if call is None:
-        # No lock, which a fork could leave held: two threads at worst load the same code twice.
-        call = _loaded.setdefault(source.name, kernel.load(source)[0])
+    call = loaded(source)[0]
     call(parallel.driver_address() if numbers[0] >= PARALLEL_NS else 0, numbers, *arrays)
+
+
+def loaded(source: Source) -> tuple[Callable[..., None], tuple[int, ...]]:
+    """The entry point of a kernel and its trampolines, loaded when they are first asked for."""
+    from hybrid.kernels import kernel
+
+    found = _loaded.get(source.name)
+    if found is None:
+        # No lock, which a fork could leave held: two threads at worst load the same code twice.
+        found = _loaded.setdefault(source.name, kernel.load(source)[:2])
+    return found

@@ -7,6 +7,7 @@ the order of the table, so it does not depend on the block it is part of.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -73,50 +74,169 @@ def outer_tile(dtype: str, rows: int, vectors: int, lanes: int) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             kind = _vector(context, dtype, lanes)
             planes, base, taps, count, weights, at, result, to, width = values
-            zero = ir.Constant(kind, [0.0] * lanes)
-            before = builder.block
-            loop = builder.append_basic_block("tap")
-            after = builder.append_basic_block("summed")
-            builder.cbranch(builder.icmp_signed(">", count, _INDEX(0)), loop, after)
-            builder.position_at_end(loop)
-            k = builder.phi(_INDEX)
-            sums = [builder.phi(kind) for _ in range(rows * vectors)]
-            place = builder.add(base, builder.load(builder.gep(taps, [k])))
-            columns = [
-                _load(builder, kind, planes, builder.add(place, _INDEX(v * lanes)))
-                for v in range(vectors)
-            ]
-            first = builder.add(at, builder.mul(k, _INDEX(rows)))
-            new = []
-            for r in range(rows):
-                scalar = builder.load(builder.gep(weights, [builder.add(first, _INDEX(r))]))
-                weight = _spread(builder, kind, scalar, lanes)
-                for v in range(vectors):
-                    old = sums[r * vectors + v]
-                    new.append(_fused(builder, kind, lanes, weight, columns[v], old))
-            following = builder.add(k, _INDEX(1))
-            builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
-            for phi, value in zip([k, *sums], [following, *new]):
-                phi.add_incoming(_INDEX(0) if phi is k else zero, before)
-                phi.add_incoming(value, loop)
-            builder.position_at_end(after)
-            totals = []
-            for value in new:
-                total = builder.phi(kind)
-                total.add_incoming(zero, before)
-                total.add_incoming(value, loop)
-                totals.append(total)
-            for number, total in enumerate(totals):
-                r, v = divmod(number, vectors)
-                row = builder.add(to, builder.mul(width, _INDEX(r)))
-                index = builder.add(row, _INDEX(v * lanes))
-                address = builder.bitcast(builder.gep(result, [index]), kind.as_pointer())
-                builder.store(total, address, align=_width(kind))
+
+            def column(k: Any, v: int) -> Any:
+                place = builder.add(base, builder.load(builder.gep(taps, [k])))
+                return _load(builder, kind, planes, builder.add(place, _INDEX(v * lanes)))
+
+            def weight(k: Any, r: int) -> Any:
+                first = builder.add(at, builder.mul(k, _INDEX(rows)))
+                return builder.load(builder.gep(weights, [builder.add(first, _INDEX(r))]))
+
+            block = rows, vectors, lanes
+            totals = _outer_sums(builder, kind, block, count, column, weight)
+            _store_rows(builder, totals, vectors, result, to, width)
             return context.get_dummy_value()
 
         return signature, codegen
 
     return tile
+
+
+def product_tile(dtype: str, rows: int, vectors: int, lanes: int) -> Any:
+    """A function that computes a block of a product of matrices.
+
+    ``tile(one, at, row, inner, count, panel, base, result, to, width)`` stores at ``result[to + r *
+    width + j]`` the sum over k of ``one[at + r * row + k * inner] * panel[base + k * columns + j]``
+    for `rows` r and all ``columns = vectors * lanes`` j.
+    """
+
+    @intrinsic
+    def tile(
+        typingctx: Any,
+        one: Any,
+        at: Any,
+        row: Any,
+        inner: Any,
+        count: Any,
+        panel: Any,
+        base: Any,
+        result: Any,
+        to: Any,
+        width: Any,
+    ) -> Any:
+        word = types.int64
+        signature = types.none(one, word, word, word, word, panel, word, result, word, word)
+
+        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            kind = _vector(context, dtype, lanes)
+            one, at, row, inner, count, panel, base, result, to, width = values
+            starts = [builder.add(at, builder.mul(row, _INDEX(r))) for r in range(rows)]
+            lines = [builder.gep(one, [start]) for start in starts]
+
+            def column(k: Any, v: int) -> Any:
+                place = builder.add(base, builder.mul(k, _INDEX(vectors * lanes)))
+                return _load(builder, kind, panel, builder.add(place, _INDEX(v * lanes)))
+
+            def factor(k: Any, r: int) -> Any:
+                return builder.load(builder.gep(lines[r], [builder.mul(k, inner)]))
+
+            block = rows, vectors, lanes
+            totals = _outer_sums(builder, kind, block, count, column, factor)
+            _store_rows(builder, totals, vectors, result, to, width)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return tile
+
+
+def turned_tile(dtype: str, lanes: int) -> Any:
+    """A function that copies a square of `lanes` numbers on a side to where it is transposed.
+
+    ``turn(matrix, of, to, width)``: rows begin `width` apart, both squares lie in the same matrix.
+    """
+
+    @intrinsic
+    def turn(typingctx: Any, matrix: Any, of: Any, to: Any, width: Any) -> Any:
+        word = types.int64
+
+        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            kind = _vector(context, dtype, lanes)
+            matrix, of, to, width = values
+            steps = [builder.mul(width, _INDEX(r)) for r in range(lanes)]
+            rows = [_load(builder, kind, matrix, builder.add(of, step)) for step in steps]
+            # Squares within the square change places: halves first, single numbers last.
+            half = lanes // 2
+            while half:
+                rows = _with_corners_swapped(builder, rows, half)
+                half //= 2
+            _store_rows(builder, rows, 1, matrix, to, width)
+            return context.get_dummy_value()
+
+        return types.none(matrix, word, word, word), codegen
+
+    return turn
+
+
+def _with_corners_swapped(builder: Any, rows: list[Any], half: int) -> list[Any]:
+    """Swap, in each square of twice `half`, what is upper right with what is lower left."""
+    lanes = len(rows)
+    upper = [j if not j & half else lanes + j - half for j in range(lanes)]
+    lower = [j + half if not j & half else lanes + j for j in range(lanes)]
+    kind = ir.VectorType(_LANE, lanes)
+    new = list(rows)
+    for r in range(lanes):
+        if not r & half:
+            pair = rows[r], rows[r + half]
+            new[r] = builder.shuffle_vector(*pair, ir.Constant(kind, upper))
+            new[r + half] = builder.shuffle_vector(*pair, ir.Constant(kind, lower))
+    return new
+
+
+def _outer_sums(
+    builder: Any,
+    kind: Any,
+    block: tuple[int, int, int],
+    count: Any,
+    column: Callable[[Any, int], Any],
+    factor: Callable[[Any, int], Any],
+) -> list[Any]:
+    """Add up the products of columns, vectors each, and of factors, numbers each, for all k.
+
+    ``column(k, v)`` and ``factor(k, r)`` load them. The sums are in the order of rows.
+    """
+    rows, vectors, lanes = block
+    zero = ir.Constant(kind, [0.0] * lanes)
+    before = builder.block
+    loop = builder.append_basic_block("product")
+    after = builder.append_basic_block("summed")
+    builder.cbranch(builder.icmp_signed(">", count, _INDEX(0)), loop, after)
+    builder.position_at_end(loop)
+    k = builder.phi(_INDEX)
+    sums = [builder.phi(kind) for _ in range(rows * vectors)]
+    columns = [column(k, v) for v in range(vectors)]
+    new = []
+    for r in range(rows):
+        spread = _spread(builder, kind, factor(k, r), lanes)
+        for v in range(vectors):
+            old = sums[r * vectors + v]
+            new.append(_fused(builder, kind, lanes, spread, columns[v], old))
+    following = builder.add(k, _INDEX(1))
+    builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
+    for phi, value in zip([k, *sums], [following, *new], strict=True):
+        phi.add_incoming(_INDEX(0) if phi is k else zero, before)
+        phi.add_incoming(value, loop)
+    builder.position_at_end(after)
+    totals = []
+    for value in new:
+        total = builder.phi(kind)
+        total.add_incoming(zero, before)
+        total.add_incoming(value, loop)
+        totals.append(total)
+    return totals
+
+
+def _store_rows(
+    builder: Any, totals: list[Any], vectors: int, result: Any, to: Any, width: Any
+) -> None:
+    """Store vectors, so many a row, in rows that begin `width` apart."""
+    for number, total in enumerate(totals):
+        r, v = divmod(number, vectors)
+        row = builder.add(to, builder.mul(width, _INDEX(r)))
+        index = builder.add(row, _INDEX(v * total.type.count))
+        address = builder.bitcast(builder.gep(result, [index]), total.type.as_pointer())
+        builder.store(total, address, align=_width(total.type))
 
 
 def dot_tile(dtype: str, rows: int, taps_: int, lanes: int) -> Any:

@@ -30,7 +30,7 @@ from hybrid.runtime.donation import Donation
 from hybrid.runtime.driver_calls import adopt_result, new_workspace
 from hybrid.runtime.load import LoadedKernel
 from hybrid.runtime.memory import MemoryPlan, used_roots
-from hybrid.runtime.native_calls import divided_gram, divided_product
+from hybrid.runtime.native_calls import divided_product, product_kernel
 from hybrid.runtime.steps import (
     KernelStep,
     Later,
@@ -348,14 +348,16 @@ class _Writer:
 
     def _kernel(self, step: KernelStep) -> None:
         kernel = next(self.kernels)
+        arrays = [self._array(root)[0] for root in (*step.inputs, *step.outputs)]
+        self._call(kernel, arrays, step.node)
+
+    def _call(self, kernel: LoadedKernel, arrays: list[str], node: Node) -> None:
         call = self._constant("k", kernel.entry)
         geometry = self._geometry(kernel.geometry)
-        arrays = [self._array(root)[0] for root in (*step.inputs, *step.outputs)]
         if kernel.parallel:
             self.namespace["par"] = kernel.parallel
-        self._line(
-            f"{call}({'par' if kernel.parallel else 0}, {geometry}, {', '.join(arrays)})", step.node
-        )
+        parallel = "par" if kernel.parallel else 0
+        self._line(f"{call}({parallel}, {geometry}, {', '.join(arrays)})", node)
 
     def _geometry(self, numbers: Any) -> str:
         if not isinstance(numbers, list):
@@ -419,10 +421,15 @@ class _Writer:
         return list(dict.fromkeys(found + siblings if returned else found))
 
     def _library_into(self, step: LibraryStep, into: Callable[..., Any]) -> None:
-        args = [self._argument(arg, step.node) for arg in step.args]
         (root,) = step.outputs
         out = self._view(Place(root, root.layout))
-        divided = divided_product(step) or divided_gram(step)
+        found = product_kernel(step)
+        if found is not None:
+            kernel, places = found
+            self._call(kernel, [*(self._view(place) for place in places), out], step.node)
+            return
+        args = [self._argument(arg, step.node) for arg in step.args]
+        divided = divided_product(step)
         if divided is not None:
             multiply, numbers = divided
             call, geometry = self._helper(multiply.__name__, multiply), self._geometry(numbers)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from hybrid.records import dataclass
 
 if TYPE_CHECKING:
+    from hybrid.kernels.cpu import Source
     from hybrid.kernels.region import Region
+    from hybrid.kernels.spec import Geometry
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,21 @@ def load_kernel(region: Region) -> LoadedKernel:
     from hybrid.kernels.kernel import kernel_of
 
     kernel, geometry = kernel_of(region)
-    parallel = 0
-    if kernel.worth_parallel(geometry):
-        from hybrid.kernels.parallel import driver_address
-
-        parallel = driver_address()
+    parallel = _driver() if kernel.worth_parallel(geometry) else 0
     return LoadedKernel(kernel.call, geometry, parallel, kernel.source, kernel.runs)
+
+
+def load_written(source: Source, geometry: Geometry) -> LoadedKernel:
+    """Load a kernel that was written by hand."""
+    from hybrid.kernels.handwritten import loaded
+    from hybrid.kernels.spec import PARALLEL_NS
+
+    call, runs = loaded(source)
+    parallel = _driver() if geometry[0] >= PARALLEL_NS else 0
+    return LoadedKernel(call, geometry, parallel, source.text, runs)
+
+
+def _driver() -> int:
+    from hybrid.kernels.parallel import driver_address
+
+    return driver_address()

@@ -15,6 +15,7 @@ import numpy as np
 
 from hybrid.core.layout import Layout
 from hybrid.records import dataclass
+from hybrid.runtime.load import LoadedKernel, load_written
 from hybrid.runtime.steps import LibraryStep, Place
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -101,24 +102,19 @@ def divided_product(step: LibraryStep) -> tuple[Callable[..., None], Array] | No
     return None if numbers is None else (multiply(), numbers)
 
 
-def divided_gram(step: LibraryStep) -> tuple[Callable[..., None], Array] | None:
-    """Return the same of a product of a matrix with few columns and its own transpose."""
-    from hybrid.kernels import gram
-    from hybrid.kernels.products import product_numbers
+def product_kernel(step: LibraryStep) -> tuple[LoadedKernel, tuple[Place, ...]] | None:
+    """Return the kernel that computes a product of matrices, and what it reads; None for BLAS."""
+    from hybrid.kernels.gram import gram_kernel
 
     places = [arg for arg in step.args if isinstance(arg, Place)]
     if step.into is not _MATMUL or len(places) != 2 or places[0].root is not places[1].root:
         return None
     (root,) = step.outputs
     one, other = (place.layout for place in places)
-    if (
-        len(one.shape) != 2
-        or one != _turned(other)
-        or not gram.takes(one.shape[1], root.spec.dtype)
-    ):
+    if len(one.shape) != 2 or one != _turned(other):
         return None
-    numbers = product_numbers(one, other, root.layout, root.spec.dtype)
-    return None if numbers is None else (gram.multiply_symmetric, numbers)
+    found = gram_kernel(one, root.layout, root.spec.dtype)
+    return None if found is None else (load_written(*found), (places[0],))
 
 
 def _turned(layout: Layout) -> Layout:

@@ -13,7 +13,7 @@ from hybrid.core.layout import Layout, contiguous
 from hybrid.core.spec import TensorSpec
 from hybrid.records import dataclass
 from hybrid.runtime.load import LoadedKernel, load_kernel
-from hybrid.runtime.native_calls import EQUATIONS, Call, call_of
+from hybrid.runtime.native_calls import EQUATIONS, Call, call_of, product_kernel
 from hybrid.runtime.native_carries import is_plain, still, without_overwritten
 from hybrid.runtime.native_writes import literal_of, write_region
 from hybrid.runtime.schedule import schedule
@@ -310,6 +310,11 @@ def _entry(
     if isinstance(step, LibraryStep):
         if step.node.op.name == "scan":
             return _nested(program, step, within)
+        found = product_kernel(step)
+        if found is not None:
+            kernel, read = found
+            matrices = (_given(program, place, place.root.spec)[0] for place in read)
+            return Entry(kernel, (*matrices, program.at(step.outputs[0])))
         call = call_of(step)
         places = [arg.root for arg in step.args if isinstance(arg, Place)]
         operands = tuple(program.at(root) for root in (*places, *step.outputs))

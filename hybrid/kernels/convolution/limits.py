@@ -1,13 +1,6 @@
-"""How much work goes together: what was measured, and what the processor has."""
+"""How much work of a convolution goes together: what was measured."""
 
 from __future__ import annotations
-
-import functools
-from typing import Any
-
-import numpy as np
-
-from hybrid.kernels.handwritten import Array
 
 Padding = tuple[tuple[int, int], ...]
 
@@ -15,25 +8,3 @@ Padding = tuple[tuple[int, int], ...]
 PLANES = 1 << 19
 # Items of work from which on work is not cut any finer.
 ITEMS = 8
-# Multiply-adds of float32 that one core does in a nanosecond.
-RATE = 40
-
-
-@functools.cache
-def registers() -> tuple[int, int]:
-    """Bytes of a vector register, and how many of them accumulators may take; 0 without FMA."""
-    from hybrid.kernels import native
-
-    triple, _, features = native.cpu()
-    have = set(features.split(","))
-    if {"+avx512f", "+avx512vl"} <= have:
-        return 64, 24
-    if {"+fma", "+avx2"} <= have:
-        return 32, 12
-    return (16, 24) if triple.startswith(("aarch64", "arm64")) else (16, 0)
-
-
-def takes(dtype: np.dtype[Any], *arrays: Array) -> bool:
-    """Whether there are kernels for arrays of `dtype`."""
-    known = dtype in (np.float32, np.float64) and registers()[1] > 0
-    return known and all(array.size for array in arrays)

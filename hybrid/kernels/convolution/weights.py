@@ -9,9 +9,10 @@ import numpy as np
 
 from hybrid.core.spec import Shape
 from hybrid.kernels.convolution.axes import forward_axis, planes_of, table_of
-from hybrid.kernels.convolution.limits import ITEMS, PLANES, RATE, Padding, registers, takes
+from hybrid.kernels.convolution.limits import ITEMS, PLANES, Padding
 from hybrid.kernels.cpu import Source
 from hybrid.kernels.handwritten import Array, geometry, run, source_of
+from hybrid.kernels.limits import RATE, registers, takes
 from hybrid.kernels.spec import Geometry
 from hybrid.records import dataclass
 
