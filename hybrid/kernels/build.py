@@ -32,6 +32,7 @@ from hybrid.kernels import (
     normals,
     philox,
     planes,
+    search,
     stream,
     tiles,
     translate,
@@ -125,6 +126,7 @@ def namespace() -> dict[str, Any]:
         "min_step": memory.min_step,
         "draw_block": philox.draw_block,
         "fill_planes": planes.fill_planes,
+        "first_extreme": search.first_extreme,
         "dot_tile": tiles.dot_tile,
         # Of ints, for sizes.
         "min": intrinsics.minimum,

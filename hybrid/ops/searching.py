@@ -16,7 +16,6 @@ from hybrid.core.spec import TensorSpec, promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.errors import ShapeError
 from hybrid.kernels import extreme_places
-from hybrid.kernels.parallel import get_num_threads
 from hybrid.ops._axes import all_axes, batch_elements, lead_axis, one_axis, without
 from hybrid.ops._methods import as_numpy, attach
 from hybrid.ops.creation import zeros
@@ -63,7 +62,7 @@ def _expand_arg(extreme: Any) -> Any:
 
 
 def _into_arg(name: str) -> Any:
-    """Find the places of long rows on several threads, where rows follow each other."""
+    """Find the places of long rows by a kernel, where rows follow each other."""
 
     def into(x: TensorSpec, *, axis: int | None, keepdims: bool) -> Any:
         row = x.size if axis is None else x.shape[axis]
@@ -71,7 +70,7 @@ def _into_arg(name: str) -> Any:
             return None
 
         def write(x: Any, out: Any) -> None:
-            if x.flags.c_contiguous and get_num_threads() > 1:
+            if x.flags.c_contiguous:
                 extreme_places.places(x, out, name == "argmax")
             else:
                 getattr(x, name)(axis=axis, keepdims=keepdims, out=out)
