@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hybrid.core import cards
 from hybrid.core.op import OPS
-from hybrid.kernels import cache, native, parallel
+from hybrid.kernels import cache, parallel
 from hybrid.kernels.cuda import toolchain
 from hybrid.runtime.plan import format_bytes
 
@@ -22,7 +22,9 @@ def info() -> str:
     >>> print(info())
     python    3...
     """
-    _, cpu, features = native.cpu()
+    from hybrid.kernels import engine
+
+    _, cpu, features = engine.cpu()
     widest = "AVX-512" if "+avx512f" in features else "AVX2" if "+avx2" in features else ""
     entries, size = cache_usage(cache.folder())
     fusable = sum(op.fusable for op in OPS.values())

@@ -113,7 +113,6 @@ def alike(arrays: Sequence[np.ndarray[Any, Any]]) -> Callable[..., int]:
 @functools.cache
 def _method() -> tuple[Any, Any]:
     """The one method of all such functions; what differs is their ``self``."""
-    from hybrid.kernels import native
+    from hybrid.kernels import assembly, native
 
-    engine = native.load_assembly(_CODE)
-    return native.method(int(engine.get_function_address("hybrid_alike")), "alike")
+    return native.method(assembly.load(_CODE)("hybrid_alike"), "alike")

@@ -24,11 +24,11 @@ from llvmlite import ir
 from hybrid.kernels import (
     casts,
     complexes,
+    engine,
     half,
     intrinsics,
     machine,
     memory,
-    native,
     normals,
     philox,
     planes,
@@ -163,7 +163,7 @@ def code(source: Source) -> str:
     names = namespace()
     exec(compile(tree, filename, "exec"), names)
     module = wide.Module(source.name)
-    module.triple = native.cpu()[0]
+    module.triple = engine.cpu()[0]
     runs = [translate.phase(module, node, names, f"{node.name}_run") for node in definitions]
     _Entry(module, source).write(runs)
     return str(module)

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hybrid.errors import CacheWarning
+from hybrid.kernels import processor
 
 _MAGIC = b"hybrid kernel 1\n"
 _DIGEST = hashlib.sha256().digest_size
@@ -36,13 +37,12 @@ def folder() -> Path:
 @functools.cache
 def fingerprint() -> bytes:
     """A hash of what compiled code depends on besides its source."""
-    import llvmlite
     import numpy as np
 
-    from hybrid.kernels import native
-
-    digest = hashlib.sha256(_version_of_numba())
-    for fact in (sys.version, llvmlite.__version__, np.__version__, *native.cpu()):
+    digest = hashlib.sha256(processor.identity())
+    for name in ("numba", "llvmlite"):
+        digest.update(_version(name) + b"\0")
+    for fact in (sys.version, sys.platform, np.__version__):
         digest.update(fact.encode() + b"\0")
     here = os.path.dirname(__file__)
     for path in sorted(_sources(here)):
@@ -52,17 +52,17 @@ def fingerprint() -> bytes:
     return digest.digest()
 
 
-def _version_of_numba() -> bytes:
-    """What tells numba's version, which is not imported for it."""
+def _version(package: str) -> bytes:
+    """What tells the version of a package, which is not imported for it."""
     from importlib.util import find_spec
 
-    found = find_spec("numba")
+    found = find_spec(package)
     try:
         return Path(found.origin or "").with_name("_version.py").read_bytes() if found else b""
     except OSError:
         from importlib import metadata  # it takes longer than all the rest: it parses mail headers
 
-        return metadata.version("numba").encode()
+        return metadata.version(package).encode()
 
 
 def _sources(folder: str) -> Iterator[str]:

@@ -74,21 +74,21 @@ def divided(ufunc: np.ufunc, types: str) -> Loop | None:
 
 
 @functools.cache
-def _engine() -> Any:
-    from hybrid.kernels import native
+def _code() -> Callable[[str], int]:
+    from hybrid.kernels import assembly
 
-    return native.load_assembly(_CODE)
+    return assembly.load(_CODE)
 
 
 def _run() -> int:
-    return int(_engine().get_function_address("hybrid_part"))
+    return _code()("hybrid_part")
 
 
 @functools.cache
 def _method() -> tuple[Any, Any]:
     from hybrid.kernels import native
 
-    return native.method(int(_engine().get_function_address("hybrid_divided")), "divided")
+    return native.method(_code()("hybrid_divided"), "divided")
 
 
 # The words of `self`: driver, trampoline, loop, its data, the itemsize of each operand, the result

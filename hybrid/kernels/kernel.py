@@ -160,9 +160,9 @@ def _load(source: cpu.Source) -> tuple[Callable[..., None], tuple[int, ...], boo
     from hybrid.kernels import native
 
     entry = f"{source.name}_call"
-    engine = native.load_object(code)
-    call = native.python_callable(int(engine.get_function_address(entry)), source.name)
-    runs = tuple(int(engine.get_function_address(f"{phase}_run")) for phase in source.phases)
+    address = native.load_object(code)
+    call = native.python_callable(address(entry), source.name)
+    runs = tuple(address(f"{phase}_run") for phase in source.phases)
     elapsed = time.perf_counter() - started
     if found:
         _stats = replace(

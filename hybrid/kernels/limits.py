@@ -16,9 +16,9 @@ RATE = 40
 @functools.cache
 def registers() -> tuple[int, int]:
     """Bytes of a vector register, and how many of them accumulators may take; 0 without FMA."""
-    from hybrid.kernels import native
+    from hybrid.kernels import engine
 
-    triple, _, features = native.cpu()
+    triple, _, features = engine.cpu()
     have = set(features.split(","))
     if {"+avx512f", "+avx512vl"} <= have:
         return 64, 24

@@ -213,34 +213,34 @@ done:
 
 
 @functools.cache
-def _engine() -> object:
-    from hybrid.kernels import native
+def _code() -> Callable[[str], int]:
+    from hybrid.kernels import assembly
 
-    return native.load_assembly(_CODE)
+    return assembly.load(_CODE)
 
 
 @functools.cache
 def copy_address() -> int:
     """The address of the trampoline that copies bytes."""
-    return int(_engine().get_function_address("hybrid_copy"))  # type: ignore[attr-defined]
+    return _code()("hybrid_copy")
 
 
 @functools.cache
 def seek_address() -> int:
     """The address of the trampoline that finds an operand that moves."""
-    return int(_engine().get_function_address("hybrid_seek"))  # type: ignore[attr-defined]
+    return _code()("hybrid_seek")
 
 
 @functools.cache
 def inner_loop_address() -> int:
     """The address of the trampoline that calls an inner loop of NumPy."""
-    return int(_engine().get_function_address("hybrid_inner_loop"))  # type: ignore[attr-defined]
+    return _code()("hybrid_inner_loop")
 
 
 @functools.cache
 def nested_address() -> int:
     """The address of the trampoline that runs a loop within a loop."""
-    return int(_engine().get_function_address("hybrid_nested"))  # type: ignore[attr-defined]
+    return _code()("hybrid_nested")
 
 
 @functools.cache
@@ -249,6 +249,5 @@ def looper() -> Callable[..., int]:
 
     It releases the GIL. Called again with what it left behind, it goes on.
     """
-    address = _engine().get_function_address("hybrid_loop")  # type: ignore[attr-defined]
     kind = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 8)
-    return kind(address)
+    return kind(_code()("hybrid_loop"))

@@ -7,18 +7,13 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from hybrid.kernels import native, wide
+from hybrid.kernels import engine, wide
 
 
 @functools.cache
 def _machine() -> Any:
-    triple, name, features = native.cpu()
-    target = llvm.Target.from_triple(triple)
-    # MCJIT, which loads the code, relocates statically on x86.
-    reloc = "static" if target.name.startswith("x86") else "default"
-    return target.create_target_machine(
-        cpu=name, features=features, opt=3, reloc=reloc, codemodel="jitdefault", jit=True
-    )
+    _, name, features = engine.cpu()
+    return engine.machine(name, features, effort=3)
 
 
 def _optimized(text: str) -> Any:

@@ -1,25 +1,24 @@
-"""Object code becomes a Python callable, with llvmlite alone.
+"""Object code becomes a Python callable.
 
 Each kernel's object code defines an entry point with the signature of CPython's METH_FASTCALL.
 It takes ``(par, geometry, *arrays)``, reads the arrays' data pointers in place and runs the
-kernel's phases. Loading needs neither numba nor its dispatcher: a process that finds all its
-kernels on disk never imports numba.
+kernel's phases. Loading needs neither numba nor its dispatcher, and on Linux not LLVM either: a
+process that finds all its kernels on disk never imports numba, nor llvmlite.
 
-Every object gets an engine of its own, so that no two kernels can ever share a symbol (functions
-of one name in one engine can call each other's body, numba issue 10486).
+Every object is loaded by itself, so that no two kernels can ever share a symbol (functions of one
+name in one engine of LLVM's can call each other's body, numba issue 10486).
 """
 
 from __future__ import annotations
 
 import ctypes
-import functools
 import inspect
-import threading
 from collections.abc import Callable
 from typing import Any
 
-import llvmlite.binding as llvm
 import numpy as np
+
+from hybrid.kernels import elf
 
 _METH_FASTCALL = 0x0080
 _METH_KEYWORDS = 0x0002
@@ -36,65 +35,26 @@ class _MethodDef(ctypes.Structure):
     )
 
 
-_lock = threading.Lock()
 # Method tables live as long as the process: a callable may outlive any cache.
 _alive: list[object] = []
 
 
-@functools.cache
-def _initialize() -> None:
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-
-
-@functools.cache
-def cpu() -> tuple[str, str, str]:
-    """Platform, name and features of this processor, as LLVM names them."""
-    _initialize()
-    features = llvm.get_host_cpu_features()
-    return llvm.get_process_triple(), llvm.get_host_cpu_name(), features.flatten()
-
-
 def converts_half() -> bool:
     """Whether this processor converts float16; without, there is no code to link it with."""
-    triple, _, features = cpu()
+    from hybrid.kernels import engine
+
+    triple, _, features = engine.cpu()
     return not triple.startswith("x86") or "+f16c" in features
 
 
-def _engine(text: str, effort: int = 2) -> Any:
-    """An execution engine with one module, which lives as long as the process."""
-    _initialize()
-    target = llvm.Target.from_triple(llvm.get_process_triple())
-    machine = target.create_target_machine(jit=True, opt=effort)
-    module = llvm.parse_assembly(text)
-    module.verify()
-    engine = llvm.create_mcjit_compiler(module, machine)
-    # One reference too many: code must not be freed when the interpreter takes down its modules,
-    # since callables and threads may still be inside it.
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine))
-    return engine
+def load_object(code: bytes) -> Callable[[str], int]:
+    """Load object code; what gives the address of a symbol in it."""
+    found = elf.load(code)
+    if found is not None:
+        return found.__getitem__
+    from hybrid.kernels import engine
 
-
-def load_object(code: bytes) -> Any:
-    """An execution engine that holds the given object code."""
-    with _lock:
-        engine = _engine("")
-        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-        engine.finalize_object()
-    return engine
-
-
-def load_assembly(text: str, effort: int = 2) -> Any:
-    """An execution engine that holds code given as LLVM assembly, translated with some effort."""
-    with _lock:
-        engine = _engine(text, effort)
-        engine.finalize_object()
-    return engine
-
-
-def symbol_address(code: bytes, symbol: str) -> int:
-    """Load object code and give the address of one of its functions."""
-    return int(load_object(code).get_function_address(symbol))
+    return engine.load_object(code)
 
 
 def keep(*objects: object) -> None:

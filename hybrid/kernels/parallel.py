@@ -158,18 +158,16 @@ if hasattr(os, "register_at_fork"):
 
 
 def _load() -> _Pool:
-    """Compile the pool's code."""
-    from hybrid.kernels import native
+    """Load the pool's code."""
+    from hybrid.kernels import assembly
 
-    engine = native.load_assembly(_code())
-    locks = engine.get_global_value_address("hybrid_locks")
-    threads = engine.get_global_value_address("hybrid_threads")
+    address = assembly.load(_code())
     return _Pool(
-        drive=int(engine.get_function_address("hybrid_drive")),
-        worker=int(engine.get_function_address("hybrid_worker")),
-        reset=int(engine.get_function_address("hybrid_reset")),
-        locks=(ctypes.c_void_p * _MAX_WORKERS).from_address(locks),
-        threads=ctypes.c_int64.from_address(threads),
+        drive=address("hybrid_drive"),
+        worker=address("hybrid_worker"),
+        reset=address("hybrid_reset"),
+        locks=(ctypes.c_void_p * _MAX_WORKERS).from_address(address("hybrid_locks")),
+        threads=ctypes.c_int64.from_address(address("hybrid_threads")),
     )
 
 

@@ -42,9 +42,7 @@ _CODE = """
 @counting = internal global i64 0
 @callers = internal global i64 0
 @found = internal global i32 0
-@get = internal global ptr inttoptr (i64 <GET> to ptr)
-@set = internal global ptr inttoptr (i64 <SET> to ptr)
-@threads = internal global ptr inttoptr (i64 <THREADS> to ptr)
+@hybrid_known = global [3 x ptr] zeroinitializer  ; what gets threads of BLAS and sets them, ours
 
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 declare ptr @PyEval_SaveThread()
@@ -108,7 +106,8 @@ define void @hybrid_multiply(ptr %pack, i64 %lo, i64 %hi) {
   %driver = load ptr, ptr %pack
   %blocks_at = getelementptr i64, ptr %pack, i64 1
   %blocks = load i64, ptr %blocks_at
-  %threads_at = load ptr, ptr @threads
+  %ours = getelementptr ptr, ptr @hybrid_known, i64 2
+  %threads_at = load ptr, ptr %ours
   %threads = load atomic i64, ptr %threads_at seq_cst, align 8
   %many = icmp sgt i64 %threads, 1
   %divided = icmp ne ptr %driver, null
@@ -118,8 +117,9 @@ alone:
   call void @blocks(ptr %pack, i64 0, i64 %blocks)
   ret void
 together:
-  %get = load ptr, ptr @get
-  %set = load ptr, ptr @set
+  %get = load ptr, ptr @hybrid_known
+  %setter = getelementptr ptr, ptr @hybrid_known, i64 1
+  %set = load ptr, ptr %setter
   call void @enter()
   %before = load i64, ptr @callers
   %more = add i64 %before, 1
@@ -201,7 +201,7 @@ _STORE = """
 """
 
 
-def _code(get: int, set_: int, threads: int) -> str:
+def _text() -> str:
     """The code in LLVM's assembly language."""
     header = object.__basicsize__
     addresses = (_ADDRESS.format(i, unit=6 + i, address=_WORDS + i) for i in range(3))
@@ -209,9 +209,6 @@ def _code(get: int, set_: int, threads: int) -> str:
     stores = (_STORE.format(i, word=_WORDS + i - 1) for i in range(1, 4))
     text = _CODE
     for name, value in (
-        ("GET", str(get)),
-        ("SET", str(set_)),
-        ("THREADS", str(threads)),
         ("YIELD", parallel.YIELD),
         ("DIMENSIONS", str(_HEAD)),
         ("PACK", str(_WORDS + 3)),
@@ -254,16 +251,18 @@ _PLAIN = "openblas_{}_num_threads"
 
 
 @functools.cache
-def _engine() -> Any:
-    from hybrid.kernels import native
+def _code() -> Callable[[str], int]:
+    from hybrid.kernels import assembly
 
     found = _openblas()
     assert found is not None
-    engine = native.load_assembly(_code(*found, parallel.threads_address()))
-    reset = ctypes.CFUNCTYPE(None)(engine.get_function_address("hybrid_reset_products"))
+    address = assembly.load(_text())
+    known = (ctypes.c_void_p * 3).from_address(address("hybrid_known"))
+    known[:] = [*found, parallel.threads_address()]
+    reset = ctypes.CFUNCTYPE(None)(address("hybrid_reset_products"))
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=reset)
-    return engine
+    return address
 
 
 @functools.cache
@@ -271,14 +270,13 @@ def multiply() -> Callable[..., None]:
     """``multiply(numbers, a, b, out)``: a product of ndarrays that lie as `numbers` says."""
     from hybrid.kernels import native
 
-    address = int(_engine().get_function_address("hybrid_product"))
-    return native.python_callable(address, "multiply")
+    return native.python_callable(_code()("hybrid_product"), "multiply")
 
 
 @functools.cache
 def multiply_address() -> int:
     """The trampoline that multiplies; its pack is the numbers, then three addresses."""
-    return int(_engine().get_function_address("hybrid_multiply"))
+    return _code()("hybrid_multiply")
 
 
 def product_numbers(

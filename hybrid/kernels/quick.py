@@ -69,7 +69,7 @@ def quick_call(
     RuntimeError
         Where objects lie in memory otherwise than expected.
     """
-    from hybrid.kernels import native
+    from hybrid.kernels import engine, native
 
     check_layouts()
     fields = {
@@ -78,7 +78,7 @@ def quick_call(
     }
     native.keep(known, otherwise)
     code = assemble(_CODE, {**known, "otherwise": otherwise, "True": True}, fields)
-    address = int(native.load_assembly(code).get_function_address("hybrid_call"))
+    address = engine.load_assembly(code)("hybrid_call")
     return native.method_of(kind, address, "__call__", otherwise, keywords=True)
 
 

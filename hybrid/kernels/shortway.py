@@ -65,20 +65,20 @@ def short_ways(ways: Sequence[Way], known: Mapping[str, Any]) -> list[Any]:
     RuntimeError
         Where objects lie in memory otherwise than expected.
     """
-    from hybrid.kernels import native
+    from hybrid.kernels import engine, native
 
     check_layouts()
     alias = known["alias"]
     fields = {"storage": offset(alias, "storage"), "version": offset(alias.storage, "version")}
     native.keep(known, ways)
-    common = native.load_assembly(assemble(_CODE, known, fields))
-    entries = {name: int(common.get_function_address(name)) for name in _ENTRIES}
+    common = engine.load_assembly(assemble(_CODE, known, fields))
+    entries = {name: common(name) for name in _ENTRIES}
     # One for each way, which only says what is called: not worth the time of an optimiser.
     stubs = "".join(_stub(i, way, entries) for i, way in enumerate(ways))
-    engine = native.load_assembly(stubs, effort=0)
+    address_of = engine.load_assembly(stubs, effort=0)
     made = []
     for i, way in enumerate(ways):
-        address = int(engine.get_function_address(f"way{i}"))
+        address = address_of(f"way{i}")
         if way.kind in ("function", "function of two"):
             definition, create = native.method(address, way.name)
             made.append(create(ctypes.addressof(definition), None, None))

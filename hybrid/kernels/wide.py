@@ -19,7 +19,7 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 from numba.core import cgutils as _cgutils
 
-from hybrid.kernels import native
+from hybrid.kernels import engine
 from hybrid.kernels.scalar import Scalar
 from hybrid.records import dataclass
 
@@ -43,7 +43,7 @@ class Module(ir.Module):
 
 @functools.cache
 def _has_avx512() -> bool:
-    triple, _, features = native.cpu()
+    triple, _, features = engine.cpu()
     wanted = {"+avx512f", "+avx512dq", "+avx512vl"}
     return triple.startswith("x86_64") and wanted <= set(features.split(","))
 
@@ -334,7 +334,7 @@ _FUNCTIONS: tuple[_Function, ...] = (
 
 
 def _module(lines: Iterable[str]) -> str:
-    return "\n".join([f'target triple = "{native.cpu()[0]}"', *lines])
+    return "\n".join([f'target triple = "{engine.cpu()[0]}"', *lines])
 
 
 def _called(text: str) -> tuple[_Function, ...]:

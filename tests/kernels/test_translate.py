@@ -116,8 +116,7 @@ def _source(text: str) -> Source:
 
 def _compiled(text: str, words: Words, n: int, m: int) -> None:
     source = _source(text)
-    engine = native.load_object(build.build(source))
-    address = engine.get_function_address(f"{source.phases[0]}_run")
+    address = native.load_object(build.build(source))(f"{source.phases[0]}_run")
     run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(address)
     run((ctypes.c_void_p * 1)(words.ctypes.data), m, n)
 

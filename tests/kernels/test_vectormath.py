@@ -136,7 +136,7 @@ def portable(name: str, dtype: str) -> Callable[..., None]:
     with mock.patch.multiple(wide, **off):
         code = build.build(source)
     entry = build.entry_name(source.name)
-    call = native.python_callable(native.symbol_address(code, entry), entry)
+    call = native.python_callable(native.load_object(code)(entry), entry)
     return lambda *arrays: call(0, np.array([0, 0, arrays[-1].size]), *arrays)
 
 

@@ -1,0 +1,22 @@
+"""Code written in LLVM's assembly language: compiled once, and kept on disk as kernels are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hybrid.kernels import cache, native
+
+
+def load(text: str) -> Callable[[str], int]:
+    """Load code that is the same in every process; what gives the address of a symbol in it.
+
+    It is made for any processor of this kind, without optimising.
+    """
+    key = cache.key(text)
+    code = cache.read(key)
+    if code is None:
+        from hybrid.kernels import engine
+
+        code = engine.object_code(text)
+        cache.write(key, code)
+    return native.load_object(code)

@@ -1,0 +1,83 @@
+"""LLVM in this process: what processor it sees, and its loader of code.
+
+Importing it brings llvmlite along, which takes 20 ms: only what compiles needs it, and what loads
+code that :mod:`hybrid.kernels.elf` does not.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding as llvm
+
+_lock = threading.Lock()
+
+
+@functools.cache
+def _initialize() -> None:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+
+
+@functools.cache
+def cpu() -> tuple[str, str, str]:
+    """Platform, name and features of this processor, as LLVM names them."""
+    _initialize()
+    features = llvm.get_host_cpu_features()
+    return llvm.get_process_triple(), llvm.get_host_cpu_name(), features.flatten()
+
+
+def machine(name: str = "", features: str = "", effort: int = 2) -> Any:
+    """What emits code to load anywhere, for any processor of this kind or a named one."""
+    _initialize()
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    # MCJIT, which loads the code, relocates statically on x86.
+    reloc = "static" if target.name.startswith("x86") else "default"
+    return target.create_target_machine(
+        cpu=name, features=features, opt=effort, reloc=reloc, codemodel="jitdefault", jit=True
+    )
+
+
+def object_code(text: str) -> bytes:
+    """Object code of LLVM assembly that needs no optimising, for any processor of this kind."""
+    module = llvm.parse_assembly(text)
+    module.verify()
+    return bytes(machine().emit_object(module))
+
+
+def load_object(code: bytes) -> Callable[[str], int]:
+    """Load object code; what gives the address of a symbol in it."""
+    with _lock:
+        engine = _engine("")
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+    return _addresses(engine)
+
+
+def load_assembly(text: str, effort: int = 2) -> Callable[[str], int]:
+    """Load LLVM assembly, translated with some effort; what gives the address of a symbol in it."""
+    with _lock:
+        engine = _engine(text, effort)
+        engine.finalize_object()
+    return _addresses(engine)
+
+
+def _engine(text: str, effort: int = 2) -> Any:
+    """An execution engine with one module, which lives as long as the process."""
+    _initialize()
+    module = llvm.parse_assembly(text)
+    module.verify()
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    engine = llvm.create_mcjit_compiler(module, target.create_target_machine(jit=True, opt=effort))
+    # One reference too many: code must not be freed when the interpreter takes down its modules,
+    # since callables and threads may still be inside it.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine))
+    return engine
+
+
+def _addresses(engine: Any) -> Callable[[str], int]:
+    return lambda symbol: int(engine.get_global_value_address(symbol))
