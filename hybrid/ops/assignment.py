@@ -60,7 +60,7 @@ def setitem(x: Tensor, index: Any, value: ArrayLike) -> None:
 
 def _set_plain(x: Tensor, index: Any, value: Any) -> None:
     data = x._data
-    source = value if type(value) in SCALARS else plain_value(value)
+    source = value if type(value) in SCALARS else plain_value(value, x)
     if type(source) is Tensor:
         source = source._data
         if type(source) is Symbol:
@@ -104,7 +104,7 @@ def _picked(part: Tensor, found: Selection) -> Shape:
 
 def _assigned(value: Any, x: Tensor) -> Any:
     """Return the value in the dtype of `x`: an assignment casts whatever it is given."""
-    value = plain_value(value)
+    value = plain_value(value, x)
     if type(value) is Tensor:
         return value if value.dtype == x.dtype else value.astype(x.dtype)
     if type(value) is float and x.dtype.kind in "fc":

@@ -32,6 +32,7 @@ from hybrid.dtypes import DType
 from hybrid.errors import DTypeError, GradientError, ShapeError
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.creation import full
+from hybrid.ops.elementwise.operands import together
 from hybrid.ops.view_update import READ_ONLY, misfit, view_update
 
 
@@ -52,7 +53,8 @@ def write(target: Tensor, value: ArrayLike) -> None:
     ValueError
         Where the memory is read-only.
     """
-    target, value = resolve(target), plain_value(value)
+    target = resolve(target)
+    value = plain_value(value, target)
     check_write(target.spec, spec_of(value))
     if state.recorder is not None:
         state.recorder.before_write(target)  # which may end the trace
@@ -102,11 +104,11 @@ def deliver(value: Tensor, out: Any) -> Tensor:
     return target
 
 
-def plain_value(value: Any) -> Any:
-    """Return a value as a Tensor, or as the plain Python scalar that it is."""
+def plain_value(value: Any, target: Tensor) -> Any:
+    """Return what is written to `target` as a Tensor, or as the plain Python scalar that it is."""
     if isinstance(value, int | float | complex) and not isinstance(value, np.generic):
         return after_trace(value)
-    return asarray(value)
+    return together(value, target)[0]
 
 
 def check_write(target: TensorSpec, spec: TensorSpec) -> None:

@@ -14,6 +14,7 @@ from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import lead_axis, one_axis
+from hybrid.ops.elementwise.operands import together
 from hybrid.ops.movement import expand_dims, ravel, reshape, squeeze
 from hybrid.ops.slicing import narrow
 
@@ -151,15 +152,15 @@ def concat(arrays: Sequence[ArrayLike], /, *, axis: int | None = 0) -> Tensor:
                 made._data = data
                 made._link = made._node = None
                 return made
-    tensors = [a if type(a) is Tensor else asarray(a) for a in arrays]
+    tensors = together(*arrays)
     if not tensors:
         raise ShapeError(located("concat: there is no array to join"))
     if axis is None:
-        tensors, axis = [ravel(t) for t in tensors], 0
+        tensors, axis = tuple(ravel(t) for t in tensors), 0
     elif not tensors[0].ndim:
         raise ShapeError(located("concat: arrays without axes cannot be joined, use stack"))
     axis = one_axis("concat", axis, tensors[0].shape)
-    return bind(CONCAT, tuple(tensors), {"axis": axis})
+    return bind(CONCAT, tensors, {"axis": axis})
 
 
 def concatenate(arrays: Sequence[ArrayLike], axis: int | None = 0) -> Tensor:
@@ -222,7 +223,7 @@ def stack(arrays: Sequence[ArrayLike], /, *, axis: int = 0) -> Tensor:
                 return wrap(np.concatenate([part[None] for part in parts]))
             except ValueError:
                 pass  # explained below
-    tensors = tuple([a if type(a) is Tensor else asarray(a) for a in arrays])
+    tensors = together(*arrays)
     if not tensors:
         raise ShapeError(located("stack: there is no array to join"))
     return bind(STACK, tensors, {"axis": one_axis("stack", axis, tensors[0].shape, extra=1)})
@@ -251,12 +252,12 @@ def joined(obj: Any) -> Tensor:
 
 def vstack(arrays: Sequence[ArrayLike], /) -> Tensor:
     """Join arrays row by row; an array of one axis is a row."""
-    return concat([_at_least_2d(asarray(a)) for a in arrays], axis=0)
+    return concat([_at_least_2d(a) for a in together(*arrays)], axis=0)
 
 
 def hstack(arrays: Sequence[ArrayLike], /) -> Tensor:
     """Join arrays column by column; arrays of one axis are joined along it."""
-    tensors = [t if t.ndim else reshape(t, 1) for t in map(asarray, arrays)]
+    tensors = [t if t.ndim else reshape(t, 1) for t in together(*arrays)]
     return concat(tensors, axis=0 if tensors and tensors[0].ndim == 1 else 1)
 
 

@@ -19,7 +19,7 @@ from hybrid.kernels import extreme_places
 from hybrid.ops._axes import all_axes, batch_elements, lead_axis, one_axis, without
 from hybrid.ops._methods import as_numpy, attach
 from hybrid.ops.creation import zeros
-from hybrid.ops.elementwise.operands import is_weak
+from hybrid.ops.elementwise.operands import is_weak, together
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.joining import stack
 from hybrid.ops.movement import ravel, reshape
@@ -263,6 +263,8 @@ def ordered(array: Any) -> Any:
 
 def beside(x: ArrayLike, other: ArrayLike) -> Tensor:
     """Return `x` as a Tensor; a Python float takes the dtype that it has in ``x == other``."""
+    if isinstance(x, list | tuple):
+        return together(x, other)[0]
     spec = spec_of(x)
     if not is_weak(x) or spec.dtype.kind != "f" or is_weak(other):
         return asarray(x)

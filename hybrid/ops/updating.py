@@ -14,6 +14,7 @@ from hybrid.errors import DTypeError
 from hybrid.ops._methods import attach_properties
 from hybrid.ops.creation import ones
 from hybrid.ops.elementwise.arithmetic import add, divide, multiply, negative, power
+from hybrid.ops.elementwise.operands import together
 from hybrid.ops.elementwise.selection import maximum, minimum
 from hybrid.ops.indexing import getitem, index_update, select
 from hybrid.ops.view_update import view_update
@@ -96,7 +97,7 @@ class At:
     def _updated(self, value: ArrayLike, mode: str) -> Tensor:
         x = self._x
         if not isinstance(value, int | float | complex) or isinstance(value, np.generic):
-            value = asarray(value)
+            value = together(value, x)[0]
         spec = spec_of(value)
         if mode != "set" and not casts(spec, x.dtype):  # an assignment casts whatever it is given
             raise DTypeError(

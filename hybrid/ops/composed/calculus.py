@@ -12,7 +12,7 @@ from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops._axes import Axes, one_axis, some_axes
 from hybrid.ops.elementwise import power
-from hybrid.ops.elementwise.operands import is_weak
+from hybrid.ops.elementwise.operands import is_weak, together, with_lists
 from hybrid.ops.joining import concat
 from hybrid.ops.movement import ravel, reshape
 from hybrid.ops.rearranging import diff
@@ -58,6 +58,7 @@ def trapezoid(y: ArrayLike, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Ten
     >>> trapezoid([1.0, 2.0, 3.0])
     Tensor(4., dtype=float32)
     """
+    y, x = with_lists(y, x)
     y = asarray(y)
     axis = one_axis("trapezoid", axis, y.shape)
     if x is None:
@@ -96,16 +97,17 @@ def gradient(f: ArrayLike, /, *varargs: Any, axis: Any = None, edge_order: int =
     >>> gradient([1.0, 4.0, 9.0])
     Tensor([3., 4., 5.], dtype=float32)
     """
+    f, *given = with_lists(f, *varargs)
     x = asarray(f)
     axes = tuple(range(x.ndim)) if axis is None else some_axes("gradient", axis, x.shape)
     if x.dtype.kind == "b":
         raise DTypeError(located("gradient: booleans have no difference; convert them with astype"))
     if x.dtype.kind in "iu":
         x = x.astype(np.float64)
-    if len(varargs) not in (0, 1, len(axes)):
-        text = f"gradient: {len(varargs)} distances for {len(axes)} axes of shape {x.shape}"
+    if len(given) not in (0, 1, len(axes)):
+        text = f"gradient: {len(given)} distances for {len(axes)} axes of shape {x.shape}"
         raise TypeError(located(text))
-    distances = varargs or (1.0,)
+    distances = tuple(given) or (1.0,)
     if len(distances) == 1:
         distances *= len(axes)
     slopes = tuple(_slopes(x, a, h, edge_order) for a, h in zip(axes, distances, strict=True))
@@ -166,7 +168,7 @@ def _steps(distance: Any, axis: int, f: Tensor) -> Any:
 
 def polyval(p: ArrayLike, x: ArrayLike) -> Tensor:
     """Evaluate a polynomial, the coefficient of the highest power first, by Horner's rule."""
-    p, x = asarray(p), asarray(x)
+    p, x = together(p, x)
     found: Any = x * 0
     for i in range(p.shape[0]):
         found = found * x + p[i]

@@ -15,7 +15,7 @@ from hybrid.errors import DTypeError, IndexingError, ShapeError
 from hybrid.ops._axes import one_axis
 from hybrid.ops._methods import attach
 from hybrid.ops.broadcasting import broadcast_arrays
-from hybrid.ops.elementwise.operands import is_weak
+from hybrid.ops.elementwise.operands import strong
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.indexing import take, take_along_axis
 from hybrid.ops.joining import stack
@@ -55,9 +55,8 @@ def select(
             raise DTypeError(
                 located(f"select: conditions are booleans, not {asarray(condition).dtype}")
             )
-    choices = [choice if is_weak(choice) else asarray(choice) for choice in choicelist]
-    dtype = promote_specs(tuple(spec_of(x) for x in (*choices, default)))
-    found: Any = default
+    *choices, found = strong(*choicelist, default)
+    dtype = promote_specs(tuple(spec_of(x) for x in (*choices, found)))
     for condition, choice in zip(reversed(condlist), reversed(choices), strict=True):
         found = where(condition, choice, found)
     return asarray(found).astype(dtype, copy=False)

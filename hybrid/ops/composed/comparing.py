@@ -8,6 +8,7 @@ from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.ops._methods import attach
 from hybrid.ops.creation import zeros_like
 from hybrid.ops.elementwise import abs, imag, isfinite, isinf, isnan, signbit
+from hybrid.ops.elementwise.operands import together
 from hybrid.ops.reduction import all, any
 
 
@@ -54,7 +55,7 @@ def allclose(
 
 def array_equal(a1: ArrayLike, a2: ArrayLike, equal_nan: bool = False) -> bool:
     """Tell whether shapes and elements are equal. In a trace this is a guard."""
-    x, y = asarray(a1), asarray(a2)
+    x, y = together(a1, a2)
     if x.shape != y.shape:
         return False
     equal = x == y
@@ -63,7 +64,7 @@ def array_equal(a1: ArrayLike, a2: ArrayLike, equal_nan: bool = False) -> bool:
 
 def array_equiv(a1: ArrayLike, a2: ArrayLike) -> bool:
     """Tell whether the arrays, broadcast to each other, are equal. In a trace this is a guard."""
-    x, y = asarray(a1), asarray(a2)
+    x, y = together(a1, a2)
     if not (fits(x.shape, y.shape) or fits(y.shape, x.shape)):
         return False
     return bool(all(x == y))

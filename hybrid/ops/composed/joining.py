@@ -16,11 +16,13 @@ from hybrid.errors import ShapeError
 from hybrid.ops._axes import one_axis
 from hybrid.ops.creation import eye
 from hybrid.ops.diagonals import diagonal
+from hybrid.ops.elementwise.operands import together
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.indexing import take
 from hybrid.ops.joining import concat
 from hybrid.ops.movement import expand_dims, ravel, reshape
 from hybrid.ops.rearranging import pad
+from hybrid.ops.searching import beside
 
 
 def _each(arrays: tuple[ArrayLike, ...], raised: Any) -> Any:
@@ -54,20 +56,21 @@ def _with_three_axes(x: Tensor) -> Tensor:
 
 def column_stack(tup: Sequence[ArrayLike], /) -> Tensor:
     """Join vectors as the columns of a matrix; matrices are joined as they are."""
-    tensors = [asarray(x) for x in tup]
-    return concat([t if t.ndim >= 2 else reshape(t, (t.size, 1)) for t in tensors], axis=1)
+    columns = [t if t.ndim >= 2 else reshape(t, (t.size, 1)) for t in together(*tup)]
+    return concat(columns, axis=1)
 
 
 def dstack(tup: Sequence[ArrayLike], /) -> Tensor:
     """Join arrays along the third axis."""
-    return concat([atleast_3d(x) for x in tup], axis=2)
+    return concat([atleast_3d(x) for x in together(*tup)], axis=2)
 
 
 def append(arr: ArrayLike, values: ArrayLike, axis: int | None = None) -> Tensor:
     """Return `arr` with `values` behind it along an axis; both raveled without one."""
+    front, behind = together(arr, beside(values, arr))
     if axis is None:
-        return concat([ravel(asarray(arr)), ravel(asarray(values))])
-    return concat([asarray(arr), asarray(values)], axis=axis)
+        return concat([ravel(front), ravel(behind)])
+    return concat([front, behind], axis=axis)
 
 
 def delete(arr: ArrayLike, obj: Any, axis: int | None = None) -> Tensor:

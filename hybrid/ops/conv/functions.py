@@ -12,6 +12,7 @@ from hybrid.errors import ShapeError
 from hybrid.ops.conv.geometry import PaddingLike, as_padding, per_axis
 from hybrid.ops.conv.primitive import conv, conv_input
 from hybrid.ops.elementwise.casting import conj
+from hybrid.ops.elementwise.operands import together
 from hybrid.ops.movement import reshape
 from hybrid.ops.slicing import flip
 
@@ -297,7 +298,7 @@ def correlate(a: ArrayLike, v: ArrayLike, /, mode: str = "valid") -> Tensor:
 
 
 def _sequences(name: str, a: Any, v: Any) -> tuple[Tensor, Tensor]:
-    a, v = asarray(a), asarray(v)
+    a, v = together(a, v)
     if a.ndim != 1 or v.ndim != 1 or not a.size or not v.size:
         raise ShapeError(
             located(f"{name}: shapes {a.shape} and {v.shape}; both must have one axis, not empty")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.defaults import default_dtype
 from hybrid.core.dispatch import state, too_wide
 from hybrid.core.op import Op
 from hybrid.core.symbol import Symbol
@@ -25,6 +26,8 @@ DIRECT = frozenset((int, float))
 KNOWN = (Tensor, Variable, np.ndarray, np.generic, int, float, complex, list, tuple)
 """What operators take on the other side; anything else is asked by Python what it can do itself."""
 
+_DOUBLE = frozenset((dtypes.float64, dtypes.complex128))
+
 
 def operand(x: Any) -> Any:
     """Turn `x` into what ``bind`` takes: a Tensor or a Python scalar."""
@@ -37,13 +40,31 @@ def operand(x: Any) -> Any:
     return asarray(x)
 
 
+def together(*arrays: Any) -> tuple[Tensor, ...]:
+    """Turn the arguments of one call into Tensors, lists beside double precision into double."""
+    return tuple(map(asarray, with_lists(*arrays)))
+
+
+def with_lists(*inputs: Any) -> tuple[Any, ...]:
+    """Turn lists among the arguments of one call into Tensors.
+
+    Beside double precision they are in double precision: rounded to the default dtype first, their
+    numbers would not be those that the user wrote.
+    """
+    if not any(isinstance(x, list | tuple) for x in inputs):
+        return inputs
+    double = any(getattr(x, "dtype", None) in _DOUBLE and not is_weak(x) for x in inputs)
+    with default_dtype(dtypes.float64 if double else state.defaults.floats):
+        return tuple(asarray(x) if isinstance(x, list | tuple) else x for x in inputs)
+
+
 def strong(*inputs: Any) -> tuple[Any, ...]:
     """Turn the arguments of a public function into what ``bind`` takes.
 
     Python scalars among arrays stay what they are and take the dtype of the arrays. Where there is
     nothing but Python scalars the first one becomes a Tensor, of the dtype that ``asarray`` gives.
     """
-    operands = tuple(map(operand, inputs))
+    operands = tuple(map(operand, with_lists(*inputs)))
     if not all(map(is_weak, operands)):
         return operands
     kinds = [_kind(x) for x in operands]

@@ -29,6 +29,7 @@ from hybrid.ops.elementwise.operands import (
     is_weak,
     operand,
     strong,
+    with_lists,
 )
 from hybrid.ops.elementwise.pythonic import follow_python
 from hybrid.ops.elementwise.taped import binary_on_tape, unary_on_tape
@@ -238,7 +239,7 @@ def _forward(op: Op, ufunc: Callable[..., Any]) -> Operator:
                     small = left.size < LARGE
                     data = ufunc(left, right) if small else large(ufunc, left, right)
                 except Exception:
-                    return _operate(op, self, operand(other))
+                    return _operate(op, *_beside(self, other))
                 if _shortways.counting:
                     _shortways.tick()
                 made = _new(Tensor)
@@ -254,9 +255,13 @@ def _forward(op: Op, ufunc: Callable[..., Any]) -> Operator:
         special = follow_python(op.name, self, other)
         if special is not None:
             return special
-        return _operate(op, *check_integers(op, self, operand(other)))
+        return _operate(op, *check_integers(op, *_beside(self, other)))
 
     return operator
+
+
+def _beside(x: Any, other: Any) -> tuple[Any, ...]:
+    return tuple(map(operand, with_lists(x, other)))
 
 
 def _beside_no_array(name: str, x: Any, other: Any) -> Any:
@@ -278,7 +283,7 @@ def _reflected(op: Op, ufunc: Callable[..., Any]) -> Operator:
                     small = right.size < LARGE
                     data = ufunc(left, right) if small else large(ufunc, left, right)
                 except Exception:
-                    return _operate(op, operand(other), self)
+                    return _operate(op, *_beside(other, self))
                 if _shortways.counting:
                     _shortways.tick()
                 made = _new(Tensor)
@@ -294,7 +299,7 @@ def _reflected(op: Op, ufunc: Callable[..., Any]) -> Operator:
         special = follow_python(op.name, other, self)
         if special is not None:
             return special
-        return _operate(op, *check_integers(op, operand(other), self))
+        return _operate(op, *check_integers(op, *_beside(other, self)))
 
     return operator
 

@@ -7,6 +7,7 @@ from hybrid.core.spec import Shape
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import IndexingError, ShapeError
 from hybrid.ops._axes import one_axis
+from hybrid.ops.elementwise.operands import with_lists
 from hybrid.ops.indexing.gather import gather, index_array
 from hybrid.ops.indexing.update import index_update
 from hybrid.ops.movement import ravel, reshape
@@ -105,6 +106,7 @@ def put_along_axis(x: Tensor, indices: ArrayLike, values: ArrayLike, axis: int |
 def _scattered(
     name: str, x: ArrayLike, indices: ArrayLike, values: ArrayLike, axis: int, mode: str
 ) -> Tensor:
+    x, values = with_lists(x, values)
     x = asarray(x)
     index = index_array(indices, x.device)
     axis = one_axis(name, axis, x.shape)

@@ -13,6 +13,7 @@ from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import DTypeError, LinAlgError
 from hybrid.ops.elementwise.casting import conj
+from hybrid.ops.elementwise.operands import together
 from hybrid.ops.movement import matrix_transpose
 
 Check = Callable[[str, TensorSpec], object]
@@ -34,7 +35,7 @@ def as_lapack(name: str, x: ArrayLike) -> Tensor:
 
 def as_lapack_pair(name: str, a: ArrayLike, b: ArrayLike) -> tuple[Tensor, Tensor]:
     """Return `a` and `b` in the dtype of LAPACK's in which they meet."""
-    a, b = as_lapack(name, a), as_lapack(name, b)
+    a, b = (as_lapack(name, x) for x in together(a, b))
     if a.dtype == b.dtype:
         return a, b
     dtype = dtypes.promote((a.dtype, b.dtype))

@@ -16,10 +16,11 @@ from typing import Any, Literal
 from hybrid import dtypes
 from hybrid.core.dispatch import bind, state
 from hybrid.core.spec import Shape
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.tensor import Tensor
 from hybrid.core.unknown import known
 from hybrid.ops._axes import Axes
 from hybrid.ops.diagonals import DIAGONAL
+from hybrid.ops.elementwise.operands import together
 from hybrid.ops.linalg.notation import from_numbers, letter_sizes, parse
 from hybrid.ops.linalg.products import matmul, total
 from hybrid.ops.movement import permute_dims, reshape, squeeze
@@ -63,7 +64,7 @@ def einsum(subscripts: Any, /, *operands: Any, optimize: Optimize = True) -> Ten
         subscripts, operands = from_numbers((subscripts, *operands))
     if not isinstance(optimize, bool | str):
         optimize = tuple(step if isinstance(step, str) else tuple(step) for step in optimize)
-    tensors = [asarray(x) for x in operands]
+    tensors = list(together(*operands))
     shapes = tuple(t.shape for t in tensors)
     # The order is chosen for the sizes of this call, also where they are unknown.
     certain = state.recorder is None

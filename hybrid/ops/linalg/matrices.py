@@ -17,6 +17,7 @@ from hybrid.ops import diagonals
 from hybrid.ops._axes import lead_as_is, one_axis
 from hybrid.ops.broadcasting import broadcast_arrays, broadcast_to
 from hybrid.ops.creation import eye, zeros
+from hybrid.ops.elementwise.operands import together
 from hybrid.ops.joining import concat, stack
 from hybrid.ops.linalg._matrices import (
     as_lapack,
@@ -108,7 +109,7 @@ def cross(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
     >>> cross([1, 0, 0], [0, 1, 0])
     Tensor([0, 0, 1], dtype=int64)
     """
-    a, b = asarray(x1), asarray(x2)
+    a, b = together(x1, x2)
     i, j = one_axis("cross", axis, a.shape), one_axis("cross", axis, b.shape)
     if a.shape[i] != 3 or b.shape[j] != 3:
         raise ShapeError(
@@ -146,7 +147,7 @@ def outer(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
     Tensor([[3, 4],
             [6, 8]], dtype=int64)
     """
-    a, b = asarray(x1), asarray(x2)
+    a, b = together(x1, x2)
     if a.ndim != 1 or b.ndim != 1:
         raise ShapeError(located(f"outer: shapes {a.shape} and {b.shape} are not both vectors'"))
     return _outer(a, b)

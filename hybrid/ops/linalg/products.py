@@ -23,6 +23,7 @@ from hybrid.ops._axes import Axes, one_axis, some_axes
 from hybrid.ops._methods import as_numpy, attach
 from hybrid.ops.broadcasting import sum_to
 from hybrid.ops.elementwise.casting import conj
+from hybrid.ops.elementwise.operands import together
 from hybrid.ops.elementwise.operators import attach_inplace
 from hybrid.ops.movement import (
     expand_dims,
@@ -177,7 +178,7 @@ def matmul(a: ArrayLike, b: ArrayLike, /, out: Any = None) -> Tensor:
                 made._data = product if type(product) is _array else np.asarray(product)
                 made._link = made._node = None
                 return made
-    return bind(MATMUL, (asarray(a), asarray(b)), {})
+    return bind(MATMUL, together(a, b), {})
 
 
 def _rmatmul_method(self: Tensor, other: Any) -> Tensor:
@@ -267,7 +268,7 @@ def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
     >>> vecdot([[1, 2], [3, 4]], [1, 1])
     Tensor([3, 7], dtype=int64)
     """
-    a, b = asarray(x1), asarray(x2)
+    a, b = together(x1, x2)
     if axis != -1:
         a = moveaxis(a, one_axis("vecdot", axis, a.shape), -1)
         b = moveaxis(b, one_axis("vecdot", axis, b.shape), -1)
@@ -285,7 +286,7 @@ def dot(a: ArrayLike, b: ArrayLike, /, out: Any = None) -> Tensor:
     """
     if out is not None:
         return as_numpy(np.dot, a, b, out=out)
-    a, b = asarray(a), asarray(b)
+    a, b = together(a, b)
     if not a.ndim or not b.ndim:
         return a * b
     if b.ndim <= 2:
@@ -301,7 +302,7 @@ def inner(a: ArrayLike, b: ArrayLike, /) -> Tensor:
     >>> inner([[1, 2], [3, 4]], [1, 1])
     Tensor([3, 7], dtype=int64)
     """
-    a, b = asarray(a), asarray(b)
+    a, b = together(a, b)
     return a * b if not a.ndim or not b.ndim else tensordot(a, b, axes=((-1,), (-1,)))
 
 
@@ -331,6 +332,7 @@ def conjugated(x: ArrayLike) -> Tensor:
 
 def outer(a: ArrayLike, b: ArrayLike, /) -> Tensor:
     """Return the products of each element of `a` with each of `b`, both raveled."""
+    a, b = together(a, b)
     return reshape(a, (-1, 1)) * reshape(b, (1, -1))
 
 
@@ -352,7 +354,7 @@ def kron(a: ArrayLike, b: ArrayLike, /) -> Tensor:
     >>> kron([1, 10], [1, 2, 3])
     Tensor([ 1,  2,  3, 10, 20, 30], dtype=int64)
     """
-    a, b = asarray(a), asarray(b)
+    a, b = together(a, b)
     ndim = max(a.ndim, b.ndim)
     left = (1,) * (ndim - a.ndim) + a.shape
     right = (1,) * (ndim - b.ndim) + b.shape
@@ -383,7 +385,7 @@ def tensordot(
     >>> tensordot([[1, 2], [3, 4]], [[1, 0], [0, 1]])
     Tensor(5, dtype=int64)
     """
-    a, b = asarray(a), asarray(b)
+    a, b = together(a, b)
     left, right = _contracted(a, b, axes)
     rest_a = tuple(i for i in range(a.ndim) if i not in left)
     rest_b = tuple(i for i in range(b.ndim) if i not in right)

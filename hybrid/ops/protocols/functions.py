@@ -17,7 +17,11 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.defaults import default_dtype
+from hybrid.core.tensor import Tensor
+from hybrid.core.unknown import Unknown
 from hybrid.errors import DTypeError, HybridError
+from hybrid.ops.elementwise.operands import is_weak
 from hybrid.ops.protocols.by_numpy import by_numpy, deliver
 
 Function = Callable[..., Any]
@@ -51,11 +55,26 @@ def implements(*functions: Function) -> Callable[[Function], Function]:
 
 
 def __array_function__(self: Any, func: Function, types: Any, args: Any, kwargs: Any) -> Any:
-    """Answer for NumPy function `func` where a Tensor is among its arguments."""
+    """Answer for NumPy function `func` where a Tensor is among its arguments.
+
+    Numbers and lists that NumPy makes arrays of are float64, as they are there.
+    """
+    if any(map(_holds_fraction, (*args, *kwargs.values()))):
+        with default_dtype(dtypes.float64):
+            return _answer(func, args, kwargs)
+    return _answer(func, args, kwargs)
+
+
+def _answer(func: Function, args: Any, kwargs: Any) -> Any:
     adapter = ADAPTERS.get(func)
-    if adapter is not None:
-        return adapter(*args, **kwargs)
-    return translated(func, args, kwargs)
+    return translated(func, args, kwargs) if adapter is None else adapter(*args, **kwargs)
+
+
+def _holds_fraction(x: Any) -> bool:
+    """Tell whether `x` is, or holds, a number that the default dtype is about."""
+    if isinstance(x, list | tuple):
+        return any(map(_holds_fraction, x))
+    return type(x) in (float, complex, Unknown) or (type(x) is Tensor and is_weak(x))
 
 
 def translated(func: Function, args: Any, kwargs: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.defaults import default_dtype
 from hybrid.core.devices import CPU
 from hybrid.core.dispatch import busy, located, resolve, state
 from hybrid.core.tensor import Tensor, asarray, wrap
@@ -73,6 +74,9 @@ def _conjugated(x: Tensor) -> Tensor:
 
 def __array_ufunc__(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """Answer for `ufunc` where one of its operands is a Tensor."""
+    if method in ("__call__", "outer") and any(isinstance(x, list | tuple) for x in inputs):
+        with default_dtype(dtypes.float64):  # as NumPy makes arrays of lists
+            inputs = tuple(asarray(x) if isinstance(x, list | tuple) else x for x in inputs)
     if method == "__call__" and not options:  # what ndarray's own operators ask for
         function = UFUNCS.get(ufunc)
         if function is not None and all(isinstance(x, KNOWN) for x in inputs):

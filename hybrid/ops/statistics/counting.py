@@ -18,6 +18,7 @@ from hybrid.ops import reduction
 from hybrid.ops._axes import batch_elements
 from hybrid.ops.creation import zeros
 from hybrid.ops.elementwise import where
+from hybrid.ops.elementwise.operands import together, with_lists
 from hybrid.ops.indexing import take
 from hybrid.ops.movement import ravel, reshape
 from hybrid.ops.rearranging import diff
@@ -186,7 +187,7 @@ def digitize(x: ArrayLike, bins: ArrayLike, /, right: bool = False) -> Tensor:
     >>> digitize([0.5, 1.0, 9.0], [1.0, 2.0])
     Tensor([0, 1, 2], dtype=int64)
     """
-    return bind(DIGITIZE, (asarray(x), asarray(bins)), {"right": bool(right)})
+    return bind(DIGITIZE, together(x, bins), {"right": bool(right)})
 
 
 # --- histogram ------------------------------------------------------------------------------------
@@ -290,6 +291,7 @@ def histogram_bin_edges(
     weights: ArrayLike | None = None,
 ) -> Tensor:
     """Return the edges of the bins that :func:`histogram` counts in; arguments as there."""
+    x, bins = with_lists(x, bins)
     x = asarray(x)
     if isinstance(bins, str):
         data = x._concrete(f"bins={bins!r}, whose number depends on the data")

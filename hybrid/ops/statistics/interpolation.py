@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hybrid import dtypes
+from hybrid.core.defaults import default_dtype
 from hybrid.core.dispatch import bind, located
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
@@ -13,6 +14,7 @@ from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops._axes import batch_elements
 from hybrid.ops.creation import zeros
 from hybrid.ops.elementwise import clip, where
+from hybrid.ops.elementwise.operands import with_lists
 from hybrid.ops.indexing import index_update, take
 from hybrid.ops.joining import concat
 from hybrid.ops.searching import beside, searchsorted
@@ -133,6 +135,8 @@ def interp(
     >>> interp(2.5, [1.0, 2.0, 3.0], [0.0, 10.0, 20.0])
     Tensor(15., dtype=float64)
     """
+    with default_dtype(dtypes.float64):  # it computes in double precision
+        x, xp, fp = with_lists(x, xp, fp)
     points, values = asarray(xp), asarray(fp)
     x = beside(x, points)
     if period is not None:

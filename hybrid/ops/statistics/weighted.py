@@ -12,6 +12,7 @@ from hybrid.ops import reduction
 from hybrid.ops._axes import Axes, all_axes, some_axes
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.elementwise import clip, conj, imag, real, sqrt
+from hybrid.ops.elementwise.operands import with_lists
 from hybrid.ops.joining import concat
 from hybrid.ops.linalg import matmul
 from hybrid.ops.movement import expand_dims, permute_dims, reshape
@@ -58,6 +59,7 @@ def average(
     >>> average([1.0, 3.0], weights=[3.0, 1.0])
     Tensor(1.5, dtype=float32)
     """
+    x, weights = with_lists(x, weights)
     x = asarray(x)
     axes = all_axes("average", axis, x.shape)
     if weights is None:
@@ -167,7 +169,7 @@ def cov(
             raise DTypeError(located(f"cov: fweights count, they cannot be {w.dtype.name}"))
         w = w.astype(dtypes.float64)
     if aweights is not None:
-        a = _observed(asarray(aweights), n, "aweights").astype(dtypes.float64)
+        a = _observed(asarray(aweights, dtypes.float64), n, "aweights")
         w = a if w is None else w * a
     if w is None:
         deviation = x - reduction.mean(x, axis=1, keepdims=True)
