@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ from llvmlite import ir
 from numba import types as _types
 from numba.core import cgutils as _cgutils
 
-from hybrid.kernels.intrinsics import llvm_call, one_type
+from hybrid.kernels import wide
+from hybrid.kernels.intrinsics import and_, bits_float, llvm_call, one_type
 from hybrid.kernels.scalar import for_gpu, intrinsic
 
 types: Any = _types
@@ -54,6 +56,24 @@ def lookup(name: str, values: np.ndarray[Any, Any]) -> Any:
 
     typed.__name__ = typed.__qualname__ = name
     return intrinsic(typed)
+
+
+def table(name: str, values: np.ndarray[Any, Any]) -> Callable[[Any], Any]:
+    """A function of an integer as wide as the numbers, whose lowest bits number an entry.
+
+    In vectors of AVX-512 it is a permutation of registers, else a read; 8 to 32 entries.
+    """
+    symbol = f"table_{name}"
+    wide.table(symbol, {4: "float", 8: "double"}[values.itemsize], (float(v) for v in values))
+    last = {4: np.int32, 8: np.int64}[values.itemsize](values.size - 1)
+    read = lookup(name, values)
+
+    def entry(number: Any) -> Any:
+        if wide.available(number):
+            return wide.call(symbol, bits_float(number))
+        return read(and_(number, last))
+
+    return entry
 
 
 # From how many coefficients on a polynomial is the sum of two: while one multiply-add waits for the

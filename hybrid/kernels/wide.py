@@ -20,17 +20,12 @@ from llvmlite import ir
 from numba.core import cgutils as _cgutils
 
 from hybrid.kernels import engine
+from hybrid.kernels.forms import LANES, NAMES, PREFIX, TYPES, Function, Instruction, Table
 from hybrid.kernels.scalar import Scalar
 from hybrid.records import dataclass
 
 cgutils: Any = _cgutils
 
-PREFIX = "hybrid_wide_"
-# How many elements there may be in the vectors of a loop; 1 for the loop over what remains.
-_LANES = (1, 2, 4, 8, 16, 32)
-_ATTRIBUTES = "nounwind willreturn memory(none)"
-_NAMES = {"float": "f32", "double": "f64"}
-_TYPES = {"float": ir.FloatType(), "double": ir.DoubleType()}
 # Steps of a loop that is left for rare numbers: at most as many as there are lanes.
 BLOCK = 16
 # From which size on an angle is rare, and how many results its loop has.
@@ -62,7 +57,7 @@ def call(name: str, *given: Scalar) -> Scalar:
     """Call a function of numbers of one type, which its result has too."""
     builder, kind = given[0].builder, given[0].type
     values = [x.value for x in given]
-    symbol = f"{PREFIX}{name}_{_NAMES[str(values[0].type)]}"
+    symbol = f"{PREFIX}{name}_{NAMES[str(values[0].type)]}"
     found = builder.module.globals.get(symbol)
     if found is None:
         shape = ir.FunctionType(values[0].type, [value.type for value in values])
@@ -118,124 +113,7 @@ def edges_loop(x: Scalar) -> Loop:
 
 
 @dataclass(frozen=True)
-class _Function:
-    """A function of `arity` numbers of LLVM's type `kind`."""
-
-    name: str
-    kind: str
-    arity: int
-
-    @property
-    def symbol(self) -> str:
-        return f"{PREFIX}{self.name}_{_NAMES[self.kind]}"
-
-    @property
-    def bits(self) -> int:
-        return 32 if self.kind == "float" else 64
-
-    def type(self, lanes: int) -> str:
-        return self.kind if lanes == 1 else f"<{lanes} x {self.kind}>"
-
-    def form(self, lanes: int) -> str:
-        return self.symbol if lanes == 1 else f"{self.symbol}_{lanes}"
-
-    def head(self, lanes: int) -> str:
-        arguments = ", ".join(f"{self.type(lanes)} %a{i}" for i in range(self.arity))
-        return f"{self.type(lanes)} @{self.form(lanes)}({arguments})"
-
-    def declarations(self) -> Iterable[str]:
-        vectors = _LANES[1:]
-        shape = "v" * self.arity
-        variants = (f"_ZGV_LLVM_N{n}{shape}_{self.symbol}({self.form(n)})" for n in vectors)
-        listed = f'"vector-function-abi-variant"="{",".join(variants)}"'
-        yield f"declare {self.head(1)} {_ATTRIBUTES} {listed}"
-        yield from (f"declare {self.head(n)} {_ATTRIBUTES}" for n in vectors)
-
-    def definitions(self) -> Iterable[str]:
-        for lanes in _LANES:
-            # Inlined or not there at all.
-            yield f"define available_externally {self.head(lanes)} alwaysinline nounwind {{"
-            yield from self.body(lanes)
-            yield f"  ret {self.type(lanes)} %r"
-            yield "}"
-
-    def body(self, lanes: int) -> Iterable[str]:
-        """The statements that compute ``%r``."""
-        raise NotImplementedError
-
-    def needed(self) -> Iterable[str]:
-        """Declarations of what the statements call."""
-        raise NotImplementedError
-
-    def _call(self, to: str, lanes: int, arguments: str) -> str:
-        given = ", ".join(f"{self.type(lanes)} %{a}" for a in arguments.split())
-        return f"  %{to} = call {self.type(lanes)} @{self.form(lanes)}({given})"
-
-    def _in_halves(self, lanes: int) -> Iterable[str]:
-        half = lanes // 2
-        whole, part = self.type(lanes), self.type(half)
-        for side, start in (("x", 0), ("y", half)):
-            places = _places(range(start, start + half))
-            for i in range(self.arity):
-                yield f"  %{side}{i} = shufflevector {whole} %a{i}, {whole} poison, {places}"
-            yield self._call(side, half, " ".join(f"{side}{i}" for i in range(self.arity)))
-        yield f"  %r = shufflevector {part} %x, {part} %y, {_places(range(lanes))}"
-
-
-@dataclass(frozen=True)
-class _Instruction(_Function):
-    """An instruction of AVX-512: LLVM's name, and the arguments after the vectors."""
-
-    instruction: str
-
-    def body(self, lanes: int) -> Iterable[str]:
-        if lanes < 128 // self.bits:
-            yield from self._in_wider(lanes)
-        elif lanes > 512 // self.bits:
-            yield from self._in_halves(lanes)
-        else:
-            symbol, arguments = self._instruction(lanes)
-            yield f"  %r = call {self.type(lanes)} {symbol}({', '.join(arguments)})"
-
-    def _in_wider(self, lanes: int) -> Iterable[str]:
-        wide = 128 // self.bits
-        vector, arguments = self.type(wide), range(self.arity)
-        if lanes == 1:
-            for i in arguments:
-                yield f"  %w{i} = insertelement {vector} zeroinitializer, {self.kind} %a{i}, i32 0"
-        else:
-            places = _places([*range(lanes), *[lanes] * (wide - lanes)])
-            for i in arguments:
-                given = f"{self.type(lanes)} %a{i}, {self.type(lanes)} zeroinitializer"
-                yield f"  %w{i} = shufflevector {given}, {places}"
-        yield self._call("v", wide, " ".join(f"w{i}" for i in arguments))
-        if lanes == 1:
-            yield f"  %r = extractelement {vector} %v, i32 0"
-        else:
-            yield f"  %r = shufflevector {vector} %v, {vector} poison, {_places(range(lanes))}"
-
-    def _instruction(self, lanes: int) -> tuple[str, list[str]]:
-        """The name that LLVM has for the instruction, and its typed arguments."""
-        vector, width = self.type(lanes), lanes * self.bits
-        name, *more = self.instruction.split(" ", 1)
-        suffix = "ps" if self.kind == "float" else "pd"
-        arguments = [f"{vector} %a{i}" for i in range(self.arity)]
-        # What takes the place of lanes that a mask leaves out: none.
-        arguments += [*more, f"{vector} zeroinitializer", f"i{max(lanes, 8)} -1"]
-        if width == 512:
-            arguments.append("i32 4")  # rounding as the processor is set
-        return f"@llvm.x86.avx512.mask.{name}.{suffix}.{width}", arguments
-
-    def needed(self) -> Iterable[str]:
-        for lanes in _LANES:
-            if 128 <= lanes * self.bits <= 512:
-                symbol, arguments = self._instruction(lanes)
-                types = ", ".join(argument.rsplit(" ", 1)[0] for argument in arguments)
-                yield f"declare {self.type(lanes)} {symbol}({types})"
-
-
-@dataclass(frozen=True)
-class _Rare(_Function):
+class _Rare(Function):
     """The last number, but for rare arguments the result of that number of a loop.
 
     `usual` has tests, all of which usual arguments pass: the argument, whether it is its size that
@@ -249,7 +127,7 @@ class _Rare(_Function):
 
     def body(self, lanes: int) -> Iterable[str]:
         if lanes > BLOCK:
-            yield from self._in_halves(lanes)
+            yield from self.in_halves(lanes)
             return
         kind = self.type(lanes)
         flags = "i1" if lanes == 1 else f"<{lanes} x i1>"
@@ -275,7 +153,7 @@ class _Rare(_Function):
 
     def _tests(self, lanes: int, kind: str, flags: str) -> Iterable[str]:
         for i, (argument, by_size, comparison, limit) in enumerate(self.usual):
-            constant = ir.Constant(_TYPES[self.kind], limit)
+            constant = ir.Constant(TYPES[self.kind], limit)
             splat = constant.get_reference() if lanes == 1 else f"splat ({constant})"
             value = f"%a{argument}"
             if by_size:
@@ -289,7 +167,7 @@ class _Rare(_Function):
         return (f"v{lanes}" if lanes > 1 else "") + f"f{self.bits}"
 
     def needed(self) -> Iterable[str]:
-        for lanes in _LANES:
+        for lanes in LANES:
             if lanes <= BLOCK:
                 kind = self.type(lanes)
                 yield f"declare {kind} @llvm.fabs.{self._overload(lanes)}({kind})"
@@ -298,23 +176,18 @@ class _Rare(_Function):
         yield f"declare void @{self.loop.symbol}({', '.join(['ptr'] * self.loop.pointers)})"
 
 
-def _places(numbers: Iterable[int]) -> str:
-    listed = [f"i32 {n}" for n in numbers]
-    return f"<{len(listed)} x i32> <{', '.join(listed)}>"
-
-
 _FAR_LOOPS = {"float": Loop("far_f32", 1, 2), "double": Loop("far_f64", 1, 3)}
-_EDGES_LOOPS = {kind: Loop(f"power_{name}", 3, 1) for kind, name in _NAMES.items()}
+_EDGES_LOOPS = {kind: Loop(f"power_{name}", 3, 1) for kind, name in NAMES.items()}
 # Of positive numbers below infinity, with exponents below infinity.
 _ORDINARY_POWERS = (
     (0, False, "ogt", 0.0),
     (0, False, "olt", float("inf")),
     (1, True, "olt", float("inf")),
 )
-_FUNCTIONS: tuple[_Function, ...] = (
+_FUNCTIONS: tuple[Function, ...] = (
     *(
-        _Instruction(name, kind, arity, instruction)
-        for kind in _NAMES
+        Instruction(name, kind, arity, instruction)
+        for kind in NAMES
         for name, arity, instruction in (
             # floor(log2 |x|): -inf of 0, inf of infinity
             ("exponent", 1, "getexp"),
@@ -332,18 +205,26 @@ _FUNCTIONS: tuple[_Function, ...] = (
     *(_Rare("power", kind, 3, loop, 0, _ORDINARY_POWERS) for kind, loop in _EDGES_LOOPS.items()),
 )
 
+_TABLES: dict[str, Table] = {}
+
+
+def table(name: str, kind: str, entries: Iterable[float]) -> None:
+    """Make a table that ``call(name, x)`` reads, of numbers of LLVM's type `kind`."""
+    _TABLES[name] = Table(name, kind, 1, tuple(entries))
+
 
 def _module(lines: Iterable[str]) -> str:
     return "\n".join([f'target triple = "{engine.cpu()[0]}"', *lines])
 
 
-def _called(text: str) -> tuple[_Function, ...]:
-    return tuple(function for function in _FUNCTIONS if f'{function.symbol}"' in text)
+def _called(text: str) -> tuple[Function, ...]:
+    every = (*_FUNCTIONS, *_TABLES.values())
+    return tuple(function for function in every if f'{function.symbol}"' in text)
 
 
 @functools.cache
-def _declarations(functions: tuple[_Function, ...]) -> str:
-    forms = [function.form(n) for function in functions for n in _LANES[1:]]
+def _declarations(functions: tuple[Function, ...]) -> str:
+    forms = [function.form(n) for function in functions for n in LANES[1:]]
     kept = ", ".join(f"ptr @{form}" for form in forms)
     used = f"@llvm.compiler.used = appending global [{len(forms)} x ptr] [{kept}]"
     lines = [line for function in functions for line in function.declarations()]
@@ -351,7 +232,7 @@ def _declarations(functions: tuple[_Function, ...]) -> str:
 
 
 @functools.cache
-def _definitions(functions: tuple[_Function, ...]) -> str:
+def _definitions(functions: tuple[Function, ...]) -> str:
     # Several functions may need the same.
     lines = [*{line: None for function in functions for line in function.needed()}]
     lines += [line for function in functions for line in function.definitions()]

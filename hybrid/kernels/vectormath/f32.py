@@ -26,9 +26,11 @@ from hybrid.kernels.intrinsics import (
     float_bits,
     float_of_int,
     fma,
+    or_,
     sar,
     select,
     shl,
+    shr,
     sub,
     xor,
 )
@@ -36,6 +38,7 @@ from hybrid.kernels.vectormath import coefficients_f32 as coefficients
 from hybrid.kernels.vectormath import derived
 from hybrid.kernels.vectormath.f64 import logaddexp_f64
 from hybrid.kernels.vectormath.reduction import reduce_f32
+from hybrid.kernels.vectormath.tables import logarithms, reciprocals
 
 f32 = np.float32
 to_f32 = cast_to("float32")
@@ -47,8 +50,7 @@ _ONE = f32(1)
 _HALF = f32(0.5)
 _ZERO = f32(0)
 _TINIEST_NORMAL = f32(2.0**-126)
-_SQRT_HALF = np.int32(0x3F3504F3)  # bits of sqrt(1/2)
-_ROOT = f32(1.4142135)  # twice that number
+_ROOT = f32(1.4142135)
 _MANTISSA = np.int32(0x007FFFFF)
 
 # --- exponentials -----------------------------------------------------------------------------
@@ -156,28 +158,36 @@ def tanh_f32(x: Any) -> Any:
 # --- logarithms -----------------------------------------------------------------------------
 
 _LOG = polynomial("log_f32_tail", *coefficients.LOG)
+_LOG2 = polynomial("log2_f32_tail", *coefficients.LOG2)
+_LOG10 = polynomial("log10_f32_tail", *coefficients.LOG10)
+_RECIPROCALS = reciprocals("reciprocals_f32")
+# Units that leave room for the integer bits of the results, of which log2 has eight.
+_LN_HIGH, _LN_LOW, *_LN = logarithms("ln_f32", None, 17)
+_LOG2_HIGH, _LOG2_LOW, *_ = logarithms("log2_f32", 2, 16)
+_LOG10_HIGH, _LOG10_LOW, *_LG = logarithms("log10_f32", 10, 18)
 
 
-def _split_normal(x: Any) -> Any:
-    """(f, k) with x = (1 + f) * 2**k, 1 + f between sqrt(1/2) and sqrt(2); k an integer."""
-    bits = sub(float_bits(x), _SQRT_HALF)
-    f = bits_float(add(and_(bits, _MANTISSA), _SQRT_HALF)) - _ONE
-    return f, sar(bits, 23)
+def _normal_parts(x: Any) -> Any:
+    """(m, k) with x = m * 2**k and 1 <= m < 2, for a normal x; k an integer."""
+    bits = float_bits(x)
+    m = bits_float(or_(and_(bits, _MANTISSA), np.int32(0x3F800000)))
+    return m, sub(sar(bits, 23), np.int32(127))
 
 
-def _split(x: Any) -> Any:
+def _parts(x: Any) -> Any:
     """The same for subnormal numbers too; k as a floating-point number."""
     if wide.available(x):
-        return derived.taken_apart(x, _ROOT)
+        return wide.call("mantissa", x), wide.call("exponent", x)
     tiny = x < _TINIEST_NORMAL
     # The bit pattern of a subnormal number, as an integer, is its multiple of 2**-149.
-    f, k = _split_normal(select(tiny, float_of_int(float_bits(x)), x))
-    return f, float_of_int(k) - select(tiny, f32(149), _ZERO)
+    m, k = _normal_parts(select(tiny, float_of_int(float_bits(x)), x))
+    return m, float_of_int(k) - select(tiny, f32(149), _ZERO)
 
 
-def _log_tail(f: Any) -> Any:
-    """log(1 + f) - f."""
-    return fma(f, _LOG(f), -_HALF) * (f * f)
+def _near_one(m: Any) -> Any:
+    """(f, i) with m = (1 + f) / r, r the i-th of the table; f is exact."""
+    i = shr(float_bits(m), 18)
+    return fma(m, _RECIPROCALS(i), -_ONE), i
 
 
 def _log_edges(x: Any, y: Any) -> Any:
@@ -188,56 +198,51 @@ def _log_edges(x: Any, y: Any) -> Any:
     return select(x <= _ZERO, select(x == _ZERO, -_INF, _NAN), y)
 
 
+def _log_of(m: Any, k: Any, lost: Any) -> Any:
+    """log((m + lost) * 2**k), `lost` a rounding error of m or None."""
+    f, i = _near_one(m)
+    near, rest = f, fma(k, _LN[1], _LN_LOW(i))
+    if lost is not None:
+        near, rest = (fma(lost, _RECIPROCALS(i), part) for part in (near, rest))
+    rest = fma(near * near, _LOG(near), rest)
+    return fma(k, _LN[0], _LN_HIGH(i)) + (f + rest)
+
+
 def log_f32(x: Any) -> Any:
-    """Natural logarithm: log(2) in one part, whose error is 1/16 ULP at most (k = -1)."""
-    f, k = _split(x)
-    log_m = fma(fma(f, _LOG(f), -_HALF), f * f, f)
-    return _log_edges(x, fma(k, _LN2, log_m))
-
-
-def _log_pair(f: Any) -> tuple[Any, Any]:
-    """log(1 + f) as a float32 and the rest: f - f**2 / 2 without its rounding errors."""
-    square = f * f
-    high = fma(-_HALF, square, f)
-    low = fma(-_HALF, fma(f, f, -square), fma(-_HALF, square, f - high))
-    return high, fma(square * f, _LOG(f), low)
+    """Natural logarithm: k log(2) - log(r) exactly, and the small rest."""
+    m, k = _parts(x)
+    return _log_edges(x, _log_of(m, k, None))
 
 
 def log2_f32(x: Any) -> Any:
-    """Logarithm to base 2: k + log(1 + f) * log2(e), both factors in two parts."""
-    f, k = _split(x)
-    high, low = _log_pair(f)
-    tail = fma(high, f32(1.92596299112661746887e-08), low * _LOG2E)
-    return _log_edges(x, k + fma(high, _LOG2E, tail))
+    """Logarithm to base 2: k - log2(r) exactly, and the small log(1 + f) * log2(e)."""
+    m, k = _parts(x)
+    f, i = _near_one(m)
+    rest = fma(f, _LOG2E, fma(f, _LOG2(f), _LOG2_LOW(i)))
+    return _log_edges(x, (k + _LOG2_HIGH(i)) + rest)
 
 
 def log10_f32(x: Any) -> Any:
-    """Logarithm to base 10: k * log10(2) + log(1 + f) * log10(e), all but k in two parts."""
-    f, k = _split(x)
-    high, low = _log_pair(f)
-    tail = fma(high, f32(-1.010305e-08), low * f32(0.4342944819032518))
-    tail = fma(high, f32(0.4342944819032518), fma(k, f32(4.605039e-06), tail))
-    return _log_edges(x, fma(k, f32(0.301025390625), tail))
+    """Logarithm to base 10: k log10(2) - log10(r) exactly, and the small log(1 + f) * log10(e)."""
+    m, k = _parts(x)
+    f, i = _near_one(m)
+    rest = fma(f, _LOG10(f), fma(k, _LG[1], _LOG10_LOW(i)))
+    rest = fma(f, f32(0.4342944819032518), rest)
+    return _log_edges(x, fma(k, _LG[0], _LOG10_HIGH(i)) + rest)
 
 
 def _log1p_parts(x: Any) -> tuple[Any, Any]:
-    """(log(1 + x), k) for -1 < x < inf: the rounding error of 1 + x = (1 + f) * 2**k is kept."""
+    """(log(1 + x), k) for -1 < x < inf: the rounding error of 1 + x = m * 2**k is kept."""
     large = x > _ONE
     u = x + _ONE
     lost = select(large, _ONE, x) - (u - select(large, x, _ONE))
     if wide.available(x):
-        f, k = derived.taken_apart(u, _ROOT)
-        carry = wide.call("scale", lost, -k)
-    else:
-        f, exponent = _split_normal(u)
-        k = float_of_int(exponent)
-        bounded = k_.minimum(exponent, np.int32(126))
-        carry = lost * _power_of_two(sub(np.int32(0), bounded))
-    square = f * f
-    # 1 / (1 + f), which the carry is multiplied by
-    slope = square + (_ONE - f)
-    tail = fma(carry, slope, fma(f, _LOG(f), -_HALF) * square)
-    return fma(k, _LN2, f + tail), k
+        m, k = _parts(u)
+        return _log_of(m, k, wide.call("scale", lost, -k)), k
+    m, exponent = _normal_parts(u)
+    k = float_of_int(exponent)
+    bounded = k_.minimum(exponent, np.int32(126))
+    return _log_of(m, k, lost * _power_of_two(sub(np.int32(0), bounded))), k
 
 
 def log1p_f32(x: Any) -> Any:
@@ -359,7 +364,10 @@ def _exp_f64_of(t: Any) -> Any:
 
 def _log2_f64_of(x: Any) -> Any:
     """log2(x) to some 37 bits as a float64, for x >= 0."""
-    f, k = (to_f64(part) for part in _split(x))
+    m, k = _parts(x)
+    large = m >= _ROOT
+    f = to_f64(select(large, m * _HALF, m) - _ONE)
+    k = to_f64(select(large, k + _ONE, k))
     s = f / (2.0 + f)
     z = s * s
     y = fma(fma(s * z, _LOG_WIDE(z), s + s), 1.4426950408889634, k)
