@@ -16,7 +16,8 @@ from hybrid.core import containers
 from hybrid.core.state import state
 from hybrid.core.tensor import asarray
 from hybrid.trace.concrete import ConcreteFunction
-from hybrid.trace.launcher import Launcher, fast_key, is_pure
+from hybrid.trace.keys import fast_key
+from hybrid.trace.launcher import Launcher, is_pure
 from hybrid.trace.signature import flatten
 from hybrid.trace.steps import Resume
 

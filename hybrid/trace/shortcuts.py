@@ -18,16 +18,8 @@ from hybrid.trace import modes
 from hybrid.trace.arguments import Call
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.environment import unbound
-from hybrid.trace.launcher import (
-    CLEAR,
-    Launcher,
-    chain_of,
-    fast_key,
-    is_flat,
-    is_pure,
-    key_of_tensors,
-    key_without,
-)
+from hybrid.trace.keys import fast_key, is_flat, key_of_tensors, key_without
+from hybrid.trace.launcher import CLEAR, Launcher, chain_of, is_pure
 from hybrid.trace.nested import Nested
 from hybrid.trace.signature import Signature
 from hybrid.trace.steps import Resume

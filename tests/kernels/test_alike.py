@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 import hybrid as hb
 from hybrid.kernels.alike import alike
-from hybrid.trace import launcher
+from hybrid.trace import keys
 
 DTYPES = st.sampled_from([np.dtype(x) for x in ("f4", "f8", "i4", "?", "c8", ">f4")])
 
@@ -57,12 +57,12 @@ def test_calls_find_their_traces_whatever_came_before() -> None:
 
     kinds = [hb.ones(3), hb.ones((2, 3)), hb.ones((2, 6))[:, ::2], hb.ones((3, 2)).T]
     kinds += [hb.ones(3, dtype="float64"), hb.ones(3, dtype="int32")]
-    for _ in range(launcher.WORTH_COMPARING + 2):
+    for _ in range(keys.WORTH_COMPARING + 2):
         for x in kinds:
             found = f(x, x)
             assert (found.dtype, found.shape) == (x.dtype, x.shape)
             assert (found.numpy() == 3).all()
-    for _ in range(launcher.WORTH_COMPARING + 2):
+    for _ in range(keys.WORTH_COMPARING + 2):
         f(kinds[0], kinds[0])
     kinds[0]._data.shape = (3, 1)  # NumPy allows that in place
     assert f(kinds[0], kinds[0]).shape == (3, 1)

@@ -16,7 +16,7 @@ import optree
 import pytest
 
 import hybrid as hb
-from hybrid.trace.launcher import fast_key, key_of_tensors
+from hybrid.trace.keys import fast_key, key_of_tensors
 from tests.trace.agreement import agree, alike, compiled_throughout, falls_back
 
 
