@@ -66,12 +66,9 @@ class AnySize(Unknowns):
             return f"({', '.join(map(self.text, x))}{',' if len(x) == 1 else ''})"
         return formula.text(x.formula, self.names.__getitem__) if type(x) is Unknown else repr(x)
 
-    def reader(self, x: Any) -> Callable[[Mapping[Input, int]], Any]:
-        """Compile a number, or tuples of numbers, into a function of the inputs."""
-        inputs = tuple(self.names)
-        names = ", ".join(self.names.values())
-        read = formula.reader([self.text(x)], "", names)
-        return lambda sizes: read(*[sizes[i] for i in inputs])
+    def reader(self, x: Any) -> Callable[..., Any]:
+        """Compile a number, or tuples of numbers, into a function of the inputs in `names`."""
+        return formula.reader([self.text(x)], "", ", ".join(self.names.values()))
 
     @property
     def fixed(self) -> str:

@@ -1,12 +1,14 @@
-"""Driver: the compiled text of a Plan, which becomes a function for the sizes of a call."""
+"""Driver: the compiled text of a Plan, and the function that it is for the sizes of a call."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
 from itertools import count
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import Any
+
+import numpy as np
 
 from hybrid.core.formula import Input
 from hybrid.core.graph import Node
@@ -27,62 +29,74 @@ class Driver:
 
     Attributes
     ----------
-    name, source : str
-    code : CodeType
-    namespace : dict
-        What it refers to, whatever the sizes.
-    late : dict
-        What it refers to, as functions of the sizes.
-    names : dict
-        How it calls the sizes themselves.
-    filename : str
-    nodes : dict from int to Node
-        The node that a line was written for.
+    source : str
+    run : function
+        What was compiled. What depends on sizes are parameters with defaults: another size is
+        another tuple of these.
+    inputs : tuple of Input
+        The sizes.
+    geometries : callable
+        Gives those of the kernels, as tuples of numbers, for the sizes one by one.
+    late : tuple of callable
+        The other things that depend on sizes.
     """
 
-    name: str
     source: str
-    code: CodeType
-    namespace: Mapping[str, Any]
-    late: Mapping[str, Late]
-    names: Mapping[Input, str]
-    filename: str
-    nodes: Mapping[int, Node]
+    run: FunctionType
+    inputs: tuple[Input, ...] = ()
+    geometries: Callable[..., tuple[Any, ...]] = lambda *sizes: ()
+    late: tuple[Late, ...] = ()
 
-    def run_for(self, sizes: Sizes) -> Run:
-        """Return the function for these sizes.
+    def run_for(self, *values: int) -> Run:
+        """Return the function for sizes, given in the order of `inputs`.
 
         It takes one ndarray, or Python scalar where the spec is weak, per parameter; and ``give``,
         where there are donations: it is called just before these parameters would be overwritten,
         and says of each whether it may be.
         """
-        namespace: dict[str, Any] = {
-            **self.namespace,
-            **{name: sizes[x] for x, name in self.names.items()},
-            **{name: make(sizes) for name, make in self.late.items()},
-            "explained": Explanation(self.filename, self.nodes, sizes),
-        }
-        exec(self.code, namespace)
-        run = namespace[self.name]
-        assert isinstance(run, FunctionType)
-        return run
+        run = self.run
+        if not values or run.__defaults__ is None:
+            return run
+        more = [np.array(numbers, np.int64) for numbers in self.geometries(*values)]
+        if self.late:
+            sizes = dict(zip(self.inputs, values, strict=True))
+            more += [make(sizes) for make in self.late]
+        given = run.__defaults__[: -len(values) - len(more)]
+        return FunctionType(run.__code__, run.__globals__, run.__name__, (*given, *values, *more))
 
 
-def driver_of(
+def compiled(
     name: str,
     source: str,
     namespace: dict[str, Any],
-    late: Mapping[str, Late],
-    names: Mapping[Input, str],
     nodes: Mapping[int, Node],
-) -> Driver:
-    """Compile the text of a driver; see there for what is what."""
+    inputs: tuple[Input, ...],
+) -> FunctionType:
+    """Compile the text of a driver.
+
+    Parameters
+    ----------
+    name, source : str
+    namespace : dict
+        What it refers to.
+    nodes : dict from int to Node
+        The node that a line was written for.
+    inputs : tuple of Input
+        The sizes, in the order in which it tells them where there is an error.
+    """
     # In hybrid's own folder, so that looking for the user's line skips it (`is_framework`); the
     # text is found through the loader, which lives no longer than the function.
     filename = os.path.join(_FOLDER, f"{name}-{next(_serial)}.py")
-    code = compile(source, filename, "exec")
-    whole = {**namespace, "__name__": f"hybrid.runtime.{name}", "__loader__": _Loader(source)}
-    return Driver(name, source, code, whole, late, names, filename, nodes)
+    scope = {
+        **namespace,
+        "explained": Explanation(filename, nodes, inputs),
+        "__name__": f"hybrid.runtime.{name}",
+        "__loader__": _Loader(source),
+    }
+    exec(compile(source, filename, "exec"), scope)
+    run = scope.pop(name)
+    assert isinstance(run, FunctionType)
+    return run
 
 
 class _Loader:

@@ -25,7 +25,7 @@ from hybrid.dtypes import DType
 from hybrid.ops.moving import window
 from hybrid.records import dataclass
 from hybrid.runtime import workspaces
-from hybrid.runtime.bound import Driver, Late, Sizes, driver_of
+from hybrid.runtime.bound import Driver, Late, Sizes, compiled
 from hybrid.runtime.donation import Donation
 from hybrid.runtime.driver_calls import adopt_result, new_workspace
 from hybrid.runtime.load import LoadedKernel
@@ -77,8 +77,12 @@ def make_driver(
     writer = _Writer(schedule, memory, iter(kernels), donations, space or AnySize())
     writer.write()
     source = "\n".join(writer.lines) + "\n"
-    named = (writer.namespace, writer.late, writer.space.names)
-    return driver_of(writer.name, source, *named, writer.nodes)
+    inputs, late = tuple(writer.space.names), dict.fromkeys(writer.names_of_late)
+    run = compiled(writer.name, source, writer.namespace | late, writer.nodes, inputs)
+    if not inputs:
+        return Driver(source, run)
+    geometries = writer.space.reader(tuple(writer.geometries.values()))
+    return Driver(source, run, inputs, geometries, tuple(writer.late.values()))
 
 
 @dataclass(slots=True)
@@ -94,6 +98,7 @@ class _Writer:
     lines: list[str] = field(default_factory=list)
     nodes: dict[int, Node] = field(default_factory=dict)
     namespace: dict[str, Any] = field(default_factory=dict)
+    geometries: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     late: dict[str, Late] = field(default_factory=dict)
     depth: int = 0
     names: dict[Root, str] = field(default_factory=dict)
@@ -106,6 +111,11 @@ class _Writer:
     returned: set[Root] = field(default_factory=set)
     written: set[Root] = field(default_factory=set)
     given: dict[Root, tuple[str, Root]] = field(default_factory=dict)
+
+    @property
+    def names_of_late(self) -> tuple[str, ...]:
+        """What depends on sizes, these first."""
+        return (*self.space.names.values(), *self.geometries, *self.late)
 
     def write(self) -> None:
         """Write the whole function."""
@@ -122,10 +132,14 @@ class _Writer:
         self.returned = {source.root for source in sources if isinstance(source, Place)}
         self.written = _written_again(self.schedule.steps)
         inner = self._captured(self._body)
+        if self.workspace:
+            self._provide_workspace()
         parameters = [*self.parameters.values()]
         if self.donations:
             nothing = self._constant("q", (False,) * len(self.donations))
             parameters.append(f"give=lambda: {nothing}")
+        # So that a function for other sizes is nothing but other defaults.
+        parameters += [f"{name}={name}" for name in self.names_of_late]
         self._line(f"def {self.name}({', '.join(parameters)}):")
         with self._indented():
             if self.workspace:
@@ -133,7 +147,8 @@ class _Writer:
             self._line("try:")
             self._append(inner)
             self._line("except Exception as error:")
-            self._line("    raise explained(error) from error.__cause__")
+            known = ", ".join(("error", *self.space.names.values()))
+            self._line(f"    raise explained({known}) from error.__cause__")
             if self.workspace:
                 self._line("finally:")
                 self._line("    pool.append(workspace)")
@@ -145,6 +160,9 @@ class _Writer:
         self._line("except IndexError:")
         self._line("    workspace = new_workspace()")
         self._line(f"{', '.join(self.workspace.values())}, = workspace")
+
+    def _provide_workspace(self) -> None:
+        """Give ``pool`` and ``new_workspace`` their meaning."""
         views = [(at, layout, np.dtype(name)) for at, layout, name in self.workspace]
         arena = self.memory.arena
         if not self.space.names:
@@ -156,11 +174,14 @@ class _Writer:
         read = self.space.reader(tuple((at, x.shape, x.strides, x.offset) for at, x, _ in views))
 
         def make(sizes: Sizes) -> Callable[[], Any]:
-            found = zip(read(sizes), dtypes, strict=True)
-            sized = [(at, Layout(*layout), dtype) for (at, *layout), dtype in found]
-            return lambda: new_workspace(size(sizes), sized)
+            def made() -> Any:
+                found = zip(read(*sizes.values()), dtypes, strict=True)
+                sized = [(at, Layout(*layout), dtype) for (at, *layout), dtype in found]
+                return new_workspace(size(*sizes.values()), sized)
 
-        self.late["pool"] = lambda sizes: workspaces.new_pool(size(sizes))
+            return made
+
+        self.late["pool"] = lambda sizes: workspaces.new_pool(size(*sizes.values()))
         self.late["new_workspace"] = make
 
     def _body(self) -> None:
@@ -362,8 +383,9 @@ class _Writer:
     def _geometry(self, numbers: Any) -> str:
         if not isinstance(numbers, list):
             return self._constant("g", numbers)
-        read = self.space.reader(tuple(numbers))
-        return self._late("g", lambda sizes: np.array(read(sizes), np.int64))
+        name = self._fresh_name("g")
+        self.geometries[name] = tuple(numbers)
+        return name
 
     def _library(self, step: LibraryStep) -> None:
         if step.into is not None:

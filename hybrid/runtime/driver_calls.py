@@ -61,21 +61,20 @@ def adopt_result(
 class Explanation:
     """Says which of the user's lines an error in a driver comes from."""
 
-    def __init__(
-        self, filename: str, nodes: Mapping[int, Node], sizes: Mapping[Input, int]
-    ) -> None:
+    def __init__(self, filename: str, nodes: Mapping[int, Node], inputs: tuple[Input, ...]) -> None:
         self.filename = filename
         self.nodes = nodes
-        self.sizes = sizes
+        self.inputs = inputs
 
-    def __call__(self, error: Exception) -> Exception:
-        """Return the error to raise: `error` with the user's line."""
+    def __call__(self, error: Exception, *values: int) -> Exception:
+        """Return the error to raise, for these sizes: `error` with the user's line."""
         node = self.nodes.get(self._line(error.__traceback__))
         if node is None or node.line is None:
             return error
         where = node.line.describe()
         if isinstance(error, ValueError | MemoryError):
-            specs = [substitute(v.spec, self.sizes) for v in node.outputs]
+            sizes = dict(zip(self.inputs, values, strict=True))
+            specs = [substitute(v.spec, sizes) for v in node.outputs]
             error = too_large(node.op, specs) or error
         if isinstance(error, HybridError):
             if "\n  at " in str(error):

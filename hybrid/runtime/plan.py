@@ -162,7 +162,7 @@ class Draft:
         arena, naive = substitute((self.memory.arena, self.memory.naive), sizes)
         return Plan(
             self.name,
-            self.driver.run_for(sizes),
+            self.driver.run_for(*[sizes[x] for x in self.driver.inputs]),
             self.driver.source,
             arena,
             naive,

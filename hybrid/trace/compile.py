@@ -19,11 +19,11 @@ from hybrid.errors import TraceError
 from hybrid.kernels.quick import quick_call
 from hybrid.ops._shortways import known_objects
 from hybrid.trace import modes, report
+from hybrid.trace.any_size_launcher import UNKNOWN
 from hybrid.trace.arguments import Call
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.generalise import Generaliser, as_specs
 from hybrid.trace.launcher import Launcher
-from hybrid.trace.nested import UNKNOWN
 from hybrid.trace.reach import is_iterator
 from hybrid.trace.replaying import in_python, once, replay, resumed
 from hybrid.trace.segment import Failed, start
@@ -97,6 +97,11 @@ class CompiledFunction:
                             _answer_natively(self)
                         return launcher.run(args)  # HYBRID_DEBUG=1 shows hybrid's frames
                     launcher = launcher.following
+                if usual and short.any_size and key is not None:
+                    result = short.any_size.launch(key, args)
+                    if result is not UNKNOWN:
+                        self._hits += 1
+                        return result
             if short.nested and plain and not modes.functions_run_eagerly():
                 result = short.nested.launch(args, kwargs)
                 if result is not UNKNOWN:

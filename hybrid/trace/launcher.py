@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from types import FunctionType
 from typing import Any
 
 from hybrid.core.formula import NAMES, Input, input_formula, inputs_of, read, text
@@ -11,6 +12,7 @@ from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.errors import OutOfMemoryError
 from hybrid.kernels.quick import Ticket
+from hybrid.runtime.donation import Donation
 from hybrid.runtime.plan import Plan
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.donating import Loan
@@ -31,6 +33,7 @@ from hybrid.trace.segment import (
 from hybrid.trace.sharing import identical
 from hybrid.trace.signature import Literal, is_array
 from hybrid.trace.steps import Resume, tree_of_steps
+from hybrid.trace.templates import Template
 
 Replay = Callable[[tuple[Any, ...]], Any]
 
@@ -59,9 +62,21 @@ class Launcher:
         How often it has answered in Python.
     ticket : tuple, optional
         What native code is told of it.
+    template : Template, optional
+        What serves its sizes and others.
     """
 
-    __slots__ = ("clear", "concrete", "direct", "following", "run", "ticket", "times", "valid")
+    __slots__ = (
+        "clear",
+        "concrete",
+        "direct",
+        "following",
+        "run",
+        "template",
+        "ticket",
+        "times",
+        "valid",
+    )
 
     def __init__(
         self,
@@ -76,8 +91,9 @@ class Launcher:
         self.times = 0
         self.ticket: Ticket | None = None
         self.direct: tuple[Callable[..., Any], Sequence[int]] | None = None
+        self.template: Template | None = None
         self.valid = concrete.unchanged()
-        self.clear = _clear(concrete, leaves, given)
+        self.clear = clear_of(concrete, leaves, given)
         segment = concrete.root
         assert segment is not None
         if segment.result is None or any(x.axis is None for x in segment.inputs):
@@ -87,7 +103,9 @@ class Launcher:
         environment = start(leaves)
         environment.extend(contents(source, leaves) for source in segment.captured)
         sized = segment.sized(leaves)
-        plan = sized.plan_for([environment[i] for i in segment.parameters])
+        arrays = [environment[i] for i in segment.parameters]
+        plan = sized.plan_for(arrays)
+        self.template = sized.template_for(arrays)
         self.run = _launcher(segment, sized.result, plan, leaves, given, resume.recover)
         if given == len(leaves) and _is_its_plan(segment, sized.result, plan, given):
             self.direct = plan.run, segment.parameters
@@ -111,13 +129,13 @@ def CLEAR(args: tuple[Any, ...]) -> bool:
     return True
 
 
-def _clear(
+def clear_of(
     concrete: ConcreteFunction, leaves: list[Any], given: int
 ) -> Callable[[tuple[Any, ...]], bool]:
     """Return a function that tells what the key leaves open: whether the trace holds for the ints,
     and whether arguments share no memory that is written in place."""
     tests = [
-        f"({condition.text(lambda x: _place(x, leaves, given))})"
+        f"({condition.text(lambda x: place_of(x, leaves, given))})"
         for condition in concrete.conditions
         if any(x.axis is None for x in inputs_of(condition.formula))
     ]
@@ -154,29 +172,35 @@ def _launcher(
 
     What is generated for one size serves the others, where nothing in it is theirs.
     """
-    shared = given == len(leaves) and result is segment.result and not plan.donations
+    shared = given == len(leaves) and not plan.donations
     key = (given, *map(type, leaves))
-    found = segment.launchers.get(key) if shared else None
-    if found is None:
-        found = _generated(segment, result, plan, leaves, given)
+    run = segment.launchers.get(key) if shared else None
+    if run is None:
+        run = generated(segment, plan.donations, leaves, given)
         if shared:
-            segment.launchers[key] = found
-    source, names = found
-    # Not kept with the rest: it holds the trace, which would hold itself then.
-    scope = {**names, "plan": plan.run, "recover": recover}
-    run_generated(source, "launcher", scope)
-    run: Replay = scope["run"]
-    return run
+            segment.launchers[key] = run
+    # `recover` holds the trace, which would hold itself if this were kept with the rest.
+    defaults = plan.run, result.build, recover
+    return FunctionType(run.__code__, run.__globals__, "run", defaults)
 
 
-def _generated(
-    segment: Segment,
-    result: Result,
-    plan: Plan,
-    leaves: list[Any],
-    given: int,
-) -> tuple[str, dict[str, Any]]:
-    """Return the text of a launcher, and what it refers to but for ``plan`` and ``recover``."""
+def generated(
+    segment: Segment, donations: tuple[Donation, ...], leaves: list[Any], given: int
+) -> FunctionType:
+    """Return ``run(args, plan, build, recover)``, which serves all sizes.
+
+    Parameters
+    ----------
+    segment : Segment
+    donations : tuple of Donation
+        Of the Plan.
+    leaves : list
+        The arguments of a call, default values last.
+    given : int
+        How many of them were given.
+    """
+    result = segment.result
+    assert result is not None
     scope: dict[str, Any] = {"Tensor": Tensor, "new": object.__new__} | NAMES
     fetch = []
     for i, leaf in enumerate(leaves):
@@ -186,7 +210,7 @@ def _generated(
             fetch.append(f"{name}._data" if type(leaf) is Tensor else name)
     for i, source in enumerate(segment.captured):
         if type(source) is Derived:
-            fetch.append(text(source.formula, lambda x: _place(x, leaves, given)))
+            fetch.append(text(source.formula, lambda x: place_of(x, leaves, given)))
             continue
         scope[f"c{i}"] = source
         attribute = {Variable: "_tensor._data", Local: "contents"}.get(type(source), "_data")
@@ -203,9 +227,8 @@ def _generated(
         # Before the writes: a result may be what a Variable held until now.
         kept = (x if in_order or i in returned else "None" for i, x in enumerate(fetch))
         after.insert(0, f"env = [{', '.join((*kept, '*out'))}]")
-        scope["build"] = result.build
         after.append(f"return build(env, {arguments})")
-    lent = [] if in_order else _lent(segment, plan, returned, first, given)
+    lent = [] if in_order else _lent(segment, donations, returned, first, given)
     if lent:
         scope["Loan"] = Loan
         call += f"{', ' if call else ''}give=loan"
@@ -221,8 +244,10 @@ def _generated(
     if lent:
         lines = ["try:", *(f"    {line}" for line in lines), "finally:", "    loan.end()"]
         lines.insert(0, f"loan = Loan(({', '.join(lent)},))")
-    lines = ["def run(args):", *(f"    {line}" for line in lines)]
-    return "\n".join(lines), scope
+    lines = ["def run(args, plan, build, recover):", *(f"    {line}" for line in lines)]
+    run_generated("\n".join(lines), "launcher", scope)
+    run: FunctionType = scope.pop("run")
+    return run
 
 
 def _only_rebinds(segment: Segment) -> bool:
@@ -263,20 +288,26 @@ def _target(write: Write, number: int, given: int) -> str:
     return f"r{number}._tensor" if isinstance(write.target, Variable) else f"r{number}"
 
 
-def _lent(segment: Segment, plan: Plan, returned: set[int], first: int, given: int) -> list[str]:
+def _lent(
+    segment: Segment,
+    donations: tuple[Donation, ...],
+    returned: set[int],
+    first: int,
+    given: int,
+) -> list[str]:
     """Write what a Plan may overwrite, one for each of its donations."""
     texts = {}
     for rebind in (True, False):
         for i, write in enumerate(w for w in segment.writes if w.rebind is rebind):
             texts[write.index - first] = f"w{i}" if rebind else _target(write, i, given)
     found = []
-    for donation in plan.donations:
+    for donation in donations:
         old = segment.parameters[donation.parameter.number]
         found.append("None" if old in returned else texts[donation.output])
     return [] if set(found) == {"None"} else found
 
 
-def _place(unknown: Input, leaves: list[Any], given: int) -> str:
+def place_of(unknown: Input, leaves: list[Any], given: int) -> str:
     """Write where an unknown number is: among the arguments, or known from a default value."""
     return unknown.place if unknown.leaf < given else str(read(input_formula(unknown))(leaves))
 

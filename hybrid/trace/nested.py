@@ -15,6 +15,7 @@ import numpy as np
 from hybrid.core import containers
 from hybrid.core.state import state
 from hybrid.core.tensor import asarray
+from hybrid.trace.any_size_launcher import UNKNOWN, AnySizeLaunchers
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.keys import fast_key
 from hybrid.trace.launcher import Launcher, is_pure
@@ -22,9 +23,6 @@ from hybrid.trace.signature import flatten
 from hybrid.trace.steps import Resume
 
 MAX_LAUNCHERS = 256
-UNKNOWN: Any = object()
-"""What `launch` returns for a call that it does not know."""
-
 Order = Callable[[Sequence[Any]], tuple[Any, ...]]
 
 
@@ -33,6 +31,7 @@ class Nested:
 
     def __init__(self) -> None:
         self._known: dict[Any, tuple[Order, Launcher]] = {}
+        self._any_size: dict[Any, tuple[Order, AnySizeLaunchers]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._known)
@@ -40,9 +39,14 @@ class Nested:
     def launch(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the trace for these arguments; `UNKNOWN` where none is known."""
         leaves, tree = containers.flatten((args, kwargs))
-        found = self._known.get((tree, fast_key(tuple(leaves)), state.defaults, state.device))
+        key = (tree, fast_key(tuple(leaves)), state.defaults, state.device)
+        found = self._known.get(key)
         if found is None:
-            return UNKNOWN
+            general = self._any_size.get((tree, state.defaults, state.device))
+            if general is None:
+                return UNKNOWN
+            order, launchers = general
+            return launchers.launch(key, order(leaves))
         order, launcher = found
         given = order(leaves)
         return launcher.run(given) if launcher.valid() and launcher.clear(given) else UNKNOWN
@@ -70,17 +74,26 @@ class Nested:
             self._known.pop(next(iter(self._known)), None)
         order = _order(tree, len(raw), bind)
         launcher = Launcher(concrete, leaves, len(leaves), Resume(_never, _from_the_start))
-        self._known[tree, values, state.defaults, state.device] = order, launcher
+        here = state.defaults, state.device
+        self._known[tree, values, *here] = order, launcher
+        if launcher.template is not None:
+            while len(self._any_size) >= MAX_LAUNCHERS:
+                self._any_size.pop(next(iter(self._any_size)), None)
+            _, general = self._any_size.setdefault((tree, *here), (order, AnySizeLaunchers()))
+            general.remember(launcher, leaves, len(leaves), _from_the_start)
 
     def forget(self, concretes: Sequence[ConcreteFunction]) -> None:
         """Forget the launchers of some traces."""
         for key, (_, launcher) in list(self._known.items()):
             if launcher.concrete in concretes:
                 self._known.pop(key, None)
+        for _, general in list(self._any_size.values()):
+            general.forget(concretes)
 
     def clear(self) -> None:
         """Forget everything."""
         self._known.clear()
+        self._any_size.clear()
 
 
 def _is_simple(concrete: ConcreteFunction) -> bool:

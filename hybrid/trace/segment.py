@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from hybrid.trace.following import MAX_WIDTH, Following
 from hybrid.trace.mutation import deliver
 from hybrid.trace.signature import is_array
 from hybrid.trace.sized import Sized
-from hybrid.trace.templates import Templates
+from hybrid.trace.templates import Template, Templates
 
 if TYPE_CHECKING:
     from hybrid.trace.repeats import Repeat
@@ -190,12 +191,6 @@ class Result:
         return containers.unflatten(self.tree, made)
 
 
-def _sized_result(result: Result | None, values: Mapping[Input, int]) -> Result | None:
-    if result is None:
-        return None
-    return replace(result, leaves=tuple(substitute(leaf, values) for leaf in result.leaves))
-
-
 def _tensor(value: Any) -> Tensor:
     return value if type(value) is Tensor else wrap(value)
 
@@ -257,6 +252,10 @@ class Segment:
         Those that leave one size of an axis only.
     repeat : Repeat, optional
         A loop that goes on with its results, for one answer to the guard.
+    called : (tuple of int, Template), optional
+        Sizes that were called last by what needs no Plan of their own.
+    result_is_sized : bool
+        Whether the result depends on sizes beside those of arrays; known once `inputs` is.
     """
 
     graph: FuncGraph
@@ -270,11 +269,12 @@ class Segment:
     fixed: frozenset[Condition] = frozenset()
     repeat: Repeat | None = None
     children: Following[Segment] = field(default_factory=Following)
-    launchers: dict[Any, tuple[str, dict[str, Any]]] = field(default_factory=dict)
+    launchers: dict[Any, FunctionType] = field(default_factory=dict)
     _sizes: dict[tuple[int, ...], Sized] = field(default_factory=dict)
     templates: Templates | None = None
     _inputs: tuple[Input, ...] | None = None
-    _sized_result: bool = False
+    called: tuple[tuple[int, ...], Template] | None = None
+    result_is_sized: bool = False
     _redoable: bool | None = None
     _read: Callable[[Sequence[Any]], tuple[int, ...]] | None = None
 
@@ -286,7 +286,7 @@ class Segment:
             if self.result is not None:
                 of_result = unknowns_in(self.result.leaves)
                 found |= of_result
-                self._sized_result = bool(of_result)
+                self.result_is_sized = bool(of_result)
             inputs = tuple(sorted(found, key=lambda x: (x.leaf, x.axis or 0)))
             if found:
                 fixed = {c for c in self.fixed if c.fixes in found}
@@ -298,23 +298,36 @@ class Segment:
 
     def sized(self, arguments: Sequence[Any]) -> Sized:
         """Return the graph for the sizes of these arguments; those used last are kept."""
+        self.called = None
         inputs = self.inputs
         assert self._read is not None
-        key = self._read(arguments) if inputs else ()
-        found = self._sizes.pop(key, None) if inputs else self._sizes.get(key)
+        return self._sized_for(self._read(arguments) if inputs else ())
+
+    def _sized_for(self, key: tuple[int, ...]) -> Sized:
+        found = self._sizes.pop(key, None) if self.inputs else self._sizes.get(key)
         if found is None:
-            result = self.result
-            if self._sized_result:
-                result = _sized_result(result, dict(zip(inputs, key, strict=True)))
+            result = self.result_for(key)
             found = Sized(self.graph, result, self.planner, self.replaced, self.templates, key)
             while len(self._sizes) >= MAX_SIZES:
                 self._sizes.pop(next(iter(self._sizes)), None)
         self._sizes[key] = found
         return found
 
+    def result_for(self, key: tuple[int, ...]) -> Result | None:
+        """Return how the return value is put together for these sizes, which `inputs` names."""
+        if self.result is None or not self.result_is_sized:
+            return self.result
+        values = dict(zip(self.inputs, key, strict=True))
+        leaves = tuple(substitute(leaf, values) for leaf in self.result.leaves)
+        return replace(self.result, leaves=leaves)
+
     @property
     def latest(self) -> Sized:
         """The graph for the sizes that were called last."""
+        if self.called is not None:
+            key, template = self.called
+            self.called = None
+            self._sized_for(key).plan_by(template)
         return next(reversed(self._sizes.values()))
 
     @property

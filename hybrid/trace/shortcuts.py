@@ -15,6 +15,7 @@ from hybrid.core.state import USUAL
 from hybrid.core.tensor import Tensor
 from hybrid.kernels.quick import ticket
 from hybrid.trace import modes
+from hybrid.trace.any_size_launcher import AnySizeLaunchers
 from hybrid.trace.arguments import Call
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.environment import unbound
@@ -46,6 +47,8 @@ class Shortcuts:
         By the keys of calls with positional arguments that hold no containers.
     key : callable
         ``key(args)`` gives such a key; None where there is none.
+    any_size : AnySizeLaunchers
+        For calls with such arguments, of sizes that have no launcher.
     nested : Nested
         For the other calls.
     ticket : tuple, optional
@@ -55,7 +58,7 @@ class Shortcuts:
         How many they were.
     """
 
-    __slots__ = ("_open", "_traces", "answered", "key", "launchers", "nested", "ticket")
+    __slots__ = ("_open", "_traces", "answered", "any_size", "key", "launchers", "nested", "ticket")
 
     def __init__(self, traces: Traces) -> None:
         self._traces = traces
@@ -64,6 +67,7 @@ class Shortcuts:
         self._open: frozenset[int] = frozenset()
         self.launchers: dict[Any, Launcher] = {}
         self.key: Callable[[tuple[Any, ...]], Any] = fast_key
+        self.any_size = AnySizeLaunchers()
         self.nested = Nested()
 
     def again(self, launcher: Launcher, args: tuple[Any, ...]) -> bool:
@@ -136,8 +140,11 @@ class Shortcuts:
             return None
         following = others[0] if 0 < len(others) < VARIANTS else None
         given = len(args)
-        made = Launcher(concrete, leaves, given, resume(given), following)
+        resumed = resume(given)
+        made = Launcher(concrete, leaves, given, resumed, following)
         self.launchers[key] = made
+        if (concrete.signature.defaults, concrete.signature.device) == (USUAL, CPU):
+            self.any_size.remember(made, leaves, given, resumed.recover)
         return made
 
     def _leave_open(self, signature: Signature, args: tuple[Any, ...]) -> None:
@@ -151,6 +158,7 @@ class Shortcuts:
 
     def forget(self, concretes: Sequence[ConcreteFunction]) -> None:
         """Forget the short ways to some traces."""
+        self.any_size.forget(concretes)
         self.nested.forget(concretes)
         for key, launcher in list(self.launchers.items()):
             if any(x.concrete in concretes for x in chain_of(launcher)):
@@ -160,6 +168,7 @@ class Shortcuts:
     def forget_all(self) -> None:
         """Forget everything."""
         self.launchers.clear()
+        self.any_size.clear()
         self.nested.clear()
         self.ticket = None
 

@@ -20,7 +20,7 @@ from hybrid.runtime.arguments import layout_of, strides_of
 from hybrid.runtime.plan import Plan, make_plan
 from hybrid.trace import passes
 from hybrid.trace.background import Planner
-from hybrid.trace.templates import Templates
+from hybrid.trace.templates import Template, Templates
 
 MAX_LAYOUTS = 64  # of the arguments, for which a graph keeps its Plans
 
@@ -88,6 +88,19 @@ class Sized:
                 plan = self.planner.plan(self.graph, make, self.plans, key)
             plan = self.plans.setdefault(key, plan)
         return plan
+
+    def plan_by(self, template: Template) -> None:
+        """Keep the Plan that a template gives for these sizes."""
+        assert self.templates is not None
+        values = dict(zip(self.templates.inputs, self.key, strict=True))
+        strides = template.strides(values)
+        if strides not in self.plans:
+            self.plans[strides] = template.draft.plan(values)
+
+    def template_for(self, arrays: Sequence[Any]) -> Template | None:
+        """Return what serves other sizes too, for parameters that lie in memory as `arrays` do."""
+        general = self.templates
+        return None if general is None else general.find(self.key, tuple(map(layout_of, arrays)))
 
     def _make(self, layouts: tuple[Layout, ...]) -> Plan:
         if self.templates is not None:

@@ -16,7 +16,7 @@ from hybrid.core.any_size import AnySize
 from hybrid.core.formula import Input
 from hybrid.core.graph import FuncGraph
 from hybrid.core.layout import Layout, contiguous
-from hybrid.core.substitute import specialise, unknowns_in
+from hybrid.core.substitute import specialise, substitute, unknowns_in
 from hybrid.core.tracelog import is_read, timed
 from hybrid.core.unknown import Condition
 from hybrid.records import dataclass
@@ -52,6 +52,15 @@ class Template:
     conditions: tuple[Condition, ...]
     holds: Callable[[Key], bool]
 
+    def strides(self, sizes: Mapping[Input, int]) -> tuple[tuple[int, ...] | None, ...]:
+        """Return what `strides_of` gives for the parameters of a call with some sizes."""
+        found: list[tuple[int, ...] | None] = []
+        for value, lying in zip(self.graph.parameters, self.lying, strict=True):
+            layout = lying or contiguous(substitute(value.spec.shape, sizes))
+            itemsize = value.spec.dtype.itemsize
+            found.append(None if value.spec.weak else tuple(s * itemsize for s in layout.strides))
+        return tuple(found)
+
 
 @dataclass(slots=True)
 class Templates:
@@ -82,7 +91,7 @@ class Templates:
 
         `refused` says why, then.
         """
-        found = self._find(key, layouts)
+        found = self.find(key, layouts)
         if found is None:
             if not self.worth_trying(key):
                 return None
@@ -113,7 +122,8 @@ class Templates:
         worth = all(n > 1 for x, n in pairs if x.axis is not None)
         return bool(pairs) and worth and len(self.refused) < MAX_REFUSED
 
-    def _find(self, key: Key, layouts: Sequence[Layout]) -> Template | None:
+    def find(self, key: Key, layouts: Sequence[Layout]) -> Template | None:
+        """Return the template that serves these, if there is one already."""
         lying = self._lying(layouts) if self._kept else None
         for template in reversed(self._kept):
             if template.lying == lying and template.holds(key):

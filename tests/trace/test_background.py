@@ -80,7 +80,7 @@ def test_the_plan_is_run_once_it_is_ready(compiler: Compiler) -> None:
     assert plan is compiler.plans[0]
     assert len(plan.kernels) == 1
     launcher = next(iter(f._shortcuts.launchers.values()))
-    assert plan.run in launcher.run.__globals__.values()
+    assert plan.run in launcher.run.__defaults__
 
 
 def test_waiting_ends_after_the_short_ways_to_what_stood_for_the_plan_are_gone(
