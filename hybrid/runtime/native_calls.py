@@ -105,16 +105,19 @@ def divided_product(step: LibraryStep) -> tuple[Callable[..., None], Array] | No
 def product_kernel(step: LibraryStep) -> tuple[LoadedKernel, tuple[Place, ...]] | None:
     """Return the kernel that computes a product of matrices, and what it reads; None for BLAS."""
     from hybrid.kernels.gram import gram_kernel
+    from hybrid.kernels.panels import panel_kernel
 
     places = [arg for arg in step.args if isinstance(arg, Place)]
-    if step.into is not _MATMUL or len(places) != 2 or places[0].root is not places[1].root:
+    if step.into is not _MATMUL or len(places) != 2:
         return None
     (root,) = step.outputs
     one, other = (place.layout for place in places)
-    if len(one.shape) != 2 or one != _turned(other):
-        return None
-    found = gram_kernel(one, root.layout, root.spec.dtype)
-    return None if found is None else (load_written(*found), (places[0],))
+    if places[0].root is places[1].root and len(one.shape) == 2 and one == _turned(other):
+        found = gram_kernel(one, root.layout, root.spec.dtype)
+        places = places[:1]
+    else:
+        found = panel_kernel(one, other, root.layout, root.spec.dtype)
+    return None if found is None else (load_written(*found), tuple(places))
 
 
 def _turned(layout: Layout) -> Layout:
