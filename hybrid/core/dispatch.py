@@ -18,7 +18,7 @@ from hybrid.core.source import at_user_line, user_line
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.state import busy as busy
 from hybrid.core.state import state as state
-from hybrid.core.storage import Alias, Chain, Later, Snapshot, alone
+from hybrid.core.storage import Alias, Chain, Snapshot, alone
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown
@@ -357,7 +357,7 @@ def _link_view(op: Op, source: Tensor, attrs: Attrs, view: Tensor) -> None:
     if type(alias) is not Alias:
         alias = own_alias(source)
     storage = alias.storage
-    view._link = storage, storage.version, None, alias, (one_step, op, attrs)
+    view._link = storage, storage.version, None, alias, one_step, op, attrs
 
 
 def one_step(op: Op, attrs: Attrs) -> Chain:
@@ -365,7 +365,7 @@ def one_step(op: Op, attrs: Attrs) -> Chain:
     return ((op, attrs),)
 
 
-def seen(source: Tensor, data: Any, later: Later) -> Tensor:
+def seen(source: Tensor, data: Any, *later: Any) -> Tensor:
     """Wrap what NumPy shows of the memory of `source`: a short way to bind.
 
     For eager code outside tapes.
@@ -375,7 +375,7 @@ def seen(source: Tensor, data: Any, later: Later) -> Tensor:
     source : Tensor
     data : ndarray
         A view of the same memory.
-    later : tuple
+    *later
         A function and its arguments, that give the view ops that lead from one to the other.
     """
     alias = source._link
@@ -384,7 +384,7 @@ def seen(source: Tensor, data: Any, later: Later) -> Tensor:
     storage = alias.storage
     view = _new(Tensor)
     view._data = data
-    view._link = storage, storage.version, None, alias, later
+    view._link = storage, storage.version, None, alias, *later
     view._node = None
     return view
 

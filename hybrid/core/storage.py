@@ -19,9 +19,6 @@ from hybrid.core.op import Attrs, Op
 from hybrid.core.places import DeviceArray
 
 Chain = tuple[tuple[Op, Attrs], ...]
-Later = tuple[Any, ...]
-"""A function and its arguments, that give the view ops from one alias to the next."""
-
 _new = object.__new__  # what a tape saves is made field by field: constructors take twice as long
 _ref = weakref.ref
 
@@ -106,7 +103,8 @@ class Alias:
     """How a Tensor hangs on a Storage: the view ops from the base, and the version last seen.
 
     Most views are read and dropped, so that their chain is only worked out when it is asked for:
-    from that of the view they were made of.
+    from that of the view they were made of, its `parent`, and `later`, a function and its arguments
+    that give the view ops from there.
     """
 
     __slots__ = ("_chain", "_later", "_parent", "storage", "version")
@@ -117,7 +115,7 @@ class Alias:
         version: int,
         chain: Chain | None,
         parent: Alias | None = None,
-        later: Later = (),
+        *later: Any,
     ) -> None:
         self.storage = storage
         self._chain = chain

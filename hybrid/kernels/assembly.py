@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from hybrid.kernels import cache, native
 
 
-def load(text: str) -> Callable[[str], int]:
+def load(text: str, given: Mapping[str, int] = {}) -> Callable[[str], int]:
     """Load code that is the same in every process; what gives the address of a symbol in it.
 
-    It is made for any processor of this kind, without optimising.
+    What differs is given: the addresses of symbols that it refers to. It is made for any processor
+    of this kind, without optimising.
     """
     key = cache.key(text)
     code = cache.read(key)
@@ -19,4 +20,4 @@ def load(text: str) -> Callable[[str], int]:
 
         code = engine.object_code(text)
         cache.write(key, code)
-    return native.load_object(code)
+    return native.load_object(code, given)

@@ -1,23 +1,22 @@
 """NumPy's own loops on large arrays, divided among the threads of kernels.
 
-NumPy runs an elementwise function in one thread. Its inner loops take addresses, strides and a
-count and need no interpreter, so that the pool of :mod:`hybrid.kernels.parallel` can run one on
-several parts of the arrays at once: the same code on the same elements, the same bits. What a loop
-finds wrong (a division by zero) it leaves in the floating-point flags of its thread; these are
-collected, and who called is told.
+NumPy runs an elementwise function in one thread. Its inner loops need no interpreter, so that the
+pool of :mod:`hybrid.kernels.parallel` can run one on several parts of the arrays at once: the same
+code on the same elements, the same bits. The floating-point flags of the threads, which say what a
+loop found wrong, are collected, and who called is told.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import platform
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from hybrid.kernels import parallel
+from hybrid.kernels.innerloops import FLAGS, inner_loop
 
 _POINTER = ctypes.sizeof(ctypes.c_void_p)
 _HEADER = object.__basicsize__
@@ -27,15 +26,6 @@ LARGE = 1 << 18
 
 Loop = Callable[..., int]
 """``loop(out, *arrays)`` writes the result into `out`; gives what went wrong, as bits."""
-
-# The bits of the floating-point flags, by the names of numpy.errstate; by the processor.
-_FLAGS = {
-    "x86_64": {"invalid": 1, "divide": 4, "over": 8, "under": 16},
-    "aarch64": {"invalid": 1, "divide": 2, "over": 4, "under": 8},
-}
-_ALSO = {"AMD64": "x86_64", "arm64": "aarch64"}
-FLAGS = _FLAGS.get(_ALSO.get(platform.machine(), platform.machine()))
-"""None where they are not known: then nothing is divided."""
 
 
 @functools.cache
@@ -56,18 +46,11 @@ def divided(ufunc: np.ufunc, types: str) -> Loop | None:
         where there is one processor only, or NumPy has no such loop.
     """
     driver = parallel.driver_address() if FLAGS is not None else 0
-    place = ufunc.types.index(types) if types in ufunc.types else -1
-    at = id(ufunc) + _HEADER
-    counts = (ctypes.c_int * 3).from_address(at)
-    if not driver or place < 0 or tuple(counts) != (ufunc.nin, ufunc.nout, ufunc.nargs):
+    loop = inner_loop(ufunc, types)
+    if not driver or loop is None:
         return None
-    functions, data = (ctypes.c_void_p * 2).from_address(at + 4 * ctypes.sizeof(ctypes.c_int))
-    loop = ctypes.c_void_p.from_address((functions or 0) + place * _POINTER).value
-    if not loop:
-        return None
-    extra = ctypes.c_void_p.from_address(data + place * _POINTER).value if data else 0
     sizes = [np.dtype(c).itemsize for c in types.replace("->", "")]
-    words = np.array([driver, _run(), loop, extra or 0, *sizes], np.int64)
+    words = np.array([driver, _run(), loop.function, loop.data, *sizes], np.int64)
     method, create = _method()
     found: Loop = create(ctypes.addressof(method), words, (words, ufunc))
     return found

@@ -67,15 +67,15 @@ def possible() -> bool:
     return here == ("linux", "x86_64", "cpython", ctypes.sizeof(ctypes.c_void_p))
 
 
-def load(code: bytes) -> Mapping[str, int] | None:
+def load(code: bytes, given: Mapping[str, int] = {}) -> Mapping[str, int] | None:
     """The addresses of what object code defines for others; None where LLVM has to load it.
 
-    The code stays for as long as the process lives.
+    What it refers to is `given`, or in the process. The code stays for as long as that lives.
     """
     if not possible():
         return None
     try:
-        return _placed(code)
+        return _placed(code, given)
     except (_Unknown, OSError, struct.error, IndexError, UnicodeDecodeError):
         return None
 
@@ -101,7 +101,7 @@ def _memory(size: int) -> tuple[mmap.mmap, int]:
     return memory, ctypes.addressof(ctypes.c_char.from_buffer(memory))
 
 
-def _placed(code: bytes) -> dict[str, int]:
+def _placed(code: bytes, given: Mapping[str, int]) -> dict[str, int]:
     sections = _sections(code)
     starts, ends = _arranged(sections)
     memory, base = _memory(ends[-1])
@@ -109,7 +109,8 @@ def _placed(code: bytes) -> dict[str, int]:
         section = sections[number]
         if section.kind == _PROGBITS:
             memory[start : start + section.size] = _content(code, section)
-    addresses, defined = _symbols(code, sections, {n: base + at for n, at in starts.items()})
+    placed = {n: base + at for n, at in starts.items()}
+    addresses, defined = _symbols(code, sections, placed, given)
     for section in sections:
         if section.kind == _RELA and section.info in starts:
             _relocate(code, section, sections[section.info].size, memory, starts, addresses)
@@ -172,11 +173,11 @@ def _arranged(sections: list[_Section]) -> tuple[dict[int, int], list[int]]:
 
 
 def _symbols(
-    code: bytes, sections: list[_Section], placed: Mapping[int, int]
+    code: bytes, sections: list[_Section], placed: Mapping[int, int], given: Mapping[str, int]
 ) -> tuple[list[int | None], dict[str, int]]:
     """The address of each symbol, None for what has none; and those of what is for others, by name.
 
-    Of what others define, by the C library's table of what there is in the process.
+    What others define is given, or in the C library's table of what there is in the process.
     """
     (table,) = (section for section in sections if section.kind == _SYMTAB)
     names = _content(code, sections[table.link])
@@ -185,7 +186,8 @@ def _symbols(
     for name, info, _, section, value, _ in _SYMBOL.iter_unpack(_content(code, table)):
         address = placed[section] + value if section in placed else None
         if section == _UNDEFINED and addresses:
-            address = _address(names[name : names.index(b"\0", name)].decode())
+            outside = names[name : names.index(b"\0", name)].decode()
+            address = given[outside] if outside in given else _address(outside)
         elif section >= _RESERVED and info & 15 != 4:  # all but the name of the file
             raise _Unknown
         elif address is not None and info >> 4 == _GLOBAL:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -43,15 +43,23 @@ def machine(name: str = "", features: str = "", effort: int = 2) -> Any:
 
 
 def object_code(text: str) -> bytes:
-    """Object code of LLVM assembly that needs no optimising, for any processor of this kind."""
+    """Object code of LLVM assembly that needs no optimising, for any processor of this kind.
+
+    Functions that are marked so are inlined.
+    """
     module = llvm.parse_assembly(text)
     module.verify()
-    return bytes(machine().emit_object(module))
+    emitter = machine()
+    builder = llvm.create_pass_builder(emitter, llvm.create_pipeline_tuning_options(speed_level=0))
+    builder.getModulePassManager().run(module, builder)
+    return bytes(emitter.emit_object(module))
 
 
-def load_object(code: bytes) -> Callable[[str], int]:
-    """Load object code; what gives the address of a symbol in it."""
+def load_object(code: bytes, given: Mapping[str, int] = {}) -> Callable[[str], int]:
+    """Load object code; what gives the address of a symbol in it. It may refer to what is given."""
     with _lock:
+        for name, address in given.items():
+            llvm.add_symbol(name, address)
         engine = _engine("")
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -47,14 +47,17 @@ def converts_half() -> bool:
     return not triple.startswith("x86") or "+f16c" in features
 
 
-def load_object(code: bytes) -> Callable[[str], int]:
-    """Load object code; what gives the address of a symbol in it."""
-    found = elf.load(code)
+def load_object(code: bytes, given: Mapping[str, int] = {}) -> Callable[[str], int]:
+    """Load object code; what gives the address of a symbol in it.
+
+    It may refer to symbols that are given.
+    """
+    found = elf.load(code, given)
     if found is not None:
         return found.__getitem__
     from hybrid.kernels import engine
 
-    return engine.load_object(code)
+    return engine.load_object(code, given)
 
 
 def keep(*objects: object) -> None:
@@ -101,6 +104,42 @@ def method_of(
     describe.restype = ctypes.py_object
     describe.argtypes = (ctypes.py_object, ctypes.c_void_p)
     return describe(kind, ctypes.addressof(definition))
+
+
+class _WrapperBase(ctypes.Structure):
+    """CPython's struct wrapperbase: what it knows of a slot."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("offset", ctypes.c_int),
+        ("function", ctypes.c_void_p),
+        ("wrapper", ctypes.c_void_p),
+        ("doc", ctypes.c_char_p),
+        ("flags", ctypes.c_int),
+        ("name_object", ctypes.py_object),
+    )
+
+
+# In a wrapper descriptor: the header, d_type, d_name and d_qualname come before it.
+_BASE_OF_WRAPPER = object.__basicsize__ + 3 * ctypes.sizeof(ctypes.c_void_p)
+
+
+def slot_of(kind: type, address: int, name: str, like: Callable[..., Any]) -> Any:
+    """An operator of a class: what is set as its attribute, so that Python calls the code itself.
+
+    To an attribute that is a function, of whatever kind, Python goes by way of a look-up in the
+    class. ``ndarray`` has all operators; theirs tell what Python knows of the slot.
+    """
+    known = ctypes.c_void_p.from_address(id(np.ndarray.__dict__[name]) + _BASE_OF_WRAPPER).value
+    base = _WrapperBase.from_buffer_copy(_WrapperBase.from_address(known or 0))
+    if base.name_object != name:
+        raise RuntimeError("the interpreter lays its slots out in another way")
+    base.doc = _documentation(name, like, keywords=False).encode()
+    _alive.append(base)
+    describe = ctypes.pythonapi.PyDescr_NewWrapper
+    describe.restype = ctypes.py_object
+    describe.argtypes = (ctypes.py_object, ctypes.c_void_p, ctypes.c_void_p)
+    return describe(kind, ctypes.addressof(base), address)
 
 
 def _documentation(name: str, like: Callable[..., Any], keywords: bool) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.kernels.objects import assemble, check_layouts, offset
+from hybrid.kernels.objects import check_layouts, load, offset
 
 Ticket = tuple[Any, ...]
 """Numbers that say what a call is compared with and what it leads to; then what they refer to."""
@@ -69,16 +69,15 @@ def quick_call(
     RuntimeError
         Where objects lie in memory otherwise than expected.
     """
-    from hybrid.kernels import engine, native
+    from hybrid.kernels import native
 
     check_layouts()
     fields = {
         "shortcuts": offset(probe, "_shortcuts"),
         "ticket": offset(probe._shortcuts, "ticket"),
     }
-    native.keep(known, otherwise)
-    code = assemble(_CODE, {**known, "otherwise": otherwise, "True": True}, fields)
-    address = engine.load_assembly(code)("hybrid_call")
+    address_of = load(_CODE, {**known, "otherwise": otherwise, "True": True}, fields)
+    address = address_of("hybrid_call")
     return native.method_of(kind, address, "__call__", otherwise, keywords=True)
 
 
@@ -86,39 +85,12 @@ def quick_call(
 # -1, the parameters, then for each argument descr, nd, sizes, strides. The ticket is held while it
 # is in use: another thread may give the function another one.
 _CODE = """
-define internal i64 @number(ptr %words, i64 %i) alwaysinline {
-  %at = getelementptr i64, ptr %words, i64 %i
-  %value = load i64, ptr %at
-  ret i64 %value
-}
-
-; Whether so many pairs of numbers are equal.
-define internal i1 @equal(ptr %a, ptr %b, i64 %n) alwaysinline {
-  br label %next
-next:
-  %i = phi i64 [ 0, %0 ], [ %i.up, %pair ]
-  %left = icmp slt i64 %i, %n
-  br i1 %left, label %pair, label %yes
-pair:
-  %x = call i64 @number(ptr %a, i64 %i)
-  %y = call i64 @number(ptr %b, i64 %i)
-  %i.up = add i64 %i, 1
-  %same = icmp eq i64 %x, %y
-  br i1 %same, label %next, label %no
-yes:
-  ret i1 1
-no:
-  ret i1 0
-}
-
 ; The words behind those of an array, if it lies as they say; null if not.
 define internal ptr @after(ptr %x, ptr %words) {
   %x.descr = call ptr @field(ptr %x, i64 <descr>)
   %descr = call ptr @word(ptr %words, i64 0)
   %is_descr = icmp eq ptr %x.descr, %descr
-  %nd_at = getelementptr i8, ptr %x, i64 <nd>
-  %x.nd32 = load i32, ptr %nd_at
-  %x.nd = sext i32 %x.nd32 to i64
+  %x.nd = call i64 @number_in(ptr %x, i64 <nd>)
   %nd = call i64 @number(ptr %words, i64 1)
   %is_nd = icmp eq i64 %x.nd, %nd
   %both = and i1 %is_descr, %is_nd
@@ -225,19 +197,14 @@ done:
   %failed = icmp eq ptr %out, null
   br i1 %failed, label %error, label %wrap
 error:
-  %ours = call i32 @PyErr_ExceptionMatches(ptr <Exception>)
-  %go_on = icmp ne i32 %ours, 0
-  br i1 %go_on, label %forget, label %miss
-forget:
-  call void @PyErr_Clear()
+  %forgiven = call i1 @forgiven()
   br label %miss
 wrap:
   store i64 %count.up, ptr %count_at
   %result = call ptr @PyTuple_GetItem(ptr %out, i64 0)
   call void @Py_IncRef(ptr %result)
   call void @Py_DecRef(ptr %out)
-  call void @Py_IncRef(ptr <None>)
-  %t = call ptr @made(ptr %result, ptr <None>)
+  %t = call ptr @made_alone(ptr %result)
   ret ptr %t
 miss:
   ret ptr null

@@ -60,7 +60,7 @@ def broadcast_to(x: ArrayLike, /, shape: int | Iterable[int]) -> Tensor:
         except ValueError:
             pass  # explained below
         else:
-            return seen(x, data, (one_step, BROADCAST_TO, attrs))
+            return seen(x, data, one_step, BROADCAST_TO, attrs)
     return bind(BROADCAST_TO, (asarray(x),), attrs)
 
 

@@ -104,7 +104,7 @@ def reshape(
             pass  # explained below
         else:
             if data.base is x._data or shares_memory(data, x._data):
-                return seen(x, data, (_reshaped, data.shape))
+                return seen(x, data, _reshaped, *data.shape)
             return wrap(data)
     x = asarray(x)
     out = bind(RESHAPE, (x,), {"shape": _resolve_shape(x, shape)})
@@ -128,7 +128,7 @@ def _reshape_first_axis_fastest(x: ArrayLike, shape: Any, order: str, copy: Any)
     return permute_dims(reshape(permute_dims(x), reversed_shape, copy=copy))
 
 
-def _reshaped(shape: Shape) -> Chain:
+def _reshaped(*shape: int) -> Chain:
     return ((RESHAPE, {"shape": shape}),)
 
 
@@ -223,7 +223,7 @@ def permute_dims(x: ArrayLike, /, axes: Iterable[int] | None = None) -> Tensor:
         and type(x) is Tensor
         and type(x._data) is np.ndarray
     ):
-        return seen(x, x._data.T, (_reversed, x._data.ndim))
+        return seen(x, x._data.T, _reversed, x._data.ndim)
     x = asarray(x)
     if axes is None:
         order = tuple(range(x.ndim - 1, -1, -1))
@@ -317,7 +317,7 @@ def squeeze(x: ArrayLike, /, axis: int | Axes | None = None) -> Tensor:
         and type(x) is Tensor
         and type(x._data) is np.ndarray
     ):
-        return seen(x, x._data.squeeze(), (_squeezed, x._data.shape))
+        return seen(x, x._data.squeeze(), _squeezed, x._data.shape)
     x = asarray(x)
     if axis is None:
         axes = tuple([i for i, n in enumerate(x.shape) if n == 1])

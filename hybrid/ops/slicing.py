@@ -54,7 +54,7 @@ def flip(x: ArrayLike, /, axis: int | Axes | None = None) -> Tensor:
         data = x._data
         if type(data) is np.ndarray and -data.ndim <= axis < data.ndim:
             axis %= data.ndim
-            return seen(x, data[(_WHOLE,) * axis + (_BACKWARDS,)], (_flipped, axis))
+            return seen(x, data[(_WHOLE,) * axis + (_BACKWARDS,)], _flipped, axis)
     x = asarray(x)
     axes = tuple(range(x.ndim)) if axis is None else some_axes("flip", axis, x.shape)
     return bind(FLIP, (x,), {"axis": tuple(sorted(axes))})

@@ -137,7 +137,7 @@ def test_where_the_system_forbids_it_llvm_loads(
 
 def test_kernels_that_llvm_loads_run_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYBRID_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(elf, "load", lambda code: None)
+    monkeypatch.setattr(elf, "load", lambda *_: None)
     kernel.clear()
     x = np.arange(50, dtype=np.float32)
     check((50,), (), [x], [mapped("fma", "{0} * 3 + 8", (0,), "float32")], [(1, "float32", False)])

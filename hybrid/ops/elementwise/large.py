@@ -16,8 +16,9 @@ import numpy as np
 
 from hybrid.core import recycle
 from hybrid.dtypes import DType
-from hybrid.kernels.divided import FLAGS, divided
 from hybrid.kernels.divided import LARGE as LARGE
+from hybrid.kernels.divided import divided
+from hybrid.kernels.innerloops import FLAGS, plain_result
 from hybrid.kernels.parallel import get_num_threads
 
 _CHARS = frozenset("fdFD")
@@ -69,11 +70,8 @@ def _result(ufunc: np.ufunc, dtype: DType, count: int) -> tuple[str, DType] | No
         return None
     if dtype.char not in _CHARS or (ufunc.nin, ufunc.nout) != (count, 1):
         return None
-    try:
-        *given, result = ufunc.resolve_dtypes((*[dtype] * count, None))
-    except TypeError:  # an exponent of ldexp is an integer
-        return None
-    if any(x is not dtype for x in given) or result.char not in "fdFD?":
+    result = plain_result(ufunc, dtype)
+    if result is None or result.char not in "fdFD?":  # an exponent of ldexp is an integer
         return None
     return f"{dtype.char * count}->{result.char}", result
 

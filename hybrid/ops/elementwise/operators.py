@@ -1,7 +1,4 @@
-"""Callables around an Op: public functions, and the operators of Tensor and Variable.
-
-The short ways write out what `wrap` does: the call would be a twentieth of their time.
-"""
+"""Callables around an Op: public functions, and the operators of Tensor and Variable."""
 
 from __future__ import annotations
 
@@ -34,9 +31,7 @@ from hybrid.ops.elementwise.operands import (
 from hybrid.ops.elementwise.pythonic import follow_python
 from hybrid.ops.elementwise.taped import binary_on_tape, unary_on_tape
 
-_new = object.__new__
 _array = np.ndarray
-_asarray = np.asarray
 _square = np.square
 _NO_ATTRS: dict[str, Any] = {}
 _COMPARISONS = frozenset(("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"))
@@ -65,21 +60,16 @@ def unary_call(op: Op, ufunc: Callable[..., Any] | None) -> Callable[[ArrayLike]
                 data = ufunc(data) if data.size < LARGE else large(ufunc, data)
             except Exception:
                 return _bind(op, *strong(x))
-            if _shortways.counting:
-                _shortways.tick()
-            made = _new(Tensor)
-            made._data = data if type(data) is _array else _asarray(data)
-            made._link = made._node = None
-            return made
+            return _shortways.made(data)
         if taping is not False:
             taped = unary_on_tape(taping, op, ufunc, x)
             if taped is not None:
                 return taped
         return _bind(op, *strong(x))
 
-    def put(native: Callable[[Tensor], Tensor | None]) -> None:
+    def put(native: dict[str, Any]) -> None:
         nonlocal short
-        short = native
+        short = native[op.name]
 
     if ufunc is not None:
         _shortways.offer(Way(op.name, "function", ufunc), put)
@@ -104,21 +94,16 @@ def binary_call(op: Op, ufunc: Callable[..., Any]) -> Callable[[ArrayLike, Array
                     data = ufunc(left, right) if small else large(ufunc, left, right)
                 except Exception:
                     return _bind(op, *strong(x1, x2))
-                if _shortways.counting:
-                    _shortways.tick()
-                made = _new(Tensor)
-                made._data = data if type(data) is _array else _asarray(data)
-                made._link = made._node = None
-                return made
+                return _shortways.made(data)
         elif taping is not False and type(x1) is type(x2) is Tensor:
             taped = binary_on_tape(taping, op, ufunc, x1, x2)
             if taped is not None:
                 return taped
         return _bind(op, *check_integers(op, *strong(x1, x2)))
 
-    def put(native: Callable[[Any, Any], Tensor | None]) -> None:
+    def put(native: dict[str, Any]) -> None:
         nonlocal short
-        short = native
+        short = native[op.name]
 
     _shortways.offer(Way(op.name, "function of two", ufunc), put)
     return function
@@ -193,12 +178,7 @@ def attach_unary(name: str, op: Op, ufunc: Callable[..., Any] | None) -> None:
                 data = ufunc(data) if data.size < LARGE else large(ufunc, data)
             except Exception:
                 return _operate(op, self)
-            if _shortways.counting:
-                _shortways.tick()
-            made = _new(Tensor)
-            made._data = data if type(data) is _array else _asarray(data)
-            made._link = made._node = None
-            return made
+            return _shortways.made(data)
         if taping is not False:
             taped = unary_on_tape(taping, op, ufunc, self)
             if taped is not None:
@@ -218,14 +198,15 @@ def attach_binary(name: str, op: Op, ufunc: Callable[..., Any]) -> None:
     """
     forward = _forward(op, ufunc)
     _attach(name, forward)
-    _shortways.on_tensor(Way(name, "binary", ufunc, forward))
     _IN_PYTHON[op] = getattr(python, name)
     if name in _COMPARISONS:
+        _shortways.on_tensor(Way(name, "comparison", ufunc, forward))
         return
     plain = name.strip("_")
     reflected = _reflected(op, ufunc)
     _attach(f"__r{plain}__", reflected)
-    _shortways.on_tensor(Way(f"__r{plain}__", "reflected", ufunc, reflected))
+    if name != "__pow__":  # which looks at the exponent first, in Python
+        _shortways.on_tensor(Way(name, "binary", ufunc, forward, reflected))
     attach_inplace(f"__i{plain}__", op, ufunc, forward)
 
 
@@ -240,12 +221,7 @@ def _forward(op: Op, ufunc: Callable[..., Any]) -> Operator:
                     data = ufunc(left, right) if small else large(ufunc, left, right)
                 except Exception:
                     return _operate(op, *_beside(self, other))
-                if _shortways.counting:
-                    _shortways.tick()
-                made = _new(Tensor)
-                made._data = data if type(data) is _array else _asarray(data)
-                made._link = made._node = None
-                return made
+                return _shortways.made(data)
         elif taping is not False:
             taped = binary_on_tape(taping, op, ufunc, self, other)
             if taped is not None:
@@ -284,12 +260,7 @@ def _reflected(op: Op, ufunc: Callable[..., Any]) -> Operator:
                     data = ufunc(left, right) if small else large(ufunc, left, right)
                 except Exception:
                     return _operate(op, *_beside(other, self))
-                if _shortways.counting:
-                    _shortways.tick()
-                made = _new(Tensor)
-                made._data = data if type(data) is _array else _asarray(data)
-                made._link = made._node = None
-                return made
+                return _shortways.made(data)
         elif taping is not False:
             taped = binary_on_tape(taping, op, ufunc, other, self)
             if taped is not None:
@@ -421,10 +392,7 @@ def reroute_power(op: Op, shortcuts: dict[float, Callable[[Tensor], Tensor]]) ->
                 data = _square(self._data)
             except TypeError:  # of what a trace left behind, explained below
                 return general(self, other)
-            made = _new(Tensor)
-            made._data = data if type(data) is _array else _asarray(data)
-            made._link = made._node = None
-            return made
+            return _shortways.made(data)
         function = shortcuts.get(other) if type(other) in DIRECT else None
         if function is not None:
             kind = self._data.dtype.kind

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.dispatch import busy, located, resolve, seen, state
-from hybrid.core.spec import Shape
 from hybrid.core.storage import Chain
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
@@ -38,7 +37,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
                 if _shortways.counting:
                     _shortways.tick()
                 if type(part) is _array:
-                    return seen(x, part, (_steps, index, data.shape))
+                    return seen(x, part, _steps, index, *data.shape)
                 return wrap(np.asarray(part))
             if _certainly_copies(index):
                 return wrap(np.asarray(data[native(index)]))
@@ -72,7 +71,7 @@ def _is_basic(index: Any) -> bool:
     return key_of(index) is not None
 
 
-def _steps(index: Any, shape: Shape) -> Chain:
+def _steps(index: Any, *shape: int) -> Chain:
     """Return the view ops of a basic index of an array."""
     key = key_of(index)
     assert key is not None

@@ -421,5 +421,5 @@ attach(
     __rmatmul__=_rmatmul_method,
     dot=dot,
 )
-_shortways.on_tensor(Way("__matmul__", "product", _matmul, matmul))
+_shortways.on_tensor(Way("__matmul__", "product", _matmul, matmul, _rmatmul_method))
 attach_inplace("__imatmul__", MATMUL, None, matmul)

@@ -1,0 +1,195 @@
+"""Ways, what native code is told of each, and how they become methods and slots of Tensor."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hybrid.kernels import native
+from hybrid.kernels.innerloops import FLAGS, inner_loops
+from hybrid.kernels.objects import check_layouts, load, offset
+from hybrid.kernels.shortway.calls import CALLS
+from hybrid.kernels.shortway.item import ITEM
+from hybrid.kernels.shortway.loops import LOOPS
+from hybrid.kernels.shortway.operators import OPERATORS
+from hybrid.kernels.shortway.products import PRODUCTS
+from hybrid.kernels.shortway.reshape import RESHAPE
+from hybrid.kernels.shortway.views import VIEWS
+from hybrid.records import dataclass
+
+Words = np.ndarray[Any, np.dtype[np.int64]]
+
+_TEXTS = (CALLS, LOOPS, OPERATORS, PRODUCTS, VIEWS, ITEM, RESHAPE)
+_COMPARISONS = ("__lt__", "__le__", "__eq__", "__ne__", "__gt__", "__ge__")  # as Python counts them
+_SHARED = {
+    "comparison": "comparison",
+    "function": "function_of_one",
+    "function of two": "function_of_two",
+}
+"""Entries that serve all ways of a kind."""
+
+# What each kind of way is written as: the parameters, and what they are passed on to.
+_ENTRIES = {
+    "unary": ("ptr %self", "@unary(ptr %self"),
+    "binary": ("ptr %x, ptr %y", "@binary(ptr %x, ptr %y"),
+    "product": ("ptr %x, ptr %y", "@product(ptr %x, ptr %y"),
+    "item": ("ptr %self, ptr %index", "@item(ptr %self, ptr %index"),
+    "reshape": (
+        "ptr %self, ptr %args, i64 %n, ptr %names",
+        "@reshape(ptr %self, ptr %args, i64 %n, ptr %names",
+    ),
+}
+
+# The words of a way: what is called, the Python function, that for swapped operands; from _LOOPS
+# on, for each number of a dtype: the dtype of the operands, the loop, its data, that of the result.
+_LOOPS, _WORDS_PER_LOOP = 3, 4
+_CHARS = "?bBhHiIlLqQfdgFD"
+"""Of the dtypes that have loops here, by their numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """An operator with a short way.
+
+    Parameters
+    ----------
+    name : str
+    kind : str
+        ``"unary"``, ``"binary"``, ``"comparison"``, ``"product"`` (of arrays of one floating-point
+        dtype), ``"item"`` (``x[index]``), ``"reshape"``, ``"function"`` or ``"function of two"``
+        (of so many arguments and no method; it gives None where the way is not plain).
+    call : callable
+        What does it to ndarrays: a ufunc. It gives one, or a NumPy scalar. Of ``"item"``:
+        ``call(index, *shape)`` gives the view ops that lead to what the index shows, of
+        ``"reshape"`` it is ``call(*shape)``.
+    otherwise : callable
+        The Python function for what is not plain.
+    reflected : callable, optional
+        That of ``__radd__``, with the operands swapped.
+    """
+
+    name: str
+    kind: str
+    call: Callable[..., Any]
+    otherwise: Callable[..., Any] | None = None
+    reflected: Callable[..., Any] | None = None
+
+    def words(self) -> Words:
+        """What native code is told."""
+        parts = (self.call, self.otherwise, self.reflected)
+        words = [0 if part is None else id(part) for part in parts]
+        loops = _loops(self.call) if isinstance(self.call, np.ufunc) else {}
+        for number in range(len(_CHARS)):
+            words += loops.get(number, (0,) * _WORDS_PER_LOOP)
+        return np.array(words, np.int64)
+
+
+@functools.cache
+def _loops(ufunc: np.ufunc) -> dict[int, tuple[int, ...]]:
+    """The words of the loops for operands of one dtype, by the number of that."""
+    found: dict[int, tuple[int, ...]] = {}
+    for loop in inner_loops(ufunc):
+        given, result = loop.types.split("->")
+        if len(set(given)) == len(result) == 1 and given[0] in _CHARS and result in _CHARS:
+            dtype, out = np.dtype(given[0]), np.dtype(result)
+            native.keep(dtype, out)
+            found.setdefault(dtype.num, (id(dtype), loop.function, loop.data, id(out)))
+    return found
+
+
+def short_ways(ways: Sequence[Way], known: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Compile short ways.
+
+    Parameters
+    ----------
+    ways : sequence of Way
+    known : mapping of str to object
+        ``Tensor``, a ``tensor`` whose fields ``_data``, ``_link`` and ``_node`` are set, an
+        ``alias`` and its class ``Alias``; the set ``busy``, empty where nothing is recorded; the
+        function ``own_alias`` that makes what a view hangs on; ``large``, the number of elements
+        from which on elementwise functions are left to Python.
+
+    Returns
+    -------
+    list of dict
+        For each way what is to be set as attributes of Tensor, or to be called, by names.
+
+    Raises
+    ------
+    RuntimeError
+        Where objects lie in memory otherwise than expected.
+    """
+    check_layouts()
+    alias = known["alias"]
+    numbers = {
+        "storage": offset(alias, "storage"),
+        "version": offset(alias.storage, "version"),
+        "all_flags": sum((FLAGS or {}).values()),
+        "loops": _LOOPS,
+        "words_per_loop": _WORDS_PER_LOOP,
+        "dtypes": len(_CHARS),
+        "float32": np.dtype(np.float32).num,
+        "float64": np.dtype(np.float64).num,
+    }
+    words = [way.words() for way in ways]
+    native.keep(ways, words)
+    own = [i for i, way in enumerate(ways) if way.kind in _ENTRIES or way.kind == "comparison"]
+    addresses = {f"way{i}": words[i].ctypes.data for i in own}
+    entries = [_entry(i, ways[i]) for i in own]
+    text = "".join([*_TEXTS, *entries, _comparisons(ways)])
+    address_of = load(text, known, numbers, addresses)
+    made = []
+    for i, way in enumerate(ways):
+        address = address_of(_SHARED.get(way.kind, f"way{i}"))
+        made.append(_attributes(way, address, words[i], known["Tensor"]))
+    return made
+
+
+def _entry(number: int, way: Way) -> str:
+    if way.kind in _SHARED:
+        return ""
+    parameters, target = _ENTRIES[way.kind]
+    return f"""
+define ptr @way{number}({parameters}) {{
+  %r = tail call ptr {target}, ptr <way{number}>)
+  ret ptr %r
+}}
+"""
+
+
+def _comparisons(ways: Sequence[Way]) -> str:
+    """Python has one slot for six operators, of which it gives the number."""
+    numbers = {way.name: i for i, way in enumerate(ways) if way.kind == "comparison"}
+    if not numbers:
+        return ""
+    cases = [(i, numbers[name]) for i, name in enumerate(_COMPARISONS)]
+    table = " ".join(f"i32 {i}, label %case{i}" for i, _ in cases)
+    blocks = "".join(f"case{i}:\n  br label %go\n" for i, _ in cases)
+    chosen = ", ".join(f"[ <way{number}>, %case{i} ]" for i, number in cases)
+    return f"""
+define ptr @comparison(ptr %x, ptr %y, i32 %which) {{
+  switch i32 %which, label %case0 [ {table} ]
+{blocks}go:
+  %way = phi ptr {chosen}
+  %r = tail call ptr @binary(ptr %x, ptr %y, ptr %way)
+  ret ptr %r
+}}
+"""
+
+
+def _attributes(way: Way, address: int, words: Words, kind: type) -> dict[str, Any]:
+    if way.otherwise is None:  # a function, whose `self` are its words
+        definition, create = native.method(address, way.name)
+        return {way.name: create(ctypes.addressof(definition), words, None)}
+    if way.kind == "reshape":
+        method = native.method_of(kind, address, way.name, way.otherwise, keywords=True)
+        return {way.name: method}
+    made = {way.name: native.slot_of(kind, address, way.name, way.otherwise)}
+    if way.reflected is not None:
+        swapped = f"__r{way.name.strip('_')}__"
+        made[swapped] = native.slot_of(kind, address, swapped, way.reflected)
+    return made
