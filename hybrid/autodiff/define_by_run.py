@@ -100,6 +100,7 @@ def asarray(
     Tensor([1., 2.], dtype=float32)
     """
     tensor = core_tensor.asarray(obj, dtype, device=device, copy=copy)
+    tensor = core_tensor.own(tensor)
     return _require(detach(tensor)) if requires_grad else tensor
 
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from hybrid.core import placed
+from hybrid.core.number import Number, in_graph
 from hybrid.core.op import OPS, Attrs, Op, too_large
 from hybrid.core.places import DeviceArray
 from hybrid.core.source import at_user_line, user_line
@@ -195,6 +196,8 @@ def resolve(x: Any) -> Any:
             x = in_trace(x)
             if type(x) is Tensor:
                 return x
+        elif type(x) is Number:
+            return resolve(in_graph(x))
         if isinstance(x, PYTHON_SCALARS) and not isinstance(x, np.generic):
             return x
         x = asarray(x)
@@ -253,6 +256,8 @@ def _elsewhere(op: Op, inputs: tuple[Any, ...], arrays: list[Any], attrs: Attrs)
 
 def after_trace(x: Any) -> Any:
     """Return the Python scalar for what stood for one in a trace that has given up."""
+    if type(x) is Number and x.known:
+        return in_graph(x)
     if type(x) is Tensor and type(x._data) is Symbol and x._data.array is not None:
         return _scalar_after(x._data)
     return x
@@ -267,6 +272,8 @@ def _scalar_after(symbol: Symbol) -> Any:
 def _plain(x: Any) -> Any:
     if type(x) is Unknown:
         return x.concrete()
+    if type(x) is Number:
+        return _plain(in_graph(x))
     if isinstance(x, (*PYTHON_SCALARS, np.ndarray)):
         return x
     data = asarray(x)._data
@@ -447,6 +454,7 @@ def refresh(tensor: Tensor) -> None:
 
 def spec_of(x: Any) -> TensorSpec:
     """Return the spec of anything that :func:`bind` accepts."""
+    x = in_graph(x)
     if type(x) is Tensor:
         return x.spec
     if isinstance(x, PYTHON_SCALARS) and not isinstance(x, np.generic):

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core import foreign
+from hybrid.core import foreign, unknown
+from hybrid.core.number import Number, in_graph, in_python
+from hybrid.core.spec import PYTHON_TYPES
 from hybrid.core.state import state
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ def holds_tensors(obj: Any) -> bool:
 
     if isinstance(obj, list | tuple):
         return any(holds_tensors(x) for x in obj)
-    return type(obj) is Tensor or isinstance(obj, Variable)
+    return type(obj) in (Tensor, Number) or isinstance(obj, Variable)
 
 
 def joined(obj: Any, dtype: Any, copy: bool | None) -> Tensor:
@@ -30,7 +32,11 @@ def joined(obj: Any, dtype: Any, copy: bool | None) -> Tensor:
     if copy is False:
         raise foreign.needs_copy("Tensors to be joined")
     if dtype is None:
-        dtype = dtypes.promote(_dtype_in_a_list(x) for x in _leaves(obj))
+        kinds = [_kind_of_number(x) for x in _leaves(obj)]
+        if None in kinds:
+            dtype = dtypes.promote(_dtype_in_a_list(x) for x in _leaves(obj))
+        else:
+            dtype = state.defaults.dtypes[max(kinds, key="bifc".index)]
     return _stacked(obj, dtype)
 
 
@@ -40,6 +46,16 @@ def _leaves(obj: Any) -> Iterator[Any]:
             yield from _leaves(x)
     else:
         yield obj
+
+
+def _kind_of_number(x: Any) -> Any:
+    """Return the kind of a Python number, or of what stands for one; None for an array."""
+    spec = getattr(in_graph(x), "spec", None)
+    if spec is not None:
+        return spec.dtype.kind if spec.weak else None
+    if isinstance(x, np.generic):
+        return None
+    return next((kind for kind, of in PYTHON_TYPES.items() if isinstance(x, of)), None)
 
 
 def _dtype_in_a_list(x: Any) -> dtypes.DType:
@@ -62,10 +78,21 @@ def _stacked(obj: Any, dtype: dtypes.DType) -> Tensor:
     return bind(OPS["stack"], tuple([_stacked(x, dtype) for x in obj]), {"axis": 0})
 
 
+def settled(obj: Any) -> Any:
+    """Return nested lists with numbers in place of unknown ones, which NumPy takes for arrays."""
+    if isinstance(obj, list | tuple):
+        return [settled(x) for x in obj] if any(map(_is_open, obj)) else obj
+    return unknown.settled(obj)
+
+
+def _is_open(x: Any) -> bool:
+    return type(x) is unknown.Unknown or isinstance(x, list | tuple)
+
+
 def as_arrays(obj: Any) -> Any:
     """Return nested lists with ndarrays in place of Tensors."""
     from hybrid.core.tensor import Tensor
 
     if isinstance(obj, list | tuple):
         return [as_arrays(x) for x in obj]
-    return obj.numpy() if isinstance(obj, Tensor) else obj
+    return obj.numpy() if isinstance(obj, Tensor) else in_python(obj)

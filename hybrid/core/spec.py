@@ -80,6 +80,9 @@ _WEAK: dict[type, TensorSpec] = {
 }
 
 
+PYTHON_TYPES: dict[str, type] = {"b": bool, "i": int, "f": float, "c": complex}
+"""What a weak value of a kind stands for."""
+
 _WEAK_SAMPLE: dict[str, complex] = {"b": False, "i": 0, "f": 0.0, "c": 0j}
 
 

@@ -19,9 +19,10 @@ from hybrid import dtypes
 from hybrid.core import dlpack, foreign, nested
 from hybrid.core.attached import Attached
 from hybrid.core.devices import CPU, as_device, place
+from hybrid.core.number import Number, in_graph
 from hybrid.core.places import DeviceArray, data_to
 from hybrid.core.source import at_user_line, written_array
-from hybrid.core.spec import Shape, TensorSpec
+from hybrid.core.spec import PYTHON_TYPES, Shape, TensorSpec
 from hybrid.core.state import state
 from hybrid.core.storage import SAVED, Alias, Snapshot, Storage
 from hybrid.core.symbol import Symbol
@@ -94,7 +95,7 @@ class Tensor(Attached):
         # `isinstance(rate, float)` takes the same branch in both modes.
         data = self._data
         if type(data) is Symbol and data.spec.weak:
-            return _PYTHON_TYPE[data.dtype.kind]
+            return PYTHON_TYPES[data.dtype.kind]
         return Tensor
 
     @property
@@ -309,7 +310,7 @@ class Tensor(Attached):
     def __getattr__(self, name: str) -> Any:
         # What stands for a Python scalar has the methods of one.
         data = None if name.startswith("_") else self._data
-        if type(data) is Symbol and data.spec.weak and hasattr(_PYTHON_TYPE[data.dtype.kind], name):
+        if type(data) is Symbol and data.spec.weak and hasattr(PYTHON_TYPES[data.dtype.kind], name):
             return getattr(self._concrete(name).item(), name)
         text = f"a Tensor has no attribute {name!r}"
         if not name.startswith("_") and hasattr(np.ndarray, name):
@@ -376,7 +377,6 @@ else:
 
 
 _API_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
-_PYTHON_TYPE: dict[str, type] = {"b": bool, "i": int, "f": float, "c": complex}
 
 
 def _unpickled(array: Array, device: str) -> Tensor:
@@ -447,6 +447,8 @@ def asarray(
         obj = obj.read()
     if type(obj) is Unknown:
         obj = _of_unknown(obj)
+    elif type(obj) is Number:
+        obj = in_graph(obj)
     if type(obj) is not Tensor and dlpack.is_on_card(obj):
         obj, copy = wrap(dlpack.borrow(obj)), copy or None
     if isinstance(obj, list | tuple) and nested.holds_tensors(obj):
@@ -479,8 +481,16 @@ def _around(tensor: Tensor, bare: bool) -> Tensor:
     return tensor
 
 
+def own(tensor: Tensor) -> Tensor:
+    """Return a Tensor with a dtype of its own: one that stands for a number gets the usual one."""
+    data = tensor._data
+    if type(data) is not Symbol or not data.spec.weak:
+        return tensor
+    return tensor.astype(state.defaults.dtypes[data.dtype.kind])
+
+
 def _converted(tensor: Tensor, dtype: Any, copy: bool | None) -> Tensor:
-    if dtype is not None and np.dtype(dtype) != tensor.dtype:
+    if dtype is not None and (np.dtype(dtype) != tensor.dtype or tensor.spec.weak):
         if copy is False:
             raise foreign.needs_copy(f"dtype {tensor.dtype} to become {np.dtype(dtype)}")
         return tensor.astype(dtype)
@@ -500,4 +510,6 @@ def as_ndarray(obj: Any, dtype: Any = None, copy: bool | None = None) -> Array:
     """Turn anything array-like but a Tensor into an ndarray of a supported dtype."""
     if isinstance(obj, list | tuple) and nested.holds_tensors(obj):
         obj = nested.as_arrays(obj)
+    elif state.recorder is not None:
+        obj = nested.settled(obj)
     return foreign.to_ndarray(noted(obj), dtype, copy)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.number import Number
 from hybrid.core.state import state
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -164,7 +165,7 @@ def _is_ours(x: Any) -> bool:
     from hybrid.core.tensor import Tensor
     from hybrid.core.variable import Variable
 
-    return type(x) is Tensor or isinstance(x, Variable)
+    return type(x) in (Tensor, Number) or isinstance(x, Variable)
 
 
 def _reading(name: str) -> Callable[..., Any]:

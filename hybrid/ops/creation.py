@@ -14,14 +14,19 @@ from hybrid.core.devices import CPU, DeviceScope, as_device
 from hybrid.core.dispatch import bind, busy, located, spec_of, state
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec, fits
-from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
+from hybrid.core.tensor import ArrayLike, Tensor, asarray, own, wrap
 from hybrid.dtypes import DType
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import as_dtype, as_shape
 from hybrid.ops.broadcasting import sum_to
 from hybrid.ops.movement import expand_dims
 
-array = asarray
+
+def array(
+    obj: Any, /, dtype: Any = None, *, device: Any = None, copy: bool | None = None
+) -> Tensor:
+    """Turn `obj` into a Tensor: ``hb.asarray`` but for ``requires_grad``, documented there."""
+    return own(asarray(obj, dtype, device=device, copy=copy))
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:

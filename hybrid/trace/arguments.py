@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hybrid.core.formula import Input
+from hybrid.core.number import of_tensor
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.trace.sharing import same_array
 from hybrid.trace.signature import Signature, is_array
@@ -52,7 +53,7 @@ def traced_leaves(tracer: Tracer, leaves: Sequence[Any], signature: Signature) -
             spec = key if isinstance(key, TensorSpec) else weak_scalar(leaf)
             tensor = tracer.argument(i, _with_unknown_sizes(tracer, i, spec, leaf, names))
             same = next((j for j in range(i) if same_array(leaves[j], leaf)), None)
-            traced.append(tensor if same is None else traced[same])
+            traced.append(of_tensor(tensor) if same is None else traced[same])
         elif isinstance(key, TensorSpec):  # an int that is no constant
             traced.append(tracer.unknowns.enter(Input(names.of_argument(i), i), leaf))
         else:

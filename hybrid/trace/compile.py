@@ -153,6 +153,8 @@ class CompiledFunction:
             self._defaults = defaults_of(self.__wrapped__)
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
+        for name, x in bound.arguments.items():
+            bound.arguments[name] = dispatch.after_trace(x)
         leaves, tree, names = flatten(dict(bound.arguments))
         leaves = [asarray(x) if is_dlpack(x) else dispatch.after_trace(x) for x in leaves]
         return Call(bound, leaves), tree, names

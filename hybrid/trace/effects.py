@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.identity import NAMES, tells_identity
 from hybrid.core.places import DeviceArray
 from hybrid.core.source import SourceLine, is_framework, is_installed
 from hybrid.core.tensor import Array
@@ -91,6 +92,15 @@ class Watch:
     def builtins(self) -> Sequence[tuple[dict[str, Any], str]]:
         """Globals of the function and its helpers, and the built-in functions that they name."""
         return self._before.builtins
+
+    def tells_identity(self) -> bool:
+        """Tell whether the function and its helpers may ask for the identity of a bool."""
+        reached = self._before
+        return (
+            reached.elsewhere
+            or not NAMES.isdisjoint(reached.names)
+            or any(map(tells_identity, reached.codes))
+        )
 
     def unwatched(self, stood_in: frozenset[int]) -> list[Array]:
         """Return the ndarrays from outside whose contents may be read without notice.

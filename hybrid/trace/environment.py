@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.number import Number
 from hybrid.core.source import run_generated
 from hybrid.core.tensor import Tensor
 from hybrid.records import dataclass
@@ -213,7 +214,7 @@ def unchanged(found: tuple[Binding, ...]) -> Callable[[], bool]:
 
 def literal_changed(before: Any, now: Any) -> bool:
     """Tell whether a number or text, or a Tensor, was replaced: in place of `before` is `now`."""
-    if isinstance(now, Tensor) and now is not before:
+    if type(now) in (Tensor, Number) and now is not before:
         return True  # a value of the trace is kept outside, where the next call reads it
     literal = (int, float, complex, str, bytes)
     if isinstance(before, literal) and isinstance(now, literal):

@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.number import Number
 from hybrid.core.source import INSTALLED, is_framework, is_installed
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
@@ -164,6 +165,8 @@ class _Walk:
                 self.reached.bindings.append(
                     Binding(f"the shape of {name}", value, "shape", value.shape)
                 )
+            case Number():
+                self.reached.traced.append((name, value.tensor))
             case Tensor():
                 traced = type(value._data) is Symbol
                 (self.reached.traced if traced else self.reached.arrays).append((name, value))

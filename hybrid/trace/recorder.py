@@ -53,6 +53,8 @@ class GraphRecorder:
 
     decides = False
     """Whether Python may ask for traced values: that makes a segment end."""
+    tells_identity = False
+    """Whether code may tell a bool from what stands for it: see :mod:`hybrid.core.identity`."""
     acted = False
     """Whether a node since the last cut acts."""
     _unknown_value = "a value that is not known yet"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.graph import Value
+from hybrid.core.number import Number
 from hybrid.core.source import is_framework
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
@@ -159,6 +160,9 @@ class _Seeing:
             raise Opaque
         if kind is Tensor:
             self._tensor(x)
+        elif kind is Number and not x.known:
+            self.seen.append(kind)
+            self._tensor(x.tensor)
         elif _is_literal(x):
             self.seen.append(_literal(x))
         elif isinstance(x, FunctionType | BuiltinFunctionType):

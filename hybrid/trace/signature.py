@@ -110,6 +110,9 @@ class Signature:
 
 Leaf = Any
 
+# Classes of the user's that derive from them have more to them than a value.
+_NUMBERS = frozenset((float, complex))
+
 
 def signature_of(function: Callable[..., Any]) -> inspect.Signature:
     """Return the parameters of a function; builtins bind their arguments by themselves."""
@@ -163,7 +166,7 @@ def leaf_key(leaf: Leaf) -> TensorSpec | Literal | Identity:
         return leaf.spec
     if isinstance(leaf, np.ndarray | np.generic) or is_dlpack(leaf):
         return asarray(leaf).spec
-    if isinstance(leaf, float | complex) and not isinstance(leaf, bool):
+    if type(leaf) in _NUMBERS:
         return weak_scalar(leaf)
     if not isinstance(leaf, Variable):
         try:
@@ -198,7 +201,7 @@ def is_array(leaf: Leaf) -> bool:
     """Tell whether a leaf becomes an input of the graph."""
     if isinstance(leaf, Tensor | np.ndarray | np.generic) or is_dlpack(leaf):
         return True
-    return isinstance(leaf, float | complex)
+    return type(leaf) in _NUMBERS
 
 
 # --- words ----------------------------------------------------------------------------------------

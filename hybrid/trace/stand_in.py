@@ -25,9 +25,11 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.number import Number
 from hybrid.core.source import is_framework, is_installed
 from hybrid.core.state import state
 from hybrid.core.tensor import Tensor
+from hybrid.core.unknown import Unknown
 from hybrid.core.watched import ASK_NOTHING, Watched, holds_tensors, noted, plain, watched
 from hybrid.ops.protocols.making import MAKERS, writable
 from hybrid.trace.environment import INSERTED, STAND_INS, Binding
@@ -84,7 +86,34 @@ def _length(x: Any, /) -> Any:
     return x.shape[0] if type(x) is Tensor and x.ndim else len(x)
 
 
-_INSERTS = {"len": _length}
+class _TypeOfTypes(type):
+    """What makes `_Type` mean `type`, wherever a class is looked for."""
+
+    def __call__(cls, *args: Any, **options: Any) -> Any:
+        if len(args) == 1 and not options:
+            found = args[0].__class__ if type(args[0]) in _NUMBERS else type(args[0])
+            return _Type if found is type else found
+        return type(*args, **options)
+
+    def __instancecheck__(cls, obj: Any) -> bool:
+        return isinstance(obj, type)
+
+    def __subclasscheck__(cls, kind: Any) -> bool:
+        return issubclass(kind, type)
+
+    def __eq__(cls, other: object) -> bool:
+        return other is type or other is _Type
+
+    def __hash__(cls) -> int:
+        return hash(type)
+
+
+class _Type(type, metaclass=_TypeOfTypes):
+    """`type`, for which the stand-in of a Python number is of the type of the number."""
+
+
+_NUMBERS = frozenset((Number, Unknown))
+_INSERTS: dict[str, Any] = {"len": _length, "type": _Type}
 INSERTED.update({id(function): function for function in _INSERTS.values()})
 
 _lock = threading.Lock()

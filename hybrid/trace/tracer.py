@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -12,6 +13,7 @@ from hybrid.autodiff.joining import hand_over, joined
 from hybrid.core import containers, dispatch, placed
 from hybrid.core.asking import asked
 from hybrid.core.graph import Value, acts, has_effects, may_fail
+from hybrid.core.number import in_graph
 from hybrid.core.op import Attrs, Op
 from hybrid.core.places import DeviceArray
 from hybrid.core.source import SourceLine, user_line
@@ -71,6 +73,8 @@ class Tracer(Cutter):
     outside : frozenset of int
         Containers that the function reaches, by identity: what changes in them is noticed after
         the trace.
+    tells : callable
+        Whether code that the function reaches may tell ``True`` from what stands for it.
     """
 
     def __init__(
@@ -88,6 +92,7 @@ class Tracer(Cutter):
         resumes: str | None = None,
         questions: Questions | None = None,
         outside: frozenset[int] = frozenset(),
+        tells: Callable[[], bool] = bool,
     ) -> None:
         super().__init__(
             name,
@@ -101,12 +106,18 @@ class Tracer(Cutter):
         )
         self.around = tapes
         self._outside = outside
+        self._tells = tells
         self.fullgraph = fullgraph
         self.decides = not fullgraph
         self.harmless: set[Any] = set()  # arithmetic of numbers that did not raise
         self._resumes = resumes
         self._decisions = 0
         self.garbage = ExitStack()  # kept until tracing ends
+
+    @cached_property
+    def tells_identity(self) -> bool:  # type: ignore[override]
+        """Whether code may tell a bool from what stands for it: asked where there is one."""
+        return self._tells()
 
     # --- what acts, and what is written -----------------------------------------------------------
 
@@ -225,7 +236,7 @@ class Tracer(Cutter):
         """
         self._refuse_to_go_on()
         leaves, tree = containers.flatten(returned)
-        leaves = [plain(x) for x in leaves]
+        leaves = [in_graph(plain(x)) for x in leaves]
         if not self.open:
             given = {id(tensor): self.arguments[leaf] for leaf, tensor, _ in self.inputs}
             given |= {id(shadow): source for source, shadow, _ in self.shadows.values()}

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hybrid.core import containers, dispatch
+from hybrid.core.number import Number
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.trace import report
@@ -166,6 +167,7 @@ class Subject:
             resumes=resumes,
             questions=None if tapes else questions,
             outside=frozenset(id(binding.holder) for binding in watch.bindings),
+            tells=watch.tells_identity,
         )
         return tracer
 
@@ -214,6 +216,13 @@ class Subject:
         report.warn_eager(self.name, "from now on", why)
 
 
+def _after_trace(contents: Any) -> Any:
+    """Return what a container holds with the numbers for which something stood in the trace."""
+    if Number not in map(type, containers.leaves_of(contents)):
+        return contents
+    return containers.map_leaves(dispatch.after_trace, contents)
+
+
 def _run(
     function: Callable[..., Any],
     tracer: Tracer,
@@ -246,13 +255,14 @@ def _run(
         except BaseException as error:
             now = watch.after()
             changes = copies.changes()
-            carried = any(isinstance(x, Tensor) for x in error.args)
+            carried = any(type(x) in (Tensor, Number) for x in error.args)
             if isinstance(error, TypeError) and tracer.unknowns.hints and not changes:
                 if tracer.nothing_done() and watch.untouched(tracer.written):
                     raise NumberRefused(error) from error
             kept = bool(changes or now.traced or carried)
             tracer.flush(kept=kept and isinstance(error, Exception))
-            deliver(changes, call.given)
+            error.args = tuple(map(dispatch.after_trace, error.args))
+            deliver([(i, _after_trace(contents)) for i, contents in changes], call.given)
             raise
         changes = copies.changes()
         if changes:

@@ -222,7 +222,7 @@ class Program:
             [
                 ["int(k[0, 0]) % 4", "0 | 3", f"1 if {self.condition()}", "number"],
                 ["n", "1 | 2", f"int() as number if {low} < number", "_"],
-                [f"bool({self.scalar()} > {low})", "True", "_"],  # no float is `is True` in a trace
+                [f"{self.scalar()} > {low}", "True", "_"],
                 [f"({m}, [{r}, n])", f"(q, [_, 2 | 3]) if q.sum() > {low}", "(_, [q, *rest])"],
                 [f"[*{m}]", f"[q, _, *rest] if q.sum() > {low}", "[_, *rest, q]"],
                 ["d", f"{{'m': q}} if {self.condition()}", "{'r': [q, *_], **rest}"],

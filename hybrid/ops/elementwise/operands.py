@@ -10,6 +10,7 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.defaults import default_dtype
 from hybrid.core.dispatch import state, too_wide
+from hybrid.core.number import Number, in_graph
 from hybrid.core.op import Op
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor, asarray
@@ -35,6 +36,8 @@ def operand(x: Any) -> Any:
         return x
     if type(x) is Unknown:
         return x if x.open else x.hint
+    if type(x) is Number:
+        return in_graph(x)
     if type(x) is np.ndarray and state.plain and x.dtype in dtypes.SUPPORTED:
         return x
     return asarray(x)
@@ -78,7 +81,7 @@ def is_weak(x: Any) -> bool:
     """Tell whether `x` is a Python scalar, or stands for one in a trace."""
     if type(x) is Tensor:
         return type(x._data) is Symbol and x._data.spec.weak
-    return type(x) in SCALARS or type(x) is Unknown
+    return type(x) in SCALARS or type(x) in (Unknown, Number)
 
 
 def _kind(x: Any) -> str:

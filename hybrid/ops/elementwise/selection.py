@@ -13,7 +13,7 @@ from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.dtypes import DType
 from hybrid.ops._methods import as_numpy
 from hybrid.ops.elementwise.declare import Key, Loop, binary, call, elementwise, key_of, meeting
-from hybrid.ops.elementwise.operands import SCALARS
+from hybrid.ops.elementwise.operands import SCALARS, is_weak
 
 # --- where ----------------------------------------------------------------------------------------
 
@@ -93,7 +93,7 @@ def where(condition: ArrayLike, x: Any = None, y: Any = None, /) -> Tensor | tup
         condition = asarray(condition)
     if x is None or y is None:
         return _where_true(condition, x, y)
-    if type(x) in SCALARS and type(y) in SCALARS:
+    if is_weak(x) and is_weak(y):
         x = asarray(x, meeting_default(x, y))
     return call(_WHERE, condition, x, y)
 
