@@ -7,6 +7,11 @@ from collections.abc import Callable, Mapping
 from hybrid.kernels import cache, native
 
 
+def kept(text: str) -> bool:
+    """Whether code lies on disk, compiled."""
+    return cache.read(cache.key(text)) is not None
+
+
 def load(text: str, given: Mapping[str, int] = {}) -> Callable[[str], int]:
     """Load code that is the same in every process; what gives the address of a symbol in it.
 

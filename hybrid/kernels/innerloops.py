@@ -9,10 +9,9 @@ from __future__ import annotations
 import ctypes
 import functools
 import platform
+from typing import NamedTuple
 
 import numpy as np
-
-from hybrid.records import dataclass
 
 _POINTER = ctypes.sizeof(ctypes.c_void_p)
 _HEADER = object.__basicsize__
@@ -27,8 +26,7 @@ FLAGS = _FLAGS.get(_ALSO.get(platform.machine(), platform.machine()))
 """None where they are not known: then NumPy is left to call its loops."""
 
 
-@dataclass(frozen=True, slots=True)
-class InnerLoop:
+class InnerLoop(NamedTuple):
     """A loop of NumPy: ``function(addresses, counts, strides, data)``; `types` as NumPy has it."""
 
     types: str

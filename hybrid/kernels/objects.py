@@ -104,29 +104,16 @@ def _of_numpy(place: int) -> int:
     return ctypes.c_void_p.from_address(start + place * _POINTER).value or 0
 
 
-def load(
-    code: str,
-    known: Mapping[str, Any],
-    numbers: Mapping[str, int] = {},
-    addresses: Mapping[str, int] = {},
-) -> Callable[[str], int]:
-    """Load code that has :data:`COMMON` before it; return what gives the address of a symbol in it.
+def written(code: str, known: Mapping[str, Any], numbers: Mapping[str, int] = {}) -> str:
+    """Return code with :data:`COMMON` before it, in which names in ``<>`` are written out.
 
     Parameters
     ----------
     code : str
     known : mapping of str to object
-        What a name in ``<>`` is the address of, besides Python's and NumPy's own objects; of
-        ``tensor`` the fields are looked at. All are kept.
+        ``tensor``, whose fields are looked at, and ``large``, if it is used.
     numbers : mapping of str to int
-        What other names stand for.
-    addresses : mapping of str to int
-        Of what is no object.
-
-    Raises
-    ------
-    RuntimeError
-        Where it calls a function that this process does not have.
+        What other names stand for. The rest stand for addresses, which `load` is given.
     """
     numbers = {
         **_FIELDS,
@@ -137,6 +124,42 @@ def load(
         "node": offset(known["tensor"], "_node"),
         **numbers,
     }
+    addresses = set()
+
+    def one(match: re.Match[str]) -> str:
+        name = match[1]
+        if name in numbers:
+            return str(numbers[name])
+        addresses.add(name)
+        return f"@{_PREFIX}{name}"
+
+    text = re.sub(r"<([\w.]+)>", one, COMMON + code)
+    declared = [f"@{_PREFIX}{name} = external global i8" for name in sorted(addresses)]
+    return "\n".join([*declared, text])
+
+
+def load(
+    text: str, known: Mapping[str, Any], addresses: Mapping[str, int] = {}
+) -> Callable[[str], int]:
+    """Load what `written` gave; return what gives the address of a symbol in it.
+
+    Parameters
+    ----------
+    text : str
+    known : mapping of str to object
+        What names stand for, besides Python's and NumPy's own objects. All are kept.
+    addresses : mapping of str to int
+        Of what is no object.
+
+    Raises
+    ------
+    RuntimeError
+        Where it calls a function that this process does not have.
+    """
+    called = re.findall(r"^declare .*?@([\w.]+)\(", text, re.M)
+    missing = [f for f in called if not f.startswith("llvm.") and not hasattr(pythonapi, f)]
+    if missing:
+        raise RuntimeError(f"this process has no {', '.join(missing)}")
     objects = {
         **{name: value for name, value in known.items() if name not in _LOOKED_AT},
         "ndarray": np.ndarray,
@@ -153,25 +176,7 @@ def load(
     native.keep(objects)
     given = {name: id(value) for name, value in objects.items()}
     given |= {"new_array": _of_numpy(_NEW_ARRAY), "set_base": _of_numpy(_SET_BASE), **addresses}
-
-    used = set()
-
-    def written(match: re.Match[str]) -> str:
-        name = match[1]
-        if name in numbers:
-            return str(numbers[name])
-        used.add(name)
-        return f"@{_PREFIX}{name}"
-
-    text = re.sub(r"<([\w.]+)>", written, COMMON + code)
-    called = re.findall(r"^declare .*?@([\w.]+)\(", text, re.M)
-    missing = [f for f in called if not f.startswith("llvm.") and not hasattr(pythonapi, f)]
-    if missing:
-        raise RuntimeError(f"this process has no {', '.join(missing)}")
-    declared = [f"@{_PREFIX}{name} = external global i8" for name in sorted(used)]
-    return assembly.load(
-        "\n".join([*declared, text]), {f"{_PREFIX}{name}": given[name] for name in used}
-    )
+    return assembly.load(text, {_PREFIX + name: address for name, address in given.items()})
 
 
 # What native code that makes Tensors shares.

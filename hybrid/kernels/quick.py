@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.kernels.objects import check_layouts, load, offset
+from hybrid.kernels.objects import check_layouts, load, offset, written
 
 Ticket = tuple[Any, ...]
 """Numbers that say what a call is compared with and what it leads to; then what they refer to."""
@@ -76,8 +76,8 @@ def quick_call(
         "shortcuts": offset(probe, "_shortcuts"),
         "ticket": offset(probe._shortcuts, "ticket"),
     }
-    address_of = load(_CODE, {**known, "otherwise": otherwise, "True": True}, fields)
-    address = address_of("hybrid_call")
+    text = written(_CODE, known, fields)
+    address = load(text, {**known, "otherwise": otherwise, "True": True})("hybrid_call")
     return native.method_of(kind, address, "__call__", otherwise, keywords=True)
 
 

@@ -1,8 +1,8 @@
-"""Operators get their short ways in native code once there is much eager work to do.
+"""Operators get their short ways in native code once there is some eager work to do.
 
-To compile them takes as long as the Python ways take for some ten thousand operators, so that they
-are compiled when as many have run; until then, and where that is not possible, all is done in
-Python. Results are the same.
+They lie on disk once they were compiled on this machine, and are loaded then. To compile them takes
+as long as the Python ways take for some ten thousand operators, so that this is done when as many
+have run. Until then, and where that is not possible, all is done in Python. Results are the same.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from hybrid.core.dispatch import busy, own_alias
 from hybrid.core.storage import Alias
 from hybrid.core.tensor import Tensor, wrap
 from hybrid.kernels.divided import LARGE
-from hybrid.kernels.shortway import Way, short_ways
+from hybrid.kernels.shortway import Way, kept, short_ways
 
-WORTH_COMPILING = 20_000
-"""Operators; what is saved for each is 0.2 to 0.5 us, what is spent 50 to 100 ms."""
+WORTH_LOADING, WORTH_COMPILING = 2_000, 20_000
+"""Operators, of which each takes 0.5 us less then. To load takes 8 ms, which nobody notices, to
+compile 100."""
 
 _array = np.ndarray
-_left = WORTH_COMPILING
+_left = WORTH_LOADING
 offered: list[tuple[Way, Callable[[dict[str, Any]], None]]] = []
 _lock = threading.Lock()
 counting = True
@@ -55,13 +56,20 @@ def on_tensor(way: Way) -> None:
 def tick() -> None:
     """Count one operator that went the Python way."""
     global _left
-    _left -= 1
-    if _left <= 0 and counting:
+    left = _left = _left - 1  # of threads that count at once none may miss its turn
+    if left == WORTH_LOADING - WORTH_COMPILING or (left == 0 and _are_kept()):
         install()
 
 
+def _are_kept() -> bool:
+    try:
+        return kept([way for way, _ in offered], known_objects())
+    except RuntimeError:
+        return False
+
+
 def install() -> None:
-    """Compile all short ways and put them in front; once."""
+    """Load all short ways, or compile them, and put them in front; once."""
     global counting
     with _lock:
         if not counting:

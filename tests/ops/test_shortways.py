@@ -19,7 +19,7 @@ from hypothesis.extra import numpy as arrays
 
 import hybrid as hb
 from hybrid.kernels import elf
-from hybrid.kernels.shortway import short_ways
+from hybrid.kernels.shortway import kept, short_ways
 from hybrid.ops import _shortways
 
 WAYS = {way.name: way for way, _ in _shortways.offered if not way.kind.startswith("function")}
@@ -158,6 +158,27 @@ def test_a_view_and_what_it_is_a_view_of_see_each_others_writes() -> None:
         view *= factor
         y = (x * x).sum()
     assert tape.gradient(y, factor).item() == 2 * 3 * (4 + 9 + 16)
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_ways_are_loaded_early_from_disk_and_compiled_late(
+    on_disk: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[None] = []
+    monkeypatch.setattr(_shortways, "_left", _shortways.WORTH_LOADING)
+    monkeypatch.setattr(_shortways, "install", lambda: asked.append(None))
+    monkeypatch.setattr(_shortways, "kept", lambda *_: on_disk)
+    operators = 0
+    while not asked:
+        _shortways.tick()
+        operators += 1
+    assert operators == (_shortways.WORTH_LOADING if on_disk else _shortways.WORTH_COMPILING)
+
+
+def test_ways_that_were_compiled_are_kept() -> None:
+    ways = [way for way, _ in _shortways.offered]
+    assert kept(ways, _shortways.known_objects())
+    assert not kept(ways[1:], _shortways.known_objects())
 
 
 def test_llvm_loads_the_ways_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.kernels import native
+from hybrid.kernels import assembly, native
 from hybrid.kernels.innerloops import FLAGS, inner_loops
-from hybrid.kernels.objects import check_layouts, load, offset
+from hybrid.kernels.objects import check_layouts, load, offset, written
 from hybrid.kernels.shortway.calls import CALLS
 from hybrid.kernels.shortway.item import ITEM
 from hybrid.kernels.shortway.loops import LOOPS
@@ -101,6 +101,11 @@ def _loops(ufunc: np.ufunc) -> dict[int, tuple[int, ...]]:
     return found
 
 
+def kept(ways: Sequence[Way], known: Mapping[str, Any]) -> bool:
+    """Whether short ways lie on disk, compiled; all is as for `short_ways`."""
+    return assembly.kept(_written(ways, known))
+
+
 def short_ways(ways: Sequence[Way], known: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Compile short ways.
 
@@ -123,6 +128,24 @@ def short_ways(ways: Sequence[Way], known: Mapping[str, Any]) -> list[dict[str, 
     RuntimeError
         Where objects lie in memory otherwise than expected.
     """
+    text = _written(ways, known)
+    words = [way.words() for way in ways]
+    native.keep(ways, words)
+    addresses = {f"way{i}": words[i].ctypes.data for i, way in enumerate(ways) if _is_named(way)}
+    address_of = load(text, known, addresses)
+    made = []
+    for i, way in enumerate(ways):
+        address = address_of(_SHARED.get(way.kind, f"way{i}"))
+        made.append(_attributes(way, address, words[i], known["Tensor"]))
+    return made
+
+
+def _is_named(way: Way) -> bool:
+    """Whether its words are named in code; a function brings them along."""
+    return way.kind in _ENTRIES or way.kind == "comparison"
+
+
+def _written(ways: Sequence[Way], known: Mapping[str, Any]) -> str:
     check_layouts()
     alias = known["alias"]
     numbers = {
@@ -135,22 +158,12 @@ def short_ways(ways: Sequence[Way], known: Mapping[str, Any]) -> list[dict[str, 
         "float32": np.dtype(np.float32).num,
         "float64": np.dtype(np.float64).num,
     }
-    words = [way.words() for way in ways]
-    native.keep(ways, words)
-    own = [i for i, way in enumerate(ways) if way.kind in _ENTRIES or way.kind == "comparison"]
-    addresses = {f"way{i}": words[i].ctypes.data for i in own}
-    entries = [_entry(i, ways[i]) for i in own]
-    text = "".join([*_TEXTS, *entries, _comparisons(ways)])
-    address_of = load(text, known, numbers, addresses)
-    made = []
-    for i, way in enumerate(ways):
-        address = address_of(_SHARED.get(way.kind, f"way{i}"))
-        made.append(_attributes(way, address, words[i], known["Tensor"]))
-    return made
+    entries = map(_entry, range(len(ways)), ways)
+    return written("".join([*_TEXTS, *entries, _comparisons(ways)]), known, numbers)
 
 
 def _entry(number: int, way: Way) -> str:
-    if way.kind in _SHARED:
+    if way.kind not in _ENTRIES:
         return ""
     parameters, target = _ENTRIES[way.kind]
     return f"""
