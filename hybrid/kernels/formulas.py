@@ -89,6 +89,17 @@ def _horner(builder: Any, x: Any, constants: list[Any]) -> Any:
     return value
 
 
+def _estrin(builder: Any, x: Any, constants: list[Any]) -> Any:
+    power = x
+    while len(constants) > 1:
+        pairs = zip(constants[::2], constants[1::2], strict=False)
+        summed = [llvm_call(builder, "llvm.fma", odd, power, even) for even, odd in pairs]
+        constants = summed + constants[2 * len(summed) :]
+        if len(constants) > 1:
+            power = builder.fmul(power, power)
+    return constants[0]
+
+
 def polynomial(name: str, *coefficients: float) -> Any:
     """An intrinsic ``f(x)``: the polynomial with these coefficients, lowest order first.
 
@@ -96,18 +107,33 @@ def polynomial(name: str, *coefficients: float) -> Any:
     powers, where there are many. The coefficients are rounded to the type of ``x``.
     """
 
+    return _evaluated(name, coefficients, _in_a_chain)
+
+
+def polynomial_at_once(name: str, *coefficients: float) -> Any:
+    """The same by G. Estrin's scheme: more multiplications, but few that wait for another.
+
+    For a part of a formula that is one long chain, of which few fit into a processor's window.
+    """
+    return _evaluated(name, coefficients, _estrin)
+
+
+def _in_a_chain(builder: Any, x: Any, constants: list[Any]) -> Any:
+    if len(constants) < _LONG:
+        return _horner(builder, x, constants)
+    square = builder.fmul(x, x)
+    even = _horner(builder, square, constants[::2])
+    odd = _horner(builder, square, constants[1::2])
+    return llvm_call(builder, "llvm.fma", odd, x, even)
+
+
+def _evaluated(name: str, coefficients: tuple[float, ...], scheme: Callable[..., Any]) -> Any:
     def typed(typingctx: Any, x: Any) -> Any:
         ty = one_type(name, x)
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             (x,) = args
-            constants = [x.type(c) for c in coefficients]
-            if len(constants) < _LONG:
-                return _horner(builder, x, constants)
-            square = builder.fmul(x, x)
-            even = _horner(builder, square, constants[::2])
-            odd = _horner(builder, square, constants[1::2])
-            return llvm_call(builder, "llvm.fma", odd, x, even)
+            return scheme(builder, x, [x.type(c) for c in coefficients])
 
         return ty(ty), codegen
 

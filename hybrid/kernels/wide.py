@@ -193,8 +193,10 @@ _FUNCTIONS: tuple[Function, ...] = (
             ("exponent", 1, "getexp"),
             # |x| / 2**exponent, from 1 to 2; NaN of a negative number, 1 of 0 and infinity
             ("mantissa", 1, "getmant i32 12"),
-            # a * 2**b, rounded once
+            # a * 2**floor(b), rounded once
             ("scale", 2, "scalef"),
+            # x without what is left of it when rounded to 16ths; 0 of infinity
+            ("above_sixteenths", 1, "reduce i32 72"),
         )
     ),
     *(

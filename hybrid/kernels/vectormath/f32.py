@@ -16,7 +16,7 @@ import numpy as np
 from hybrid.kernels import intrinsics as k_
 from hybrid.kernels import wide
 from hybrid.kernels.casts import cast_to
-from hybrid.kernels.formulas import polynomial
+from hybrid.kernels.formulas import polynomial, polynomial_at_once, table
 from hybrid.kernels.intrinsics import (
     add,
     and_,
@@ -38,7 +38,14 @@ from hybrid.kernels.vectormath import coefficients_f32 as coefficients
 from hybrid.kernels.vectormath import derived
 from hybrid.kernels.vectormath.f64 import logaddexp_f64
 from hybrid.kernels.vectormath.reduction import reduce_f32
-from hybrid.kernels.vectormath.tables import logarithms, reciprocals
+from hybrid.kernels.vectormath.tables import (
+    cubes,
+    logarithms,
+    reciprocals,
+    roots_of_2,
+    sixteenths,
+    thirds,
+)
 
 f32 = np.float32
 to_f32 = cast_to("float32")
@@ -66,6 +73,8 @@ _LN2_LO = f32(1.428606765330187e-06)
 _LN2 = f32(0.6931471805599453)
 
 _EXPM1 = polynomial("expm1_f32_tail", *coefficients.EXPM1)
+_EXPM1_NEAR = polynomial("expm1_f32_near", *coefficients.EXPM1_NEAR)
+_ROOTS, _ROOTS_REST = roots_of_2()
 _EXP = polynomial("exp_f32_reduced", 1.0, 1.0, *coefficients.EXP)
 _EXP2 = polynomial("exp2_f32_tail", *coefficients.EXP2)
 _TANH = polynomial("tanh_f32_tail", *coefficients.TANH)
@@ -119,22 +128,25 @@ def exp2_f32(x: Any) -> Any:
 
 
 def expm1_f32(x: Any) -> Any:
-    """e**x - 1: 2**k * p + (2**k - 1), in halves since 2**128 is not a float32.
+    """e**x - 1: 2**k (1 + p) - 1, in halves since 2**128 is not a float32.
 
-    p and the sum are kept with what they lose by rounding: where k is 1, the sum is smaller than
-    its terms.
+    k has 16ths, whose powers come from a table, in 11 bits so that 2**k - 1 is exact; r has what
+    these lose. Up to 0.08 k is 0; from there on the error of p is small beside the result.
     """
     bounded = select(f32(89.0) < x, f32(89.0), x)
     bounded = select(f32(-18.0) > bounded, f32(-18.0), bounded)
-    rounded = fma(bounded, _LOG2E, _BIASED_MAGIC)
-    k = rounded - _BIASED_MAGIC
-    exact = fma(k, -_LN2_HI, bounded)
-    r = fma(k, -_LN2_LO, exact)
-    tail = fma(r * r, _EXPM1(r), fma(k, -_LN2_LO, exact - r))
-    p = r + tail
-    half = _power_of_two(sub(float_bits(rounded), _BIASED_MAGIC_BITS + np.int32(1)))
-    y = derived.scaled_less_one(p, (r - p) + tail, half, _HALF)
-    return copysign(select(k == _ZERO, p, y * f32(2)), x)
+    small = fabs(x) < f32(0.08)
+    rounded = select(small, _MAGIC, fma(bounded, f32(23.083120654223414), _MAGIC))
+    k = rounded - _MAGIC
+    bits = float_bits(rounded)
+    rest = fma(k, f32(-1.9966365e-06), _ROOTS_REST(bits))
+    r = fma(k, f32(-0.0433197021484375), bounded) + rest
+    p = fma(r * r, _EXPM1_NEAR(r), r)
+    # The bits of k above the 16ths are added to the exponent.
+    half = bits_float(add(float_bits(_ROOTS(bits)), shl(and_(bits, np.int32(-16)), 19)))
+    less = half - _HALF
+    y = less + fma(p, half, (half - less) - _HALF)
+    return copysign(select(small, p, y + y), x)
 
 
 def tanh_f32(x: Any) -> Any:
@@ -342,20 +354,37 @@ def erfc_f32(x: Any) -> Any:
 
 # --- powers and roots -------------------------------------------------------------------------
 
+_MAGIC_SIXTEENTHS = 422212465065984.0  # 1.5 * 2**48
 _EXP2_WIDE = polynomial("exp2_f32_wide", *coefficients.EXP2_WIDE)
-_LOG_WIDE = polynomial("log_f32_wide", *coefficients.LOG_WIDE)
-_CBRT = polynomial("cbrt_f32_step", *coefficients.CBRT)
+_LOG2_WIDE = polynomial_at_once("log2_f32_wide", *coefficients.LOG2_WIDE)
+_ROOTS_OF_2 = table("roots_of_2", np.exp2(np.arange(16) / 16))
+_RECIPROCALS_WIDE, _LOG2_RECIPROCALS_WIDE = sixteenths()
+_CBRT = polynomial("cbrt_f32_tail", *coefficients.CBRT)
+_CUBES, _CUBE_ROOTS = cubes()
+_THIRDS, _THIRDS_REST = thirds()
 
 
 def _exp2_f64_of(t: Any) -> Any:
-    """2**t to some 34 bits, for a float64 |t| <= 1000."""
-    rounded = t + 6755399441055744.0
-    k = rounded - 6755399441055744.0
-    r = t - k
-    y = fma(r, _EXP2_WIDE(r), 1.0)
+    """2**t to some 29 bits, for a float64 t of any size: 16ths of t come from a table."""
+    if not wide.available(t):
+        t = select(t > 1100.0, 1100.0, t)
+        t = select(t < -1100.0, -1100.0, t)
+    rounded = t + _MAGIC_SIXTEENTHS
+    bits = float_bits(rounded)
+    root = _ROOTS_OF_2(bits)
     if wide.available(t):
-        return wide.call("scale", y, k)
-    return y * bits_float(add(shl(float_bits(rounded), 52), np.int64(0x3FF0000000000000)))
+        r = wide.call("above_sixteenths", t)
+        return wide.call("scale", fma(root, r * _EXP2_WIDE(r), root), t - r)
+    r = t - (rounded - _MAGIC_SIXTEENTHS)
+    y = fma(root, r * _EXP2_WIDE(r), root)
+    half = sar(bits, 5)
+    rest = sub(sar(bits, 4), half)
+    return y * _power_of_two_wide(half) * _power_of_two_wide(rest)
+
+
+def _power_of_two_wide(k: Any) -> Any:
+    """2**k for an int64 k in [-1022, 1023]."""
+    return bits_float(shl(add(k, np.int64(1023)), 52))
 
 
 def _exp_f64_of(t: Any) -> Any:
@@ -363,25 +392,25 @@ def _exp_f64_of(t: Any) -> Any:
 
 
 def _log2_f64_of(x: Any) -> Any:
-    """log2(x) to some 37 bits as a float64, for x >= 0."""
-    m, k = _parts(x)
-    large = m >= _ROOT
-    f = to_f64(select(large, m * _HALF, m) - _ONE)
-    k = to_f64(select(large, k + _ONE, k))
-    s = f / (2.0 + f)
-    z = s * s
-    y = fma(fma(s * z, _LOG_WIDE(z), s + s), 1.4426950408889634, k)
+    """log2(x) to some 40 bits, for a float64 x >= 0 that is 0, normal, infinite or NaN."""
+    if wide.available(x):
+        m, k = wide.call("mantissa", x), wide.call("exponent", x)
+    else:
+        bits = float_bits(x)
+        m = bits_float(or_(and_(bits, np.int64(0x000FFFFFFFFFFFFF)), np.int64(0x3FF << 52)))
+        k = bits_float(or_(shr(bits, 52), np.int64(0x433 << 52))) - (2.0**52 + 1023.0)
+    i = shr(float_bits(m), 48)
+    f = fma(m, _RECIPROCALS_WIDE(i), -1.0)
+    y = k + fma(f, _LOG2_WIDE(f), _LOG2_RECIPROCALS_WIDE(i))
     if wide.available(x):
         return y  # infinite where it should be
-    y = select(x < _INF, y, to_f64(x))
-    return select(x == _ZERO, -np.inf, y)
+    y = select(x < np.inf, y, x)
+    return select(x == 0.0, -np.inf, y)
 
 
 def pow_f32(x: Any, y: Any) -> Any:
     """x**y in float64 as 2**(y log2 x), with all the special cases of C's pow."""
-    t = to_f64(y) * _log2_f64_of(fabs(x))
-    t = select(t > 200.0, 200.0, t)
-    t = select(t < -200.0, -200.0, t)
+    t = to_f64(y) * _log2_f64_of(fabs(to_f64(x)))
     return derived.pow_edges(x, y, to_f32(_exp2_f64_of(t)))
 
 
@@ -396,26 +425,25 @@ def rsqrt_f32(x: Any) -> Any:
 
 
 def cbrt_f32(x: Any) -> Any:
-    """Cube root: a * r**2 where r is nearly a**(-1/3), times a polynomial in c = 1 - a * r**3.
+    """Cube root: of x = (1 + f) c**3 2**(3q + j), c from a table and j -1, 0 or 1.
 
-    The guess divides the bit pattern by -3 (see ``f64.reciprocal_cube_root``). At last a Newton
-    step with an exact residual.
+    What c 2**(j/3) loses by rounding is put back.
     """
     a = fabs(x)
-    tiny = a < f32(2.0**-80)
-    a = select(tiny, a * f32(2.0**96), a)
-    r = bits_float(to_i32(fma(float_of_int(float_bits(a)), f32(-1 / 3), f32(0x54A20000))))
-    power, slope = a * r, r * r
-    c = fma(-power, slope, _ONE)
-    y = power * r
-    y = fma(y * c, _CBRT(c), y)
-    # To first order a**(-2/3) / 3
-    slope = slope * fma(c, f32(2 / 9), f32(1 / 3))
-    square = y * y
-    rest = fma(-fma(y, y, -square), y, fma(-square, y, a))
-    y = fma(rest, slope, y)
-    y = select(tiny, y * f32(2.0**-32), y)
-    return copysign(select(a < _INF, y, a), x)
+    m, k = _parts(a)
+    i = shr(float_bits(m), 18)
+    f = fma(m, _CUBES(i), -_ONE)
+    q = fma(k, f32(1 / 3), _MAGIC) - _MAGIC
+    j = float_bits(fma(q, f32(-3), k + _MAGIC))
+    c, part = _CUBE_ROOTS(i), _THIRDS(j)
+    root = part * c
+    lost = fma(part, c, -root)
+    y = root + fma(root, fma(f, _CBRT(f), _THIRDS_REST(j)), lost)
+    if wide.available(x):
+        return copysign(wide.call("scale", y, q), x)
+    # The exponents of cube roots are small.
+    y = y * _power_of_two(to_i32(select(a < _INF, q, _ZERO)))
+    return copysign(select((a > _ZERO) & (a < _INF), y, a), x)
 
 
 def hypot_f32(x: Any, y: Any) -> Any:

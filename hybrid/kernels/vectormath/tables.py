@@ -7,6 +7,7 @@ P.-T. P. Tang, "Table-driven implementation of the logarithm function" (ACM TOMS
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal, localcontext
 from typing import Any
 
@@ -18,6 +19,16 @@ from hybrid.kernels.formulas import table
 _RECIPROCALS = (
     *(128, 122, 118, 116, 112, 109, 106, 104, 101, 99, 96, 94, 92, 90, 88, 86),
     *(84, 83, 81, 80, 78, 77, 75, 74, 72, 71, 70, 69, 68, 67, 66, 64),
+)
+
+# Near the cube roots of the middles of 32nd parts of [1, 2), but such that the reciprocals of their
+# cubes are float32 but for one part in 2**33. After S. Gal, "Computing elementary functions: a new
+# approach for achieving high accuracy and good performance" (1986).
+_CUBE_ROOTS = (
+    *(1.0050453, 1.0155596, 1.025286, 1.0351048, 1.0447767, 1.0543255, 1.0636988, 1.0727732),
+    *(1.0816855, 1.0905375, 1.0992273, 1.10781, 1.1162134, 1.1245131, 1.1326416, 1.1407974),
+    *(1.1488025, 1.1565771, 1.1641108, 1.1718508, 1.1794896, 1.1869015, 1.1942877, 1.2015487),
+    *(1.2085376, 1.2158644, 1.2227371, 1.2296016, 1.236476, 1.2432427, 1.2499361, 1.2567633),
 )
 
 
@@ -46,3 +57,48 @@ def logarithms(name: str, base: int | None, unit: int) -> tuple[Any, Any, np.flo
     lows = np.array([*low[1:], low[0]], np.float32)
     high, low_of = table(f"{name}_high", highs), table(f"{name}_low", lows)
     return high, low_of, highs[-1], lows[-1]
+
+
+def sixteenths() -> tuple[Any, Any]:
+    """Tables of r for the 16th parts of [1, 2), and of -log2(r): (r(i), log(i)), float64.
+
+    The r have 20 bits, so that f is exact for a float32.
+    """
+    middle = (np.arange(16) + 0.5) / 16 + 1
+    r = np.round(2**20 / middle) / 2**20
+    r[0], r[-1] = 1, 0.5
+    with localcontext() as context:
+        context.prec = 50
+        logs = [float(-Decimal(float(x)).ln() / Decimal(2).ln()) for x in r]
+    return table("sixteenths", r), table("sixteenths_log2", np.array(logs))
+
+
+def cubes() -> tuple[Any, Any]:
+    """Tables of c for the 32nd parts of [1, 2), and of c**-3: (c**-3(i), c(i)), float32."""
+    roots = np.array(_CUBE_ROOTS, np.float32)
+    inverse = (1 / roots.astype(np.float64) ** 3).astype(np.float32)
+    return table("cubes_f32", inverse), table("cube_roots_f32", roots)
+
+
+def thirds() -> tuple[Any, Any]:
+    """Tables of 2**(j/3) for j = -1, 0, 1, and what is left of it relative to that, float32."""
+    whole, rest = _powers_of_2(3, (-1, 0, 1), 23)
+    return table("thirds_f32", whole), table("thirds_rest_f32", rest.astype(np.float32))
+
+
+def roots_of_2() -> tuple[Any, Any]:
+    """Tables of 2**(j/16)/2 in 11 bits for j = 0 to 15, and the logarithm of the rest, float32."""
+    whole, rest = _powers_of_2(16, range(16), 10)
+    return table("roots_f32", whole / 2), table("roots_rest_f32", np.log1p(rest).astype(np.float32))
+
+
+def _powers_of_2(parts: int, numbers: Iterable[int], bits: int) -> tuple[Any, Any]:
+    whole, rest = np.ones(16, np.float32), np.zeros(16)
+    with localcontext() as context:
+        context.prec = 50
+        for j in numbers:
+            exact = (Decimal(2).ln() * j / parts).exp()
+            unit = 2 ** (bits + (exact < 1))
+            whole[j] = float((exact * unit).to_integral_value() / unit)
+            rest[j] = float(exact / Decimal(float(whole[j])) - 1)
+    return whole, rest
