@@ -122,3 +122,32 @@ def test_importing_hybrid_imports_neither_compilers_nor_what_few_need():
     loaded = set(done.stdout.split())
     late = {"numba", "llvmlite", "matplotlib", "scipy", "numpy.random", "subprocess", "html"}
     assert not late & loaded
+
+
+@pytest.mark.parametrize("before", [0, 1, 23, 24, 25, 40])
+def test_the_first_calls_make_what_later_ones_make(before):
+    @dataclass(frozen=True, slots=True)
+    class Sized:
+        size: int
+        unit: str = "m"
+        known: tuple[int, ...] = ()
+
+        def __post_init__(self) -> None:
+            if self.size < 0:
+                raise ValueError("a size")
+
+    for number in range(before):
+        Sized(number)
+    made = Sized(3, known=(1,))
+    assert (made.size, made.unit, made.known) == (3, "m", (1,))
+    assert Sized(unit="s", size=4) == Sized(4, "s")
+    assert dataclasses.replace(made, unit="s") == Sized(3, "s", (1,))
+    assert [field.name for field in dataclasses.fields(made)] == ["size", "unit", "known"]
+    with pytest.raises(ValueError, match="a size"):
+        Sized(-1)
+    for wrong in (lambda: Sized(), lambda: Sized(1, size=1), lambda: Sized(1, length=2)):
+        with pytest.raises(TypeError):
+            wrong()
+    with pytest.raises(TypeError):
+        Sized(1, "m", (), 4)
+    assert Sized(5).size == 5
