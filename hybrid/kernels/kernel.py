@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from hybrid.core.tracelog import timed
-from hybrid.kernels import cache, cpu
+from hybrid.kernels import cache, cpu, native
 from hybrid.kernels.loopnest import canonical
 from hybrid.kernels.region import Region
 from hybrid.kernels.spec import Geometry, KernelSpec
 from hybrid.records import dataclass
+
+Loaded = tuple[Callable[..., None], tuple[int, ...], bool]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,70 +105,100 @@ def clear() -> None:
         _stats = Stats()
 
 
-def kernel_for(spec: KernelSpec) -> Kernel:
-    """The kernel for a specification: from this process, from disk, or compiled now."""
-    global _stats
-    kernel = _kernels.get(spec)
-    if kernel is not None:
-        _stats = replace(_stats, hits=_stats.hits + 1)
-        return kernel
-    with _lock:
-        kernel = _kernels.get(spec)
-        if kernel is None:
-            kernel = _kernels[spec] = _obtain(spec)
-        return kernel
-
-
 def kernel_of(region: Region) -> tuple[Kernel, Geometry]:
     """The kernel for a region, and the geometry to call it with."""
-    spec, geometry = canonical(region)
-    return kernel_for(spec), geometry
+    ((kernel, geometry),) = kernels_of([region])
+    return kernel, geometry
 
 
-def _obtain(spec: KernelSpec) -> Kernel:
-    source = cpu.source(spec)
-    call, runs, found = load(source)
-    return Kernel(spec, source.name, source.text, call, found, runs)
+def kernels_of(regions: Sequence[Region]) -> list[tuple[Kernel, Geometry]]:
+    """The kernel for each region, and the geometry to call it with.
+
+    From this process, from disk, or compiled now: those that are not there yet all at once.
+    """
+    pairs = [canonical(region) for region in regions]
+    kernels = kernels_for([spec for spec, _ in pairs])
+    return [(kernel, geometry) for kernel, (_, geometry) in zip(kernels, pairs, strict=True)]
 
 
-def load(source: cpu.Source) -> tuple[Callable[..., None], tuple[int, ...], bool]:
+def kernel_for(spec: KernelSpec) -> Kernel:
+    """The kernel for a specification: from this process, from disk, or compiled now."""
+    (kernel,) = kernels_for([spec])
+    return kernel
+
+
+def kernels_for(specs: Sequence[KernelSpec]) -> list[Kernel]:
+    """The kernels for specifications; those that are not there yet are made all at once."""
+    global _stats
+    if not all(spec in _kernels for spec in specs):
+        with _lock:
+            sources = {spec: cpu.source(spec) for spec in specs if spec not in _kernels}
+            loaded = _load_all(list(sources.values()))
+            for (spec, source), (call, runs, found) in zip(sources.items(), loaded, strict=True):
+                _kernels[spec] = Kernel(spec, source.name, source.text, call, found, runs)
+            _stats = replace(_stats, hits=_stats.hits - len(sources))
+    _stats = replace(_stats, hits=_stats.hits + len(specs))
+    return [_kernels[spec] for spec in specs]
+
+
+def load(source: cpu.Source) -> Loaded:
     """The entry point of compiled source, its trampolines, and whether its code was on disk.
 
     Each call makes another one: keep it.
     """
-    with timed("kernel", source.name) as entry:
-        call, runs, found = _load(source)
-        entry.text += ": was on disk" if found else ": compiled"
-    return call, runs, found
+    (loaded,) = _load_all([source])
+    return loaded
 
 
-def _load(source: cpu.Source) -> tuple[Callable[..., None], tuple[int, ...], bool]:
+def _load_all(sources: Sequence[cpu.Source]) -> list[Loaded]:
+    keys = [cache.key(source.text) for source in sources]
+    codes = [cache.read(key) for key in keys]
+    missing = [source for source, code in zip(sources, codes, strict=True) if code is None]
+    with _compiler(missing) as compiled:
+        return [
+            _load(source, key, code, compiled)
+            for source, key, code in zip(sources, keys, codes, strict=True)
+        ]
+
+
+def _compiler(
+    sources: Sequence[cpu.Source],
+) -> AbstractContextManager[Callable[[cpu.Source], bytes]]:
+    if not sources:
+        return nullcontext(_not_missing)
+    from hybrid.kernels import compiling
+
+    return compiling.compiled(sources)
+
+
+def _not_missing(source: cpu.Source) -> bytes:
+    raise AssertionError(f"{source.name} is on disk")
+
+
+def _load(
+    source: cpu.Source, key: str, code: bytes | None, compiled: Callable[[cpu.Source], bytes]
+) -> Loaded:
     global _stats
-    key = cache.key(source.text)
-    started = time.perf_counter()
-    code = cache.read(key)
     found = code is not None
-    if code is None:
-        from hybrid.kernels import build
-
-        code = build.build(source)
-        elapsed = time.perf_counter() - started
-        _stats = replace(
-            _stats,
-            compiled=_stats.compiled + 1,
-            compile_seconds=_stats.compile_seconds + elapsed,
-        )
-        cache.write(key, code)
+    with timed("kernel", source.name) as entry:
         started = time.perf_counter()
-    from hybrid.kernels import native
-
-    entry = f"{source.name}_call"
-    address = native.load_object(code)
-    call = native.python_callable(address(entry), source.name)
-    runs = tuple(address(f"{phase}_run") for phase in source.phases)
-    elapsed = time.perf_counter() - started
-    if found:
-        _stats = replace(
-            _stats, loaded=_stats.loaded + 1, load_seconds=_stats.load_seconds + elapsed
-        )
+        if code is None:
+            code = compiled(source)
+            elapsed = time.perf_counter() - started
+            _stats = replace(
+                _stats,
+                compiled=_stats.compiled + 1,
+                compile_seconds=_stats.compile_seconds + elapsed,
+            )
+            cache.write(key, code)
+            started = time.perf_counter()
+        address = native.load_object(code)
+        call = native.python_callable(address(f"{source.name}_call"), source.name)
+        runs = tuple(address(f"{phase}_run") for phase in source.phases)
+        elapsed = time.perf_counter() - started
+        if found:
+            _stats = replace(
+                _stats, loaded=_stats.loaded + 1, load_seconds=_stats.load_seconds + elapsed
+            )
+        entry.text += ": was on disk" if found else ": compiled"
     return call, runs, found

@@ -241,25 +241,28 @@ def _definitions(functions: tuple[Function, ...]) -> str:
     return _module([*lines, '!0 = !{!"branch_weights", i32 1000, i32 1}'])
 
 
-def declared(text: str) -> Any:
+def declared(text: str, context: Any) -> Any:
     """Parse a module, with declarations that give its functions their vector forms."""
-    module = llvm.parse_assembly(text)
+    module = llvm.parse_assembly(text, context)
     functions = _called(text)
     if not functions:
         return module
-    whole = llvm.parse_assembly(_declarations(functions))
+    whole = llvm.parse_assembly(_declarations(functions), context)
     whole.link_in(module)
     return whole
 
 
-def define(text: str, module: Any, builder: Any) -> None:
-    """Put the forms in the place of their calls, when loops have become loops over vectors."""
+def define(text: str, module: Any, context: Any) -> Any:
+    """Add the forms, when loops have become loops over vectors; the passes that inline them.
+
+    None where there are none.
+    """
     functions = _called(text)
     if not functions:
-        return
-    module.link_in(llvm.parse_assembly(_definitions(functions)))
+        return None
+    module.link_in(llvm.parse_assembly(_definitions(functions), context))
     passes = llvm.create_new_module_pass_manager()
     passes.add_always_inliner_pass()
     passes.add_instruction_combine_pass()
     passes.add_simplify_cfg_pass()
-    passes.run(module, builder)
+    return passes

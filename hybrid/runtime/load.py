@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hybrid.records import dataclass
@@ -40,12 +40,25 @@ class LoadedKernel:
 
 def load_kernel(region: Region) -> LoadedKernel:
     """Compile the kernel of a region, or find it in the cache."""
-    # Not at the top: kernels bring numba along, which `import hybrid` does without.
-    from hybrid.kernels.kernel import kernel_of
+    (kernel,) = load_kernels([region])
+    return kernel
 
-    kernel, geometry = kernel_of(region)
-    parallel = _driver() if kernel.worth_parallel(geometry) else 0
-    return LoadedKernel(kernel.call, geometry, parallel, kernel.source, kernel.runs)
+
+def load_kernels(regions: Sequence[Region]) -> tuple[LoadedKernel, ...]:
+    """Compile the kernels of regions, several at once, or find them in the cache."""
+    # Not at the top: kernels bring numba along, which `import hybrid` does without.
+    from hybrid.kernels.kernel import kernels_of
+
+    return tuple(
+        LoadedKernel(
+            kernel.call,
+            geometry,
+            _driver() if kernel.worth_parallel(geometry) else 0,
+            kernel.source,
+            kernel.runs,
+        )
+        for kernel, geometry in kernels_of(regions)
+    )
 
 
 def load_written(source: Source, geometry: Geometry) -> LoadedKernel:

@@ -12,7 +12,7 @@ from hybrid.core.graph import Const, FuncGraph
 from hybrid.core.layout import Layout, contiguous
 from hybrid.core.spec import TensorSpec
 from hybrid.records import dataclass
-from hybrid.runtime.load import LoadedKernel, load_kernel
+from hybrid.runtime.load import LoadedKernel, load_kernel, load_kernels
 from hybrid.runtime.native_calls import EQUATIONS, Call, call_of, product_kernel
 from hybrid.runtime.native_carries import is_plain, still, without_overwritten
 from hybrid.runtime.native_writes import literal_of, write_region
@@ -238,7 +238,10 @@ def make_program(
     if copies is None:
         return None
     needed = tuple(step for step in order.steps if step not in stay.values())
-    for step in without_overwritten(needed):
+    steps = without_overwritten(needed)
+    # All at once, several in threads; each entry finds its own after that.
+    load_kernels([step.region for step in steps if isinstance(step, KernelStep)])
+    for step in steps:
         if isinstance(step, WindowStep):
             continue
         entry = _entry(program, step, within)

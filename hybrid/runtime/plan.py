@@ -16,7 +16,7 @@ from hybrid.records import dataclass
 from hybrid.runtime.bound import Driver, Run, Sizes
 from hybrid.runtime.donation import Donation, find_donations
 from hybrid.runtime.driver import make_driver
-from hybrid.runtime.load import LoadedKernel, load_kernel
+from hybrid.runtime.load import LoadedKernel, load_kernels
 from hybrid.runtime.memory import MemoryPlan, plan_memory
 from hybrid.runtime.order import free_early
 from hybrid.runtime.schedule import schedule
@@ -188,8 +188,7 @@ def make_draft(
     order = schedule(free_early(graph), layouts)
     donations = find_donations(order, replaced)
     memory = plan_memory(order, [donation.result for donation in donations])
-    regions = (step.region for step in order.steps if isinstance(step, KernelStep))
-    kernels = tuple(load_kernel(region) for region in regions)
+    kernels = load_kernels([step.region for step in order.steps if isinstance(step, KernelStep)])
     driver = make_driver(order, memory, kernels, donations, space)
     loaded = iter(kernels)
     steps = tuple(_described(step, loaded) for step in order.steps)
