@@ -185,7 +185,7 @@ arrays = SimpleNamespace(
 """What ndarrays' bits are handled by; as the intrinsics of kernels, which have the same names."""
 
 # Pairs that are computed at once: what there is of them then stays in the caches.
-_BLOCK = 8192
+_BLOCK = 16384
 
 
 def box_muller(radii: Any, angles: Any) -> Any:

@@ -44,7 +44,7 @@ def _raw(state: Any, words: int) -> Any:
 
 def _halves(state: Any, count: int) -> Any:
     """Return 32-bit words; little end first on every machine."""
-    return _raw(state, (count + 1) // 2).astype("<u8").view("<u4")[:count]
+    return _raw(state, (count + 1) // 2).astype("<u8", copy=False).view("<u4")[:count]
 
 
 def _by_kernel(op: str) -> Callable[..., Any]:
@@ -152,15 +152,20 @@ def _eager_uniform(
 ) -> Any:
     count = prod(shape)
     if dtype == dtypes.float64:
-        unit = (_raw(state, count) >> np.uint64(11)) * 2.0**-53
+        unit = (_raw(state, count) >> np.uint64(11)).astype(np.float64)
+        unit *= 2.0**-53
     else:
-        unit = (_halves(state, count) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
+        unit = (_halves(state, count) >> np.uint32(8)).astype(np.float32)
+        unit *= np.float32(2.0**-24)
     if (low, high) != (0, 1):
-        unit = unit * unit.dtype.type(high - low) + unit.dtype.type(low)
-    out = unit.astype(dtype).reshape(shape)
+        unit *= unit.dtype.type(high - low)
+        unit += unit.dtype.type(low)
+    elif dtype == unit.dtype:  # which does not reach 1
+        return unit.reshape(shape)
+    out = unit.astype(dtype, copy=False).reshape(shape)
     if low < high:  # rounding must not reach the open end
         top = np.asarray(high, dtype)
-        out[out >= top] = np.nextafter(top, np.asarray(low, dtype))
+        np.minimum(out, np.nextafter(top, np.asarray(low, dtype)), out=out)
     return out
 
 
@@ -245,16 +250,17 @@ def _eager_normal(
     count = prod(shape)
     pairs = (count + 1) // 2
     if dtype == dtypes.float64:
-        unit = ((_raw(state, 2 * pairs) >> np.uint64(11)) + 0.5) * 2.0**-53
+        unit = (_raw(state, 2 * pairs) >> np.uint64(11)).astype(np.float64)
     else:
-        unit = (_halves(state, 2 * pairs).astype(np.float32) + np.float32(0.5)) * np.float32(
-            2.0**-32
-        )
+        unit = _halves(state, 2 * pairs).astype(np.float32)
     kind = unit.dtype.type
+    unit += kind(0.5)
+    unit *= kind(2.0**-53 if dtype == dtypes.float64 else 2.0**-32)
     both = normals.box_muller(unit[:pairs], unit[pairs:])[:count]
     if (mean, std) != (0, 1):
-        both = both * kind(std) + kind(mean)
-    return both.astype(dtype).reshape(shape)
+        both *= kind(std)
+        both += kind(mean)
+    return both.astype(dtype, copy=False).reshape(shape)
 
 
 RANDOM_NORMAL = register(
