@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from hybrid.trace.background import Planner
 from hybrid.trace.outside import OutsideRecorder
 from hybrid.trace.repeats import Questions, Repeat
 from hybrid.trace.segment import Environment, Failed, Runner, Segment, Steps, Write, contents
+from hybrid.trace.skipping import Skipping
 from hybrid.trace.unread import recorded, with_unread
 from hybrid.trace.walking import MAX_STEPS, Walk
 
@@ -83,6 +84,7 @@ class Cutter(OutsideRecorder):
         self._known = list(known)
         self._failed: Failed | None = None
         self._questions = questions
+        self.skips = None if questions is None else Skipping(self, questions)
         self._walk: Walk | None = None
         self._walked: dict[Repeat, int] = {}
         self.acted = False
@@ -317,6 +319,11 @@ class Cutter(OutsideRecorder):
             failed.path = list(self.passed)
             self._failed = failed
             raise
+
+    def fail(self, error: Exception) -> NoReturn:
+        """Leave it to eager code to do again what was recorded."""
+        with self._noting_failure():
+            raise Failed(error)
 
     def _refuse_to_go_on(self) -> None:
         """Raise once more what only an ``except:`` of the user's can have caught."""

@@ -26,7 +26,7 @@ from hybrid.core.source import SourceLine, is_framework, is_installed
 from hybrid.core.tensor import Array
 from hybrid.trace.blame import line_that_changes, line_that_names
 from hybrid.trace.environment import MISSING, Binding, literal_changed
-from hybrid.trace.reach import Reached, Slots, numpys_generators, reach
+from hybrid.trace.reach import Named, Reached, Slots, numpys_generators, reach
 from hybrid.trace.sharing import memory_of, overlap
 
 Objects = list[tuple[str, Any]]
@@ -89,9 +89,14 @@ class Watch:
         return self._before.bindings
 
     @property
-    def builtins(self) -> Sequence[tuple[dict[str, Any], str]]:
+    def builtins(self) -> Sequence[Named]:
         """Globals of the function and its helpers, and the built-in functions that they name."""
         return self._before.builtins
+
+    @property
+    def alone(self) -> bool:
+        """Whether no installed package may look at them."""
+        return self._before.alone
 
     def tells_identity(self) -> bool:
         """Tell whether the function and its helpers may ask for the identity of a bool."""

@@ -37,6 +37,7 @@ from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.records import dataclass
+from hybrid.trace import bytecode
 from hybrid.trace.environment import MISSING, STAND_INS, Binding, Builtins, is_inserted
 
 # What holds nothing that a program could change; arrays are looked at by themselves.
@@ -53,6 +54,10 @@ _READERS = """
 """
 _MEMORY_READERS = frozenset(_READERS.split())
 _ENVIRON = frozenset({"environ", "getenv", "environb"})
+
+
+Named = tuple[dict[str, Any], str, CodeType]
+"""Globals, a built-in function, and the code that names it."""
 
 
 @dataclass(slots=True)
@@ -72,8 +77,8 @@ class Reached:
         Iterators and generators of random numbers: reading them changes them.
     names : set of str
         Attributes and globals that the code names.
-    builtins : list of (dict, str)
-        Globals of the user's code, and the built-in functions that it names.
+    builtins : list of (dict, str, code)
+        Globals of the user's code, the built-in functions that it names, and the code.
     elsewhere : bool
         The code names something of an installed package, other than NumPy and Python's library.
     """
@@ -84,8 +89,14 @@ class Reached:
     traced: list[tuple[str, Tensor]] = field(default_factory=list)
     stateful: list[tuple[str, Any]] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
-    builtins: list[tuple[dict[str, Any], str]] = field(default_factory=list)
+    builtins: list[Named] = field(default_factory=list)
     elsewhere: bool = False
+
+    @property
+    def alone(self) -> bool:
+        """Whether no installed package may look at the code or its globals, as compilers do."""
+        imported = (name for code in self.codes for name in bytecode.imports(code))
+        return not self.elsewhere and not any(map(_is_package, imported))
 
     @property
     def reads_memory(self) -> bool:
@@ -238,7 +249,7 @@ class _Walk:
                 self._bind(used, scope, used)
                 self._later(used, scope[used])
             elif hasattr(builtins, used):
-                self.reached.builtins.append((scope, used))
+                self.reached.builtins.append((scope, used, code))
                 unbound.append(used)
         if unbound:
             self._bind(", ".join(sorted({*unbound})), Builtins(scope, unbound), None)
@@ -365,10 +376,12 @@ def _is_elsewhere(value: Any) -> bool:
         return False
     owner = value if isinstance(value, ModuleType | type | FunctionType) else type(value)
     module = owner.__name__ if isinstance(owner, ModuleType) else owner.__module__
-    package = (module or "").partition(".")[0]
-    if package in ("numpy", "hybrid") or package in sys.stdlib_module_names:
-        return False
-    return not users_own(module or "")
+    return _is_package((module or "").partition(".")[0]) and not users_own(module or "")
+
+
+def _is_package(name: str) -> bool:
+    """Tell whether a module is none of NumPy, Python's library and hybrid."""
+    return name not in ("numpy", "hybrid") and name not in sys.stdlib_module_names
 
 
 def users_own(module_name: str) -> bool:

@@ -34,6 +34,7 @@ from hybrid.trace.segment import Environment, Segment
 
 if TYPE_CHECKING:
     from hybrid.trace.cutting import Cutter
+    from hybrid.trace.skipping import Head
 
 _COUNT = TensorSpec((), dtypes.int64)
 
@@ -154,7 +155,7 @@ class Questions:
         if not is_body(before, now):
             return None
         renamed = _renamed(before, now)
-        if renamed is None or has_more(tracer, before, now, asked, places):
+        if renamed is None or has_more(tracer, before, now.state, asked, places):
             return None
         numbers = now.state.differs(before.state)
         if numbers or now.state.counts:
@@ -162,17 +163,27 @@ class Questions:
             read = bytecode.read_after(code, at, not answer)
             return _loop(before, now, renamed, read is None or bool(read & numbers))
         self.last = None
-        if not self._untouched():
-            self._over = True  # it stays changed
-            return None
-        return _loop(before, now, renamed)
+        return _loop(before, now, renamed) if self.untouched() else None
+
+    def untouched(self) -> bool:
+        """Tell whether nothing outside has changed since the trace began."""
+        self._over = self._over or not self._untouched()  # it stays changed
+        return not self._over
+
+    def look(
+        self, places: dict[Value, int], also: Sequence[Any] = (), counter: str | None = None
+    ) -> State:
+        """Return what Python can see; see :func:`~hybrid.trace.seeing.look`."""
+        return look(self._home, self._given, places, also, counter)
 
     def question(self, segment: Segment, answer: bool, places: dict[Value, int]) -> Question | None:
         """Return what is seen at a question; None where not all is."""
         try:
-            state = look(self._home, self._given, places)
+            state = self.look(places)
         except Opaque:
             return None
+        if not bytecode.decides(*state.where[0]):
+            return None  # C asks, and nobody can see what it does next: sorted(), any()
         made = [places[x] for x in segment.graph.outputs if x in places]
         made += [write.index for write in segment.writes]
         return Question(segment, min(made, default=0), state, answer)
@@ -224,19 +235,9 @@ def _renamed(before: Question, now: Question) -> dict[int, int] | None:
     What has not stayed where it was is a result of the step as it was one of the step before, or
     it is where another Tensor was at the question before: ``old = new``.
     """
-    found: dict[int, int] = {}
-    if len(before.state.seen) != len(now.state.seen):
+    found = moves(before.state, now.state)
+    if found is None:
         return None
-    if now.state.counted and before.state.frame is not now.state.frame:
-        return None
-    for old, new in zip(before.state.seen, now.state.seen, strict=True):
-        if isinstance(old, At) and isinstance(new, At):
-            if (old.storage, old.part) != (new.storage, new.part):
-                return None
-            if found.setdefault(old.index, new.index) != new.index:
-                return None
-        elif type(old) is not type(new) or old != new:
-            return None
     moved = now.first - before.first
     for was, index in found.items():
         carried = was in before.results and index - was == moved
@@ -245,17 +246,41 @@ def _renamed(before: Question, now: Question) -> dict[int, int] | None:
     return found
 
 
+def moves(before: State, now: State) -> dict[int, int] | None:
+    """Return where each Tensor that Python sees has gone; None where anything else changed."""
+    found: dict[int, int] = {}
+    if len(before.seen) != len(now.seen):
+        return None
+    if now.counted and before.frame is not now.frame:
+        return None
+    for old, new in zip(before.seen, now.seen, strict=True):
+        if isinstance(old, At) and isinstance(new, At):
+            if (old.storage, old.part, old.own < 0) != (new.storage, new.part, new.own < 0):
+                return None
+            if found.setdefault(old.index, new.index) != new.index:
+                return None
+            if old.own >= 0 and found.setdefault(old.own, new.own) != new.own:
+                return None
+        elif type(old) is not type(new) or old != new:
+            return None
+    return found
+
+
 def has_more(
-    tracer: Cutter, before: Question, now: Question, asked: Value, places: dict[Value, int]
+    tracer: Cutter,
+    before: Question | Head,
+    now: State,
+    asked: Value | None,
+    places: dict[Value, int],
 ) -> bool:
     """Tell whether Tensors that no variable shows are as new as those that any shows.
 
     Old ones stay what they are through all steps, unless a variable has held them meanwhile.
     """
     held = {x.index for x in before.state.seen if isinstance(x, At)}
-    held -= {x.index for x in now.state.seen if isinstance(x, At)}
+    held -= {x.index for x in now.seen if isinstance(x, At)}
     for t in tracer.live_tensors():
-        if id(t) in now.state.tensors or (type(t._data) is Symbol and t._data.value is asked):
+        if id(t) in now.tensors or (type(t._data) is Symbol and t._data.value is asked):
             continue
         place = place_of(t, places)
         if place >= before.first or place in held:

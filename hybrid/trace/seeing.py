@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.dispatch import is_current
 from hybrid.core.graph import Value
 from hybrid.core.number import Number
 from hybrid.core.source import is_framework
@@ -18,6 +19,7 @@ from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.records import dataclass
 from hybrid.trace import bytecode
+from hybrid.trace.environment import STAND_INS
 
 _LITERALS = (bool, int, float, complex, str, bytes, range, type(None), type(Ellipsis), np.dtype)
 _MOST = 1000  # things that Python can see; more are not looked at
@@ -29,11 +31,15 @@ class Opaque(Exception):
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """Where a Tensor that Python can see is in the environment, and which part of that it shows."""
+    """Where a Tensor that Python can see is in the environment, and which part of that it shows.
+
+    `own` is where the part itself is; -1 where it is nowhere, or was written through an alias.
+    """
 
     index: int
     storage: int
     part: tuple[Any, ...]
+    own: int = -1
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -72,7 +78,13 @@ class State:
         return {x for x in names if self.numbers.get(x) != other.numbers.get(x)}
 
 
-def look(home: CodeType, given: Sequence[Any], places: dict[Value, int]) -> State:
+def look(
+    home: CodeType,
+    given: Sequence[Any],
+    places: dict[Value, int],
+    also: Sequence[Any] = (),
+    counter: str | None = None,
+) -> State:
     """Return what can be seen.
 
     Parameters
@@ -83,6 +95,10 @@ def look(home: CodeType, given: Sequence[Any], places: dict[Value, int]) -> Stat
         Python objects whose attributes others look at.
     places : dict
         Where values are in the environment.
+    also : sequence
+        What is looked at besides, before all else.
+    counter : str, optional
+        A variable of the innermost frame that is written before it is read.
 
     Raises
     ------
@@ -90,6 +106,8 @@ def look(home: CodeType, given: Sequence[Any], places: dict[Value, int]) -> Stat
         Where not all can be.
     """
     seeing = _Seeing(places, tuple(given))
+    for value in also:
+        seeing.look(value)
     where: list[tuple[CodeType, int]] = []
     numbers: dict[str, Any] = {}
     counted = []
@@ -106,6 +124,8 @@ def look(home: CodeType, given: Sequence[Any], places: dict[Value, int]) -> Stat
         counted.append(bytecode.counts(code, frame.f_lasti))
         where.append((code, frame.f_lasti))
         for name, value in _locals(frame).items():
+            if frame is innermost and name == counter:
+                continue
             seeing.seen.append(name)
             if frame is innermost and _is_literal(value):
                 numbers[name] = _literal(value)
@@ -114,8 +134,6 @@ def look(home: CodeType, given: Sequence[Any], places: dict[Value, int]) -> Stat
         frame = frame.f_back
     if frame is None or innermost is None or not where:
         raise Opaque
-    if not bytecode.decides(innermost.f_code, innermost.f_lasti):
-        raise Opaque  # C asks, and nobody can see what it does next: sorted(), any()
     tensors = frozenset(seeing.tensors)
     seen, counts = seeing.seen, counted[0]
     return State(tuple(where), seen, tensors, innermost, numbers, any(counted), counts)
@@ -165,7 +183,7 @@ class _Seeing:
             self._tensor(x.tensor)
         elif _is_literal(x):
             self.seen.append(_literal(x))
-        elif isinstance(x, FunctionType | BuiltinFunctionType):
+        elif isinstance(x, FunctionType | BuiltinFunctionType) and id(x) not in STAND_INS:
             self._function(x)
         elif _is_fixed(x) or any(x is y for y in self.given):
             self.seen.append(_Object(x))
@@ -199,18 +217,19 @@ class _Seeing:
             self.seen.append(_Object(x))
         elif index < 0:
             raise Opaque
-        elif x._alias is None:
+        elif x._alias is None or x._link is None:
             self.seen.append(At(index, self._number(x)[0], ()))
         else:
             part = tuple((op.name, *sorted(attrs.items())) for op, attrs in x._alias.chain)
-            self.seen.append(At(index, self._number(x._alias.storage)[0], part))
+            shown = self.places.get(x._data.value, -1) if part and is_current(x._link) else -1
+            self.seen.append(At(index, self._number(x._alias.storage)[0], part, shown))
 
 
 def _is_fixed(x: Any) -> bool:
     """Tell whether code of the user's changes nothing in an object that a trace would not show."""
     if isinstance(x, type):
         return x.__module__.partition(".")[0] in ("builtins", "numpy", "hybrid")
-    return isinstance(x, ModuleType | Variable)
+    return isinstance(x, ModuleType | Variable | np.ufunc | type(np.sum)) or id(x) in STAND_INS
 
 
 class _Object:

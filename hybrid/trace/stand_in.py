@@ -6,9 +6,10 @@ stand-in for as long as the trace takes. An ndarray from outside cannot tell whe
 contents, which makes constants of them; so a view of it that can stands in its place
 (:mod:`hybrid.core.watched`). The built-in ``len`` gives nothing but plain ints, which would fix an
 unknown size; so for the time of a trace the globals of code that names it have one that can give
-more. In threads that trace nothing, stand-ins do what they stand for, and guards take them for
-that. A function that imports NumPy by itself asks ``builtins.__import__``, which answers the users'
-own code with the stand-in meanwhile.
+more, and a ``range`` that lets Python leave out steps of a loop (:mod:`hybrid.trace.skipping`). In
+threads that trace nothing, stand-ins do what they stand for, and guards take them for that. A
+function that imports NumPy by itself asks ``builtins.__import__``, which answers the users' own
+code with the stand-in meanwhile.
 """
 
 from __future__ import annotations
@@ -32,8 +33,10 @@ from hybrid.core.tensor import Tensor
 from hybrid.core.unknown import Unknown
 from hybrid.core.watched import ASK_NOTHING, Watched, holds_tensors, noted, plain, watched
 from hybrid.ops.protocols.making import MAKERS, writable
+from hybrid.trace.bytecode import only_calls
 from hybrid.trace.environment import INSERTED, STAND_INS, Binding
-from hybrid.trace.reach import Slots
+from hybrid.trace.reach import Named, Slots
+from hybrid.trace.skipping import Range
 
 _FUNCTIONS = (FunctionType, BuiltinFunctionType, type(np.sum))
 
@@ -113,7 +116,8 @@ class _Type(type, metaclass=_TypeOfTypes):
 
 
 _NUMBERS = frozenset((Number, Unknown))
-_INSERTS: dict[str, Any] = {"len": _length, "type": _Type}
+_INSERTS: dict[str, Any] = {"len": _length, "type": _Type, "range": Range}
+_ONLY_CALLED = ("range",)  # in whose place nothing stands in code that does more with it
 INSERTED.update({id(function): function for function in _INSERTS.values()})
 
 _lock = threading.Lock()
@@ -161,7 +165,10 @@ Place = tuple[Any, str | None]
 
 @contextmanager
 def stood_in(
-    bindings: Sequence[Binding], builtins: Sequence[tuple[dict[str, Any], str]]
+    bindings: Sequence[Binding],
+    builtins: Sequence[Named],
+    *,
+    alone: bool = False,
 ) -> Iterator[frozenset[int]]:
     """Let names mean the stand-ins within a ``with`` block.
 
@@ -169,8 +176,10 @@ def stood_in(
     ----------
     bindings : sequence of Binding
         What the function and its helpers read.
-    builtins : sequence of (globals, name)
+    builtins : sequence of (globals, name, code)
         The built-in functions that they name.
+    alone : bool
+        No installed package looks at their globals: numba refuses a ``range`` of another's.
 
     Yields
     ------
@@ -178,7 +187,10 @@ def stood_in(
         The arrays, by identity, that are watched.
     """
     places = {(id(b.holder), b.key): (b.holder, b.key) for b in bindings if _can_rebind(b)}
-    named = [(scope, name) for scope, name in builtins if name in _INSERTS]
+    named = [(scope, name) for scope, name, _ in builtins if name in _INSERTS]
+    for scope, name, code in builtins:
+        if name in _ONLY_CALLED and not (alone and only_calls(code, name)):
+            named = [x for x in named if x[0] is not scope or x[1] != name]
     inserts: dict[tuple[int, str | None], tuple[dict[str, Any], str]]
     inserts = {(id(scope), name): (scope, name) for scope, name in named}
     seen: set[int] = set()

@@ -388,7 +388,7 @@ class Tracer(Cutter):
         self.open = self.unknowns.open = False
         self.arguments = ()
         self.environment = []
-        self._questions = self._walk = None
+        self._questions = self._walk = self.skips = None
         self._known = []
         self.inputs = []
         self.variables = {}

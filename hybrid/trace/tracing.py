@@ -243,7 +243,8 @@ def _run(
     with tracer.garbage, dispatch.scope(recorder=tracer, tapes=()):
         tracer.garbage.enter_context(garbage_kept())
         try:
-            with watch.calls(), stood_in(watch.bindings, watch.builtins) as stands:
+            stand_ins = stood_in(watch.bindings, watch.builtins, alone=watch.alone)
+            with watch.calls(), stand_ins as stands:
                 for array in watch.unwatched(stands):
                     tracer.note_read(array)
                 returned = function(*traced.args, **traced.kwargs)

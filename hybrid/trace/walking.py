@@ -73,7 +73,7 @@ class Walk:
             return False
         if not stays(self.question, self.repeat, now):
             return False
-        if has_more(tracer, self.question, now, asked[0], places):
+        if has_more(tracer, self.question, now.state, asked[0], places):
             return False
         return self._is_bounded_alike(now)
 

@@ -45,6 +45,8 @@ class Loop:
     rows : dict
         For results that are read after the loop of early steps too: number and value of these
         steps. The loop stacks them.
+    left_out : int
+        Steps besides, in the midst of the others and like them.
     """
 
     start: int
@@ -54,11 +56,17 @@ class Loop:
     first: dict[Past, Value]
     after: dict[Past, Value]
     rows: dict[Position, list[tuple[int, Value]]]
+    left_out: int = 0
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """From where to where it reaches, and the number of nodes in a step."""
+        return self.start, self.stop, self.period
 
     @property
     def length(self) -> int:
         """The number of its steps."""
-        return (self.stop - self.start) // self.period
+        return (self.stop - self.start) // self.period + self.left_out
 
     def carries(self) -> list[Past]:
         """Return what is handed from step to step, what one step back made before the rest."""

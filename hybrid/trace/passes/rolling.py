@@ -14,7 +14,7 @@ number only.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
@@ -31,6 +31,7 @@ from hybrid.trace.passes.likeness import EXACT, MOVING, Likeness, codes
 from hybrid.trace.passes.loops import Loop, Past, Position, Step, emit
 from hybrid.trace.passes.places import Places
 from hybrid.trace.passes.repeats import periods
+from hybrid.trace.passes.shortening import SHOWN, Shortened, depth_of, shortened
 
 TIMES = 8
 """A loop of fewer steps stays unrolled."""
@@ -49,10 +50,13 @@ NESTS = 3
 
 def run(graph: FuncGraph) -> FuncGraph:
     """Roll the repetitions of a graph into loops, inner ones first."""
-    if not _may_repeat(graph):
+    deep = max(map(depth_of, graph.nodes), default=0)
+    if not deep and not _may_repeat(graph):
         return graph
     live = dead_code.run(graph)
     rolled = live
+    for depth in range(1, deep + 1):
+        rolled = _joined(rolled, depth)
     for _ in range(NESTS):
         for like in (EXACT, MOVING):
             new = _rolled(rolled, like)
@@ -71,10 +75,42 @@ def _may_repeat(graph: FuncGraph) -> bool:
     return often >= FEW or (often >= TIMES and any(op.bodies for op in count))
 
 
+def _joined(graph: FuncGraph, depth: int) -> FuncGraph:
+    """Let loops whose steps were not recorded have the steps before and after them as well."""
+    rolled = {n: _with_rolled_body(n) for n in graph.nodes if depth_of(n) == depth}
+    graph = replace(graph, nodes=tuple(rolled.get(n, n) for n in graph.nodes))
+    chosen = [n for n in rolled.values() if n.attrs["length"] > SHOWN]
+    while chosen:
+        short, parts = shortened(graph, chosen)
+        loops, places = _loops(short, EXACT, parts)
+        found = {
+            part.loop
+            for part in parts
+            if any(part.within(x.start, x.stop, x.period) for x in loops)
+        }
+        if places and len(found) == len(chosen):
+            return _emitted(short, places, loops)
+        chosen = [n for n in chosen if n in found]
+    return graph
+
+
+def _with_rolled_body(node: Node) -> Node:
+    body: FuncGraph = dead_code.run(node.attrs["body"])
+    return replace(node, attrs={**node.attrs, "body": run(body)})
+
+
 # --- finding loops --------------------------------------------------------------------------------
 
 
 def _rolled(graph: FuncGraph, like: Likeness) -> FuncGraph:
+    loops, places = _loops(graph, like, ())
+    return _emitted(graph, places, loops) if places and loops else graph
+
+
+def _loops(
+    graph: FuncGraph, like: Likeness, parts: Sequence[Shortened]
+) -> tuple[list[Loop], Places | None]:
+    """Find the loops in a graph, parts of which are shown as fewer steps than there are."""
     places: Places | None = None
     # Other results of early steps are better made one by one than stacked and taken apart again.
     stacked = {x for n in graph.nodes if n.op.name == "stack" for x in n.inputs}
@@ -89,12 +125,15 @@ def _rolled(graph: FuncGraph, like: Likeness) -> FuncGraph:
         done = start
         places = Places.of(graph, like) if places is None else places
         for begin, end in _regular(places, start, stop, period):
-            loop = _loop(places, stacked, (max(begin, done), end), done, period)
+            loop = _loop(places, stacked, (max(begin, done), end), done, period, parts)
             if loop is not None:
                 loops.append(loop)
                 done = loop.stop
-    if places is None or not loops:
-        return graph
+    return loops, places
+
+
+def _emitted(graph: FuncGraph, places: Places, loops: list[Loop]) -> FuncGraph:
+    """Return a graph with loops in the place of their steps."""
     builder, done = Builder(), 0
     for loop in sorted(loops, key=lambda loop: loop.start):
         builder.nodes += graph.nodes[done : loop.start]
@@ -124,10 +163,12 @@ def _loop(
     regular: tuple[int, int],
     low: int,
     period: int,
+    parts: Sequence[Shortened],
 ) -> Loop | None:
     """Return the loop in a regular run: with few carries, and from its very first step on."""
     start, stop = regular
-    if stop - start < _enough(places.nodes[start : start + period]):
+    missing = sum(part.missing for part in parts if part.within(start, stop, period))
+    if missing + stop - start < enough(places.nodes[start : start + period]):
         return None
     start += _cut(places, start, stop, period, (low - start) % period)
     stop -= (stop - start) % period
@@ -161,7 +202,10 @@ def _loop(
             position = (i - start) % period, j
             if position in early and places.last_read(v) >= stop:
                 rows[position].append(((i - start) // period, v))
-    loop = Loop(start, stop, period, step, first, after, rows)
+    missing = sum(part.missing for part in parts if part.within(start, stop, period))
+    if rows and missing:
+        return None
+    loop = Loop(start, stop, period, step, first, after, rows, missing // period)
     handed_on = {(past.node, past.output) for past in loop.carries()} | early
     results = (places.nodes[stop - period + i].outputs[j] for i, j in handed_on)
     return None if any(v.spec.weak for v in results) else loop
@@ -237,7 +281,7 @@ def _earlier(
     return found
 
 
-def _enough(step: tuple[Node, ...]) -> int:
+def enough(step: Sequence[Node]) -> int:
     """Return how many nodes a loop of such steps must save; see FEW."""
     if all(node.op.scalar is not None or node.op.view is not None for node in step):
         return MANY
