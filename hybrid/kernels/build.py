@@ -62,6 +62,7 @@ _INTRINSICS = (
     "add_reassoc",
     "add_square",
     "and_",
+    "difference",
     "from_end",
     "minimum",
     "mul",

@@ -208,7 +208,7 @@ class RowsPhase(Phase):
                 for value, text in body().items():
                     name = f"v{value}"
                     if value in self.squares:
-                        emit(f"{name}_d = {text} - {name}_shift")
+                        emit(f"{name}_d = difference({text}, {name}_shift)")
                         emit(f"{name}_squares = add_square({name}_squares, {name}_d)")
                         text = f"{name}_d"
                     emit(f"{name}_sum = {step(self.instr(value))}({name}_sum, {text})")
@@ -242,7 +242,9 @@ class RowsPhase(Phase):
             with emit.block("for j in range(sample):"):
                 names = self.compute({x}, base, saved_at, hoisted)
                 emit(f"{name}_shift = add_reassoc({name}_shift, {names[x]})")
-            emit(f"{name}_shift = {name}_shift / {self._number(value, 'max(sample, 1)')}")
+            one = self.header.constant(1.0, self.dtype(value))
+            share = f"{one} / {self._number(value, 'max(sample, 1)')}"
+            emit(f"{name}_shift = {name}_shift * ({share})")
 
     def _put_together(self, value: int) -> None:
         """Add a block, by Chan's formula.

@@ -51,11 +51,12 @@ BINARY: dict[str, Any] = {
     "or_": np.bitwise_or,
     "xor": np.bitwise_xor,
     "copysign": np.copysign,
+    "difference": np.subtract,
     "divide": np.divide,
 }
 
 INTEGER_ONLY = {"left_shift", "right_shift", "and_", "or_", "xor"}
-FLOAT_ONLY = {"copysign", "divide"}
+FLOAT_ONLY = {"copysign", "difference", "divide"}
 # Which of two zeros is the larger one, NumPy leaves open.
 SIGN_OF_ZERO_OPEN = {"maximum", "minimum", "max_reassoc", "min_reassoc"}
 
