@@ -13,13 +13,10 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
-from hybrid.records import dataclass
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(NamedTuple):
     """The size of an axis of an argument; without an axis the argument itself, an int."""
 
     name: str
@@ -33,16 +30,14 @@ class Input:
         return argument if self.axis is None else f"{argument}.shape[{self.axis}]"
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One of `FUNCTIONS`, applied."""
 
     function: str
     args: tuple[Formula, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Sum:
+class Sum(NamedTuple):
     """A polynomial: products of inputs and calls, each with its coefficient, in order."""
 
     terms: tuple[tuple[Product, int], ...]
@@ -192,6 +187,25 @@ def least(a: Formula) -> float:
             return -math.inf
         total += factor * math.prod(bounds)
     return total
+
+
+def never_below(a: Sum, b: Sum) -> bool:
+    """Tell whether ``least(a - b)`` is not negative, for a tenth of what forming that takes."""
+    terms = dict(a.terms)
+    for product, factor in b.terms:
+        terms[product] = terms.get(product, 0) - factor
+        if product and terms[product] < 0:
+            return False
+    total = 0.0
+    for product, factor in terms.items():
+        if not product:
+            total += factor
+        elif factor:
+            bounds = [_least_of_atom(atom) for atom in product]
+            if factor < 0 or min(bounds) < 0:
+                return False
+            total += factor * math.prod(bounds)
+    return total >= 0
 
 
 def _least_of_atom(atom: Atom) -> float:

@@ -87,6 +87,7 @@ class Unknowns:
     conditions: dict[Condition, None] = field(default_factory=dict)
     open: bool = True
     _facts: list[Sum] = field(default_factory=list)  # none of them is negative
+    _looked: dict[Sum, int] = field(default_factory=dict)  # at so many facts, which did not tell
 
     def enter(self, unknown: Input, hint: int) -> Unknown:
         """Return the number that an input is."""
@@ -156,9 +157,15 @@ class Unknowns:
 
     def _known(self, a: Sum) -> bool:
         """Tell whether `a` is known not to be negative."""
-        return formula.least(a) >= 0 or any(
-            formula.least(formula.add(a, fact, -1)) >= 0 for fact in self._facts
-        )
+        first = self._looked.get(a, 0)
+        if first == 0 and formula.least(a) >= 0:
+            return True
+        for i in range(first, len(self._facts)):
+            if formula.never_below(a, self._facts[i]):
+                self._looked[a] = i  # the same fact tells again
+                return True
+        self._looked[a] = len(self._facts)
+        return False
 
 
 def _upright(a: Sum) -> Sum:

@@ -73,3 +73,24 @@ def test_numbers_that_follow_from_sizes_are_those_of_eager_code(
     for shape in [(4, 5), (5, 5), (6, 7), (3, 3), (9, 2)]:
         x = hb.ones(shape)
         np.testing.assert_allclose(traced(x), function(x), rtol=1e-6)
+
+
+SIZES = (Input("n", 0, 0), Input("m", 0, 1), Input("k", 2))
+ATOMS = st.sampled_from(
+    [*map(input_formula, SIZES), formula.whole_call("mod", input_formula(SIZES[0]), 3)]
+)
+POLYNOMIALS = st.recursive(
+    ATOMS | st.integers(-2, 2),
+    lambda inner: (
+        st.builds(formula.add, inner, inner, st.integers(-2, 2))
+        | st.builds(formula.multiply, inner, inner)
+    ),
+    max_leaves=4,
+).filter(lambda a: isinstance(a, formula.Sum))
+
+
+@given(POLYNOMIALS, POLYNOMIALS)
+def test_what_is_never_below_is_told_as_by_the_difference(a: formula.Sum, b: formula.Sum) -> None:
+    expected = formula.least(formula.add(a, b, -1)) >= 0
+    assert formula.never_below(a, b) == expected
+    assert formula.never_below(a, a)
