@@ -39,6 +39,8 @@ class Driver:
         Gives those of the kernels, as tuples of numbers, for the sizes one by one.
     late : tuple of callable
         The other things that depend on sizes.
+    once : tuple of callable
+        The same where it is for one call: its memory is used again for other sizes.
     """
 
     source: str
@@ -46,6 +48,7 @@ class Driver:
     inputs: tuple[Input, ...] = ()
     geometries: Callable[..., tuple[Any, ...]] = lambda *sizes: ()
     late: tuple[Late, ...] = ()
+    once: tuple[Late, ...] = ()
 
     def run_for(self, *values: int) -> Run:
         """Return the function for sizes, given in the order of `inputs`.
@@ -54,13 +57,20 @@ class Driver:
         where there are donations: it is called just before these parameters would be overwritten,
         and says of each whether it may be.
         """
+        return self._bound(values, self.late)
+
+    def run_once_for(self, *values: int) -> Run:
+        """Return a function for a single call."""
+        return self._bound(values, self.once)
+
+    def _bound(self, values: tuple[int, ...], late: tuple[Late, ...]) -> Run:
         run = self.run
         if not values or run.__defaults__ is None:
             return run
         more = [np.array(numbers, np.int64) for numbers in self.geometries(*values)]
-        if self.late:
+        if late:
             sizes = dict(zip(self.inputs, values, strict=True))
-            more += [make(sizes) for make in self.late]
+            more += [make(sizes) for make in late]
         given = run.__defaults__[: -len(values) - len(more)]
         return FunctionType(run.__code__, run.__globals__, run.__name__, (*given, *values, *more))
 

@@ -27,7 +27,7 @@ from hybrid.records import dataclass
 from hybrid.runtime import workspaces
 from hybrid.runtime.bound import Driver, Late, Sizes, compiled
 from hybrid.runtime.donation import Donation
-from hybrid.runtime.driver_calls import adopt_result, new_workspace
+from hybrid.runtime.driver_calls import Borrowed, adopt_result, new_workspace
 from hybrid.runtime.load import LoadedKernel
 from hybrid.runtime.memory import MemoryPlan, used_roots
 from hybrid.runtime.native_calls import divided_product, product_kernel
@@ -77,12 +77,13 @@ def make_driver(
     writer = _Writer(schedule, memory, iter(kernels), donations, space or AnySize())
     writer.write()
     source = "\n".join(writer.lines) + "\n"
-    inputs, late = tuple(writer.space.names), dict.fromkeys(writer.names_of_late)
-    run = compiled(writer.name, source, writer.namespace | late, writer.nodes, inputs)
+    inputs, names = tuple(writer.space.names), dict.fromkeys(writer.names_of_late)
+    run = compiled(writer.name, source, writer.namespace | names, writer.nodes, inputs)
     if not inputs:
         return Driver(source, run)
     geometries = writer.space.reader(tuple(writer.geometries.values()))
-    return Driver(source, run, inputs, geometries, tuple(writer.late.values()))
+    late, once = tuple(writer.late.values()), tuple((writer.late | writer.once).values())
+    return Driver(source, run, inputs, geometries, late, once)
 
 
 @dataclass(slots=True)
@@ -100,6 +101,7 @@ class _Writer:
     namespace: dict[str, Any] = field(default_factory=dict)
     geometries: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     late: dict[str, Late] = field(default_factory=dict)
+    once: dict[str, Late] = field(default_factory=dict)
     depth: int = 0
     names: dict[Root, str] = field(default_factory=dict)
     parameters: dict[Root, str] = field(default_factory=dict)
@@ -173,16 +175,18 @@ class _Writer:
         dtypes = [dtype for _, _, dtype in views]
         read = self.space.reader(tuple((at, x.shape, x.strides, x.offset) for at, x, _ in views))
 
-        def make(sizes: Sizes) -> Callable[[], Any]:
-            def made() -> Any:
-                found = zip(read(*sizes.values()), dtypes, strict=True)
-                sized = [(at, Layout(*layout), dtype) for (at, *layout), dtype in found]
-                return new_workspace(size(*sizes.values()), sized)
+        def sized(sizes: Sizes) -> list[Any]:
+            found = zip(read(*sizes.values()), dtypes, strict=True)
+            return [(at, Layout(*layout), dtype) for (at, *layout), dtype in found]
 
-            return made
+        def made(sizes: Sizes) -> Callable[[], Any]:
+            return lambda: new_workspace(size(*sizes.values()), sized(sizes))
 
+        shared = workspaces.SharedPools()
+        self.once["pool"] = lambda sizes: Borrowed(shared, size(*sizes.values()), sized(sizes))
+        self.once["new_workspace"] = lambda sizes: None
         self.late["pool"] = lambda sizes: workspaces.new_pool(size(*sizes.values()))
-        self.late["new_workspace"] = make
+        self.late["new_workspace"] = made
 
     def _body(self) -> None:
         self.depth = 2

@@ -17,6 +17,7 @@ from hybrid.dtypes import DType
 from hybrid.errors import GraphError, HybridError
 from hybrid.runtime.memory import ALIGNMENT
 from hybrid.runtime.steps import describe
+from hybrid.runtime.workspaces import SharedPools
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -29,7 +30,11 @@ def new_workspace(nbytes: int, views: list[tuple[int, Layout, DType]]) -> tuple[
     nbytes : int
     views : list of (byte offset, Layout, dtype)
     """
-    raw = np.empty(nbytes + ALIGNMENT, np.uint8)
+    return arrays_in(np.empty(nbytes + ALIGNMENT, np.uint8), views)
+
+
+def arrays_in(raw: Array, views: list[tuple[int, Layout, DType]]) -> tuple[Array, ...]:
+    """Return the arrays of a workspace in some memory; the first of its bytes are for alignment."""
     shift = -raw.ctypes.data % ALIGNMENT
     return tuple(
         np.ndarray(
@@ -41,6 +46,35 @@ def new_workspace(nbytes: int, views: list[tuple[int, Layout, DType]]) -> tuple[
         )
         for at, layout, dtype in views
     )
+
+
+class Borrowed:
+    """Stands for the pool of a driver during a single call: its workspace lies in shared memory.
+
+    Parameters
+    ----------
+    pools : SharedPools
+    nbytes : int
+    views : list of (byte offset, Layout, dtype)
+    """
+
+    __slots__ = ("_home", "_nbytes", "_pools", "_raw", "_views")
+
+    def __init__(
+        self, pools: SharedPools, nbytes: int, views: list[tuple[int, Layout, DType]]
+    ) -> None:
+        self._pools = pools
+        self._nbytes = nbytes
+        self._views = views
+
+    def pop(self) -> tuple[Array, ...]:
+        """Take the workspace."""
+        self._raw, self._home = self._pools.take(self._nbytes + ALIGNMENT)
+        return arrays_in(self._raw, self._views)
+
+    def append(self, workspace: tuple[Array, ...]) -> None:
+        """Give it back."""
+        self._home.append((self._raw,))
 
 
 def adopt_result(

@@ -151,7 +151,7 @@ def _any_size(
         "segment": segment,
         "template": template,
         "launch": generated(segment, template.draft.donations, leaves, given),
-        "run_for": template.draft.driver.run_for,
+        "run_for": template.draft.driver.run_once_for,
         "result_for": segment.result_for,
         "build": segment.result.build,
         "recover": recover,

@@ -118,3 +118,27 @@ def test_many_threads_take_and_give_back(little: int) -> None:
     pools.clear()
     gc.collect()
     assert workspaces.kept() == little
+
+
+def test_calls_with_new_sizes_use_the_same_memory_in_turns() -> None:
+    pools = workspaces.SharedPools()
+    raw, home = pools.take(5000)
+    assert raw.nbytes == 8192
+    other, _ = pools.take(8000)
+    assert other is not raw  # that one is in use
+    home.append((raw,))
+    assert pools.take(4100)[0] is raw
+    assert pools.take(4096)[0].nbytes == workspaces.SMALLEST
+
+
+def test_what_new_sizes_leave_behind_is_counted_with_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.undo()
+    before = workspaces.kept()
+    pools = workspaces.SharedPools()
+    raw, home = pools.take(workspaces.LARGE + 1)
+    home.append((raw,))
+    assert workspaces.kept() == before + 2 * workspaces.LARGE
+    del pools, home, raw
+    assert workspaces.kept() == before

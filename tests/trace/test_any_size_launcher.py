@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -220,3 +221,27 @@ def test_containers_and_keywords_have_it_too() -> None:
         np.testing.assert_allclose(found["out"], data(n, 3) * 2 + n, 1e-6)
     (segment,) = f.concrete_functions[-1].segments
     assert len(segment._sizes) == 1
+
+
+def test_temporaries_of_new_sizes_lie_in_the_same_memory() -> None:
+    f = hb.compile(lambda x: hb.softmax(x @ x.T, axis=1) @ x)
+    for n in range(200, 220):
+        f(data(n, 3))
+    (segment,) = f.concrete_functions[-1].segments
+    driver = segment.templates._kept[-1].draft.driver
+    borrowed = driver.once[-2](dict.fromkeys(driver.inputs, 219))
+    (pool,) = borrowed._pools._pools.values()
+    assert len(pool) == 1
+
+
+def test_threads_with_sizes_of_their_own_do_not_meet() -> None:
+    def expected(x: Any) -> Any:
+        return hb.softmax(x @ x.T, axis=1) @ x
+
+    f = warm(hb.compile(expected))
+    arguments = [data(n, 3) for n in range(21, 45)]
+    with ThreadPoolExecutor(4) as threads:
+        found = [list(threads.map(f, arguments)) for _ in range(3)]
+    for results in found:
+        for x, y in zip(arguments, results, strict=True):
+            np.testing.assert_allclose(y, expected(x), 1e-5, 1e-6)
