@@ -211,8 +211,8 @@ def samples(dtype: np.dtype[Any], n: int) -> list[Any]:
 @pytest.mark.parametrize("ufunc", [u for u in UFUNCS if u.signature is None], ids=str)
 def test_a_loop_gives_the_bits_of_its_ufunc(ufunc: np.ufunc) -> None:
     function = getattr(hb, UFUNCS[ufunc].name, None) or getattr(operator, UFUNCS[ufunc].name)
-    for char in "?bBhHiIlLfdFD":
-        for n in (1, 2, 15, 16, 17, 33, 500, 501):
+    for char in "?bBilfdFD":
+        for n in (1, 2, 16, 33, 500, 501):
             x, y = samples(np.dtype(char), n)
             column, single = x.reshape(n, 1), x[0].reshape(())
             with np.errstate(all="ignore"):
