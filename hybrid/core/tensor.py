@@ -17,12 +17,12 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core import dlpack, foreign, nested
-from hybrid.core.attached import Attached
+from hybrid.core.described import Described
 from hybrid.core.devices import CPU, as_device, place
 from hybrid.core.number import Number, in_graph
 from hybrid.core.places import DeviceArray, data_to
 from hybrid.core.source import at_user_line, written_array
-from hybrid.core.spec import PYTHON_TYPES, Shape, TensorSpec
+from hybrid.core.spec import PYTHON_TYPES
 from hybrid.core.state import state
 from hybrid.core.storage import SAVED, Alias, Snapshot, Storage
 from hybrid.core.symbol import Symbol
@@ -41,7 +41,7 @@ _OWN_REFERENCES = 3
 and the question. What has more may be needed by a tape."""
 
 
-class Tensor(Attached):
+class Tensor(Described):
     """An n-dimensional array with NumPy's semantics, views and in-place writes included.
 
     Made by :func:`hybrid.asarray`, by the creation functions and by every operation.
@@ -98,41 +98,6 @@ class Tensor(Attached):
             return PYTHON_TYPES[data.dtype.kind]
         return Tensor
 
-    @property
-    def shape(self) -> Shape:
-        """Sizes of the axes."""
-        return self._data.shape  # type: ignore[no-any-return]  # asked too often for a cast()
-
-    @property
-    def dtype(self) -> dtypes.DType:
-        """The dtype of the elements."""
-        return self._data.dtype  # type: ignore[no-any-return]
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return self._data.ndim  # type: ignore[no-any-return]
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return self._data.size  # type: ignore[no-any-return]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the elements take."""
-        return self.size * self.dtype.itemsize
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes that one element takes."""
-        return self.dtype.itemsize
-
-    @property
-    def device(self) -> str:
-        """Where the elements are: ``"cpu"``, ``"cuda:0"``."""
-        return self._data.device  # type: ignore[no-any-return]
-
     def to_device(self, device: str, /, stream: Any = None) -> Tensor:
         """Return a Tensor of the same elements on a device: this one, where it is there already.
 
@@ -157,20 +122,6 @@ class Tensor(Attached):
         if stream is not None:
             raise ValueError(f"to_device: {device} has no streams, stream must be None")
         return self if self.device == wanted else moved(self, wanted)
-
-    @property
-    def spec(self) -> TensorSpec:
-        """Shape, dtype and device in one."""
-        data = self._data
-        kind = type(data)
-        if kind is Symbol or kind is DeviceArray:
-            return cast(TensorSpec, data.spec)
-        return TensorSpec(data.shape, data.dtype)
-
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError(at_user_line("len() of a 0-d Tensor: it has no axis"))
-        return self.shape[0]
 
     # --- concrete values --------------------------------------------------------------------------
 
