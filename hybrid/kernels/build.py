@@ -147,12 +147,12 @@ def entry_name(name: str) -> str:
 
 def build(source: Source) -> bytes:
     """Compile a kernel to object code."""
-    return machine.object_code(code(source))
+    return machine.object_code(code(source), source.reduced)
 
 
 def assembly(source: Source) -> str:
     """The assembly of a kernel, for people and tests."""
-    return machine.assembly(code(source))
+    return machine.assembly(code(source), source.reduced)
 
 
 def code(source: Source) -> str:

@@ -21,7 +21,8 @@ def compiled(sources: Sequence[Source]) -> Iterator[Callable[[Source], bytes]]:
         yield build.build
         return
     with ThreadPoolExecutor(count, "hybrid_compile") as pool:
-        # What takes longest begins first: nobody waits for it alone at the end.
-        ordered = sorted(sources, key=lambda source: -len(source.text))
-        made = {s.name: pool.submit(machine.object_code, build.code(s)) for s in ordered}
+        # What takes longest begins first: nobody waits for it alone at the end. And those that
+        # leave a pass out are next to each other, since they wait for those that do not.
+        ordered = sorted(sources, key=lambda source: (source.reduced, -len(source.text)))
+        made = {s.name: pool.submit(machine.object_code, build.code(s), s.reduced) for s in ordered}
         yield lambda source: made[source.name].result()

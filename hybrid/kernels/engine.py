@@ -56,36 +56,17 @@ def object_code(text: str) -> bytes:
 
 
 def load_object(code: bytes, given: Mapping[str, int] = {}) -> Callable[[str], int]:
-    """Load object code; what gives the address of a symbol in it. It may refer to what is given."""
+    """Load object code; what gives the address of a symbol in it. It may refer to what is given.
+
+    It lives as long as the process.
+    """
     with _lock:
         for name, address in given.items():
             llvm.add_symbol(name, address)
-        engine = _engine("")
+        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine())
+        # One reference too many: code must not be freed when the interpreter takes down its
+        # modules, since callables and threads may still be inside it.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine))
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
-    return _addresses(engine)
-
-
-def load_assembly(text: str, effort: int = 2) -> Callable[[str], int]:
-    """Load LLVM assembly, translated with some effort; what gives the address of a symbol in it."""
-    with _lock:
-        engine = _engine(text, effort)
-        engine.finalize_object()
-    return _addresses(engine)
-
-
-def _engine(text: str, effort: int = 2) -> Any:
-    """An execution engine with one module, which lives as long as the process."""
-    _initialize()
-    module = llvm.parse_assembly(text)
-    module.verify()
-    target = llvm.Target.from_triple(llvm.get_process_triple())
-    engine = llvm.create_mcjit_compiler(module, target.create_target_machine(jit=True, opt=effort))
-    # One reference too many: code must not be freed when the interpreter takes down its modules,
-    # since callables and threads may still be inside it.
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine))
-    return engine
-
-
-def _addresses(engine: Any) -> Callable[[str], int]:
     return lambda symbol: int(engine.get_global_value_address(symbol))

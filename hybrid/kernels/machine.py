@@ -3,13 +3,20 @@
 Several threads may do so at once. Each module has a context of its own, each thread what emits
 code, and all shares nothing then. But llvmlite lets one thread at a time into LLVM, whatever it
 does there; the two calls that take all the time go past its lock.
+
+One of LLVM's passes is left out where a source says so: strength reduction, which looks for the
+best way to count the addresses of a loop. It takes half of the time to emit code of loops over many
+arrays, and finds nothing in them. It can be left out for the whole process only, so threads that
+want it and threads that do not emit code in turns; between, it is as LLVM has it.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -28,6 +35,48 @@ class _OfThread(threading.local):
 
 
 _own = _OfThread()
+
+
+class _Reduction:
+    """Whether strengths are reduced by those who emit code now."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._now: bool | None = None  # whatever a parent has left
+
+    @contextmanager
+    def set(self, wanted: bool) -> Iterator[None]:
+        """Wait for those who want it otherwise."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._inside or self._now is wanted)
+            self._let(wanted)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                if not self._inside:
+                    self._let(True)
+                    self._changed.notify_all()
+
+    def _let(self, wanted: bool) -> None:
+        if self._now is not wanted:
+            llvm.set_option("hybrid", f"-disable-lsr={0 if wanted else 1}")
+            self._now = wanted
+
+
+_reduction = _Reduction()
+
+
+def _after_fork() -> None:
+    global _reduction
+    _reduction = _Reduction()  # threads of the parent may have been inside
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _without_lock(name: str) -> Callable[..., Any]:
@@ -62,10 +111,10 @@ def _optimized(text: str) -> Any:
     return module
 
 
-def object_code(text: str) -> bytes:
-    """Compile to object code."""
+def object_code(text: str, reduced: bool) -> bytes:
+    """Compile to object code, with strength reduction or without."""
     module = _optimized(text)
-    with ffi.OutputString() as error:
+    with ffi.OutputString() as error, _reduction.set(reduced):
         emit = _without_lock("LLVMPY_TargetMachineEmitToMemory")
         memory = emit(_own.machine, module, 1, error)
         if not memory:
@@ -77,6 +126,8 @@ def object_code(text: str) -> bytes:
         ffi.lib.LLVMPY_DisposeMemoryBuffer(memory)
 
 
-def assembly(text: str) -> str:
+def assembly(text: str, reduced: bool) -> str:
     """Compile to assembly."""
-    return str(_own.machine.emit_assembly(_optimized(text)))
+    module = _optimized(text)
+    with _reduction.set(reduced):
+        return str(_own.machine.emit_assembly(module))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from hybrid.kernels import build, cache, compiling, cpu, kernel, machine, parallel
+from hybrid.kernels import build, cache, compiling, cpu, engine, kernel, machine, parallel
 from hybrid.kernels.loopnest import canonical
 from hybrid.kernels.region import Access, Region
 from hybrid.kernels.spec import KernelSpec
-from tests.kernels.reference import mapped
+from tests.kernels.reference import mapped, reduce
 
 TEMPLATES = ("{0} * 3.25", "exp({0})", "sin({0}) + {0}", "pow({0}, {0})", "maximum({0}, 0.5)")
 
@@ -43,11 +47,11 @@ def test_several_are_compiled_in_threads_and_each_once(monkeypatch: pytest.Monke
     inside = threading.Barrier(3, timeout=60)
     made: list[str] = []
 
-    def object_code(text: str) -> bytes:
+    def object_code(text: str, reduced: bool) -> bytes:
         made.append(threading.current_thread().name)
         if len(made) <= 3:
             inside.wait()
-        return compile_one(text)
+        return compile_one(text, reduced)
 
     wanted = specs(2.0)
     first = kernel.kernels_for(wanted[:1])
@@ -65,7 +69,7 @@ def test_several_are_compiled_in_threads_and_each_once(monkeypatch: pytest.Monke
 
 
 def test_an_error_in_one_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(text: str) -> bytes:
+    def refuse(text: str, reduced: bool) -> bytes:
         raise RuntimeError("no code")
 
     wanted = specs(3.0)
@@ -75,3 +79,41 @@ def test_an_error_in_one_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> No
             kernel.kernels_for(wanted)
     assert all(cache.read(cache.key(cpu.source(spec).text)) is None for spec in wanted)
     assert len(kernel.kernels_for(wanted)) == 5
+
+
+def emitted(text: str, wanted: Sequence[bool]) -> list[bytes]:
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        return list(pool.map(lambda reduced: machine.object_code(text, reduced), wanted))
+
+
+def test_a_pass_is_left_out_by_those_only_who_leave_it_out() -> None:
+    text = build.code(cpu.source(columns()))
+    with_it, without = (machine.object_code(text, reduced) for reduced in (True, False))
+    assert with_it != without
+    wanted = [True, False, True, False, False, True] * 3
+    assert emitted(text, wanted) == [with_it if reduced else without for reduced in wanted]
+    assert engine.machine(*engine.cpu()[1:], effort=3).emit_object(machine._optimized(text)) == (
+        with_it
+    ), "others have the pass"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_child_does_not_wait_for_threads_of_its_parent() -> None:
+    text = build.code(cpu.source(columns()))
+    with machine._reduction.set(False):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(30)
+            os._exit(machine.object_code(text, True) == b"")
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_sums_of_columns_leave_it_out_and_gathers_do_not() -> None:
+    assert not cpu.source(columns()).reduced
+    assert all(cpu.source(spec).reduced for spec in specs(4.0))
+
+
+def columns() -> KernelSpec:
+    body = (reduce("sum", 0, "float32"), mapped("f", "{0} - {1} * 2.5", (0, 1), "float32"))
+    access = Access("float32", 2, 0, (300, 1))
+    return canonical(Region((200, 300), (0,), (access,), body, ((2, access),)))[0]
