@@ -98,7 +98,7 @@ class Skipping:
                 return
             heads.append(head)
             left = len(numbers) - taken  # with the step before, without the last one
-            body = self._skipped(heads[-3:], left) if taken > 1 else None
+            body = self._skipped(heads, left) if taken > 1 else None
             if body is not None:
                 start = len(self._nodes)
                 yield numbers[-1]
@@ -149,8 +149,8 @@ class Skipping:
         list of Node, optional
             What each step records.
         """
-        earlier, before, now = heads
-        if not before.nodes is now.nodes is earlier.nodes or before.around != now.around:
+        before, now = heads[-2:]
+        if before.around != now.around or any(head.nodes is not now.nodes for head in heads):
             return None
         body = now.nodes[before.start : now.start]
         if before.state.where != now.state.where or now.state.differs(before.state):
@@ -175,7 +175,7 @@ class Skipping:
         What Python sees after the loop are the values that it sees after that step. Those of them
         that were made before it, as in ``old = new``, get new names there.
         """
-        earlier, before, now = heads
+        earlier, before, now = heads[-3:]
         values = self._values
         carried = {was: place for was, place in moved.items() if was != place}
         pairs = [(values[was], values[place]) for was, place in carried.items()]
@@ -187,7 +187,9 @@ class Skipping:
             return None
         if self._is_hidden(late, now):
             return None
-        before_it = renamed(before.nodes[: before.start], {values[place] for place in late})
+        # Of the loop itself only: loops around it know older values by their names.
+        steps = before.nodes[heads[0].start : before.start]
+        before_it = renamed(steps, {values[place] for place in late})
         outside = self._constants(earlier, body, pairs, moved)
         if before_it is None or outside is None:
             return None
@@ -204,7 +206,8 @@ class Skipping:
             "reverse": False,
         }
         operands = (*(names.get(old, old) for old, _ in pairs), *outside)
-        return [*nodes, Node(OPS["scan"], operands, attrs, tuple(results), body[0].line)]
+        node = Node(OPS["scan"], operands, attrs, tuple(results), body[0].line)
+        return [*before.nodes[: heads[0].start], *nodes, node]
 
     def _is_hidden(self, late: set[int], now: Head) -> bool:
         """Tell whether Tensors that nothing shows hold what is to get a new name."""
