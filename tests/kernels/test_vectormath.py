@@ -224,7 +224,7 @@ def ulps64(got: float, true: Any) -> float:
     if np.isinf(got) or abs(true) > largest:
         same = (got > 0) == (true > 0) and abs(true) > largest * (1 - mpmath.mpf(2) ** -51)
         return float(not np.isinf(got)) if same else np.inf
-    exponent = -1022 if true == 0 else max(int(mpmath.floor(mpmath.log(abs(true), 2))), -1022)
+    exponent = -1022 if true == 0 else max(mpmath.frexp(true)[1] - 1, -1022)
     return float(abs(mpmath.mpf(float(got)) - true) / mpmath.mpf(2) ** (exponent - 52))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from hybrid.kernels import intrinsics as k_
 from hybrid.kernels import wide
-from hybrid.kernels.formulas import polynomial
+from hybrid.kernels.formulas import polynomial, polynomial_at_once
 from hybrid.kernels.intrinsics import (
     add,
     and_,
@@ -35,6 +35,7 @@ from hybrid.kernels.intrinsics import (
 from hybrid.kernels.vectormath import coefficients_f64 as coefficients
 from hybrid.kernels.vectormath import derived
 from hybrid.kernels.vectormath.reduction import reduce_f64
+from hybrid.kernels.vectormath.tables import logarithms, reciprocals, roots_of_2_f64
 
 _SQRT_HALF = np.int64(0x3FE6A09E667F3BCD)  # bits of sqrt(1/2)
 _SQRT_HALF_TO_ONE = np.int64(0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
@@ -341,43 +342,60 @@ def erfc_f64(x: Any) -> Any:
 
 # --- powers and roots -------------------------------------------------------------------------
 
-_ATANH_HIGHER = polynomial("pow_f64_tail", *coefficients.ATANH_HIGHER)
-_TWO_THIRDS = 0.6666666666666666
-_TWO_THIRDS_LO = 3.700743415417188e-17
+_LOG_NEAR = polynomial_at_once("log_f64_near", *coefficients.LOG_NEAR)
+_EXP_NEAR = polynomial_at_once("exp_f64_near", *coefficients.EXP_NEAR)
+_RECIPROCALS = reciprocals("reciprocals_f64", np.float64)
+_LOG_HIGH, _LOG_LOW, *_LN2_PARTS = logarithms("ln_f64", None, 38, np.float64)
+_ROOTS, _ROOTS_REST = roots_of_2_f64()
+
+
+def _parts(x: Any) -> Any:
+    """(m, k) with x = m * 2**k and 1 <= m < 2; k as a floating-point number."""
+    if wide.available(x):
+        return wide.call("mantissa", x), wide.call("exponent", x)
+    tiny = x < 2.2250738585072014e-308
+    bits = float_bits(select(tiny, x * 18014398509481984.0, x))
+    m = bits_float(or_(and_(bits, _MANTISSA), np.int64(0x3FF0000000000000)))
+    return m, _unbiased(shr(bits, 52)) - select(tiny, 54.0, 0.0)
 
 
 def _log_pair(x: Any) -> Any:
-    """log(x) = high + low to some 65 bits, for positive finite x.
+    """log(x) = high + low to some 63 bits, for positive finite x.
 
-    2 atanh(s) with s = f / (2 + f), as s, z = s**2 and the two leading coefficients are pairs.
+    k log(2) - log(r) in two parts, f - f**2/2 with what it loses, and the rest of log(1 + f).
     """
-    f, k = _split(x)
-    d = f + 2.0
-    d_lo = f - (d - 2.0)
-    inverse = 1.0 / d
-    s = f * inverse
-    s_lo = fma(-s, d_lo, fma(-s, d, f)) * inverse
-    z = s * s
-    z_lo = fma(s, s, -z) + 2.0 * s * s_lo
-    higher = z * _ATANH_HIGHER(z)
-    c = _TWO_THIRDS + higher
-    c_lo = (_TWO_THIRDS - c) + higher + _TWO_THIRDS_LO
-    u = z * c
-    u_lo = fma(z, c, -u) + fma(z, c_lo, z_lo * c)
-    v = s * u
-    v_lo = fma(s, u, -v) + fma(s, u_lo, s_lo * u)
-    twice = s + s
-    m = twice + v
-    m_lo = (twice - m) + v + (2.0 * s_lo + v_lo)
-    base = k * _LN2_HI
-    high = base + m
-    part = high - base
-    low = (base - (high - part)) + (m - part) + fma(k, _LN2_LO, m_lo)
-    return high, low
+    m, k = _parts(x)
+    i = shr(float_bits(m), 47)
+    f = fma(m, _RECIPROCALS(i), -1.0)
+    base = fma(k, _LN2_PARTS[0], _LOG_HIGH(i))
+    rest = fma(k, _LN2_PARTS[1], _LOG_LOW(i))
+    square = f * f
+    total = base + f
+    high = fma(-0.5, square, total)
+    lost = ((base - total) + f) + fma(-0.5, square, total - high)
+    rest = fma(square * f, _LOG_NEAR(f), rest)
+    return high, fma(-0.5, fma(f, f, -square), lost) + rest
+
+
+def _exp_of(high: Any, low: Any) -> Any:
+    """e**(high + low), 16ths of powers of 2 from a table."""
+    high = select(high > 720.0, 720.0, high)
+    high = select(high < -760.0, -760.0, high)
+    t = high + low
+    rounded = fma(t, 16 * _LOG2E, _MAGIC)
+    bits, k = float_bits(rounded), rounded - _MAGIC
+    r = fma(k, -_LN2_LO / 16, fma(k, -_LN2_HI / 16, t)) + ((high - t) + low)
+    root = _ROOTS(bits)
+    y = fma(root, r + fma(r * r, _EXP_NEAR(r), _ROOTS_REST(bits)), root)
+    if wide.available(y):
+        return wide.call("scale", y, k * 0.0625)
+    exponent = sar(sub(bits, _MAGIC_BITS), 4)
+    half = sar(exponent, 1)
+    return y * _power_of_two(half) * _power_of_two(sub(exponent, half))
 
 
 def pow_f64(x: Any, y: Any) -> Any:
-    """x**y as exp(y log x) with the logarithm in 65 bits, and all special cases of C's pow."""
+    """x**y as exp(y log x) with the logarithm in 63 bits, and all special cases of C's pow."""
     a = fabs(x)
     log_hi, log_lo = _log_pair(a)
     if not wide.available(x):  # else it is infinite by itself
@@ -386,9 +404,7 @@ def pow_f64(x: Any, y: Any) -> Any:
     t = y * log_hi
     t_lo = fma(y, log_lo, fma(y, log_hi, -t))
     t_lo = select(fabs(t) < 800.0, t_lo, 0.0)
-    r, shifted = _reduce_exp(_clamp_exp(t))
-    r = r + t_lo
-    return derived.pow_edges(x, y, _scale(1.0 + fma(r * r, _EXP(r), r), shifted))
+    return derived.pow_edges(x, y, _exp_of(t, t_lo))
 
 
 def sqrt_f64(x: Any) -> Any:

@@ -32,13 +32,15 @@ _CUBE_ROOTS = (
 )
 
 
-def reciprocals(name: str) -> Any:
-    """The table of r, in float32."""
-    return table(name, np.array(_RECIPROCALS, np.float32) / np.float32(128))
+def reciprocals(name: str, dtype: Any = np.float32) -> Any:
+    """The table of r."""
+    return table(name, np.array(_RECIPROCALS, dtype) / dtype(128))
 
 
-def logarithms(name: str, base: int | None, unit: int) -> tuple[Any, Any, np.float32, np.float32]:
-    """-log(r) and log(2) to a base (None: e) in two parts: (high(i), low(i), high, low), float32.
+def logarithms(
+    name: str, base: int | None, unit: int, dtype: Any = np.float32
+) -> tuple[Any, Any, Any, Any]:
+    """-log(r) and log(2) to a base (None: e) in two parts: (high(i), low(i), high, low).
 
     The high parts are multiples of 2**-unit, so that sums of them and multiples are exact. Those
     of 1/2 are those of log(2), whose low part is not negative: infinity times it is infinity.
@@ -53,8 +55,8 @@ def logarithms(name: str, base: int | None, unit: int) -> tuple[Any, Any, np.flo
             exact.append((Decimal(128) / r).ln() / scale)
             steps.append(int((exact[-1] * 2**unit).to_integral_value()))
         low = [float(x - Decimal(n) / 2**unit) for x, n in zip(exact, steps, strict=True)]
-    highs = np.array([*steps[1:], steps[0]], np.float32) / np.float32(2**unit)
-    lows = np.array([*low[1:], low[0]], np.float32)
+    highs = np.array([*steps[1:], steps[0]], dtype) / dtype(2**unit)
+    lows = np.array([*low[1:], low[0]], dtype)
     high, low_of = table(f"{name}_high", highs), table(f"{name}_low", lows)
     return high, low_of, highs[-1], lows[-1]
 
@@ -83,17 +85,27 @@ def cubes() -> tuple[Any, Any]:
 def thirds() -> tuple[Any, Any]:
     """Tables of 2**(j/3) for j = -1, 0, 1, and what is left of it relative to that, float32."""
     whole, rest = _powers_of_2(3, (-1, 0, 1), 23)
-    return table("thirds_f32", whole), table("thirds_rest_f32", rest.astype(np.float32))
+    return table("thirds_f32", whole.astype(np.float32)), table(
+        "thirds_rest_f32", rest.astype(np.float32)
+    )
 
 
 def roots_of_2() -> tuple[Any, Any]:
     """Tables of 2**(j/16)/2 in 11 bits for j = 0 to 15, and the logarithm of the rest, float32."""
     whole, rest = _powers_of_2(16, range(16), 10)
-    return table("roots_f32", whole / 2), table("roots_rest_f32", np.log1p(rest).astype(np.float32))
+    return table("roots_f32", whole.astype(np.float32) / 2), table(
+        "roots_rest_f32", np.log1p(rest).astype(np.float32)
+    )
+
+
+def roots_of_2_f64() -> tuple[Any, Any]:
+    """Tables of 2**(j/16) for j = 0 to 15, and what is left of it relative to that, float64."""
+    whole, rest = _powers_of_2(16, range(16), 52)
+    return table("roots_f64", whole), table("roots_rest_f64", rest)
 
 
 def _powers_of_2(parts: int, numbers: Iterable[int], bits: int) -> tuple[Any, Any]:
-    whole, rest = np.ones(16, np.float32), np.zeros(16)
+    whole, rest = np.ones(16), np.zeros(16)
     with localcontext() as context:
         context.prec = 50
         for j in numbers:
