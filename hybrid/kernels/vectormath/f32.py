@@ -16,7 +16,7 @@ import numpy as np
 from hybrid.kernels import intrinsics as k_
 from hybrid.kernels import wide
 from hybrid.kernels.casts import cast_to
-from hybrid.kernels.formulas import polynomial, polynomial_at_once, table
+from hybrid.kernels.formulas import polynomial, table
 from hybrid.kernels.intrinsics import (
     add,
     and_,
@@ -43,7 +43,6 @@ from hybrid.kernels.vectormath.tables import (
     logarithms,
     reciprocals,
     roots_of_2,
-    sixteenths,
     thirds,
 )
 
@@ -356,9 +355,8 @@ def erfc_f32(x: Any) -> Any:
 
 _MAGIC_SIXTEENTHS = 422212465065984.0  # 1.5 * 2**48
 _EXP2_WIDE = polynomial("exp2_f32_wide", *coefficients.EXP2_WIDE)
-_LOG2_WIDE = polynomial_at_once("log2_f32_wide", *coefficients.LOG2_WIDE)
+_LOG2_WIDE = polynomial("log2_f32_wide", *coefficients.LOG2_WIDE)
 _ROOTS_OF_2 = table("roots_of_2", np.exp2(np.arange(16) / 16))
-_RECIPROCALS_WIDE, _LOG2_RECIPROCALS_WIDE = sixteenths()
 _CBRT = polynomial("cbrt_f32_tail", *coefficients.CBRT)
 _CUBES, _CUBE_ROOTS = cubes()
 _THIRDS, _THIRDS_REST = thirds()
@@ -392,25 +390,21 @@ def _exp_f64_of(t: Any) -> Any:
 
 
 def _log2_f64_of(x: Any) -> Any:
-    """log2(x) to some 40 bits, for a float64 x >= 0 that is 0, normal, infinite or NaN."""
-    if wide.available(x):
-        m, k = wide.call("mantissa", x), wide.call("exponent", x)
-    else:
-        bits = float_bits(x)
-        m = bits_float(or_(and_(bits, np.int64(0x000FFFFFFFFFFFFF)), np.int64(0x3FF << 52)))
-        k = bits_float(or_(shr(bits, 52), np.int64(0x433 << 52))) - (2.0**52 + 1023.0)
-    i = shr(float_bits(m), 48)
-    f = fma(m, _RECIPROCALS_WIDE(i), -1.0)
-    y = k + fma(f, _LOG2_WIDE(f), _LOG2_RECIPROCALS_WIDE(i))
+    """log2(x) to some 39 bits as a float64, for x >= 0: as log2_f32, but for the sums."""
+    m, k = _parts(x)
+    f, i = _near_one(m)
+    wider = to_f64(f)
+    rest = fma(wider, _LOG2_WIDE(wider), to_f64(_LOG2_LOW(i)))
+    y = to_f64(k + _LOG2_HIGH(i)) + rest
     if wide.available(x):
         return y  # infinite where it should be
-    y = select(x < np.inf, y, x)
-    return select(x == 0.0, -np.inf, y)
+    y = select(x < _INF, y, to_f64(x))
+    return select(x == _ZERO, -np.inf, y)
 
 
 def pow_f32(x: Any, y: Any) -> Any:
     """x**y in float64 as 2**(y log2 x), with all the special cases of C's pow."""
-    t = to_f64(y) * _log2_f64_of(fabs(to_f64(x)))
+    t = to_f64(y) * _log2_f64_of(fabs(x))
     return derived.pow_edges(x, y, to_f32(_exp2_f64_of(t)))
 
 

@@ -61,20 +61,6 @@ def logarithms(
     return high, low_of, highs[-1], lows[-1]
 
 
-def sixteenths() -> tuple[Any, Any]:
-    """Tables of r for the 16th parts of [1, 2), and of -log2(r): (r(i), log(i)), float64.
-
-    The r have 20 bits, so that f is exact for a float32.
-    """
-    middle = (np.arange(16) + 0.5) / 16 + 1
-    r = np.round(2**20 / middle) / 2**20
-    r[0], r[-1] = 1, 0.5
-    with localcontext() as context:
-        context.prec = 50
-        logs = [float(-Decimal(float(x)).ln() / Decimal(2).ln()) for x in r]
-    return table("sixteenths", r), table("sixteenths_log2", np.array(logs))
-
-
 def cubes() -> tuple[Any, Any]:
     """Tables of c for the 32nd parts of [1, 2), and of c**-3: (c**-3(i), c(i)), float32."""
     roots = np.array(_CUBE_ROOTS, np.float32)
