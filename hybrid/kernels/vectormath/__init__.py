@@ -13,7 +13,7 @@ import functools
 from typing import Any
 
 from hybrid.kernels.scalar import straight_line
-from hybrid.kernels.vectormath import f32, f64
+from hybrid.kernels.vectormath import f32, f64, logarithms_f32, powers_f64
 
 NAMES = (
     "acos",
@@ -47,9 +47,12 @@ NAMES = (
     "tanh",
 )
 
+_MODULES = {"float32": (f32, logarithms_f32), "float64": (f64, powers_f64)}
+
 
 @functools.cache
 def function(name: str, dtype: str) -> Any:
     """The function of that name for kernels, an intrinsic; dtype is float32 or float64."""
-    written = getattr({"float32": f32, "float64": f64}[dtype], f"{name}_f{dtype[-2:]}")
+    symbol = f"{name}_f{dtype[-2:]}"
+    written = next(getattr(m, symbol) for m in _MODULES[dtype] if hasattr(m, symbol))
     return straight_line(written, name, dtype)

@@ -24,9 +24,7 @@ from hybrid.kernels.intrinsics import (
     copysign,
     fabs,
     float_bits,
-    float_of_int,
     fma,
-    or_,
     sar,
     select,
     shl,
@@ -37,11 +35,17 @@ from hybrid.kernels.intrinsics import (
 from hybrid.kernels.vectormath import coefficients_f32 as coefficients
 from hybrid.kernels.vectormath import derived
 from hybrid.kernels.vectormath.f64 import logaddexp_f64
+from hybrid.kernels.vectormath.logarithms_f32 import (
+    LOG2_HIGH,
+    LOG2_LOW,
+    log1p_parts,
+    near_one,
+    parts,
+    power_of_two,
+)
 from hybrid.kernels.vectormath.reduction import reduce_f32
 from hybrid.kernels.vectormath.tables import (
     cubes,
-    logarithms,
-    reciprocals,
     roots_of_2,
     thirds,
 )
@@ -51,13 +55,9 @@ to_f32 = cast_to("float32")
 to_f64 = cast_to("float64")
 to_i32 = cast_to("int32")
 _INF = f32(np.inf)
-_NAN = f32(np.nan)
 _ONE = f32(1)
 _HALF = f32(0.5)
 _ZERO = f32(0)
-_TINIEST_NORMAL = f32(2.0**-126)
-_ROOT = f32(1.4142135)
-_MANTISSA = np.int32(0x007FFFFF)
 
 # --- exponentials -----------------------------------------------------------------------------
 
@@ -69,7 +69,6 @@ _BIASED_MAGIC_BITS = np.int32(0x4B400000 + 254)
 _LOG2E = f32(1.4426950408889634)
 _LN2_HI = f32(0.693145751953125)  # 15 bits
 _LN2_LO = f32(1.428606765330187e-06)
-_LN2 = f32(0.6931471805599453)
 
 _EXPM1 = polynomial("expm1_f32_tail", *coefficients.EXPM1)
 _EXPM1_NEAR = polynomial("expm1_f32_near", *coefficients.EXPM1_NEAR)
@@ -77,11 +76,6 @@ _ROOTS, _ROOTS_REST = roots_of_2()
 _EXP = polynomial("exp_f32_reduced", 1.0, 1.0, *coefficients.EXP)
 _EXP2 = polynomial("exp2_f32_tail", *coefficients.EXP2)
 _TANH = polynomial("tanh_f32_tail", *coefficients.TANH)
-
-
-def _power_of_two(k: Any) -> Any:
-    """2**k for an int32 k in [-126, 127]; 128 gives infinity."""
-    return bits_float(shl(add(k, np.int32(127)), 23))
 
 
 def _scale(y: Any, shifted: Any) -> Any:
@@ -166,102 +160,6 @@ def tanh_f32(x: Any) -> Any:
 
 
 # (exp(2r) - 1 - 2r) / r**2 on |2r| <= log(2)/2: the polynomial of exp, rescaled
-# --- logarithms -----------------------------------------------------------------------------
-
-_LOG = polynomial("log_f32_tail", *coefficients.LOG)
-_LOG2 = polynomial("log2_f32_tail", *coefficients.LOG2)
-_LOG10 = polynomial("log10_f32_tail", *coefficients.LOG10)
-_RECIPROCALS = reciprocals("reciprocals_f32")
-# Units that leave room for the integer bits of the results, of which log2 has eight.
-_LN_HIGH, _LN_LOW, *_LN = logarithms("ln_f32", None, 17)
-_LOG2_HIGH, _LOG2_LOW, *_ = logarithms("log2_f32", 2, 16)
-_LOG10_HIGH, _LOG10_LOW, *_LG = logarithms("log10_f32", 10, 18)
-
-
-def _normal_parts(x: Any) -> Any:
-    """(m, k) with x = m * 2**k and 1 <= m < 2, for a normal x; k an integer."""
-    bits = float_bits(x)
-    m = bits_float(or_(and_(bits, _MANTISSA), np.int32(0x3F800000)))
-    return m, sub(sar(bits, 23), np.int32(127))
-
-
-def _parts(x: Any) -> Any:
-    """The same for subnormal numbers too; k as a floating-point number."""
-    if wide.available(x):
-        return wide.call("mantissa", x), wide.call("exponent", x)
-    tiny = x < _TINIEST_NORMAL
-    # The bit pattern of a subnormal number, as an integer, is its multiple of 2**-149.
-    m, k = _normal_parts(select(tiny, float_of_int(float_bits(x)), x))
-    return m, float_of_int(k) - select(tiny, f32(149), _ZERO)
-
-
-def _near_one(m: Any) -> Any:
-    """(f, i) with m = (1 + f) / r, r the i-th of the table; f is exact."""
-    i = shr(float_bits(m), 18)
-    return fma(m, _RECIPROCALS(i), -_ONE), i
-
-
-def _log_edges(x: Any, y: Any) -> Any:
-    """y = log(x) for ordinary x; here zero, negative numbers, infinity and NaN."""
-    if wide.available(x):
-        return y  # These come out by themselves.
-    y = select(x < _INF, y, x)
-    return select(x <= _ZERO, select(x == _ZERO, -_INF, _NAN), y)
-
-
-def _log_of(m: Any, k: Any, lost: Any) -> Any:
-    """log((m + lost) * 2**k), `lost` a rounding error of m or None."""
-    f, i = _near_one(m)
-    near, rest = f, fma(k, _LN[1], _LN_LOW(i))
-    if lost is not None:
-        near, rest = (fma(lost, _RECIPROCALS(i), part) for part in (near, rest))
-    rest = fma(near * near, _LOG(near), rest)
-    return fma(k, _LN[0], _LN_HIGH(i)) + (f + rest)
-
-
-def log_f32(x: Any) -> Any:
-    """Natural logarithm: k log(2) - log(r) exactly, and the small rest."""
-    m, k = _parts(x)
-    return _log_edges(x, _log_of(m, k, None))
-
-
-def log2_f32(x: Any) -> Any:
-    """Logarithm to base 2: k - log2(r) exactly, and the small log(1 + f) * log2(e)."""
-    m, k = _parts(x)
-    f, i = _near_one(m)
-    rest = fma(f, _LOG2E, fma(f, _LOG2(f), _LOG2_LOW(i)))
-    return _log_edges(x, (k + _LOG2_HIGH(i)) + rest)
-
-
-def log10_f32(x: Any) -> Any:
-    """Logarithm to base 10: k log10(2) - log10(r) exactly, and the small log(1 + f) * log10(e)."""
-    m, k = _parts(x)
-    f, i = _near_one(m)
-    rest = fma(f, _LOG10(f), fma(k, _LG[1], _LOG10_LOW(i)))
-    rest = fma(f, f32(0.4342944819032518), rest)
-    return _log_edges(x, fma(k, _LG[0], _LOG10_HIGH(i)) + rest)
-
-
-def _log1p_parts(x: Any) -> tuple[Any, Any]:
-    """(log(1 + x), k) for -1 < x < inf: the rounding error of 1 + x = m * 2**k is kept."""
-    large = x > _ONE
-    u = x + _ONE
-    lost = select(large, _ONE, x) - (u - select(large, x, _ONE))
-    if wide.available(x):
-        m, k = _parts(u)
-        return _log_of(m, k, wide.call("scale", lost, -k)), k
-    m, exponent = _normal_parts(u)
-    k = float_of_int(exponent)
-    bounded = k_.minimum(exponent, np.int32(126))
-    return _log_of(m, k, lost * _power_of_two(sub(np.int32(0), bounded))), k
-
-
-def log1p_f32(x: Any) -> Any:
-    """log(1 + x)."""
-    y, k = _log1p_parts(x)
-    return derived.log1p_edges(x, y, k)
-
-
 # --- trigonometric -----------------------------------------------------------------------------
 
 _SIN = polynomial("sin_f32_tail", *coefficients.SIN)
@@ -316,9 +214,9 @@ atan_f32, atan2_f32 = derived.arc_tangents(_ATAN, *_PI_PARTS)
 # --- hyperbolic -------------------------------------------------------------------------------
 
 sinh_f32, cosh_f32 = derived.hyperbolic(
-    _expm1_parts, _power_of_two, f32(89.5), np.int32(2), f32(2.0**-13)
+    _expm1_parts, power_of_two, f32(89.5), np.int32(2), f32(2.0**-13)
 )
-asinh_f32, acosh_f32, atanh_f32 = derived.inverse_hyperbolic(_log1p_parts)
+asinh_f32, acosh_f32, atanh_f32 = derived.inverse_hyperbolic(log1p_parts)
 sigmoid_f32 = derived.logistic(exp_f32)
 
 # --- error function ---------------------------------------------------------------------------
@@ -334,7 +232,7 @@ def erf_f32(x: Any) -> Any:
     a = select(f32(4) < a, f32(4), a)
     near = fma(a, _ERF(a * a), a)
     p, k = _expm1_parts(_LOG_ERFC(a))
-    scale = _power_of_two(k)
+    scale = power_of_two(k)
     far = (_ONE - scale) - p * scale
     return copysign(select(a < f32(0.92), near, far), x)
 
@@ -391,11 +289,11 @@ def _exp_f64_of(t: Any) -> Any:
 
 def _log2_f64_of(x: Any) -> Any:
     """log2(x) to some 39 bits as a float64, for x >= 0: as log2_f32, but for the sums."""
-    m, k = _parts(x)
-    f, i = _near_one(m)
+    m, k = parts(x)
+    f, i = near_one(m)
     wider = to_f64(f)
-    rest = fma(wider, _LOG2_WIDE(wider), to_f64(_LOG2_LOW(i)))
-    y = to_f64(k + _LOG2_HIGH(i)) + rest
+    rest = fma(wider, _LOG2_WIDE(wider), to_f64(LOG2_LOW(i)))
+    y = to_f64(k + LOG2_HIGH(i)) + rest
     if wide.available(x):
         return y  # infinite where it should be
     y = select(x < _INF, y, to_f64(x))
@@ -424,7 +322,7 @@ def cbrt_f32(x: Any) -> Any:
     What c 2**(j/3) loses by rounding is put back.
     """
     a = fabs(x)
-    m, k = _parts(a)
+    m, k = parts(a)
     i = shr(float_bits(m), 18)
     f = fma(m, _CUBES(i), -_ONE)
     q = fma(k, f32(1 / 3), _MAGIC) - _MAGIC
@@ -436,7 +334,7 @@ def cbrt_f32(x: Any) -> Any:
     if wide.available(x):
         return copysign(wide.call("scale", y, q), x)
     # The exponents of cube roots are small.
-    y = y * _power_of_two(to_i32(select(a < _INF, q, _ZERO)))
+    y = y * power_of_two(to_i32(select(a < _INF, q, _ZERO)))
     return copysign(select((a > _ZERO) & (a < _INF), y, a), x)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from hybrid.kernels import intrinsics as k_
 from hybrid.kernels import wide
-from hybrid.kernels.formulas import polynomial, polynomial_at_once
+from hybrid.kernels.formulas import polynomial
 from hybrid.kernels.intrinsics import (
     add,
     and_,
@@ -35,25 +35,24 @@ from hybrid.kernels.intrinsics import (
 from hybrid.kernels.vectormath import coefficients_f64 as coefficients
 from hybrid.kernels.vectormath import derived
 from hybrid.kernels.vectormath.reduction import reduce_f64
-from hybrid.kernels.vectormath.tables import logarithms, reciprocals, roots_of_2_f64
 
 _SQRT_HALF = np.int64(0x3FE6A09E667F3BCD)  # bits of sqrt(1/2)
 _SQRT_HALF_TO_ONE = np.int64(0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
 _ROOT = 1.4142135623730951  # twice that number
-_MANTISSA = np.int64(0x000FFFFFFFFFFFFF)
+MANTISSA = np.int64(0x000FFFFFFFFFFFFF)
 
 # --- exponentials -----------------------------------------------------------------------------
 
 # 1.5 * 2**52: adding it rounds to an integer, kept in the low bits of the sum. With twice the
 # exponent bias on top, halves of that integer are biased exponents.
 _TWICE_BIAS = np.int64(2046)
-_MAGIC = 6755399441055744.0
-_BIASED_MAGIC = _MAGIC + 2046.0
-_MAGIC_BITS = np.int64(0x4338000000000000)
+MAGIC = 6755399441055744.0
+_BIASED_MAGIC = MAGIC + 2046.0
+MAGIC_BITS = np.int64(0x4338000000000000)
 _BIASED_MAGIC_BITS = np.int64(0x4338000000000000 + 2046)
-_LOG2E = 1.4426950408889634
-_LN2_HI = 0.6931471805582987  # 38 bits
-_LN2_LO = 1.6465949582897082e-12
+LOG2E = 1.4426950408889634
+LN2_HI = 0.6931471805582987  # 38 bits
+LN2_LO = 1.6465949582897082e-12
 
 _EXP = polynomial("exp_f64_tail", *coefficients.EXP)
 _EXPM1 = polynomial("expm1_f64_tail", *coefficients.EXPM1)
@@ -61,7 +60,7 @@ _EXP2 = polynomial("exp2_f64_tail", *coefficients.EXP2)
 _TANH = polynomial("tanh_f64_tail", *coefficients.TANH)
 
 
-def _power_of_two(k: Any) -> Any:
+def power_of_two(k: Any) -> Any:
     """2**k for an int64 k in [-1022, 1023]; 1024 gives infinity."""
     return bits_float(shl(add(k, np.int64(1023)), 52))
 
@@ -80,9 +79,9 @@ def _scale(y: Any, shifted: Any) -> Any:
 
 def _reduce_exp(x: Any) -> Any:
     """(r, k + _BIASED_MAGIC): x = k log(2) + r, |r| <= log(2)/2."""
-    shifted = fma(x, _LOG2E, _BIASED_MAGIC)
+    shifted = fma(x, LOG2E, _BIASED_MAGIC)
     k = shifted - _BIASED_MAGIC
-    return fma(k, -_LN2_LO, fma(k, -_LN2_HI, x)), shifted
+    return fma(k, -LN2_LO, fma(k, -LN2_HI, x)), shifted
 
 
 def _expm1_parts(x: Any) -> Any:
@@ -119,13 +118,13 @@ def expm1_f64(x: Any) -> Any:
     """
     bounded = select(x > 710.0, 710.0, x)
     bounded = select(bounded < -38.0, -38.0, bounded)
-    rounded = fma(bounded, _LOG2E, _BIASED_MAGIC)
+    rounded = fma(bounded, LOG2E, _BIASED_MAGIC)
     k = rounded - _BIASED_MAGIC
-    exact = fma(k, -_LN2_HI, bounded)
-    r = fma(k, -_LN2_LO, exact)
-    tail = fma(r * r, _EXPM1(r), fma(k, -_LN2_LO, exact - r))
+    exact = fma(k, -LN2_HI, bounded)
+    r = fma(k, -LN2_LO, exact)
+    tail = fma(r * r, _EXPM1(r), fma(k, -LN2_LO, exact - r))
     p = r + tail
-    half = _power_of_two(sub(float_bits(rounded), _BIASED_MAGIC_BITS + np.int64(1)))
+    half = power_of_two(sub(float_bits(rounded), _BIASED_MAGIC_BITS + np.int64(1)))
     y = derived.scaled_less_one(p, (r - p) + tail, half, 0.5)
     return copysign(select(k == 0.0, p, y * 2.0), x)
 
@@ -134,8 +133,8 @@ def tanh_f64(x: Any) -> Any:
     """(e**2a - 1) / (e**2a + 1) with a = |x|; 1 from a = 19.1 on."""
     a = fabs(x)
     a = select(a > 19.25, 19.25, a)
-    rounded = fma(a, 2.8853900817779268, _MAGIC)
-    r = fma(rounded - _MAGIC, -0.34657359027997264, a)
+    rounded = fma(a, 2.8853900817779268, MAGIC)
+    r = fma(rounded - MAGIC, -0.34657359027997264, a)
     p = fma(r * r, _TANH(r), r + r)
     # The exponent field of 1 plus k: the upper bits of the magic number are shifted out.
     scale = bits_float(add(shl(float_bits(rounded), 52), np.int64(0x3FF0000000000000)))
@@ -151,13 +150,13 @@ _ATANH = polynomial("log_f64_tail", *coefficients.ATANH)
 def _split_normal(x: Any) -> Any:
     """(f, k + 1023) with x = (1 + f) * 2**k, 1 + f between sqrt(1/2) and sqrt(2)."""
     bits = add(float_bits(x), _SQRT_HALF_TO_ONE)
-    f = bits_float(add(and_(bits, _MANTISSA), _SQRT_HALF)) - 1.0
+    f = bits_float(add(and_(bits, MANTISSA), _SQRT_HALF)) - 1.0
     return f, shr(bits, 52)
 
 
-def _unbiased(exponent: Any) -> Any:
+def unbiased(exponent: Any) -> Any:
     """k as a float64; adding in place of a conversion, which AVX2 lacks for int64."""
-    return bits_float(or_(exponent, _MAGIC_BITS)) - (_MAGIC + 1023.0)
+    return bits_float(or_(exponent, MAGIC_BITS)) - (MAGIC + 1023.0)
 
 
 def _split(x: Any) -> Any:
@@ -166,7 +165,7 @@ def _split(x: Any) -> Any:
         return derived.taken_apart(x, _ROOT)
     tiny = x < 2.2250738585072014e-308
     f, exponent = _split_normal(select(tiny, x * 18014398509481984.0, x))
-    return f, _unbiased(exponent) - select(tiny, 54.0, 0.0)
+    return f, unbiased(exponent) - select(tiny, 54.0, 0.0)
 
 
 def _log_tail(f: Any) -> Any:
@@ -188,14 +187,14 @@ def _log_edges(x: Any, y: Any) -> Any:
 def log_f64(x: Any) -> Any:
     """Natural logarithm."""
     f, k = _split(x)
-    return _log_edges(x, fma(k, _LN2_HI, f + fma(k, _LN2_LO, _log_tail(f))))
+    return _log_edges(x, fma(k, LN2_HI, f + fma(k, LN2_LO, _log_tail(f))))
 
 
 def log2_f64(x: Any) -> Any:
     """Logarithm to base 2: k + (f + tail) * log2(e), log2(e) in two parts."""
     f, k = _split(x)
-    tail = fma(f, 2.0355273740931033e-17, _log_tail(f) * _LOG2E)
-    return _log_edges(x, k + fma(f, _LOG2E, tail))
+    tail = fma(f, 2.0355273740931033e-17, _log_tail(f) * LOG2E)
+    return _log_edges(x, k + fma(f, LOG2E, tail))
 
 
 def log10_f64(x: Any) -> Any:
@@ -216,13 +215,13 @@ def _log1p_parts(x: Any) -> tuple[Any, Any]:
         carry = wide.call("scale", lost, -k)
     else:
         f, exponent = _split_normal(u)
-        k = _unbiased(exponent)
+        k = unbiased(exponent)
         # 2**-k; 2**-1022 where that would be subnormal, as nothing is lost for such x.
         shift = k_.maximum(sub(_TWICE_BIAS, exponent), np.int64(1))
         carry = lost * bits_float(shl(shift, 52))
     # What the carry is multiplied by is 1 / (1 + f).
     tail = fma(carry, fma(f, f, 1.0 - f), _log_tail(f))
-    return fma(k, _LN2_HI, f + fma(k, _LN2_LO, tail)), k
+    return fma(k, LN2_HI, f + fma(k, LN2_LO, tail)), k
 
 
 def log1p_f64(x: Any) -> Any:
@@ -297,7 +296,7 @@ atan_f64, atan2_f64 = derived.arc_tangents(_ATAN, *_PI_PARTS)
 
 # --- hyperbolic -------------------------------------------------------------------------------
 
-sinh_f64, cosh_f64 = derived.hyperbolic(_expm1_parts, _power_of_two, 710.6, np.int64(2), 2.0**-27)
+sinh_f64, cosh_f64 = derived.hyperbolic(_expm1_parts, power_of_two, 710.6, np.int64(2), 2.0**-27)
 asinh_f64, acosh_f64, atanh_f64 = derived.inverse_hyperbolic(_log1p_parts)
 sigmoid_f64 = derived.logistic(exp_f64)
 
@@ -326,7 +325,7 @@ def erf_f64(x: Any) -> Any:
     a = select(a > 6.0, 6.0, a)
     near = fma(a, _ERF(a * a), a)
     y, shifted = _erfc_parts(a)
-    far = fma(-y, _power_of_two(sub(float_bits(shifted), _BIASED_MAGIC_BITS)), 1.0)
+    far = fma(-y, power_of_two(sub(float_bits(shifted), _BIASED_MAGIC_BITS)), 1.0)
     return copysign(select(a < 1.0, near, far), x)
 
 
@@ -340,71 +339,7 @@ def erfc_f64(x: Any) -> Any:
     return select(x < 0.0, 2.0 - y, y)
 
 
-# --- powers and roots -------------------------------------------------------------------------
-
-_LOG_NEAR = polynomial_at_once("log_f64_near", *coefficients.LOG_NEAR)
-_EXP_NEAR = polynomial_at_once("exp_f64_near", *coefficients.EXP_NEAR)
-_RECIPROCALS = reciprocals("reciprocals_f64", np.float64)
-_LOG_HIGH, _LOG_LOW, *_LN2_PARTS = logarithms("ln_f64", None, 38, np.float64)
-_ROOTS, _ROOTS_REST = roots_of_2_f64()
-
-
-def _parts(x: Any) -> Any:
-    """(m, k) with x = m * 2**k and 1 <= m < 2; k as a floating-point number."""
-    if wide.available(x):
-        return wide.call("mantissa", x), wide.call("exponent", x)
-    tiny = x < 2.2250738585072014e-308
-    bits = float_bits(select(tiny, x * 18014398509481984.0, x))
-    m = bits_float(or_(and_(bits, _MANTISSA), np.int64(0x3FF0000000000000)))
-    return m, _unbiased(shr(bits, 52)) - select(tiny, 54.0, 0.0)
-
-
-def _log_pair(x: Any) -> Any:
-    """log(x) = high + low to some 63 bits, for positive finite x.
-
-    k log(2) - log(r) in two parts, f - f**2/2 with what it loses, and the rest of log(1 + f).
-    """
-    m, k = _parts(x)
-    i = shr(float_bits(m), 47)
-    f = fma(m, _RECIPROCALS(i), -1.0)
-    base = fma(k, _LN2_PARTS[0], _LOG_HIGH(i))
-    rest = fma(k, _LN2_PARTS[1], _LOG_LOW(i))
-    square = f * f
-    total = base + f
-    high = fma(-0.5, square, total)
-    lost = ((base - total) + f) + fma(-0.5, square, total - high)
-    rest = fma(square * f, _LOG_NEAR(f), rest)
-    return high, fma(-0.5, fma(f, f, -square), lost) + rest
-
-
-def _exp_of(high: Any, low: Any) -> Any:
-    """e**(high + low), 16ths of powers of 2 from a table."""
-    high = select(high > 720.0, 720.0, high)
-    high = select(high < -760.0, -760.0, high)
-    t = high + low
-    rounded = fma(t, 16 * _LOG2E, _MAGIC)
-    bits, k = float_bits(rounded), rounded - _MAGIC
-    r = fma(k, -_LN2_LO / 16, fma(k, -_LN2_HI / 16, t)) + ((high - t) + low)
-    root = _ROOTS(bits)
-    y = fma(root, r + fma(r * r, _EXP_NEAR(r), _ROOTS_REST(bits)), root)
-    if wide.available(y):
-        return wide.call("scale", y, k * 0.0625)
-    exponent = sar(sub(bits, _MAGIC_BITS), 4)
-    half = sar(exponent, 1)
-    return y * _power_of_two(half) * _power_of_two(sub(exponent, half))
-
-
-def pow_f64(x: Any, y: Any) -> Any:
-    """x**y as exp(y log x) with the logarithm in 63 bits, and all special cases of C's pow."""
-    a = fabs(x)
-    log_hi, log_lo = _log_pair(a)
-    if not wide.available(x):  # else it is infinite by itself
-        log_hi = select(a < np.inf, log_hi, a)
-        log_hi = select(a == 0.0, -np.inf, log_hi)
-    t = y * log_hi
-    t_lo = fma(y, log_lo, fma(y, log_hi, -t))
-    t_lo = select(fabs(t) < 800.0, t_lo, 0.0)
-    return derived.pow_edges(x, y, _exp_of(t, t_lo))
+# --- roots -------------------------------------------------------------------------
 
 
 def sqrt_f64(x: Any) -> Any:

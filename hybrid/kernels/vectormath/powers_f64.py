@@ -1,0 +1,99 @@
+"""Powers of float64: the logarithm as a pair, and e to a pair, from tables in registers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hybrid.kernels import wide
+from hybrid.kernels.formulas import polynomial_at_once
+from hybrid.kernels.intrinsics import (
+    and_,
+    bits_float,
+    fabs,
+    float_bits,
+    fma,
+    or_,
+    sar,
+    select,
+    shr,
+    sub,
+)
+from hybrid.kernels.vectormath import coefficients_f64 as coefficients
+from hybrid.kernels.vectormath import derived
+from hybrid.kernels.vectormath.f64 import (
+    LN2_HI,
+    LN2_LO,
+    LOG2E,
+    MAGIC,
+    MAGIC_BITS,
+    MANTISSA,
+    power_of_two,
+    unbiased,
+)
+from hybrid.kernels.vectormath.tables import logarithms, reciprocals, roots_of_2_f64
+
+_LOG_NEAR = polynomial_at_once("log_f64_near", *coefficients.LOG_NEAR)
+_EXP_NEAR = polynomial_at_once("exp_f64_near", *coefficients.EXP_NEAR)
+_RECIPROCALS = reciprocals("reciprocals_f64", np.float64)
+_LOG_HIGH, _LOG_LOW, *_LN2_PARTS = logarithms("ln_f64", None, 38, np.float64)
+_ROOTS, _ROOTS_REST = roots_of_2_f64()
+
+
+def _parts(x: Any) -> Any:
+    """(m, k) with x = m * 2**k and 1 <= m < 2; k as a floating-point number."""
+    if wide.available(x):
+        return wide.call("mantissa", x), wide.call("exponent", x)
+    tiny = x < 2.2250738585072014e-308
+    bits = float_bits(select(tiny, x * 18014398509481984.0, x))
+    m = bits_float(or_(and_(bits, MANTISSA), np.int64(0x3FF0000000000000)))
+    return m, unbiased(shr(bits, 52)) - select(tiny, 54.0, 0.0)
+
+
+def _log_pair(x: Any) -> Any:
+    """log(x) = high + low to some 63 bits, for positive finite x.
+
+    k log(2) - log(r) in two parts, f - f**2/2 with what it loses, and the rest of log(1 + f).
+    """
+    m, k = _parts(x)
+    i = shr(float_bits(m), 47)
+    f = fma(m, _RECIPROCALS(i), -1.0)
+    base = fma(k, _LN2_PARTS[0], _LOG_HIGH(i))
+    rest = fma(k, _LN2_PARTS[1], _LOG_LOW(i))
+    square = f * f
+    total = base + f
+    high = fma(-0.5, square, total)
+    lost = ((base - total) + f) + fma(-0.5, square, total - high)
+    rest = fma(square * f, _LOG_NEAR(f), rest)
+    return high, fma(-0.5, fma(f, f, -square), lost) + rest
+
+
+def _exp_of(high: Any, low: Any) -> Any:
+    """e**(high + low), 16ths of powers of 2 from a table."""
+    high = select(high > 720.0, 720.0, high)
+    high = select(high < -760.0, -760.0, high)
+    t = high + low
+    rounded = fma(t, 16 * LOG2E, MAGIC)
+    bits, k = float_bits(rounded), rounded - MAGIC
+    r = fma(k, -LN2_LO / 16, fma(k, -LN2_HI / 16, t)) + ((high - t) + low)
+    root = _ROOTS(bits)
+    y = fma(root, r + fma(r * r, _EXP_NEAR(r), _ROOTS_REST(bits)), root)
+    if wide.available(y):
+        return wide.call("scale", y, k * 0.0625)
+    exponent = sar(sub(bits, MAGIC_BITS), 4)
+    half = sar(exponent, 1)
+    return y * power_of_two(half) * power_of_two(sub(exponent, half))
+
+
+def pow_f64(x: Any, y: Any) -> Any:
+    """x**y as exp(y log x) with the logarithm in 63 bits, and all special cases of C's pow."""
+    a = fabs(x)
+    log_hi, log_lo = _log_pair(a)
+    if not wide.available(x):  # else it is infinite by itself
+        log_hi = select(a < np.inf, log_hi, a)
+        log_hi = select(a == 0.0, -np.inf, log_hi)
+    t = y * log_hi
+    t_lo = fma(y, log_lo, fma(y, log_hi, -t))
+    t_lo = select(fabs(t) < 800.0, t_lo, 0.0)
+    return derived.pow_edges(x, y, _exp_of(t, t_lo))
