@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from hybrid.core import placed
-from hybrid.core.number import Number, in_graph
+from hybrid.core.number import Number, in_graph, in_python
 from hybrid.core.op import OPS, Attrs, Op, too_large
 from hybrid.core.places import DeviceArray
 from hybrid.core.source import at_user_line, user_line
@@ -141,6 +141,9 @@ def bind(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Tensor:
         inputs = tuple(map(resolve, inputs))  # which may end the trace
         recorder = state.recorder
         break
+    if attrs and Number in map(type, attrs.values()):  # attributes are known
+        attrs = {key: in_python(value) for key, value in attrs.items()}
+        recorder = state.recorder
     if recorder is not None and (op.acts or op.bodies or recorder.acted):
         recorder.before_effects(op, attrs)  # which may end the trace
         recorder = state.recorder

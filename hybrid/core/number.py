@@ -83,10 +83,12 @@ class Number:
 
     def __index__(self) -> int:
         kind = _kind(self)
-        if kind is not bool:
+        if kind is int and not self.known:
+            return operator.index(self.tensor)
+        if kind not in (bool, int):
             name = kind.__name__
             raise TypeError(f"{name!r} object cannot be interpreted as an integer")
-        return int(bool(self))
+        return int(self.value("int()"))
 
     def __int__(self) -> int:
         return int(self.value("int()"))
@@ -139,10 +141,15 @@ class Number:
         return np.array(self.value("a NumPy function that wants an array"), dtype=dtype)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        return getattr(ufunc, method)(*_for_numpy(inputs), **_each(options))
+        return getattr(ufunc, method)(*_for_numpy(inputs), **each(options))
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        return func(*_for_numpy(args), **_each(kwargs))
+        if func in (np.real, np.imag):
+            return getattr(args[0], func.__name__)
+        items = [*_items(args), *_items(kwargs)]
+        if not self.known and any(hasattr(type(x), "dtype") for x in items):
+            return type(self.tensor).__array_function__(self.tensor, func, types, args, kwargs)
+        return func(*each(args, as_numpy_would), **each(kwargs, as_numpy_would))
 
 
 def _same(x: Number) -> Any:
@@ -166,6 +173,13 @@ def in_graph(x: Any) -> Any:
     if type(x) is not Number:
         return x
     return x.value("") if x.known else x.tensor
+
+
+def in_index(index: Any) -> Any:
+    """Return an index with Tensors for the numbers of a trace."""
+    if type(index) is tuple:
+        return tuple(map(in_graph, index)) if Number in map(type, index) else index
+    return in_graph(index)
 
 
 def in_python(x: Any) -> Any:
@@ -322,21 +336,23 @@ def _items(x: Any) -> Iterator[Any]:
         yield x
 
 
-def _each(x: Any, change: Callable[[Number], Any] = in_graph) -> Any:
+def each(x: Any, change: Callable[[Number], Any] = in_graph) -> Any:
+    """Return arguments, or what they hold, with what `change` makes of Numbers."""
     if type(x) is dict:
-        return {key: _each(value, change) for key, value in x.items()}
+        return {key: each(value, change) for key, value in x.items()}
     if type(x) in (list, tuple):
-        return type(x)(_each(item, change) for item in x)
+        return type(x)(each(item, change) for item in x)
     return change(x) if type(x) is Number else x
 
 
 def _for_numpy(args: tuple[Any, ...]) -> Any:
     """Return arguments with Tensors for Numbers; NumPy's own dtypes where there is no array."""
     if any(hasattr(type(x), "dtype") for x in _items(args)):
-        return _each(args)
-    return _each(args, _as_numpy_would)
+        return each(args)
+    return each(args, as_numpy_would)
 
 
-def _as_numpy_would(x: Number) -> Any:
+def as_numpy_would(x: Number) -> Any:
+    """Return the array that NumPy makes of a number: of its own dtype, not of a default one."""
     found = in_graph(x)
     return found.astype(found.dtype) if hasattr(type(found), "_data") else found

@@ -400,6 +400,7 @@ def asarray(
         obj = _of_unknown(obj)
     elif type(obj) is Number:
         obj = in_graph(obj)
+        obj = own(obj) if dtype is None and type(obj) is Tensor else obj
     if type(obj) is not Tensor and dlpack.is_on_card(obj):
         obj, copy = wrap(dlpack.borrow(obj)), copy or None
     if isinstance(obj, list | tuple) and nested.holds_tensors(obj):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.dispatch import busy, leaked, located, resolve, spec_of, state
+from hybrid.core.number import in_index
 from hybrid.core.spec import Shape, broadcast_shapes, fits
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import ArrayLike, Tensor
@@ -32,7 +33,7 @@ def setitem(x: Tensor, index: Any, value: ArrayLike) -> None:
     if (not busy or state.plain) and type(x._data) is np.ndarray:
         _set_plain(x, index, value)
         return
-    x, value = resolve(x), _assigned(value, x)
+    x, value, index = resolve(x), _assigned(value, x), in_index(index)
     if type(value) is Tensor and value.ndim and value.size == 1:
         value = reshape(value, ())
     mask = _mask(index, x, value)

@@ -22,6 +22,7 @@ from hybrid.core.dispatch import (
     spec_of,
     state,
 )
+from hybrid.core.number import Number, in_graph, in_python
 from hybrid.core.places import fill
 from hybrid.core.spec import TensorSpec, casts, fits
 from hybrid.core.storage import Alias, Chain, Storage
@@ -106,6 +107,8 @@ def deliver(value: Tensor, out: Any) -> Tensor:
 
 def plain_value(value: Any, target: Tensor) -> Any:
     """Return what is written to `target` as a Tensor, or as the plain Python scalar that it is."""
+    if type(value) is Number:  # ints may refuse it
+        return in_python(value) if target.dtype.kind in "iu" else in_graph(value)
     if isinstance(value, int | float | complex) and not isinstance(value, np.generic):
         return after_trace(value)
     return together(value, target)[0]

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from hybrid import dtypes
 from hybrid.core.dispatch import bind, located, state
+from hybrid.core.number import in_graph
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor
@@ -93,6 +94,7 @@ def arange(
         return placed("arange", device, arange, start, stop, step, dtype=dtype)
     if stop is None:
         start, stop = 0, start
+    start, stop, step = in_graph(start), in_graph(stop), in_graph(step)
     if any(type(x) is Tensor and x.dtype.kind not in "biu" for x in (start, stop, step)):
         from hybrid.ops.composed.ranges import arange_between
 
@@ -191,6 +193,7 @@ def linspace(
     if device is not None and device != state.device:
         options = {"num": num, "endpoint": endpoint, "dtype": dtype}
         return placed("linspace", device, linspace, start, stop, **options)
+    start, stop = in_graph(start), in_graph(stop)
     if type(start) is Tensor or type(stop) is Tensor:
         from hybrid.ops.composed.ranges import dtype_between, linspace_between
 

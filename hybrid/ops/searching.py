@@ -11,6 +11,7 @@ from hybrid.core.asking import has_contents, size_by_data
 from hybrid.core.batch import Lanes
 from hybrid.core.devices import CPU
 from hybrid.core.dispatch import bind, located, spec_of
+from hybrid.core.number import in_graph
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import TensorSpec, promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
@@ -265,6 +266,7 @@ def beside(x: ArrayLike, other: ArrayLike) -> Tensor:
     """Return `x` as a Tensor; a Python float takes the dtype that it has in ``x == other``."""
     if isinstance(x, list | tuple):
         return together(x, other)[0]
+    x = in_graph(x)
     spec = spec_of(x)
     if not is_weak(x) or spec.dtype.kind != "f" or is_weak(other):
         return asarray(x)

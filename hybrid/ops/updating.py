@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.dispatch import located, spec_of
+from hybrid.core.number import in_index
 from hybrid.core.spec import casts
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.dtypes import is_inexact
@@ -40,7 +41,7 @@ class At:
 
     def __init__(self, x: Tensor, index: Any = ...) -> None:
         self._x = x
-        self._index = index
+        self._index = in_index(index)
 
     def __getitem__(self, index: Any) -> At:
         return At(self._x, index)

@@ -157,6 +157,89 @@ def test_an_int_that_is_an_input_is_to_python_what_it_is_in_eager_code(name: str
     agree(LOOKED_AT[name], *(lambda v=v: (v,) for v in range(4)), rounds=1)
 
 
+def written(x: hb.Tensor, index: Any, value: Any) -> hb.Tensor:
+    x[index] = value
+    return x
+
+
+BESIDE: dict[str, Callable[[hb.Tensor, float], Any]] = {
+    "written": lambda x, s: (written(x, 0, s), written(x, x > s, s), x.at[1].add(s), x.fill(s)),
+    "given to NumPy's writers": lambda x, s: (np.put(x, [0], s), np.place(x, x > 0, [s]), x),
+    "given to ufuncs": lambda x, s: (
+        np.add(x, s, dtype="float64"),
+        np.add(x, s, where=x > s, out=hb.zeros(x.shape)),
+        np.sum(x, initial=s),
+        np.maximum(s, x),
+    ),
+    "given to NumPy": lambda x, s: (
+        np.where(x > 0, s, 0),
+        np.outer(x, s),
+        np.dot(s, x),
+        np.select([x > s, x < 0], [x, s], s * 2),
+        np.polyval([s, 1, 2], x),
+        np.full_like(x, s),
+        np.real(s) * x,
+        np.stack([x, np.full(x.shape, s) * 1]),
+        np.array([s, 1, 2]) * x,
+    ),
+    "given to hybrid": lambda x, s: (
+        hb.linspace(0, s, 3),
+        hb.arange(0, s, 0.5),
+        hb.tile(s, 2),
+        hb.einsum(",i->i", s, x),
+        hb.clip(x, -s, s),
+        hb.interp(x, [0, 1], [0, s]),
+    ),
+    "differentiated": lambda x, s: (
+        hb.grad(lambda t: (t * 2.0) ** 2)(s),
+        hb.grad(lambda q: (q**s).sum())(x * x),
+    ),
+    "carried": lambda x, s: (
+        hb.fori_loop(0, 3, lambda i, c: c * 0.5 + i, s),
+        hb.scan(lambda c, q: (c * s, q + c), s, x),
+        hb.cond(s > 1, lambda: s, lambda: s * 2),
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", BESIDE)
+def test_a_float_counts_beside_arrays_as_in_eager_code_and_stays_traced(
+    name: str, dtype: str
+) -> None:
+    def array() -> hb.Tensor:
+        return hb.asarray([-1.0, 0.2, 0.7], dtype=dtype)
+
+    with compiled_throughout():
+        agree(BESIDE[name], lambda: (array(), 2.0), lambda: (array(), 0.3), rounds=1)
+
+
+def test_the_number_of_a_step_is_an_int() -> None:
+    def f(x: hb.Tensor) -> tuple[hb.Tensor, ...]:
+        def step(i: int, c: hb.Tensor) -> hb.Tensor:
+            kind = 1 if type(i) is int and not isinstance(i, hb.Tensor) else 100
+            return (c + x[i] * i).at[i].add(i / 2 + i**2 + i % 2) + kind + hb.where(i > 1, i, 0)
+
+        return hb.fori_loop(0, 3, step, x), hb.fori_loop(
+            0, 3, lambda i, c: c + hb.asarray([i, 1.5]), hb.zeros(2)
+        )
+
+    with compiled_throughout():
+        agree(f, lambda: (hb.asarray([1.0, 2.0, 3.0]),))
+
+
+@pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+def test_what_tells_the_number_of_a_step_apart_runs_eagerly() -> None:
+    def f(x: hb.Tensor) -> tuple[Any, ...]:
+        return (
+            hb.fori_loop(0, 3, lambda i, c: c + (5 if (i > 1) is True else 0), x),
+            hb.fori_loop(0, 3, lambda i, c: c + (i > 0) + (i > 1), 0),
+            hb.fori_loop(0, 3, lambda i, c: c + [10, 20, 30][i], 0),
+        )
+
+    agree(f, lambda: (hb.ones(2),))
+
+
 def test_comparisons_that_ops_alone_use_are_no_decisions() -> None:
     def f(x: hb.Tensor, rate: float) -> Any:
         mask = (rate > 0.1) & (rate < 0.9)

@@ -8,12 +8,14 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.dispatch import busy, located, state
+from hybrid.core.number import Number
 from hybrid.core.op import Example
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
+from hybrid.core.unknown import Unknown
 from hybrid.dtypes import DType
 from hybrid.ops._methods import as_numpy
 from hybrid.ops.elementwise.declare import Key, Loop, binary, call, elementwise, key_of, meeting
-from hybrid.ops.elementwise.operands import SCALARS, is_weak
+from hybrid.ops.elementwise.operands import SCALARS
 
 # --- where ----------------------------------------------------------------------------------------
 
@@ -29,6 +31,8 @@ def _where_eager(xp: Any, condition: Any, x: Any, y: Any) -> Any:
         x, y = xp.asarray(x, dtype=common), xp.asarray(y, dtype=common)
     return xp.where(condition, x, y)
 
+
+_NUMBERS = SCALARS | {Number, Unknown}
 
 _WHERE = elementwise(
     "where",
@@ -93,7 +97,7 @@ def where(condition: ArrayLike, x: Any = None, y: Any = None, /) -> Tensor | tup
         condition = asarray(condition)
     if x is None or y is None:
         return _where_true(condition, x, y)
-    if is_weak(x) and is_weak(y):
+    if type(x) in _NUMBERS and type(y) in _NUMBERS:
         x = asarray(x, meeting_default(x, y))
     return call(_WHERE, condition, x, y)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.dispatch import busy, located, resolve, seen, state
+from hybrid.core.number import in_index
 from hybrid.core.storage import Chain
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
@@ -43,6 +44,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
                 return wrap(np.asarray(data[native(index)]))
         except (IndexError, ValueError):
             pass  # explained below
+    index = in_index(index)
     # The key of an unknown size would be the size that it is in this call.
     key = key_of(index) if Unknown not in map(type, x.shape) else None
     if key is None and _makes_view(index, x):

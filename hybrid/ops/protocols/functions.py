@@ -18,6 +18,7 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.defaults import default_dtype
+from hybrid.core.number import Number
 from hybrid.core.tensor import Tensor
 from hybrid.core.unknown import Unknown
 from hybrid.errors import DTypeError, HybridError
@@ -74,7 +75,7 @@ def _holds_fraction(x: Any) -> bool:
     """Tell whether `x` is, or holds, a number that the default dtype is about."""
     if isinstance(x, list | tuple):
         return any(map(_holds_fraction, x))
-    return type(x) in (float, complex, Unknown) or (type(x) is Tensor and is_weak(x))
+    return type(x) in (float, complex, Unknown, Number) or (type(x) is Tensor and is_weak(x))
 
 
 def translated(func: Function, args: Any, kwargs: Any) -> Any:

@@ -18,6 +18,7 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.dispatch import state
 from hybrid.core.intent import to_be_written
+from hybrid.core.number import as_numpy_would, each
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.core.watched import Watched, noted, plain
@@ -42,7 +43,7 @@ class Maker:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if state.recorder is None:
             return self.__wrapped__(*args, **kwargs)
-        made = self._ours(*args, **kwargs)
+        made = self._ours(*each(args, as_numpy_would), **each(kwargs, as_numpy_would))
         return writable(self.__wrapped__(*noted(args), **noted(kwargs))) if made is None else made
 
     # numba knows functions by what they are equal to, when it compiles one during a trace.

@@ -16,6 +16,7 @@ from hybrid import dtypes
 from hybrid.core.defaults import default_dtype
 from hybrid.core.devices import CPU
 from hybrid.core.dispatch import busy, located, resolve, state
+from hybrid.core.number import in_graph
 from hybrid.core.tensor import Tensor, asarray, wrap
 from hybrid.core.variable import Variable
 from hybrid.dtypes import DType
@@ -211,6 +212,7 @@ def _called(
 
 
 def _operand(x: Any) -> Any:
+    x = in_graph(x)
     return x if type(x) in SCALARS or type(x) is Tensor else asarray(x)
 
 
@@ -257,7 +259,7 @@ def _reduced(
     *,
     targets: tuple[Any, ...] = (None,),
 ) -> Any:
-    x = asarray(x)
+    x, initial = asarray(x), in_graph(initial)
     if out is not None or initial is None:
         return NotImplemented
     if not x.ndim and axis in (0, -1):

@@ -13,6 +13,7 @@ from hybrid.core import dispatch
 from hybrid.core.dispatch import located
 from hybrid.core.graph import FuncGraph
 from hybrid.core.interpret import interpret
+from hybrid.core.number import of_tensor
 from hybrid.core.op import Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Array, Tensor, asarray
@@ -303,7 +304,7 @@ _INDEX = TensorSpec((), np.dtype("int64"), weak=True)
 def _fori_traced(given: Given, ends: list[Any]) -> Any:
     with run_once("fori_loop", given.function), tracing("fori_loop") as body:
         index, *carry = body.parameters([_INDEX, *given.specs])
-        leaves = given.carry(given.function(index, given.nest.build(carry)))
+        leaves = given.carry(given.function(of_tensor(index), given.nest.build(carry)))
         body.returns([strong(index + 1), *leaves])
     outside = outside_of([body])
     count = 1 + len(given.leaves)

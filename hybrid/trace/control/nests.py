@@ -11,6 +11,7 @@ import numpy as np
 
 from hybrid.core import containers
 from hybrid.core.dispatch import PYTHON_SCALARS, located, spec_of
+from hybrid.core.number import Number
 from hybrid.core.source import SourceLine
 from hybrid.core.spec import TensorSpec, casts
 from hybrid.core.state import state
@@ -71,7 +72,8 @@ _LEAVES = (Tensor, Variable, np.ndarray, np.generic, *PYTHON_SCALARS)
 
 def is_number(x: Any) -> bool:
     """Tell whether `x` is a plain Python number."""
-    return isinstance(x, PYTHON_SCALARS) and not isinstance(x, np.generic | Tensor)
+    stands_in = isinstance(x, np.generic | Tensor) or type(x) is Number
+    return isinstance(x, PYTHON_SCALARS) and not stands_in
 
 
 def strong(x: Any) -> Tensor:
