@@ -163,7 +163,7 @@ def _any_size(
     lines.append(f"return launch(args, run_for({sizes}), {build}, recover)")
     source = "\n".join(["def run(args):", *(f"    {line}" for line in lines)])
     run_generated(source, "launcher", scope)
-    run: Run = scope["run"]
+    run: Run = scope.pop("run")
     return run
 
 
