@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import platform
 from typing import Any
 
 import numpy as np
 
+from hybrid.kernels import processor
 from hybrid.kernels.handwritten import Array
 
 # Multiply-adds of float32 that one core does in a nanosecond.
@@ -16,15 +18,12 @@ RATE = 40
 @functools.cache
 def registers() -> tuple[int, int]:
     """Bytes of a vector register, and how many of them accumulators may take; 0 without FMA."""
-    from hybrid.kernels import engine
-
-    triple, _, features = engine.cpu()
-    have = set(features.split(","))
-    if {"+avx512f", "+avx512vl"} <= have:
+    have = processor.features()
+    if {"avx512f", "avx512vl"} <= have:
         return 64, 24
-    if {"+fma", "+avx2"} <= have:
+    if {"fma", "avx2"} <= have:
         return 32, 12
-    return (16, 24) if triple.startswith(("aarch64", "arm64")) else (16, 0)
+    return (16, 24) if platform.machine().lower() in ("aarch64", "arm64") else (16, 0)
 
 
 def takes(dtype: np.dtype[Any], *arrays: Array) -> bool:

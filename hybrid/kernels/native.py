@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import ctypes
 import inspect
+import platform
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from hybrid.kernels import elf
+from hybrid.kernels import elf, processor
 
 _METH_FASTCALL = 0x0080
 _METH_KEYWORDS = 0x0002
@@ -41,10 +42,8 @@ _alive: list[object] = []
 
 def converts_half() -> bool:
     """Whether this processor converts float16; without, there is no code to link it with."""
-    from hybrid.kernels import engine
-
-    triple, _, features = engine.cpu()
-    return not triple.startswith("x86") or "+f16c" in features
+    on_x86 = platform.machine().lower() in ("x86_64", "amd64", "x86", "i386", "i686")
+    return not on_x86 or "f16c" in processor.features()
 
 
 def load_object(code: bytes, given: Mapping[str, int] = {}) -> Callable[[str], int]:

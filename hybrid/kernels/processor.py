@@ -42,29 +42,67 @@ _MASKS = {
     0x80000008: (0, 0xFFFFFFFF, 0, 0),
 }
 _OSXSAVE = 1 << 27
+# Features that kernels ask for: leaf, word and bit that say so, and the registers that the system
+# has to keep for them.
+_YMM, _ZMM = 0x06, 0xE6
+_FEATURES = {
+    "fma": (1, 2, 12, _YMM),
+    "f16c": (1, 2, 29, _YMM),
+    "avx2": (7, 1, 5, _YMM),
+    "avx512f": (7, 1, 16, _ZMM),
+    "avx512vl": (7, 1, 31, _ZMM),
+}
 
 
 @functools.cache
 def identity() -> bytes:
     """The same for all processors on which LLVM takes the same instructions, here and now."""
-    code = elf.instructions(_ASK.ljust(64, b"\xcc") + _ENABLED)
-    if code is None:
+    answers, kept = _asked()
+    if not answers:
         from hybrid.kernels import engine
 
         return "\0".join(engine.cpu()).encode()
+    words = [kept]
+    for (leaf, _), found in answers.items():
+        words += (a & b for a, b in zip(found, _MASKS.get(leaf, (0xFFFFFFFF,) * 4), strict=True))
+    return struct.pack(f"<{len(words)}I", *words)
+
+
+@functools.cache
+def features() -> frozenset[str]:
+    """What this processor has of `_FEATURES`; on another kind, all that LLVM names."""
+    answers, kept = _asked()
+    if not answers:
+        from hybrid.kernels import engine
+
+        return frozenset(name[1:] for name in engine.cpu()[2].split(",") if name[:1] == "+")
+    return frozenset(
+        name
+        for name, (leaf, word, bit, needed) in _FEATURES.items()
+        if answers.get((leaf, 0), (0,) * 4)[word] >> bit & 1 and kept & needed == needed
+    )
+
+
+@functools.cache
+def _asked() -> tuple[dict[tuple[int, int], tuple[int, ...]], int]:
+    """The four words that each leaf and subleaf gives, and which registers the system keeps.
+
+    Nothing where code of one's own cannot be run.
+    """
+    code = elf.instructions(_ASK.ljust(64, b"\xcc") + _ENABLED)
+    if code is None:
+        return {}, 0
     ask = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_void_p)(code)
     found = (ctypes.c_uint32 * 4)()
-    words: list[int] = []
-    highest = {0: 0, 0x80000000: 0}
+    answers: dict[tuple[int, int], tuple[int, ...]] = {}
     for leaf, subleaf in _LEAVES:
-        if leaf in highest:
-            ask(leaf, 0, found)
-            highest[leaf] = found[0]
-        elif leaf > highest[leaf & 0x80000000]:
-            continue
-        ask(leaf, subleaf, found)
-        words += (a & b for a, b in zip(found, _MASKS.get(leaf, (0xFFFFFFFF,) * 4)))
-        if leaf == 1 and found[2] & _OSXSAVE:
-            ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code + 64)(found)
-            words += found[:2]
-    return struct.pack(f"<{len(words)}I", *words)
+        # The first leaf of each kind says which is the last.
+        first = answers.get((leaf & 0x80000000, 0))
+        if first is None or leaf <= first[0]:
+            ask(leaf, subleaf, found)
+            answers[leaf, subleaf] = tuple(found)
+    kept = 0
+    if answers[1, 0][2] & _OSXSAVE:
+        ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code + 64)(found)
+        kept = found[0]
+    return answers, kept

@@ -160,10 +160,16 @@ def test_all_processors_here_have_one_identity() -> None:
     assert found == {processor.identity().hex()}
 
 
+def test_a_processor_has_the_features_that_llvm_finds() -> None:
+    named = set(engine.cpu()[2].split(","))
+    assert processor.features() == {f for f in processor._FEATURES if f"+{f}" in named}
+
+
 def test_without_its_own_answers_a_processor_is_what_llvm_calls_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(elf, "instructions", lambda code: None)
+    monkeypatch.setattr(processor, "_asked", lambda: ({}, 0))
+    assert processor.features() <= processor.features.__wrapped__()
     assert processor.identity.__wrapped__() == "\0".join(engine.cpu()).encode()
 
 
