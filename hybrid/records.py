@@ -88,10 +88,18 @@ def _slotted(cls: type, names: tuple[str, ...], weakref_slot: bool) -> type:
 
 def _init(made: type, fields: dict[str, Any], *, frozen: bool) -> Callable[..., None]:
     """Return the first ``__init__``, which puts the compiled one in its place."""
-    plain = not any(isinstance(default, dataclasses.Field) for default in fields.values())
+    special = {name: x for name, x in fields.items() if isinstance(x, dataclasses.Field)}
+    plain = all(field.init for field in special.values())
+    defaults = fields | {name: field.default for name, field in special.items()}
+    factories = {
+        name: field.default_factory
+        for name, field in special.items()
+        if field.default_factory is not dataclasses.MISSING
+    }
     names = tuple(fields)
     count = len(names)
-    needed = frozenset(n for n, default in fields.items() if default is dataclasses.MISSING)
+    missing = (name for name, default in defaults.items() if default is dataclasses.MISSING)
+    needed = frozenset(missing) - factories.keys()
     put: Callable[[Any, str, Any], None] = object.__setattr__ if frozen else setattr
     after = getattr(made, "__post_init__", None)
     left = _CALLS
@@ -102,8 +110,12 @@ def _init(made: type, fields: dict[str, Any], *, frozen: bool) -> Callable[..., 
         if plain and left > 0 and len(args) + len(kwargs) <= count:
             given = dict(zip(names, args)) | kwargs
             if len(given) == len(args) + len(kwargs) and needed <= given.keys() <= fields.keys():
-                for name, value in (fields | given).items():
-                    put(self, name, value)
+                for name in names:
+                    if name in given:
+                        put(self, name, given[name])
+                    else:
+                        make = factories.get(name)
+                        put(self, name, defaults[name] if make is None else make())
                 if after is not None:
                     after(self)
                 return
@@ -200,6 +212,7 @@ def _described(made: type) -> dict[str, Any]:
     written = {name: value for name, value in fields.items() if value is not dataclasses.MISSING}
     written["__annotations__"] = {name: annotations[name] for name in fields}
     written["__module__"] = made.__module__
+    written["__doc__"] = made.__doc__ or made.__name__  # else one is made, of the signature
     alike: type = type(made.__name__, (), written)
     dataclasses.dataclass(init=False, repr=False, eq=False, match_args=False)(alike)
     found: dict[str, Any] = alike.__dict__["__dataclass_fields__"]

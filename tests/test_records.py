@@ -131,6 +131,7 @@ def test_the_first_calls_make_what_later_ones_make(before):
         size: int
         unit: str = "m"
         known: tuple[int, ...] = ()
+        notes: list[str] = dataclasses.field(default_factory=list)
 
         def __post_init__(self) -> None:
             if self.size < 0:
@@ -141,13 +142,15 @@ def test_the_first_calls_make_what_later_ones_make(before):
     made = Sized(3, known=(1,))
     assert (made.size, made.unit, made.known) == (3, "m", (1,))
     assert Sized(unit="s", size=4) == Sized(4, "s")
-    assert dataclasses.replace(made, unit="s") == Sized(3, "s", (1,))
-    assert [field.name for field in dataclasses.fields(made)] == ["size", "unit", "known"]
+    assert dataclasses.replace(made, unit="s") == Sized(3, "s", (1,), [])
+    assert [field.name for field in dataclasses.fields(made)] == ["size", "unit", "known", "notes"]
+    assert made.notes == [] == Sized(3).notes is not made.notes
+    assert Sized(3, notes=["a"]).notes == ["a"]
     with pytest.raises(ValueError, match="a size"):
         Sized(-1)
     for wrong in (lambda: Sized(), lambda: Sized(1, size=1), lambda: Sized(1, length=2)):
         with pytest.raises(TypeError):
             wrong()
     with pytest.raises(TypeError):
-        Sized(1, "m", (), 4)
+        Sized(1, "m", (), [], 4)
     assert Sized(5).size == 5
