@@ -333,3 +333,13 @@ class TestRefused:
             with pytest.raises(TypeError, match="no") as caught:
                 f(np.ones(2), 2)
             assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_float_arguments_are_joined_as_arrays_of_any_dtype() -> None:
+    def f(a: float, b: float) -> Any:
+        return hb.stack([hb.asarray(a, dtype="float64"), hb.asarray(b, dtype="float64")])
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = hb.compile(f, fullgraph=True)(0.1, 0.2)
+    np.testing.assert_array_equal(found, [0.1, 0.2])
