@@ -32,6 +32,7 @@ from hybrid.core.state import state
 from hybrid.core.tensor import Tensor
 from hybrid.core.unknown import Unknown
 from hybrid.core.watched import ASK_NOTHING, Watched, holds_tensors, noted, plain, watched
+from hybrid.ops.protocols.concatenators import CONCATENATORS
 from hybrid.ops.protocols.making import MAKERS, writable
 from hybrid.trace.bytecode import only_calls
 from hybrid.trace.environment import INSERTED, STAND_INS, Binding
@@ -47,6 +48,7 @@ class _NumPy(ModuleType):
     def __init__(self) -> None:
         super().__init__("numpy", np.__doc__)
         self.__dict__.update({func.__name__: maker for func, maker in MAKERS.items()})
+        self.__dict__.update(CONCATENATORS)
 
     # numba knows modules by what they are equal to, when it compiles a function during a trace.
     def __eq__(self, other: object) -> bool:
@@ -82,6 +84,8 @@ def _reading(func: Callable[..., Any]) -> Callable[..., Any]:
 _STANDING: dict[int, Any] = {id(np): _NumPy()} | {id(f): maker for f, maker in MAKERS.items()}
 STAND_INS.update({id(stand_in): np for stand_in in (_STANDING[id(np)],)})
 STAND_INS.update({id(maker): func for func, maker in MAKERS.items()})
+_STANDING.update({id(getattr(np, name)): ours for name, ours in CONCATENATORS.items()})
+STAND_INS.update({id(ours): getattr(np, name) for name, ours in CONCATENATORS.items()})
 
 
 def _length(x: Any, /) -> Any:

@@ -97,6 +97,7 @@ NUMPYS: dict[str, Callable[..., Any]] = {
     "choose": lambda x: np.choose((x > 0.4) * 1, [0.1, 0.3]),
     "maximum of booleans": lambda x: np.maximum(x > 0.4, LIST),
     "ldexp": lambda x: np.ldexp(LIST, (x > 0.4) * 1),
+    "append": lambda x: np.append(x, 0.1),
     "insert": lambda x: np.insert(x, 0, 0.1),
     "extract": lambda x: np.extract(x > 0.4, LIST),
     "piecewise": lambda x: np.piecewise(x, [x > 0.4], [0.1, 0.7]),
@@ -125,3 +126,14 @@ def test_an_initial_condition_by_where_is_float64_as_in_numpy(x: Any) -> None:
 
     expected = advect(x, 0.3)
     np.testing.assert_allclose(hb.compile(advect)(x, 0.3), expected, rtol=1e-14)
+
+
+def test_numbers_that_are_arguments_are_float64_to_numpys_functions(x: Any) -> None:
+    def f(x: Any, low: float, high: float) -> Any:
+        return np.where(x > 0.4, low, high) + np.append(x, high)[1:]
+
+    expected = f(x, 0.1, 0.7)
+    for given in (x, x.astype(np.float32)):
+        found = hb.compile(f)(given, 0.1, 0.7)
+        assert found.dtype == np.float64
+        np.testing.assert_allclose(found, expected, rtol=1e-14)

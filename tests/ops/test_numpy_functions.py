@@ -28,7 +28,7 @@ LEFT = {
     "is of polynomials whose leading zeros go": "polydiv polyint polymul roots",
     "has a shape or a dtype that the data say": "trim_zeros real_if_close linalg.eig "
     "linalg.eigvals",
-    "works on bits or places": "packbits unpackbits ix_",
+    "works on bits or places": "packbits unpackbits",
     "is seldom asked for": "i0 geomspace histogram2d histogramdd",
 }
 
@@ -124,6 +124,7 @@ CALLS: dict[str, Callable[[], Any] | Callable[..., Any]] = {
     "lexsort": lambda i=I, v=V: np.lexsort((v, i)),
     "max of nothing": lambda v=V: np.max(v[:0], initial=2.0),
     "mean where": lambda x=X: np.mean(x, axis=1, where=x > 0.6),
+    "ix_": lambda i=I, v=V: np.ix_(i % 3, v),
     "meshgrid": lambda v=V: np.meshgrid(v, v[:2], sparse=True),
     "meshgrid ij": lambda v=V: np.meshgrid(v, v[:2], indexing="ij", sparse=True),
     "pad with constants": lambda x=X: np.pad(x, 1, constant_values=((1, 2), (3, 4))),

@@ -398,3 +398,36 @@ def test_numba_compiles_code_that_names_numpy_during_a_trace() -> None:
         return x + doubled(np.arange(5) * 1.0)
 
     np.testing.assert_array_equal(hb.compile(f)(hb.asarray(X)).numpy(), f(X))
+
+
+JOINED: dict[str, Any] = {
+    "numbers around": lambda x, m, k: np.r_[0, x, 1],
+    "a fraction": lambda x, m, k: np.r_[x, 0.5, k],
+    "matrices": lambda x, m, k: np.r_[m, m + 1],
+    "slices": lambda x, m, k: np.r_[1:3, x, 0:1:3j],
+    "booleans": lambda x, m, k: np.r_[x > 0, True],
+    "a list": lambda x, m, k: np.r_[[1, 2], x > 0],
+    "elements": lambda x, m, k: np.r_[x[0], x[1]],
+    "columns": lambda x, m, k: np.c_[np.ones(3), x, x * k],
+    "a column behind a matrix": lambda x, m, k: np.c_[m, x],
+    "one column": lambda x, m, k: np.c_[x],
+    "no Tensor": lambda x, m, k: np.c_[[1, 2], [3, 4]] * k,
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", JOINED)
+def test_what_indexing_joins_is_traced(name: str, dtype: str) -> None:
+    function = JOINED[name]
+    x, m = np.linspace(0, 1, 3).astype(dtype), np.arange(6).reshape(3, 2).astype(dtype)
+    traced = hb.compile(function, fullgraph=True)
+    for k in (2, 2.5, 3, 4):
+        found, expected = traced(x, m, k), function(x, m, k)
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_directions_for_joining_are_numpys() -> None:
+    with pytest.warns(EagerFallbackWarning):
+        found = hb.compile(lambda x: np.r_["0,2", x, x])(X)
+    np.testing.assert_array_equal(found, np.r_["0,2", X, X])

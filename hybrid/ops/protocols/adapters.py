@@ -26,8 +26,9 @@ from hybrid.ops import (
 )
 from hybrid.ops._axes import as_dtype, one_axis
 from hybrid.ops.broadcasting import broadcast_to
+from hybrid.ops.composed import joining as joined
 from hybrid.ops.composed import ranges
-from hybrid.ops.elementwise.operands import is_weak
+from hybrid.ops.elementwise.operands import is_weak, strong
 from hybrid.ops.elementwise.selection import where as _choose
 from hybrid.ops.inplace import write
 from hybrid.ops.linalg import contraction, products
@@ -74,6 +75,12 @@ def _diff(
         if end is not np._NoValue
     }
     return rearranging.diff(a, n, axis, **given)
+
+
+@implements(np.append)
+def _append(arr: Any, values: Any, axis: int | None = None) -> Tensor:
+    # A number is an array of its own dtype to NumPy here, not as wide as the other.
+    return joined.append(arr, strong(values)[0], axis=axis)
 
 
 @implements(np.clip)

@@ -22,6 +22,7 @@ from hybrid.ops.elementwise.logical import logical_not
 from hybrid.ops.indexing import take, take_along_axis
 from hybrid.ops.protocols.by_numpy import by_numpy
 from hybrid.ops.protocols.functions import implements
+from hybrid.ops.searching import nonzero
 from hybrid.ops.sets import isin, unique
 
 # --- order ----------------------------------------------------------------------------------------
@@ -186,6 +187,19 @@ def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str =
         places[:2] = 1, 0
     shapes = (tuple(-1 if i == p else 1 for i in range(len(axes))) for p in places)
     return tuple(movement.reshape(x, shape) for x, shape in zip(axes, shapes, strict=True))
+
+
+@implements(np.ix_)
+def _ix(*args: Any) -> tuple[Tensor, ...]:
+    axes = []
+    for place, given in enumerate(args):
+        x = asarray(given)
+        if x.ndim != 1:
+            raise ValueError(located(f"ix_: expected vectors, not an array of shape {x.shape}"))
+        x = nonzero(x)[0] if x.dtype.kind == "b" else x
+        x = x if x.size else x.astype(np.int64)
+        axes.append(movement.reshape(x, [-1 if i == place else 1 for i in range(len(args))]))
+    return tuple(axes)
 
 
 def _indices_of_shape(func: Callable[..., Any], make: Callable[..., Any]) -> None:
