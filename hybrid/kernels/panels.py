@@ -3,8 +3,8 @@
 BLAS packs both operands, in blocks that suit matrices of thousands of rows; where sums are short,
 or the result is narrow, that is a good part of its time. Here the second operand is packed once, in
 panels as wide as a block; a band of rows of the first, as it lies, is multiplied by one after the
-other. Each result is one chain of fused multiply-adds in the order of the sum, which is BLAS's for
-sums that short, whatever the blocks and threads are.
+other. Each result is one chain of fused multiply-adds in the order of the sum, whatever the blocks
+and threads are; so was OpenBLAS's in all shapes tried but one, which is left to it.
 """
 
 from __future__ import annotations
