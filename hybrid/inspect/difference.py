@@ -22,6 +22,7 @@ from hybrid.runtime.arguments import layout_of
 from hybrid.runtime.plan import make_plan
 from hybrid.trace import passes
 from hybrid.trace.concrete import ConcreteFunction
+from hybrid.trace.meeting import follow
 from hybrid.trace.segment import contents, start
 
 _MOST_BYTES = 2**30  # of all intermediate values at once; beyond, no search is made
@@ -107,7 +108,8 @@ def _find_origin(concrete: ConcreteFunction, leaves: Sequence[Any]) -> Origin | 
         segment.run(environment, leaves)
         if segment.guard is None:
             return None
-        segment = segment.children.get(segment.decide(environment, leaves))
+        at = segment.arrive(environment)
+        segment = follow(at, at.decide(environment, leaves))
     return None
 
 

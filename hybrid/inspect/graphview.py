@@ -134,13 +134,17 @@ def _panels(concrete: ConcreteFunction, root: Segment, optimized: bool) -> Itera
         graph = segment.optimized if optimized else segment.graph
         parameters = [known[i] for i in segment.parameters]
         idle = "" if graph.nodes or graph.outputs else ": nothing to compute"
-        yield panel(graph, title + idle, parameters, outputs)
+        if segment.twin is None:
+            yield panel(graph, title + idle, parameters, outputs)
         if segment.repeat is not None:
             yield _repeated(segment.repeat, title, guard, [*known, *outputs], optimized)
             if segment.repeat.bound is not None:
                 outputs.append("steps")
+        known = [*known, *outputs]
+        if segment.meeting is not None:
+            segment.meeting.move(known)
         for value, child in reversed(segment.children.items()):
-            pending.append((child, f"{title}, {guard} is {value}", [*known, *outputs]))
+            pending.append((child, f"{title}, {guard} is {value}", known))
 
 
 def _repeated(repeat: Repeat, title: str, guard: str, known: list[str], optimized: bool) -> Panel:

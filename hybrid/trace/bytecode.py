@@ -25,6 +25,31 @@ def decides(code: CodeType, at: int) -> bool:
 
 
 @lru_cache(maxsize=256)
+def once_a_step(code: CodeType, at: int) -> bool:
+    """Tell whether a question in a ``for`` loop is asked exactly once in each of its steps."""
+    around = _loops_around(code, at)
+    if len(around) != 1 or code.co_exceptiontable:
+        return False
+    steps = _steps(code)
+    head, asks = _number(steps, around[0]), _number(steps, at)
+    from_head = _reached(steps, head, {head, asks})
+    return head not in from_head and asks not in _reached(steps, asks, {head, asks})
+
+
+def _reached(steps: list[dis.Instruction], start: int, ends: set[int]) -> set[int]:
+    """Return the instructions that may follow one, as far as any of `ends`."""
+    found: set[int] = set()
+    pending = _following(steps, start)
+    while pending:
+        number = pending.pop()
+        if number not in found:
+            found.add(number)
+            if number not in ends:
+                pending += _following(steps, number)
+    return found
+
+
+@lru_cache(maxsize=256)
 def read_after(code: CodeType, at: int, answer: bool) -> frozenset[str] | None:
     """Return the variables that may be read once a question was answered.
 

@@ -89,12 +89,13 @@ class ConcreteFunction:
 
     @property
     def segments(self) -> list[Segment]:
-        """All segments, parents before children."""
+        """All segments, parents before children; of those that do the same in a loop one."""
         found: list[Segment] = []
         pending = [self.root] if self.root is not None else []
         while pending:
             segment = pending.pop()
-            found.append(segment)
+            if segment.twin is None:
+                found.append(segment)
             pending.extend(reversed(segment.children.values()))
         return found
 

@@ -19,17 +19,21 @@ from typing import Any, NoReturn
 import numpy as np
 
 from hybrid.core.asking import name_of
-from hybrid.core.graph import FuncGraph, Value, format_graph
+from hybrid.core.graph import FuncGraph, Value
 from hybrid.core.source import user_line
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor
 from hybrid.core.tracelog import counted, listened, note, timed
 from hybrid.trace.background import Planner
+from hybrid.trace.bodies import in_order, same_body
+from hybrid.trace.meeting import MAX_STEPS as MAX_TWINS
+from hybrid.trace.meeting import Meeting, follow, moved, way_to
 from hybrid.trace.outside import OutsideRecorder
 from hybrid.trace.repeats import Questions, Repeat
 from hybrid.trace.segment import Environment, Failed, Runner, Segment, Steps, Write, contents
 from hybrid.trace.skipping import Skipping
 from hybrid.trace.unread import recorded, with_unread
+from hybrid.trace.visits import Visits
 from hybrid.trace.walking import MAX_STEPS, Walk
 
 
@@ -56,13 +60,15 @@ class Cutter(OutsideRecorder):
         ``run(segment, environment, arguments)``: plainly, or under the tapes around the call.
     planner : Planner, optional
         Makes Plans in the background.
-    questions : Questions, optional
+    questions : Questions
         Finds loops among the guards.
 
     Attributes
     ----------
     passed : list of (Segment, value)
         The segments that have run by now, with the values met at their guards.
+    again : bool
+        Whether the last one did what another has done before, in a loop.
     """
 
     def __init__(
@@ -75,7 +81,7 @@ class Cutter(OutsideRecorder):
         first: bool,
         run: Runner,
         planner: Planner | None,
-        questions: Questions | None,
+        questions: Questions,
     ) -> None:
         super().__init__(name, arguments, environment, first=first)
         self._planner = planner
@@ -84,7 +90,11 @@ class Cutter(OutsideRecorder):
         self._known = list(known)
         self._failed: Failed | None = None
         self._questions = questions
-        self.skips = None if questions is None else Skipping(self, questions)
+        self.skips = Skipping(self, questions) if questions.native else None
+        self._visits = Visits(questions)
+        self.again = False
+        self._twins = 0
+        self._left: list[Segment] = []
         self._walk: Walk | None = None
         self._walked: dict[Repeat, int] = {}
         self.acted = False
@@ -107,24 +117,20 @@ class Cutter(OutsideRecorder):
     def _cut(self, extra: list[Value], guard: type | None = None) -> Any:
         """End a segment that others follow: run it, and return its guard's value."""
         self._refuse_to_go_on()
+        self._visits.forget_frames()
         size = self._size
         value: Any
+        self.again = False
         segment = self._segment(extra, guard)
         if self._walk is not None and self._walk.goes_on(self, segment, extra, self._index):
             value = self._step(self._walk, segment, size)
         elif self._replays:
             raise Unstable
         elif self._known:
-            value = self._pass_known(segment)
+            value = self._pass_known(segment, extra)
         else:
             self._walk = None
-            self._attach(segment)
-            with self._noting_failure():
-                self._execute(segment)
-                value = self._answered(segment, extra) if guard else None
-            if guard and listened():
-                note("guard", f"{name_of(guard)} is {value!r}", user_line())
-            self.passed.append((segment, value))
+            value = self._take(segment, extra)
         self.nodes = []
         self.acted = False
         return value
@@ -134,18 +140,88 @@ class Cutter(OutsideRecorder):
         """Whether Python is on its way through steps of a loop that a replay has taken."""
         return self._walk is not None and self._walk.replayed
 
-    def _pass_known(self, segment: Segment) -> Any:
+    def _take(self, segment: Segment, extra: list[Value]) -> Any:
+        """Run a segment that nothing is known of; return its guard's value."""
+        self._attach(segment)
+        with self._noting_failure():
+            self._execute(segment)
+            value = self._answered(segment, extra) if segment.guard else None
+        if segment.guard and listened():
+            note("guard", f"{name_of(segment.guard[0])} is {value!r}", user_line())
+        self.passed.append((segment, value))
+        if segment.guard is None or type(value) is not bool:
+            return value
+        if self._walk is not None:
+            self._visits.see(self, segment, segment, extra[0], self._index)
+            return value
+        meeting = self._visits.meet(self, segment, extra[0], value, self._index)
+        return value if meeting is None else self._meet(segment, meeting, value)
+
+    def _meet(self, segment: Segment, meeting: Meeting, value: bool) -> bool:
+        """Go on from where the question was asked before; return the answer to give to Python."""
+        segment.meeting = meeting
+        self._questions.forget()  # it knows where things were
+        meeting.move(self.environment)
+        self._move(meeting)
+        if meeting.target is None:
+            return value
+        if listened():
+            note("guard", "as it was asked before", user_line())
+        self.again = True
+        self._left += [segment for segment, _ in self.passed]
+        self.passed = [*way_to(meeting.target), (meeting.target, value)]
+        return self._go_on(meeting.target)
+
+    def _move(self, meeting: Meeting) -> None:
+        self._index = moved(list(self._index.items()), meeting)
+        self._size = meeting.size
+
+    def _go_on(self, base: Segment) -> bool:
+        """Replay what is known of a loop; Python is then led to where that has come to."""
+        inside = {base}
+        with self._noting_failure():
+            last, value = base, base.decide(self.environment, self.arguments)
+            while (following := follow(last, value)) is not None:
+                target = following.meeting.target if following.meeting else None
+                if following.result is not None or not (target is None or target in inside):
+                    break
+                if following.repeat is not None and following.repeat.bound is not None:
+                    break
+                if target is None and (
+                    following.parent is None or following.parent[0] not in inside
+                ):
+                    break  # after an exit by another place of the loop
+                self.passed = [*way_to(following)]
+                self._execute(following)
+                last = following.arrive(self.environment)
+                inside.add(last)
+                value = None
+                if last.guard is not None:
+                    value = last.decide(self.environment, self.arguments)
+        way = [*way_to(last), (last, value)]
+        at = len(way_to(base))
+        self.passed, self._known = way[: at + 1], way[at + 1 :]
+        return bool(self.passed[-1][1])
+
+    def _pass_known(self, segment: Segment, extra: list[Value]) -> Any:
         """Let Python go past a segment that has run already, or into the loop that follows it."""
         known, way = self._check_known(segment)
         self.passed.append((known, way))
         self._walk = None
+        if known.twin is not None or known.meeting is not None:
+            self._count_twin()
+        if known.meeting is not None:
+            self._move(known.meeting)
+            assert known.at is not None
+            self._visits.count(known.at.loop.where)
+        elif known.guard is not None and known.guard[0] is bool:
+            self._visits.see(self, segment, known, extra[0], self._index)
         if known.repeat is None or known.repeat.bound is None:
             return way
         self._size += 1  # for the number of steps
         if not isinstance(way, Steps):
             return way
         answer = known.repeat.answer
-        assert self._questions is not None
         question = self._questions.question(segment, answer, self._index)
         if question is None:
             raise Unstable
@@ -160,12 +236,15 @@ class Cutter(OutsideRecorder):
             self.environment.append(0)
             size += 1
         self._size = size
+        self.again = True
+        self._visits.count(walk.question.state.where)
         walk.place(segment, self._index)
         replayed = walk.replayed
         with self._noting_failure():
             answer = walk.step(self.environment, self.arguments)
-        way = walk.segment.way(self.environment)
+        way: Any = walk.past
         if not replayed:
+            way = walk.segment.way(self.environment)
             self.passed[-1] = walk.segment, way
             self._walked[walk.repeat] = walk.taken
         if answer is not walk.repeat.answer or (self._known and not walk.replayed):
@@ -177,11 +256,12 @@ class Cutter(OutsideRecorder):
     def _answered(self, segment: Segment, extra: list[Value]) -> Any:
         """Return the value of a guard; where the loop of it is known, once that has run."""
         value = segment.guard_value(self.environment)
-        if self._questions is not None and type(value) is bool:
+        if self._questions.native and type(value) is bool:
             repeat = self._questions.repeat(self, segment, extra[0], value, self._index)
             if repeat is not None and repeat.bound is not None:
                 assert self._questions.last is not None
-                if sum(self._walked.values()) < MAX_STEPS:
+                where = self._questions.last.state.where
+                if sum(self._walked.values()) < MAX_STEPS and not self._visits.knows(where):
                     self._walk = Walk(self._questions.last, repeat, self._questions)
             elif repeat is not None:
                 segment.repeat = repeat
@@ -274,8 +354,18 @@ class Cutter(OutsideRecorder):
         first = {value for _, _, value in self.inputs} if not self.passed else set()
         return [v for v in self._index if v in used or v in first]
 
+    def _count_twin(self) -> None:
+        self._twins += 1
+        self.again = self._twins <= MAX_TWINS
+
     def _attach(self, segment: Segment) -> None:
+        if self._visits.bodies is not None:
+            twin = self._visits.bodies.twin(segment)
+            if twin is not None:
+                segment.share(twin)
+                self._count_twin()
         if self.passed:
+            segment.parent = self.passed[-1]
             self._grafts.append((*self.passed[-1], segment))
         else:
             self.root = segment
@@ -291,6 +381,10 @@ class Cutter(OutsideRecorder):
         ended = False
         for parent, value, segment in reversed(self._grafts):
             ended |= parent.children.add(value, segment)
+            if parent.at is not None and type(value) is bool:
+                key = parent.at.loop.exit(value, parent.at.numbers)
+                if key is not None:
+                    parent.at.loop.exits.setdefault(key, parent)
         for repeat, steps in self._walked.items():
             assert repeat.bound is not None
             repeat.bound.most = max(repeat.bound.most, steps)
@@ -298,16 +392,33 @@ class Cutter(OutsideRecorder):
 
     def _check_known(self, segment: Segment) -> tuple[Segment, Any]:
         known, value = self._known.pop(0)
-        same = format_graph(known.graph, lines=False) == format_graph(segment.graph, lines=False)
-        if not same or known.guard != segment.guard:
+        kinds = [None if x.guard is None else x.guard[0] for x in (known, segment)]
+        graphs = [in_order(x.graph, range(len(x.graph.parameters))) for x in (known, segment)]
+        if kinds[0] is not kinds[1] or not same_body(*graphs):
             raise Unstable
         self.root = self.root or known
         return known, value
 
     @property
+    def size(self) -> int:
+        """How many values the environment has."""
+        return self._size
+
+    def held(self) -> list[Tensor]:
+        """Return the Tensors that stand for what is outside, in the order of their first use."""
+        found = [tensor for _, tensor, _ in self.inputs]
+        found += [tensor for _, tensor, _, _ in self.variables.values()]
+        return found + [tensor for _, tensor, _ in self.shadows.values()]
+
+    def captured(self) -> list[Value]:
+        """Return the values that came from outside."""
+        return [value for _, value in self.captures.values()]
+
+    @property
     def written(self) -> list[Any]:
         """What the segments of this call have written to in place."""
-        targets = [w.target for segment, _ in self.passed for w in segment.writes]
+        passed = [*self._left, *(segment for segment, _ in self.passed)]
+        targets = [w.target for segment in passed for w in segment.writes]
         return [self.arguments[x] if isinstance(x, int) else x for x in targets]
 
     @contextmanager

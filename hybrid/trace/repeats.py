@@ -128,9 +128,19 @@ class Questions:
         Python objects among the arguments, whose attributes `untouched` looks at.
     untouched : callable
         Tells whether nothing outside has changed since the trace began.
+    native : bool
+        Whether loops may run in native code: not where tapes look at their steps.
     """
 
-    def __init__(self, home: CodeType, given: Sequence[Any], untouched: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        home: CodeType,
+        given: Sequence[Any],
+        untouched: Callable[[], bool],
+        *,
+        native: bool,
+    ) -> None:
+        self.native = native
         self._home = home
         self._given = given
         self._untouched = untouched

@@ -19,6 +19,7 @@ from hybrid.trace.background import is_of_compiler
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.cutting import Unstable
 from hybrid.trace.differentiate import run_under
+from hybrid.trace.meeting import follow, way_to
 from hybrid.trace.segment import Environment, Failed, Segment, start
 from hybrid.trace.steps import Resume
 from hybrid.trace.tracer import EagerFrom
@@ -41,25 +42,25 @@ def replay(subject: Subject, concrete: ConcreteFunction, call: Call, conditions:
     tapes = dispatch.state.tapes
     run = functools.partial(run_under, tapes) if tapes else Segment.run
     environment = start(call.leaves)
-    path: Path = []
     segment = concrete.root
     assert segment is not None
     while True:
         try:
             run(segment, environment, call.leaves)
-            value = None if segment.guard is None else segment.decide(environment, call.leaves)
+            at = segment.arrive(environment)
+            value = None if at.guard is None else at.decide(environment, call.leaves)
         except Failed as error:
             failed = error
             break
         if segment.result is not None:
             return segment.sized(call.leaves).result.deliver(environment, call.leaves, call.given)
-        path.append((segment, value))
-        following = segment.children.get(value)
+        following = follow(at, value)
         # What was traced meanwhile may hold for other sizes only.
         if following is None or concrete.conditions is not conditions:
+            path = [*way_to(at), (at, value)]
             return branch(subject, concrete, call, path, environment)
         segment = following
-    failed.path = path
+    failed.path = failed.path or way_to(segment)
     return in_python(subject, concrete, call, environment, failed)
 
 
@@ -172,8 +173,8 @@ def resumed(
         return Call(bound, list(args))
 
     def trace(last: Segment, environment: Environment, args: tuple[Any, ...]) -> Any:
-        path = _way(concrete, environment, last)
-        path.append((last, last.way(environment)))
+        value = last.way(environment)
+        path = [*way_to(last), (last, value)]
         return branch(subject, concrete, call_of(args), path, environment)
 
     def recover(
@@ -182,18 +183,7 @@ def resumed(
         if segment is None:
             environment = start(args)
         else:
-            failed.path = _way(concrete, environment, segment)
+            failed.path = failed.path or way_to(segment)
         return in_python(subject, concrete, call_of(args), environment, failed)
 
     return Resume(trace, recover)
-
-
-def _way(concrete: ConcreteFunction, environment: Environment, last: Segment) -> Path:
-    """Return the segments that generated steps have run before `last`, with guards' values."""
-    path: Path = []
-    segment = concrete.root
-    while segment is not last:
-        assert segment is not None
-        path.append((segment, segment.way(environment)))
-        segment = segment.children.get(path[-1][1])
-    return path

@@ -22,6 +22,7 @@ from hybrid.trace import bytecode
 from hybrid.trace.environment import STAND_INS
 
 _LITERALS = (bool, int, float, complex, str, bytes, range, type(None), type(Ellipsis), np.dtype)
+Where = tuple[tuple[CodeType, int], ...]
 _MOST = 1000  # things that Python can see; more are not looked at
 
 
@@ -54,8 +55,8 @@ class State:
         What their local variables hold, one by one: `At`, literals, other objects.
     tensors : frozenset of int
         The Tensors among them, by identity.
-    frame : frame
-        The innermost one. While it runs those around it stand still.
+    frame : frame, optional
+        The innermost one, as long as it runs. Meanwhile those around it stand still.
     numbers : dict
         Its local variables that are literals.
     counted : bool
@@ -64,10 +65,10 @@ class State:
         The innermost is.
     """
 
-    where: tuple[tuple[CodeType, int], ...]
+    where: Where
     seen: list[Any]
     tensors: frozenset[int]
-    frame: FrameType
+    frame: FrameType | None
     numbers: dict[str, Any]
     counted: bool
     counts: bool
@@ -221,7 +222,7 @@ class _Seeing:
             self.seen.append(At(index, self._number(x)[0], ()))
         else:
             part = tuple((op.name, *sorted(attrs.items())) for op, attrs in x._alias.chain)
-            shown = self.places.get(x._data.value, -1) if part and is_current(x._link) else -1
+            shown = own_place(x, self.places)
             self.seen.append(At(index, self._number(x._alias.storage)[0], part, shown))
 
 
@@ -250,3 +251,10 @@ def place_of(x: Tensor, places: dict[Value, int]) -> int:
     if type(data) is not Symbol or data.array is not None:
         return -1
     return places.get(data.value, -1)
+
+
+def own_place(x: Tensor, places: dict[Value, int]) -> int:
+    """Return where the part that a view shows is by itself; -1 where it is nowhere."""
+    if x._alias is None or not x._alias.chain or not is_current(x._link):
+        return -1
+    return places.get(x._data.value, -1) if type(x._data) is Symbol else -1

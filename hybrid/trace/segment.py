@@ -30,6 +30,7 @@ from hybrid.records import dataclass
 from hybrid.runtime.plan import Plan
 from hybrid.trace.background import Planner
 from hybrid.trace.following import MAX_WIDTH, Following
+from hybrid.trace.meeting import At, Meeting, way_to
 from hybrid.trace.mutation import deliver
 from hybrid.trace.signature import is_array
 from hybrid.trace.sized import Sized
@@ -256,6 +257,20 @@ class Segment:
         Sizes that were called last by what needs no Plan of their own.
     result_is_sized : bool
         Whether the result depends on sizes beside those of arrays; known once `inputs` is.
+    parent : (Segment, value), optional
+        The one that it was traced after, with what its guard gave.
+    meeting : Meeting, optional
+        Where its guard was asked before.
+    at : At, optional
+        Its place in a loop.
+    twin : Segment, optional
+        The one whose Plans it shares, which does the same.
+    turn : callable, optional
+        What it does to the environment, written out, and whose question it asks.
+    turns : dict
+        All of those that do the same.
+    next : dict
+        What has followed by now, by the answer.
     """
 
     graph: FuncGraph
@@ -268,6 +283,13 @@ class Segment:
     replaced: Mapping[int, int] = field(default_factory=dict)
     fixed: frozenset[Condition] = frozenset()
     repeat: Repeat | None = None
+    parent: tuple[Segment, Any] | None = None
+    meeting: Meeting | None = None
+    at: At | None = None
+    twin: Segment | None = None
+    turn: tuple[Callable[[Environment], Any], Segment] | None = None
+    turns: dict[Any, Callable[[Environment], Any]] = field(default_factory=dict)
+    next: dict[bool, Segment] = field(default_factory=dict)
     children: Following[Segment] = field(default_factory=Following)
     launchers: dict[Any, FunctionType] = field(default_factory=dict)
     _sizes: dict[tuple[int, ...], Sized] = field(default_factory=dict)
@@ -320,6 +342,24 @@ class Segment:
         values = dict(zip(self.inputs, key, strict=True))
         leaves = tuple(substitute(leaf, values) for leaf in self.result.leaves)
         return replace(self.result, leaves=leaves)
+
+    def share(self, twin: Segment) -> None:
+        """Use the Plans of a segment that does the same."""
+        self._inputs, self._read = twin.inputs, twin._read
+        self.graph, self.templates, self._sizes = twin.graph, twin.templates, twin._sizes
+        self.result_is_sized, self._redoable, self.twin = twin.result_is_sized, twin._redoable, twin
+        self.turns = twin.turns
+
+    def arrive(self, environment: Environment) -> Segment:
+        """Return the segment at whose question a call is, once this one has run."""
+        if self.meeting is not None:
+            self.meeting.move(environment)
+        return self.asks
+
+    @property
+    def asks(self) -> Segment:
+        """The segment whose question it asks: the one that has asked it first, or itself."""
+        return self if self.meeting is None else self.meeting.target or self
 
     @property
     def latest(self) -> Sized:
@@ -430,14 +470,18 @@ class Segment:
         if repeat is None:
             return self.guard_value(environment)
         steps = 0
-        if self.guard_value(environment) is repeat.answer and not dispatch.state.tapes:
+        plain = self.guard is not None and type(environment[self.guard[1]]) is not Tensor
+        if plain and self.guard_value(environment) is repeat.answer:
             try:
                 steps = repeat.run(environment, arguments)
             except OutOfMemoryError:
                 raise
             except Exception as error:
-                del environment[repeat.results.start :]  # what the segment has computed
-                raise Failed(error) from error.__cause__
+                if repeat.bound is not None:
+                    environment.append(0)
+                failed = Failed(error)
+                failed.path = [*way_to(self), (self, repeat.answer)]
+                raise failed from error.__cause__
         if repeat.bound is not None:
             environment.append(steps)
         return self.way(environment)

@@ -14,6 +14,8 @@ from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.errors import OutOfMemoryError
 from hybrid.trace.concrete import ConcreteFunction
+from hybrid.trace.meeting import follow
+from hybrid.trace.rounds import rounds
 from hybrid.trace.segment import Derived, Environment, Failed, Local, Segment, commit, contents
 from hybrid.trace.signature import is_array
 
@@ -84,6 +86,8 @@ def _generated(
     env: Environment,
     args: tuple[Any, ...],
 ) -> Step:
+    if segment.meeting is not None:
+        return rounds(concrete, segment, resume)
     if segment.inputs or segment.repeat is not None:
         return _as_it_comes(concrete, segment, resume)
     sized = segment.sized(args)
@@ -155,7 +159,7 @@ def _following(concrete: ConcreteFunction, segment: Segment, resume: Resume) -> 
 
     class Steps(dict[Any, Step]):
         def __missing__(self, value: Any) -> Step:
-            child = segment.children.get(value)
+            child = follow(segment, value)
             # What was traced meanwhile may hold for other sizes only.
             if child is None or concrete.conditions is not conditions:
                 return unknown

@@ -90,7 +90,7 @@ class Tracer(Cutter):
         tapes: tuple[Any, ...],
         planner: Planner | None = None,
         resumes: str | None = None,
-        questions: Questions | None = None,
+        questions: Questions,
         outside: frozenset[int] = frozenset(),
         tells: Callable[[], bool] = bool,
     ) -> None:
@@ -165,9 +165,8 @@ class Tracer(Cutter):
 
     def _cut(self, extra: list[Value], guard: type | None = None) -> Any:
         """End a segment; go on eagerly from where one has failed that had run already."""
-        passed = len(self.passed)
         value = super()._cut(extra, guard)
-        if len(self.passed) == passed:
+        if self.again and guard is not None:
             self._decisions -= 1  # a step of a loop
         if self._resumes is not None and not self._known and not self._replays:
             why, self._resumes = self._resumes, None
@@ -244,8 +243,8 @@ class Tracer(Cutter):
             return Result(tree, tuple(map(Fixed, found)), changed)
         if self._known or self._replays:
             raise Unstable
-        if self._questions is not None:
-            self._questions.forget()
+        self._questions.forget()
+        self._visits.close()
         capture_results(self, leaves)
         path = [segment for segment, _ in self.passed]
         local = local_arrays(self, path, self.environment, returned, leaves)
@@ -388,7 +387,9 @@ class Tracer(Cutter):
         self.open = self.unknowns.open = False
         self.arguments = ()
         self.environment = []
-        self._questions = self._walk = self.skips = None
+        self._walk = self.skips = None
+        self._questions.forget()
+        self._visits.close()
         self._known = []
         self.inputs = []
         self.variables = {}

@@ -153,7 +153,9 @@ class Subject:
         given = [obj for _, obj in objects]
         if (owner := getattr(self.function, "__self__", None)) is not None:
             given.append(owner)
-        questions = Questions(_run.__code__, given, lambda: watch.untouched(tracer.written))
+        questions = Questions(
+            _run.__code__, given, lambda: watch.untouched(tracer.written), native=not tapes
+        )
         tracer = Tracer(
             self.name,
             call.leaves,
@@ -165,7 +167,7 @@ class Subject:
             tapes=tapes,
             planner=self.planner,
             resumes=resumes,
-            questions=None if tapes else questions,
+            questions=questions,
             outside=frozenset(id(binding.holder) for binding in watch.bindings),
             tells=watch.tells_identity,
         )

@@ -107,11 +107,10 @@ class Walk:
 
     def step(self, environment: Environment, arguments: Sequence[Any]) -> bool:
         """Take a step, if no replay has; return the answer after it."""
-        replayed = self.replayed
-        if not replayed:
-            self.repeat.run(environment, arguments, most=1)
+        if self.past is not None and self.replayed:
+            self.taken += 1  # the environment is that of later segments
+            return self.past.answer if self.taken == self.past.steps else self.repeat.answer
+        self.repeat.run(environment, arguments, most=1)
         self.taken += 1
-        if replayed and self.past is not None and self.taken < self.past.steps:
-            return self.repeat.answer
         environment[self.repeat.results.stop] = self.taken
         return bool(self.segment.guard_value(environment))
