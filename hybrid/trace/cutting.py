@@ -118,6 +118,7 @@ class Cutter(OutsideRecorder):
         """End a segment that others follow: run it, and return its guard's value."""
         self._refuse_to_go_on()
         self._visits.forget_frames()
+        self._questions.seen = None
         size = self._size
         value: Any
         self.again = False

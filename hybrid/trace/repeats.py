@@ -145,11 +145,18 @@ class Questions:
         self._given = given
         self._untouched = untouched
         self.last: Question | None = None  # that was asked, where all could be seen
+        self.seen: Question | None = None  # at this question, which both look at
         self._over = False
 
     def forget(self) -> None:
         """Let the next question be the first."""
-        self.last = None
+        self.last = self.seen = None
+
+    def close(self) -> None:
+        """Let go of the trace, which has come to its end."""
+        self.forget()
+        self._given = ()
+        self._untouched = lambda: False
 
     def repeat(
         self, tracer: Cutter, segment: Segment, asked: Value, answer: bool, places: dict[Value, int]
@@ -188,6 +195,9 @@ class Questions:
 
     def question(self, segment: Segment, answer: bool, places: dict[Value, int]) -> Question | None:
         """Return what is seen at a question; None where not all is."""
+        if self.seen is not None and self.seen.segment is segment:
+            return self.seen
+        self.seen = None
         try:
             state = self.look(places)
         except Opaque:
@@ -196,7 +206,8 @@ class Questions:
             return None  # C asks, and nobody can see what it does next: sorted(), any()
         made = [places[x] for x in segment.graph.outputs if x in places]
         made += [write.index for write in segment.writes]
-        return Question(segment, min(made, default=0), state, answer)
+        self.seen = Question(segment, min(made, default=0), state, answer)
+        return self.seen
 
     # --- what Python can see ----------------------------------------------------------------------
 

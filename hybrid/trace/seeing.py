@@ -255,6 +255,6 @@ def place_of(x: Tensor, places: dict[Value, int]) -> int:
 
 def own_place(x: Tensor, places: dict[Value, int]) -> int:
     """Return where the part that a view shows is by itself; -1 where it is nowhere."""
-    if x._alias is None or not x._alias.chain or not is_current(x._link):
+    if x._alias is None or not x._alias.chain or x._link is None or not is_current(x._link):
         return -1
     return places.get(x._data.value, -1) if type(x._data) is Symbol else -1

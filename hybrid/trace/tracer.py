@@ -388,7 +388,7 @@ class Tracer(Cutter):
         self.arguments = ()
         self.environment = []
         self._walk = self.skips = None
-        self._questions.forget()
+        self._questions.close()
         self._visits.close()
         self._known = []
         self.inputs = []

@@ -245,9 +245,9 @@ ARGUMENTS = [(1.0, 0.3), (4.0, 1e-9), (1.0, 1e-2), (2.0, 3.0)]
 @pytest.mark.parametrize("f", FUNCTIONS)
 def test_whatever_was_called_first_each_call_gives_the_eager_result(f: Callable[..., Any]) -> None:
     wanted = [leaves_of(f(hb.asarray(ATOM * scale), tol)) for scale, tol in ARGUMENTS]
-    for order in ((0, 1, 2, 3), (1, 3, 0, 2)):
+    for order in ((0, 1, 2, 3), (1, 3, 0, 2, 0, 3, 1)):
         compiled = hb.compile(f)
-        for i in (*order, *order[::-1]):
+        for i in order:
             scale, tol = ARGUMENTS[i]
             got = leaves_of(compiled(hb.asarray(ATOM * scale), tol))
             for a, b in zip(got, wanted[i], strict=True):
