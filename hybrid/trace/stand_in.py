@@ -33,7 +33,7 @@ from hybrid.core.tensor import Tensor
 from hybrid.core.unknown import Unknown
 from hybrid.core.watched import ASK_NOTHING, Watched, holds_tensors, noted, plain, watched
 from hybrid.ops.protocols.concatenators import CONCATENATORS
-from hybrid.ops.protocols.making import MAKERS, writable
+from hybrid.ops.protocols.making import MAKERS, gathered, writable
 from hybrid.trace.bytecode import only_calls
 from hybrid.trace.environment import INSERTED, STAND_INS, Binding
 from hybrid.trace.reach import Named, Slots
@@ -42,25 +42,24 @@ from hybrid.trace.skipping import Range
 _FUNCTIONS = (FunctionType, BuiltinFunctionType, type(np.sum))
 
 
-class _NumPy(ModuleType):
-    """NumPy, but for the functions that make arrays, and those that read what is watched."""
+class _Module(ModuleType):
+    """NumPy or a part of it, but for the functions that make arrays or read what is watched."""
 
-    def __init__(self) -> None:
-        super().__init__("numpy", np.__doc__)
-        self.__dict__.update({func.__name__: maker for func, maker in MAKERS.items()})
-        self.__dict__.update(CONCATENATORS)
+    def __init__(self, module: ModuleType, **others: Any) -> None:
+        super().__init__(module.__name__, module.__doc__)
+        self.__dict__.update(others, _module=module)
 
     # numba knows modules by what they are equal to, when it compiles a function during a trace.
     def __eq__(self, other: object) -> bool:
-        return other is np or other is self
+        return other is self._module or other is self
 
     def __hash__(self) -> int:
-        return hash(np)
+        return hash(self._module)
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(np, name)
+        found = getattr(self._module, name)
         if type(found) not in _FUNCTIONS:
-            return found
+            return _STANDING[id(found)] if found in _PARTS else found
         self.__dict__[name] = reading = _reading(found)
         return reading
 
@@ -68,24 +67,31 @@ class _NumPy(ModuleType):
 def _reading(func: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function of NumPy as one that tells of every array that it reads.
 
-    By itself NumPy asks only some of the arguments: in ``np.take(a, indices)`` not the second. A
-    new array that the user's function writes into later is a Tensor, which takes traced values.
+    By itself NumPy asks only some of the arguments: in ``np.take(a, indices)`` not the second, and
+    in ``np.sum([a, b])`` none of the elements. A new array that the user's function writes into
+    later is a Tensor, which takes traced values.
     """
 
     @wraps(func)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if state.recorder is None or func in ASK_NOTHING or holds_tensors((args, kwargs)):
+        if state.recorder is None or func in ASK_NOTHING:
             return func(*args, **kwargs)
+        if holds_tensors((args, kwargs)):
+            return func(*map(gathered, args), **{key: gathered(x) for key, x in kwargs.items()})
         return writable(func(*noted(args), **noted(kwargs)))
 
     return call
 
 
-_STANDING: dict[int, Any] = {id(np): _NumPy()} | {id(f): maker for f, maker in MAKERS.items()}
-STAND_INS.update({id(stand_in): np for stand_in in (_STANDING[id(np)],)})
-STAND_INS.update({id(maker): func for func, maker in MAKERS.items()})
-_STANDING.update({id(getattr(np, name)): ours for name, ours in CONCATENATORS.items()})
-STAND_INS.update({id(ours): getattr(np, name) for name, ours in CONCATENATORS.items()})
+_PARTS: tuple[Any, ...] = (np.linalg, np.fft)
+_makers = {func.__name__: maker for func, maker in MAKERS.items()}
+_ORIGINALS = (
+    *((_Module(np, **_makers, **CONCATENATORS), np), *((_Module(part), part) for part in _PARTS)),
+    *((maker, func) for func, maker in MAKERS.items()),
+    *((ours, getattr(np, name)) for name, ours in CONCATENATORS.items()),
+)
+_STANDING: dict[int, Any] = {id(original): stand_in for stand_in, original in _ORIGINALS}
+STAND_INS.update({id(stand_in): original for stand_in, original in _ORIGINALS})
 
 
 def _length(x: Any, /) -> Any:

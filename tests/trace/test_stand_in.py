@@ -431,3 +431,27 @@ def test_directions_for_joining_are_numpys() -> None:
     with pytest.warns(EagerFallbackWarning):
         found = hb.compile(lambda x: np.r_["0,2", x, x])(X)
     np.testing.assert_array_equal(found, np.r_["0,2", X, X])
+
+
+GATHERED: dict[str, Any] = {
+    "sum": lambda x, a: np.sum([x[0], x[1]]),
+    "norm": lambda x, a: np.linalg.norm([x[0], a]),
+    "determinant": lambda x, a: np.linalg.det([[x[0], a], [2.0, x[1]]]),
+    "matrix by vector": lambda x, a: np.dot([[a, 0], [0, x[1]]], [x[2], 1]),
+    "diagonal": lambda x, a: np.diag([a, 1.0]),
+    "any": lambda x, a: np.any([x[0] > 1, a > 1]),
+    "rows": lambda x, a: np.vstack([(a, 1), (x[0], x[1])]),
+    "transform": lambda x, a: np.fft.fft([a, x[1]]),
+    "by hand": lambda x, a: np.stack([x * a, x]),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", GATHERED)
+def test_numbers_that_numpy_would_gather_are_traced(name: str, dtype: str) -> None:
+    function, x = GATHERED[name], np.linspace(0, 1, 3).astype(dtype)
+    traced = hb.compile(function, fullgraph=True)
+    for a in (0.1, 0.7):
+        found, expected = traced(x, a), function(x, a)
+        assert found.dtype == expected.dtype
+        np.testing.assert_allclose(found, expected, rtol=1e-6 if dtype == "float32" else 1e-13)

@@ -9,7 +9,7 @@ do not have, they are NumPy's own.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import update_wrapper
 from typing import Any, cast
 
@@ -21,8 +21,9 @@ from hybrid.core.intent import to_be_written
 from hybrid.core.number import as_numpy_would, each
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
-from hybrid.core.watched import Watched, noted, plain
+from hybrid.core.watched import Watched, holds_tensors, noted, plain
 from hybrid.ops import creation, ranges
+from hybrid.ops.elementwise.operands import is_weak
 from hybrid.ops.joining import joined
 
 Function = Callable[..., Any]
@@ -204,6 +205,29 @@ def _array(
 
 
 _stands_for(np.array)(_array)
+
+
+def gathered(x: Any) -> Any:
+    """Return a list of traced numbers as the array that NumPy makes of it, anything else as it is.
+
+    NumPy's functions look for Tensors among their arguments and, where they take several arrays in
+    one, among the elements of that; not among the elements of an array.
+    """
+    if not isinstance(x, list | tuple) or not holds_tensors(x):
+        return x
+    return joined(each(x, as_numpy_would)) if all(map(_is_number, _leaves(x))) else x
+
+
+def _leaves(obj: Any) -> Iterator[Any]:
+    if isinstance(obj, list | tuple):
+        for item in obj:
+            yield from _leaves(item)
+    else:
+        yield obj
+
+
+def _is_number(x: Any) -> bool:
+    return is_weak(x) or isinstance(x, np.generic) or (type(x) is Tensor and not x.ndim)
 
 
 @_stands_for(np.asarray)
