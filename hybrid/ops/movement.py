@@ -375,7 +375,7 @@ COPY = register(
         name="copy",
         family="movement",
         infer=lambda x: TensorSpec(x.shape, x.dtype, x.device),
-        eager=lambda xp, x: xp.array(x),
+        eager=lambda xp, x: xp.array(x, order="C"),  # as the method of ndarrays does
         scalar="{0}",
         compute=lambda specs: (specs[0].dtype,),
         vjp=(lambda g, out, x: g,),
