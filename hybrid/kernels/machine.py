@@ -15,6 +15,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -70,20 +71,50 @@ class _Reduction:
 _reduction = _Reduction()
 
 
+_at_work: set[int] = set()
+"""The threads that are in LLVM past llvmlite's lock."""
+_PATIENCE = 1.0
+"""Seconds that a fork waits for them; a kernel takes some 50 ms."""
+
+
+def _before_fork() -> None:
+    """Fork between kernels rather than in the middle of one, where LLVM has locks of its own."""
+    end = time.monotonic() + _PATIENCE
+    while _at_work - {threading.get_ident()} and time.monotonic() < end:
+        time.sleep(1e-3)
+
+
 def _after_fork() -> None:
+    """Forget locks that threads of the parent may have held: they do not exist in the child.
+
+    llvmlite's is needed wherever one of its objects is collected.
+    """
     global _reduction
-    _reduction = _Reduction()  # threads of the parent may have been inside
+    _reduction = _Reduction()
+    _at_work.clear()
+    theirs: Any = getattr(ffi.lib, "_lock", None)
+    if hasattr(theirs, "_lock"):
+        theirs._lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
 
 
 def _without_lock(name: str) -> Callable[..., Any]:
     """A function of llvmlite's library, without its lock where that can be had."""
     function = getattr(ffi.lib, name)
     free: Callable[..., Any] = getattr(function, "_cfn", function)
-    return free
+
+    def call(*args: Any) -> Any:
+        mine = threading.get_ident()
+        _at_work.add(mine)
+        try:
+            return free(*args)
+        finally:
+            _at_work.discard(mine)
+
+    return call
 
 
 def run(passes: Any, module: Any, builder: Any) -> None:

@@ -108,6 +108,32 @@ def test_a_child_does_not_wait_for_threads_of_its_parent() -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_does_not_wait_for_the_lock_of_llvmlite() -> None:
+    source = cpu.source(specs(4.0)[0])
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with machine.ffi.lib._lock:
+            held.set()
+            done.wait()
+
+    build.build(source)
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        build.build(source)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    done.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
 def test_sums_of_columns_leave_it_out_and_gathers_do_not() -> None:
     assert not cpu.source(columns()).reduced
     assert all(cpu.source(spec).reduced for spec in specs(4.0))
