@@ -90,7 +90,7 @@ def _after(node: Node, value: Value, inputs: list[Order]) -> Order:
         return Order(plain, given)
     if None in layouts:
         return Order(None, given)
-    if node.op.view is not None:
+    if node.op.view is not None and layouts:
         (layout,) = layouts
         assert layout is not None
         found = node.op.view(layout, **node.attrs)
