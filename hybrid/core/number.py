@@ -146,8 +146,8 @@ class Number:
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if func in (np.real, np.imag):
             return getattr(args[0], func.__name__)
-        items = [*_items(args), *_items(kwargs)]
-        if not self.known and any(hasattr(type(x), "dtype") for x in items):
+        found = [*items(args), *items(kwargs)]
+        if not self.known and any(hasattr(type(x), "dtype") for x in found):
             return type(self.tensor).__array_function__(self.tensor, func, types, args, kwargs)
         return func(*each(args, as_numpy_would), **each(kwargs, as_numpy_would))
 
@@ -326,12 +326,13 @@ for _name in ("neg", "pos", "abs", "invert"):
 # --- NumPy ----------------------------------------------------------------------------------------
 
 
-def _items(x: Any) -> Iterator[Any]:
+def items(x: Any) -> Iterator[Any]:
+    """Yield what arguments of NumPy's functions hold, in dicts and in nested sequences."""
     if isinstance(x, dict):
         x = tuple(x.values())
     if isinstance(x, list | tuple):
         for item in x:
-            yield from _items(item)
+            yield from items(item)
     else:
         yield x
 
@@ -347,7 +348,7 @@ def each(x: Any, change: Callable[[Number], Any] = in_graph) -> Any:
 
 def _for_numpy(args: tuple[Any, ...]) -> Any:
     """Return arguments with Tensors for Numbers; NumPy's own dtypes where there is no array."""
-    if any(hasattr(type(x), "dtype") for x in _items(args)):
+    if any(hasattr(type(x), "dtype") for x in items(args)):
         return each(args)
     return each(args, as_numpy_would)
 

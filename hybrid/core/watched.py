@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.number import Number
+from hybrid.core.number import Number, items
 from hybrid.core.state import state
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -126,16 +126,6 @@ def _note(x: Watched) -> None:
         state.recorder.note_read(x.root)
 
 
-def _items(x: Any) -> Iterator[Any]:
-    if isinstance(x, dict):
-        x = tuple(x.values())
-    if isinstance(x, list | tuple):
-        for item in x:
-            yield from _items(item)
-    else:
-        yield x
-
-
 def noted(x: Any) -> Any:
     """Return arguments for code in C: ndarrays in place of what stands for them, which is read."""
     _note_all(x)
@@ -143,7 +133,7 @@ def noted(x: Any) -> Any:
 
 
 def _note_all(x: Any) -> None:
-    for item in _items(x):
+    for item in items(x):
         if type(item) is Watched:
             _note(item)
 
@@ -158,7 +148,7 @@ def _plain_all(x: Any) -> Any:
 
 def holds_tensors(x: Any) -> bool:
     """Tell whether Tensors or Variables are in arguments, which then answer for the call."""
-    return any(map(_is_ours, _items(x)))
+    return any(map(_is_ours, items(x)))
 
 
 def _is_ours(x: Any) -> bool:

@@ -9,7 +9,7 @@ do not have, they are NumPy's own.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.dispatch import state
 from hybrid.core.intent import to_be_written
-from hybrid.core.number import as_numpy_would, each
+from hybrid.core.number import as_numpy_would, each, items
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.core.watched import Watched, holds_tensors, noted, plain
@@ -216,15 +216,7 @@ def gathered(x: Any) -> Any:
     """
     if not isinstance(x, list | tuple) or not holds_tensors(x):
         return x
-    return joined(each(x, as_numpy_would)) if all(map(_is_number, _leaves(x))) else x
-
-
-def _leaves(obj: Any) -> Iterator[Any]:
-    if isinstance(obj, list | tuple):
-        for item in obj:
-            yield from _leaves(item)
-    else:
-        yield obj
+    return joined(each(x, as_numpy_would)) if all(map(_is_number, items(x))) else x
 
 
 def _is_number(x: Any) -> bool:
