@@ -28,7 +28,7 @@ KNOWN: dict[str, Callable[[Any], Any]] = {
     "spread": lambda a: np.broadcast_to(a[0], (3, 4)).T * 2,
     "copied": lambda a: a.T.copy(),
     "an array of it": lambda a: np.array(a.T),
-    "one number": lambda a: a.sum().reshape(1, 1) * 2 + np.ones((1, 6)),
+    "one number": lambda a: a.sum().reshape(1, 1) * 2 + np.ones((2, 3)),
     "zeros": lambda a: np.zeros((4, 4)) + 1,
     "three axes": lambda a: np.moveaxis(np.ones((2, 4, 4)) * a[0], 0, -1) * 2,
 }
