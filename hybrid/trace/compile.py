@@ -22,7 +22,6 @@ from hybrid.trace import modes, report
 from hybrid.trace.any_size_launcher import UNKNOWN
 from hybrid.trace.arguments import Call
 from hybrid.trace.concrete import ConcreteFunction
-from hybrid.trace.cutting import OrderDecides
 from hybrid.trace.generalise import Generaliser, as_specs
 from hybrid.trace.launcher import Launcher
 from hybrid.trace.reach import is_iterator
@@ -199,7 +198,6 @@ class CompiledFunction:
         environment = start(call.leaves)
         failed: Failed | None = None
         refused: NumberRefused | None = None
-        decides: OrderDecides | None = None
         try:
             with timed("trace", f"{self.name}{signature}, because {why}"):
                 result, repeatable = subject.trace(concrete, call, [], environment)
@@ -207,12 +205,6 @@ class CompiledFunction:
             failed = error
         except NumberRefused as error:
             refused = error
-        except OrderDecides as error:
-            decides = error
-        if decides is not None:
-            subject.fall_back(concrete, EagerFrom(str(decides), decides.line))
-            self._traces.keep(concrete)
-            return subject.run_eagerly(call, exact.tree), concrete
         if refused is not None:
             if signature == exact:
                 raise refused.error

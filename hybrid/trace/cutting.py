@@ -20,7 +20,7 @@ import numpy as np
 
 from hybrid.core.asking import name_of
 from hybrid.core.graph import FuncGraph, Value
-from hybrid.core.source import SourceLine, user_line
+from hybrid.core.source import user_line
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor
 from hybrid.core.tracelog import counted, listened, note, timed
@@ -35,26 +35,6 @@ from hybrid.trace.skipping import Skipping
 from hybrid.trace.unread import recorded, with_unread
 from hybrid.trace.visits import Visits
 from hybrid.trace.walking import MAX_STEPS, Walk
-
-
-class OrderDecides(BaseException):  # no `except` of the user's may take it for an error
-    """What a write reaches depends on how NumPy lays out an array, which the trace cannot tell.
-
-    Nothing has happened so far that could not be done again, eagerly.
-    """
-
-    def __init__(self, line: SourceLine | None) -> None:
-        super().__init__()
-        self.line = line
-
-    def __str__(self) -> str:
-        return ORDER_DECIDES
-
-
-ORDER_DECIDES = (
-    "an array is written, and whether reshape made a view or a copy of it depends on how NumPy "
-    "lays it out (.copy() before reshape makes one that lies in order)"
-)
 
 
 class Unstable(BaseException):  # no `except Exception` of the user's may catch it
@@ -152,7 +132,6 @@ class Cutter(OutsideRecorder):
         else:
             self._walk = None
             value = self._take(segment, extra)
-        self.orders.note(self.nodes)
         self.nodes = []
         self.acted = False
         return value

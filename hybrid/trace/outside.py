@@ -31,7 +31,6 @@ from hybrid.core.variable import Variable
 from hybrid.errors import TraceError
 from hybrid.runtime.arguments import layout_of
 from hybrid.trace.environment import Binding, Contents
-from hybrid.trace.memory_order import Order, Orders
 from hybrid.trace.plain import write_back
 from hybrid.trace.recorder import GraphRecorder
 from hybrid.trace.segment import Derived
@@ -115,8 +114,6 @@ class OutsideRecorder(GraphRecorder):
         self._layouts: dict[int, Layout] = {}  # of the arguments that do not lie in C order
         self._always: dict[tuple[Op, int, int], tuple[Any, bool]] = {}
         self._layout_asked = False
-        self.orders = Orders()
-        self._in_doubt: list[weakref.ref[Tensor]] = []
         self._made_here: dict[int, weakref.ref[Tensor]] = {}
         self._bare: dict[int, weakref.ref[Tensor]] = {}
         self.layout_matters = False
@@ -251,39 +248,9 @@ class OutsideRecorder(GraphRecorder):
 
     def is_view(self, op: Op, source: Tensor, attrs: Attrs) -> bool:
         """Tell whether eager code would get a view; note where the layout of an argument says."""
-        if not self._always_view(op, source.spec, attrs):
-            if self._of_argument(source) is None:
-                return self._is_view_of_result(op, source, attrs)
-            self._layout_asked = True
+        if not self._layout_asked and self._of_argument(source) is not None:
+            self._layout_asked = not self._always_view(op, source.spec, attrs)
         return super().is_view(op, source, attrs)
-
-    def _is_view_of_result(self, op: Op, source: Tensor, attrs: Attrs) -> bool:
-        """Tell it of a result of the trace, which eager code lays out otherwise than a Plan."""
-        base = source._alias.storage.base if source._alias is not None else source._data
-        self.orders.note(self.nodes)
-        order = self.orders.of(base.value, self._order_of_source)
-        self._layout_asked |= order.given
-        if order.layout is None:
-            self._in_doubt.append(weakref.ref(source))
-            return super().is_view(op, source, attrs)
-        return self._is_view_from(order.layout, op, source, attrs)
-
-    def _order_of_source(self, value: Value) -> Order:
-        for leaf, tensor, current in self.inputs:
-            if value is current:
-                return Order(self._layouts.get(leaf) or contiguous(tensor.shape), given=True)
-        for source, captured in self.captures.values():
-            if value is captured:
-                array = memory_of(source)
-                return Order(None if array is None else layout_of(array), given=False)
-        return Order(None, given=True)
-
-    def doubts(self, target: Tensor) -> bool:
-        """Tell whether it is not known what a write to a Tensor reaches besides."""
-        known = [t for ref in self._in_doubt if (t := ref()) is not None]
-        if not any(_aliases(target, t) for t in known):
-            return False
-        return any(t is not target and _aliases(target, t) for t in self.live_tensors())
 
     def before_write(self, target: Tensor) -> None:
         """Go on eagerly before memory is written that another array shares."""

@@ -288,11 +288,8 @@ class GraphRecorder:
 
     def is_view(self, op: Op, source: Tensor, attrs: Attrs) -> bool:
         """Tell whether eager code would get a view of `source` here."""
-        return self._is_view_from(self.base_layout(source), op, source, attrs)
-
-    def _is_view_from(self, base: Layout, op: Op, source: Tensor, attrs: Attrs) -> bool:
         alias, rules = source._alias, self.rules
-        layout: Layout | None = base
+        layout: Layout | None = self.base_layout(source)
         for step, its in (*(alias.chain if alias is not None else ()), (op, attrs)):
             if layout is None:
                 break

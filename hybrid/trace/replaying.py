@@ -17,7 +17,7 @@ from hybrid.trace import report
 from hybrid.trace.arguments import Call
 from hybrid.trace.background import is_of_compiler
 from hybrid.trace.concrete import ConcreteFunction
-from hybrid.trace.cutting import OrderDecides, Unstable
+from hybrid.trace.cutting import Unstable
 from hybrid.trace.differentiate import run_under
 from hybrid.trace.meeting import follow, way_to
 from hybrid.trace.segment import Environment, Failed, Segment, start
@@ -68,7 +68,6 @@ def once(subject: Subject, concrete: ConcreteFunction, call: Call) -> Any:
     """Trace for a single call."""
     environment = start(call.leaves)
     refused: TypeError | None = None
-    failed: Failed | None = None
     with subject.lock:
         try:
             return subject.trace(concrete, call, [], environment)[0]
@@ -76,12 +75,8 @@ def once(subject: Subject, concrete: ConcreteFunction, call: Call) -> Any:
             failed = error
         except NumberRefused as error:
             refused = error.error
-        except OrderDecides:
-            failed = None
     if refused is not None:
         raise refused
-    if failed is None:
-        return subject.run_eagerly(call, concrete.signature.tree)
     return in_python(subject, concrete, call, environment, failed)
 
 

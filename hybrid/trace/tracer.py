@@ -25,7 +25,7 @@ from hybrid.core.unknown import settled
 from hybrid.core.watched import plain
 from hybrid.errors import TraceError
 from hybrid.trace.background import Planner
-from hybrid.trace.cutting import ORDER_DECIDES, Cutter, OrderDecides, Unstable
+from hybrid.trace.cutting import Cutter, Unstable
 from hybrid.trace.known import known_value
 from hybrid.trace.recorder import Untraceable
 from hybrid.trace.repeats import Questions
@@ -148,10 +148,6 @@ class Tracer(Cutter):
         """Look at what is written."""
         if self.acted:
             self._commit()
-        if self.doubts(target):
-            if not self.undone():
-                raise TraceError(dispatch.located(f"{self.name}: {ORDER_DECIDES}"))
-            raise OrderDecides(user_line())
         super().before_write(target)
 
     def _commit(self) -> None:
@@ -382,13 +378,9 @@ class Tracer(Cutter):
 
     def nothing_done(self) -> bool:
         """Tell whether nobody outside can have noticed anything of this trace so far."""
-        return self.undone() and not (self.dirty() or any(map(has_effects, self.nodes)))
-
-    def undone(self) -> bool:
-        """Tell whether the whole call can be done again: nothing of it was run."""
-        return self.open and not (
-            self.passed or self._known or self._resumes or self.made_variables
-        )
+        if not self.open or self.passed or self._known or self._resumes or self.made_variables:
+            return False
+        return not (self.dirty() or any(map(has_effects, self.nodes)))
 
     def close(self) -> None:
         """Let go of everything: what outlives the trace must not keep the arguments alive."""

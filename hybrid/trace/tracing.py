@@ -15,12 +15,11 @@ from hybrid.core import containers, dispatch
 from hybrid.core.number import Number
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
-from hybrid.errors import TraceError
 from hybrid.trace import report
 from hybrid.trace.arguments import Call, traced_leaves
 from hybrid.trace.background import Planner
 from hybrid.trace.concrete import ConcreteFunction
-from hybrid.trace.cutting import OrderDecides, Unstable
+from hybrid.trace.cutting import Unstable
 from hybrid.trace.differentiate import run_under
 from hybrid.trace.effects import Watch
 from hybrid.trace.garbage import garbage_kept
@@ -256,12 +255,6 @@ def _run(
                 tracer.give_up(effect.why, effect.line)
         except (Unstable, Failed):
             raise  # what this trace holds was committed by the segments run before
-        except OrderDecides as decides:
-            tracer.open = tracer.unknowns.open = False
-            if tracer.fullgraph or not watch.untouched(tracer.written):
-                where = f"\n  at {decides.line.describe()}" if decides.line else ""
-                raise TraceError(f"{tracer.name}: {decides}{where}") from None
-            raise
         except BaseException as error:
             now = watch.after()
             changes = copies.changes()

@@ -201,8 +201,7 @@ def _array(
     made = joined(obj)
     if dtype is not None and np.dtype(dtype) != made.dtype:
         return made.astype(dtype)
-    # Not `copy`, which makes an array in C order: NumPy keeps the order of `obj` here.
-    return made.astype(made.dtype) if copy and made is obj else made
+    return made.copy() if copy and made is obj else made
 
 
 _stands_for(np.array)(_array)
