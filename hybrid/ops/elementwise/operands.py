@@ -28,6 +28,7 @@ KNOWN = (Tensor, Variable, np.ndarray, np.generic, int, float, complex, list, tu
 """What operators take on the other side; anything else is asked by Python what it can do itself."""
 
 _DOUBLE = frozenset((dtypes.float64, dtypes.complex128))
+_NO_LISTS = SCALARS | {Tensor, Variable, np.ndarray, Number, Unknown}
 
 
 def operand(x: Any) -> Any:
@@ -48,13 +49,21 @@ def together(*arrays: Any) -> tuple[Tensor, ...]:
     return tuple(map(asarray, with_lists(*arrays)))
 
 
+def hold_lists(inputs: tuple[Any, ...]) -> bool:
+    """Tell whether a list or tuple is among arguments."""
+    # The usual types in one call of C: the path of every function of NumPy's on Tensors.
+    if _NO_LISTS.issuperset(map(type, inputs)):
+        return False
+    return any(isinstance(x, list | tuple) for x in inputs)
+
+
 def with_lists(*inputs: Any) -> tuple[Any, ...]:
     """Turn lists among the arguments of one call into Tensors.
 
     Beside double precision they are in double precision: rounded to the default dtype first, their
     numbers would not be those that the user wrote.
     """
-    if not any(isinstance(x, list | tuple) for x in inputs):
+    if not hold_lists(inputs):
         return inputs
     double = any(getattr(x, "dtype", None) in _DOUBLE and not is_weak(x) for x in inputs)
     with default_dtype(dtypes.float64 if double else state.defaults.floats):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import zip_longest
 from typing import Any
@@ -19,10 +19,10 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.defaults import default_dtype
 from hybrid.core.number import Number
+from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
 from hybrid.core.unknown import Unknown
 from hybrid.errors import DTypeError, HybridError
-from hybrid.ops.elementwise.operands import is_weak
 from hybrid.ops.protocols.by_numpy import by_numpy, deliver
 
 Function = Callable[..., Any]
@@ -60,7 +60,7 @@ def __array_function__(self: Any, func: Function, types: Any, args: Any, kwargs:
 
     Numbers and lists that NumPy makes arrays of are float64, as they are there.
     """
-    if any(map(_holds_fraction, (*args, *kwargs.values()))):
+    if _hold_fractions(args) or (kwargs and _hold_fractions(kwargs.values())):
         with default_dtype(dtypes.float64):
             return _answer(func, args, kwargs)
     return _answer(func, args, kwargs)
@@ -71,11 +71,19 @@ def _answer(func: Function, args: Any, kwargs: Any) -> Any:
     return translated(func, args, kwargs) if adapter is None else adapter(*args, **kwargs)
 
 
-def _holds_fraction(x: Any) -> bool:
-    """Tell whether `x` is, or holds, a number that the default dtype is about."""
-    if isinstance(x, list | tuple):
-        return any(map(_holds_fraction, x))
-    return type(x) in (float, complex, Unknown, Number) or (type(x) is Tensor and is_weak(x))
+def _hold_fractions(values: Iterable[Any]) -> bool:
+    """Tell whether `values`, or lists among them, hold a number that the default dtype is about."""
+    for x in values:  # without a call for a Tensor: this is on the path of eager code
+        if type(x) is Tensor:
+            if type(x._data) is Symbol and x._data.spec.weak:
+                return True
+        elif type(x) in _FRACTIONS or (isinstance(x, _SEQUENCES) and _hold_fractions(x)):
+            return True
+    return False
+
+
+_FRACTIONS = frozenset((float, complex, Unknown, Number))
+_SEQUENCES = (list, tuple)
 
 
 def translated(func: Function, args: Any, kwargs: Any) -> Any:

@@ -24,7 +24,7 @@ from hybrid.errors import HybridError
 from hybrid.ops import creation, elementwise, joining, linalg, movement, reduction
 from hybrid.ops._axes import all_axes
 from hybrid.ops.elementwise.declare import UFUNCS, key_of
-from hybrid.ops.elementwise.operands import KNOWN, SCALARS
+from hybrid.ops.elementwise.operands import KNOWN, SCALARS, hold_lists, with_lists
 from hybrid.ops.elementwise.selection import where as choose
 from hybrid.ops.inplace import check_write, writing
 from hybrid.ops.protocols.by_numpy import by_numpy, deliver, written_by_numpy
@@ -75,9 +75,9 @@ def _conjugated(x: Tensor) -> Tensor:
 
 def __array_ufunc__(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """Answer for `ufunc` where one of its operands is a Tensor."""
-    if method in ("__call__", "outer") and any(isinstance(x, list | tuple) for x in inputs):
+    if method in ("__call__", "outer") and hold_lists(inputs):
         with default_dtype(dtypes.float64):  # as NumPy makes arrays of lists
-            inputs = tuple(asarray(x) if isinstance(x, list | tuple) else x for x in inputs)
+            inputs = with_lists(*inputs)
     if method == "__call__" and not options:  # what ndarray's own operators ask for
         function = UFUNCS.get(ufunc)
         if function is not None and all(isinstance(x, KNOWN) for x in inputs):
