@@ -23,7 +23,7 @@ from hybrid.runtime.plan import make_plan
 from hybrid.trace import passes
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.meeting import follow
-from hybrid.trace.segment import contents, start
+from hybrid.trace.sources import contents, start
 
 _MOST_BYTES = 2**30  # of all intermediate values at once; beyond, no search is made
 

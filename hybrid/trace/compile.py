@@ -26,7 +26,7 @@ from hybrid.trace.generalise import Generaliser, as_specs
 from hybrid.trace.launcher import Launcher
 from hybrid.trace.reach import is_iterator
 from hybrid.trace.replaying import in_python, once, replay, resumed
-from hybrid.trace.segment import Failed, start
+from hybrid.trace.segment import Failed
 from hybrid.trace.signature import (
     Identity,
     Signature,
@@ -36,6 +36,7 @@ from hybrid.trace.signature import (
     is_dlpack,
     signature_of,
 )
+from hybrid.trace.sources import start
 from hybrid.trace.tracer import EagerFrom
 from hybrid.trace.tracing import NumberRefused, Subject
 

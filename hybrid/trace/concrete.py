@@ -11,9 +11,10 @@ from hybrid.core.graph import FuncGraph
 from hybrid.core.unknown import Condition
 from hybrid.records import dataclass
 from hybrid.trace.environment import Binding, unchanged
-from hybrid.trace.segment import Local, Segment
+from hybrid.trace.segment import Segment
 from hybrid.trace.sharing import entangled, memory_of
 from hybrid.trace.signature import Signature
+from hybrid.trace.sources import Local
 from hybrid.trace.tracer import EagerFrom
 
 

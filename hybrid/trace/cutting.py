@@ -30,8 +30,9 @@ from hybrid.trace.meeting import MAX_STEPS as MAX_TWINS
 from hybrid.trace.meeting import Meeting, follow, moved, way_to
 from hybrid.trace.outside import OutsideRecorder
 from hybrid.trace.repeats import Questions, Repeat
-from hybrid.trace.segment import Environment, Failed, Runner, Segment, Steps, Write, contents
+from hybrid.trace.segment import Failed, Runner, Segment, Steps
 from hybrid.trace.skipping import Skipping
+from hybrid.trace.sources import Environment, Write, contents
 from hybrid.trace.unread import recorded, with_unread
 from hybrid.trace.visits import Visits
 from hybrid.trace.walking import MAX_STEPS, Walk

@@ -28,8 +28,8 @@ from hybrid.dtypes import SUPPORTED, is_inexact
 from hybrid.errors import DTypeError, GraphError, ShapeError, TraceError
 from hybrid.trace.passes import dead_code
 from hybrid.trace.recorder import GraphRecorder
-from hybrid.trace.segment import Derived, contents
 from hybrid.trace.sized import Sized
+from hybrid.trace.sources import Derived, contents
 
 # What unknown sizes are while a graph is defined. All the same: sizes that have to agree then do.
 _HINT = 11

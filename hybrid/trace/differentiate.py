@@ -27,7 +27,8 @@ from hybrid.records import dataclass
 from hybrid.trace.control.batched import applied, batched_graph, widened
 from hybrid.trace.derivative import Derivative, GraphCall, narrowed, split_joint
 from hybrid.trace.recorder import GraphRecorder, trace_pure
-from hybrid.trace.segment import Derived, Environment, Local, Segment
+from hybrid.trace.segment import Segment
+from hybrid.trace.sources import Derived, Environment, Local
 
 # --- the op ---------------------------------------------------------------------------------------
 

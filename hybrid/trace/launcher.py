@@ -16,22 +16,11 @@ from hybrid.runtime.donation import Donation
 from hybrid.runtime.plan import Plan
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.donating import Loan
-from hybrid.trace.segment import (
-    Derived,
-    Failed,
-    FromEnvironment,
-    Local,
-    Result,
-    Segment,
-    SharedView,
-    Write,
-    commit,
-    contents,
-    overwrite,
-    start,
-)
+from hybrid.trace.results import FromEnvironment, Result, SharedView
+from hybrid.trace.segment import Failed, Segment
 from hybrid.trace.sharing import identical
 from hybrid.trace.signature import Literal, is_array
+from hybrid.trace.sources import Derived, Local, Write, commit, contents, overwrite, start
 from hybrid.trace.steps import Resume, tree_of_steps
 from hybrid.trace.templates import Template
 

@@ -33,8 +33,8 @@ from hybrid.runtime.arguments import layout_of
 from hybrid.trace.environment import Binding, Contents
 from hybrid.trace.plain import write_back
 from hybrid.trace.recorder import GraphRecorder
-from hybrid.trace.segment import Derived
 from hybrid.trace.sharing import memory_of, overlap, same_array
+from hybrid.trace.sources import Derived
 
 
 def _raw(array: Array) -> Array:

@@ -30,7 +30,8 @@ from hybrid.records import dataclass
 from hybrid.trace import bytecode
 from hybrid.trace.bodies import in_order
 from hybrid.trace.seeing import At, Opaque, State, look, place_of
-from hybrid.trace.segment import Environment, Segment
+from hybrid.trace.segment import Segment
+from hybrid.trace.sources import Environment
 
 if TYPE_CHECKING:
     from hybrid.trace.cutting import Cutter

@@ -20,7 +20,8 @@ from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.cutting import Unstable
 from hybrid.trace.differentiate import run_under
 from hybrid.trace.meeting import follow, way_to
-from hybrid.trace.segment import Environment, Failed, Segment, start
+from hybrid.trace.segment import Failed, Segment
+from hybrid.trace.sources import Environment, start
 from hybrid.trace.steps import Resume
 from hybrid.trace.tracer import EagerFrom
 from hybrid.trace.tracing import NumberRefused, Subject

@@ -16,15 +16,9 @@ from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.unknown import Unknown
 from hybrid.dtypes import SUPPORTED
 from hybrid.trace.outside import OutsideRecorder
-from hybrid.trace.segment import (
-    Environment,
-    Fixed,
-    FromArgument,
-    FromFormula,
-    Leaf,
-    Same,
-    Segment,
-)
+from hybrid.trace.results import Fixed, FromArgument, FromFormula, Leaf, Same
+from hybrid.trace.segment import Segment
+from hybrid.trace.sources import Environment
 
 
 def shared_storages(leaves: list[Any]) -> set[int]:

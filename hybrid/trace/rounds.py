@@ -15,7 +15,8 @@ import numpy as np
 from hybrid.core.source import run_generated
 from hybrid.errors import OutOfMemoryError
 from hybrid.trace.meeting import follow
-from hybrid.trace.segment import Environment, Failed, Segment
+from hybrid.trace.segment import Failed, Segment
+from hybrid.trace.sources import Environment
 
 if TYPE_CHECKING:
     from hybrid.trace.concrete import ConcreteFunction

@@ -12,28 +12,23 @@ from dataclasses import field, replace
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from hybrid.core import containers, dispatch, formula
+from hybrid.core import formula
 from hybrid.core.asking import Size, asked
-from hybrid.core.formula import Formula, Input
+from hybrid.core.formula import Input
 from hybrid.core.graph import FuncGraph, acts
-from hybrid.core.places import fill
-from hybrid.core.storage import Chain
 from hybrid.core.substitute import substitute, unknowns_in
-from hybrid.core.tensor import Array, Tensor, asarray, wrap
+from hybrid.core.tensor import Tensor
 from hybrid.core.tracelog import counted
 from hybrid.core.unknown import Condition
-from hybrid.core.variable import Variable
 from hybrid.errors import OutOfMemoryError
 from hybrid.records import dataclass
 from hybrid.runtime.plan import Plan
 from hybrid.trace.background import Planner
 from hybrid.trace.following import MAX_WIDTH, Following
 from hybrid.trace.meeting import At, Meeting, way_to
-from hybrid.trace.mutation import deliver
-from hybrid.trace.signature import is_array
+from hybrid.trace.results import Result
 from hybrid.trace.sized import Sized
+from hybrid.trace.sources import Environment, Write, commit, contents
 from hybrid.trace.templates import Template, Templates
 
 if TYPE_CHECKING:
@@ -44,7 +39,6 @@ MAX_SIZES = 128  # for which a segment keeps its Plans
 # number at each call is not worth that, labels and the like have always the same.
 MAX_RESULT_SIZES = 8
 
-Environment = list[Any]
 Runner = Callable[..., None]
 
 
@@ -76,154 +70,6 @@ class Steps:
 
     def __repr__(self) -> str:
         return f"{self.answer} after {counted(self.steps, 'more step')}"
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """A change that a segment makes to the world outside.
-
-    `target` is a Variable or Tensor, or the number of an argument; `index` says where in the
-    environment the new contents are; `rebind` gives a Variable a new Tensor, otherwise the memory
-    is written in place.
-    """
-
-    target: Any
-    index: int
-    rebind: bool
-
-
-@dataclass(frozen=True, slots=True)
-class FromEnvironment:
-    """A result leaf that the graph computed; a weak one is a Python scalar."""
-
-    index: int
-    weak: bool
-
-
-@dataclass(frozen=True, slots=True)
-class FromArgument:
-    """A result leaf that is an argument, or a view of one (by a chain of view ops).
-
-    Here and below, a silent view is one that was made where no tape looks.
-    """
-
-    leaf: int
-    chain: Chain = ()
-    silent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class SharedView:
-    """A result leaf that shares memory with others: a view of a value of the environment."""
-
-    index: int
-    chain: Chain
-    silent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Same:
-    """A result leaf that is the same object as an earlier one."""
-
-    leaf: int
-
-
-@dataclass(frozen=True, slots=True)
-class Fixed:
-    """A result leaf that is a Python object, or a Tensor from outside (or a view of it)."""
-
-    value: Any
-    chain: Chain = ()
-    silent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class FromFormula:
-    """A result leaf that is a Python number which follows from sizes and int arguments."""
-
-    read: Callable[[Sequence[Any]], Any]
-
-
-Leaf = FromEnvironment | FromArgument | SharedView | Same | Fixed | FromFormula
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """How the return value is put together.
-
-    Where the function changed containers among its arguments, `changed` has their numbers, and what
-    is built is a tuple of the return value and the new contents of each.
-    """
-
-    tree: Any
-    leaves: tuple[Leaf, ...]
-    changed: tuple[int, ...] = ()
-
-    def deliver(
-        self, environment: Environment, arguments: Sequence[Any], given: Sequence[Any]
-    ) -> Any:
-        """Return what the user's function returned, and change containers as it changed them.
-
-        Parameters
-        ----------
-        environment : list
-        arguments : sequence
-            The leaves of the arguments.
-        given : sequence
-            The arguments as the caller gave them.
-        """
-        built = self.build(environment, arguments)
-        if not self.changed:
-            return built
-        returned, *contents = built
-        deliver(list(zip(self.changed, contents, strict=True)), given)
-        return returned
-
-    def build(self, environment: Environment, arguments: Sequence[Any]) -> Any:
-        """Return what the user's function returned."""
-        made: list[Any] = []
-        bases: dict[int, Tensor] = {}
-        for leaf in self.leaves:
-            if isinstance(leaf, SharedView):
-                base = bases.setdefault(leaf.index, _tensor(environment[leaf.index]))
-                made.append(_view(base, leaf.chain, leaf.silent))
-            else:
-                made.append(_build(leaf, environment, arguments, made))
-        return containers.unflatten(self.tree, made)
-
-
-def _tensor(value: Any) -> Tensor:
-    return value if type(value) is Tensor else wrap(value)
-
-
-def _view(value: Tensor, chain: Chain, silent: bool) -> Tensor:
-    if silent:
-        with dispatch.scope(tapes=(), silent=True):
-            return _view(value, chain, silent=False)
-    for op, attrs in chain:
-        value = dispatch.bind(op, (value,), attrs)
-    return value
-
-
-def _build(
-    leaf: FromEnvironment | FromArgument | Same | Fixed | FromFormula,
-    environment: Environment,
-    arguments: Sequence[Any],
-    made: list[Any],
-) -> Any:
-    match leaf:
-        case FromEnvironment(index, weak):
-            value = environment[index]
-            return value.item() if weak else _tensor(value)
-        case FromArgument(number, chain, silent):
-            value = arguments[number]
-            return _view(asarray(value), chain, silent) if chain else value
-        case Same(number):
-            return made[number]
-        case FromFormula(read):
-            return read(arguments)
-        case Fixed(value, chain, silent):
-            return _view(value, chain, silent) if chain else value
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -495,91 +341,3 @@ class Segment:
         steps = environment[repeat.results.stop]
         told = repeat.bound.visible or value is repeat.answer
         return Steps(value, steps) if steps and told else value
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Local:
-    """An array that the function made by itself while it was traced, as it was when first used.
-
-    Each call makes such an array anew, so that its contents are a constant of the trace; `fresh`
-    says that a result is this memory, which then must be another one at each call.
-    """
-
-    array: Array
-    fresh: bool
-
-    @property
-    def contents(self) -> Array:
-        """The array, or a copy of it."""
-        return self.array.copy() if self.fresh else self.array
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Derived:
-    """A Python number that follows from sizes and int arguments, and meets Tensors in the graph."""
-
-    formula: Formula
-    read: Callable[[Sequence[Any]], Any]
-
-    def __str__(self) -> str:
-        return formula.text(self.formula)
-
-
-def contents(source: Any, arguments: Sequence[Any] = ()) -> Any:
-    """Return the ndarray behind a captured Tensor, Variable or local array; a derived number."""
-    if type(source) is Local:
-        return source.contents
-    if type(source) is Derived:
-        return source.read(arguments)
-    data: Array = source._tensor._data if type(source) is Variable else source._data
-    return data
-
-
-def start(leaves: Sequence[Any]) -> Environment:
-    """Return the array leaves as the segments want them: Tensors under a tape, else ndarrays.
-
-    Python scalars stay as they are, but under a tape.
-    """
-    arrays = [x for x in leaves if is_array(x)]
-    if dispatch.state.tapes:
-        return [_strong(x) if _is_weak(x) else asarray(x) for x in arrays]
-    return [x if _is_weak(x) else asarray(x)._data for x in arrays]
-
-
-def _is_weak(x: Any) -> bool:
-    return isinstance(x, float | complex) and not isinstance(x, np.generic)
-
-
-def _strong(x: complex) -> Tensor:
-    return wrap(np.asarray(x))
-
-
-def commit(write: Write, environment: Environment, arguments: Sequence[Any]) -> None:
-    """Make one write visible outside."""
-    value = environment[write.index]
-    if write.rebind:
-        # Without a record on tapes: an assignment is not differentiated.
-        write.target._tensor = wrap(value._data if type(value) is Tensor else value)
-        return
-    target = arguments[write.target] if type(write.target) is int else write.target
-    if isinstance(target, Variable):
-        target = target._tensor
-    if type(value) is Tensor:
-        from hybrid.ops.inplace import write as write_tensor
-
-        write_tensor(asarray(target), value)
-        return
-    # A segment after this one may still read the old contents under their old name.
-    data = target._data if isinstance(target, Tensor) else target
-    environment[:] = [x.copy() if x is data else x for x in environment]
-    overwrite(target, value)
-
-
-def overwrite(target: Any, value: Any) -> None:
-    """Write what a Plan has computed to a Tensor, or array, unless it has done so itself."""
-    if isinstance(target, Tensor):
-        if target._alias is not None:
-            target._alias.storage.before_write()
-        target = target._data
-    if target is not value:
-        fill("a compiled function", target, value)

@@ -16,8 +16,9 @@ from hybrid.errors import OutOfMemoryError
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.meeting import follow
 from hybrid.trace.rounds import rounds
-from hybrid.trace.segment import Derived, Environment, Failed, Local, Segment, commit, contents
+from hybrid.trace.segment import Failed, Segment
 from hybrid.trace.signature import is_array
+from hybrid.trace.sources import Derived, Environment, Local, commit, contents
 
 Step = Callable[[Environment, tuple[Any, ...]], Any]
 

@@ -29,18 +29,10 @@ from hybrid.trace.cutting import Cutter, Unstable
 from hybrid.trace.known import known_value
 from hybrid.trace.recorder import Untraceable
 from hybrid.trace.repeats import Questions
+from hybrid.trace.results import Fixed, FromEnvironment, Leaf, Result, SharedView
 from hybrid.trace.returned import capture_results, local_arrays, result_leaf, shared_storages
-from hybrid.trace.segment import (
-    Environment,
-    Fixed,
-    FromEnvironment,
-    Leaf,
-    Local,
-    Result,
-    Runner,
-    Segment,
-    SharedView,
-)
+from hybrid.trace.segment import Runner, Segment
+from hybrid.trace.sources import Environment, Local
 
 MAX_DEPTH = 128
 

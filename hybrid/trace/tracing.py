@@ -27,9 +27,11 @@ from hybrid.trace.mutation import Copies, deliver, joined
 from hybrid.trace.plain import run_plainly
 from hybrid.trace.reach import Reached
 from hybrid.trace.repeats import Questions
-from hybrid.trace.segment import Environment, Failed, Result, Segment
+from hybrid.trace.results import Result
+from hybrid.trace.segment import Failed, Segment
 from hybrid.trace.shortcuts import Shortcuts
 from hybrid.trace.signature import Identity
+from hybrid.trace.sources import Environment
 from hybrid.trace.stand_in import stood_in
 from hybrid.trace.tracer import EagerFrom, Tracer
 from hybrid.trace.traces import Traces

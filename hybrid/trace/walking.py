@@ -16,7 +16,8 @@ from hybrid.records import dataclass
 from hybrid.trace import bytecode
 from hybrid.trace.bodies import in_order, same_body
 from hybrid.trace.repeats import Question, Questions, Repeat, has_more, is_body, stays
-from hybrid.trace.segment import Environment, Segment, Steps
+from hybrid.trace.segment import Segment, Steps
+from hybrid.trace.sources import Environment
 
 if TYPE_CHECKING:
     from hybrid.trace.cutting import Cutter

@@ -16,7 +16,7 @@ from hybrid.core.substitute import specialise
 from hybrid.runtime.arguments import layout_of
 from hybrid.runtime.plan import Plan, make_plan
 from hybrid.trace import passes
-from hybrid.trace.segment import contents
+from hybrid.trace.sources import contents
 
 W = hb.asarray(np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4))
 

@@ -1,0 +1,147 @@
+"""What a compiled function returns: how it is put together from what its segments computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hybrid.core import containers, dispatch
+from hybrid.core.storage import Chain
+from hybrid.core.tensor import Tensor, asarray, wrap
+from hybrid.records import dataclass
+from hybrid.trace.mutation import deliver
+from hybrid.trace.sources import Environment
+
+
+@dataclass(frozen=True, slots=True)
+class FromEnvironment:
+    """A result leaf that the graph computed; a weak one is a Python scalar."""
+
+    index: int
+    weak: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FromArgument:
+    """A result leaf that is an argument, or a view of one (by a chain of view ops).
+
+    Here and below, a silent view is one that was made where no tape looks.
+    """
+
+    leaf: int
+    chain: Chain = ()
+    silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SharedView:
+    """A result leaf that shares memory with others: a view of a value of the environment."""
+
+    index: int
+    chain: Chain
+    silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Same:
+    """A result leaf that is the same object as an earlier one."""
+
+    leaf: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A result leaf that is a Python object, or a Tensor from outside (or a view of it)."""
+
+    value: Any
+    chain: Chain = ()
+    silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FromFormula:
+    """A result leaf that is a Python number which follows from sizes and int arguments."""
+
+    read: Callable[[Sequence[Any]], Any]
+
+
+Leaf = FromEnvironment | FromArgument | SharedView | Same | Fixed | FromFormula
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How the return value is put together.
+
+    Where the function changed containers among its arguments, `changed` has their numbers, and what
+    is built is a tuple of the return value and the new contents of each.
+    """
+
+    tree: Any
+    leaves: tuple[Leaf, ...]
+    changed: tuple[int, ...] = ()
+
+    def deliver(
+        self, environment: Environment, arguments: Sequence[Any], given: Sequence[Any]
+    ) -> Any:
+        """Return what the user's function returned, and change containers as it changed them.
+
+        Parameters
+        ----------
+        environment : list
+        arguments : sequence
+            The leaves of the arguments.
+        given : sequence
+            The arguments as the caller gave them.
+        """
+        built = self.build(environment, arguments)
+        if not self.changed:
+            return built
+        returned, *contents = built
+        deliver(list(zip(self.changed, contents, strict=True)), given)
+        return returned
+
+    def build(self, environment: Environment, arguments: Sequence[Any]) -> Any:
+        """Return what the user's function returned."""
+        made: list[Any] = []
+        bases: dict[int, Tensor] = {}
+        for leaf in self.leaves:
+            if isinstance(leaf, SharedView):
+                base = bases.setdefault(leaf.index, _tensor(environment[leaf.index]))
+                made.append(_view(base, leaf.chain, leaf.silent))
+            else:
+                made.append(_build(leaf, environment, arguments, made))
+        return containers.unflatten(self.tree, made)
+
+
+def _tensor(value: Any) -> Tensor:
+    return value if type(value) is Tensor else wrap(value)
+
+
+def _view(value: Tensor, chain: Chain, silent: bool) -> Tensor:
+    if silent:
+        with dispatch.scope(tapes=(), silent=True):
+            return _view(value, chain, silent=False)
+    for op, attrs in chain:
+        value = dispatch.bind(op, (value,), attrs)
+    return value
+
+
+def _build(
+    leaf: FromEnvironment | FromArgument | Same | Fixed | FromFormula,
+    environment: Environment,
+    arguments: Sequence[Any],
+    made: list[Any],
+) -> Any:
+    match leaf:
+        case FromEnvironment(index, weak):
+            value = environment[index]
+            return value.item() if weak else _tensor(value)
+        case FromArgument(number, chain, silent):
+            value = arguments[number]
+            return _view(asarray(value), chain, silent) if chain else value
+        case Same(number):
+            return made[number]
+        case FromFormula(read):
+            return read(arguments)
+        case Fixed(value, chain, silent):
+            return _view(value, chain, silent) if chain else value

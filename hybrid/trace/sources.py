@@ -1,0 +1,120 @@
+"""Where segments take what comes from outside of the trace, and where they write to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from hybrid.core import dispatch, formula
+from hybrid.core.formula import Formula
+from hybrid.core.places import fill
+from hybrid.core.tensor import Array, Tensor, asarray, wrap
+from hybrid.core.variable import Variable
+from hybrid.records import dataclass
+from hybrid.trace.signature import is_array
+
+Environment = list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A change that a segment makes to the world outside.
+
+    `target` is a Variable or Tensor, or the number of an argument; `index` says where in the
+    environment the new contents are; `rebind` gives a Variable a new Tensor, otherwise the memory
+    is written in place.
+    """
+
+    target: Any
+    index: int
+    rebind: bool
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Local:
+    """An array that the function made by itself while it was traced, as it was when first used.
+
+    Each call makes such an array anew, so that its contents are a constant of the trace; `fresh`
+    says that a result is this memory, which then must be another one at each call.
+    """
+
+    array: Array
+    fresh: bool
+
+    @property
+    def contents(self) -> Array:
+        """The array, or a copy of it."""
+        return self.array.copy() if self.fresh else self.array
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Derived:
+    """A Python number that follows from sizes and int arguments, and meets Tensors in the graph."""
+
+    formula: Formula
+    read: Callable[[Sequence[Any]], Any]
+
+    def __str__(self) -> str:
+        return formula.text(self.formula)
+
+
+def contents(source: Any, arguments: Sequence[Any] = ()) -> Any:
+    """Return the ndarray behind a captured Tensor, Variable or local array; a derived number."""
+    if type(source) is Local:
+        return source.contents
+    if type(source) is Derived:
+        return source.read(arguments)
+    data: Array = source._tensor._data if type(source) is Variable else source._data
+    return data
+
+
+def start(leaves: Sequence[Any]) -> Environment:
+    """Return the array leaves as the segments want them: Tensors under a tape, else ndarrays.
+
+    Python scalars stay as they are, but under a tape.
+    """
+    arrays = [x for x in leaves if is_array(x)]
+    if dispatch.state.tapes:
+        return [_strong(x) if _is_weak(x) else asarray(x) for x in arrays]
+    return [x if _is_weak(x) else asarray(x)._data for x in arrays]
+
+
+def _is_weak(x: Any) -> bool:
+    return isinstance(x, float | complex) and not isinstance(x, np.generic)
+
+
+def _strong(x: complex) -> Tensor:
+    return wrap(np.asarray(x))
+
+
+def commit(write: Write, environment: Environment, arguments: Sequence[Any]) -> None:
+    """Make one write visible outside."""
+    value = environment[write.index]
+    if write.rebind:
+        # Without a record on tapes: an assignment is not differentiated.
+        write.target._tensor = wrap(value._data if type(value) is Tensor else value)
+        return
+    target = arguments[write.target] if type(write.target) is int else write.target
+    if isinstance(target, Variable):
+        target = target._tensor
+    if type(value) is Tensor:
+        from hybrid.ops.inplace import write as write_tensor
+
+        write_tensor(asarray(target), value)
+        return
+    # A segment after this one may still read the old contents under their old name.
+    data = target._data if isinstance(target, Tensor) else target
+    environment[:] = [x.copy() if x is data else x for x in environment]
+    overwrite(target, value)
+
+
+def overwrite(target: Any, value: Any) -> None:
+    """Write what a Plan has computed to a Tensor, or array, unless it has done so itself."""
+    if isinstance(target, Tensor):
+        if target._alias is not None:
+            target._alias.storage.before_write()
+        target = target._data
+    if target is not value:
+        fill("a compiled function", target, value)
