@@ -205,6 +205,18 @@ define internal i64 @number_in(ptr %x, i64 %offset) alwaysinline {
   ret i64 %wide
 }
 
+define internal i64 @number_at(ptr %x, i64 %offset) alwaysinline {
+  %at = getelementptr i8, ptr %x, i64 %offset
+  %value = load i64, ptr %at
+  ret i64 %value
+}
+
+define internal i8 @kind_of(ptr %dtype) alwaysinline {
+  %at = getelementptr i8, ptr %dtype, i64 <kind>
+  %kind = load i8, ptr %at
+  ret i8 %kind
+}
+
 define internal ptr @word(ptr %words, i64 %i) alwaysinline {
   %at = getelementptr i64, ptr %words, i64 %i
   %value = load ptr, ptr %at

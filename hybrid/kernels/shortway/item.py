@@ -187,8 +187,7 @@ done:
 ; A Tensor of one element of x, alone with it.
 define internal ptr @element(ptr %x, ptr %from) {
   %descr = call ptr @field(ptr %x, i64 <descr>)
-  %itemsize_at = getelementptr i8, ptr %descr, i64 <itemsize>
-  %itemsize = load i64, ptr %itemsize_at
+  %itemsize = call i64 @number_at(ptr %descr, i64 <itemsize>)
   call void @Py_IncRef(ptr %x)
   call void @Py_IncRef(ptr %descr)
   %out = call ptr <new_array>(
@@ -208,6 +207,7 @@ no:
 
 define internal ptr @item(ptr %self, ptr %index, ptr %way) {
   %single = alloca ptr
+  %n_at = alloca i64
   %used_at = alloca i64
   %taken_at = alloca i64
   %new_at = alloca i64
@@ -218,18 +218,9 @@ define internal ptr @item(ptr %self, ptr %index, ptr %way) {
   %some = icmp ne ptr %x, null
   br i1 %some, label %look, label %python
 look:
-  %is_tuple = call i1 @is_a(ptr %index, ptr <tuple>)
-  br i1 %is_tuple, label %tuple, label %alone
-tuple:
-  %many = call i64 @PyTuple_Size(ptr %index)
-  %items = getelementptr i8, ptr %index, i64 <items>
-  br label %survey
-alone:
   store ptr %index, ptr %single
-  br label %survey
-survey:
-  %n = phi i64 [ %many, %tuple ], [ 1, %alone ]
-  %entries = phi ptr [ %items, %tuple ], [ %single, %alone ]
+  %entries = call ptr @entries_of(ptr %single, i64 1, ptr %n_at)
+  %n = load i64, ptr %n_at
   %basic = call i1 @surveyed(ptr %entries, i64 %n, ptr %used_at, ptr %taken_at, ptr %new_at,
     ptr %dots_at)
   br i1 %basic, label %count, label %python

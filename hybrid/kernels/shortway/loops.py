@@ -116,8 +116,7 @@ define internal void @array_operand(
 ) alwaysinline {
   %address = call ptr @field(ptr %x, i64 <header>)
   %descr = call ptr @field(ptr %x, i64 <descr>)
-  %itemsize_at = getelementptr i8, ptr %descr, i64 <itemsize>
-  %itemsize = load i64, ptr %itemsize_at
+  %itemsize = call i64 @number_at(ptr %descr, i64 <itemsize>)
   %nd = call i64 @number_in(ptr %x, i64 <nd>)
   %single = icmp eq i64 %nd, 0
   %stride = select i1 %single, i64 0, i64 %itemsize
@@ -142,8 +141,7 @@ find:
   br i1 %has, label %yes, label %no
 yes:
   %result = call ptr @word(ptr %loop, i64 3)
-  %itemsize_at = getelementptr i8, ptr %result, i64 <itemsize>
-  %itemsize = load i64, ptr %itemsize_at
+  %itemsize = call i64 @number_at(ptr %result, i64 <itemsize>)
   call void @operand(ptr %addresses, ptr %strides, i64 %last, ptr null, i64 %itemsize)
   %nd = call i64 @number_in(ptr %like, i64 <nd>)
   %sizes = call ptr @field(ptr %like, i64 <sizes>)
@@ -242,8 +240,7 @@ define internal i1 @weak(ptr %number, ptr %array) alwaysinline {
   %is_int = call i1 @is_a(ptr %number, ptr <int>)
   %is = or i1 %is_float, %is_int
   %descr = call ptr @field(ptr %array, i64 <descr>)
-  %kind_at = getelementptr i8, ptr %descr, i64 <kind>
-  %kind = load i8, ptr %kind_at
+  %kind = call i8 @kind_of(ptr %descr)
   %known = icmp ne i8 %kind, 86
   %both = and i1 %is, %known
   ret i1 %both

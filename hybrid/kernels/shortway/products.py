@@ -82,8 +82,7 @@ compare:
   %descr = call ptr @field(ptr %a, i64 <descr>)
   %b.descr = call ptr @field(ptr %b, i64 <descr>)
   %one = icmp eq ptr %descr, %b.descr
-  %kind_at = getelementptr i8, ptr %descr, i64 <kind>
-  %kind = load i8, ptr %kind_at
+  %kind = call i8 @kind_of(ptr %descr)
   %real = icmp eq i8 %kind, 102
   %complex = icmp eq i8 %kind, 99
   %inexact = or i1 %real, %complex
@@ -100,8 +99,7 @@ short:
   %n = call i64 @number(ptr %counts, i64 1)
   %k = call i64 @number(ptr %counts, i64 2)
   %m = call i64 @number(ptr %counts, i64 3)
-  %itemsize_at = getelementptr i8, ptr %descr, i64 <itemsize>
-  %itemsize = load i64, ptr %itemsize_at
+  %itemsize = call i64 @number_at(ptr %descr, i64 <itemsize>)
   call void @array_operand(ptr %addresses, ptr %strides, i64 0, ptr %a)
   call void @array_operand(ptr %addresses, ptr %strides, i64 1, ptr %b)
   call void @matrix_operand(ptr %strides, i64 0, i64 %k, i64 %itemsize)

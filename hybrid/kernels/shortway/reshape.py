@@ -57,6 +57,7 @@ no:
 
 define internal ptr @reshape(ptr %self, ptr %args, i64 %n, ptr %names, ptr %way) {
   %sizes = alloca [32 x i64]
+  %count = alloca i64
   %x = call ptr @plain_array(ptr %self)
   %some = icmp ne ptr %x, null
   %bare = icmp eq ptr %names, null
@@ -73,18 +74,8 @@ look:
   %good = and i1 %plain, %usual
   br i1 %good, label %which, label %python
 which:
-  %first = call ptr @word(ptr %args, i64 0)
-  %is_tuple = call i1 @is_a(ptr %first, ptr <tuple>)
-  %only = icmp eq i64 %n, 1
-  %packed = and i1 %is_tuple, %only
-  br i1 %packed, label %tuple, label %axes
-tuple:
-  %many = call i64 @PyTuple_Size(ptr %first)
-  %items = getelementptr i8, ptr %first, i64 <items>
-  br label %axes
-axes:
-  %entries = phi ptr [ %args, %which ], [ %items, %tuple ]
-  %nd = phi i64 [ %n, %which ], [ %many, %tuple ]
+  %entries = call ptr @entries_of(ptr %args, i64 %n, ptr %count)
+  %nd = load i64, ptr %count
   %few = icmp ule i64 %nd, 32
   br i1 %few, label %measure, label %python
 measure:

@@ -133,6 +133,24 @@ no:
   ret ptr null
 }
 
+; What stands in brackets: the entries of a tuple, if it is the only thing given, else what is given.
+define internal ptr @entries_of(ptr %given, i64 %n, ptr %count) {
+  store i64 %n, ptr %count
+  %only = icmp eq i64 %n, 1
+  br i1 %only, label %look, label %plain
+look:
+  %first = call ptr @word(ptr %given, i64 0)
+  %packed = call i1 @is_a(ptr %first, ptr <tuple>)
+  br i1 %packed, label %tuple, label %plain
+tuple:
+  %many = call i64 @PyTuple_Size(ptr %first)
+  store i64 %many, ptr %count
+  %items = getelementptr i8, ptr %first, i64 <items>
+  ret ptr %items
+plain:
+  ret ptr %given
+}
+
 ; An int as a number; false where it is none that an axis could have.
 define internal i1 @place_of(ptr %int, ptr %to) alwaysinline {
   %place = call i64 @PyLong_AsSsize_t(ptr %int)
