@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.kernels import assembly, native
+from hybrid.kernels.spare import SPARE
 
 _POINTER = ctypes.sizeof(ctypes.c_void_p)
 _HEADER = object.__basicsize__
@@ -122,6 +123,7 @@ def written(code: str, known: Mapping[str, Any], numbers: Mapping[str, int] = {}
         "data": offset(known["tensor"], "_data"),
         "link": offset(known["tensor"], "_link"),
         "node": offset(known["tensor"], "_node"),
+        "weak": type(known["tensor"]).__weakrefoffset__,
         **numbers,
     }
     addresses = set()
@@ -175,13 +177,16 @@ def load(
     }
     native.keep(objects)
     given = {name: id(value) for name, value in objects.items()}
-    given |= {"new_array": _of_numpy(_NEW_ARRAY), "set_base": _of_numpy(_SET_BASE), **addresses}
+    given |= {"new_array": _of_numpy(_NEW_ARRAY), "set_base": _of_numpy(_SET_BASE)}
+    given |= {"spare": SPARE.ctypes.data, **addresses}
     return assembly.load(text, {_PREFIX + name: address for name, address in given.items()})
 
 
 # What native code that makes Tensors shares.
 COMMON = """
 declare ptr @PyType_GenericAlloc(ptr, i64)
+declare void @_Py_NewReference(ptr)
+declare void @PyObject_GC_Track(ptr)
 declare void @Py_IncRef(ptr)
 declare void @Py_DecRef(ptr)
 declare ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)
@@ -298,9 +303,26 @@ done:
   ret i1 %is
 }
 
+; A Tensor without contents: one that was dropped, if any is kept. Null after an error.
+define internal ptr @fresh() {
+  %count = load i64, ptr <spare>
+  %some = icmp sgt i64 %count, 0
+  br i1 %some, label %take, label %allocate
+take:
+  %old = call ptr @word(ptr <spare>, i64 %count)
+  %less = sub i64 %count, 1
+  store i64 %less, ptr <spare>
+  call void @_Py_NewReference(ptr %old)
+  call void @PyObject_GC_Track(ptr %old)
+  ret ptr %old
+allocate:
+  %new = call ptr @PyType_GenericAlloc(ptr <Tensor>, i64 0)
+  ret ptr %new
+}
+
 ; A Tensor around an array, with what it hangs on; both references are taken over.
 define internal ptr @made(ptr %data, ptr %link) {
-  %t = call ptr @PyType_GenericAlloc(ptr <Tensor>, i64 0)
+  %t = call ptr @fresh()
   %failed = icmp eq ptr %t, null
   br i1 %failed, label %no, label %yes
 yes:

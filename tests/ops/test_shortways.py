@@ -6,8 +6,10 @@ import contextlib
 import gc
 import inspect
 import operator
+import subprocess
 import sys
 import tracemalloc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -370,3 +372,61 @@ def test_nothing_is_kept_alive_and_nothing_dies_early() -> None:
     tracemalloc.stop()
     assert [sys.getrefcount(h) for h in held] == before
     assert grown < 2000
+
+
+def test_a_tensor_made_of_a_dropped_one_is_a_new_one() -> None:
+    x, gone = hb.ones(3), []
+    first = x + 1
+    _ = weakref.ref(first, gone.append)
+    address, base = id(first), first[1:]
+    del first
+    assert [r() for r in gone] == [None]
+    second = x[:1]
+    assert id(second) == address
+    assert weakref.getweakrefcount(second) == 0
+    assert gc.is_tracked(second)
+    second[0] = 5.0
+    assert (x.tolist(), base.tolist()) == ([5.0, 1.0, 1.0], [2.0, 2.0])
+
+
+def test_tensors_of_a_derived_class_and_in_circles_are_let_go() -> None:
+    class Named(hb.Tensor):
+        pass
+
+    before, held = sys.getrefcount(Named), []
+    for _ in range(200):
+        one = object.__new__(Named)
+        one._data, one._link, one._node = np.ones(2), None, None
+        one.circle = one
+        held.append(weakref.ref(one))
+    del one
+    gc.collect()
+    assert [r() for r in held] == [None] * 200
+    assert sys.getrefcount(Named) == before
+    assert type(hb.ones(2) + 1) is hb.Tensor
+
+
+def test_many_tensors_dropped_at_once_take_no_memory() -> None:
+    x = hb.ones(3)
+
+    def work() -> None:
+        many = [x[1:] for _ in range(1000)] + [x + 1 for _ in range(1000)]
+        many[0] = many[1:]
+        many.clear()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: [work() for _ in range(5)], range(4)))
+        gc.collect()
+        before = sys.getallocatedblocks()
+        list(pool.map(lambda _: [work() for _ in range(5)], range(4)))
+    gc.collect()
+    assert sys.getallocatedblocks() - before < 500
+
+
+def test_tensors_outlive_the_modules() -> None:
+    code = (
+        "import builtins, hybrid as hb; from hybrid.ops import _shortways; _shortways.install();"
+        "x = hb.ones(3); builtins.kept = [[x[1:], x + 1, {'x': x}] for _ in range(1000)]"
+    )
+    done = subprocess.run([sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

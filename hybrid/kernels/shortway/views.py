@@ -133,7 +133,7 @@ no:
   ret ptr null
 }
 
-; What stands in brackets: the entries of a tuple, if it is the only thing given, else what is given.
+; What stands in brackets: the entries of a tuple that alone is given, else what is given.
 define internal ptr @entries_of(ptr %given, i64 %n, ptr %count) {
   store i64 %n, ptr %count
   %only = icmp eq i64 %n, 1

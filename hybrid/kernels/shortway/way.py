@@ -19,11 +19,12 @@ from hybrid.kernels.shortway.operators import OPERATORS
 from hybrid.kernels.shortway.products import PRODUCTS
 from hybrid.kernels.shortway.reshape import RESHAPE
 from hybrid.kernels.shortway.views import VIEWS
+from hybrid.kernels.spare import SPARED, check_slots, keep_spare
 from hybrid.records import dataclass
 
 Words = np.ndarray[Any, np.dtype[np.int64]]
 
-_TEXTS = (CALLS, LOOPS, OPERATORS, PRODUCTS, VIEWS, ITEM, RESHAPE)
+_TEXTS = (SPARED, CALLS, LOOPS, OPERATORS, PRODUCTS, VIEWS, ITEM, RESHAPE)
 _COMPARISONS = ("__lt__", "__le__", "__eq__", "__ne__", "__gt__", "__ge__")  # as Python counts them
 _SHARED = {
     "comparison": "comparison",
@@ -132,7 +133,9 @@ def short_ways(ways: Sequence[Way], known: Mapping[str, Any]) -> list[dict[str, 
     words = [way.words() for way in ways]
     native.keep(ways, words)
     addresses = {f"way{i}": words[i].ctypes.data for i, way in enumerate(ways) if _is_named(way)}
+    check_slots(known["Tensor"])
     address_of = load(text, known, addresses)
+    keep_spare(known["Tensor"], address_of)
     made = []
     for i, way in enumerate(ways):
         address = address_of(_SHARED.get(way.kind, f"way{i}"))
