@@ -250,14 +250,21 @@ def write_part(x: Tensor, steps: Chain, spec: TensorSpec, value: Any) -> None:
         That of the part.
     value : Tensor or Python scalar
     """
-    value = resolve(value)
-    check_write(spec, spec_of(value))
+    if type(value) is Tensor:
+        value = resolve(value)
+    same_dtype = type(value) is Tensor and value._data.dtype is spec.dtype
+    # Where nothing is cast the rule of `view_update` looks at the shapes, once for all alike.
+    if not same_dtype and (type(value) is not float or spec.dtype.kind not in "fc"):
+        check_write(spec, spec_of(value))
     alias = own_alias(x)
     storage, chain = alias.storage, alias.chain + steps
     if not _is_same_view(storage, chain, value):
         if state.tapes:
             join_watched(storage)
-        _become(storage, view_update(_base(storage), _cast(value, spec.dtype), chain))
+        new = view_update(_base(storage), _cast(value, spec.dtype), chain)
+        _become(storage, new)
+        if not alias.chain and not state.silent:  # what `refresh` would do at the next op
+            x._data, x._node, alias.version = new._data, new._node, storage.version
     state.recorder.after_write(x)
 
 

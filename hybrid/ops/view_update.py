@@ -152,7 +152,7 @@ def view_update(base: Tensor, value: ArrayLike, chain: Chain) -> Tensor:
     if type(value) is Tensor:
         if value.dtype != base.dtype and not value.spec.weak:
             value = value.astype(base.dtype, copy=False)
-    elif not isinstance(value, int | float | complex):
+    elif type(value) is not float and not isinstance(value, int | float | complex):
         value = asarray(value).astype(base.dtype, copy=False)
     return bind(VIEW_UPDATE, (base, value), _attrs_for(chain))
 

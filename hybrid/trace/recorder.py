@@ -154,8 +154,8 @@ class GraphRecorder:
                 operands.append(x)
                 key.append(type(x))
         if literals and op.compute is None:
-            values = self.emit(op, self._as_given(op, inputs), attrs, line)
-            return tuple([self._symbol(v, line) for v in values])
+            literals, operands = False, self._as_given(op, operands)
+            key += [x.dtype for x in operands if type(x) is Const]
         known = rules.answers.get(tuple(key))
         if known is None:
             known = rules.answer(op, tuple(operands), attrs, tuple(key))
@@ -212,33 +212,24 @@ class GraphRecorder:
     def _kind(self, key: Hashable) -> int:
         return self._kinds.setdefault(key, len(self._kinds))
 
-    def _as_given(self, op: Op, inputs: tuple[Any, ...]) -> tuple[Operand, ...]:
+    def _as_given(self, op: Op, operands: list[Any]) -> list[Operand]:
         """Return the operands of an op that casts none: Python scalars take the dtype they meet."""
-        present = [x.dtype for x in inputs if type(x) is Tensor]
-        if len(present) == len(inputs):
-            return tuple([self.lift(x) for x in inputs])
-        if op.literal is not None:
-            wanted = op.literal(
-                tuple([x.spec if type(x) is Tensor else weak_scalar(x) for x in inputs])
-            )
-            return tuple(
-                [
-                    self.lift(x) if type(x) is Tensor else self.rules.const(x, dtype)
-                    for x, dtype in zip(inputs, wanted, strict=True)
-                ]
-            )
-        only = present[0] if len(present) == 1 and present[0].kind == "f" else None
         const = self.rules.const
-        return tuple(
-            [
-                self.lift(x)
-                if type(x) is Tensor
-                else const(x, only)
-                if only is not None and type(x) is float
-                else _literal_beside(x, present)
-                for x in inputs
-            ]
-        )
+        if op.literal is not None:
+            specs = tuple([x.spec if type(x) is Value else weak_scalar(x) for x in operands])
+            pairs = zip(operands, op.literal(specs), strict=True)
+            return [x if type(x) is Value else const(x, dtype) for x, dtype in pairs]
+        present = [x.spec.dtype for x in operands if type(x) is Value]
+        only = present[0] if len(present) == 1 and present[0].kind == "f" else None
+        found: list[Operand] = []
+        for x in operands:
+            if type(x) is Value:
+                found.append(x)
+            elif only is not None and type(x) is float:
+                found.append(const(x, only))
+            else:
+                found.append(_literal_beside(x, present))
+        return found
 
     def operand(self, x: Any) -> Operand:
         """Return what stands for `x` in the graph."""

@@ -97,9 +97,14 @@ class Rules:
             found = self._scalars[dtype] = TensorSpec((), dtype)
         return found
 
+    def _spec(self, x: Any) -> TensorSpec:
+        if type(x) is Value:
+            return x.spec
+        return self.literal(x.dtype) if type(x) is Const else self.scalar(x)
+
     def answer(self, op: Op, operands: tuple[Any, ...], attrs: Attrs, key: Hashable) -> Answer:
-        """Return what is known of an op on such operands, Values and Python scalars."""
-        specs = tuple([x.spec if type(x) is Value else self.scalar(x) for x in operands])
+        """Return what is known of an op on such operands: Values, scalars, literals."""
+        specs = tuple([self._spec(x) for x in operands])
         if op.compute is None:
             found = Answer((), False, False, self.results(op, specs, attrs, weak=False), specs)
         else:
