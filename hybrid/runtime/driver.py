@@ -8,25 +8,19 @@ r results of library functions, v views, q constants, k kernels, g their geometr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import field
 from typing import Any
 
 import numpy as np
 
-from hybrid.core import recycle
 from hybrid.core.any_size import AnySize
 from hybrid.core.graph import Const, Node
-from hybrid.core.layout import Layout, contiguous
+from hybrid.core.layout import Layout
 from hybrid.core.spec import TensorSpec
-from hybrid.core.substitute import substitute, unknowns_in
-from hybrid.core.unknown import Unknown
-from hybrid.dtypes import DType
 from hybrid.ops.moving import window
-from hybrid.records import dataclass
 from hybrid.runtime import workspaces
 from hybrid.runtime.bound import Driver, Late, Sizes, compiled
 from hybrid.runtime.donation import Donation
+from hybrid.runtime.driver_arrays import Arrays
 from hybrid.runtime.driver_calls import Borrowed, adopt_result, new_workspace
 from hybrid.runtime.load import LoadedKernel
 from hybrid.runtime.memory import MemoryPlan, used_roots
@@ -42,9 +36,7 @@ from hybrid.runtime.steps import (
     Step,
     WindowStep,
     WriteStep,
-    tells_scalars,
 )
-from hybrid.runtime.view_text import view_expression
 
 # Library results from this size on are released as soon as they have been read.
 _WORTH_RELEASING = 1 << 16
@@ -86,53 +78,37 @@ def make_driver(
     return Driver(source, run, inputs, geometries, late, once)
 
 
-@dataclass(slots=True)
-class _Writer:
-    """The text under construction, with the names that it refers to."""
+class _Writer(Arrays):
+    """The whole function: one statement or a few for each step."""
 
-    schedule: Schedule
-    memory: MemoryPlan
-    kernels: Iterator[LoadedKernel]
-    donations: tuple[Donation, ...]
-    space: AnySize
-    name: str = ""
-    lines: list[str] = field(default_factory=list)
-    nodes: dict[int, Node] = field(default_factory=dict)
-    namespace: dict[str, Any] = field(default_factory=dict)
-    geometries: dict[str, tuple[Any, ...]] = field(default_factory=dict)
-    late: dict[str, Late] = field(default_factory=dict)
-    once: dict[str, Late] = field(default_factory=dict)
-    depth: int = 0
-    names: dict[Root, str] = field(default_factory=dict)
-    parameters: dict[Root, str] = field(default_factory=dict)
-    views: dict[tuple[Root, Layout], str] = field(default_factory=dict)
-    workspace: dict[tuple[int, Layout, str], str] = field(default_factory=dict)
-    held: dict[Root, list[str]] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-    read_by_kernels: set[Root] = field(default_factory=set)
-    returned: set[Root] = field(default_factory=set)
-    written: set[Root] = field(default_factory=set)
-    given: dict[Root, tuple[str, Root]] = field(default_factory=dict)
-
-    @property
-    def names_of_late(self) -> tuple[str, ...]:
-        """What depends on sizes, these first."""
-        return (*self.space.names.values(), *self.geometries, *self.late)
+    def __init__(
+        self,
+        schedule: Schedule,
+        memory: MemoryPlan,
+        kernels: Iterator[LoadedKernel],
+        donations: tuple[Donation, ...],
+        space: AnySize,
+    ) -> None:
+        super().__init__(schedule, memory, space)
+        self.kernels = kernels
+        self.donations = donations
+        self.name = "plan_" + "".join(c if c.isalnum() else "_" for c in schedule.name)
+        self.once: dict[str, Late] = {}
+        consumed = (step for step in schedule.steps if isinstance(step, KernelStep))
+        self.read_by_kernels = {root for step in consumed for root in step.inputs}
+        sources = (output.source for output in schedule.returns)
+        self.returned = {source.root for source in sources if isinstance(source, Place)}
+        self.written = _written_again(schedule.steps)
+        self.given: dict[Root, tuple[str, Root]] = {}
 
     def write(self) -> None:
         """Write the whole function."""
-        self.name = "plan_" + "".join(c if c.isalnum() else "_" for c in self.schedule.name)
         self._name_parameters()
         for root, array in self.schedule.constants:
             if isinstance(array, Later):
                 self.names[root] = self._late("q", array.for_sizes)
             else:
                 self.names[root] = self._constant("q", array)
-        kernels = (step for step in self.schedule.steps if isinstance(step, KernelStep))
-        self.read_by_kernels = {root for step in kernels for root in step.inputs}
-        sources = (output.source for output in self.schedule.returns)
-        self.returned = {source.root for source in sources if isinstance(source, Place)}
-        self.written = _written_again(self.schedule.steps)
         inner = self._captured(self._body)
         if self.workspace:
             self._provide_workspace()
@@ -220,155 +196,6 @@ class _Writer:
             array = self.parameters[donation.parameter]
             self._output(root, self.memory.fresh[root], f"{array} if {name} else ")
 
-    # --- text -------------------------------------------------------------------------------------
-
-    def _line(self, text: str, node: Node | None = None) -> None:
-        if node is not None:
-            self.nodes[len(self.lines)] = node
-            text += f"  # {node.line}" if node.line else ""
-        self.lines.append("    " * self.depth + text)
-
-    @contextmanager
-    def _indented(self) -> Iterator[None]:
-        self.depth += 1
-        yield
-        self.depth -= 1
-
-    def _captured(self, write: Callable[[], None]) -> tuple[list[str], dict[int, Node]]:
-        write()
-        captured = self.lines, self.nodes
-        self.lines, self.nodes = [], {}
-        return captured
-
-    def _append(self, captured: tuple[list[str], dict[int, Node]]) -> None:
-        lines, nodes = captured
-        # Lines of source are numbered from 1.
-        start = len(self.lines) + 1
-        self.nodes = {start + number: node for number, node in nodes.items()}
-        self.lines += lines
-
-    def _fresh_name(self, letter: str) -> str:
-        number = self.counts.get(letter, 0)
-        self.counts[letter] = number + 1
-        return f"{letter}{number}"
-
-    def _constant(self, letter: str, value: Any) -> str:
-        if self.space.names and unknowns_in(value):
-            return self._late(letter, lambda sizes: substitute(value, sizes))
-        name = self._fresh_name(letter)
-        self.namespace[name] = value
-        return name
-
-    def _late(self, letter: str, make: Late) -> str:
-        name = self._fresh_name(letter)
-        self.late[name] = make
-        return name
-
-    def _prepared(self, node: Node) -> str:
-        """Name the function that an op has prepared for what it is applied to."""
-        prepare = node.op.prepare
-        assert prepare is not None
-        key = tuple(x.spec for x in node.inputs), node.attrs
-
-        def prepared(sizes: Sizes) -> Any:
-            specs, attrs = substitute(key, sizes)
-            return prepare(specs, **attrs)
-
-        if self.space.names and unknowns_in(key):
-            return self._late(f"hb_{node.op.name}", prepared)
-        return self._helper(f"hb_{node.op.name}", prepare(key[0], **key[1]))
-
-    def _helper(self, name: str, value: Any) -> str:
-        """Give `value` a name in the driver; ops that are not registered may share theirs."""
-        name = unique = "".join(c if c.isalnum() else "_" for c in name)
-        number = 1
-        while self.namespace.setdefault(unique, value) is not value:
-            number += 1
-            unique = f"{name}_{number}"
-        return unique
-
-    def _dtype(self, dtype: DType) -> str:
-        return self._helper(dtype.name, np.dtype(dtype.name))
-
-    # --- arrays -----------------------------------------------------------------------------------
-
-    def _name_parameters(self) -> None:
-        inputs = self.schedule.inputs
-        for root in self.schedule.parameters:
-            n = root.number
-            self.parameters[root] = f"x{n}" if n < inputs else f"c{n - inputs}"
-            if not root.spec.weak:
-                self.names[root] = self.parameters[root]
-
-    def _converted_scalar(self, root: Root) -> str:
-        name = self.names.get(root)
-        if name is None:
-            name = self.names[root] = self._fresh_name("s")
-            asarray = self._helper("asarray", np.asarray)
-            dtype = self._dtype(root.spec.dtype)
-            self._line(f"{name} = {asarray}({self.parameters[root]}, {dtype})")
-        return name
-
-    def _array(self, root: Root) -> tuple[str, Layout]:
-        """Name the ndarray of a root and say how its elements lie; makes the ndarray if need be."""
-        if root.origin == "parameter" and root.spec.weak:
-            return self._converted_scalar(root), root.layout
-        fresh = self.memory.fresh.get(root)
-        if fresh is not None:
-            return self._output(root, fresh)
-        if root.planned:
-            return self._temporary(root, root.layout), root.layout
-        return self.names[root], root.layout
-
-    def _output(self, root: Root, output: Return, rather: str = "") -> tuple[str, Layout]:
-        place = output.source
-        assert isinstance(place, Place)
-        # Allocated in the shape in which it is returned, if that is how its elements follow.
-        plain = place.layout == contiguous(place.layout.shape)
-        layout = place.layout if plain else place.root.layout
-        owner = place.root
-        name = self.names.get(owner)
-        if name is None:
-            name = self.names[owner] = self._fresh_name("o")
-            large = owner.spec.nbytes >= recycle.LARGE
-            empty = self._helper("empty", recycle.empty if large else np.empty)
-            shape = self.space.text(layout.shape)
-            self._line(f"{name} = {rather}{empty}({shape}, {self._dtype(owner.spec.dtype)})")
-        return name, layout
-
-    def _temporary(self, root: Root, layout: Layout) -> str:
-        key = self.memory.offsets[root], layout, root.spec.dtype.name
-        if key not in self.workspace:
-            self.workspace[key] = self._fresh_name("t")
-        return self.workspace[key]
-
-    def _view(self, place: Place) -> str:
-        """Name an ndarray of a value: what library functions are called with."""
-        root = place.root
-        if root.planned and root not in self.memory.fresh:
-            return self._temporary(root, place.layout)
-        name, layout = self._array(root)
-        if place.layout == layout:
-            return name
-        key = root, place.layout
-        if key not in self.views:
-            text = view_expression(name, layout, place.layout, self.space.text)
-            text = text or self._replayed(name, place)
-            self.views[key] = self._fresh_name("v")
-            self.held.setdefault(root, []).append(self.views[key])
-            self._line(f"{self.views[key]} = {text}")
-        return self.views[key]
-
-    def _replayed(self, name: str, place: Place) -> str:
-        """View an array by the view ops themselves."""
-        _, layout = self._array(place.root)
-        text = name
-        if layout.shape != place.root.layout.shape:
-            text = f"{name}.reshape({self.space.text(place.root.layout.shape)})"
-        for node in place.chain:
-            text = self._eager_call(node, [text])
-        return text
-
     # --- steps ------------------------------------------------------------------------------------
 
     def _kernel(self, step: KernelStep) -> None:
@@ -383,13 +210,6 @@ class _Writer:
             self.namespace["par"] = kernel.parallel
         parallel = "par" if kernel.parallel else 0
         self._line(f"{call}({parallel}, {geometry}, {', '.join(arrays)})", node)
-
-    def _geometry(self, numbers: Any) -> str:
-        if not isinstance(numbers, list):
-            return self._constant("g", numbers)
-        name = self._fresh_name("g")
-        self.geometries[name] = tuple(numbers)
-        return name
 
     def _library(self, step: LibraryStep) -> None:
         if step.into is not None:
@@ -470,46 +290,6 @@ class _Writer:
             return
         function = self._helper(step.node.op.name, into)
         self._line(f"{function}({', '.join(args)}, out={out})", step.node)
-
-    def _argument(self, arg: Place | Const, node: Node) -> str:
-        if isinstance(arg, Const):
-            return self._literal_array(arg)
-        # Ops that are not elementwise may tell Python scalars from arrays, as they do in eager
-        # code; elementwise ones were promoted when the graph was made.
-        if arg.root.spec.weak and not arg.chain and tells_scalars(node):
-            return self.parameters.get(arg.root) or self._view(arg)
-        return self._view(arg)
-
-    def _literal_array(self, const: Const) -> str:
-        value = np.array(const.value, const.dtype)
-        value.setflags(write=False)
-        return self._constant("q", value)
-
-    def _eager_call(self, node: Node, args: list[str]) -> str:
-        op = node.op
-        if op.prepare is not None:
-            prepared = self._prepared(node)
-            return f"{prepared}({', '.join(args)})"
-        function = self._helper(f"hb_{op.name}", op.eager)
-        parts = [self._helper("np", np), *args]
-        for key, value in node.attrs.items():
-            text = self._attr(value)
-            parts.append(f"{key}={text if text is not None else self._constant('q', value)}")
-        return f"{function}({', '.join(parts)})"
-
-    def _attr(self, value: Any) -> str | None:
-        """Write an attr as Python text, where that is short and exact."""
-        if isinstance(value, np.dtype):
-            return self._dtype(value)
-        if type(value) is tuple:
-            parts = [self._attr(x) for x in value]
-            if None in parts:
-                return None
-            return f"({', '.join(map(str, parts))}{',' if len(parts) == 1 else ''})"
-        if type(value) is Unknown:
-            return self.space.text(value)
-        plain = value is None or type(value) in (bool, int, str)
-        return repr(value) if plain else None
 
     def _release(self, number: int, step: Step) -> None:
         for root in dict.fromkeys((*used_roots(step), *step.outputs)):
