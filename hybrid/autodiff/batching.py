@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from hybrid.core.batch import Lane
-from hybrid.core.dispatch import bind, spec_of
+from hybrid.core.dispatch import bind
 from hybrid.core.op import Attrs, Op
+from hybrid.core.operands import spec_of
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.creation import zeros

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.core import dispatch
+from hybrid.core.aliases import own_alias
 from hybrid.core.op import Attrs, Op, Rule
 from hybrid.core.placed import run
 from hybrid.core.spec import TensorSpec
@@ -43,7 +44,7 @@ class Saved:
         self.snapshot: Snapshot | None = None
         self.chain: Chain = ()
         if type(self.data) is not Symbol:
-            alias = dispatch.own_alias(tensor)
+            alias = own_alias(tensor)
             self.snapshot = alias.storage.snapshot()
             self.chain = alias.chain
 

@@ -24,6 +24,7 @@ from hybrid.autodiff.nodes import (
     restored,
 )
 from hybrid.core import dispatch
+from hybrid.core.aliases import own_alias
 from hybrid.core.op import Attrs, Op
 from hybrid.core.spec import TensorSpec
 from hybrid.core.storage import SAVED
@@ -331,7 +332,7 @@ def _result_node(node: TapeNode, i: int) -> AnyNode | None:
 def begin(tensor: Tensor, node: AnyNode) -> None:
     """Make `node` the start of what is recorded of a Tensor, whichever alias of it is written."""
     if tensor._link is SAVED and tensor._node is not node:
-        dispatch.own_alias(tensor)  # who saved it looks for its contents at the node of now
+        own_alias(tensor)  # who saved it looks for its contents at the node of now
     tensor._node = node
     alias = tensor._alias
     if alias is None:

@@ -21,6 +21,7 @@ from hybrid.core.batch import Lane
 from hybrid.core.graph import Value
 from hybrid.core.layout import Layout, contiguous
 from hybrid.core.op import Attrs, Op
+from hybrid.core.operands import PYTHON_SCALARS
 from hybrid.core.source import user_line
 from hybrid.core.storage import layout_through
 from hybrid.core.symbol import Symbol
@@ -358,7 +359,7 @@ def _fronted(x: Any, axis: int | None, path: tuple[Any, ...]) -> Any:
     """Return an argument with its examples along the first axis."""
     if axis is None:
         return x
-    if isinstance(x, dispatch.PYTHON_SCALARS) or not hasattr(x, "shape"):
+    if isinstance(x, PYTHON_SCALARS) or not hasattr(x, "shape"):
         raise TypeError(
             dispatch.located(
                 f"vmap: {_written(path)} is {x!r}, which has no axis to map over; "

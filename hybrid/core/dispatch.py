@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import gc
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import CellType
 from typing import Any, Protocol, cast
 
 import numpy as np
 
 from hybrid.core import placed
+from hybrid.core.aliases import is_current, one_step, own_alias, shares_memory
 from hybrid.core.number import Number, in_graph, in_python
-from hybrid.core.op import OPS, Attrs, Op, too_large
+from hybrid.core.op import OPS, Attrs, Op
+from hybrid.core.operands import PYTHON_SCALARS
 from hybrid.core.places import DeviceArray
-from hybrid.core.source import at_user_line, user_line
-from hybrid.core.spec import TensorSpec, weak_scalar
+from hybrid.core.refusals import explained, leaked
+from hybrid.core.source import at_user_line
 from hybrid.core.state import busy as busy
 from hybrid.core.state import state as state
-from hybrid.core.storage import Alias, Chain, Snapshot, alone
+from hybrid.core.storage import Alias, Snapshot
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown
@@ -28,7 +27,6 @@ from hybrid.errors import HybridError
 
 _new = object.__new__
 _array, _asarray = np.ndarray, np.asarray
-PYTHON_SCALARS = (bool, int, float, complex)
 
 
 class Tape(Protocol):
@@ -241,7 +239,7 @@ def _eager(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Any:
     try:
         result = op.eager(np, *arrays, **attrs)
     except Exception as error:
-        raise _explained(op, inputs, attrs, error) from None
+        raise explained(op, inputs, attrs, error) from None
     if op.multi:
         return tuple([wrap(r if type(r) is _array else _asarray(r)) for r in result])
     kind = type(result)  # of `to_device` it is a DeviceArray
@@ -253,7 +251,7 @@ def _elsewhere(op: Op, inputs: tuple[Any, ...], arrays: list[Any], attrs: Attrs)
     try:
         result = placed.run(op, arrays, attrs)
     except Exception as error:
-        raise _explained(op, inputs, attrs, error) from error.__cause__
+        raise explained(op, inputs, attrs, error) from error.__cause__
     return tuple(map(wrap, result)) if op.multi else wrap(result)
 
 
@@ -289,7 +287,7 @@ def _record(recorder: Any, op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Any
     try:
         symbols = recorder.record(op, inputs, attrs)
     except HybridError as error:
-        raise _explained(op, inputs, attrs, error) from None
+        raise explained(op, inputs, attrs, error) from None
     if state.silent:
         symbols = tuple([_stopped(recorder, symbol) for symbol in symbols])
     if not op.multi:
@@ -311,40 +309,7 @@ def _stopped(recorder: Any, symbol: Symbol) -> Symbol:
     return stopped
 
 
-def leaked(symbol: Symbol) -> HybridError:
-    """Return the error for a traced value that is used outside its trace."""
-    from hybrid.errors import LeakedTensorError
-
-    made = f"It was made at {symbol.line.describe()}." if symbol.line else ""
-    home = getattr(symbol.recorder, "home", None)
-    if home is not None:
-        return LeakedTensorError(located(f"this Tensor ({symbol.spec}) belongs to {home}. {made}"))
-    keeper = _keeper(symbol)
-    kept = f" It is kept {keeper}." if keeper else ""
-    return LeakedTensorError(
-        located(
-            f"this Tensor ({symbol.spec}) belongs to a trace that has ended: it was kept in a "
-            f"global, a closure or a container while a compiled function ran. {made}{kept} "
-            "Return it from the function instead, or keep it in an hb.Variable."
-        )
-    )
-
-
-def _keeper(symbol: Symbol) -> str:
-    """Say what holds the Tensor of a Symbol, as far as the garbage collector knows."""
-    tensors = [x for x in gc.get_referrers(symbol) if type(x) is Tensor]
-    for holder in gc.get_referrers(*tensors):
-        kind = type(holder)
-        if kind is dict:
-            owners = [x for x in gc.get_referrers(holder) if getattr(x, "__dict__", None) is holder]
-            name = next((k for k, v in holder.items() if any(v is t for t in tensors)), None)
-            owner = f"of a {type(owners[0]).__name__}" if owners else "of a dict"
-            return f"under {name!r} {owner}"
-        if kind in (set, frozenset, deque) or (kind is list and holder is not tensors):
-            return f"in a {kind.__name__}"
-        if kind is CellType:
-            return "in a closure"
-    return ""
+located = at_user_line
 
 
 # --- views ----------------------------------------------------------------------------------------
@@ -368,58 +333,6 @@ def _link_view(op: Op, source: Tensor, attrs: Attrs, view: Tensor) -> None:
         alias = own_alias(source)
     storage = alias.storage
     view._link = storage, storage.version, None, alias, one_step, op, attrs
-
-
-def one_step(op: Op, attrs: Attrs) -> Chain:
-    """Return the way from an array to a view of it by one op."""
-    return ((op, attrs),)
-
-
-def seen(source: Tensor, data: Any, *later: Any) -> Tensor:
-    """Wrap what NumPy shows of the memory of `source`: a short way to bind.
-
-    For eager code outside tapes.
-
-    Parameters
-    ----------
-    source : Tensor
-    data : ndarray
-        A view of the same memory.
-    *later
-        A function and its arguments, that give the view ops that lead from one to the other.
-    """
-    alias = source._link
-    if type(alias) is not Alias:
-        alias = own_alias(source)
-    storage = alias.storage
-    view = _new(Tensor)
-    view._data = data
-    view._link = storage, storage.version, None, alias, *later
-    view._node = None
-    return view
-
-
-def shares_memory(view: Any, array: Any) -> bool:
-    """Tell whether what NumPy made of `array` is a view of it, and no copy."""
-    base = view.base  # NumPy makes it the owner of the memory
-    if base is None:
-        return view is array
-    return base is array or base is array.base or np.may_share_memory(view, array)
-
-
-def own_alias(tensor: Tensor) -> Alias:
-    """Return the alias of `tensor`, giving it a Storage if it was alone with its memory."""
-    alias = tensor._alias
-    if alias is None:
-        alias = tensor._link = Alias(*alone(tensor._data, tensor._node))
-    return alias
-
-
-def is_current(link: Alias | tuple[Any, ...] | Snapshot) -> bool:
-    """Tell whether nothing was written through another alias since; see :class:`Alias`."""
-    if isinstance(link, tuple):
-        return bool(link[1] == link[0].version)
-    return isinstance(link, Snapshot) or link.version == link.storage.version
 
 
 def refresh(tensor: Tensor) -> None:
@@ -450,48 +363,3 @@ def refresh(tensor: Tensor) -> None:
         return  # its gradient is looked for again by who reads it where there may be one
     tensor._node = current._node
     alias.version = storage.version
-
-
-# --- errors ---------------------------------------------------------------------------------------
-
-
-def spec_of(x: Any) -> TensorSpec:
-    """Return the spec of anything that :func:`bind` accepts."""
-    x = in_graph(x)
-    if type(x) is Tensor:
-        return x.spec
-    if isinstance(x, PYTHON_SCALARS) and not isinstance(x, np.generic):
-        return weak_scalar(x)
-    if isinstance(x, np.ndarray | np.generic):
-        return TensorSpec(x.shape, x.dtype)
-    return asarray(x).spec
-
-
-located = at_user_line
-
-
-def _explained(op: Op, inputs: tuple[Any, ...], attrs: Attrs, error: Exception) -> Exception:
-    """Return the error to raise: the op's own words where its rule refuses the inputs."""
-    if not isinstance(error, HybridError) or state.recorder is not None:
-        try:  # in a trace as well: there the rule was asked about numbers as they stand in graphs
-            specs = op.infer(*(spec_of(x) for x in inputs), **attrs)
-        except HybridError as clear:
-            error = clear
-        else:
-            error = too_large(op, specs if op.multi else (specs,)) or error
-    if isinstance(error, HybridError):
-        if "\n  at " in str(error):
-            return error
-        return type(error)(located(str(error)))
-    if isinstance(error, OverflowError):
-        return too_wide(op, error)
-    line = user_line()
-    if line is not None:
-        error.add_note(f"in hb.{op.name} at {line.describe()}")
-    return error
-
-
-def too_wide(op: Op, error: Exception) -> OverflowError:
-    """Return the error for a Python int that the dtype of the arrays beside it cannot hold."""
-    hint = "convert the array to a wider dtype first, x.astype(hb.int64)"
-    return OverflowError(located(f"{op.name}: {error}; {hint}"))

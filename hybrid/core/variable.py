@@ -9,6 +9,7 @@ import numpy as np
 from hybrid.core import dispatch
 from hybrid.core.devices import as_device, place
 from hybrid.core.lending import awaited
+from hybrid.core.operands import spec_of
 from hybrid.core.places import DeviceArray, data_to, fill, like
 from hybrid.core.spec import Shape, TensorSpec, casts, fits
 from hybrid.core.tensor import Array, Tensor, as_ndarray, asarray, wrap
@@ -122,7 +123,7 @@ class Variable:
             return
         if not isinstance(value, Tensor | int | float | complex):
             value = asarray(value)
-        self.check(dispatch.spec_of(value))
+        self.check(spec_of(value))
         for tape in dispatch.state.tapes:
             tape.assigned(self)
         source = value._data if isinstance(value, Tensor) else value

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from hybrid.core.aliases import own_alias
 from hybrid.core.containers import leaves_of
-from hybrid.core.dispatch import own_alias
 from hybrid.core.places import fill, on_cpu
 from hybrid.core.storage import Storage
 from hybrid.core.tensor import Array, Tensor

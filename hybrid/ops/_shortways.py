@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.dispatch import busy, own_alias
+from hybrid.core.aliases import own_alias
+from hybrid.core.dispatch import busy
 from hybrid.core.storage import Alias
 from hybrid.core.tensor import Tensor, wrap
 from hybrid.kernels.divided import LARGE

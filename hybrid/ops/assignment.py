@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.dispatch import busy, is_current, leaked, located, resolve, spec_of, state
+from hybrid.core.aliases import is_current
+from hybrid.core.dispatch import busy, located, resolve, state
 from hybrid.core.number import in_index
+from hybrid.core.operands import spec_of
+from hybrid.core.refusals import leaked
 from hybrid.core.spec import Shape, broadcast_shapes, fits
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import ArrayLike, Tensor

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from hybrid.core.aliases import one_step, seen
 from hybrid.core.batch import Lanes
-from hybrid.core.dispatch import bind, busy, located, one_step, seen, state
+from hybrid.core.dispatch import bind, busy, located, state
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec, fits
 from hybrid.core.spec import broadcast_shapes as broadcast

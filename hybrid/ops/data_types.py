@@ -8,7 +8,8 @@ import ml_dtypes
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import located, spec_of, state
+from hybrid.core.dispatch import located, state
+from hybrid.core.operands import spec_of
 from hybrid.core.spec import TensorSpec, promote_specs
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable

@@ -12,18 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.dispatch import (
-    after_trace,
-    leaked,
-    located,
-    own_alias,
-    refresh,
-    resolve,
-    spec_of,
-    state,
-)
+from hybrid.core.aliases import own_alias
+from hybrid.core.dispatch import after_trace, located, refresh, resolve, state
 from hybrid.core.number import Number, in_graph, in_python
+from hybrid.core.operands import spec_of
 from hybrid.core.places import fill
+from hybrid.core.refusals import leaked
 from hybrid.core.spec import TensorSpec, casts, fits
 from hybrid.core.storage import Alias, Chain, Storage
 from hybrid.core.symbol import Symbol

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from hybrid.core.dispatch import bind, busy, located, seen, shares_memory, state
+from hybrid.core.aliases import seen, shares_memory
+from hybrid.core.dispatch import bind, busy, located, state
 from hybrid.core.layout import Layout
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec

@@ -8,7 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from hybrid.core.dispatch import bind, busy, located, seen, state
+from hybrid.core.aliases import seen
+from hybrid.core.dispatch import bind, busy, located, state
 from hybrid.core.layout import Layout
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec

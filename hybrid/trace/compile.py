@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, overload
 
 from hybrid.core import defaults, dispatch
 from hybrid.core.folding import fold
+from hybrid.core.refusals import leaked
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.tracelog import timed
@@ -348,7 +349,7 @@ _tried = False
 def _refuse_leaked(leaves: Sequence[Any]) -> None:
     for leaf in leaves:
         if type(leaf) is Tensor and type(leaf._data) is Symbol:
-            raise dispatch.leaked(leaf._data)
+            raise leaked(leaf._data)
 
 
 @overload

@@ -18,6 +18,7 @@ from hybrid import dtypes
 from hybrid.autodiff.joining import joined
 from hybrid.autodiff.record import begin
 from hybrid.core import dispatch, formula
+from hybrid.core.aliases import own_alias
 from hybrid.core.formula import Formula
 from hybrid.core.graph import Value
 from hybrid.core.layout import Layout, contiguous
@@ -388,7 +389,7 @@ class OutsideRecorder(GraphRecorder):
             storage = tensor._alias.storage
             watched += [view for ref in storage.watched if (view := ref()) is not None]
             family += [t for t in self.live_tensors() if t is not tensor and _hangs_on(t, storage)]
-        home = dispatch.own_alias(original)
+        home = own_alias(original)
         dispatch.refresh(original)
         for member in family:
             chain = member._alias.chain if member._alias is not None else ()

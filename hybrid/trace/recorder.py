@@ -13,10 +13,12 @@ from typing import Any, cast
 import numpy as np
 
 from hybrid.core import dispatch
+from hybrid.core.aliases import is_current
 from hybrid.core.asking import asked
 from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
 from hybrid.core.layout import Layout
 from hybrid.core.op import OPS, Attrs, Op
+from hybrid.core.refusals import leaked
 from hybrid.core.source import SourceLine, user_line
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.state import state
@@ -142,7 +144,7 @@ class GraphRecorder:
                 if (
                     type(data) is Symbol
                     and data.recorder is self
-                    and (link is None or dispatch.is_current(link))
+                    and (link is None or is_current(link))
                 ):
                     value = data.value
                 else:
@@ -241,7 +243,7 @@ class GraphRecorder:
     def lift(self, tensor: Tensor) -> Value:
         """Return the value that stands for a Tensor, of the trace or from outside."""
         link = tensor._link
-        if link is not None and not dispatch.is_current(link):
+        if link is not None and not is_current(link):
             dispatch.refresh(tensor)
         data = tensor._data
         if type(data) is not Symbol or data.recorder is not self:
@@ -255,7 +257,7 @@ class GraphRecorder:
         What the trace writes to it stays in the trace until the commit.
         """
         if type(tensor._data) is Symbol:
-            raise dispatch.leaked(tensor._data)
+            raise leaked(tensor._data)
         key = id(tensor._data)
         if key not in self.shadows:
             value = self.capture(tensor, tensor.spec)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.dispatch import is_current
+from hybrid.core.aliases import is_current
 from hybrid.core.graph import Value
 from hybrid.core.number import Number
 from hybrid.core.source import is_framework

@@ -13,7 +13,7 @@ import numpy as np
 
 from hybrid.core import containers
 from hybrid.core.devices import CPU
-from hybrid.core.dispatch import PYTHON_SCALARS
+from hybrid.core.operands import PYTHON_SCALARS
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.state import USUAL, Defaults, state
 from hybrid.core.tensor import Tensor, asarray

@@ -16,6 +16,7 @@ from hybrid.core.graph import Value, acts, has_effects, may_fail
 from hybrid.core.number import in_graph
 from hybrid.core.op import Attrs, Op
 from hybrid.core.places import DeviceArray
+from hybrid.core.refusals import leaked
 from hybrid.core.source import SourceLine, user_line
 from hybrid.core.storage import Chain
 from hybrid.core.symbol import Symbol
@@ -172,7 +173,7 @@ class Tracer(Cutter):
         if symbol.array is not None:
             return kind(symbol.array)
         if not self.open or symbol.recorder is not self:
-            raise dispatch.leaked(symbol)
+            raise leaked(symbol)
         known = known_value(self.nodes, symbol.value, self.made_arrays())
         if known is not None:
             return kind(known)
@@ -201,7 +202,7 @@ class Tracer(Cutter):
                 tensor._data = symbol.array
             return cast(Array, symbol.array)
         if not self.open or symbol.recorder is not self:
-            raise dispatch.leaked(symbol)
+            raise leaked(symbol)
         known = known_value(self.nodes, self.value_of(tensor), self.made_arrays())
         if known is not None:
             return known
@@ -278,7 +279,7 @@ class Tracer(Cutter):
 
     def _concrete_leaf(self, x: Any) -> Any:
         if type(x) is Tensor and type(x._data) is Symbol and x._data.array is None:
-            raise dispatch.leaked(x._data)
+            raise leaked(x._data)
         return settled(dispatch.after_trace(x))
 
     def reaches(self, holder: Any) -> bool:

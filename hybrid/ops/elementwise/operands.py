@@ -9,9 +9,10 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.defaults import default_dtype
-from hybrid.core.dispatch import state, too_wide
+from hybrid.core.dispatch import state
 from hybrid.core.number import Number, in_graph
 from hybrid.core.op import Op
+from hybrid.core.refusals import too_wide
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.unknown import Unknown, known

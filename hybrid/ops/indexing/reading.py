@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.dispatch import busy, located, resolve, seen, state
+from hybrid.core.aliases import seen
+from hybrid.core.dispatch import busy, located, resolve, state
 from hybrid.core.number import in_index
 from hybrid.core.storage import Chain
 from hybrid.core.symbol import Symbol

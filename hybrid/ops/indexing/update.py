@@ -9,8 +9,9 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.batch import Lanes
-from hybrid.core.dispatch import bind, spec_of
+from hybrid.core.dispatch import bind
 from hybrid.core.op import Attrs, Example, Op, register
+from hybrid.core.operands import spec_of
 from hybrid.core.places import Place
 from hybrid.core.spec import TensorSpec, fits
 from hybrid.core.tensor import ArrayLike, Tensor, asarray

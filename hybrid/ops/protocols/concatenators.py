@@ -11,7 +11,8 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.defaults import default_dtype
-from hybrid.core.dispatch import spec_of, state
+from hybrid.core.dispatch import state
+from hybrid.core.operands import spec_of
 from hybrid.core.spec import promote_specs
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.watched import holds_tensors, noted

@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from hybrid.core import dispatch
+from hybrid.core.aliases import own_alias
 from hybrid.core.asking import asked
 from hybrid.core.graph import FuncGraph, Operand, Value
 from hybrid.core.layout import Layout
+from hybrid.core.refusals import leaked
 from hybrid.core.source import user_line
 from hybrid.core.spec import TensorSpec
 from hybrid.core.storage import Alias
@@ -115,7 +117,7 @@ class BodyRecorder(GraphRecorder):
         if known is not None:
             dispatch.refresh(known[1])
             return known[1]
-        alias = dispatch.own_alias(found)
+        alias = own_alias(found)
         view = self._cell(alias).tensor
         for op, attrs in alias.chain:
             view = dispatch.bind(op, (view,), attrs)
@@ -262,14 +264,14 @@ class BodyRecorder(GraphRecorder):
     def concretize(self, symbol: Symbol, kind: type) -> Any:
         """Stop: a body has no values."""
         if not self.open:
-            raise dispatch.leaked(symbol)
+            raise leaked(symbol)
         hint = "pass it in from outside" if kind is int else "use hb.cond or hb.where"
         raise self.untraceable(f"Python asks for {asked(kind)}; {hint}")
 
     def materialize(self, tensor: Tensor, why: str) -> Any:
         """Stop: a body has no values."""
         if not self.open:
-            raise dispatch.leaked(tensor._data)
+            raise leaked(tensor._data)
         raise self.untraceable(f"{why} needs a concrete value")
 
     def created(self, variable: Any) -> None:

@@ -17,9 +17,9 @@ from hybrid.autodiff.batching import filled
 from hybrid.autodiff.tape import GradientTape
 from hybrid.core import dispatch
 from hybrid.core.batch import Lane
-from hybrid.core.dispatch import spec_of
 from hybrid.core.graph import FuncGraph
 from hybrid.core.op import Attrs, Op, register
+from hybrid.core.operands import spec_of
 from hybrid.core.places import held
 from hybrid.core.spec import TensorSpec
 from hybrid.core.substitute import OfGraphs
