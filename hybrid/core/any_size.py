@@ -12,8 +12,9 @@ from dataclasses import field
 from typing import Any
 
 from hybrid.core import formula
+from hybrid.core.conditions import Condition, Unknowns
 from hybrid.core.formula import Input, Sum
-from hybrid.core.unknown import Condition, Unknown, Unknowns
+from hybrid.core.unknown import Unknown, entered
 from hybrid.records import dataclass
 
 
@@ -48,7 +49,7 @@ class AnySize(Unknowns):
                 found[unknown] = found[same]
                 continue
             self.names[unknown] = f"n{len(self.names)}"
-            found[unknown] = self.enter(unknown, size)
+            found[unknown] = entered(self, unknown, size)
             if unknown.axis is not None:  # sizes 0 and 1 are treated apart everywhere
                 several = formula.add(formula.input_formula(unknown), -2)
                 assert isinstance(several, Sum)

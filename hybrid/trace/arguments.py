@@ -12,6 +12,7 @@ import numpy as np
 from hybrid.core.formula import Input
 from hybrid.core.number import of_tensor
 from hybrid.core.spec import TensorSpec, weak_scalar
+from hybrid.core.unknown import entered
 from hybrid.trace.sharing import same_array
 from hybrid.trace.signature import Signature, is_array
 from hybrid.trace.tracer import Tracer
@@ -55,7 +56,7 @@ def traced_leaves(tracer: Tracer, leaves: Sequence[Any], signature: Signature) -
             same = next((j for j in range(i) if same_array(leaves[j], leaf)), None)
             traced.append(of_tensor(tensor) if same is None else traced[same])
         elif isinstance(key, TensorSpec):  # an int that is no constant
-            traced.append(tracer.unknowns.enter(Input(names.of_argument(i), i), leaf))
+            traced.append(entered(tracer.unknowns, Input(names.of_argument(i), i), leaf))
         else:
             traced.append(leaf)
     return traced
@@ -68,7 +69,7 @@ def _with_unknown_sizes(
     for axis, n in enumerate(shape):
         if n is None:
             size = np.shape(leaf)[axis] if isinstance(leaf, np.ndarray) else leaf.shape[axis]
-            shape[axis] = tracer.unknowns.enter(Input(names.of_size(), i, axis), size)
+            shape[axis] = entered(tracer.unknowns, Input(names.of_size(), i, axis), size)
     return replace(spec, shape=tuple(shape))
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import field
 from typing import Any
 
+from hybrid.core.conditions import Condition
 from hybrid.core.formula import reader
 from hybrid.core.graph import FuncGraph
-from hybrid.core.unknown import Condition
 from hybrid.records import dataclass
 from hybrid.trace.environment import Binding, unchanged
 from hybrid.trace.segment import Segment

@@ -12,6 +12,7 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.autodiff.tape import GradientTape
 from hybrid.core import containers, dispatch, formula
+from hybrid.core.conditions import Unknowns
 from hybrid.core.formula import Formula, Input, inputs_of
 from hybrid.core.graph import FuncGraph, Value
 from hybrid.core.layout import contiguous
@@ -22,7 +23,7 @@ from hybrid.core.storage import layout_through
 from hybrid.core.substitute import specialise, substitute, unknowns_in
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Array, Tensor, asarray, wrap
-from hybrid.core.unknown import Unknown, Unknowns
+from hybrid.core.unknown import Unknown, entered
 from hybrid.core.variable import Variable
 from hybrid.dtypes import SUPPORTED, is_inexact
 from hybrid.errors import DTypeError, GraphError, ShapeError, TraceError
@@ -139,7 +140,7 @@ class Graph:
             raise DTypeError(dispatch.located(f"placeholder: dtype {dtype} is not supported"))
         sizes = (shape,) if isinstance(shape, int) or shape is None else tuple(shape)
         known: Any = tuple(
-            self._recorder.unknowns.enter(Input(f"n{number}_{axis}", number, axis), _HINT)
+            entered(self._recorder.unknowns, Input(f"n{number}_{axis}", number, axis), _HINT)
             if n is None
             else n
             for axis, n in enumerate(sizes)
@@ -152,7 +153,7 @@ class Graph:
         return tensor
 
     def _open_size(self, number: int, axis: int) -> Unknown:
-        return self._recorder.unknowns.enter(Input(f"n{number}_{axis}", number, axis), _HINT)
+        return entered(self._recorder.unknowns, Input(f"n{number}_{axis}", number, axis), _HINT)
 
     def gradients(self, ys: Any, xs: Any, grad_ys: Any = None) -> Any:
         """Add to the graph the gradients of the sum of `ys`.

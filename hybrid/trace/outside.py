@@ -19,6 +19,7 @@ from hybrid.autodiff.joining import joined
 from hybrid.autodiff.record import begin
 from hybrid.core import dispatch, formula
 from hybrid.core.aliases import own_alias
+from hybrid.core.conditions import Unknowns
 from hybrid.core.formula import Formula
 from hybrid.core.graph import Value
 from hybrid.core.layout import Layout, contiguous
@@ -27,7 +28,7 @@ from hybrid.core.source import user_line
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.storage import Alias, Storage
 from hybrid.core.tensor import Array, Tensor, asarray
-from hybrid.core.unknown import Unknown, Unknowns, is_unknown, known
+from hybrid.core.unknown import Unknown, is_unknown, known
 from hybrid.core.variable import Variable
 from hybrid.errors import TraceError
 from hybrid.runtime.arguments import layout_of

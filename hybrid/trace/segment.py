@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from hybrid.core import formula
 from hybrid.core.asking import Size, asked
+from hybrid.core.conditions import Condition
 from hybrid.core.formula import Input
 from hybrid.core.graph import FuncGraph, acts
 from hybrid.core.substitute import substitute, unknowns_in
 from hybrid.core.tensor import Tensor
 from hybrid.core.tracelog import counted
-from hybrid.core.unknown import Condition
 from hybrid.errors import OutOfMemoryError
 from hybrid.records import dataclass
 from hybrid.runtime.plan import Plan

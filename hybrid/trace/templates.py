@@ -13,12 +13,12 @@ from dataclasses import field
 
 from hybrid.core import formula
 from hybrid.core.any_size import AnySize
+from hybrid.core.conditions import Condition
 from hybrid.core.formula import Input
 from hybrid.core.graph import FuncGraph
 from hybrid.core.layout import Layout, contiguous
 from hybrid.core.substitute import specialise, substitute, unknowns_in
 from hybrid.core.tracelog import is_read, timed
-from hybrid.core.unknown import Condition
 from hybrid.records import dataclass
 from hybrid.runtime.plan import Draft, Plan, make_draft, on_cards, summary
 from hybrid.trace import passes

@@ -13,15 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hybrid.core.conditions import Unknowns
 from hybrid.core.formula import Input, evaluate, text
-from hybrid.core.unknown import Unknown, Unknowns, as_size, same, spell
+from hybrid.core.unknown import Unknown, as_size, entered, same, spell
 
 
 def sizes(*hints: int) -> tuple[Unknowns, list[Any]]:
     """Return sizes n, m, ... of the first arguments."""
     space = Unknowns()
     names = "nmkpq"
-    return space, [space.enter(Input(names[i], i, 0), hint) for i, hint in enumerate(hints)]
+    return space, [entered(space, Input(names[i], i, 0), hint) for i, hint in enumerate(hints)]
 
 
 def conditions(space: Unknowns) -> list[str]:
