@@ -78,10 +78,10 @@ def _stacked(obj: Any, dtype: dtypes.DType) -> Tensor:
     return bind(OPS["stack"], tuple([_stacked(x, dtype) for x in obj]), {"axis": 0})
 
 
-def settled(obj: Any) -> Any:
+def without_unknowns(obj: Any) -> Any:
     """Return nested lists with numbers in place of unknown ones, which NumPy takes for arrays."""
     if isinstance(obj, list | tuple):
-        return [settled(x) for x in obj] if any(map(_is_open, obj)) else obj
+        return [without_unknowns(x) for x in obj] if any(map(_is_open, obj)) else obj
     return unknown.settled(obj)
 
 

@@ -463,5 +463,5 @@ def as_ndarray(obj: Any, dtype: Any = None, copy: bool | None = None) -> Array:
     if isinstance(obj, list | tuple) and nested.holds_tensors(obj):
         obj = nested.as_arrays(obj)
     elif state.recorder is not None:
-        obj = nested.settled(obj)
+        obj = nested.without_unknowns(obj)
     return foreign.to_ndarray(noted(obj), dtype, copy)
