@@ -12,7 +12,7 @@ import numpy as np
 
 from hybrid.kernels.cpu import Source
 from hybrid.kernels.handwritten import Array, geometry, run, source_of
-from hybrid.kernels.limits import registers
+from hybrid.kernels.limits import lanes_of
 
 # Elements of an item at most; longer rows are several.
 _ITEM = 1 << 14
@@ -81,7 +81,7 @@ def _source(dtype: str, largest: bool) -> Source:
         "what": "largest" if largest else "smallest",
         "largest": largest,
         "vectors": _VECTORS,
-        "lanes": _lanes(dtype),
+        "lanes": lanes_of(dtype),
         "order": "<=" if largest else ">=",
     }
     return source_of("place", _TEXT, ("find", "join"), _SLOTS, 2, dtype=dtype, **words)
@@ -90,10 +90,6 @@ def _source(dtype: str, largest: bool) -> Source:
 def takes(size: int, row: int, dtype: np.dtype[np.generic]) -> bool:
     """Whether there is a kernel for a dtype, and enough to do in rows of a length."""
     return size >= _MANY and dtype.name in _NUMBERS and row >= _LONG
-
-
-def _lanes(dtype: str) -> int:
-    return registers()[0] // np.dtype(dtype).itemsize
 
 
 def places(x: Array, out: Array, largest: bool) -> None:

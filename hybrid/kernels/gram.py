@@ -16,8 +16,8 @@ import numpy as np
 
 from hybrid.core.layout import Layout
 from hybrid.kernels.cpu import Source
-from hybrid.kernels.handwritten import geometry, source_of
-from hybrid.kernels.limits import RATE, registers, takes
+from hybrid.kernels.handwritten import geometry, tiled_source
+from hybrid.kernels.limits import RATE, lanes_of, registers, takes
 from hybrid.kernels.spec import Geometry
 
 # Columns up to which a chain of additions is as exact as BLAS's, and panels stay in the cache.
@@ -87,10 +87,7 @@ def _block() -> tuple[int, int]:
 
 @functools.cache
 def _source(dtype: str) -> Source:
-    lanes = registers()[0] // np.dtype(dtype).itemsize
-    rows, vectors = _block()
-    values = {"rows_": rows, "vectors": vectors, "lanes": lanes, "block": vectors * lanes}
-    return source_of("gram", _TEXT, ("pack", "run"), _SLOTS, 2, dtype=dtype, band=_BAND, **values)
+    return tiled_source("gram", _TEXT, _SLOTS, 2, dtype, _block(), band=_BAND)
 
 
 def gram_kernel(
@@ -110,8 +107,7 @@ def gram_kernel(
     rows, columns = one.shape
     if not takes(dtype) or columns > _COLUMNS or rows < _LEAST or not out.is_contiguous:
         return None
-    width, vectors = registers()[0], _block()[1]
-    block = vectors * width // dtype.itemsize
+    block = _block()[1] * lanes_of(dtype)
     panels, bands = -(-rows // block), rows // _BAND
     values = {
         "bands": bands,

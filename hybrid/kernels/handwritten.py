@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.kernels.cpu import Source
+from hybrid.kernels.limits import lanes_of
 from hybrid.kernels.spec import PARALLEL_NS, Geometry, as_geometry
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -44,6 +45,26 @@ def source_of(
     name = f"k_{kind}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     functions = tuple(f"{name}_{phase}" for phase in phases)
     return Source(name, text.replace("KERNEL", name), functions, arrays)
+
+
+def tiled_source(
+    kind: str,
+    text: str,
+    slots: tuple[str, ...],
+    arrays: int,
+    dtype: str,
+    tile: tuple[int, int],
+    **values: Any,
+) -> Source:
+    """Return a kernel that packs an operand, and then adds up blocks of registers.
+
+    `tile` is the rows of a block and the vectors in each; the text calls them ``rows_`` and
+    ``vectors``, the elements of a vector ``lanes`` and those of a row ``block``.
+    """
+    rows, vectors = tile
+    lanes = lanes_of(dtype)
+    numbers = {"rows_": rows, "vectors": vectors, "lanes": lanes, "block": vectors * lanes}
+    return source_of(kind, text, ("pack", "run"), slots, arrays, dtype=dtype, **numbers, **values)
 
 
 def geometry(

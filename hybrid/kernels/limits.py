@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from hybrid.kernels import processor
-from hybrid.kernels.handwritten import Array
+
+Array = np.ndarray[Any, np.dtype[Any]]
 
 # Multiply-adds of float32 that one core does in a nanosecond.
 RATE = 40
@@ -24,6 +25,11 @@ def registers() -> tuple[int, int]:
     if {"fma", "avx2"} <= have:
         return 32, 12
     return (16, 24) if platform.machine().lower() in ("aarch64", "arm64") else (16, 0)
+
+
+def lanes_of(dtype: str | np.dtype[Any]) -> int:
+    """Elements of a vector register."""
+    return registers()[0] // np.dtype(dtype).itemsize
 
 
 def takes(dtype: np.dtype[Any], *arrays: Array) -> bool:

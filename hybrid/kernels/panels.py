@@ -15,8 +15,8 @@ import numpy as np
 
 from hybrid.core.layout import Layout
 from hybrid.kernels.cpu import Source
-from hybrid.kernels.handwritten import geometry, source_of
-from hybrid.kernels.limits import RATE, registers, takes
+from hybrid.kernels.handwritten import geometry, tiled_source
+from hybrid.kernels.limits import RATE, lanes_of, registers, takes
 from hybrid.kernels.spec import Geometry
 
 # Numbers that are added up and columns of the result, at most, and rows, at least: for others BLAS
@@ -85,12 +85,8 @@ def {name}_run(args, lo, hi):
 
 @functools.cache
 def _source(dtype: str, vectors: int) -> Source:
-    lanes = registers()[0] // np.dtype(dtype).itemsize
-    values = {"rows_": registers()[1] // vectors, "vectors": vectors, "lanes": lanes}
-    block = vectors * lanes
-    return source_of(
-        "product", _TEXT, ("pack", "run"), _SLOTS, 3, dtype=dtype, block=block, **values
-    )
+    tile = registers()[1] // vectors, vectors
+    return tiled_source("product", _TEXT, _SLOTS, 3, dtype, tile)
 
 
 def panel_kernel(
@@ -110,7 +106,7 @@ def panel_kernel(
     (rows, inner), columns = one.shape, other.shape[1]
     if inner > _INNER or columns > _COLUMNS or rows < _ROWS or rows * inner * columns < _LEAST:
         return None
-    lanes = registers()[0] // dtype.itemsize
+    lanes = lanes_of(dtype)
     fitting = [vectors for vectors in _VECTORS if vectors * lanes <= columns]
     if not fitting:
         return None

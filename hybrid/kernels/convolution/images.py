@@ -17,8 +17,8 @@ from hybrid.kernels.convolution.axes import (
 )
 from hybrid.kernels.convolution.limits import ITEMS, PLANES, Padding
 from hybrid.kernels.cpu import Source
-from hybrid.kernels.handwritten import Array, geometry, run, source_of
-from hybrid.kernels.limits import RATE, registers, takes
+from hybrid.kernels.handwritten import Array, geometry, run, tiled_source
+from hybrid.kernels.limits import RATE, lanes_of, registers, takes
 from hybrid.kernels.spec import Geometry
 from hybrid.records import dataclass
 
@@ -142,19 +142,7 @@ def {name}_run(args, lo, hi):
 
 @functools.cache
 def _source(dtype: str, rows: int, vectors: int) -> Source:
-    lanes = registers()[0] // np.dtype(dtype).itemsize
-    return source_of(
-        "convolution",
-        _TEXT,
-        ("pack", "run"),
-        _SLOTS,
-        6,
-        dtype=dtype,
-        rows_=rows,
-        vectors=vectors,
-        lanes=lanes,
-        block=vectors * lanes,
-    )
+    return tiled_source("convolution", _TEXT, _SLOTS, 6, dtype, (rows, vectors))
 
 
 # --- plans ----------------------------------------------------------------------------------------
@@ -223,7 +211,7 @@ def _band(layer: _Layer, rows: Axis, columns: Axis, planes: int) -> int:
 
 def _part(layer: _Layer, rows: Axis, columns: Axis) -> _Part:
     itemsize = np.dtype(layer.dtype).itemsize
-    lanes = registers()[0] // itemsize
+    lanes = lanes_of(layer.dtype)
     planes = planes_of(rows, columns)
     band = _band(layer, rows, columns, len(planes))
     bands = -(-rows.count // band)

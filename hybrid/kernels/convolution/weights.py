@@ -12,7 +12,7 @@ from hybrid.kernels.convolution.axes import forward_axis, planes_of, table_of
 from hybrid.kernels.convolution.limits import ITEMS, PLANES, Padding
 from hybrid.kernels.cpu import Source
 from hybrid.kernels.handwritten import Array, geometry, run, source_of
-from hybrid.kernels.limits import RATE, registers, takes
+from hybrid.kernels.limits import RATE, lanes_of, registers, takes
 from hybrid.kernels.spec import Geometry
 from hybrid.records import dataclass
 
@@ -159,7 +159,7 @@ def _tile(outputs: int, taps: int) -> tuple[int, int]:
 
 def _lanes(width: int, dtype: str) -> int:
     """Return how many lanes to use: half registers where whole ones would be filled badly."""
-    whole = registers()[0] // np.dtype(dtype).itemsize
+    whole = lanes_of(dtype)
     if whole <= 4:
         return whole
     half = whole // 2
