@@ -18,7 +18,7 @@ import builtins
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from types import BuiltinFunctionType, CellType, FunctionType, ModuleType
@@ -169,6 +169,30 @@ def _importing(by_python: Callable[..., Any]) -> Callable[..., Any]:
     return importing
 
 
+Insert = tuple[dict[str, Any], str]
+"""A dict of globals, and the name of a built-in function that it is given a stand-in of."""
+
+
+def wherever_named(builtins: Sequence[Named]) -> list[Insert]:
+    """Return where built-in functions are named whose stand-ins any code may be given."""
+    found = ((scope, name) for scope, name, _ in builtins if name in _INSERTS)
+    return [(scope, name) for scope, name in found if name not in _ONLY_CALLED]
+
+
+def where_only_called(builtins: Sequence[Named]) -> list[Insert]:
+    """Return the same, and where code does nothing but call those with which more can be done.
+
+    For globals that no installed package looks at: numba refuses a ``range`` of another's.
+    """
+    others = {
+        (id(scope), name)
+        for scope, name, code in builtins
+        if name in _ONLY_CALLED and not only_calls(code, name)
+    }
+    found = [(scope, name) for scope, name, _ in builtins if name in _INSERTS]
+    return [(scope, name) for scope, name in found if (id(scope), name) not in others]
+
+
 Place = tuple[Any, str | None]
 """A dict of globals and a name in it; or a cell or container and None, for all that it holds."""
 
@@ -176,9 +200,7 @@ Place = tuple[Any, str | None]
 @contextmanager
 def stood_in(
     bindings: Sequence[Binding],
-    builtins: Sequence[Named],
-    *,
-    alone: bool = False,
+    inserts: Iterable[Insert],
 ) -> Iterator[frozenset[int]]:
     """Let names mean the stand-ins within a ``with`` block.
 
@@ -186,10 +208,8 @@ def stood_in(
     ----------
     bindings : sequence of Binding
         What the function and its helpers read.
-    builtins : sequence of (globals, name, code)
-        The built-in functions that they name.
-    alone : bool
-        No installed package looks at their globals: numba refuses a ``range`` of another's.
+    inserts : iterable of (globals, name)
+        Where they name built-in functions: :func:`wherever_named` or :func:`where_only_called`.
 
     Yields
     ------
@@ -197,15 +217,11 @@ def stood_in(
         The arrays, by identity, that are watched.
     """
     places = {(id(b.holder), b.key): (b.holder, b.key) for b in bindings if _can_rebind(b)}
-    named = [(scope, name) for scope, name, _ in builtins if name in _INSERTS]
-    for scope, name, code in builtins:
-        if name in _ONLY_CALLED and not (alone and only_calls(code, name)):
-            named = [x for x in named if x[0] is not scope or x[1] != name]
-    inserts: dict[tuple[int, str | None], tuple[dict[str, Any], str]]
-    inserts = {(id(scope), name): (scope, name) for scope, name in named}
+    inserted: dict[tuple[int, str | None], Insert]
+    inserted = {(id(scope), name): (scope, name) for scope, name in inserts}
     seen: set[int] = set()
     with _lock:
-        for key, (scope, name) in inserts.items():
+        for key, (scope, name) in inserted.items():
             _users[key] = _users.get(key, 0) + 1
             scope.setdefault(name, _INSERTS[name])
         for key, place in places.items():
@@ -221,7 +237,7 @@ def stood_in(
                 if not _users[key]:
                     del _users[key]
                     _put(place, _restored)
-            for key, (scope, name) in inserts.items():
+            for key, (scope, name) in inserted.items():
                 _users[key] -= 1
                 if not _users[key]:
                     del _users[key]

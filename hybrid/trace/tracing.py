@@ -32,7 +32,7 @@ from hybrid.trace.segment import Failed, Segment
 from hybrid.trace.shortcuts import Shortcuts
 from hybrid.trace.signature import Identity
 from hybrid.trace.sources import Environment
-from hybrid.trace.stand_in import stood_in
+from hybrid.trace.stand_in import stood_in, where_only_called, wherever_named
 from hybrid.trace.tracer import EagerFrom, Tracer
 from hybrid.trace.traces import Traces
 
@@ -247,7 +247,8 @@ def _run(
     with tracer.garbage, dispatch.scope(recorder=tracer, tapes=()):
         tracer.garbage.enter_context(garbage_kept())
         try:
-            stand_ins = stood_in(watch.bindings, watch.builtins, alone=watch.alone)
+            inserts = (where_only_called if watch.alone else wherever_named)(watch.builtins)
+            stand_ins = stood_in(watch.bindings, inserts)
             with watch.calls(), stand_ins as stands:
                 for array in watch.unwatched(stands):
                     tracer.note_read(array)

@@ -14,7 +14,7 @@ from numpy import zeros
 import hybrid as hb
 from hybrid.errors import EagerFallbackWarning
 from hybrid.trace.effects import Watch
-from hybrid.trace.stand_in import stood_in
+from hybrid.trace.stand_in import stood_in, wherever_named
 
 X = np.arange(1.0, 6.0)
 
@@ -193,7 +193,8 @@ def test_other_threads_and_guards_see_numpy_meanwhile() -> None:
 
     watch = Watch(differences, [])
     again = Watch(differences, [])
-    with stood_in(watch.bindings, watch.builtins), stood_in(again.bindings, again.builtins):
+    stand_ins = [stood_in(x.bindings, wherever_named(x.builtins)) for x in (watch, again)]
+    with stand_ins[0], stand_ins[1]:
         thread = threading.Thread(target=elsewhere)
         thread.start()
         thread.join()
