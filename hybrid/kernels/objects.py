@@ -167,6 +167,7 @@ def load(
         "ndarray": np.ndarray,
         "asarray": np.asarray,
         "None": None,
+        "False": False,
         "NotImplemented": NotImplemented,
         "int": int,
         "float": float,

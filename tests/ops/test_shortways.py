@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -193,7 +193,11 @@ def test_llvm_loads_the_ways_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert exp(x) is None
 
 
-UFUNCS = {way.call: way for way, _ in _shortways.offered if isinstance(way.call, np.ufunc)}
+UFUNCS = {
+    way.call: way
+    for way, _ in _shortways.offered
+    if isinstance(way.call, np.ufunc) and way.kind != "function of an axis"
+}
 
 
 def samples(dtype: np.dtype[Any], n: int) -> list[Any]:
@@ -430,3 +434,35 @@ def test_tensors_outlive_the_modules() -> None:
     )
     done = subprocess.run([sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=30)
+@pytest.mark.parametrize("name", ["sum", "prod", "max", "min", "any", "all"])
+@given(data=st.data())
+def test_a_reduction_gives_what_numpys_gives(name: str, data: st.DataObject) -> None:
+    dtype = data.draw(st.sampled_from(["?", "i1", "u2", "i4", "i8", "u8", "f4", "f8", "F", "D"]))
+    x = data.draw(arrays.arrays(dtype, arrays.array_shapes(min_dims=0, max_side=20), fill=None))
+    x = data.draw(st.sampled_from([x, x.T, np.full((7, 90), -x.flat[0] if dtype != "?" else 1)]))
+    axis = data.draw(st.none() | st.integers(-3, 3))
+    keepdims = data.draw(st.integers(0, 9)) == 0
+
+    def reduced(module: Any, operand: Any) -> Any:
+        return getattr(module, name)(operand, axis=axis, keepdims=keepdims)
+
+    try:
+        wanted = reduced(np, x)
+    except ValueError:
+        with pytest.raises(ValueError, match="axis"):
+            reduced(hb, hb.asarray(x))
+        return
+    got = reduced(hb, hb.asarray(x)).numpy()
+    assert (got.dtype, got.shape, got.tobytes()) == (wanted.dtype, wanted.shape, wanted.tobytes())
+
+
+def test_reductions_warn_as_numpy_does() -> None:
+    x = hb.asarray(np.full(20, 3e38, "float32"))
+    with pytest.warns(RuntimeWarning, match="overflow encountered in reduce"):
+        assert x.sum().item() == np.inf
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError, match="overflow"):
+        x.prod()

@@ -189,9 +189,7 @@ define internal ptr @element(ptr %x, ptr %from) {
   %descr = call ptr @field(ptr %x, i64 <descr>)
   %itemsize = call i64 @number_at(ptr %descr, i64 <itemsize>)
   call void @Py_IncRef(ptr %x)
-  call void @Py_IncRef(ptr %descr)
-  %out = call ptr <new_array>(
-    ptr <ndarray>, ptr %descr, i32 0, ptr null, ptr null, ptr null, i32 0, ptr null)
+  %out = call ptr @new_array_of(ptr %descr, i64 0, ptr null)
   %failed = icmp eq ptr %out, null
   br i1 %failed, label %no, label %yes
 yes:

@@ -31,38 +31,60 @@ no:
   ret ptr null
 }
 
+; An array in C order, whose elements are not set; null after an error.
+define internal ptr @new_array_of(ptr %descr, i64 %nd, ptr %sizes) {
+  %nd32 = trunc i64 %nd to i32
+  call void @Py_IncRef(ptr %descr)
+  %out = call ptr <new_array>(
+    ptr <ndarray>, ptr %descr, i32 %nd32, ptr %sizes, ptr null, ptr null, i32 0, ptr null)
+  ret ptr %out
+}
+
+define internal void @clear_flags() {
+  %before = call i32 @fetestexcept(i32 <all_flags>)
+  %dirty = icmp ne i32 %before, 0
+  br i1 %dirty, label %clear, label %done
+clear:
+  %cleared = call i32 @feclearexcept(i32 <all_flags>)
+  br label %done
+done:
+  ret void
+}
+
+define internal void @run_loop(ptr %loop, ptr %addresses, ptr %counts, ptr %strides) {
+  %function = call ptr @word(ptr %loop, i64 1)
+  %extra = call ptr @word(ptr %loop, i64 2)
+  call void %function(ptr %addresses, ptr %counts, ptr %strides, ptr %extra)
+  ret void
+}
+
+; Whether a loop has found nothing wrong.
+define internal i1 @went_well() {
+  %after = call i32 @fetestexcept(i32 <all_flags>)
+  %right = icmp eq i32 %after, 0
+  %error = call ptr @PyErr_Occurred()
+  %quiet = icmp eq ptr %error, null
+  %well = and i1 %right, %quiet
+  ret i1 %well
+}
+
 ; The Tensor that a loop makes of operands, whose addresses come first; null where the ufunc has to
 ; be called instead.
 define internal ptr @looped(
   ptr %loop, i64 %nd, ptr %sizes, ptr %counts, ptr %addresses, ptr %strides, i64 %last
 ) {
   %descr = call ptr @word(ptr %loop, i64 3)
-  %nd32 = trunc i64 %nd to i32
-  call void @Py_IncRef(ptr %descr)
-  %out = call ptr <new_array>(
-    ptr <ndarray>, ptr %descr, i32 %nd32, ptr %sizes, ptr null, ptr null, i32 0, ptr null)
+  %out = call ptr @new_array_of(ptr %descr, i64 %nd, ptr %sizes)
   %failed = icmp eq ptr %out, null
-  br i1 %failed, label %forget, label %flags
-flags:
+  br i1 %failed, label %forget, label %run
+run:
   %data = call ptr @field(ptr %out, i64 <header>)
   %to = getelementptr ptr, ptr %addresses, i64 %last
   store ptr %data, ptr %to
-  %before = call i32 @fetestexcept(i32 <all_flags>)
-  %dirty = icmp ne i32 %before, 0
-  br i1 %dirty, label %clear, label %run
-clear:
-  %cleared = call i32 @feclearexcept(i32 <all_flags>)
-  br label %run
-run:
-  %function = call ptr @word(ptr %loop, i64 1)
-  %extra = call ptr @word(ptr %loop, i64 2)
-  call void %function(ptr %addresses, ptr %counts, ptr %strides, ptr %extra)
-  %after = call i32 @fetestexcept(i32 <all_flags>)
-  %wrong = icmp ne i32 %after, 0
-  %error = call ptr @PyErr_Occurred()
-  %raised = icmp ne ptr %error, null
-  %bad = or i1 %wrong, %raised
-  br i1 %bad, label %drop, label %good
+  call void @clear_flags()
+  call void @run_loop(ptr %loop, ptr %addresses, ptr %counts, ptr %strides)
+  %well = call i1 @went_well()
+  br i1 %well, label %good, label %drop
 good:
   %t = call ptr @made_alone(ptr %out)
   ret ptr %t

@@ -17,6 +17,7 @@ from hybrid.kernels.shortway.item import ITEM
 from hybrid.kernels.shortway.loops import LOOPS
 from hybrid.kernels.shortway.operators import OPERATORS
 from hybrid.kernels.shortway.products import PRODUCTS
+from hybrid.kernels.shortway.reductions import REDUCTIONS
 from hybrid.kernels.shortway.reshape import RESHAPE
 from hybrid.kernels.shortway.views import VIEWS
 from hybrid.kernels.spare import SPARED, check_slots, keep_spare
@@ -24,12 +25,13 @@ from hybrid.records import dataclass
 
 Words = np.ndarray[Any, np.dtype[np.int64]]
 
-_TEXTS = (SPARED, CALLS, LOOPS, OPERATORS, PRODUCTS, VIEWS, ITEM, RESHAPE)
+_TEXTS = (SPARED, CALLS, LOOPS, OPERATORS, PRODUCTS, VIEWS, ITEM, RESHAPE, REDUCTIONS)
 _COMPARISONS = ("__lt__", "__le__", "__eq__", "__ne__", "__gt__", "__ge__")  # as Python counts them
 _SHARED = {
     "comparison": "comparison",
     "function": "function_of_one",
     "function of two": "function_of_two",
+    "function of an axis": "reduction",
 }
 """Entries that serve all ways of a kind."""
 
@@ -46,8 +48,9 @@ _ENTRIES = {
 }
 
 # The words of a way: what is called, the Python function, that for swapped operands; from _LOOPS
-# on, for each number of a dtype: the dtype of the operands, the loop, its data, that of the result.
-_LOOPS, _WORDS_PER_LOOP = 3, 4
+# on, for each number of a dtype: the dtype of the operands, the loop, its data, that of the result,
+# and of a reduction what it starts with, if that is not the first element.
+_LOOPS, _WORDS_PER_LOOP = 3, 5
 _CHARS = "?bBhHiIlLqQfdgFD"
 """Of the dtypes that have loops here, by their numbers."""
 
@@ -62,7 +65,8 @@ class Way:
     kind : str
         ``"unary"``, ``"binary"``, ``"comparison"``, ``"product"`` (of arrays of one floating-point
         dtype), ``"item"`` (``x[index]``), ``"reshape"``, ``"function"`` or ``"function of two"``
-        (of so many arguments and no method; it gives None where the way is not plain).
+        (of so many arguments and no method; it gives None where the way is not plain), or
+        ``"function of an axis"``: of an array, an axis and `keepdims`.
     call : callable
         What does it to ndarrays: a ufunc. It gives one, or a NumPy scalar. Of ``"item"``:
         ``call(index, *shape)`` gives the view ops that lead to what the index shows, of
@@ -83,7 +87,8 @@ class Way:
         """What native code is told."""
         parts = (self.call, self.otherwise, self.reflected)
         words = [0 if part is None else id(part) for part in parts]
-        loops = _loops(self.call) if isinstance(self.call, np.ufunc) else {}
+        found = _folds if self.kind == "function of an axis" else _loops
+        loops = found(self.call) if isinstance(self.call, np.ufunc) else {}
         for number in range(len(_CHARS)):
             words += loops.get(number, (0,) * _WORDS_PER_LOOP)
         return np.array(words, np.int64)
@@ -98,7 +103,20 @@ def _loops(ufunc: np.ufunc) -> dict[int, tuple[int, ...]]:
         if len(set(given)) == len(result) == 1 and given[0] in _CHARS and result in _CHARS:
             dtype, out = np.dtype(given[0]), np.dtype(result)
             native.keep(dtype, out)
-            found.setdefault(dtype.num, (id(dtype), loop.function, loop.data, id(out)))
+            found.setdefault(dtype.num, (id(dtype), loop.function, loop.data, id(out), 0))
+    return found
+
+
+@functools.cache
+def _folds(ufunc: np.ufunc) -> dict[int, tuple[int, ...]]:
+    """The words of the loops that ``ufunc.reduce`` calls for an array as it is."""
+    found: dict[int, tuple[int, ...]] = {}
+    for number, words in _loops(ufunc).items():
+        one = np.ones(1, _CHARS[number])
+        if ufunc.reduce(one).dtype == one.dtype and words[3] == words[0]:
+            start = None if ufunc.identity is None else np.array(ufunc.identity, one.dtype)
+            native.keep(start)
+            found[number] = (*words[:-1], 0 if start is None else start.ctypes.data)
     return found
 
 

@@ -15,15 +15,15 @@ from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.dtypes import DType
 from hybrid.errors import ShapeError
+from hybrid.kernels.shortway import Way
+from hybrid.ops import _shortways
 from hybrid.ops._axes import Axes, all_axes
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.movement import expand_dims
 
 Axis = int | Axes | None
 
-_new = object.__new__
 _array = np.ndarray
-_asarray = np.asarray
 _HALVES = frozenset(dtype.char for dtype in dtypes.SUPPORTED if dtypes.is_half(dtype))
 
 REDUCTION_EXAMPLES = (
@@ -114,23 +114,33 @@ def reduce(op: Op, x: ArrayLike, axis: Axis, keepdims: bool) -> Tensor:
     return bind(op, (x,), {"axis": all_axes(op.name, axis, x.shape), "keepdims": keepdims})
 
 
-def fold(op: Op, method: Callable[..., Any], x: ArrayLike, axis: Axis, keepdims: bool) -> Tensor:
-    """Bind a reduction that is `method` of a ufunc, ``np.add.reduce``: what it calls at once.
+def folding(op: Op, ufunc: np.ufunc) -> Callable[[ArrayLike, Axis, bool], Tensor]:
+    """Return what binds a reduction that is ``ufunc.reduce``, or calls that at once.
 
     Half precision has another eager form, and NumPy other dtypes for it.
     """
-    if (axis is None or type(axis) is int) and type(x) is Tensor and (not busy or state.plain):
-        data = x._data
-        if type(data) is _array and data.dtype.char not in _HALVES:
-            try:
-                found = method(data, axis, None, None, keepdims)
-            except Exception:
-                return reduce(op, x, axis, keepdims)  # which says what is wrong
-            made = _new(Tensor)
-            made._data = found if type(found) is _array else _asarray(found)
-            made._link = made._node = None
-            return made
-    return reduce(op, x, axis, keepdims)
+    method: Callable[..., Any] = ufunc.reduce
+    short: Callable[[Any, Any, Any], Tensor | None] | None = None
+
+    def fold(x: ArrayLike, axis: Axis, keepdims: bool) -> Tensor:
+        if short is not None and (done := short(x, axis, keepdims)) is not None:
+            return done
+        if (axis is None or type(axis) is int) and type(x) is Tensor and (not busy or state.plain):
+            data = x._data
+            if type(data) is _array and data.dtype.char not in _HALVES:
+                try:
+                    found = method(data, axis, None, None, keepdims)
+                except Exception:
+                    return reduce(op, x, axis, keepdims)  # which says what is wrong
+                return _shortways.made(found)
+        return reduce(op, x, axis, keepdims)
+
+    def put(native: dict[str, Any]) -> None:
+        nonlocal short
+        short = native[op.name]
+
+    _shortways.offer(Way(op.name, "function of an axis", ufunc), put)
+    return fold
 
 
 def count(shape: Shape, axis: Axis) -> int:

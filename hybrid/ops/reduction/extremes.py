@@ -16,14 +16,11 @@ from hybrid.ops.reduction.declare import (
     EMPTY_EXAMPLE,
     REDUCTION_EXAMPLES,
     Axis,
-    fold,
+    folding,
     not_empty,
     restore,
 )
 from hybrid.ops.reduction.sums import sum
-
-_MAXIMUM, _MINIMUM = np.maximum.reduce, np.minimum.reduce
-_OR, _AND = np.logical_or.reduce, np.logical_and.reduce
 
 
 def _infer_extreme(name: str) -> Any:
@@ -71,6 +68,8 @@ MIN = register(
     )
 )
 
+_fold_max, _fold_min = folding(MAX, np.maximum), folding(MIN, np.minimum)
+
 
 def max(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False, **options: Any) -> Tensor:
     """Return the largest element along axes.
@@ -104,28 +103,28 @@ def max(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False, **options
     """
     if options:
         return as_numpy(np.max, x, axis=axis, keepdims=keepdims, **options)
-    return fold(MAX, _MAXIMUM, x, axis, keepdims)
+    return _fold_max(x, axis, keepdims)
 
 
 def min(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False, **options: Any) -> Tensor:
     """Return the smallest element along axes; as :func:`max`."""
     if options:
         return as_numpy(np.min, x, axis=axis, keepdims=keepdims, **options)
-    return fold(MIN, _MINIMUM, x, axis, keepdims)
+    return _fold_min(x, axis, keepdims)
 
 
 def amax(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False, **options: Any) -> Tensor:
     """NumPy's second name of :func:`max`."""
     if options:
         return as_numpy(np.max, x, axis=axis, keepdims=keepdims, **options)
-    return fold(MAX, _MAXIMUM, x, axis, keepdims)
+    return _fold_max(x, axis, keepdims)
 
 
 def amin(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False, **options: Any) -> Tensor:
     """NumPy's second name of :func:`min`."""
     if options:
         return as_numpy(np.min, x, axis=axis, keepdims=keepdims, **options)
-    return fold(MIN, _MINIMUM, x, axis, keepdims)
+    return _fold_min(x, axis, keepdims)
 
 
 # --- any, all -------------------------------------------------------------------------------------
@@ -161,19 +160,21 @@ ALL = register(
     )
 )
 
+_fold_any, _fold_all = folding(ANY, np.logical_or), folding(ALL, np.logical_and)
+
 
 def any(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False, **options: Any) -> Tensor:
     """Tell whether any element along axes is not zero."""
     if options:
         return as_numpy(np.any, x, axis=axis, keepdims=keepdims, **options)
-    return fold(ANY, _OR, x, axis, keepdims)
+    return _fold_any(x, axis, keepdims)
 
 
 def all(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False, **options: Any) -> Tensor:
     """Tell whether all elements along axes are not zero."""
     if options:
         return as_numpy(np.all, x, axis=axis, keepdims=keepdims, **options)
-    return fold(ALL, _AND, x, axis, keepdims)
+    return _fold_all(x, axis, keepdims)
 
 
 attach(max=max, min=min, any=any, all=all)

@@ -19,14 +19,12 @@ from hybrid.ops.reduction.declare import (
     Axis,
     accumulator,
     eager_sum,
-    fold,
+    folding,
     reduce,
     spread,
 )
 from hybrid.ops.reduction.scans import cumprod, shifted
 from hybrid.ops.slicing import flip
-
-_ADD, _MULTIPLY = np.add.reduce, np.multiply.reduce
 
 
 def _infer_sum(x: TensorSpec, *, axis: Axes, keepdims: bool) -> TensorSpec:
@@ -46,6 +44,8 @@ SUM = register(
         doc="The sum of elements along axes.",
     )
 )
+
+_fold_sum = folding(SUM, np.add)
 
 
 def sum(
@@ -89,7 +89,7 @@ def sum(
     if options:
         return as_numpy(np.sum, x, axis=axis, dtype=dtype, keepdims=keepdims, **options)
     if dtype is None:
-        return fold(SUM, _ADD, x, axis, keepdims)
+        return _fold_sum(x, axis, keepdims)
     return accumulate(SUM, x, axis, dtype, keepdims)
 
 
@@ -132,6 +132,8 @@ PROD = register(
     )
 )
 
+_fold_prod = folding(PROD, np.multiply)
+
 
 def prod(
     x: ArrayLike,
@@ -146,7 +148,7 @@ def prod(
     if options:
         return as_numpy(np.prod, x, axis=axis, dtype=dtype, keepdims=keepdims, **options)
     if dtype is None:
-        return fold(PROD, _MULTIPLY, x, axis, keepdims)
+        return _fold_prod(x, axis, keepdims)
     return accumulate(PROD, x, axis, dtype, keepdims)
 
 
