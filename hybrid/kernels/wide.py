@@ -261,8 +261,11 @@ def define(text: str, module: Any, context: Any) -> Any:
     if not functions:
         return None
     module.link_in(llvm.parse_assembly(_definitions(functions), context))
+    # No longer kept: what emits code would look for loops in forms that nobody calls.
+    module.get_global_variable("llvm.compiler.used").linkage = "internal"
     passes = llvm.create_new_module_pass_manager()
     passes.add_always_inliner_pass()
+    passes.add_global_dead_code_eliminate_pass()
     passes.add_instruction_combine_pass()
     passes.add_simplify_cfg_pass()
     return passes

@@ -11,12 +11,15 @@ import numpy as np
 
 from hybrid.kernels import wide
 from hybrid.kernels.intrinsics import (
+    bits_float,
     copysign,
     fabs,
     float_bits,
     fma,
     like,
+    minimum,
     select,
+    shr,
     sqrt,
     sub,
     trunc,
@@ -45,30 +48,41 @@ def scaled_less_one(p: Any, lost: Any, power: Any, half: Any) -> Any:
     return y + fma(lost, power, rest)
 
 
-def hyperbolic(
-    expm1_parts: Any, power_of_two: Any, bound: Any, two: Any, tiny: Any
-) -> tuple[Any, Any]:
-    """sinh and cosh from exp(a) = (1 + p) * 2**k, a = |x|; one division each."""
+def hyperbolic_sine(
+    reduced: Any, power: Any, integer: Any, bound: Any, tiny: Any, sinh_tail: Any, cosh_tail: Any
+) -> Any:
+    """sinh of a = |x| = k log(2) + r from sinh and cosh of r, by one polynomial each.
+
+    It is B sinh(r) + A cosh(r) with A and B the halves of 2**k -+ 2**-k: no division.
+    """
 
     def sinh(x: Any) -> Any:
-        """e + e / (2e + 1) with e = (exp(a) - 1) / 2."""
+        """A + (B sinh(r) + A (cosh(r) - 1)); A is exact where it is small."""
         a = fabs(x)
-        p, k = expm1_parts(select(bound < a, bound, a))
-        quarter = power_of_two(sub(k, two))
-        e = fma(p, quarter, quarter - like(x, 0.25)) * like(x, 2.0)
-        rest = e / fma(e, like(x, 2.0), like(x, 1.0))
-        y = e + select(e > like(x, _HUGE), like(x, 0.5), rest)
-        return copysign(select(a < tiny, a, y), x)
+        r, k = reduced(select(bound < a, bound, a))
+        z = r * r
+        two, most = integer(2), integer(100)  # from where on 2**-k is nothing beside 2**k
+        # Halves of the powers' halves, since 2**1024 is not a float64.
+        up, down = power(sub(k, two)), power(sub(-two, minimum(k, most)))
+        less = up - down
+        y = less + fma(up + down, fma(r * z, sinh_tail(z), r), less * (z * cosh_tail(z)))
+        return copysign(select(a < tiny, a, y + y), x)
+
+    return sinh
+
+
+def hyperbolic_cosine(expm1_parts: Any, power: Any, two: Any, bound: Any) -> Any:
+    """cosh from exp(a) = (1 + p) * 2**k, a = |x|."""
 
     def cosh(x: Any) -> Any:
         """h + 1 / (4h) with h = exp(a) / 2."""
         a = fabs(x)
         p, k = expm1_parts(select(bound < a, bound, a))
-        quarter = power_of_two(sub(k, two))
+        quarter = power(sub(k, two))
         h = fma(p, quarter, quarter) * like(x, 2.0)
         return h + like(x, 0.25) / h
 
-    return sinh, cosh
+    return cosh
 
 
 def log1p_edges(x: Any, y: Any, k: Any) -> Any:
@@ -128,10 +142,11 @@ def logistic(exp: Any) -> Any:
     return sigmoid
 
 
-def arc_sine_cosine(tail: Any, pi_hi: Any, pi_lo: Any) -> tuple[Any, Any]:
+def arc_sine_cosine(tail: Any, pi_hi: Any, pi_lo: Any, guess: Any) -> tuple[Any, Any]:
     """asin and acos from asin(s) = s + s z tail(z), z = s**2 <= 1/4.
 
-    Beyond 1/2: asin(x) = pi/2 - 2 asin(s) with s = sqrt((1 - x)/2).
+    Beyond 1/2: asin(x) = pi/2 - 2 asin(s) with s = sqrt((1 - x)/2). What half of the bits of a
+    number are taken from for half of its inverse square root is `guess`.
     """
 
     def half_range(x: Any) -> Any:
@@ -139,10 +154,12 @@ def arc_sine_cosine(tail: Any, pi_hi: Any, pi_lo: Any) -> tuple[Any, Any]:
         a = fabs(x)
         half = like(x, 0.5)
         far = a > half
-        z = select(far, (like(x, 1.0) - a) * half, a * a)
+        z = select(far, fma(a, -half, half), a * a)
         s = select(far, sqrt(z), a)
-        # The rounding error of the square root is put back: doubled, it would show.
-        lost = select(far & (z > like(x, 0.0)), fma(-s, s, z) / (s + s), like(x, 0.0))
+        # The rounding error of the square root is put back: doubled, it would show. What it is
+        # multiplied by, 1 / (2 sqrt(z)), need not be exact: 2 % for the largest z, 6 % for others.
+        slope = bits_float(sub(guess, shr(float_bits(z), 1)))
+        lost = select(far, fma(-s, s, z) * slope, like(x, 0.0))
         return far, s, fma(s * z, tail(z), lost)
 
     def asin(x: Any) -> Any:
@@ -158,12 +175,12 @@ def arc_sine_cosine(tail: Any, pi_hi: Any, pi_lo: Any) -> tuple[Any, Any]:
         far, s, t = half_range(x)
         half = like(x, 0.5)
         two = like(x, 2.0)
-        negative = x < like(x, 0.0)
         # far: 2(s + t), or pi - 2(s + t); near: pi/2 -+ (s + t)
-        base = select(far, select(negative, pi_hi, like(x, 0.0)), pi_hi * half)
-        base_lo = select(far, select(negative, pi_lo, like(x, 0.0)), pi_lo * half)
-        factor = select(far, two, like(x, 1.0))
-        factor = select(far != negative, factor, -factor)
+        side = copysign(like(x, 1.0), x)
+        factor = select(far, two, like(x, -1.0)) * side
+        right, right_lo = pi_hi * half, pi_lo * half
+        base = select(far, fma(side, -right, right), right)
+        base_lo = select(far, fma(side, -right_lo, right_lo), right_lo)
         total = fma(factor, s, base)
         error = fma(factor, s, base - total)
         return total + (error + fma(factor, t, base_lo))

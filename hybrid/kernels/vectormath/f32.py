@@ -97,10 +97,16 @@ def _reduce_exp(x: Any) -> Any:
     return fma(k, -_LN2_LO, fma(k, -_LN2_HI, x)), shifted
 
 
+def _reduced(x: Any) -> tuple[Any, Any]:
+    """(r, k) with x = k log(2) + r, k an integer."""
+    r, shifted = _reduce_exp(x)
+    return r, sub(float_bits(shifted), _BIASED_MAGIC_BITS)
+
+
 def _expm1_parts(x: Any) -> Any:
     """(p, k) with exp(x) = (1 + p) * 2**k and |1 + p| between sqrt(1/2) and sqrt(2)."""
-    r, shifted = _reduce_exp(x)
-    return fma(r * r, _EXPM1(r), r), sub(float_bits(shifted), _BIASED_MAGIC_BITS)
+    r, k = _reduced(x)
+    return fma(r * r, _EXPM1(r), r), k
 
 
 def exp_f32(x: Any) -> Any:
@@ -208,14 +214,20 @@ _ATAN = polynomial("atan_f32_tail", *coefficients.ATAN)
 
 _PI_PARTS = (f32(3.14159274101257324), f32(-8.742277657347586e-08))
 
-asin_f32, acos_f32 = derived.arc_sine_cosine(_ASIN, *_PI_PARTS)
+asin_f32, acos_f32 = derived.arc_sine_cosine(_ASIN, *_PI_PARTS, np.int32(0x5F3B59DF - (1 << 23)))
 atan_f32, atan2_f32 = derived.arc_tangents(_ATAN, *_PI_PARTS)
 
 # --- hyperbolic -------------------------------------------------------------------------------
 
-sinh_f32, cosh_f32 = derived.hyperbolic(
-    _expm1_parts, power_of_two, f32(89.5), np.int32(2), f32(2.0**-13)
+_SINH = polynomial("sinh_f32_tail", *coefficients.SINH)
+_COSH = polynomial("cosh_f32_tail", *coefficients.COSH)
+
+_BOUND = f32(89.5)
+
+sinh_f32 = derived.hyperbolic_sine(
+    _reduced, power_of_two, np.int32, _BOUND, f32(2.0**-13), _SINH, _COSH
 )
+cosh_f32 = derived.hyperbolic_cosine(_expm1_parts, power_of_two, np.int32(2), _BOUND)
 asinh_f32, acosh_f32, atanh_f32 = derived.inverse_hyperbolic(log1p_parts)
 sigmoid_f32 = derived.logistic(exp_f32)
 

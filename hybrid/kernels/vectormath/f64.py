@@ -23,7 +23,6 @@ from hybrid.kernels.intrinsics import (
     fabs,
     float_bits,
     fma,
-    mul,
     or_,
     sar,
     select,
@@ -84,10 +83,16 @@ def _reduce_exp(x: Any) -> Any:
     return fma(k, -LN2_LO, fma(k, -LN2_HI, x)), shifted
 
 
+def _reduced(x: Any) -> tuple[Any, Any]:
+    """(r, k) with x = k log(2) + r, k an integer."""
+    r, shifted = _reduce_exp(x)
+    return r, sub(float_bits(shifted), _BIASED_MAGIC_BITS)
+
+
 def _expm1_parts(x: Any) -> Any:
     """(p, k) with exp(x) = (1 + p) * 2**k and |1 + p| between sqrt(1/2) and sqrt(2)."""
-    r, shifted = _reduce_exp(x)
-    return fma(r * r, _EXPM1(r), r), sub(float_bits(shifted), _BIASED_MAGIC_BITS)
+    r, k = _reduced(x)
+    return fma(r * r, _EXPM1(r), r), k
 
 
 def _clamp_exp(x: Any) -> Any:
@@ -291,12 +296,20 @@ _ATAN = polynomial("atan_f64_tail", *coefficients.ATAN)
 
 _PI_PARTS = (3.141592653589793, 1.2246467991473532e-16)
 
-asin_f64, acos_f64 = derived.arc_sine_cosine(_ASIN, *_PI_PARTS)
+asin_f64, acos_f64 = derived.arc_sine_cosine(
+    _ASIN, *_PI_PARTS, np.int64(0x5FE76B50C7B537A9 - (1 << 52))
+)
 atan_f64, atan2_f64 = derived.arc_tangents(_ATAN, *_PI_PARTS)
 
 # --- hyperbolic -------------------------------------------------------------------------------
 
-sinh_f64, cosh_f64 = derived.hyperbolic(_expm1_parts, power_of_two, 710.6, np.int64(2), 2.0**-27)
+_SINH = polynomial("sinh_f64_tail", *coefficients.SINH)
+_COSH = polynomial("cosh_f64_tail", *coefficients.COSH)
+
+_BOUND = 710.6
+
+sinh_f64 = derived.hyperbolic_sine(_reduced, power_of_two, np.int64, _BOUND, 2.0**-27, _SINH, _COSH)
+cosh_f64 = derived.hyperbolic_cosine(_expm1_parts, power_of_two, np.int64(2), _BOUND)
 asinh_f64, acosh_f64, atanh_f64 = derived.inverse_hyperbolic(_log1p_parts)
 sigmoid_f64 = derived.logistic(exp_f64)
 
@@ -350,37 +363,6 @@ def sqrt_f64(x: Any) -> Any:
 def rsqrt_f64(x: Any) -> Any:
     """1 / sqrt(x)."""
     return derived.reciprocal_root(x, 2.0**-700, 2.0**400, 2.0**200)
-
-
-def reciprocal_cube_root(a: Any) -> Any:
-    """a**(-1/3) to some 30 bits, for a positive normal a.
-
-    The guess divides the bit pattern by -3, after W. Kahan's "Computing a real cube root" (1991);
-    Newton's method for the reciprocal needs no division.
-    """
-    # A third of the upper half: 0x55555556 is 2**32 / 3, rounded up.
-    third = shr(mul(shr(float_bits(a), 32), np.int64(0x55555556)), 32)
-    r = bits_float(sub(np.int64(0x553EF0FE00000000), shl(third, 32)))
-    scaled = a * 0.3333333333333333
-    r = r * fma(-scaled * r, r * r, 1.3333333333333333)
-    r = r * fma(-scaled * r, r * r, 1.3333333333333333)
-    return r * fma(-scaled * r, r * r, 1.3333333333333333)
-
-
-def cbrt_f64(x: Any) -> Any:
-    """Cube root: a * (a**(-1/3))**2, then one Newton step with an exact residual."""
-    a = fabs(x)
-    ordinary = (a > 0.0) & (a < np.inf)
-    tiny = a < 1e-290
-    a = select(tiny, a * 18014398509481984.0, a)
-    r = reciprocal_cube_root(a)
-    slope = r * r
-    y = a * slope
-    square = y * y
-    rest = fma(-fma(y, y, -square), y, fma(-square, y, a))
-    y = fma(rest * slope, 0.3333333333333333, y)
-    y = select(tiny, y * 3.814697265625e-06, y)
-    return copysign(select(ordinary, y, fabs(x)), x)
 
 
 def hypot_f64(x: Any, y: Any) -> Any:

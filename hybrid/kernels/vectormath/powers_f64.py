@@ -1,4 +1,7 @@
-"""Powers of float64: the logarithm as a pair, and e to a pair, from tables in registers."""
+"""Powers and cube roots of float64, by tables in registers.
+
+Powers take the logarithm as a pair, and e to a pair.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from hybrid.kernels.formulas import polynomial_at_once
 from hybrid.kernels.intrinsics import (
     and_,
     bits_float,
+    copysign,
     fabs,
     float_bits,
     fma,
@@ -32,13 +36,22 @@ from hybrid.kernels.vectormath.f64 import (
     power_of_two,
     unbiased,
 )
-from hybrid.kernels.vectormath.tables import logarithms, reciprocals, roots_of_2_f64
+from hybrid.kernels.vectormath.tables import (
+    cubes_f64,
+    logarithms,
+    reciprocals,
+    roots_of_2_f64,
+    thirds_f64,
+)
 
 _LOG_NEAR = polynomial_at_once("log_f64_near", *coefficients.LOG_NEAR)
 _EXP_NEAR = polynomial_at_once("exp_f64_near", *coefficients.EXP_NEAR)
 _RECIPROCALS = reciprocals("reciprocals_f64", np.float64)
 _LOG_HIGH, _LOG_LOW, *_LN2_PARTS = logarithms("ln_f64", None, 38, np.float64)
 _ROOTS, _ROOTS_REST = roots_of_2_f64()
+_CBRT = polynomial_at_once("cbrt_f64_tail", *coefficients.CBRT)
+_CUBES, _CUBE_ROOTS = cubes_f64()
+_THIRDS, _THIRDS_REST = thirds_f64()
 
 
 def _parts(x: Any) -> Any:
@@ -97,3 +110,24 @@ def pow_f64(x: Any, y: Any) -> Any:
     t_lo = fma(y, log_lo, fma(y, log_hi, -t))
     t_lo = select(fabs(t) < 800.0, t_lo, 0.0)
     return derived.pow_edges(x, y, _exp_of(t, t_lo))
+
+
+def cbrt_f64(x: Any) -> Any:
+    """Cube root: of x = (1 + f) c**3 2**(3q + j), c from a table and j -1, 0 or 1.
+
+    c and 2**(j/3) have 26 bits each, so that their product is exact.
+    """
+    a = fabs(x)
+    m, k = _parts(a)
+    i = shr(float_bits(m), 48)
+    f = fma(m, _CUBES(i), -1.0)
+    q = fma(k, 1 / 3, MAGIC) - MAGIC
+    j = float_bits(fma(q, -3.0, k + MAGIC))
+    root = _THIRDS(j) * _CUBE_ROOTS(i)
+    low = root * _THIRDS_REST(j)
+    y = root + fma(_CBRT(f), f * (root + low), low)
+    if wide.available(x):
+        return copysign(wide.call("scale", y, q), x)
+    ordinary = (a > 0.0) & (a < np.inf)
+    y = y * power_of_two(sub(float_bits(select(ordinary, q, 0.0) + MAGIC), MAGIC_BITS))
+    return copysign(select(ordinary, y, a), x)

@@ -31,6 +31,26 @@ _CUBE_ROOTS = (
     *(1.2085376, 1.2158644, 1.2227371, 1.2296016, 1.236476, 1.2432427, 1.2499361, 1.2567633),
 )
 
+# The same for 16th parts, c in 26 bits and c**-3 a float64 but for one part in 2**63: (c**-3, c).
+_CUBES_F64 = (
+    (0.9696679111788529, 1.010320097208023),
+    (0.9144387611484458, 1.0302638411521912),
+    (0.8649179670869995, 1.0495626330375671),
+    (0.8206453697618425, 1.068107157945633),
+    (0.780592290897469, 1.0860719084739685),
+    (0.7441808816794507, 1.103503793478012),
+    (0.7111860078761048, 1.1203118562698364),
+    (0.6807578050419928, 1.1367608904838562),
+    (0.6530392276521695, 1.152622014284134),
+    (0.6273562895245547, 1.168140947818756),
+    (0.6038457366106256, 1.1831087470054626),
+    (0.5818216101037116, 1.197852611541748),
+    (0.5614812822482254, 1.2121459245681763),
+    (0.5423815438712017, 1.226210504770279),
+    (0.5245614526830108, 1.2399415373802185),
+    (0.5079808669647822, 1.2532880008220673),
+)
+
 
 def reciprocals(name: str, dtype: Any = np.float32) -> Any:
     """The table of r."""
@@ -68,12 +88,24 @@ def cubes() -> tuple[Any, Any]:
     return table("cubes_f32", inverse), table("cube_roots_f32", roots)
 
 
+def cubes_f64() -> tuple[Any, Any]:
+    """The same for the 16th parts, float64."""
+    inverse, roots = zip(*_CUBES_F64, strict=True)
+    return table("cubes_f64", np.array(inverse)), table("cube_roots_f64", np.array(roots))
+
+
 def thirds() -> tuple[Any, Any]:
     """Tables of 2**(j/3) for j = -1, 0, 1, and what is left of it relative to that, float32."""
     whole, rest = _powers_of_2(3, (-1, 0, 1), 23)
     return table("thirds_f32", whole.astype(np.float32)), table(
         "thirds_rest_f32", rest.astype(np.float32)
     )
+
+
+def thirds_f64() -> tuple[Any, Any]:
+    """The same in float64, the powers in 26 bits."""
+    whole, rest = _powers_of_2(3, (-1, 0, 1), 25, 8)
+    return table("thirds_f64", whole), table("thirds_rest_f64", rest)
 
 
 def roots_of_2() -> tuple[Any, Any]:
@@ -90,8 +122,8 @@ def roots_of_2_f64() -> tuple[Any, Any]:
     return table("roots_f64", whole), table("roots_rest_f64", rest)
 
 
-def _powers_of_2(parts: int, numbers: Iterable[int], bits: int) -> tuple[Any, Any]:
-    whole, rest = np.ones(16), np.zeros(16)
+def _powers_of_2(parts: int, numbers: Iterable[int], bits: int, size: int = 16) -> tuple[Any, Any]:
+    whole, rest = np.ones(size), np.zeros(size)
     with localcontext() as context:
         context.prec = 50
         for j in numbers:
