@@ -36,16 +36,15 @@ from hybrid.kernels.vectormath import coefficients_f32 as coefficients
 from hybrid.kernels.vectormath import derived
 from hybrid.kernels.vectormath.f64 import logaddexp_f64
 from hybrid.kernels.vectormath.logarithms_f32 import (
-    LOG2_HIGH,
-    LOG2_LOW,
     log1p_parts,
-    near_one,
     parts,
     power_of_two,
 )
 from hybrid.kernels.vectormath.reduction import reduce_f32
 from hybrid.kernels.vectormath.tables import (
     cubes,
+    logarithms,
+    reciprocals,
     roots_of_2,
     thirds,
 )
@@ -266,6 +265,8 @@ def erfc_f32(x: Any) -> Any:
 _MAGIC_SIXTEENTHS = 422212465065984.0  # 1.5 * 2**48
 _EXP2_WIDE = polynomial("exp2_f32_wide", *coefficients.EXP2_WIDE)
 _LOG2_WIDE = polynomial("log2_f32_wide", *coefficients.LOG2_WIDE)
+_RECIPROCALS = reciprocals("reciprocals_32_f32", 32)
+_LOG2_HIGH, _LOG2_LOW, *_ = logarithms("log2_32_f32", 32, 2, 16)
 _ROOTS_OF_2 = table("roots_of_2", np.exp2(np.arange(16) / 16))
 _CBRT = polynomial("cbrt_f32_tail", *coefficients.CBRT)
 _CUBES, _CUBE_ROOTS = cubes()
@@ -302,10 +303,10 @@ def _exp_f64_of(t: Any) -> Any:
 def _log2_f64_of(x: Any) -> Any:
     """log2(x) to some 39 bits as a float64, for x >= 0: as log2_f32, but for the sums."""
     m, k = parts(x)
-    f, i = near_one(m)
-    wider = to_f64(f)
-    rest = fma(wider, _LOG2_WIDE(wider), to_f64(LOG2_LOW(i)))
-    y = to_f64(k + LOG2_HIGH(i)) + rest
+    i = shr(float_bits(m), 18)
+    wider = to_f64(fma(m, _RECIPROCALS(i), -_ONE))
+    rest = fma(wider, _LOG2_WIDE(wider), to_f64(_LOG2_LOW(i)))
+    y = to_f64(k + _LOG2_HIGH(i)) + rest
     if wide.available(x):
         return y  # infinite where it should be
     y = select(x < _INF, y, to_f64(x))

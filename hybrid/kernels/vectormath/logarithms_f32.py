@@ -1,4 +1,4 @@
-"""Logarithms of float32, and log(1 + x), from tables of 32 entries."""
+"""Logarithms of float32, and log(1 + x), from tables of 16 entries."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ _LOG2E = f32(1.4426950408889634)
 _LOG = polynomial("log_f32_tail", *coefficients.LOG)
 _LOG2 = polynomial("log2_f32_tail", *coefficients.LOG2)
 _LOG10 = polynomial("log10_f32_tail", *coefficients.LOG10)
-_RECIPROCALS = reciprocals("reciprocals_f32")
+_RECIPROCALS = reciprocals("reciprocals_f32", 16)
 # Units that leave room for the integer bits of the results, of which log2 has eight.
-_LN_HIGH, _LN_LOW, *_LN = logarithms("ln_f32", None, 17)
-LOG2_HIGH, LOG2_LOW, *_ = logarithms("log2_f32", 2, 16)
-_LOG10_HIGH, _LOG10_LOW, *_LG = logarithms("log10_f32", 10, 18)
+_LN_HIGH, _LN_LOW, *_LN = logarithms("ln_f32", 16, None, 17)
+_LOG2_HIGH, _LOG2_LOW, *_ = logarithms("log2_f32", 16, 2, 16)
+_LOG10_HIGH, _LOG10_LOW, *_LG = logarithms("log10_f32", 16, 10, 18)
 
 
 def power_of_two(k: Any) -> Any:
@@ -68,9 +68,9 @@ def parts(x: Any) -> Any:
     return m, float_of_int(k) - select(tiny, f32(149), _ZERO)
 
 
-def near_one(m: Any) -> Any:
+def _near_one(m: Any) -> Any:
     """(f, i) with m = (1 + f) / r, r the i-th of the table; f is exact."""
-    i = shr(float_bits(m), 18)
+    i = shr(float_bits(m), 19)
     return fma(m, _RECIPROCALS(i), -_ONE), i
 
 
@@ -84,7 +84,7 @@ def _log_edges(x: Any, y: Any) -> Any:
 
 def _log_of(m: Any, k: Any, lost: Any) -> Any:
     """log((m + lost) * 2**k), `lost` a rounding error of m or None."""
-    f, i = near_one(m)
+    f, i = _near_one(m)
     near, rest = f, fma(k, _LN[1], _LN_LOW(i))
     if lost is not None:
         near, rest = (fma(lost, _RECIPROCALS(i), part) for part in (near, rest))
@@ -101,15 +101,15 @@ def log_f32(x: Any) -> Any:
 def log2_f32(x: Any) -> Any:
     """Logarithm to base 2: k - log2(r) exactly, and the small log(1 + f) * log2(e)."""
     m, k = parts(x)
-    f, i = near_one(m)
-    rest = fma(f, _LOG2E, fma(f, _LOG2(f), LOG2_LOW(i)))
-    return _log_edges(x, (k + LOG2_HIGH(i)) + rest)
+    f, i = _near_one(m)
+    rest = fma(f, _LOG2E, fma(f, _LOG2(f), _LOG2_LOW(i)))
+    return _log_edges(x, (k + _LOG2_HIGH(i)) + rest)
 
 
 def log10_f32(x: Any) -> Any:
     """Logarithm to base 10: k log10(2) - log10(r) exactly, and the small log(1 + f) * log10(e)."""
     m, k = parts(x)
-    f, i = near_one(m)
+    f, i = _near_one(m)
     rest = fma(f, _LOG10(f), fma(k, _LG[1], _LOG10_LOW(i)))
     rest = fma(f, f32(0.4342944819032518), rest)
     return _log_edges(x, fma(k, _LG[0], _LOG10_HIGH(i)) + rest)

@@ -46,8 +46,8 @@ from hybrid.kernels.vectormath.tables import (
 
 _LOG_NEAR = polynomial_at_once("log_f64_near", *coefficients.LOG_NEAR)
 _EXP_NEAR = polynomial_at_once("exp_f64_near", *coefficients.EXP_NEAR)
-_RECIPROCALS = reciprocals("reciprocals_f64", np.float64)
-_LOG_HIGH, _LOG_LOW, *_LN2_PARTS = logarithms("ln_f64", None, 38, np.float64)
+_RECIPROCALS = reciprocals("reciprocals_f64", 32, np.float64)
+_LOG_HIGH, _LOG_LOW, *_LN2_PARTS = logarithms("ln_f64", 32, None, 38, np.float64)
 _ROOTS, _ROOTS_REST = roots_of_2_f64()
 _CBRT = polynomial_at_once("cbrt_f64_tail", *coefficients.CBRT)
 _CUBES, _CUBE_ROOTS = cubes_f64()

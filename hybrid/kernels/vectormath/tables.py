@@ -1,8 +1,9 @@
 """Tables of reciprocals and their logarithms, by which logarithms are reduced.
 
-A number of [1, 2) is (1 + f) / r with the r of the 32nd part it is in: f is small and exact, since
-r has 7 bits or less. r is 1 in the first part and 1/2 in the last, so nothing cancels near 1. After
-P.-T. P. Tang, "Table-driven implementation of the logarithm function" (ACM TOMS 16, 1990).
+A number of [1, 2) is (1 + f) / r with the r of the 16th or 32nd part it is in: f is small and
+exact, since r has few bits. r is 1 in the first part and 1/2 in the last, so nothing cancels near
+1. After P.-T. P. Tang, "Table-driven implementation of the logarithm function" (ACM TOMS 16,
+1990).
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ import numpy as np
 
 from hybrid.kernels.formulas import table
 
-# 128 r
-_RECIPROCALS = (
-    *(128, 122, 118, 116, 112, 109, 106, 104, 101, 99, 96, 94, 92, 90, 88, 86),
-    *(84, 83, 81, 80, 78, 77, 75, 74, 72, 71, 70, 69, 68, 67, 66, 64),
-)
+# 128 r, by the number of parts. Of 16, f is at most 1/16, and a float32 for each m that is one.
+_RECIPROCALS = {
+    16: (128, 116, 112, 104, 100, 96, 92, 88, 84, 80, 78, 74, 72, 70, 68, 64),
+    32: (
+        *(128, 122, 118, 116, 112, 109, 106, 104, 101, 99, 96, 94, 92, 90, 88, 86),
+        *(84, 83, 81, 80, 78, 77, 75, 74, 72, 71, 70, 69, 68, 67, 66, 64),
+    ),
+}
 
 # Near the cube roots of the middles of 32nd parts of [1, 2), but such that the reciprocals of their
 # cubes are float32 but for one part in 2**33. After S. Gal, "Computing elementary functions: a new
@@ -52,13 +56,13 @@ _CUBES_F64 = (
 )
 
 
-def reciprocals(name: str, dtype: Any = np.float32) -> Any:
+def reciprocals(name: str, parts: int, dtype: Any = np.float32) -> Any:
     """The table of r."""
-    return table(name, np.array(_RECIPROCALS, dtype) / dtype(128))
+    return table(name, np.array(_RECIPROCALS[parts], dtype) / dtype(128))
 
 
 def logarithms(
-    name: str, base: int | None, unit: int, dtype: Any = np.float32
+    name: str, parts: int, base: int | None, unit: int, dtype: Any = np.float32
 ) -> tuple[Any, Any, Any, Any]:
     """-log(r) and log(2) to a base (None: e) in two parts: (high(i), low(i), high, low).
 
@@ -71,7 +75,7 @@ def logarithms(
         log2 = Decimal(2).ln() / scale
         steps = [int((log2 * 2**unit).to_integral_value("ROUND_FLOOR"))]
         exact = [log2]
-        for r in _RECIPROCALS[:-1]:
+        for r in _RECIPROCALS[parts][:-1]:
             exact.append((Decimal(128) / r).ln() / scale)
             steps.append(int((exact[-1] * 2**unit).to_integral_value()))
         low = [float(x - Decimal(n) / 2**unit) for x, n in zip(exact, steps, strict=True)]
