@@ -80,6 +80,8 @@ def _called(instr: Instr) -> Iterator[str]:
     for node in ast.walk(ast.parse(template, mode="eval")):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in NAMES:
             yield node.func.id
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "reciprocal":
+            yield "divide"
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
             yield "divide"
 

@@ -1,4 +1,4 @@
-"""How generated kernels reach memory: operands and scratch; with them, the steps of extrema.
+"""How generated kernels reach memory: operands and scratch.
 
 A kernel body gets one pointer, to a packed list of addresses. ``operand(slot, dtype)`` makes a
 function that takes the address in that slot as a typed pointer; ``load`` and ``store`` index it.
@@ -247,33 +247,3 @@ def store(typingctx: Any, pointer: Any, index: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.none(pointer, types.int64, pointer.dtype), codegen
-
-
-# --- the steps of maxima and minima ---------------------------------------------------------
-
-
-def _extremum(name: str) -> Any:
-    """NaN wins; which zero wins is left open, which makes the vector code twice as fast."""
-
-    @intrinsic
-    def accumulate(typingctx: Any, a: Any, b: Any) -> Any:
-        if a != b:
-            return None
-
-        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            llvm_type = values[0].type
-            if isinstance(a, types.Float):
-                kind = ir.FunctionType(llvm_type, [llvm_type] * 2)
-                function = builder.module.declare_intrinsic(f"llvm.{name}", [llvm_type], kind)
-                return builder.call(function, values, fastmath=("nsz",))
-            compare = builder.icmp_signed if a.signed else builder.icmp_unsigned
-            first = compare(">" if name == "maximum" else "<", values[0], values[1])
-            return builder.select(first, values[0], values[1])
-
-        return a(a, b), codegen
-
-    return accumulate
-
-
-max_step = _extremum("maximum")
-min_step = _extremum("minimum")

@@ -179,6 +179,9 @@ class RowsPhase(Phase):
         for value in reduces:
             instr = self.instr(value)
             self.emit(f"v{value} = {self.constant(instr)}")
+            if self._watched(value):
+                zero = self.header.constant(0, instr.dtype.replace("float", "int"))
+                self.emit(f"v{value}_bits = {zero}")
             if cascades(instr):
                 self.emit(f"v{value}_mid = {self.constant(instr)}")
                 self.emit(f"v{value}_high = {self.constant(instr)}")
@@ -196,7 +199,7 @@ class RowsPhase(Phase):
         if not any(cascades(self.instr(value)) for value in reduces):
             with emit.block(f"for j in range({inner[0]}, {inner[1]}):"):
                 for value, text in body().items():
-                    emit(f"v{value} = {step(self.instr(value))}(v{value}, {text})")
+                    self._take(value, f"v{value}", text)
             return
         with emit.block(f"for start in range({inner[0]}, {inner[1]}, {REDUCE_BLOCK}):"):
             emit(f"stop = minimum(start + {REDUCE_BLOCK}, {inner[1]})")
@@ -211,13 +214,30 @@ class RowsPhase(Phase):
                         emit(f"{name}_d = difference({text}, {name}_shift)")
                         emit(f"{name}_squares = add_square({name}_squares, {name}_d)")
                         text = f"{name}_d"
-                    emit(f"{name}_sum = {step(self.instr(value))}({name}_sum, {text})")
+                    self._take(value, f"{name}_sum", text)
             for value in reduces:
                 if value in self.squares:
                     self._put_together(value)
                 else:
                     emit(f"v{value} = {self._joined(value, f'v{value}', f'v{value}_sum')}")
             self._cascade([value for value in reduces if cascades(self.instr(value))])
+
+    def _watched(self, value: int) -> bool:
+        """Whether it is the extreme of floats, one of which may be NaN: see extrema.py."""
+        instr = self.instr(value)
+        return instr.expr in ("max", "min") and instr.dtype.startswith("float")
+
+    def _take(self, value: int, name: str, text: str) -> None:
+        """Accumulate one element."""
+        if self._watched(value):
+            self.emit(f"v{value}_x = {text}")
+            self.emit(f"v{value}_bits = watch_step(v{value}_bits, v{value}_x)")
+            text = f"v{value}_x"
+        self.emit(f"{name} = {self._step(value)}({name}, {text})")
+
+    def _step(self, value: int) -> str:
+        instr = self.instr(value)
+        return f"{instr.expr}_number" if self._watched(value) else step(instr)
 
     # --- deviations (moments.py) ------------------------------------------------------------
 
@@ -290,7 +310,7 @@ class RowsPhase(Phase):
         instr = self.instr(value)
         if cascades(instr):
             return f"{a} {'+' if instr.expr == 'sum' else '*'} {b}"
-        return f"{step(instr)}({a}, {b})"
+        return f"{self._step(value)}({a}, {b})"
 
     def _cascade(self, values: list[int]) -> None:
         """After every 64 blocks, move what has been added up by one level."""
@@ -315,6 +335,8 @@ class RowsPhase(Phase):
                 low = self._joined(value, f"v{value}_mid", f"v{value}")
                 whole = self._joined(value, f"v{value}_high", f"({low})")
                 self.emit(f"v{value} = {whole}")
+            if self._watched(value):
+                self.emit(f"v{value} = unless_nan(v{value}_bits, v{value})")
             if value not in self.squares:
                 self.known[value] = f"v{value}"
         for value in self.squares:

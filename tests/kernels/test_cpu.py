@@ -262,12 +262,13 @@ def test_other_accumulators(axes: tuple[int, ...], shape: tuple[int, ...]) -> No
 @pytest.mark.parametrize("shape", [(3, 100), (100, 30)])
 def test_max_and_min_pass_nan_on(shape: tuple[int, ...]) -> None:
     axes = (1,) if shape[0] < shape[1] else (0,)
-    body = [reduce("max", 0, F32), reduce("min", 0, F32)]
-    for seed in range(5):
-        x = normal(shape, seed=seed)
-        x.ravel()[np.random.default_rng(seed).integers(0, x.size, 2)] = np.nan
+    for dtype, seed in itertools.product((F32, "float64"), range(5)):
+        body = [reduce("max", 0, dtype), reduce("min", 0, dtype)]
+        x = normal(shape, seed=seed).astype(dtype)
+        places = np.random.default_rng(seed).integers(0, x.size, 2)
+        x.ravel()[places] = np.nan, -np.nan
         x[0, 0] = (np.inf, -np.inf, 0.0, np.nan, 1.0)[seed]
-        check(shape, axes, [x], body, [(1, F32, True), (2, F32, True)])
+        check(shape, axes, [x], body, [(1, dtype, True), (2, dtype, True)])
 
 
 @pytest.mark.parametrize("columns", [1, 4, 10, 47])
