@@ -53,11 +53,19 @@ class Function:
         yield f"declare {self.head(1)} {_ATTRIBUTES} {listed}"
         yield from (f"declare {self.head(n)} {_ATTRIBUTES}" for n in vectors)
 
-    def definitions(self) -> Iterable[str]:
-        for lanes in LANES:
+    def definitions(self, called: Iterable[int]) -> Iterable[str]:
+        """Define forms, and those that they consist of."""
+        wanted, bodies = [*called], dict[int, list[str]]()
+        while wanted:
+            lanes = wanted.pop()
+            if lanes not in bodies:
+                bodies[lanes] = [*self.body(lanes)]
+                text = "\n".join(bodies[lanes])
+                wanted += [n for n in LANES if f"@{self.form(n)}(" in text]
+        for lanes, body in bodies.items():
             # Inlined or not there at all.
             yield f"define available_externally {self.head(lanes)} alwaysinline nounwind {{"
-            yield from self.body(lanes)
+            yield from body
             yield f"  ret {self.type(lanes)} %r"
             yield "}"
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from hybrid.core.tracelog import timed
 from hybrid.kernels import cache, cpu, native
+from hybrid.kernels.entry import callable_of
 from hybrid.kernels.loopnest import canonical
 from hybrid.kernels.region import Region
 from hybrid.kernels.spec import Geometry, KernelSpec
@@ -193,8 +194,8 @@ def _load(
             cache.write(key, code)
             started = time.perf_counter()
         address = native.load_object(code)
-        call = native.python_callable(address(f"{source.name}_call"), source.name)
         runs = tuple(address(f"{phase}_run") for phase in source.phases)
+        call = callable_of(source.name, source.arrays, runs)
         elapsed = time.perf_counter() - started
         if found:
             _stats = replace(

@@ -1,9 +1,9 @@
 """Object code becomes a Python callable.
 
-Each kernel's object code defines an entry point with the signature of CPython's METH_FASTCALL.
-It takes ``(par, geometry, *arrays)``, reads the arrays' data pointers in place and runs the
-kernel's phases. Loading needs neither numba nor its dispatcher, and on Linux not LLVM either: a
-process that finds all its kernels on disk never imports numba, nor llvmlite.
+Code that Python calls has the signature of CPython's METH_FASTCALL. That of kernels is one for all
+(:mod:`hybrid.kernels.entry`), and their own code nothing but phases. Loading needs neither numba
+nor its dispatcher, and on Linux not LLVM either: a process that finds all its kernels on disk never
+imports numba, nor llvmlite.
 
 Every object is loaded by itself, so that no two kernels can ever share a symbol (functions of one
 name in one engine of LLVM's can call each other's body, numba issue 10486).
@@ -65,13 +65,18 @@ def keep(*objects: object) -> None:
 
 
 def python_callable(address: int, name: str) -> Callable[..., None]:
-    """The entry point at ``address`` as a built-in function.
+    """The code at ``address`` as a built-in function whose ``self`` is the ndarray type.
 
-    The function's ``self`` is the ndarray type, against which the entry point checks its
-    arguments: a pointer inside the object code would be stale in the next process.
+    It checks its arguments against that: a pointer inside the object code would be stale in the
+    next process.
     """
+    return function_of(address, name, np.ndarray)
+
+
+def function_of(address: int, name: str, known: object) -> Callable[..., None]:
+    """The code at ``address`` as a built-in function whose ``self`` is something known."""
     definition, create = method(address, name)
-    function: Callable[..., None] = create(ctypes.addressof(definition), np.ndarray, None)
+    function: Callable[..., None] = create(ctypes.addressof(definition), known, None)
     return function
 
 

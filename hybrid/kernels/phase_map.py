@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hybrid.kernels.phase import Base, Phase
+from hybrid.kernels.region import COMPLEX
 from hybrid.kernels.spec import is_heavy, longest_chain
 
 # Elements that are computed before they are stored past the caches: at most 16 KiB of a result.
@@ -13,6 +14,8 @@ TILE = 1024
 # once take a third less time. Fewer gain little, and more code takes longer to compile.
 CHAIN = 2
 MOST_HEAVY = 8
+# Functions beside which masks cost nothing; a loop of one alone takes up to 16 % longer.
+MASKED = 2
 
 
 class MapPhase(Phase):
@@ -82,10 +85,16 @@ class MapPhase(Phase):
         body = self.spec.body
         chained = longest_chain(self.count, body) >= CHAIN
         several = chained and sum(map(is_heavy, body)) <= MOST_HEAVY
-        steps = "interleaved" if several else "range"
+        steps = "interleaved" if several else "masked" if self._maskable() else "range"
         with self.emit.block(f"for j in {steps}({count}):"):
             names = self.compute(roots, base, "", names)
             self.write_outputs(self.flow.inner_outputs, names, base)
+
+    def _maskable(self) -> bool:
+        """Whether masks cost nothing: beside functions, where operands lie one after the other."""
+        real = all(instr.dtype not in COMPLEX for instr in self.spec.body)
+        plain = all(op.inner in "01p" and not op.picks for op in self.operands.values())
+        return real and plain and sum(map(is_heavy, self.spec.body)) >= MASKED
 
     def _periodic(self, name: str) -> bool:
         return self.operands[name].inner == "p"

@@ -37,10 +37,18 @@ class Module(ir.Module):
 
 
 @functools.cache
+def _has(*features: str) -> bool:
+    triple, _, known = engine.cpu()
+    return triple.startswith("x86_64") and set(features) <= set(known.split(","))
+
+
 def _has_avx512() -> bool:
-    triple, _, features = engine.cpu()
-    wanted = {"+avx512f", "+avx512dq", "+avx512vl"}
-    return triple.startswith("x86_64") and wanted <= set(features.split(","))
+    return _has("+avx512f", "+avx512dq", "+avx512vl")
+
+
+def has_masks() -> bool:
+    """Whether numbers of any size can be loaded and stored under masks as fast as without."""
+    return _has_avx512() and _has("+avx512bw")
 
 
 def branches(x: Scalar) -> bool:
@@ -131,10 +139,12 @@ class _Rare(Function):
             return
         kind = self.type(lanes)
         flags = "i1" if lanes == 1 else f"<{lanes} x i1>"
-        last = f"%a{self.arity - 1}"
+        last = f"%f{self.arity - 1}"
         places = [f"%p{i}" for i in range(self.loop.pointers)]
         yield "entry:"
         yield from (f"  {place} = alloca [{BLOCK} x {self.kind}], align 64" for place in places)
+        # Lanes that a mask leaves out may be anything, on which nothing may branch.
+        yield from (f"  %f{i} = freeze {kind} %a{i}" for i in range(self.arity))
         yield from self._tests(lanes, kind, flags)
         every = f"%passed{len(self.usual) - 1}"
         if lanes > 1:
@@ -142,7 +152,7 @@ class _Rare(Function):
         yield f"  br i1 {'%every' if lanes > 1 else every}, label %done, label %rare, !prof !0"
         yield "rare:"
         for i in range(self.loop.arguments):
-            yield f"  store {kind} %a{i}, ptr %p{i}, align 64"
+            yield f"  store {kind} %f{i}, ptr %p{i}, align 64"
         given = ", ".join(f"ptr {place}" for place in places)
         yield f"  call void @{self.loop.symbol}({given})"
         yield f"  %found = load {kind}, ptr %p{self.loop.arguments + self.result}, align 64"
@@ -155,7 +165,7 @@ class _Rare(Function):
         for i, (argument, by_size, comparison, limit) in enumerate(self.usual):
             constant = ir.Constant(TYPES[self.kind], limit)
             splat = constant.get_reference() if lanes == 1 else f"splat ({constant})"
-            value = f"%a{argument}"
+            value = f"%f{argument}"
             if by_size:
                 yield f"  %size{i} = call {kind} @llvm.fabs.{self._overload(lanes)}({kind} {value})"
                 value = f"%size{i}"
@@ -226,18 +236,25 @@ def _called(text: str) -> tuple[Function, ...]:
 
 @functools.cache
 def _declarations(functions: tuple[Function, ...]) -> str:
+    """Declarations of functions, and of forms for LLVM to find when it vectorises.
+
+    It would drop them before, were they not in a list of what is used. The list itself is of what
+    it takes to be defined elsewhere, and empties shortly before, so that afterwards what nobody
+    calls is gone.
+    """
     forms = [function.form(n) for function in functions for n in LANES[1:]]
-    kept = ", ".join(f"ptr @{form}" for form in forms)
-    used = f"@llvm.compiler.used = appending global [{len(forms)} x ptr] [{kept}]"
+    listed = ", ".join(f"ptr @{form}" for form in forms)
+    kept = f"@{PREFIX}forms = available_externally constant [{len(forms)} x ptr] [{listed}]"
+    used = f"@llvm.compiler.used = appending global [1 x ptr] [ptr @{PREFIX}forms]"
     lines = [line for function in functions for line in function.declarations()]
-    return _module([f'{used}, section "llvm.metadata"', *lines])
+    return _module([kept, f'{used}, section "llvm.metadata"', *lines])
 
 
-@functools.cache
-def _definitions(functions: tuple[Function, ...]) -> str:
+@functools.lru_cache(maxsize=256)
+def _definitions(called: tuple[tuple[Function, tuple[int, ...]], ...]) -> str:
     # Several functions may need the same.
-    lines = [*{line: None for function in functions for line in function.needed()}]
-    lines += [line for function in functions for line in function.definitions()]
+    lines = [*{line: None for function, _ in called for line in function.needed()}]
+    lines += [line for function, forms in called for line in function.definitions(forms)]
     return _module([*lines, '!0 = !{!"branch_weights", i32 1000, i32 1}'])
 
 
@@ -260,8 +277,11 @@ def define(text: str, module: Any, context: Any) -> Any:
     functions = _called(text)
     if not functions:
         return None
-    module.link_in(llvm.parse_assembly(_definitions(functions), context))
-    # No longer kept: what emits code would look for loops in forms that nobody calls.
+    names = {found.name for found in module.functions}
+    forms = ((f, tuple(n for n in LANES if f.form(n) in names)) for f in functions)
+    called = tuple((function, lanes) for function, lanes in forms if lanes)
+    module.link_in(llvm.parse_assembly(_definitions(called), context))
+    # No longer kept: what emits code would look for loops in forms that are inlined.
     module.get_global_variable("llvm.compiler.used").linkage = "internal"
     passes = llvm.create_new_module_pass_manager()
     passes.add_always_inliner_pass()

@@ -45,6 +45,10 @@ FORMS = {
         for i in interleaved(n):
             store(words, i, i * m)
         """,
+    "a masked loop ends where a range does": """
+        for i in masked(n):
+            store(words, i, i * m)
+        """,
     "an empty range leaves the variable alone": """
         i = 5
         for i in range(3, 3):
@@ -126,6 +130,7 @@ def _python(text: str, words: Words, n: int, m: int) -> None:
         "load": lambda words, i: int(words[i]),
         "store": lambda words, i, x: words.put(i, x),
         "interleaved": range,
+        "masked": range,
         "lanes": lambda first, count, width: range(first, first + count),
     }
     exec(textwrap.dedent(text), names | {"words": words, "n": n, "m": m})
