@@ -8,12 +8,15 @@ holds for these contents only, and remembers them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hybrid.core.number import Number, items
 from hybrid.core.state import state
+
+if TYPE_CHECKING:
+    from hybrid.core.tensor import Tensor
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -57,6 +60,8 @@ class Watched(np.ndarray[Any, np.dtype[Any]]):
 
     def __getattribute__(self, name: str) -> Any:
         if name not in _OUTWARD:
+            if (written := _written(self)) is not None:
+                return getattr(written, name)
             _note(self)
             return getattr(plain(self), name)
         return super().__getattribute__(name)
@@ -70,6 +75,11 @@ class Watched(np.ndarray[Any, np.dtype[Any]]):
         out: tuple[Any, ...] = kwargs.get("out") or ()
         if holds_tensors((*args, *out)):
             return NotImplemented  # a Tensor answers
+        now = current((args, out))
+        if holds_tensors(now):
+            args, kwargs["out"] = now[0], now[1] or None
+            found = getattr(ufunc, method)(*args, **kwargs)
+            return out[0] if len(out) == 1 else out or found
         if out:
             kwargs["out"] = tuple(map(plain, out))
         _note_all(args)
@@ -80,13 +90,16 @@ class Watched(np.ndarray[Any, np.dtype[Any]]):
         if not all(issubclass(kind, np.ndarray) for kind in types):
             return NotImplemented
         if func not in ASK_NOTHING:
+            now = current((args, kwargs))
+            if holds_tensors(now):
+                return func(*now[0], **now[1])
             _note_all((args, kwargs))
         return super().__array_function__(func, types, _plain_all(args), _plain_all(kwargs))
 
     def __getitem__(self, index: Any) -> Any:
         from hybrid.core.tensor import asarray
 
-        if holds_tensors(index):
+        if holds_tensors(index) or _written(self) is not None:
             return asarray(self)[index]
         found = plain(self)[noted(index)]
         if isinstance(found, np.ndarray) and np.may_share_memory(found, plain(self)):
@@ -95,7 +108,10 @@ class Watched(np.ndarray[Any, np.dtype[Any]]):
         return found
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        plain(self)[noted(index)] = plain(value)
+        if (written := _written(self)) is not None:
+            written[index] = value
+        else:
+            plain(self)[noted(index)] = plain(value)
 
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))
@@ -119,6 +135,27 @@ def plain(x: Any) -> Any:
     if type(x) is not Watched:
         return x
     return np.ndarray.view(x, np.ndarray) if x.original is None else x.original
+
+
+def _written(x: Watched) -> Tensor | None:
+    """Return the Tensor of an array that the trace has written to: its memory shows that later."""
+    from hybrid.core.tensor import asarray
+
+    if state.recorder is None or x.root is None:
+        return None
+    tensor = asarray(x)
+    return None if state.recorder.written_since(tensor) is None else tensor
+
+
+def current(x: Any) -> Any:
+    """Return arguments with Tensors for the arrays that the trace has written to."""
+    if type(x) is dict:
+        return {key: current(value) for key, value in x.items()}
+    if type(x) in (list, tuple):
+        return type(x)(map(current, x))
+    if type(x) is not Watched or (written := _written(x)) is None:
+        return x
+    return written
 
 
 def _note(x: Watched) -> None:
@@ -160,6 +197,8 @@ def _is_ours(x: Any) -> bool:
 
 def _reading(name: str) -> Callable[..., Any]:
     def method(self: Watched, *args: Any) -> Any:
+        if (written := _written(self)) is not None:
+            return getattr(type(written), name)(written, *args)
         _note(self)
         return getattr(np.ndarray, name)(plain(self), *args)
 

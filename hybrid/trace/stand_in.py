@@ -31,7 +31,7 @@ from hybrid.core.source import is_framework, is_installed
 from hybrid.core.state import state
 from hybrid.core.tensor import Tensor
 from hybrid.core.unknown import Unknown
-from hybrid.core.watched import ASK_NOTHING, Watched, holds_tensors, noted, plain, watched
+from hybrid.core.watched import ASK_NOTHING, Watched, current, holds_tensors, noted, plain, watched
 from hybrid.ops.protocols.concatenators import CONCATENATORS
 from hybrid.ops.protocols.making import MAKERS, gathered, writable
 from hybrid.trace.bytecode import only_calls
@@ -76,6 +76,7 @@ def _reading(func: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         if state.recorder is None or func in ASK_NOTHING:
             return func(*args, **kwargs)
+        args, kwargs = current((args, kwargs))
         if holds_tensors((args, kwargs)):
             return func(*map(gathered, args), **{key: gathered(x) for key, x in kwargs.items()})
         return writable(func(*noted(args), **noted(kwargs)))

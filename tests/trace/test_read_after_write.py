@@ -79,6 +79,70 @@ def test_an_array_of_numpys_that_is_written_to_is_read_so(reader: str) -> None:
         alike(traced(hb.full(3, number)), f(hb.full(3, number)))
 
 
+class Holder:
+    """An object with an array of NumPy's."""
+
+    def __init__(self) -> None:
+        self.w = np.ones(3)
+
+
+def added(w: Any, x: Any) -> None:
+    w += x
+
+
+def multiplied(w: Any, x: Any) -> None:
+    w += x
+    w *= 0.5
+
+
+def put_out(w: Any, x: Any) -> None:
+    np.add(w, x, out=w)
+
+
+def through_a_view(w: Any, x: Any) -> None:
+    v = w[1:]
+    v += x[1:]
+
+
+def element(w: Any, x: Any) -> None:
+    w += x
+    w[0] = 7
+
+
+WRITERS = [added, multiplied, put_out, through_a_view, element]
+NUMPYS_READERS: dict[str, Callable[[Any], Any]] = {
+    "an operator": lambda w: w * 1,
+    "a ufunc": np.negative,
+    "a function": lambda w: np.sum(w) + np.take(np.arange(9.0), np.clip(w, 0, 8).astype(int)),
+    "a list": lambda w: np.stack([w, w]),
+    "a method": lambda w: w.max(),
+    "an element": lambda w: float(w[1]),
+    "a slice": lambda w: w[::-1] * 2,
+    "a transposed view": lambda w: w.T + 1,
+    "a reduction": np.add.reduce,
+    "a truth": lambda w: 1 if (w > 1.5).any() else 2,
+    "contents": lambda w: w.tolist(),
+    "a copy": lambda w: w.copy(),
+    "a conversion": np.asarray,
+}
+
+
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize("reader", NUMPYS_READERS)
+def test_numpy_reads_what_was_written_to_an_array_outside(
+    reader: str, write: Callable[[Any, Any], None]
+) -> None:
+    def f(held: Holder, x: Any) -> Any:
+        write(held.w, x)
+        return np.asarray(NUMPYS_READERS[reader](held.w)) + 0
+
+    traced, one, other = hb.compile(f), Holder(), Holder()
+    for number in (1.0, 2.0, 1.0):
+        x = np.arange(3.0) * number
+        np.testing.assert_array_equal(np.asarray(traced(other, x)), f(one, x))
+        np.testing.assert_array_equal(other.w, one.w)
+
+
 def written_before_a_loop(x: hb.Tensor) -> Any:
     KEPT[0] = x[0].astype(hb.int64)
     return hb.fori_loop(0, 2, lambda i, c: c * KEPT.tolist()[0], x)
