@@ -24,6 +24,7 @@ from hybrid.trace.differentiate import run_under
 from hybrid.trace.effects import Watch
 from hybrid.trace.garbage import garbage_kept
 from hybrid.trace.mutation import Copies, deliver, joined
+from hybrid.trace.objects import Sealed, settle, taken_apart
 from hybrid.trace.plain import run_plainly
 from hybrid.trace.reach import Reached
 from hybrid.trace.repeats import Questions
@@ -227,6 +228,18 @@ def _after_trace(contents: Any) -> Any:
     return containers.map_leaves(dispatch.after_trace, contents)
 
 
+def _apart(tracer: Tracer, returned: Any, call: Call) -> Any:
+    """Return what was returned with the objects in it taken apart; eager where they cannot be."""
+    given = set(map(id, call.leaves))
+    try:
+        if tracer.open:
+            return taken_apart(returned, lambda x: id(x) in given or tracer.reaches(x))
+    except Sealed as sealed:
+        tracer.give_up(f"it returns a {sealed.kind.__name__} that holds what it computes", None)
+    settle((*containers.leaves_of(returned), *call.leaves))
+    return returned
+
+
 def _run(
     function: Callable[..., Any],
     tracer: Tracer,
@@ -256,6 +269,10 @@ def _run(
             now = watch.after()
             if tracer.open and (effect := watch.decisive(now, tracer.written)) is not None:
                 tracer.give_up(effect.why, effect.line)
+            changes = copies.changes()
+            if changes:
+                returned = (returned, *(contents for _, contents in changes))
+            returned = _apart(tracer, returned, call)
         except (Unstable, Failed):
             raise  # what this trace holds was committed by the segments run before
         except BaseException as error:
@@ -270,7 +287,4 @@ def _run(
             error.args = tuple(map(dispatch.after_trace, error.args))
             deliver([(i, _after_trace(contents)) for i, contents in changes], call.given)
             raise
-        changes = copies.changes()
-        if changes:
-            returned = (returned, *(contents for _, contents in changes))
         return tracer.finish(returned, tuple(number for number, _ in changes)), now
