@@ -14,6 +14,7 @@ import numpy as np
 
 from hybrid.core.number import Number, items
 from hybrid.core.state import state
+from hybrid.dtypes import SUPPORTED
 
 if TYPE_CHECKING:
     from hybrid.core.tensor import Tensor
@@ -141,7 +142,7 @@ def _written(x: Watched) -> Tensor | None:
     """Return the Tensor of an array that the trace has written to: its memory shows that later."""
     from hybrid.core.tensor import asarray
 
-    if state.recorder is None or x.root is None:
+    if state.recorder is None or x.root is None or x.root.dtype not in SUPPORTED:
         return None
     tensor = asarray(x)
     return None if state.recorder.written_since(tensor) is None else tensor

@@ -23,6 +23,7 @@ from hybrid.trace import modes, report
 from hybrid.trace.any_size_launcher import UNKNOWN
 from hybrid.trace.arguments import Call
 from hybrid.trace.concrete import ConcreteFunction
+from hybrid.trace.fleeting import Fleeting
 from hybrid.trace.generalise import Generaliser, as_specs
 from hybrid.trace.launcher import Launcher
 from hybrid.trace.reach import is_iterator
@@ -79,6 +80,7 @@ class CompiledFunction:
         self._signature = signature_of(function)
         self._defaults = defaults_of(function)
         self._generaliser = Generaliser(dynamic, as_specs(input_signature))
+        self._fleeting = Fleeting()
         self._hits = 0
         self._misses = 0
 
@@ -130,6 +132,8 @@ class CompiledFunction:
         if concrete is None:
             with self._subject.lock:
                 concrete = self._find(signature, call.leaves)
+                if concrete is None and self._is_fleeting(signature, call):
+                    return self._subject.run_eagerly(call, tree)
                 if concrete is None:
                     result, concrete = self._first(signature, call)
                     self._remember(concrete, call, args, kwargs)
@@ -170,6 +174,16 @@ class CompiledFunction:
             self._subject.warned.add("iterator")
             report.warn_eager(self.name, "where it is given an iterator", EagerFrom(why, None))
 
+    def _is_fleeting(self, signature: Signature, call: Call) -> bool:
+        """Tell whether to run eagerly, and warn, since each call brings an object of its own."""
+        if self.fullgraph:
+            return False
+        found = self._fleeting.runs_eagerly(signature, call.leaves, self._answered())
+        if found and found not in self._subject.warned:
+            self._subject.warned.add(found)
+            report.warn_of_fleeting(self.name, found)
+        return bool(found)
+
     def _describe(self, call: Call, tree: Any, names: tuple[str, ...]) -> Signature:
         signature = describe(call.leaves, tree, names, call.given)
         return self._generaliser.declared(self.name, signature, call.leaves)
@@ -190,7 +204,9 @@ class CompiledFunction:
         subject, reasons = self._subject, self._subject.reasons
         opened = self._generaliser.learn(exact)
         signature, known = self._generaliser.for_trace(exact)
-        why = report.why(signature, call.leaves, self._traces, [known] if known else opened)
+        opened = [known] if known else opened
+        again = self._misses > 0
+        why = report.why(signature, call.leaves, self._traces, opened, again=again)
         concrete = ConcreteFunction(self.name, signature, why, number=self._misses)
         self._anchor(concrete, call.leaves)
         self._misses += 1
@@ -218,6 +234,8 @@ class CompiledFunction:
             self._generaliser.note_fixed(signature)
         if failed is not None:
             return in_python(subject, concrete, call, environment, failed), concrete
+        if concrete.fallback is not None:
+            self._fleeting.fell_back(exact)
         if repeatable:  # a call that made Variables is not like the next one
             if self._traces.keep(concrete):
                 self._shortcuts.forget_all()
@@ -288,6 +306,7 @@ class CompiledFunction:
         with self._subject.lock:
             self._traces.clear()
             self._generaliser.forget()
+            self._fleeting.clear()
             self._shortcuts.forget_all()
             self._subject.reasons.clear()
             self._hits = self._misses = 0

@@ -76,17 +76,22 @@ def taken_apart(returned: Any, outside: Callable[[Any], bool]) -> Any:
     Sealed
         Where it holds traced values that nobody could find at a replay.
     """
-    seen: set[int] = set()
+    return _each_apart(returned, outside, set())
 
-    def apart(x: Any) -> Any:
-        if isinstance(x, _ATOMS) or type(x) in (Number, Unknown) or not _holds_traced(x, outside):
-            return x
-        if id(x) in seen or not _is_plain(type(x)):  # as two objects they would be no longer one
-            raise Sealed(type(x))
-        seen.add(id(x))
-        return _Parts(type(x), {k: containers.map_leaves(apart, v) for k, v in _fields(x)})
 
-    return containers.map_leaves(apart, returned)
+# Functions of the module: one that calls itself by its own name is a cycle, and what the trace knew
+# would live until the garbage is collected.
+def _each_apart(x: Any, outside: Callable[[Any], bool], seen: set[int]) -> Any:
+    return containers.map_leaves(lambda leaf: _apart(leaf, outside, seen), x)
+
+
+def _apart(x: Any, outside: Callable[[Any], bool], seen: set[int]) -> Any:
+    if isinstance(x, _ATOMS) or type(x) in (Number, Unknown) or not _holds_traced(x, outside):
+        return x
+    if id(x) in seen or not _is_plain(type(x)):  # as two objects they would be no longer one
+        raise Sealed(type(x))
+    seen.add(id(x))
+    return _Parts(type(x), {k: _each_apart(v, outside, seen) for k, v in _fields(x)})
 
 
 def settle(objects: Iterable[Any]) -> None:

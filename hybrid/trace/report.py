@@ -13,7 +13,7 @@ from hybrid.trace.background import PendingPlan
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.effects import Effect
 from hybrid.trace.segment import Segment
-from hybrid.trace.signature import Signature, difference
+from hybrid.trace.signature import Identity, Signature, difference
 from hybrid.trace.templates import Templates
 from hybrid.trace.tracer import EagerFrom
 from hybrid.trace.traces import Traces
@@ -88,9 +88,23 @@ def _work(plans: Sequence[Plan]) -> str:
 
 
 def why(
-    signature: Signature, leaves: Sequence[Any], traces: Traces, generalised: Sequence[str]
+    signature: Signature,
+    leaves: Sequence[Any],
+    traces: Traces,
+    generalised: Sequence[str],
+    *,
+    again: bool,
 ) -> str:
-    """Say why a call with this signature is traced; `generalised` says what is left open now."""
+    """Say why a call with this signature is traced.
+
+    Parameters
+    ----------
+    signature, leaves, traces
+    generalised : sequence of str
+        What is left open now.
+    again : bool
+        Whether the function was traced before.
+    """
     variants = traces.of(signature)
     for old in variants:
         if old.holds(leaves):
@@ -101,6 +115,9 @@ def why(
         broken = [c for c in variants[0].conditions if not c.holds(leaves)]
         return "another trace holds only where " + ", ".join(map(str, broken))
     if not len(traces):
+        objects = [n for n, x in zip(signature.names, signature.leaves) if isinstance(x, Identity)]
+        if again and objects:
+            return f"another object came as {', '.join(objects)}, and that of before is gone"
         return "it was called for the first time"
     known = [concrete.signature for concrete in traces]
     nearest: list[str] = min((difference(signature, old) for old in reversed(known)), key=len)
@@ -121,6 +138,17 @@ def warn_eager(name: str, how_long: str, why: EagerFrom | None) -> None:
         f"{name} runs eagerly {how_long}: {reason}{where}\n"
         "  Use hb.where and array operations, keep such values out of the compiled function, "
         "or compile a smaller part of it.",
+        EagerFallbackWarning,
+    )
+
+
+def warn_of_fleeting(name: str, what: str) -> None:
+    """Warn that calls run eagerly since each of them brings an object of its own."""
+    warn_user(
+        f"{name} runs eagerly where each call brings another object ({what}): a trace holds for "
+        "one object\n"
+        "  hb.register_container makes inputs of what objects of a class hold; random numbers of "
+        "hb.random are traced.",
         EagerFallbackWarning,
     )
 
