@@ -27,7 +27,7 @@ from hybrid.trace.fleeting import Fleeting
 from hybrid.trace.generalise import Generaliser, as_specs
 from hybrid.trace.launcher import Launcher
 from hybrid.trace.reach import is_iterator
-from hybrid.trace.replaying import in_python, once, replay, resumed
+from hybrid.trace.replaying import in_python, once, refused_eagerly, replay, resumed
 from hybrid.trace.segment import Failed
 from hybrid.trace.signature import (
     Identity,
@@ -225,7 +225,10 @@ class CompiledFunction:
             refused = error
         if refused is not None:
             if signature == exact:
-                raise refused.error
+                result = refused_eagerly(subject, concrete, call, refused)
+                if self._traces.keep(concrete):
+                    self._shortcuts.forget_all()
+                return result, concrete
             self._generaliser.note_refused(signature)
             self._misses -= 1
             reasons.pop()

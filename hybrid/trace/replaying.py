@@ -68,17 +68,28 @@ def replay(subject: Subject, concrete: ConcreteFunction, call: Call, conditions:
 def once(subject: Subject, concrete: ConcreteFunction, call: Call) -> Any:
     """Trace for a single call."""
     environment = start(call.leaves)
-    refused: TypeError | None = None
+    refused: NumberRefused | None = None
     with subject.lock:
         try:
             return subject.trace(concrete, call, [], environment)[0]
         except Failed as error:
             failed = error
         except NumberRefused as error:
-            refused = error.error
+            refused = error
     if refused is not None:
-        raise refused
+        return refused_eagerly(subject, concrete, call, refused)
     return in_python(subject, concrete, call, environment, failed)
+
+
+def refused_eagerly(
+    subject: Subject, concrete: ConcreteFunction, call: Call, refused: NumberRefused
+) -> Any:
+    """Run eagerly what has come to an error in a trace; keep to it where it is none then."""
+    if subject.fullgraph:
+        raise refused.error
+    result = subject.run_eagerly(call, concrete.signature.tree)
+    subject.fall_back(concrete, refused.why)
+    return result
 
 
 def branch(
@@ -91,6 +102,7 @@ def branch(
         reason = segment.reason_for(value)
         subject.reasons.append(reason)
         failed: Failed | None = None
+        refused: NumberRefused | None = None
         try:
             # Where another thread has narrowed the tree, this call is none of it any more.
             tree = concrete if concrete.holds(call.leaves) else concrete.again()
@@ -100,6 +112,10 @@ def branch(
             failed = error
         except Unstable:
             return _not_repeated(subject, concrete, call, path)
+        except NumberRefused as error:
+            refused = error
+        if refused is not None:
+            return refused_eagerly(subject, concrete, call, refused)
         if failed is not None:
             return in_python(subject, concrete, call, environment, failed)
         if concrete.conditions is not conditions or len(concrete.read) > read:

@@ -369,9 +369,16 @@ class Tracer(Cutter):
             data = placed.run(op, (data,), attrs)
         tensor._data = data
 
+    @property
+    def has_numbers(self) -> bool:
+        """Whether stand-ins of Python numbers are about, which code in C may refuse."""
+        return bool(self.unknowns.hints) or any(s.spec.weak for s in self.live_symbols())
+
     def nothing_done(self) -> bool:
         """Tell whether nobody outside can have noticed anything of this trace so far."""
-        if not self.open or self.passed or self._known or self._resumes or self.made_variables:
+        if not self.open or self._resumes or self.made_variables:
+            return False
+        if any(segment.acts for segment, _ in (*self._known, *self.passed)):
             return False
         return not (self.dirty() or any(map(has_effects, self.nodes)))
 

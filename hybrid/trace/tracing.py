@@ -13,6 +13,7 @@ from typing import Any
 
 from hybrid.core import containers, dispatch
 from hybrid.core.number import Number
+from hybrid.core.source import SourceLine, is_framework, is_installed
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.trace import report
@@ -43,18 +44,34 @@ _subjects: weakref.WeakSet[Subject] = weakref.WeakSet()
 class NumberRefused(BaseException):  # no `except` of the user's may take it for the error itself
     """Something outside has refused a stand-in of a number, and nothing has happened yet.
 
-    Extension modules look at the type itself: ``np.random.default_rng(n)`` takes an int, and an
-    :class:`~hybrid.core.unknown.Unknown` is none there. With the numbers of the call for constants
-    the same trace goes through, or ends in the same error.
+    Code in C looks at the type itself: ``np.random.default_rng(n)`` takes an int, ``json.dumps`` a
+    float, and an :class:`~hybrid.core.unknown.Unknown` or a Number is none there. With the ints of
+    the call for constants the same trace goes through, or ends in the same error; floats change
+    too often for that, so the function runs eagerly.
 
     Attributes
     ----------
     error : TypeError
+    why : EagerFrom
+        To say so, where the function runs eagerly for that.
     """
 
     def __init__(self, error: TypeError) -> None:
         super().__init__(str(error))
         self.error = error
+        text = f"what it calls takes no number that is an input of the trace ({error})"
+        self.why = EagerFrom(text, _line_of(error))
+
+
+def _line_of(error: BaseException) -> SourceLine | None:
+    """Return the innermost line of the user's that an error has come from."""
+    found, at = None, error.__traceback__
+    while at is not None:
+        code = at.tb_frame.f_code
+        if not is_framework(code) and not is_installed(code):
+            found = SourceLine(code.co_filename, at.tb_lineno, code.co_name)
+        at = at.tb_next
+    return found
 
 
 def _after_fork() -> None:
@@ -279,7 +296,7 @@ def _run(
             now = watch.after()
             changes = copies.changes()
             carried = any(type(x) in (Tensor, Number) for x in error.args)
-            if isinstance(error, TypeError) and tracer.unknowns.hints and not changes:
+            if isinstance(error, TypeError) and tracer.has_numbers and not changes:
                 if tracer.nothing_done() and watch.untouched(tracer.written):
                     raise NumberRefused(error) from error
             kept = bool(changes or now.traced or carried)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import collections.abc
+import datetime
 import decimal
 import enum
 import fractions
+import json
 import math
 import numbers
 import operator
 import pickle
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -308,3 +311,45 @@ def test_numbers_in_errors_and_lists_are_pythons_own() -> None:
             traced(found, s)
         assert [*map(type, found)] == [float]
         assert found == [s * 2]
+
+
+IN_C: dict[str, Callable[[float], Any]] = {
+    "json": lambda s: json.dumps({"rate": s}),
+    "decimal": lambda s: str(decimal.Decimal(s)),
+    "timedelta": lambda s: datetime.timedelta(seconds=s).microseconds,
+    "struct": lambda s: struct.pack("d", s),
+    "after a question": lambda s: json.dumps(s if s > 0.5 else -s),
+    "of what was computed": lambda s: json.dumps([s * 2, 1]),
+}
+
+
+@pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+@pytest.mark.parametrize("name", IN_C)
+def test_what_is_written_in_c_is_given_the_number_itself(name: str) -> None:
+    def f(x: Any, rate: float) -> Any:
+        return x * rate, IN_C[name](rate)
+
+    traced = hb.compile(f)
+    for rate in (0.1, 0.9, 0.3, 0.7):
+        found, expected = traced(np.ones(2), rate), f(np.ones(2), rate)
+        np.testing.assert_array_equal(np.asarray(found[0]), expected[0])
+        assert found[1] == expected[1]
+    assert traced.cache_info().misses == 1
+
+
+def test_that_says_where_and_an_error_of_the_users_is_raised_as_it_is() -> None:
+    warned = (
+        r"no number that is an input of the trace \(Object of type .* JSON(.|\n)*test_numbers.py"
+    )
+    with pytest.warns(hb.errors.EagerFallbackWarning, match=warned):
+        hb.compile(lambda rate: json.dumps(rate))(0.5)
+
+    @hb.compile
+    def refuse(rate: float) -> None:
+        raise TypeError("no", rate * 2)
+
+    for rate in (0.5, 1.5):
+        with pytest.raises(TypeError) as caught:
+            refuse(rate)
+        assert caught.value.args == ("no", rate * 2)
+        assert caught.value.__context__ is None
