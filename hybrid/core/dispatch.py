@@ -10,6 +10,7 @@ import numpy as np
 
 from hybrid.core import placed
 from hybrid.core.aliases import is_current, one_step, own_alias, shares_memory
+from hybrid.core.heard import run_by_numpy
 from hybrid.core.number import Number, in_graph, in_python
 from hybrid.core.op import OPS, Attrs, Op
 from hybrid.core.operands import PYTHON_SCALARS
@@ -178,7 +179,7 @@ def at_once(op: Op, x: Any, attrs: Attrs) -> Tensor | None:
     if type(data) is not _array:
         return None
     try:
-        data = op.eager(np, data, **attrs)
+        data = run_by_numpy(op, data, **attrs)
     except Exception:
         return None
     made = _new(Tensor)
@@ -237,7 +238,7 @@ def _eager(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Any:
     if elsewhere and (state.device != "cpu" or DeviceArray in map(type, arrays)):
         return _elsewhere(op, inputs, arrays, attrs)
     try:
-        result = op.eager(np, *arrays, **attrs)
+        result = run_by_numpy(op, *arrays, **attrs)
     except Exception as error:
         raise explained(op, inputs, attrs, error) from None
     if op.multi:

@@ -9,6 +9,7 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core import dlpack
+from hybrid.core.heard import heard
 from hybrid.core.source import user_line
 from hybrid.core.state import state
 from hybrid.errors import DTypeError
@@ -45,9 +46,9 @@ def to_ndarray(obj: Any, dtype: Any = None, copy: bool | None = None) -> Array:
     if hasattr(obj, "__dlpack__") and not isinstance(obj, np.ndarray):
         obj = dlpack.adopt(obj, copy=copy)
         copy = None if copy else copy
-    array = np.array(obj, dtype=dtype, copy=copy)
+    array = heard()(np.array, obj, dtype=dtype, copy=copy)
     if dtype is None and array.dtype.kind in "fc" and not _has_dtype(obj):
-        array = array.astype(state.defaults.dtypes[array.dtype.kind])
+        array = heard()(array.astype, state.defaults.dtypes[array.dtype.kind])
     return _checked(array, copy, obj)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from hybrid.core.aliases import own_alias
 from hybrid.core.dispatch import busy
+from hybrid.core.heard import ASKED, KNOWN
 from hybrid.core.storage import Alias
 from hybrid.core.tensor import Tensor, wrap
 from hybrid.kernels.divided import LARGE
@@ -97,5 +98,7 @@ def known_objects() -> dict[str, Any]:
         "alias": alias,
         "busy": busy,
         "own_alias": own_alias,
+        "asked": ASKED,
+        "heard": KNOWN,
         "large": LARGE,
     }

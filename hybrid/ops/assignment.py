@@ -8,6 +8,7 @@ import numpy as np
 
 from hybrid.core.aliases import is_current
 from hybrid.core.dispatch import busy, located, resolve, state
+from hybrid.core.heard import heard
 from hybrid.core.number import in_index
 from hybrid.core.operands import spec_of
 from hybrid.core.refusals import leaked
@@ -106,7 +107,10 @@ def _set_plain(x: Tensor, index: Any, value: Any) -> None:
     place = index if type(index) in (int, slice) else native(index)
     alias = None if x._link is None else announce(x)
     try:
-        data[place] = source
+        if _fits_surely(source, data):
+            data[place] = source
+        else:
+            heard()(data.__setitem__, place, source)
     except OverflowError as error:
         raise OverflowError(located(f"setitem: {error}")) from None
     except (IndexError, ValueError) as error:
@@ -115,6 +119,13 @@ def _set_plain(x: Tensor, index: Any, value: Any) -> None:
         raise _clear_error(x, index, source, error) from None
     if alias is not None or x._node is not None:
         settle(x, alias, None)
+
+
+def _fits_surely(source: Any, data: Any) -> bool:
+    """Tell whether NumPy will convert elements without a word."""
+    if type(source) is float:
+        return -1e4 < source < 1e4
+    return type(source) is int or getattr(source, "dtype", None) is data.dtype
 
 
 def _clear_error(x: Tensor, index: Any, source: Any, error: Exception) -> Exception:

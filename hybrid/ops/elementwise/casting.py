@@ -10,6 +10,7 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.devices import as_device
 from hybrid.core.dispatch import bind, busy, located, state
+from hybrid.core.heard import heard
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
@@ -20,7 +21,7 @@ from hybrid.ops.elementwise.declare import Key, Loop, Unary, elementwise, unary
 # --- astype ---------------------------------------------------------------------------------------
 
 
-def _converted(array: Any, dtype: DType) -> Any:
+def _cast(array: Any, dtype: DType) -> Any:
     if dtype == np.uint32 and array.dtype.kind == "f":
         # NumPy's own loops differ among themselves for NaN and what is out of range.
         array = array.astype(np.int64)
@@ -38,7 +39,7 @@ ASTYPE = register(
         name="astype",
         family="elementwise",
         infer=lambda x, *, dtype: TensorSpec(x.shape, dtype, x.device),
-        eager=lambda xp, x, *, dtype: _converted(xp.asarray(x), dtype),
+        eager=lambda xp, x, *, dtype: _cast(xp.asarray(x), dtype),
         scalar="cast",
         compute=lambda specs: (specs[0].dtype,),
         vjp=(_vjp_astype,),
@@ -79,7 +80,7 @@ def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True, device: Any = None
         where = as_device("astype", device)
         return astype(x, dtype, copy=copy).to_device(where)
     if copy and (not busy or state.plain) and type(x) is Tensor and type(x._data) is np.ndarray:
-        return wrap(_converted(x._data, wanted))
+        return wrap(heard()(_cast, x._data, wanted))
     x = asarray(x)
     if not copy and x.dtype == wanted and not x.spec.weak:
         return x

@@ -15,6 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 from hybrid.core import recycle
+from hybrid.core.heard import heard
 from hybrid.dtypes import DType
 from hybrid.kernels.divided import LARGE as LARGE
 from hybrid.kernels.divided import divided
@@ -35,26 +36,26 @@ def large(ufunc: Callable[..., Any], *operands: Any) -> Any:
     *operands : ndarray, int or float
     """
     if type(ufunc) is not np.ufunc:
-        return ufunc(*operands)
+        return heard()(ufunc, *operands)
     arrays = [x for x in operands if type(x) is _array]
     numbers = len(operands) - len(arrays)
     first = arrays[0] if arrays else None
     if first is None or numbers > 1 or not all(_plain(x, first) for x in arrays):
-        return ufunc(*operands)
+        return heard()(ufunc, *operands)
     result = _result(ufunc, first.dtype, len(operands))
     if result is None:
-        return ufunc(*operands)
+        return heard()(ufunc, *operands)
     types, dtype = result
     given = [x if type(x) is _array else _number(x, first.dtype) for x in operands]
     if any(x is None for x in given):
-        return ufunc(*operands)
+        return heard()(ufunc, *operands)
     fresh = recycle.empty if first.size * dtype.itemsize >= recycle.LARGE else np.empty
     out = fresh(first.shape, dtype)
     loop = divided(ufunc, types) if get_num_threads() > 1 else None
     if loop is None:
-        return ufunc(*operands, out=out)
+        return heard()(ufunc, *operands, out=out)
     flags = loop(out, *given)
-    return out if not flags or _unheard(flags) else ufunc(*operands, out=out)
+    return out if not flags or _unheard(flags) else heard()(ufunc, *operands, out=out)
 
 
 def _plain(x: Any, first: Any) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.dispatch import after_trace, bind, busy, located, state
+from hybrid.core.heard import heard
 from hybrid.core.op import OPS, Op
 from hybrid.core.operands import spec_of
 from hybrid.core.tensor import ArrayLike, Tensor
@@ -58,7 +59,7 @@ def unary_call(op: Op, ufunc: Callable[..., Any] | None) -> Callable[[ArrayLike]
         if not busy or (taping := state.taping) is None:
             try:
                 data = x._data
-                data = ufunc(data) if data.size < LARGE else large(ufunc, data)
+                data = heard()(ufunc, data) if data.size < LARGE else large(ufunc, data)
             except Exception:
                 return _bind(op, *strong(x))
             return _shortways.made(data)
@@ -92,7 +93,7 @@ def binary_call(op: Op, ufunc: Callable[..., Any]) -> Callable[[ArrayLike, Array
             if left is not None and right is not None:
                 try:
                     small = (left if type(left) is _array else right).size < LARGE
-                    data = ufunc(left, right) if small else large(ufunc, left, right)
+                    data = heard()(ufunc, left, right) if small else large(ufunc, left, right)
                 except Exception:
                     return _bind(op, *strong(x1, x2))
                 return _shortways.made(data)
@@ -176,7 +177,7 @@ def attach_unary(name: str, op: Op, ufunc: Callable[..., Any] | None) -> None:
         if not busy or (taping := state.taping) is None:
             try:
                 data = self._data
-                data = ufunc(data) if data.size < LARGE else large(ufunc, data)
+                data = heard()(ufunc, data) if data.size < LARGE else large(ufunc, data)
             except Exception:
                 return _operate(op, self)
             return _shortways.made(data)
@@ -219,7 +220,7 @@ def _forward(op: Op, ufunc: Callable[..., Any]) -> Operator:
                 try:
                     left = self._data
                     small = left.size < LARGE
-                    data = ufunc(left, right) if small else large(ufunc, left, right)
+                    data = heard()(ufunc, left, right) if small else large(ufunc, left, right)
                 except Exception:
                     return _operate(op, *_beside(self, other))
                 return _shortways.made(data)
@@ -258,7 +259,7 @@ def _reflected(op: Op, ufunc: Callable[..., Any]) -> Operator:
                 try:
                     right = self._data
                     small = right.size < LARGE
-                    data = ufunc(left, right) if small else large(ufunc, left, right)
+                    data = heard()(ufunc, left, right) if small else large(ufunc, left, right)
                 except Exception:
                     return _operate(op, *_beside(other, self))
                 return _shortways.made(data)
@@ -290,7 +291,7 @@ def attach_inplace(name: str, op: Op, ufunc: Callable[..., Any] | None, forward:
             right = other._data if type(other) is Tensor else _raw(other, self)
             if right is not None:
                 try:
-                    ufunc(self._data, right, out=self._data)
+                    heard()(ufunc, self._data, right, out=self._data)
                     return self
                 except (TypeError, ValueError, OverflowError):  # raised before anything is written
                     pass

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.dispatch import refresh
+from hybrid.core.heard import heard
 from hybrid.core.op import Op
 from hybrid.core.storage import SAVED, Snapshot
 from hybrid.core.tensor import Tensor
@@ -26,7 +27,7 @@ def unary_on_tape(taping: Any, op: Op, ufunc: Callable[..., Any], x: Tensor) -> 
     link = x._link
     data = x._data if link is None or link is SAVED else _current(x)
     try:
-        data = ufunc(data) if data.size < LARGE else large(ufunc, data)
+        data = heard()(ufunc, data) if data.size < LARGE else large(ufunc, data)
     except Exception:
         return None
     out = _new(Tensor)
@@ -51,7 +52,7 @@ def binary_on_tape(taping: Any, op: Op, ufunc: Callable[..., Any], x: Any, y: An
         return None
     try:
         small = left.size < LARGE
-        data = ufunc(left, right) if small else large(ufunc, left, right)
+        data = heard()(ufunc, left, right) if small else large(ufunc, left, right)
     except Exception:
         return None
     out = _new(Tensor)
@@ -72,7 +73,7 @@ def _with_number(
         return None
     try:
         right = y._data if y._link is None else _current(y)
-        data = ufunc(x, right) if right.size < LARGE else large(ufunc, x, right)
+        data = heard()(ufunc, x, right) if right.size < LARGE else large(ufunc, x, right)
     except Exception:
         return None
     out = _new(Tensor)

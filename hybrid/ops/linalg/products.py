@@ -12,6 +12,7 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.batch import Lane, Lanes
 from hybrid.core.dispatch import bind, busy, located, state
+from hybrid.core.heard import heard
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import TensorSpec, broadcast_shapes, promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
@@ -170,7 +171,7 @@ def matmul(a: ArrayLike, b: ArrayLike, /, out: Any = None) -> Tensor:
         left, right = a._data, b._data
         if left.dtype is right.dtype and left.dtype.kind in "fc":  # most dtypes are one object
             try:
-                product = _matmul(left, right)
+                product = heard()(_matmul, left, right)
             except (TypeError, ValueError):
                 pass  # explained below
             else:  # what `wrap` does

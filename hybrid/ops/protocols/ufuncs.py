@@ -16,6 +16,7 @@ from hybrid import dtypes
 from hybrid.core.defaults import default_dtype
 from hybrid.core.devices import CPU
 from hybrid.core.dispatch import busy, located, resolve, state
+from hybrid.core.heard import heard
 from hybrid.core.number import in_graph
 from hybrid.core.tensor import Tensor, asarray, wrap
 from hybrid.core.variable import Variable
@@ -117,12 +118,18 @@ def _plainly(
     arrays = [_memory(x) for x in inputs]
     options = {key: _memory(value) for key, value in options.items()}
     if all(t is None for t in targets):
-        return _wrapped(getattr(ufunc, method)(*arrays, **options))
+        return _wrapped(heard()(_loop_of(ufunc, method), *arrays, **options))
     with writing(*(asarray(t) for t in targets if _is_ours(t))):
-        result = getattr(ufunc, method)(*arrays, **options, out=tuple(map(_memory, targets)))
+        result = heard()(
+            _loop_of(ufunc, method), *arrays, **options, out=tuple(map(_memory, targets))
+        )
     results = result if isinstance(result, tuple) else (result,)
     given = tuple(_wrapped(r) if t is None else t for r, t in zip(results, targets, strict=True))
     return given if isinstance(result, tuple) else given[0]
+
+
+def _loop_of(ufunc: np.ufunc, method: str) -> Any:
+    return ufunc if method == "__call__" else getattr(ufunc, method)
 
 
 def _explained(error: Exception, *call: Any) -> Exception:
