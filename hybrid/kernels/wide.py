@@ -187,13 +187,15 @@ class _Rare(Function):
 
 
 _FAR_LOOPS = {"float": Loop("far_f32", 1, 2), "double": Loop("far_f64", 1, 3)}
-_EDGES_LOOPS = {kind: Loop(f"power_{name}", 3, 1) for kind, name in NAMES.items()}
+_EDGES_LOOPS = {"float": Loop("power_f32", 5, 1), "double": Loop("power_f64", 3, 1)}
 # Of positive numbers below infinity, with exponents below infinity.
 _ORDINARY_POWERS = (
     (0, False, "ogt", 0.0),
     (0, False, "olt", float("inf")),
     (1, True, "olt", float("inf")),
 )
+# Of positive numbers, where the logarithm of the power is that of a normal number.
+_NORMAL_POWERS = ((0, False, "ogt", 0.0), (2, True, "olt", 87.0))
 _FUNCTIONS: tuple[Function, ...] = (
     *(
         Instruction(name, kind, arity, instruction)
@@ -214,7 +216,8 @@ _FUNCTIONS: tuple[Function, ...] = (
         for kind, loop in _FAR_LOOPS.items()
         for i in range(loop.results)
     ),
-    *(_Rare("power", kind, 3, loop, 0, _ORDINARY_POWERS) for kind, loop in _EDGES_LOOPS.items()),
+    _Rare("power", "float", 5, _EDGES_LOOPS["float"], 0, _NORMAL_POWERS),
+    _Rare("power", "double", 3, _EDGES_LOOPS["double"], 0, _ORDINARY_POWERS),
 )
 
 _TABLES: dict[str, Table] = {}

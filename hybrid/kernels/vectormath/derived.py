@@ -228,12 +228,34 @@ def arc_tangents(tail: Any, pi_hi: Any, pi_lo: Any) -> tuple[Any, Any]:
     return atan, atan2
 
 
-def pow_edges(x: Any, y: Any, magnitude: Any) -> Any:
-    """|x|**y given: its sign, and the special cases of C's pow (C17, F.10.4.4)."""
+def log_pair(f: Any, k: Any, table: tuple[Any, Any], log2: tuple[Any, Any], near: Any) -> Any:
+    """high + low = log((1 + f) / r * 2**k), twice as exact as a number and a little more.
+
+    k log(2) - log(r) in two parts, f - f**2/2 with what it loses, and the rest of log(1 + f).
+    """
+    base, rest = fma(k, log2[0], table[0]), fma(k, log2[1], table[1])
+    square, minus = f * f, like(f, -0.5)
+    total = base + f
+    high = fma(minus, square, total)
+    lost = ((base - total) + f) + fma(minus, square, total - high)
+    rest = fma(square * f, near(f), rest)
+    return high, fma(minus, fma(f, f, -square), lost) + rest
+
+
+def pow_edges(magnitude: Any, x: Any, y: Any, *given: Any) -> Any:
+    """|x|**y with its sign, and the special cases of C's pow (C17, F.10.4.4).
+
+    The last of what is `given` is |x|**y, but where that is no number of full precision, or other
+    than usual: there it is the `magnitude` of all that is given.
+    """
+
+    def edges(x: Any, y: Any, *given: Any) -> tuple[Any]:
+        return (_pow_edges(x, y, magnitude(*given)),)
+
     if not wide.branches(x):
-        return _pow_edges(x, y, magnitude)
-    wide.edges_loop(x).define(x, lambda *given: (_pow_edges(*given),))
-    return wide.call("power", x, y, magnitude)
+        return edges(x, y, *given)[0]
+    wide.edges_loop(x).define(x, edges)
+    return wide.call("power", x, y, *given)
 
 
 def _pow_edges(x: Any, y: Any, magnitude: Any) -> Any:

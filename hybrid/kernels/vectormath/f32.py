@@ -43,8 +43,6 @@ from hybrid.kernels.vectormath.logarithms_f32 import (
 from hybrid.kernels.vectormath.reduction import reduce_f32
 from hybrid.kernels.vectormath.tables import (
     cubes,
-    logarithms,
-    reciprocals,
     roots_of_2,
     thirds,
 )
@@ -264,9 +262,6 @@ def erfc_f32(x: Any) -> Any:
 
 _MAGIC_SIXTEENTHS = 422212465065984.0  # 1.5 * 2**48
 _EXP2_WIDE = polynomial("exp2_f32_wide", *coefficients.EXP2_WIDE)
-_LOG2_WIDE = polynomial("log2_f32_wide", *coefficients.LOG2_WIDE)
-_RECIPROCALS = reciprocals("reciprocals_32_f32", 32)
-_LOG2_HIGH, _LOG2_LOW, *_ = logarithms("log2_32_f32", 32, 2, 16)
 _ROOTS_OF_2 = table("roots_of_2", np.exp2(np.arange(16) / 16))
 _CBRT = polynomial("cbrt_f32_tail", *coefficients.CBRT)
 _CUBES, _CUBE_ROOTS = cubes()
@@ -298,25 +293,6 @@ def _power_of_two_wide(k: Any) -> Any:
 
 def _exp_f64_of(t: Any) -> Any:
     return _exp2_f64_of(t * 1.4426950408889634)
-
-
-def _log2_f64_of(x: Any) -> Any:
-    """log2(x) to some 39 bits as a float64, for x >= 0: as log2_f32, but for the sums."""
-    m, k = parts(x)
-    i = shr(float_bits(m), 18)
-    wider = to_f64(fma(m, _RECIPROCALS(i), -_ONE))
-    rest = fma(wider, _LOG2_WIDE(wider), to_f64(_LOG2_LOW(i)))
-    y = to_f64(k + _LOG2_HIGH(i)) + rest
-    if wide.available(x):
-        return y  # infinite where it should be
-    y = select(x < _INF, y, to_f64(x))
-    return select(x == _ZERO, -np.inf, y)
-
-
-def pow_f32(x: Any, y: Any) -> Any:
-    """x**y in float64 as 2**(y log2 x), with all the special cases of C's pow."""
-    t = to_f64(y) * _log2_f64_of(fabs(x))
-    return derived.pow_edges(x, y, to_f32(_exp2_f64_of(t)))
 
 
 def sqrt_f32(x: Any) -> Any:

@@ -41,9 +41,9 @@ _LOG2 = polynomial("log2_f32_tail", *coefficients.LOG2)
 _LOG10 = polynomial("log10_f32_tail", *coefficients.LOG10)
 _RECIPROCALS = reciprocals("reciprocals_f32", 16)
 # Units that leave room for the integer bits of the results, of which log2 has eight.
-_LN_HIGH, _LN_LOW, *_LN = logarithms("ln_f32", 16, None, 17)
-_LOG2_HIGH, _LOG2_LOW, *_ = logarithms("log2_f32", 16, 2, 16)
-_LOG10_HIGH, _LOG10_LOW, *_LG = logarithms("log10_f32", 16, 10, 18)
+_LN_HIGH, _LN_LOW, _LN = logarithms("ln_f32", 16, None, 17)
+_LOG2_HIGH, _LOG2_LOW, _ = logarithms("log2_f32", 16, 2, 16)
+_LOG10_HIGH, _LOG10_LOW, _LG = logarithms("log10_f32", 16, 10, 18)
 
 
 def power_of_two(k: Any) -> Any:

@@ -47,7 +47,7 @@ from hybrid.kernels.vectormath.tables import (
 _LOG_NEAR = polynomial_at_once("log_f64_near", *coefficients.LOG_NEAR)
 _EXP_NEAR = polynomial_at_once("exp_f64_near", *coefficients.EXP_NEAR)
 _RECIPROCALS = reciprocals("reciprocals_f64", 32, np.float64)
-_LOG_HIGH, _LOG_LOW, *_LN2_PARTS = logarithms("ln_f64", 32, None, 38, np.float64)
+_LOG_HIGH, _LOG_LOW, _LN2_PARTS = logarithms("ln_f64", 32, None, 38, np.float64)
 _ROOTS, _ROOTS_REST = roots_of_2_f64()
 _CBRT = polynomial_at_once("cbrt_f64_tail", *coefficients.CBRT)
 _CUBES, _CUBE_ROOTS = cubes_f64()
@@ -65,21 +65,11 @@ def _parts(x: Any) -> Any:
 
 
 def _log_pair(x: Any) -> Any:
-    """log(x) = high + low to some 63 bits, for positive finite x.
-
-    k log(2) - log(r) in two parts, f - f**2/2 with what it loses, and the rest of log(1 + f).
-    """
+    """log(x) = high + low to some 63 bits, for positive finite x."""
     m, k = _parts(x)
     i = shr(float_bits(m), 47)
     f = fma(m, _RECIPROCALS(i), -1.0)
-    base = fma(k, _LN2_PARTS[0], _LOG_HIGH(i))
-    rest = fma(k, _LN2_PARTS[1], _LOG_LOW(i))
-    square = f * f
-    total = base + f
-    high = fma(-0.5, square, total)
-    lost = ((base - total) + f) + fma(-0.5, square, total - high)
-    rest = fma(square * f, _LOG_NEAR(f), rest)
-    return high, fma(-0.5, fma(f, f, -square), lost) + rest
+    return derived.log_pair(f, k, (_LOG_HIGH(i), _LOG_LOW(i)), _LN2_PARTS, _LOG_NEAR)
 
 
 def _exp_of(high: Any, low: Any) -> Any:
@@ -109,7 +99,7 @@ def pow_f64(x: Any, y: Any) -> Any:
     t = y * log_hi
     t_lo = fma(y, log_lo, fma(y, log_hi, -t))
     t_lo = select(fabs(t) < 800.0, t_lo, 0.0)
-    return derived.pow_edges(x, y, _exp_of(t, t_lo))
+    return derived.pow_edges(lambda magnitude: magnitude, x, y, _exp_of(t, t_lo))
 
 
 def cbrt_f64(x: Any) -> Any:

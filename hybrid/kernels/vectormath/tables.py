@@ -63,8 +63,8 @@ def reciprocals(name: str, parts: int, dtype: Any = np.float32) -> Any:
 
 def logarithms(
     name: str, parts: int, base: int | None, unit: int, dtype: Any = np.float32
-) -> tuple[Any, Any, Any, Any]:
-    """-log(r) and log(2) to a base (None: e) in two parts: (high(i), low(i), high, low).
+) -> tuple[Any, Any, tuple[Any, Any]]:
+    """-log(r) and log(2) to a base (None: e) in two parts: (high(i), low(i), (high, low)).
 
     The high parts are multiples of 2**-unit, so that sums of them and multiples are exact. Those
     of 1/2 are those of log(2), whose low part is not negative: infinity times it is infinity.
@@ -82,7 +82,7 @@ def logarithms(
     highs = np.array([*steps[1:], steps[0]], dtype) / dtype(2**unit)
     lows = np.array([*low[1:], low[0]], dtype)
     high, low_of = table(f"{name}_high", highs), table(f"{name}_low", lows)
-    return high, low_of, highs[-1], lows[-1]
+    return high, low_of, (highs[-1], lows[-1])
 
 
 def cubes() -> tuple[Any, Any]:
@@ -117,6 +117,14 @@ def roots_of_2() -> tuple[Any, Any]:
     whole, rest = _powers_of_2(16, range(16), 10)
     return table("roots_f32", whole.astype(np.float32) / 2), table(
         "roots_rest_f32", np.log1p(rest).astype(np.float32)
+    )
+
+
+def powers_of_2() -> tuple[Any, Any]:
+    """Tables of 2**(j/16) for j = 0 to 15, and what is left of it relative to that, float32."""
+    whole, rest = _powers_of_2(16, range(16), 23)
+    return table("powers_f32", whole.astype(np.float32)), table(
+        "powers_rest_f32", rest.astype(np.float32)
     )
 
 
