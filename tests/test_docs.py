@@ -151,3 +151,20 @@ def test_the_page_of_pitfalls_names_tests_that_exist():
     places = [ROOT / "tests" / "trace", ROOT / "tests"]
     for name in sorted(named):
         assert any((place / f"{name}.py").exists() for place in places), name
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_the_modules_that_a_page_names_exist(page: Path):
+    to_be_made = "hybrid/trace/passes/squares.py"  # by who follows the steps of CONTRIBUTING.md
+    known = {str(path.relative_to(ROOT)) for path in ROOT.glob("*/**/*.py")} | {to_be_made}
+    named = re.findall(r"`([\w/]+\.py)", page.read_text(encoding="utf-8"))
+    assert [x for x in named if not any(f"/{path}".endswith(f"/{x}") for path in known)] == []
+
+
+def test_the_map_of_the_design_names_each_module():
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    plan = page.partition("```\nhybrid/\n")[2].partition("```")[0]
+    layers = re.split(r"^  (\w+)/ ", plan, flags=re.MULTILINE)[1:]
+    for name, text in zip(layers[::2], layers[1::2], strict=True):
+        modules = {path.stem for path in (ROOT / "hybrid" / name).glob("*.py")} - {"__init__"}
+        assert modules <= set(re.findall(r"\w+", text)), name
