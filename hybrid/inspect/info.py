@@ -26,7 +26,6 @@ def info() -> str:
 
     _, cpu, features = engine.cpu()
     widest = "AVX-512" if "+avx512f" in features else "AVX2" if "+avx2" in features else ""
-    entries, size = cache_usage(cache.folder())
     fusable = sum(op.fusable for op in OPS.values())
     rows = {
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
@@ -35,7 +34,7 @@ def info() -> str:
         "gpu": _gpus(),
         "gpu arrays": f"CuPy {_cupy()}",
         "gpu tools": _gpu_tools(),
-        "cache": f"{cache.folder()}: {entries} kernels, {format_bytes(size)}",
+        "cache": _cache(),
         "ops": f"{len(OPS)}, {fusable} of them fuse into kernels",
     }
     width = max(map(len, rows)) + 1
@@ -66,6 +65,15 @@ def _cupy() -> str:
     """The version of CuPy, whatever CUDA its package is for."""
     versions = [_version(f"cupy{suffix}") for suffix in ("-cuda13x", "-cuda12x", "")]
     return next((v for v in versions if v != "not installed"), "not installed")
+
+
+def _cache() -> str:
+    """Where kernels are kept, and how many there are."""
+    folder = cache.folder()
+    if folder is None:
+        return "none: this user has no home folder, and HYBRID_CACHE_DIR is not set"
+    entries, size = cache_usage(folder)
+    return f"{folder}: {entries} kernels, {format_bytes(size)}"
 
 
 def cache_usage(folder: Path) -> tuple[int, int]:

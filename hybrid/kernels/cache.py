@@ -8,14 +8,15 @@ a damaged one counts as absent. A folder that cannot be written costs one warnin
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import os
 import sys
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from hybrid.core.source import warn_user
 from hybrid.errors import CacheWarning
 from hybrid.kernels import processor
 
@@ -24,14 +25,22 @@ _DIGEST = hashlib.sha256().digest_size
 _warned: set[str] = set()
 
 
-def folder() -> Path:
-    """Where entries lie: ``HYBRID_CACHE_DIR``, or the user's cache folder."""
+def folder() -> Path | None:
+    """Where entries lie: ``HYBRID_CACHE_DIR``, or the user's cache folder.
+
+    None for a user who has no home, as in some containers.
+    """
     chosen = os.environ.get("HYBRID_CACHE_DIR")
     if chosen:
         return Path(chosen)
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("hybrid", appauthor=False)) / "kernels"
+    try:
+        found = Path(platformdirs.user_cache_dir("hybrid", appauthor=False))
+    except RuntimeError:
+        return None
+    # Older versions give the path with "~" as it is.
+    return found / "kernels" if found.is_absolute() else None
 
 
 @functools.cache
@@ -80,7 +89,10 @@ def key(text: str) -> str:
 
 
 def _path(name: str) -> Path:
-    return folder() / name[:2] / f"{name}.kernel"
+    home = folder()
+    if home is None:
+        raise FileNotFoundError(errno.ENOENT, "this user has no home folder")
+    return home / name[:2] / f"{name}.kernel"
 
 
 def read(name: str) -> bytes | None:
@@ -102,10 +114,10 @@ def write(name: str, payload: bytes) -> None:
     """Store an entry, in place of what may lie there."""
     import tempfile
 
-    path = _path(name)
     data = _MAGIC + hashlib.sha256(payload).digest() + payload
     temporary = ""
     try:
+        path = _path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
         with os.fdopen(handle, "wb") as file:
@@ -115,16 +127,16 @@ def write(name: str, payload: bytes) -> None:
         if temporary:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-        _warn(str(folder()), error)
+        _warn(error)
 
 
-def _warn(where: str, error: OSError) -> None:
+def _warn(error: OSError) -> None:
+    where = str(folder() or "the user's cache folder")
     if where in _warned:
         return
     _warned.add(where)
-    warnings.warn(
-        f"compiled kernels cannot be kept in {where} ({error.strerror or error}); every process "
+    warn_user(
+        f"compiled kernels cannot be kept in {where} ({error.strerror}); every process "
         "will compile them again. Set HYBRID_CACHE_DIR to a folder that can be written.",
         CacheWarning,
-        stacklevel=2,
     )

@@ -9,9 +9,11 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import platformdirs
 import pytest
 
 from hybrid.errors import CacheWarning
+from hybrid.inspect.info import info
 from hybrid.kernels import cache, kernel
 from tests.kernels.reference import check, mapped
 
@@ -105,6 +107,22 @@ def test_a_folder_that_cannot_be_written_warns_once(
     kernel.clear()
     with pytest.warns(CacheWarning, match="HYBRID_CACHE_DIR"):
         run_one()
+    kernel.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run_one()
+
+
+def test_a_user_without_a_home_is_warned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_such_user(*names: str, **options: object) -> str:
+        raise RuntimeError
+
+    monkeypatch.delenv("HYBRID_CACHE_DIR")
+    monkeypatch.setattr(platformdirs, "user_cache_dir", no_such_user)
+    kernel.clear()
+    with pytest.warns(CacheWarning, match="no home folder"):
+        run_one()
+    assert "no home folder" in info()
     kernel.clear()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
