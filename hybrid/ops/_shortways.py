@@ -2,11 +2,14 @@
 
 They lie on disk once they were compiled on this machine, and are loaded then. To compile them takes
 as long as the Python ways take for some ten thousand operators, so that this is done when as many
-have run. Until then, and where that is not possible, all is done in Python. Results are the same.
+have run. A thread of its own does it, most of the time without Python's lock: no operator waits.
+Until then, and where that is not possible, all is done in Python. Results are the same.
 """
 
 from __future__ import annotations
 
+import atexit
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -22,13 +25,12 @@ from hybrid.kernels.divided import LARGE
 from hybrid.kernels.shortway import Way, kept, short_ways
 
 WORTH_LOADING, WORTH_COMPILING = 2_000, 20_000
-"""Operators, of which each takes 0.5 us less then. To load takes 8 ms, which nobody notices, to
-compile 100."""
+"""Operators, of which each takes 0.5 us less then. To load takes 8 ms, to compile 100."""
 
 _array = np.ndarray
 _left = WORTH_LOADING
 offered: list[tuple[Way, Callable[[dict[str, Any]], None]]] = []
-_lock = threading.Lock()
+_working = threading.Lock()
 counting = True
 
 
@@ -59,30 +61,55 @@ def tick() -> None:
     """Count one operator that went the Python way."""
     global _left
     left = _left = _left - 1  # of threads that count at once none may miss its turn
-    if left == WORTH_LOADING - WORTH_COMPILING or (left == 0 and _are_kept()):
-        install()
+    if left == 0:
+        start(_install_kept)
+    elif left == WORTH_LOADING - WORTH_COMPILING:
+        start(install)
 
 
-def _are_kept() -> bool:
+def start(work: Callable[[], None]) -> None:
+    """Let a thread do some work, for which a program that ends does not wait."""
     try:
-        return kept([way for way, _ in offered], known_objects())
+        threading.Thread(target=work, name="hybrid short ways", daemon=True).start()
+    except RuntimeError:  # no more threads
+        work()
+
+
+def _install_kept() -> None:
+    try:
+        found = kept([way for way, _ in offered], known_objects())
     except RuntimeError:
-        return False
+        return
+    if found:
+        install()
 
 
 def install() -> None:
     """Load all short ways, or compile them, and put them in front; once."""
     global counting
-    with _lock:
+    with _working:
         if not counting:
             return
         counting = False
-    try:
-        compiled = short_ways([way for way, _ in offered], known_objects())
-    except RuntimeError:  # an interpreter of another kind, or one that may not run code it made
-        return
-    for (_, put), found in zip(offered, compiled):
-        put(found)
+        try:
+            compiled = short_ways([way for way, _ in offered], known_objects())
+        except RuntimeError:  # an interpreter of another kind, or one that may not run code it made
+            return
+        for (_, put), found in zip(offered, compiled):
+            put(found)
+
+
+def _no_longer() -> None:
+    global counting
+    with _working:
+        counting = False
+
+
+# LLVM must not go away under the thread, nor may a child be left with its locks.
+atexit.register(_no_longer)
+if hasattr(os, "register_at_fork"):
+    released = _working.release
+    os.register_at_fork(before=_working.acquire, after_in_parent=released, after_in_child=released)
 
 
 def known_objects() -> dict[str, Any]:

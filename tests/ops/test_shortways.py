@@ -6,8 +6,10 @@ import contextlib
 import gc
 import inspect
 import operator
+import os
 import subprocess
 import sys
+import threading
 import tracemalloc
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -170,11 +172,47 @@ def test_ways_are_loaded_early_from_disk_and_compiled_late(
     monkeypatch.setattr(_shortways, "_left", _shortways.WORTH_LOADING)
     monkeypatch.setattr(_shortways, "install", lambda: asked.append(None))
     monkeypatch.setattr(_shortways, "kept", lambda *_: on_disk)
+    monkeypatch.setattr(_shortways, "start", lambda work: work())
     operators = 0
     while not asked:
         _shortways.tick()
         operators += 1
     assert operators == (_shortways.WORTH_LOADING if on_disk else _shortways.WORTH_COMPILING)
+
+
+def test_operators_go_on_while_ways_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def compile_slowly(*_: Any) -> list[Any]:
+        begun.set()
+        assert go_on.wait(10)
+        return []
+
+    monkeypatch.setattr(
+        _shortways, "_left", _shortways.WORTH_LOADING - _shortways.WORTH_COMPILING + 1
+    )
+    monkeypatch.setattr(_shortways, "counting", True)
+    monkeypatch.setattr(_shortways, "short_ways", compile_slowly)
+    _shortways.tick()
+    assert begun.wait(10)
+    assert (hb.ones(3) + 1).tolist() == [2.0] * 3
+    go_on.set()
+    _shortways.install()  # waits for the other
+    assert not _shortways.counting
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+def test_a_child_of_a_process_that_compiles_may_compile() -> None:
+    code = (
+        "import os, hybrid as hb; from hybrid.ops import _shortways as s; s.start(s.install)\n"
+        "while s.counting: pass\n"
+        "if (pid := os.fork()) == 0:\n"
+        "    found = hb.compile(lambda x: x + 1)(hb.ones(3)).tolist()\n"
+        "    os._exit(0 if found == [2, 2, 2] else 1)\n"
+        "raise SystemExit(os.waitpid(pid, 0)[1])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 def test_ways_that_were_compiled_are_kept() -> None:
