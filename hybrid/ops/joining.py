@@ -19,14 +19,22 @@ from hybrid.ops.movement import expand_dims, ravel, reshape, squeeze
 from hybrid.ops.slicing import narrow
 
 
+def _apart(first: Shape, other: Shape, axis: int) -> str:
+    """Say what keeps arrays of two shapes from being joined along an axis."""
+    text = f"concat: shapes {first} and {other}"
+    if len(first) != len(other):
+        return f"{text} have {len(first)} and {len(other)} axes, not as many"
+    sizes = enumerate(zip(first, other))
+    i, n, m = next((i, n, m) for i, (n, m) in sizes if n != m and i != axis)
+    return f"{text} have sizes {n} and {m} along axis {i}; only along axis {axis} may they differ"
+
+
 def _infer_concat(*specs: TensorSpec, axis: int) -> TensorSpec:
     first = specs[0]
     for spec in specs[1:]:
         rest = [s.shape[:axis] + s.shape[axis + 1 :] for s in (first, spec)]
         if spec.ndim != first.ndim or rest[0] != rest[1]:
-            raise ShapeError(
-                f"concat: shapes {first.shape} and {spec.shape} differ in another axis than {axis}"
-            )
+            raise ShapeError(_apart(first.shape, spec.shape, axis))
     total = sum(s.shape[axis] for s in specs)
     shape = (*first.shape[:axis], total, *first.shape[axis + 1 :])
     return TensorSpec(shape, promote_specs(specs), first.device)

@@ -16,7 +16,7 @@ from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.storage import Chain
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.core.unknown import as_size
-from hybrid.errors import ShapeError
+from hybrid.errors import HybridError, ShapeError
 from hybrid.kernels.shortway import Way
 from hybrid.ops import _shortways
 from hybrid.ops._axes import Axes, as_shape, lead_axis, one_axis, some_axes
@@ -135,7 +135,13 @@ def _reshaped(*shape: int) -> Chain:
 
 def _resolve_shape(x: Tensor, shape: Any) -> Shape:
     given = tuple(shape) if isinstance(shape, Iterable) else (shape,)
-    sizes = tuple(as_size(n) for n in given)
+    try:
+        sizes = tuple([as_size(n) for n in given])
+    except TypeError as error:
+        if isinstance(error, HybridError):
+            raise
+        text = f"reshape: a shape is an int or several, not {shape!r}"
+        raise TypeError(located(text)) from None
     if -1 not in sizes:
         return as_shape("reshape", sizes)
     known = prod(n for n in sizes if n != -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 from math import ceil
 from typing import Any, cast
@@ -120,10 +121,12 @@ def _number(x: Any) -> int | float:
         return int(x) if x.dtype.kind in "biu" else float(x)
     if is_unknown(x) and x.open:
         return cast(float, x)
-    try:
+    with contextlib.suppress(TypeError):
         return operator.index(x)
-    except TypeError:
+    try:
         return float(x)
+    except (TypeError, ValueError):
+        raise TypeError(located(f"a range is made of numbers, not of {x!r}")) from None
 
 
 def _complex_number(x: Any) -> int | float | complex:

@@ -202,7 +202,7 @@ def pad(x: ArrayLike, /, width: Any, mode: str = "constant", *, constant_values:
     """
     x = asarray(x)
     if mode not in PAD_MODES:
-        raise ValueError(f"pad: mode {mode!r} is not one of {', '.join(PAD_MODES)}")
+        raise ValueError(located(f"pad: mode {mode!r} is not one of {', '.join(PAD_MODES)}"))
     attrs = {
         "width": _widths(x, width),
         "mode": mode,

@@ -87,6 +87,8 @@ def slice_objects(starts: Axes, sizes: Axes, steps: Axes) -> tuple[slice, ...]:
 
 def slice_bounds(entry: slice, n: int) -> tuple[int, int, int]:
     """Return first index, number of elements and step of a slice of an axis of size `n`."""
+    if type(entry.step) is int and entry.step == 0:
+        raise ValueError(located(f"the step of the slice [{entry.start}:{entry.stop}:0] is zero"))
     if Unknown not in map(type, (n, entry.start, entry.stop, entry.step)):
         start, stop, step = entry.indices(n)
         return start, len(range(start, stop, step)), step
