@@ -16,7 +16,8 @@ import numpy as np
 
 from hybrid.autodiff.tape import GradientTape
 from hybrid.core import dispatch
-from hybrid.core.graph import FuncGraph, Node, Operand, Value
+from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
+from hybrid.core.op import OPS
 from hybrid.core.places import DeviceArray
 from hybrid.core.spec import TensorSpec
 from hybrid.core.substitute import OfGraphs
@@ -100,6 +101,22 @@ class Derivative(OfGraphs):
     narrower: dict[tuple[int, ...], Derivative] = field(default_factory=dict, init=False)
 
 
+class _Joint(GraphRecorder):
+    """Records a graph and its gradient, which know nothing from outside.
+
+    A number that the rule of an op makes of a size, say, is a literal of the graph.
+    """
+
+    def shadow(self, tensor: Tensor) -> Tensor:
+        """Return what stands for an array that a rule has made by itself."""
+        if not isinstance(tensor._data, np.ndarray) or tensor.ndim:
+            return super().shadow(tensor)
+        spec = tensor.spec
+        literal = Const(tensor._data.item(), spec.dtype)
+        attrs = {"shape": (), "dtype": spec.dtype}
+        return self.tensor(self.emit(OPS["full"], (literal,), attrs, None)[0], None)
+
+
 def derive(
     graph: FuncGraph,
     wanted: tuple[bool, ...],
@@ -123,7 +140,7 @@ def derive(
     -------
     Derivative
     """
-    recorder = GraphRecorder(line=lambda depth=0: None)
+    recorder = _Joint(line=lambda depth=0: None)
     tensors: dict[Value, Tensor] = {v: recorder.parameter(v.spec) for v in graph.parameters}
     tape = GradientTape(persistent=True, watch_accessed_variables=False)
     sources = [tensors[v] for v, want in zip(graph.parameters, wanted, strict=True) if want]
