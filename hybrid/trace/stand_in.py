@@ -26,12 +26,13 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.number import Number
+from hybrid.core.number import Number, as_numpy_would, each
 from hybrid.core.source import is_framework, is_installed
 from hybrid.core.state import state
 from hybrid.core.tensor import Tensor
 from hybrid.core.unknown import Unknown
 from hybrid.core.watched import ASK_NOTHING, Watched, current, holds_tensors, noted, plain, watched
+from hybrid.ops.joining import joined
 from hybrid.ops.protocols.concatenators import CONCATENATORS
 from hybrid.ops.protocols.making import MAKERS, gathered, writable
 from hybrid.trace.bytecode import only_calls
@@ -58,6 +59,9 @@ class _Module(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._module, name)
+        if type(found) is np.ufunc:
+            self.__dict__[name] = ufunc = _Ufunc(found)
+            return ufunc
         if type(found) not in _FUNCTIONS:
             return _STANDING[id(found)] if found in _PARTS else found
         self.__dict__[name] = reading = _reading(found)
@@ -82,6 +86,51 @@ def _reading(func: Callable[..., Any]) -> Callable[..., Any]:
         return writable(func(*noted(args), **noted(kwargs)))
 
     return call
+
+
+class _Ufunc:
+    """A ufunc of NumPy that looks for traced values in lists, too: it asks none of the elements."""
+
+    def __init__(self, ufunc: np.ufunc) -> None:
+        self.__wrapped__ = ufunc
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return np.ufunc
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.__wrapped__(*map(_joined, args), **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.__wrapped__, name)
+        if type(found) is not BuiltinFunctionType:
+            return found
+        return lambda *args, **kwargs: found(*map(_joined, args), **kwargs)
+
+    # numba knows ufuncs by what they are equal to, when it compiles a function during a trace.
+    def __eq__(self, other: object) -> bool:
+        return other is self.__wrapped__ or other is self
+
+    def __hash__(self) -> int:
+        return hash(self.__wrapped__)
+
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
+
+    def __reduce__(self) -> Any:
+        return _of_numpy, (self.__wrapped__.__name__,)
+
+
+def _of_numpy(name: str) -> Any:
+    return getattr(np, name)
+
+
+def _joined(x: Any) -> Any:
+    """Return a list with traced values as one array, anything else as it is."""
+    if not isinstance(x, list | tuple) or state.recorder is None:
+        return x
+    x = current(x)
+    return joined(each(x, as_numpy_would)) if holds_tensors(x) else x
 
 
 _PARTS: tuple[Any, ...] = (np.linalg, np.fft)

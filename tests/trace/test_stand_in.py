@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import pickle
 import threading
 import warnings
 from collections.abc import Callable
@@ -444,6 +446,14 @@ GATHERED: dict[str, Any] = {
     "rows": lambda x, a: np.vstack([(a, 1), (x[0], x[1])]),
     "transform": lambda x, a: np.fft.fft([a, x[1]]),
     "by hand": lambda x, a: np.stack([x * a, x]),
+    "a ufunc": lambda x, a: np.hypot([a, x[0]], (x[1], 2.0)),
+    "of numbers alone": lambda x, a: np.sqrt([a, 2.0]) + np.add.reduce([a, 3.0]),
+    "reduced": lambda x, a: np.maximum.reduce([x, x[::-1], x * 0 + x[1]]),
+    "accumulated": lambda x, a: np.multiply.accumulate([x[1], x[2]]),
+    "outer": lambda x, a: np.subtract.outer([a, x[1]], x),
+    "padded": lambda x, a: np.pad(x, 1, constant_values=a),
+    "padded by two": lambda x, a: np.pad(x, 1, constant_values=(x[0], 2.0)),
+    "a ramp": lambda x, a: np.pad(x, 2, "linear_ramp", end_values=a),
 }
 
 
@@ -456,3 +466,18 @@ def test_numbers_that_numpy_would_gather_are_traced(name: str, dtype: str) -> No
         found, expected = traced(x, a), function(x, a)
         assert found.dtype == expected.dtype
         np.testing.assert_allclose(found, expected, rtol=1e-6 if dtype == "float32" else 1e-13)
+
+
+PLAIN_ADD = np.add
+
+
+def test_ufuncs_are_what_they_are_in_a_trace() -> None:
+    def f(x: Any) -> Any:
+        known = isinstance(np.add, np.ufunc), np.add.nin, np.sqrt.__name__, {np.add: 1}[np.add]
+        same = np.add is np.add, np.add == PLAIN_ADD, pickle.loads(pickle.dumps(np.add)) == np.add
+        return known, same, functools.reduce(np.add, [x, x]) * 1
+
+    x = np.ones(2)
+    found, expected = hb.compile(f, fullgraph=True)(x), f(x)
+    assert found[:2] == expected[:2] == ((True, 2, "sqrt", 1), (True, True, True))
+    np.testing.assert_array_equal(found[2], expected[2])

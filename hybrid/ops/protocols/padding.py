@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.number import each
 from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.watched import holds_tensors
 from hybrid.ops import creation, joining, rearranging, reduction
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.elementwise import astype
@@ -34,7 +36,7 @@ def _pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> A
     if mode == "empty" and not kwargs:
         return rearranging.pad(x, pad_width)
     if mode in rearranging.PAD_MODES and not kwargs.keys() - {"constant_values"}:
-        if mode != "constant" or np.ndim(values) == 0:
+        if mode != "constant" or (np.ndim(values) == 0 and not holds_tensors(values)):
             return rearranging.pad(x, pad_width, mode, **kwargs)
     whole = isinstance(mode, str) and not isinstance(pad_width, dict | Tensor)
     sides = _sides(mode, x.dtype) if whole else None
@@ -42,7 +44,7 @@ def _pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> A
         return by_numpy(np.pad, (array, pad_width, mode), kwargs)
     widths = np.broadcast_to(pad_width, (x.ndim, 2)).tolist()
     given = kwargs.get(_OPTION.get(mode, ""), 0)
-    pairs = given if np.ndim(given) and isinstance(given, Tensor) else np.asarray(given)
+    pairs = joining.joined(each(given)) if holds_tensors(given) else np.asarray(given)
     pairs = np.broadcast_to(pairs, (x.ndim, 2))
     for axis, (before, after) in enumerate(widths):
         first, last = sides(x, axis, before, after, pairs[axis])
