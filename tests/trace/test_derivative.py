@@ -1,4 +1,4 @@
-"""The graphs of a derivative know nothing but what they are given, whatever the rules of ops make."""
+"""The graphs of a derivative know nothing but what they are given, whatever rules of ops make."""
 
 from __future__ import annotations
 
