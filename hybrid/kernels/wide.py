@@ -187,15 +187,9 @@ class _Rare(Function):
 
 
 _FAR_LOOPS = {"float": Loop("far_f32", 1, 2), "double": Loop("far_f64", 1, 3)}
-_EDGES_LOOPS = {"float": Loop("power_f32", 5, 1), "double": Loop("power_f64", 3, 1)}
-# Of positive numbers below infinity, with exponents below infinity.
-_ORDINARY_POWERS = (
-    (0, False, "ogt", 0.0),
-    (0, False, "olt", float("inf")),
-    (1, True, "olt", float("inf")),
-)
-# Of positive numbers, where the logarithm of the power is that of a normal number.
-_NORMAL_POWERS = ((0, False, "ogt", 0.0), (2, True, "olt", 87.0))
+_EDGES_LOOPS = {kind: Loop(f"power_{name}", 5, 1) for kind, name in NAMES.items()}
+# Powers whose logarithms are smaller are normal numbers.
+_NORMAL_LOGARITHMS = (87.0, 708.0)
 _FUNCTIONS: tuple[Function, ...] = (
     *(
         Instruction(name, kind, arity, instruction)
@@ -216,8 +210,10 @@ _FUNCTIONS: tuple[Function, ...] = (
         for kind, loop in _FAR_LOOPS.items()
         for i in range(loop.results)
     ),
-    _Rare("power", "float", 5, _EDGES_LOOPS["float"], 0, _NORMAL_POWERS),
-    _Rare("power", "double", 3, _EDGES_LOOPS["double"], 0, _ORDINARY_POWERS),
+    *(
+        _Rare("power", kind, 5, loop, 0, ((0, False, "ogt", 0.0), (2, True, "olt", most)))
+        for (kind, loop), most in zip(_EDGES_LOOPS.items(), _NORMAL_LOGARITHMS, strict=True)
+    ),
 )
 
 _TABLES: dict[str, Table] = {}

@@ -13,7 +13,14 @@ import functools
 from typing import Any
 
 from hybrid.kernels.scalar import straight_line
-from hybrid.kernels.vectormath import f32, f64, logarithms_f32, powers_f32, powers_f64
+from hybrid.kernels.vectormath import (
+    f32,
+    f64,
+    logarithms_f32,
+    logarithms_f64,
+    powers_f32,
+    powers_f64,
+)
 
 NAMES = (
     "acos",
@@ -47,7 +54,10 @@ NAMES = (
     "tanh",
 )
 
-_MODULES = {"float32": (f32, logarithms_f32, powers_f32), "float64": (f64, powers_f64)}
+_MODULES = {
+    "float32": (f32, logarithms_f32, powers_f32),
+    "float64": (f64, logarithms_f64, powers_f64),
+}
 
 
 @functools.cache

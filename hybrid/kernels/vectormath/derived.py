@@ -28,18 +28,6 @@ from hybrid.kernels.intrinsics import (
 _HUGE = 2.0**60  # its square is a float32; from here on log(1 + x) is log(x)
 
 
-def taken_apart(x: Any, root: Any) -> tuple[Any, Any]:
-    """(f, k) with x = (1 + f) * 2**k, root/2 <= 1 + f < root, by the processor's instructions.
-
-    k is -inf for 0 and inf for infinity, f is NaN for negative numbers: right for a logarithm.
-    """
-    mantissa, k = wide.call("mantissa", x), wide.call("exponent", x)
-    one = like(x, 1.0)
-    large = mantissa >= root
-    mantissa = select(large, mantissa * like(x, 0.5), mantissa)
-    return mantissa - one, select(large, k + one, k)
-
-
 def scaled_less_one(p: Any, lost: Any, power: Any, half: Any) -> Any:
     """(p + lost) * power + (power - half), with what the sum loses by rounding put back."""
     less = power - half

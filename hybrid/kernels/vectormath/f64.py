@@ -23,28 +23,21 @@ from hybrid.kernels.intrinsics import (
     fabs,
     float_bits,
     fma,
-    or_,
     sar,
     select,
     shl,
-    shr,
     sub,
     xor,
 )
 from hybrid.kernels.vectormath import coefficients_f64 as coefficients
 from hybrid.kernels.vectormath import derived
+from hybrid.kernels.vectormath.logarithms_f64 import log1p_f64, log1p_parts
 from hybrid.kernels.vectormath.reduction import reduce_f64
-
-_SQRT_HALF = np.int64(0x3FE6A09E667F3BCD)  # bits of sqrt(1/2)
-_SQRT_HALF_TO_ONE = np.int64(0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
-_ROOT = 1.4142135623730951  # twice that number
-MANTISSA = np.int64(0x000FFFFFFFFFFFFF)
 
 # --- exponentials -----------------------------------------------------------------------------
 
 # 1.5 * 2**52: adding it rounds to an integer, kept in the low bits of the sum. With twice the
 # exponent bias on top, halves of that integer are biased exponents.
-_TWICE_BIAS = np.int64(2046)
 MAGIC = 6755399441055744.0
 _BIASED_MAGIC = MAGIC + 2046.0
 MAGIC_BITS = np.int64(0x4338000000000000)
@@ -147,94 +140,6 @@ def tanh_f64(x: Any) -> Any:
     return copysign(e / (e + 2.0), x)
 
 
-# --- logarithms -----------------------------------------------------------------------------
-
-_ATANH = polynomial("log_f64_tail", *coefficients.ATANH)
-
-
-def _split_normal(x: Any) -> Any:
-    """(f, k + 1023) with x = (1 + f) * 2**k, 1 + f between sqrt(1/2) and sqrt(2)."""
-    bits = add(float_bits(x), _SQRT_HALF_TO_ONE)
-    f = bits_float(add(and_(bits, MANTISSA), _SQRT_HALF)) - 1.0
-    return f, shr(bits, 52)
-
-
-def unbiased(exponent: Any) -> Any:
-    """k as a float64; adding in place of a conversion, which AVX2 lacks for int64."""
-    return bits_float(or_(exponent, MAGIC_BITS)) - (MAGIC + 1023.0)
-
-
-def _split(x: Any) -> Any:
-    """(f, k) for subnormal numbers too; k as a floating-point number."""
-    if wide.available(x):
-        return derived.taken_apart(x, _ROOT)
-    tiny = x < 2.2250738585072014e-308
-    f, exponent = _split_normal(select(tiny, x * 18014398509481984.0, x))
-    return f, unbiased(exponent) - select(tiny, 54.0, 0.0)
-
-
-def _log_tail(f: Any) -> Any:
-    """log(1 + f) - f, from log(1 + f) = 2 atanh(s), s = f / (2 + f)."""
-    s = f / (2.0 + f)
-    z = s * s
-    h = 0.5 * f * f
-    return fma(s, fma(z, _ATANH(z), h), -h)
-
-
-def _log_edges(x: Any, y: Any) -> Any:
-    """y = log(x) for ordinary x; here zero, negative numbers, infinity and NaN."""
-    if wide.available(x):
-        return y  # These come out by themselves.
-    y = select(x < np.inf, y, x)
-    return select(x <= 0.0, select(x == 0.0, -np.inf, np.nan), y)
-
-
-def log_f64(x: Any) -> Any:
-    """Natural logarithm."""
-    f, k = _split(x)
-    return _log_edges(x, fma(k, LN2_HI, f + fma(k, LN2_LO, _log_tail(f))))
-
-
-def log2_f64(x: Any) -> Any:
-    """Logarithm to base 2: k + (f + tail) * log2(e), log2(e) in two parts."""
-    f, k = _split(x)
-    tail = fma(f, 2.0355273740931033e-17, _log_tail(f) * LOG2E)
-    return _log_edges(x, k + fma(f, LOG2E, tail))
-
-
-def log10_f64(x: Any) -> Any:
-    """Logarithm to base 10: k * log10(2) + (f + tail) * log10(e), both in two parts."""
-    f, k = _split(x)
-    tail = fma(f, 1.098319650216765e-17, _log_tail(f) * 0.4342944819032518)
-    tail = fma(f, 0.4342944819032518, fma(k, 2.8363394551044964e-14, tail))
-    return _log_edges(x, fma(k, 0.30102999566395283, tail))
-
-
-def _log1p_parts(x: Any) -> tuple[Any, Any]:
-    """(log(1 + x), k) for -1 < x < inf: the rounding error of 1 + x = (1 + f) * 2**k is kept."""
-    large = x > 1.0
-    u = x + 1.0
-    lost = select(large, 1.0, x) - (u - select(large, x, 1.0))
-    if wide.available(x):
-        f, k = derived.taken_apart(u, _ROOT)
-        carry = wide.call("scale", lost, -k)
-    else:
-        f, exponent = _split_normal(u)
-        k = unbiased(exponent)
-        # 2**-k; 2**-1022 where that would be subnormal, as nothing is lost for such x.
-        shift = k_.maximum(sub(_TWICE_BIAS, exponent), np.int64(1))
-        carry = lost * bits_float(shl(shift, 52))
-    # What the carry is multiplied by is 1 / (1 + f).
-    tail = fma(carry, fma(f, f, 1.0 - f), _log_tail(f))
-    return fma(k, LN2_HI, f + fma(k, LN2_LO, tail)), k
-
-
-def log1p_f64(x: Any) -> Any:
-    """log(1 + x)."""
-    y, k = _log1p_parts(x)
-    return derived.log1p_edges(x, y, k)
-
-
 def logaddexp_f64(x: Any, y: Any) -> Any:
     """log(e**x + e**y), from the larger of the two.
 
@@ -310,7 +215,7 @@ _BOUND = 710.6
 
 sinh_f64 = derived.hyperbolic_sine(_reduced, power_of_two, np.int64, _BOUND, 2.0**-27, _SINH, _COSH)
 cosh_f64 = derived.hyperbolic_cosine(_expm1_parts, power_of_two, np.int64(2), _BOUND)
-asinh_f64, acosh_f64, atanh_f64 = derived.inverse_hyperbolic(_log1p_parts)
+asinh_f64, acosh_f64, atanh_f64 = derived.inverse_hyperbolic(log1p_parts)
 sigmoid_f64 = derived.logistic(exp_f64)
 
 # --- error function ---------------------------------------------------------------------------

@@ -12,13 +12,10 @@ import numpy as np
 from hybrid.kernels import wide
 from hybrid.kernels.formulas import polynomial_at_once
 from hybrid.kernels.intrinsics import (
-    and_,
-    bits_float,
     copysign,
     fabs,
     float_bits,
     fma,
-    or_,
     sar,
     select,
     shr,
@@ -32,10 +29,9 @@ from hybrid.kernels.vectormath.f64 import (
     LOG2E,
     MAGIC,
     MAGIC_BITS,
-    MANTISSA,
     power_of_two,
-    unbiased,
 )
+from hybrid.kernels.vectormath.logarithms_f64 import parts
 from hybrid.kernels.vectormath.tables import (
     cubes_f64,
     logarithms,
@@ -54,19 +50,9 @@ _CUBES, _CUBE_ROOTS = cubes_f64()
 _THIRDS, _THIRDS_REST = thirds_f64()
 
 
-def _parts(x: Any) -> Any:
-    """(m, k) with x = m * 2**k and 1 <= m < 2; k as a floating-point number."""
-    if wide.available(x):
-        return wide.call("mantissa", x), wide.call("exponent", x)
-    tiny = x < 2.2250738585072014e-308
-    bits = float_bits(select(tiny, x * 18014398509481984.0, x))
-    m = bits_float(or_(and_(bits, MANTISSA), np.int64(0x3FF0000000000000)))
-    return m, unbiased(shr(bits, 52)) - select(tiny, 54.0, 0.0)
-
-
 def _log_pair(x: Any) -> Any:
     """log(x) = high + low to some 63 bits, for positive finite x."""
-    m, k = _parts(x)
+    m, k = parts(x)
     i = shr(float_bits(m), 47)
     f = fma(m, _RECIPROCALS(i), -1.0)
     return derived.log_pair(f, k, (_LOG_HIGH(i), _LOG_LOW(i)), _LN2_PARTS, _LOG_NEAR)
@@ -74,8 +60,6 @@ def _log_pair(x: Any) -> Any:
 
 def _exp_of(high: Any, low: Any) -> Any:
     """e**(high + low), 16ths of powers of 2 from a table."""
-    high = select(high > 720.0, 720.0, high)
-    high = select(high < -760.0, -760.0, high)
     t = high + low
     rounded = fma(t, 16 * LOG2E, MAGIC)
     bits, k = float_bits(rounded), rounded - MAGIC
@@ -89,6 +73,14 @@ def _exp_of(high: Any, low: Any) -> Any:
     return y * power_of_two(half) * power_of_two(sub(exponent, half))
 
 
+def _magnitude(high: Any, low: Any, _: Any) -> Any:
+    """e**(high + low) for any of these."""
+    low = select(fabs(high) < 800.0, low, 0.0)
+    high = select(high > 720.0, 720.0, high)
+    high = select(high < -760.0, -760.0, high)
+    return _exp_of(high, low)
+
+
 def pow_f64(x: Any, y: Any) -> Any:
     """x**y as exp(y log x) with the logarithm in 63 bits, and all special cases of C's pow."""
     a = fabs(x)
@@ -98,8 +90,7 @@ def pow_f64(x: Any, y: Any) -> Any:
         log_hi = select(a == 0.0, -np.inf, log_hi)
     t = y * log_hi
     t_lo = fma(y, log_lo, fma(y, log_hi, -t))
-    t_lo = select(fabs(t) < 800.0, t_lo, 0.0)
-    return derived.pow_edges(lambda magnitude: magnitude, x, y, _exp_of(t, t_lo))
+    return derived.pow_edges(_magnitude, x, y, t, t_lo, _exp_of(t, t_lo))
 
 
 def cbrt_f64(x: Any) -> Any:
@@ -108,7 +99,7 @@ def cbrt_f64(x: Any) -> Any:
     c and 2**(j/3) have 26 bits each, so that their product is exact.
     """
     a = fabs(x)
-    m, k = _parts(a)
+    m, k = parts(a)
     i = shr(float_bits(m), 48)
     f = fma(m, _CUBES(i), -1.0)
     q = fma(k, 1 / 3, MAGIC) - MAGIC
