@@ -10,7 +10,7 @@ import numpy as np
 
 from hybrid.core import placed
 from hybrid.core.aliases import is_current, one_step, own_alias, shares_memory
-from hybrid.core.heard import run_by_numpy
+from hybrid.core.heard import heard_of
 from hybrid.core.number import Number, in_graph, in_python
 from hybrid.core.op import OPS, Attrs, Op
 from hybrid.core.operands import PYTHON_SCALARS
@@ -179,7 +179,8 @@ def at_once(op: Op, x: Any, attrs: Attrs) -> Tensor | None:
     if type(data) is not _array:
         return None
     try:
-        data = run_by_numpy(op, data, **attrs)
+        call = heard_of(op)
+        data = op.eager(np, data, **attrs) if call is None else call(op.eager, np, data, **attrs)
     except Exception:
         return None
     made = _new(Tensor)
@@ -238,7 +239,8 @@ def _eager(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Any:
     if elsewhere and (state.device != "cpu" or DeviceArray in map(type, arrays)):
         return _elsewhere(op, inputs, arrays, attrs)
     try:
-        result = run_by_numpy(op, *arrays, **attrs)
+        call, eager = heard_of(op), op.eager
+        result = eager(np, *arrays, **attrs) if call is None else call(eager, np, *arrays, **attrs)
     except Exception as error:
         raise explained(op, inputs, attrs, error) from None
     if op.multi:

@@ -37,11 +37,18 @@ _QUIET = frozenset(("control", "movement", "indexing", "sizes", "placement", "ra
 """Families of ops that compute nothing of which NumPy would warn, or that call what users wrote."""
 
 
-def run_by_numpy(op: Op, /, *arrays: Any, **attrs: Any) -> Any:
-    """Run the eager form of an op; see :func:`heard`."""
+def heard_of(op: Op) -> Callable[..., Any] | None:
+    """Return what calls the eager form of an op, as :func:`heard`; None where it is called as is.
+
+    Another function around it would take 0.3 us more.
+    """
     if op.family in _QUIET:
-        return op.eager(np, *arrays, **attrs)
-    return heard()(op.eager, np, *arrays, **attrs)
+        return None
+    wanted, context = _known
+    now = ASKED.get()
+    if now is not wanted:
+        context = _context_for(now)
+    return None if context is None else context.copy().run
 
 
 def heard() -> Callable[..., Any]:
