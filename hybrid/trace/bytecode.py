@@ -7,9 +7,9 @@ from functools import lru_cache
 from types import CodeType
 
 _ENDS = ("RETURN", "RAISE", "RERAISE")
-_LOOKS = frozenset({"locals", "vars", "dir", "eval", "exec"})  # these read variables by name
+LOOKS = frozenset({"locals", "vars", "dir", "eval", "exec"})  # these read variables by name
 
-_SILENT = ("CACHE", "EXTENDED_ARG", "PRECALL", "NOP")
+SILENT = ("CACHE", "EXTENDED_ARG", "PRECALL", "NOP")
 _IMPORT = dis.opmap["IMPORT_NAME"]
 _STORES = ("STORE_FAST", "STORE_FAST_LOAD_FAST")
 
@@ -30,13 +30,13 @@ def once_a_step(code: CodeType, at: int) -> bool:
     around = _loops_around(code, at)
     if len(around) != 1 or code.co_exceptiontable:
         return False
-    steps = _steps(code)
+    steps = steps_of(code)
     head, asks = _number(steps, around[0]), _number(steps, at)
-    from_head = _reached(steps, head, {head, asks})
-    return head not in from_head and asks not in _reached(steps, asks, {head, asks})
+    from_head = reached(steps, head, {head, asks})
+    return head not in from_head and asks not in reached(steps, asks, {head, asks})
 
 
-def _reached(steps: list[dis.Instruction], start: int, ends: set[int]) -> set[int]:
+def reached(steps: list[dis.Instruction], start: int, ends: set[int]) -> set[int]:
     """Return the instructions that may follow one, as far as any of `ends`."""
     found: set[int] = set()
     pending = _following(steps, start)
@@ -66,9 +66,9 @@ def read_after(code: CodeType, at: int, answer: bool) -> frozenset[str] | None:
         Local variables whose contents then may matter. None where a loop may go on whose iterator
         cannot be seen, and where the bytecode does not tell.
     """
-    if code.co_exceptiontable or _LOOKS & {*code.co_names}:
+    if code.co_exceptiontable or LOOKS & {*code.co_names}:
         return None  # any instruction may lead to a handler
-    steps = _steps(code)
+    steps = steps_of(code)
     live = _live(code)[_after(steps, at, answer)]
     if live & set(_loops_around(code, at)):
         return None
@@ -91,9 +91,9 @@ def counter(code: CodeType, at: int) -> str | None:
 @lru_cache(maxsize=256)
 def _counters(code: CodeType) -> dict[int, str]:
     """Return the variables that are not read of ``for`` loops, by the calls they are over."""
-    if _LOOKS & {*code.co_names}:
+    if LOOKS & {*code.co_names}:
         return {}
-    steps = [(i, step) for i, step in enumerate(_steps(code)) if step.opname not in _SILENT]
+    steps = [(i, step) for i, step in enumerate(steps_of(code)) if step.opname not in SILENT]
     found = {}
     for (_, call), (_, made), (_, loop), (i, stored) in zip(
         steps, steps[1:], steps[2:], steps[3:], strict=False
@@ -114,7 +114,7 @@ def _counters(code: CodeType) -> dict[int, str]:
 def imports(code: CodeType) -> frozenset[str]:
     """Return the packages that code, and what is defined in it, imports."""
     some = _IMPORT in code.co_code[::2]  # told soon; taking code apart takes 0.2 ms
-    named = [x for x in _steps(code) if x.opname == "IMPORT_NAME"] if some else []
+    named = [x for x in steps_of(code) if x.opname == "IMPORT_NAME"] if some else []
     inner = [imports(x) for x in code.co_consts if isinstance(x, CodeType)]
     return frozenset(str(x.argval).partition(".")[0] for x in named).union(*inner)
 
@@ -123,7 +123,7 @@ def imports(code: CodeType) -> frozenset[str]:
 def only_calls(code: CodeType, name: str) -> bool:
     """Tell whether code, and what is defined in it, does nothing with a global but to call it."""
     if name in code.co_names:
-        for step in _steps(code):
+        for step in steps_of(code):
             if step.argval == name and step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
                 if "NULL" not in step.argrepr:
                     return False
@@ -131,14 +131,15 @@ def only_calls(code: CodeType, name: str) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _steps(code: CodeType) -> list[dis.Instruction]:
+def steps_of(code: CodeType) -> list[dis.Instruction]:
+    """Return the instructions of a function."""
     return list(dis.get_instructions(code))
 
 
 @lru_cache(maxsize=256)
 def _loops_of(code: CodeType) -> list[tuple[int, int]]:
     """Return from where to where the bodies of ``for`` loops reach."""
-    return [(step.offset, step.argval) for step in _steps(code) if step.opname == "FOR_ITER"]
+    return [(step.offset, step.argval) for step in steps_of(code) if step.opname == "FOR_ITER"]
 
 
 def _loops_around(code: CodeType, at: int) -> list[int]:
@@ -147,7 +148,7 @@ def _loops_around(code: CodeType, at: int) -> list[int]:
 
 @lru_cache(maxsize=256)
 def _questions_of(code: CodeType) -> frozenset[int]:
-    return frozenset(step.offset for step in _steps(code) if _asks(step))
+    return frozenset(step.offset for step in steps_of(code) if _asks(step))
 
 
 def _asks(step: dis.Instruction) -> bool:
@@ -179,7 +180,7 @@ def _live(code: CodeType) -> list[frozenset[str | int]]:
 
     A ``for`` loop reads its iterator, which goes by the number of the instruction here.
     """
-    steps = _steps(code)
+    steps = steps_of(code)
     following = [_following(steps, i) for i in range(len(steps))]
     live: list[frozenset[str | int]] = [frozenset()] * len(steps)
     changed = True

@@ -26,6 +26,7 @@ from hybrid.core.tensor import Tensor
 from hybrid.core.tracelog import counted, listened, note, timed
 from hybrid.trace.background import Planner
 from hybrid.trace.bodies import in_order, same_body
+from hybrid.trace.filled import FilledOnes
 from hybrid.trace.meeting import MAX_STEPS as MAX_TWINS
 from hybrid.trace.meeting import Meeting, follow, moved, way_to
 from hybrid.trace.outside import OutsideRecorder
@@ -93,6 +94,7 @@ class Cutter(OutsideRecorder):
         self._questions = questions
         self.skips = Skipping(self, questions) if questions.native else None
         self._visits = Visits(questions)
+        self.filled = FilledOnes(self, questions.home)
         self.again = False
         self._twins = 0
         self._left: list[Segment] = []
@@ -289,6 +291,8 @@ class Cutter(OutsideRecorder):
             # A fresh buffer for each write: the world outside must not share it with a result.
             places.append(Write(target, self._size, rebind))
             self._size += 1
+        fills = self.filled.take(self._index, self._size)
+        self._size += sum(fill.new for fill in fills)
         new = {value for _, value in new_captures}
         depth = len(self.passed)
         graph = FuncGraph(
@@ -303,6 +307,7 @@ class Cutter(OutsideRecorder):
             tuple(before[v] for v in graph.parameters),
             tuple(source for source, _ in new_captures),
             tuple(places),
+            fills,
             (guard, self._index[extra[0]]) if guard else None,
             planner=self._planner,
             replaced=dict(self._replaced(graph, writes, before_writes)),
@@ -396,7 +401,7 @@ class Cutter(OutsideRecorder):
         known, value = self._known.pop(0)
         kinds = [None if x.guard is None else x.guard[0] for x in (known, segment)]
         graphs = [in_order(x.graph, range(len(x.graph.parameters))) for x in (known, segment)]
-        if kinds[0] is not kinds[1] or not same_body(*graphs):
+        if kinds[0] is not kinds[1] or known.fills != segment.fills or not same_body(*graphs):
             raise Unstable
         self.root = self.root or known
         return known, value

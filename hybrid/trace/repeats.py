@@ -142,7 +142,7 @@ class Questions:
         native: bool,
     ) -> None:
         self.native = native
-        self._home = home
+        self.home = home
         self._given = given
         self._untouched = untouched
         self.last: Question | None = None  # that was asked, where all could be seen
@@ -192,7 +192,7 @@ class Questions:
         self, places: dict[Value, int], also: Sequence[Any] = (), counter: str | None = None
     ) -> State:
         """Return what Python can see; see :func:`~hybrid.trace.seeing.look`."""
-        return look(self._home, self._given, places, also, counter)
+        return look(self.home, self._given, places, also, counter)
 
     def question(self, segment: Segment, answer: bool, places: dict[Value, int]) -> Question | None:
         """Return what is seen at a question; None where not all is."""
@@ -210,8 +210,6 @@ class Questions:
         self.seen = Question(segment, min(made, default=0), state, answer)
         return self.seen
 
-    # --- what Python can see ----------------------------------------------------------------------
-
 
 # --- from one question to the next ----------------------------------------------------------------
 
@@ -219,7 +217,7 @@ class Questions:
 def is_body(before: Question, now: Question) -> bool:
     """Tell whether a segment has results like those of the one before, and no effects."""
     segment = now.segment
-    if segment.captured or before.state.where != now.state.where:
+    if segment.captured or segment.fills or before.state.where != now.state.where:
         return False
     if not writes_alike(before.segment, segment):
         return False

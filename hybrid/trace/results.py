@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from hybrid.core import containers, dispatch
+from hybrid.core.places import DeviceArray
 from hybrid.core.storage import Chain
 from hybrid.core.tensor import Tensor, asarray, wrap
 from hybrid.records import dataclass
 from hybrid.trace.mutation import deliver
-from hybrid.trace.sources import Environment
+from hybrid.trace.sources import Environment, Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,14 @@ class FromFormula:
     read: Callable[[Sequence[Any]], Any]
 
 
-Leaf = FromEnvironment | FromArgument | SharedView | Same | Fixed | FromFormula
+@dataclass(frozen=True, slots=True)
+class FromFilled:
+    """A result that is a list or dict which the function has only filled."""
+
+    place: int
+
+
+Leaf = FromFilled | FromEnvironment | FromArgument | SharedView | Same | Fixed | FromFormula
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +113,54 @@ class Result:
     def build(self, environment: Environment, arguments: Sequence[Any]) -> Any:
         """Return what the user's function returned."""
         made: list[Any] = []
-        bases: dict[int, Tensor] = {}
+        known: dict[int, Any] = {}  # what is in a list as well, or viewed, is one object
+        filled = any(type(leaf) is FromFilled for leaf in self.leaves)
         for leaf in self.leaves:
-            if isinstance(leaf, SharedView):
-                base = bases.setdefault(leaf.index, _tensor(environment[leaf.index]))
+            if isinstance(leaf, FromFilled):
+                made.append(_contents(environment[leaf.place], known, arguments))
+            elif isinstance(leaf, SharedView):
+                base = as_python(environment[leaf.index], known, arguments)
                 made.append(_view(base, leaf.chain, leaf.silent))
+            elif filled and isinstance(leaf, FromEnvironment) and not leaf.weak:
+                made.append(as_python(environment[leaf.index], known, arguments))
             else:
                 made.append(_build(leaf, environment, arguments, made))
         return containers.unflatten(self.tree, made)
+
+
+def as_python(
+    item: Any, known: dict[int, Any], arguments: Mapping[int, Any] | Sequence[Any]
+) -> Any:
+    """Return what was put into a list as Python has it.
+
+    Parameters
+    ----------
+    item : object
+        As :meth:`Item.taken` returns it.
+    known : dict
+        Tensors by the identity of their arrays.
+    arguments : sequence or mapping
+    """
+    if isinstance(item, Tensor | np.ndarray | DeviceArray):
+        return known.setdefault(id(item), _tensor(item))
+    if type(item) is tuple and type(item[-1]) is Item:
+        array, view = item
+        return _view(as_python(array, known, arguments), view.chain, view.silent)
+    if type(item) is not Item or item.leaf is None:
+        return item
+    value = arguments[item.leaf]
+    return _view(asarray(value), item.chain, item.silent) if item.chain else value
+
+
+def _contents(taken: Any, known: dict[int, Any], arguments: Sequence[Any]) -> Any:
+    found = known.get(id(taken))  # returned twice, it is one
+    if found is None:
+        if isinstance(taken, dict):
+            found = {k: as_python(x, known, arguments) for k, x in taken.items()}
+        else:
+            found = [as_python(x, known, arguments) for x in taken]
+        known[id(taken)] = found
+    return found
 
 
 def _tensor(value: Any) -> Tensor:

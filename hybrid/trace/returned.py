@@ -16,7 +16,7 @@ from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.unknown import Unknown
 from hybrid.dtypes import SUPPORTED
 from hybrid.trace.outside import OutsideRecorder
-from hybrid.trace.results import Fixed, FromArgument, FromFormula, Leaf, Same
+from hybrid.trace.results import Fixed, FromArgument, FromFilled, FromFormula, Leaf, Same
 from hybrid.trace.segment import Segment
 from hybrid.trace.sources import Environment
 
@@ -77,6 +77,8 @@ def result_leaf(
     for j, other in enumerate(earlier):
         if other is x and isinstance(x, Tensor | np.ndarray):
             return Same(j)
+    if type(x) is FromFilled:
+        return x
     data = x._data if type(x) is Tensor else x
     memory = isinstance(data, np.ndarray | DeviceArray)
     known = outside.shadows.get(id(data)) if memory else None

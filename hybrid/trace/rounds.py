@@ -103,6 +103,23 @@ def _is_plain(segment: Segment, at: Segment) -> bool:
     )
 
 
+def _fillings(segment: Segment, first: int, scope: dict[str, Any]) -> list[str]:
+    """Write out what a segment puts into lists and dicts."""
+    lines = []
+    for fill in segment.fills:
+        lines.append(f"c = env[{fill.place}]")
+        for key, item in fill.items:
+            name = f"i{len(scope)}"
+            scope |= {name: item, f"{name}k": key}
+            taken = f"{name}.taken(env)"
+            if item.place is not None:
+                late = item.place - first
+                taken = f"found[{late}]" if late >= 0 else f"env[{item.place}]"
+                taken = f"({taken}, {name})" if item.chain else taken
+            lines.append(f"c[{name}k] = {taken}" if fill.kind is dict else f"c.append({taken})")
+    return lines
+
+
 def _written(segment: Segment, first: int, arrays: list[Any], args: tuple[Any, ...]) -> Turn | None:
     """Return what a segment does, as a function of the environment.
 
@@ -120,7 +137,7 @@ def _written(segment: Segment, first: int, arrays: list[Any], args: tuple[Any, .
     asks = segment.asks
     if meeting is None or asks.guard is None:
         return None
-    key = (meeting.moves, meeting.size, first, asks.guard)
+    key = (meeting.moves, meeting.size, first, asks.guard, repr(segment.fills))
     known: Turn | None = segment.turns.get(key)
     if known is not None:
         return known
@@ -142,6 +159,7 @@ def _written(segment: Segment, first: int, arrays: list[Any], args: tuple[Any, .
     given = ", ".join(names)
     again = f" if {' and '.join(tests)} else other({given})" if tests else ""
     lines.append(f"found = plan({given}){again}")
+    lines += _fillings(segment, first, scope)
     moved = {place: f"m{i}" for i, (place, _) in enumerate(meeting.moves)}
     for place, late in meeting.moves:
         source = f"found[{late - first}]" if late >= first else f"env[{late}]"

@@ -124,11 +124,11 @@ def look(
             raise Opaque
         counted.append(bytecode.counts(code, frame.f_lasti))
         where.append((code, frame.f_lasti))
-        for name, value in _locals(frame).items():
+        for name, value in locals_of(frame).items():
             if frame is innermost and name == counter:
                 continue
             seeing.seen.append(name)
-            if frame is innermost and _is_literal(value):
+            if frame is innermost and is_literal(value):
                 numbers[name] = _literal(value)
             else:
                 seeing.look(value)
@@ -140,14 +140,15 @@ def look(
     return State(tuple(where), seen, tensors, innermost, numbers, any(counted), counts)
 
 
-def _locals(frame: FrameType) -> dict[str, Any]:
+def locals_of(frame: FrameType) -> dict[str, Any]:
+    """Return the local variables of a frame by their names."""
     found = dict(frame.f_locals)
     if sys.version_info < (3, 13):
         frame.f_locals.clear()  # a copy that the frame keeps, and with it what was in it
     return found
 
 
-def _is_literal(x: Any) -> bool:
+def is_literal(x: Any) -> bool:
     """Tell whether a value is all that there is to see of it."""
     return type(x) in _LITERALS or isinstance(x, np.dtype | np.generic)
 
@@ -182,7 +183,7 @@ class _Seeing:
         elif kind is Number and not x.known:
             self.seen.append(kind)
             self._tensor(x.tensor)
-        elif _is_literal(x):
+        elif is_literal(x):
             self.seen.append(_literal(x))
         elif isinstance(x, FunctionType | BuiltinFunctionType) and id(x) not in STAND_INS:
             self._function(x)

@@ -28,7 +28,7 @@ from hybrid.trace.following import MAX_WIDTH, Following
 from hybrid.trace.meeting import At, Meeting, way_to
 from hybrid.trace.results import Result
 from hybrid.trace.sized import Sized
-from hybrid.trace.sources import Environment, Write, commit, contents
+from hybrid.trace.sources import Environment, Fill, Write, commit, contents
 from hybrid.trace.templates import Template, Templates
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ class Segment:
     captured : tuple
         Tensors and Variables whose contents join the environment before the run.
     writes : tuple of Write
+    fills : tuple of Fill
     guard : (type, int), optional
         The kind of value that Python asked for, and where in the environment it is.
     children : Following
@@ -123,6 +124,7 @@ class Segment:
     parameters: tuple[int, ...]
     captured: tuple[Any, ...]
     writes: tuple[Write, ...] = ()
+    fills: tuple[Fill, ...] = ()
     guard: tuple[type, int] | None = None
     result: Result | None = None
     planner: Planner | None = None
@@ -270,9 +272,11 @@ class Segment:
         return Failed(error)
 
     def commit(self, environment: Environment, arguments: Sequence[Any]) -> None:
-        """Let the world outside see what was written, in program order."""
+        """Let the world outside see what was written, in program order; fill lists."""
         for write in self.writes:
             commit(write, environment, arguments)
+        for fill in self.fills:
+            fill.run(environment)
 
     def reason_for(self, value: Any) -> str:
         """Return why the function is traced on from the guard when it has a new value."""

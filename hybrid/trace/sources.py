@@ -10,6 +10,7 @@ import numpy as np
 from hybrid.core import dispatch, formula
 from hybrid.core.formula import Formula
 from hybrid.core.places import fill
+from hybrid.core.storage import Chain
 from hybrid.core.tensor import Array, Tensor, asarray, wrap
 from hybrid.core.variable import Variable
 from hybrid.records import dataclass
@@ -30,6 +31,71 @@ class Write:
     target: Any
     index: int
     rebind: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What is put into a list or dict.
+
+    Attributes
+    ----------
+    place : int, optional
+        Where in the environment it is, or what it is a view of.
+    leaf : int, optional
+        The number of the argument that it is, or a view of.
+    chain : tuple
+        The view ops from there.
+    silent : bool
+        Whether no tape looks at them.
+    literal : object
+        What it is if it is neither.
+    """
+
+    place: int | None = None
+    leaf: int | None = None
+    chain: Chain = ()
+    silent: bool = False
+    literal: Any = None
+
+    def taken(self, environment: Environment) -> Any:
+        """Return what is kept of it, which :meth:`Result.build` makes into what Python has."""
+        if self.place is None:
+            return self.literal if self.leaf is None else self
+        found = environment[self.place]
+        return (found, self) if self.chain else found
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """What a segment puts into a list or dict that the function only fills.
+
+    Attributes
+    ----------
+    place : int
+        Where in the environment what it holds by now is.
+    kind : type
+        Of the container.
+    new : bool
+        Whether this segment makes it.
+    items : tuple of (key, Item)
+        The key in a dict, and what is put in.
+    """
+
+    place: int
+    kind: type
+    new: bool
+    items: tuple[tuple[Any, Item], ...]
+
+    def run(self, environment: Environment) -> None:
+        """Put them in."""
+        if self.new:
+            environment.append(self.kind())
+        found = environment[self.place]
+        for key, item in self.items:
+            if self.kind is dict:
+                found[key] = item.taken(environment)
+            else:
+                found.append(item.taken(environment))
 
 
 @dataclass(frozen=True, eq=False, slots=True)

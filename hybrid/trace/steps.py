@@ -109,6 +109,9 @@ def _generated(
     for i, write in enumerate(segment.writes):
         scope[f"w{i}"] = write
         after.append(f"commit(w{i}, env, args)")
+    for i, fill in enumerate(segment.fills):
+        scope[f"f{i}"] = fill.run
+        after.append(f"f{i}(env)")
     if segment.result is not None:
         scope["build"] = sized.result.build
         after.append("return build(env, args)")

@@ -141,6 +141,10 @@ class Tracer(Cutter):
         """Look at what is written."""
         if self.acted:
             self._commit()
+        base = target._data if target._alias is None else target._alias.storage.base
+        if type(base) is Symbol and self.filled.holds(base.value):
+            self.give_up("an array is written that was put into a list or dict before")
+            return
         super().before_write(target)
 
     def _commit(self) -> None:
@@ -242,10 +246,11 @@ class Tracer(Cutter):
         path = [segment for segment, _ in self.passed]
         local = local_arrays(self, path, self.environment, returned, leaves)
         wanted: list[Value] = []
-        shared = shared_storages(leaves)
+        shared = shared_storages(leaves) | self.filled.shown_by(leaves)
         placed = [
             result_leaf(self, x, leaves[:i], shared, wanted, local) for i, x in enumerate(leaves)
         ]
+        wanted += self.filled.values()
         segment = self._segment([], None, wanted)
         made = [self._placed(x) for x in placed]
         segment.result = Result(tree, tuple(made), changed)
@@ -330,6 +335,7 @@ class Tracer(Cutter):
                 self._make_eager(tensor, data)
         with dispatch.scope(recorder=None, tapes=self.around):
             self.reattach(inside)
+            self.filled.restore(self.environment, self._index)
         self.open = self.unknowns.open = False
 
     def _became(self, symbol: Symbol) -> Tensor | None:
@@ -390,6 +396,7 @@ class Tracer(Cutter):
         self._walk = self.skips = None
         self._questions.close()
         self._visits.close()
+        self.filled.close()
         self._known = []
         self.inputs = []
         self.variables = {}

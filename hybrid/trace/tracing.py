@@ -289,7 +289,8 @@ def _run(
             changes = copies.changes()
             if changes:
                 returned = (returned, *(contents for _, contents in changes))
-            returned = _apart(tracer, returned, call)
+            marked = _apart(tracer, tracer.filled.marked(returned), call)
+            returned = marked if tracer.open else _apart(tracer, returned, call)
         except (Unstable, Failed):
             raise  # what this trace holds was committed by the segments run before
         except BaseException as error:

@@ -1,0 +1,114 @@
+"""What the bytecode of a function tells of its lists and dicts: which it fills and never reads."""
+
+from __future__ import annotations
+
+import dis
+import inspect
+from functools import lru_cache
+from types import CodeType
+
+from hybrid.trace.bytecode import LOOKS, SILENT, reached, steps_of
+
+# How many values an instruction takes from the stack, of those that may stand between a list and
+# the return of it.
+_TAKES = {
+    "LOAD_FAST": 0,
+    "LOAD_CONST": 0,
+    "LOAD_SMALL_INT": 0,
+    "LOAD_GLOBAL": 0,
+    "LOAD_DEREF": 0,
+    "PUSH_NULL": 0,
+    "KW_NAMES": 0,
+    "LOAD_METHOD": 1,
+    "LOAD_ATTR": 1,
+    "UNARY_NEGATIVE": 1,
+    "BINARY_OP": 2,
+    "BINARY_SUBSCR": 2,
+    "COMPARE_OP": 2,
+}
+_BUILDS = {"BUILD_TUPLE": 0, "BUILD_LIST": 0, "BUILD_MAP": 0, "BUILD_CONST_KEY_MAP": 1}
+_CALLS = ("PRECALL", "CALL", "CALL_KW")
+
+
+@lru_cache(maxsize=256)
+def filled(code: CodeType) -> frozenset[str]:
+    """Return the variables that hold a list or dict which is only filled, in a loop, and returned.
+
+    They are bound once, to what ``[...]`` or ``{}`` makes; each time they are read it is for
+    ``name.append(...)``, ``name[...] = ...`` or for what the function returns.
+    """
+    if LOOKS & {*code.co_names} or code.co_flags & (
+        inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+    ):
+        return frozenset()
+    names = {*code.co_varnames} - {*code.co_cellvars}
+    given = code.co_argcount + code.co_kwonlyargcount
+    given += bool(code.co_flags & inspect.CO_VARARGS) + bool(code.co_flags & inspect.CO_VARKEYWORDS)
+    names -= {*code.co_varnames[:given]}
+    return frozenset(name for name in names if _is_filled(code, name))
+
+
+def _is_filled(code: CodeType, name: str) -> bool:
+    steps = steps_of(code)
+    plain = [(i, x) for i, x in enumerate(steps) if x.opname not in SILENT]
+    bound, in_loop = 0, False
+    for at, (i, step) in enumerate(plain):
+        names = step.argval if isinstance(step.argval, tuple) else (step.argval,)
+        if "_FAST" not in step.opname or name not in names:
+            continue
+        if step.opname == "STORE_FAST":
+            if not _is_made([x for _, x in plain], at) or i in reached(steps, i, set()):
+                return False
+            bound += 1
+            continue
+        if not step.opname.startswith("LOAD_FAST") or step.opname == "LOAD_FAST_AND_CLEAR":
+            return False
+        if len(names) > 1 and (names[-1] != name or names.count(name) > 1):
+            return False  # two variables at once, this one below the other
+        use = _use([x for _, x in plain[at + 1 :]])
+        if use is None:
+            return False
+        in_loop |= use == "fills" and i in reached(steps, i, set())
+    return bound == 1 and in_loop
+
+
+def _is_made(steps: list[dis.Instruction], at: int) -> bool:
+    """Tell whether what is stored was made just before: ``a = []``, or ``a, b = [], {}``."""
+    first = last = at
+    while first and steps[first - 1].opname == "STORE_FAST":
+        first -= 1
+    while last + 1 < len(steps) and steps[last + 1].opname == "STORE_FAST":
+        last += 1
+    made = first - (steps[first - 1].opname == "SWAP")
+    count = last + 1 - first
+    return made >= count and all(
+        step.opname in ("BUILD_LIST", "BUILD_MAP") for step in steps[made - count : made]
+    )
+
+
+def _use(following: list[dis.Instruction]) -> str | None:
+    """Return what becomes of the value on the stack: `fills`, `returned`, None for all else."""
+    if not following:
+        return None
+    first = following[0]
+    method = first.opname == "LOAD_METHOD" or (
+        first.opname == "LOAD_ATTR" and "NULL" in first.argrepr
+    )
+    if method and first.argval == "append":
+        return "fills"
+    above = 0  # values on top of it
+    for step in following:
+        name = step.opname
+        if name == "RETURN_VALUE":
+            return "returned" if above == 0 else None
+        if name == "STORE_SUBSCR":
+            return "fills" if above == 1 and step is not first else None
+        if name in _BUILDS:
+            takes = (step.arg or 0) * (2 if name == "BUILD_MAP" else 1) + _BUILDS[name]
+            above = max(above - takes, -1) + 1 if takes > above else above + 1 - takes
+            continue
+        takes = (step.arg or 0) + 2 if name in _CALLS else _TAKES.get(name, above + 1)
+        if takes > above:
+            return None
+        above += dis.stack_effect(step.opcode, step.arg, jump=False)
+    return None
