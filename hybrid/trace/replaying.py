@@ -11,7 +11,7 @@ import inspect
 from typing import Any
 
 from hybrid.core import dispatch
-from hybrid.core.tracelog import timed
+from hybrid.core.tracelog import note, timed
 from hybrid.errors import TraceError
 from hybrid.trace import report
 from hybrid.trace.arguments import Call
@@ -19,6 +19,7 @@ from hybrid.trace.background import is_of_compiler
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.cutting import Unstable
 from hybrid.trace.differentiate import run_under
+from hybrid.trace.following import MAX_WIDTH
 from hybrid.trace.meeting import follow, way_to
 from hybrid.trace.segment import Failed, Segment
 from hybrid.trace.sources import Environment, start
@@ -96,8 +97,10 @@ def branch(
     subject: Subject, concrete: ConcreteFunction, call: Call, path: Path, environment: Environment
 ) -> Any:
     """Trace the path that begins at a guard's value not met before."""
+    segment, value = path[-1]
+    if value in segment.raised and not any(x.acts for x in concrete.segments):
+        return _raised_before(subject, concrete, call, segment, value)
     with subject.lock:
-        segment, value = path[-1]
         conditions, read = concrete.conditions, len(concrete.read)
         reason = segment.reason_for(value)
         subject.reasons.append(reason)
@@ -114,6 +117,12 @@ def branch(
             return _not_repeated(subject, concrete, call, path)
         except NumberRefused as error:
             refused = error
+        except TraceError:
+            raise
+        except Exception:
+            if len(segment.raised) < MAX_WIDTH:
+                segment.raised.add(value)
+            raise
         if refused is not None:
             return refused_eagerly(subject, concrete, call, refused)
         if failed is not None:
@@ -125,6 +134,19 @@ def branch(
             nodes = segment.graph.nodes
             subject.fall_back(concrete, EagerFrom(why, nodes[-1].line if nodes else None))
         return result
+
+
+def _raised_before(
+    subject: Subject, concrete: ConcreteFunction, call: Call, segment: Segment, value: Any
+) -> Any:
+    """Run in plain Python what will raise an error of the user's, with nothing to write before.
+
+    A trace keeps nothing of such a call. Where it raises none this time, it is traced next time.
+    """
+    note("eager", f"the function raised an error after {value!r} before")
+    result = subject.run_eagerly(call, concrete.signature.tree)
+    segment.raised.discard(value)
+    return result
 
 
 def _not_repeated(subject: Subject, concrete: ConcreteFunction, call: Call, path: Path) -> Any:

@@ -90,6 +90,8 @@ class Segment:
         The next segment for each value met at the guard.
     launchers : dict
         What was generated to call it, for each kind of arguments.
+    raised : set
+        Values at the guard after which the function raised an error of its own.
     result : Result, optional
         Of a last segment.
     planner : Planner, optional
@@ -138,6 +140,7 @@ class Segment:
     turn: tuple[Callable[[Environment], Any], Segment] | None = None
     turns: dict[Any, Callable[[Environment], Any]] = field(default_factory=dict)
     next: dict[bool, Segment] = field(default_factory=dict)
+    raised: set[Any] = field(default_factory=set)
     children: Following[Segment] = field(default_factory=Following)
     launchers: dict[Any, FunctionType] = field(default_factory=dict)
     _sizes: dict[tuple[int, ...], Sized] = field(default_factory=dict)

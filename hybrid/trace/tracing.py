@@ -250,7 +250,8 @@ def _apart(tracer: Tracer, returned: Any, call: Call) -> Any:
     given = set(map(id, call.leaves))
     try:
         if tracer.open:
-            return taken_apart(returned, lambda x: id(x) in given or tracer.reaches(x))
+            marked = tracer.filled.marked(returned)
+            return taken_apart(marked, lambda x: id(x) in given or tracer.reaches(x))
     except Sealed as sealed:
         tracer.give_up(f"it returns a {sealed.kind.__name__} that holds what it computes", None)
     settle((*containers.leaves_of(returned), *call.leaves))
@@ -289,8 +290,7 @@ def _run(
             changes = copies.changes()
             if changes:
                 returned = (returned, *(contents for _, contents in changes))
-            marked = _apart(tracer, tracer.filled.marked(returned), call)
-            returned = marked if tracer.open else _apart(tracer, returned, call)
+            returned = _apart(tracer, returned, call)
         except (Unstable, Failed):
             raise  # what this trace holds was committed by the segments run before
         except BaseException as error:

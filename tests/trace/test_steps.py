@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,3 +115,43 @@ class TestManyValues:
         told = [w for w in caught if issubclass(w.category, EagerFallbackWarning)]
         assert len(told) == 1
         assert "more than 48 values" in str(told[0].message)
+
+
+def refused(x: Any) -> Any:
+    for _ in range(20):
+        x = x * 1.25
+        if hb.max(x) > 50:
+            raise ValueError("it grows")
+    return x
+
+
+def test_a_way_that_raises_an_error_is_traced_once() -> None:
+    traced = hb.compile(refused)
+    np.testing.assert_array_equal(traced(hb.ones(3) * 0.01), refused(hb.ones(3) * 0.01))
+    for seen in range(4):
+        with hb.trace_log() as log, pytest.raises(ValueError, match="it grows"):
+            traced(hb.ones(3))
+        assert len(log.of("trace")) == (seen == 0)
+    np.testing.assert_array_equal(traced(hb.ones(3) * 0.02), refused(hb.ones(3) * 0.02))
+
+
+def test_a_way_that_raised_an_error_may_raise_none() -> None:
+    limit = [1.0]
+    counted = hb.Variable(0.0)
+
+    def checked(x: Any) -> Any:
+        counted.assign_add(1.0)
+        if hb.max(x) > 2 and hb.min(x) > limit[0]:
+            raise ValueError("too large")
+        return x * 2
+
+    traced = hb.compile(checked)
+    traced(hb.ones(3))
+    for _ in range(3):
+        with pytest.raises(ValueError, match="too large"):
+            traced(hb.ones(3) * 4)
+    np.testing.assert_array_equal(traced(hb.asarray([1.0, 3.0])), [2.0, 6.0])
+    assert float(counted) == 5
+    limit[0] = 9.0
+    np.testing.assert_array_equal(traced(hb.ones(3) * 4), [8.0, 8.0, 8.0])
+    assert float(counted) == 6
