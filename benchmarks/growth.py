@@ -19,6 +19,7 @@ import hybrid as hb
 
 CALLS, TRACES = 1_000_000, 10_000
 STEPS = 10
+OBJECTS = 10  # a function; after twelve that are gone it runs eagerly
 # What the allocator may keep between two looks without anything having leaked.
 NOISE_MB = 2.0
 
@@ -63,12 +64,12 @@ def objects(count: int) -> Callable[[], None]:
     def apply(model: Model, x: Any) -> Any:
         return hb.exp(x) * model.weight
 
-    compiled = hb.compile(apply)
-
     def run() -> None:
         x = hb.ones(8)
-        for _ in range(count):
-            compiled(Model(), x)
+        for _ in range(count // OBJECTS):
+            compiled = hb.compile(apply)
+            for _ in range(OBJECTS):
+                compiled(Model(), x)
 
     return run
 
