@@ -170,10 +170,14 @@ class Phase:
                 emit(f"{name} = load(geometry, {slot})")
 
     def _items(self) -> None:
-        with self.emit.block("for item in range(lo, hi):"):
+        with self.emit.block(f"for item in {self.steps()}(lo, hi):"):
             self.item()
             self._count_up(self.grid())
         self.end()
+
+    def steps(self) -> str:
+        """What items are counted by."""
+        return "range"
 
     def grid(self) -> list[tuple[str, str]]:
         """Counters of the grid of items, outermost first, with their limits."""

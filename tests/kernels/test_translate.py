@@ -49,6 +49,11 @@ FORMS = {
         for i in masked(n):
             store(words, i, i * m)
         """,
+    "items are a range": """
+        for i in items(m, n):
+            for j in range(i):
+                store(words, i, j)
+        """,
     "an empty range leaves the variable alone": """
         i = 5
         for i in range(3, 3):
@@ -131,6 +136,7 @@ def _python(text: str, words: Words, n: int, m: int) -> None:
         "store": lambda words, i, x: words.put(i, x),
         "interleaved": range,
         "masked": range,
+        "items": range,
         "lanes": lambda first, count, width: range(first, first + count),
     }
     exec(textwrap.dedent(text), names | {"words": words, "n": n, "m": m})
