@@ -103,8 +103,8 @@ class _Ufunc:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.__wrapped__, name)
-        if type(found) is not BuiltinFunctionType:
-            return found
+        if type(found) is not BuiltinFunctionType or name == "at":
+            return found  # a tuple that `at` is given is an index
         return lambda *args, **kwargs: found(*map(_joined, args), **kwargs)
 
     # numba knows ufuncs by what they are equal to, when it compiles a function during a trace.

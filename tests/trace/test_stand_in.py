@@ -468,6 +468,16 @@ def test_numbers_that_numpy_would_gather_are_traced(name: str, dtype: str) -> No
         np.testing.assert_allclose(found, expected, rtol=1e-6 if dtype == "float32" else 1e-13)
 
 
+def test_a_tuple_given_to_at_is_an_index() -> None:
+    def f(x: Any, i: Any, j: Any) -> Any:
+        y = x.copy()
+        np.add.at(y, (i, j), 1)
+        return y
+
+    x, i, j = np.zeros((3, 4)), np.array([0, 2, 0]), np.array([3, 1, 3])
+    np.testing.assert_array_equal(hb.compile(f, fullgraph=True)(x, i, j), f(x, i, j))
+
+
 PLAIN_ADD = np.add
 
 
