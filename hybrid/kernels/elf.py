@@ -1,9 +1,11 @@
 """Object code put into memory without LLVM, whose library takes 20 ms of a process to load.
 
-LLVM's own loader lets code lie anywhere, so that code for it (its large code model) refers to all
-that is not next to it by whole addresses. One kind of relocation is then all there is, and loading
-means: copy sections, write addresses, make the code executable. Whatever else a file holds, an
-unknown symbol, another platform or a system that forbids it: `load` says None, and LLVM loads.
+Loading means: copy sections, write addresses or distances, make the code executable. All sections
+lie in one piece of memory, so that instructions can say how far away something is in 32 bits
+(LLVM's small code model), or where (its large one). What is outside may be further away than that:
+each symbol has a cell of 16 bytes next to the code, a jump to its address, and the address.
+Whatever else a file holds, an unknown symbol, another platform or a system that forbids it: `load`
+says None, and LLVM loads.
 
 The tables for unwinding are left out. Code here throws nothing; a thread that ends while it waits
 inside for Python's lock (of a daemon, at exit) is ended by the C library all the same, which takes
@@ -28,7 +30,7 @@ _FILE = struct.Struct("<16sHHIQQQIHHHHHH")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
 _RELOCATION = struct.Struct("<QQq")
-_WORD = struct.Struct("<Q")
+_WORD, _HALF = struct.Struct("<Q"), struct.Struct("<i")
 _IDENTITY = b"\x7fELF\x02\x01\x01"  # 64 bits, the low byte first
 _RELOCATABLE, _X86_64 = 1, 62
 _PROGBITS, _SYMTAB, _RELA, _NOBITS, _UNWIND = 1, 2, 4, 8, 0x70000001
@@ -36,6 +38,10 @@ _WRITE, _ALLOC, _EXECUTE, _LARGE = 1, 2, 4, 0x10000000
 # Constants that may be merged, and strings: flags that say nothing to a loader of one file.
 _PLAIN = _WRITE | _ALLOC | _EXECUTE | _LARGE | 0x10 | 0x20
 _WHOLE_ADDRESS = 1  # R_X86_64_64
+_DISTANCE, _DISTANCE_OF_CALL = 2, 4  # R_X86_64_PC32, R_X86_64_PLT32
+_DISTANCE_OF_ADDRESS = 9, 41, 42  # R_X86_64_GOTPCREL, GOTPCRELX, REX_GOTPCRELX
+_CELL = struct.Struct("<8sQ")
+_JUMP = b"\xff\x25\x02\0\0\0\0\0"  # to where the second half of the cell says
 _UNDEFINED, _RESERVED = 0, 0xFF00
 _GLOBAL = 1
 _INSTRUCTIONS = mmap.PROT_READ | getattr(mmap, "PROT_EXEC", 0) if sys.platform != "win32" else 0
@@ -103,7 +109,7 @@ def _memory(size: int) -> tuple[mmap.mmap, int]:
 
 def _placed(code: bytes, given: Mapping[str, int]) -> dict[str, int]:
     sections = _sections(code)
-    starts, ends = _arranged(sections)
+    starts, cells, ends = _arranged(sections)
     memory, base = _memory(ends[-1])
     for number, start in starts.items():
         section = sections[number]
@@ -111,9 +117,12 @@ def _placed(code: bytes, given: Mapping[str, int]) -> dict[str, int]:
             memory[start : start + section.size] = _content(code, section)
     placed = {n: base + at for n, at in starts.items()}
     addresses, defined = _symbols(code, sections, placed, given)
+    for number, address in enumerate(addresses):
+        _CELL.pack_into(memory, cells + number * _CELL.size, _JUMP, address or 0)
     for section in sections:
         if section.kind == _RELA and section.info in starts:
-            _relocate(code, section, sections[section.info].size, memory, starts, addresses)
+            size = sections[section.info].size
+            _relocate(code, section, size, memory, base, starts, cells, addresses)
     _protect(base, ends)
     return defined
 
@@ -152,11 +161,13 @@ def _content(code: bytes, section: _Section) -> bytes:
     return content
 
 
-def _arranged(sections: list[_Section]) -> tuple[dict[int, int], list[int]]:
-    """Where sections lie: code, then constants, then variables; and where each of the three ends.
+def _arranged(sections: list[_Section]) -> tuple[dict[int, int], int, list[int]]:
+    """Where sections lie, and the cells of symbols; and where each kind of them ends.
 
-    Each begins on a page of its own.
+    Code, with the cells, then constants, then variables: each begins on a page of its own.
     """
+    (symbols,) = (section for section in sections if section.kind == _SYMTAB)
+    cells = 0
     starts: dict[int, int] = {}
     ends = []
     end = 0
@@ -165,11 +176,14 @@ def _arranged(sections: list[_Section]) -> tuple[dict[int, int], list[int]]:
             if section.placed and section.flags & (_EXECUTE | _WRITE) == flags:
                 starts[number] = -(-end // section.align) * section.align
                 end = starts[number] + section.size
+        if flags == _EXECUTE:
+            cells = -(-end // _CELL.size) * _CELL.size
+            end = cells + symbols.size // _SYMBOL.size * _CELL.size
         end = -(-end // mmap.PAGESIZE) * mmap.PAGESIZE
         ends.append(end)
     if set(starts) != {number for number, section in enumerate(sections) if section.placed}:
         raise _Unknown  # a section is code and variable at once
-    return starts, ends
+    return starts, cells, ends
 
 
 def _symbols(
@@ -211,16 +225,30 @@ def _relocate(
     table: _Section,
     size: int,
     memory: mmap.mmap,
+    base: int,
     starts: Mapping[int, int],
+    cells: int,
     addresses: list[int | None],
 ) -> None:
-    """Write the addresses that a section refers to."""
+    """Write the addresses that a section refers to, or how far away they are."""
     start = starts[table.info]
     for at, what, more in _RELOCATION.iter_unpack(_content(code, table)):
-        address = addresses[what >> 32]
-        if address is None or what & 0xFFFFFFFF != _WHOLE_ADDRESS or at + _WORD.size > size:
+        symbol, kind = what >> 32, what & 0xFFFFFFFF
+        address = addresses[symbol]
+        width = _WORD.size if kind == _WHOLE_ADDRESS else _HALF.size
+        if address is None or at + width > size:
             raise _Unknown
-        _WORD.pack_into(memory, start + at, (address + more) & 0xFFFFFFFFFFFFFFFF)
+        if kind == _WHOLE_ADDRESS:
+            _WORD.pack_into(memory, start + at, (address + more) & 0xFFFFFFFFFFFFFFFF)
+            continue
+        cell = base + cells + symbol * _CELL.size
+        if kind in _DISTANCE_OF_ADDRESS:
+            address = cell + _WORD.size
+        elif kind == _DISTANCE_OF_CALL and not base <= address < base + len(memory):
+            address = cell
+        elif kind not in (_DISTANCE, _DISTANCE_OF_CALL):
+            raise _Unknown
+        _HALF.pack_into(memory, start + at, address + more - (base + start + at))
 
 
 def _protect(base: int, ends: list[int]) -> None:

@@ -31,14 +31,23 @@ def cpu() -> tuple[str, str, str]:
     return llvm.get_process_triple(), llvm.get_host_cpu_name(), features.flatten()
 
 
-def machine(name: str = "", features: str = "", effort: int = 2) -> Any:
-    """What emits code to load anywhere, for any processor of this kind or a named one."""
+def machine(name: str = "", features: str = "", effort: int = 2, model: str = "jitdefault") -> Any:
+    """What emits code to load anywhere, for any processor of this kind or a named one.
+
+    Of the code `model` "small" all parts lie together, so that it says how far away they are, and
+    not where.
+    """
     _initialize()
     target = llvm.Target.from_triple(llvm.get_process_triple())
     # MCJIT, which loads the code, relocates statically on x86.
     reloc = "static" if target.name.startswith("x86") else "default"
     return target.create_target_machine(
-        cpu=name, features=features, opt=effort, reloc=reloc, codemodel="jitdefault", jit=True
+        cpu=name,
+        features=features,
+        opt=effort,
+        reloc="pic" if model == "small" else reloc,
+        codemodel=model,
+        jit=True,
     )
 
 

@@ -22,17 +22,23 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from hybrid.kernels import engine, wide
+from hybrid.kernels import elf, engine, wide
 
 ffi: Any = llvm.ffi
 
 
 class _OfThread(threading.local):
-    """What a thread emits code with."""
+    """What a thread emits code with.
+
+    To read a constant by its address takes two instructions more than by its distance, and there
+    are more constants in vector math than registers: a loop of `tanh`, `exp` and `log` has 62
+    instructions instead of 100, of which the processor has more of its steps under way at once.
+    """
 
     def __init__(self) -> None:
         _, name, features = engine.cpu()
-        self.machine = engine.machine(name, features, effort=3)
+        model = "small" if elf.possible() else "jitdefault"
+        self.machine = engine.machine(name, features, 3, model)
 
 
 _own = _OfThread()

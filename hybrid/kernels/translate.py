@@ -28,6 +28,7 @@ from hybrid.kernels.scalar import Scalar, scalar, types
 
 _ADDRESS = ir.IntType(8).as_pointer()
 _INT = ir.IntType(64)
+WIDEST = 16  # numbers of vector math in a vector at most
 INTERLEAVED = 4  # vectors that an interleaved loop has under way
 
 
@@ -70,16 +71,6 @@ def _straightened(module: Any, width: int, vectors: int) -> Any:
         ("interleave.count", ir.IntType(32)(vectors)),
         ("unroll.disable",),
     )
-
-
-def _masked(module: Any) -> Any:
-    """What tells LLVM to compute the last numbers of a loop with the others, where there are masks.
-
-    Else it writes the body three times: for vectors, shorter vectors and numbers. Of vector math,
-    for which masks cost nothing, that takes twice as long to compile.
-    """
-    enabled = ("vectorize.predicate.enable", ir.IntType(1)(1))
-    return _options(module, enabled) if wide.has_masks() else None
 
 
 def _kept(module: Any) -> Any:
@@ -191,7 +182,7 @@ class _Function:
                 body=body,
                 orelse=[],
             ):
-                self.loop(name, [self.value(bound)], body, _masked(self.builder.module))
+                self.masked(name, self.value(bound), body)
             case ast.For(
                 target=ast.Name(id=name),
                 iter=ast.Call(
@@ -233,6 +224,24 @@ class _Function:
         if options is not None:
             again.set_metadata("llvm.loop", options)
         builder.position_at_end(after)
+
+    def masked(self, name: str, bound: Any, body: list[ast.stmt]) -> None:
+        """``for name in range(bound)``: whole vectors, and what is left as one, under a mask.
+
+        LLVM by itself has what is left in shorter vectors and numbers. With a mask for all, the
+        body is there once, but each of its steps takes a quarter longer: stores under a mask are
+        slow, and the registers for constants are moved about.
+        """
+        if not wide.has_masks():
+            self.loop(name, [bound], body)
+            return
+        module, builder = self.builder.module, self.builder
+        count = scalar(builder, bound)
+        whole = Scalar(builder, types.int64, builder.and_(count.value, _INT(-WIDEST)))
+        once = _options(module, ("interleave.count", ir.IntType(32)(1)))
+        self.loop(name, [whole], body, once)
+        rest = _options(module, ("vectorize.predicate.enable", ir.IntType(1)(1)))
+        self.loop(name, [whole, count], body, rest)
 
     def branch(self, test: Scalar, body: list[ast.stmt], orelse: list[ast.stmt]) -> None:
         """``if test: body; else: orelse``."""

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
@@ -18,7 +19,8 @@ from tests.kernels.reference import check, mapped
 
 pytestmark = pytest.mark.skipif(not elf.possible(), reason="LLVM loads all code here")
 
-# Code, constants, variables with and without a first value, a table of jumps, a call of C's.
+# Code, constants, variables with and without a first value, a table of jumps, a call of C's, and
+# the addresses of a function here and of one there.
 CODE = """
 @known = constant [4 x i64] [i64 10, i64 20, i64 30, i64 40]
 @count = global i64 5
@@ -36,6 +38,12 @@ define i64 @pick(i64 %i) {
   %less = sub i64 %counted, %sum
   %size = call i64 @labs(i64 %less)
   ret i64 %size
+}
+
+define ptr @address(i64 %i) {
+  %here = icmp eq i64 %i, 0
+  %found = select i1 %here, ptr @pick, ptr @labs
+  ret ptr %found
 }
 
 define double @constant(i64 %i) {
@@ -61,18 +69,23 @@ def answers(address: Callable[[str], int]) -> list[float]:
     pick = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(address("pick"))
     constant = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_int64)(address("constant"))
     counted = ctypes.c_int64.from_address(address("count"))
-    return [*map(pick, range(4)), *map(constant, range(5)), counted.value]
+    function = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_int64)(address("address"))
+    absolute = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(function(1))
+    assert function(0) == address("pick")
+    results = [*map(pick, range(4)), *map(constant, range(5)), counted.value]
+    return [*results, absolute(-3)]
 
 
-@pytest.fixture(scope="module")
-def code() -> bytes:
-    return engine.object_code(CODE)
+@pytest.fixture(scope="module", params=["jitdefault", "small"])
+def code(request: pytest.FixtureRequest) -> bytes:
+    emitter = engine.machine(model=request.param)
+    return bytes(emitter.emit_object(llvm.parse_assembly(CODE)))
 
 
 def test_code_runs_as_when_llvm_loads_it(code: bytes) -> None:
     found = elf.load(code)
     assert found is not None
-    expected = [5, 14, 23, 32, 1.5, 0.1, 7.25, -3.0, 0.7, 9]
+    expected = [5, 14, 23, 32, 1.5, 0.1, 7.25, -3.0, 0.7, 9, 3]
     assert answers(found.__getitem__) == answers(engine.load_object(code)) == expected
     assert answers(elf.load(code).__getitem__) == expected, "its variables are its own"
 
@@ -84,7 +97,7 @@ def test_code_cannot_be_written_and_variables_cannot_run(code: bytes) -> None:
         start, end = (int(part, 16) for part in line.split()[0].split("-"))
         rights |= {n: line.split()[1] for n, at in found.items() if start <= at < end}
     assert {n: r[:3] for n, r in rights.items()} == {
-        **dict.fromkeys(("pick", "constant"), "r-x"),
+        **dict.fromkeys(("pick", "address", "constant"), "r-x"),
         **dict.fromkeys(("count", "empty"), "rw-"),
         "known": "r--",
     }
@@ -116,7 +129,7 @@ def first_relocation(code: bytes) -> int:
         lambda code: changed(code, 18, "<H", 183),  # of another processor
         lambda code: changed(code, 16, "<H", 3),  # a shared library
         lambda code: code.replace(b"labs", b"lab5"),  # nobody has it
-        lambda code: changed(code, first_relocation(code) + 8, "<I", 2),  # another relocation
+        lambda code: changed(code, first_relocation(code) + 8, "<I", 3),  # another relocation
         lambda code: changed(code, first_relocation(code), "<Q", 1 << 20),  # beyond its section
     ],
 )
@@ -132,7 +145,7 @@ def test_where_the_system_forbids_it_llvm_loads(
     monkeypatch.setattr(elf, "_mprotect", lambda: lambda *_: -1)
     assert elf.load(code) is None
     assert elf.instructions(b"\xc3") is None
-    assert answers(native.load_object(code))[-1] == 9
+    assert answers(native.load_object(code))[-2] == 9
 
 
 def test_kernels_that_llvm_loads_run_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
