@@ -19,7 +19,7 @@ from hybrid.core import containers, dispatch
 from hybrid.core.asking import asked
 from hybrid.core.batch import Lane
 from hybrid.core.graph import Value
-from hybrid.core.layout import Layout, contiguous
+from hybrid.core.layout import contiguous
 from hybrid.core.op import Attrs, Op
 from hybrid.core.operands import PYTHON_SCALARS
 from hybrid.core.source import user_line
@@ -51,6 +51,8 @@ class _Example(Value):
 
 class Lanes:
     """What the dispatch talks to while the mapped function runs: ops are batched and passed on."""
+
+    turned = False  # an example lies in C order
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -128,17 +130,18 @@ class Lanes:
     def track(self, tensor: Tensor) -> None:
         """Nothing here depends on which Tensors are alive."""
 
-    def is_view(self, op: Op, source: Tensor, attrs: Attrs) -> bool:
+    def is_view(self, op: Op, source: Tensor, attrs: Attrs, made: Tensor) -> bool:
         """Tell whether eager code would get a view of `source` here."""
         alias = source._alias
         base = alias.storage.base if alias is not None else source._data
         chain = alias.chain if alias is not None else ()
         return layout_through((*chain, (op, attrs)), contiguous(base.shape)) is not None
 
-    def base_layout(self, source: Tensor) -> Layout:
-        """Return how the memory of one example lies."""
-        base = source._alias.storage.base if source._alias is not None else source._data
-        return contiguous(base.shape)
+    def note_order(self) -> None:
+        """Let the trace around depend on how its arguments lie, if there is one."""
+        recorder = self._around[0]
+        if recorder is not None:
+            recorder.note_order()
 
     def after_write(self, target: Tensor) -> None:
         """All aliases follow by themselves."""

@@ -50,6 +50,12 @@ def shares_memory(view: Any, array: Any) -> bool:
     return base is array or base is array.base or np.may_share_memory(view, array)
 
 
+def aliases(a: Tensor, b: Tensor) -> bool:
+    """Tell whether two Tensors are known to show the same memory."""
+    mine, its = a._alias, b._alias
+    return a is b or (mine is not None and its is not None and mine.storage is its.storage)
+
+
 def own_alias(tensor: Tensor) -> Alias:
     """Return the alias of `tensor`, giving it a Storage if it was alone with its memory."""
     alias = tensor._alias

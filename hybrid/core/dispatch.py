@@ -150,6 +150,8 @@ def bind(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Tensor:
         outputs = _eager(op, inputs, attrs)
     else:
         outputs = _record(recorder, op, inputs, attrs)
+        if recorder.turned and op.view is None:
+            recorder.lay_out(op, inputs, attrs, outputs)
     if op.view is not None and type(inputs[0]) is Tensor:
         _link_view(op, inputs[0], attrs, outputs)
     if state.tapes:
@@ -329,7 +331,7 @@ def _link_view(op: Op, source: Tensor, attrs: Attrs, view: Tensor) -> None:
     elif type(data) is DeviceArray:
         if not data.shares_memory(memory):
             return
-    elif not state.recorder.is_view(op, source, attrs):
+    elif not state.recorder.is_view(op, source, attrs, view):
         return
     alias = source._link
     if type(alias) is not Alias:

@@ -139,6 +139,9 @@ class Op:
     blocks : callable, optional
         ``blocks(*specs, **attrs)`` says the same, in another way, of an op that copies blocks of
         its inputs: what number fills the rest, and each block; None where it does more than that.
+    in_order : callable, optional
+        ``in_order(spec)`` tells whether the eager form lays out a result of `spec` in C order,
+        however its inputs lie in memory.
     reduce : str, optional
         The monoid of a fusable reduction; its attrs are then ``axis`` (a tuple of non-negative
         ints) and ``keepdims``.
@@ -200,6 +203,7 @@ class Op:
     batch: Callable[..., Any] | None = None
     parts: Callable[..., Parts | None] | None = None
     blocks: Callable[..., Blocks | None] | None = None
+    in_order: Callable[[TensorSpec], bool] | None = None
     reduce: str | None = None
     scan: str | None = None
     picks: bool = False
@@ -246,6 +250,11 @@ class Op:
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
+
+
+def always(spec: TensorSpec) -> bool:
+    """Say of an op that its results lie in C order."""
+    return True
 
 
 OPS: dict[str, Op] = {}

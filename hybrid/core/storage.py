@@ -66,9 +66,11 @@ class Storage:
 
     `watched` holds the views that a tape watches though the base knows nothing of them; the next
     write makes it known (most views are never written, and the base may be a whole data set).
+
+    `order` is what a trace knows of how the memory would lie in eager code, if not in C order.
     """
 
-    __slots__ = ("_snapshot", "base", "keeper", "node", "version", "watched")
+    __slots__ = ("_snapshot", "base", "keeper", "node", "order", "version", "watched")
 
     def __init__(self, base: Any, node: Any) -> None:
         self.base = base
@@ -76,6 +78,7 @@ class Storage:
         self.version = 0
         self.watched: tuple[weakref.ref[Any], ...] = ()
         self.keeper: Any = None
+        self.order: Any = None
         self._snapshot: weakref.ref[Snapshot] | None = None
 
     def snapshot(self) -> Snapshot:
@@ -148,7 +151,7 @@ def alone(data: Any, node: Any) -> tuple[Storage, int, Chain]:
     storage.node = node
     storage.version = 0
     storage.watched = ()
-    storage._snapshot = storage.keeper = None
+    storage._snapshot = storage.keeper = storage.order = None
     return storage, 0, ()
 
 

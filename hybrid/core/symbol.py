@@ -8,6 +8,7 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.graph import Value
+from hybrid.core.layout import Layout
 from hybrid.core.source import SourceLine
 from hybrid.core.spec import Shape, TensorSpec
 
@@ -28,9 +29,15 @@ class Recorder(Protocol):
 
 
 class Symbol:
-    """A value of a trace, as the Tensors that stand for it hold it."""
+    """A value of a trace, as the Tensors that stand for it hold it.
 
-    __slots__ = ("__weakref__", "array", "line", "recorder", "value")
+    `given` says whether memory that was made for it may lie as arguments of the trace do; `layout`
+    is how a new view lies, where that is known.
+    """
+
+    __slots__ = ("__weakref__", "array", "given", "layout", "line", "recorder", "value")
+
+    layout: Layout | None
 
     # It refuses ufuncs: NumPy would take it for an object, and compare it by identity.
     __array_ufunc__ = None
@@ -40,6 +47,7 @@ class Symbol:
         self.array: Array | None = None  # the contents, once tracing has ended in eager code
         self.recorder = recorder
         self.line = line
+        self.given = False
 
     @property
     def spec(self) -> TensorSpec:

@@ -218,6 +218,7 @@ def write_traced(target: Tensor, value: Any) -> None:
     alias = target._alias
     if alias is None:
         new = _filled(target, value)
+        new._data.given |= target._data.given
         target._data, target._node = new._data, new._node
         return
     if _is_same_view(alias.storage, alias.chain, value):
@@ -264,6 +265,7 @@ def write_part(x: Tensor, steps: Chain, spec: TensorSpec, value: Any) -> None:
 
 def _become(storage: Storage, new: Tensor) -> None:
     """Let a Storage have other contents; its aliases are brought up to date if they are read."""
+    new._data.given |= storage.base.given  # it lies where the old contents did
     storage.base, storage.node = new._data, new._node
     storage.version += 1
 

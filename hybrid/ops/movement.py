@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from hybrid.core.aliases import seen, shares_memory
+from hybrid.core.aliases import aliases, seen, shares_memory
 from hybrid.core.dispatch import bind, busy, located, state
 from hybrid.core.layout import Layout
-from hybrid.core.op import Example, Op, register
+from hybrid.core.op import Example, Op, always, register
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.storage import Chain
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
@@ -109,7 +109,7 @@ def reshape(
             return wrap(data)
     x = asarray(x)
     out = bind(RESHAPE, (x,), {"shape": _resolve_shape(x, shape)})
-    if copy is False and out.size and out._alias is None:
+    if copy is False and out.size and not aliases(out, x):
         raise ValueError(
             located(f"reshape: copy=False, but {x.shape} cannot be seen as {out.shape} in place")
         )
@@ -385,6 +385,7 @@ COPY = register(
         eager=lambda xp, x: xp.array(x, order="C"),  # as the method of ndarrays does
         scalar="{0}",
         compute=lambda specs: (specs[0].dtype,),
+        in_order=always,
         vjp=(lambda g, out, x: g,),
         examples=(Example(((2, 3),)),),
         doc="The same elements in memory of their own.",

@@ -15,7 +15,7 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.dispatch import bind, located
-from hybrid.core.op import Example, Op, register
+from hybrid.core.op import Example, Op, always, register
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import DTypeError, ShapeError
@@ -106,6 +106,7 @@ POOL_ARGMAX = register(
         family="pooling",
         infer=_infer_argmax,
         eager=_eager_argmax,
+        in_order=always,
         lead=_any_lead,
         examples=(Example(((2, 3, 4),), _TWO), Example(((2, 7),), _ONE, ("int32",))),
         doc="Where the largest element under each place of a window is; the last axes flattened.",
@@ -142,6 +143,7 @@ POOL_PICK = register(
         family="pooling",
         infer=_infer_pick,
         eager=_eager_pick,
+        in_order=always,
         vjp=(
             lambda g, out, x, index, *, axes: _put(g, index, x.shape[x.ndim - axes :]),
             None,
@@ -177,6 +179,7 @@ POOL_PUT = register(
         family="pooling",
         infer=_infer_put,
         eager=_eager_put,
+        in_order=always,
         vjp=(
             lambda h, out, g, index, *, size: bind(POOL_PICK, (h, index), {"axes": len(size)}),
             None,
@@ -220,6 +223,7 @@ POOL_SUM = register(
         family="pooling",
         infer=_infer_sum,
         eager=_eager_sum,
+        in_order=always,
         vjp=(lambda g, out, x, **attrs: _spread(g, x.shape, attrs),),
         lead=_any_lead,
         examples=(Example(((2, 3, 4),), _TWO), Example(((2, 7),), _ONE, ("bfloat16",))),
@@ -258,6 +262,7 @@ POOL_SPREAD = register(
         family="pooling",
         infer=_infer_spread,
         eager=_eager_spread,
+        in_order=always,
         vjp=(lambda h, out, g, *, size, **attrs: bind(POOL_SUM, (h,), attrs),),
         lead=_any_lead,
         examples=(

@@ -9,7 +9,7 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.dispatch import at_once, bind
-from hybrid.core.op import Example, Op, register
+from hybrid.core.op import Example, Op, always, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import ShapeError
@@ -182,7 +182,7 @@ def _eager_top(xp: Any, x: Any, *, k: int, axis: int, largest: bool) -> Any:
         values = xp.take_along_axis(rows, chosen, -1)
         places = _eager_argsort(xp, values, axis=-1, descending=largest, stable=True)
         order = xp.take_along_axis(chosen, places, -1)
-    return xp.array(xp.moveaxis(order, -1, axis))
+    return xp.array(xp.moveaxis(order, -1, axis), order="C")
 
 
 def _candidates(xp: Any, rows: Any, k: int, largest: bool) -> Any:
@@ -208,6 +208,7 @@ TOP = register(
         family="indexing",
         lead=lead_axis,
         infer=_infer_top,
+        in_order=always,
         eager=_eager_top,
         examples=(
             Example(((3, 4),), {"k": 2, "axis": 1, "largest": True}),

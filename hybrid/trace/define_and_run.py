@@ -48,7 +48,7 @@ class _Recorder(GraphRecorder):
         self.draws: dict[int, tuple[Variable, Tensor]] = {}
         self._derived: dict[Formula, Derived] = {}
 
-    def is_view(self, op: Op, source: Tensor, attrs: Attrs) -> bool:
+    def is_view(self, op: Op, source: Tensor, attrs: Attrs, made: Tensor) -> bool:
         """Tell whether eager code would get a view here; by the hints, without a condition."""
         alias, hints = source._alias, self.unknowns.hints
         base = alias.storage.base if alias is not None else source._data

@@ -18,21 +18,20 @@ from hybrid import dtypes
 from hybrid.autodiff.joining import joined
 from hybrid.autodiff.record import begin
 from hybrid.core import dispatch, formula
-from hybrid.core.aliases import own_alias
+from hybrid.core.aliases import aliases, own_alias
 from hybrid.core.conditions import Unknowns
 from hybrid.core.formula import Formula
 from hybrid.core.graph import Value
-from hybrid.core.layout import Layout, contiguous
-from hybrid.core.op import Attrs, Op
 from hybrid.core.source import user_line
-from hybrid.core.spec import Shape, TensorSpec
+from hybrid.core.spec import TensorSpec
 from hybrid.core.storage import Alias, Storage
 from hybrid.core.tensor import Array, Tensor, asarray
-from hybrid.core.unknown import Unknown, is_unknown, known
+from hybrid.core.unknown import Unknown
 from hybrid.core.variable import Variable
 from hybrid.errors import TraceError
 from hybrid.runtime.arguments import layout_of
 from hybrid.trace.environment import Binding, Contents
+from hybrid.trace.memory_order import Order
 from hybrid.trace.plain import write_back
 from hybrid.trace.recorder import GraphRecorder
 from hybrid.trace.sharing import memory_of, overlap, same_array
@@ -43,34 +42,8 @@ def _raw(array: Array) -> Array:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
-def _turned(shape: Shape) -> Layout:
-    """Return a layout in which the first axis is the contiguous one."""
-    axes = tuple(reversed(range(len(shape))))
-    return contiguous(shape[::-1]).transpose(axes)
-
-
-def _aliases(a: Tensor, b: Tensor) -> bool:
-    mine, its = a._alias, b._alias
-    return a is b or (mine is not None and its is not None and mine.storage is its.storage)
-
-
 def _hangs_on(tensor: Tensor, storage: Storage) -> bool:
     return tensor._alias is not None and tensor._alias.storage is storage
-
-
-def _always_view(op: Op, shape: Shape, attrs: Attrs) -> bool:
-    """Tell whether an op gives a view however its argument lies in memory."""
-    assert op.view is not None
-    sizes = tuple(map(known, shape))
-    # Where a size is not known it is not asked for; as 0 or 1 it would answer for itself only.
-    if any(map(is_unknown, shape)) and not set(sizes).isdisjoint((0, 1)):
-        return False
-    hints = {key: _known(attr) for key, attr in attrs.items()}
-    return op.view(_turned(sizes), **hints) is not None
-
-
-def _known(attr: Any) -> Any:
-    return tuple(map(_known, attr)) if type(attr) is tuple else known(attr)
 
 
 _INTO_ARRAY = "writing into an ndarray (hb.asarray(...) makes it a Tensor, which takes it as it is)"
@@ -113,12 +86,8 @@ class OutsideRecorder(GraphRecorder):
         self._overlaps: list[tuple[Tensor, Tensor]] = []
         self.first_contents: dict[int, Array] = {}
         self.expected: dict[int, Array] = {}
-        self._layouts: dict[int, Layout] = {}  # of the arguments that do not lie in C order
-        self._always: dict[tuple[Op, int, int], tuple[Any, bool]] = {}
-        self._layout_asked = False
         self._made_here: dict[int, weakref.ref[Tensor]] = {}
         self._bare: dict[int, weakref.ref[Tensor]] = {}
-        self.layout_matters = False
         self.entangled = False
         self.unknowns = Unknowns()
         self._read: dict[int, Contents] = {}
@@ -129,10 +98,15 @@ class OutsideRecorder(GraphRecorder):
         tensor = self.parameter(spec)
         self._note_overlaps(self.arguments[leaf], tensor, argument=True)
         self.inputs.append((leaf, tensor, tensor._data.value))
-        array = memory_of(self.arguments[leaf])
-        if array is not None and not array.flags.c_contiguous:
-            self._layouts[leaf] = replace(layout_of(array), shape=tensor.shape)
+        tensor._data.given = spec.ndim > 1
+        self._lie_as(tensor, self.arguments[leaf])
         return tensor
+
+    def _lie_as(self, tensor: Tensor, source: Any) -> None:
+        """Let a Tensor lie as what it stands for does in this call."""
+        array = memory_of(source)
+        if array is not None and not array.flags.c_contiguous:
+            self.lie(tensor, Order(replace(layout_of(array), shape=tensor.shape)))
 
     def number(self, x: Unknown) -> Any:
         """Return the weak Tensor that stands for an unknown number; one for each formula."""
@@ -190,6 +164,7 @@ class OutsideRecorder(GraphRecorder):
             if isinstance(first, np.ndarray):  # what is on a card NumPy does not change
                 self.expected[id(tensor)] = first
             self._note_overlaps(tensor, shadow, argument=False)
+            self._lie_as(shadow, tensor)
             written = [t for _, t, value in self.inputs if self.value_of(t) is not value]
             written += [t for _, t, value in self.shadows.values() if self.value_of(t) is not value]
             if any(a is shadow and any(b is t for t in written) for a, b in self._overlaps):
@@ -223,49 +198,17 @@ class OutsideRecorder(GraphRecorder):
         expected = self.expected.get(id(source))
         return expected is not None and not np.array_equal(_raw(expected), _raw(source._data))
 
-    def base_layout(self, source: Tensor) -> Layout:
-        """Return how the memory lies; that of an argument as it is in this call."""
-        leaf = self._of_argument(source) if self._layouts else None
-        found = None if leaf is None else self._layouts.get(leaf)
-        return super().base_layout(source) if found is None else found
-
-    def _of_argument(self, source: Tensor) -> int | None:
-        """Return the number of the argument whose memory a Tensor shows."""
-        alias = source._alias
-        storage = None if alias is None else alias.storage
-        for leaf, tensor, _ in self.inputs:
-            its = tensor._alias
-            if tensor is source or (its is not None and its.storage is storage):
-                return leaf
-        return None
-
-    def _always_view(self, op: Op, spec: TensorSpec, attrs: Attrs) -> bool:
-        """Tell whether an op gives a view however its argument lies in memory."""
-        attrs = self.rules.attrs(attrs)
-        key = op, id(spec), id(attrs)
-        known = self._always.get(key)
-        if known is None:
-            known = self._always[key] = (spec, attrs), _always_view(op, spec.shape, attrs)
-        return known[1]
-
-    def is_view(self, op: Op, source: Tensor, attrs: Attrs) -> bool:
-        """Tell whether eager code would get a view; note where the layout of an argument says."""
-        if not self._layout_asked and self._of_argument(source) is not None:
-            self._layout_asked = not self._always_view(op, source.spec, attrs)
-        return super().is_view(op, source, attrs)
-
     def before_write(self, target: Tensor) -> None:
         """Go on eagerly before memory is written that another array shares."""
-        # Only a write tells a view from a copy.
-        self.layout_matters |= self._layout_asked
-        if any(_aliases(target, t) for pair in self._overlaps for t in pair):
+        super().before_write(target)
+        if any(aliases(target, t) for pair in self._overlaps for t in pair):
             self._disentangle()
         elif self._bare and any(map(self._is_read_unasked, self._shown_by(target))):
             self.give_up(_INTO_ARRAY)
 
     def _shown_by(self, target: Tensor) -> list[Tensor]:
         """Return what Tensors around ndarrays are written where `target` is."""
-        shown = [x for x, shadow, _ in self.shadows.values() if _aliases(target, shadow)]
+        shown = [x for x, shadow, _ in self.shadows.values() if aliases(target, shadow)]
         refs = [(x, self._bare.get(id(x))) for x in (target, *shown)]
         return [x for x, ref in refs if ref is not None and ref() is x]
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from hybrid.core import dispatch
-from hybrid.core.aliases import is_current
+from hybrid.core.aliases import is_current, own_alias
 from hybrid.core.asking import asked
 from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
 from hybrid.core.layout import Layout
@@ -22,11 +22,13 @@ from hybrid.core.refusals import leaked
 from hybrid.core.source import SourceLine, user_line
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.state import state
+from hybrid.core.storage import Chain, alone
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.dtypes import is_inexact, promote
 from hybrid.errors import TraceError
+from hybrid.trace.memory_order import Made, Order, Part, always_view
 from hybrid.trace.rules import Rules, scalar_in
 
 _ref = weakref.ref
@@ -57,6 +59,10 @@ class GraphRecorder:
     """Whether Python may ask for traced values: that makes a segment end."""
     tells_identity = False
     """Whether code may tell a bool from what stands for it: see :mod:`hybrid.core.identity`."""
+    layout_matters = False
+    """Whether what is written depends on how arguments lie in memory."""
+    turned = False
+    """Whether there is anything that does not lie in C order, by the order of its axes."""
     acted = False
     """Whether a node since the last cut acts."""
     _unknown_value = "a value that is not known yet"
@@ -136,7 +142,7 @@ class GraphRecorder:
         # piece, since each call of a function here would be a twentieth of what a node takes.
         operands: list[Any] = []
         key: list[Any] = [op, id(attrs), state.device]
-        literals = False
+        literals = given = False
         for x in inputs:
             if type(x) is Tensor:
                 data = x._data
@@ -147,8 +153,11 @@ class GraphRecorder:
                     and (link is None or is_current(link))
                 ):
                     value = data.value
+                    if data.given:
+                        given = True
                 else:
                     value = self.lift(x)
+                    given = given or (type(x._data) is Symbol and x._data.given)
                 operands.append(value)
                 key.append(id(value.spec))
             else:
@@ -175,13 +184,18 @@ class GraphRecorder:
             value = Value(results[0])
             self.nodes.append(Node(op, tuple(operands), attrs, (value,), line))
             symbol = Symbol(value, self, line)
+            if given:
+                symbol.given = op.view is not None or rules.may_turn(op, value.spec)
             self._symbols.append(_ref(symbol))
             if known.weak and not attrs:
                 self._numbers[value] = self._kind((op.name, *map(self._number_of, operands)))
             return (symbol,)
         values = tuple(map(Value, results))
         self.nodes.append(Node(op, tuple(operands), attrs, values, line))
-        return tuple([self._symbol(v, line) for v in values])
+        symbols = tuple([self._symbol(v, line) for v in values])
+        for symbol in symbols if given else ():
+            symbol.given = rules.may_turn(op, symbol.spec)
+        return symbols
 
     def emit(
         self,
@@ -279,20 +293,88 @@ class GraphRecorder:
             return value
         return self.emit(OPS["astype"], (value,), {"dtype": dtype}, line)[0]
 
-    def is_view(self, op: Op, source: Tensor, attrs: Attrs) -> bool:
-        """Tell whether eager code would get a view of `source` here."""
-        alias, rules = source._alias, self.rules
-        layout: Layout | None = self.base_layout(source)
-        for step, its in (*(alias.chain if alias is not None else ()), (op, attrs)):
-            if layout is None:
-                break
-            layout = rules.view(step, layout, rules.attrs(its))
-        return layout is not None
+    # --- how memory lies --------------------------------------------------------------------------
 
-    def base_layout(self, source: Tensor) -> Layout:
-        """Return how the memory lies that `source` is a view of."""
-        base = source._alias.storage.base if source._alias is not None else source._data
-        return self.rules.base(base.spec)
+    def is_view(self, op: Op, source: Tensor, attrs: Attrs, made: Tensor) -> bool:
+        """Tell whether eager code would get a view of `source` here, which is `made`."""
+        rules = self.rules
+        layout = self._layout(source)
+        if layout is None:
+            if always_view(op, source.shape, attrs):
+                made._data.layout = None
+                return True
+            self._order_of(source).found()
+            layout = self._layout(source)
+            assert layout is not None
+        found, always = rules.view(op, layout, rules.attrs(attrs))
+        made._data.layout = found
+        self.turned = rules.turned
+        if not always and source._data.given:
+            self._order_of(source).asked = True
+            if found is None:
+                self._order_of(made).asked = True
+        return found is not None
+
+    def _layout(self, tensor: Tensor) -> Layout | None:
+        """Return how a Tensor lies; None where nobody has asked yet for that of its memory."""
+        link, rules = tensor._link, self.rules
+        if link is None:
+            return rules.base(tensor._data.value.spec)
+        if type(link) is tuple and link[2] is None:  # as it was made
+            layout: Layout | None = tensor._data.layout
+            if layout is not None:
+                return layout
+        chain: Chain = ()
+        if type(link) is tuple and link[2] == ():
+            storage = link[0]
+        else:
+            alias = own_alias(tensor)
+            storage, chain = alias.storage, alias.chain
+        order = storage.order
+        layout = rules.base(storage.base.value.spec) if order is None else order.layout
+        for op, attrs in chain:
+            if layout is not None:
+                layout, _ = rules.view(op, layout, rules.attrs(attrs))
+        return layout
+
+    def _order_of(self, tensor: Tensor) -> Order:
+        """Return what is known of how the memory of a Tensor lies."""
+        storage = own_alias(tensor).storage
+        if storage.order is None:
+            storage.order = Order(self.rules.base(storage.base.value.spec))
+        order: Order = storage.order
+        return order
+
+    def lie(self, tensor: Tensor, order: Order) -> None:
+        """Let a new Tensor lie otherwise than in C order."""
+        link = tensor._link = alone(tensor._data, tensor._node)
+        link[0].order = order
+        self.turned = self.rules.turned = True
+
+    def lay_out(self, op: Op, inputs: tuple[Any, ...], attrs: Attrs, outputs: Any) -> None:
+        """Note how results of the trace lie of which some operands may not lie in C order."""
+        rules = self.rules
+        results = outputs if op.multi else (outputs,)
+        may = [(i, t) for i, t in enumerate(results) if rules.may_turn(op, t._data.value.spec)]
+        if not may or op.bodies or op.impure:
+            return
+        layouts = [
+            self._layout(x) for x in inputs if type(x) is Tensor and x._data.value.spec.shape
+        ]
+        known = [x for x in layouts if x is not None]
+        if len(known) < len(layouts) or not op.elementwise:
+            if len(known) == len(layouts) and all(map(rules.in_order, known)):
+                return
+            operands = tuple([self._part(x) if type(x) is Tensor else x for x in inputs])
+            for i, t in may:
+                self.lie(t, Order(None, Made(op, attrs, operands, i, t._data.value.spec)))
+            return
+        layout = rules.kept(known, outputs._data.value.spec)
+        if layout is not rules.base(outputs._data.value.spec):
+            self.lie(outputs, Order(layout))
+
+    def _part(self, tensor: Tensor) -> Part:
+        return Part(self._order_of(tensor), own_alias(tensor).chain, tensor._data.value.spec)
 
     def number(self, x: Unknown) -> Any:
         """Return what stands for an unknown number beside Tensors: here the number of this call."""
@@ -337,7 +419,15 @@ class GraphRecorder:
         """Nothing outside is written here, so that there is nothing to commit."""
 
     def before_write(self, target: Tensor) -> None:
-        """Nothing outside is known here, so that nothing can be shared."""
+        """Note where arguments that lie otherwise would make a difference."""
+        # Only a write tells a view from a copy.
+        if target._alias is not None and (order := target._alias.storage.order) is not None:
+            if order.asked:
+                self.note_order()
+
+    def note_order(self) -> None:
+        """Note that the trace is wrong for arguments that lie in another order."""
+        self.layout_matters = True
 
     def after_write(self, target: Tensor) -> None:
         """All aliases follow by themselves."""

@@ -22,6 +22,7 @@ from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.state import state
 from hybrid.dtypes import DType
 from hybrid.records import dataclass
+from hybrid.trace.memory_order import always_view, in_order, kept
 
 _PLAIN = frozenset((int, bool, str, type(None), *map(type, map(np.dtype, "?bhilqBHILQefdFD"))))
 _NONE: Attrs = {}
@@ -63,7 +64,10 @@ class Rules:
         self.answers: dict[Hashable, Answer] = {}
         self._results: dict[Hashable, tuple[Any, tuple[TensorSpec, ...]]] = {}
         self._bases: dict[int, tuple[TensorSpec, Layout]] = {}
-        self._views: dict[tuple[int, int, int], tuple[Any, Layout | None]] = {}
+        self._views: dict[tuple[int, int, int], tuple[Any, tuple[Layout | None, bool]]] = {}
+        self._kept: dict[tuple[int, ...], tuple[Any, Layout]] = {}
+        self._in_order: dict[int, tuple[Layout, bool]] = {}
+        self.turned = False
 
     def attrs(self, attrs: Attrs) -> Attrs:
         """Return the mapping that stands for all that are equal to `attrs`, types included."""
@@ -164,13 +168,37 @@ class Rules:
             known = self._bases[id(spec)] = spec, contiguous(spec.shape)
         return known[1]
 
-    def view(self, op: Op, layout: Layout, attrs: Attrs) -> Layout | None:
-        """Return how a view lies, as ``op.view`` does."""
+    def view(self, op: Op, layout: Layout, attrs: Attrs) -> tuple[Layout | None, bool]:
+        """Return how a view lies, as ``op.view`` does, and whether it is one of all layouts."""
         key = id(op), id(layout), id(attrs)
         known = self._views.get(key)
         if known is None:
             assert op.view is not None
-            known = self._views[key] = (layout, attrs), op.view(layout, **attrs)
+            found = op.view(layout, **attrs)
+            always = always_view(op, layout.shape, attrs)
+            known = self._views[key] = (layout, attrs), (found, always)
+            self.turned |= found is not None and not in_order(found)
+        return known[1]
+
+    def in_order(self, layout: Layout) -> bool:
+        """Tell whether the axes of a layout follow one another as in C order."""
+        known = self._in_order.get(id(layout))
+        if known is None:
+            known = self._in_order[id(layout)] = layout, in_order(layout)
+        return known[1]
+
+    def may_turn(self, op: Op, spec: TensorSpec) -> bool:
+        """Tell whether a result of an op may lie in another order, where its operands do."""
+        return len(spec.shape) > 1 and (op.in_order is None or not op.in_order(spec))
+
+    def kept(self, layouts: list[Layout], spec: TensorSpec) -> Layout:
+        """Return how an elementwise result lies; that of :meth:`base` if in C order."""
+        key = (id(spec), *map(id, layouts))
+        known = self._kept.get(key)
+        if known is None:
+            found = kept(layouts, spec.shape)
+            found = self.base(spec) if in_order(found) else found
+            known = self._kept[key] = (spec, layouts), found
         return known[1]
 
 

@@ -20,6 +20,7 @@ from hybrid.core.variable import Variable
 from hybrid.records import dataclass
 from hybrid.trace import bytecode
 from hybrid.trace.environment import STAND_INS
+from hybrid.trace.memory_order import in_order, known_all
 
 _LITERALS = (bool, int, float, complex, str, bytes, range, type(None), type(Ellipsis), np.dtype)
 Where = tuple[tuple[CodeType, int], ...]
@@ -222,7 +223,10 @@ class _Seeing:
         elif x._alias is None or x._link is None:
             self.seen.append(At(index, self._number(x)[0], ()))
         else:
-            part = tuple((op.name, *sorted(attrs.items())) for op, attrs in x._alias.chain)
+            part: Any = tuple((op.name, *sorted(attrs.items())) for op, attrs in x._alias.chain)
+            order = x._alias.storage.order
+            if order is not None and (order.layout is None or not in_order(order.layout)):
+                part += (id(order) if order.layout is None else known_all(order.layout.strides),)
             shown = own_place(x, self.places)
             self.seen.append(At(index, self._number(x._alias.storage)[0], part, shown))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from hybrid.core.batch import Lane, Lanes
 from hybrid.core.dispatch import bind
-from hybrid.core.op import Attrs, Example, Op, register
+from hybrid.core.op import Attrs, Example, Op, always, register
 from hybrid.core.spec import Shape, TensorSpec, promote_specs
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.dtypes import promote
@@ -142,6 +142,7 @@ CONV = register(
         family="conv",
         infer=_infer_conv,
         eager=_eager_conv,
+        in_order=always,
         batch=_batched,
         vjp=(
             lambda g, out, x, w, **attrs: conv_input(g, w, x.shape[2:], attrs).astype(
@@ -187,6 +188,7 @@ CONV_INPUT = register(
         family="conv",
         infer=_infer_input,
         eager=_eager_input,
+        in_order=always,
         batch=_batched,
         vjp=(
             lambda h, out, g, w, *, size, **attrs: conv(h, w, attrs).astype(g.dtype, copy=False),
@@ -225,6 +227,7 @@ CONV_WEIGHT = register(
         family="conv",
         infer=_infer_weight,
         eager=_eager_weight,
+        in_order=always,
         batch=_grouped,
         vjp=(
             lambda h, out, x, g, *, size, **attrs: conv_input(g, h, x.shape[2:], attrs).astype(

@@ -29,6 +29,7 @@ from hybrid.ops._axes import as_dtype, one_axis
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.composed import joining as joined
 from hybrid.ops.composed import ranges
+from hybrid.ops.elementwise.casting import astype
 from hybrid.ops.elementwise.operands import is_weak, strong
 from hybrid.ops.elementwise.selection import where as _choose
 from hybrid.ops.inplace import write
@@ -266,7 +267,10 @@ def _isrealobj(x: Any) -> bool:
 
 @implements(np.copy)
 def _copy(x: Any, order: str = "K", subok: bool = False) -> Tensor:
-    return asarray(x, copy=True)
+    x = asarray(x)
+    if order == "F":
+        return movement.permute_dims(movement.copy(movement.permute_dims(x)))
+    return movement.copy(x) if order == "C" else astype(x, x.dtype)
 
 
 def _triangle(function: Function) -> Function:

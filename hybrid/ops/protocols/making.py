@@ -201,7 +201,8 @@ def _array(
     made = joined(obj)
     if dtype is not None and np.dtype(dtype) != made.dtype:
         return made.astype(dtype)
-    return made.copy() if copy and made is obj else made
+    # Not `copy`, which makes an array in C order: NumPy keeps the order of `obj` here.
+    return made.astype(made.dtype) if copy and made is obj else made
 
 
 _stands_for(np.array)(_array)

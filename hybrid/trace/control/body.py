@@ -13,10 +13,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from hybrid.core import dispatch
-from hybrid.core.aliases import own_alias
+from hybrid.core.aliases import aliases, own_alias
 from hybrid.core.asking import asked
 from hybrid.core.graph import FuncGraph, Operand, Value
-from hybrid.core.layout import Layout
 from hybrid.core.refusals import leaked
 from hybrid.core.source import user_line
 from hybrid.core.spec import TensorSpec
@@ -160,6 +159,10 @@ class BodyRecorder(GraphRecorder):
     def _enter(self, key: int, outside: Tensor, variable: Variable | None) -> Cell:
         value = Value(outside.spec)
         cell = Cell(outside, variable, self.tensor(value, user_line()), value)
+        cell.tensor._data.given = type(outside._data) is Symbol and outside._data.given
+        alias = outside._alias
+        if alias is not None and alias.storage.order is not None:
+            self.lie(cell.tensor, alias.storage.order)
         self.cells[key] = cell
         return cell
 
@@ -181,20 +184,18 @@ class BodyRecorder(GraphRecorder):
         cell.tensor = self.contents_for(variable, value)
         cell.assigned = True
 
-    def base_layout(self, source: Tensor) -> Layout:
-        """Return how the memory lies, as the trace around knows it."""
-        cell = self._cell_of(source)
-        if cell is None:
-            return super().base_layout(source)
-        return self.outer.base_layout(cell.outside)
-
     def before_write(self, target: Tensor) -> None:
         """Let the trace around look first at what is written."""
+        super().before_write(target)
         cell = self._cell_of(target)
         if cell is not None:
             with dispatch.scope(recorder=self.outer, tapes=self.tapes):
                 self.outer.before_write(cell.outside)
             self.check_open()
+
+    def note_order(self) -> None:
+        """Let the trace around depend on how its arguments lie."""
+        self.outer.note_order()
 
     def tie(self, part: Tensor, base: Tensor, index: Any) -> None:
         """Let ``part = base[index]``, which traced ints make, follow `base`, and `base` it."""
@@ -205,14 +206,14 @@ class BodyRecorder(GraphRecorder):
         self._ties = [tie for tie in self._ties if tie[0]() is not None]
         for ref, base, index in self._ties:
             part = ref()
-            if part is not None and _aliases(part, target):
+            if part is not None and aliases(part, target):
                 with self._untied():
                     dispatch.refresh(part)
                     setitem(base, index, part)
                 target = base
         for ref, base, index in self._ties:
             part = ref()
-            if part is not None and part is not target and _aliases(base, target):
+            if part is not None and part is not target and aliases(base, target):
                 with self._untied():
                     write_traced(part, base[index])
 
@@ -281,11 +282,6 @@ class BodyRecorder(GraphRecorder):
     def initial_value(self, tensor: Tensor) -> Tensor:
         """Stop: each run of the body would make another Variable."""
         raise self.untraceable("it makes a Variable")
-
-
-def _aliases(a: Tensor, b: Tensor) -> bool:
-    mine, its = a._alias, b._alias
-    return a is b or (mine is not None and its is not None and mine.storage is its.storage)
 
 
 @contextmanager
