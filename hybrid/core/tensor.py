@@ -19,7 +19,7 @@ from hybrid import dtypes
 from hybrid.core import dlpack, foreign, nested
 from hybrid.core.described import Described
 from hybrid.core.devices import CPU, as_device, place
-from hybrid.core.number import Number, in_graph
+from hybrid.core.number import Number, in_graph, in_python, of_tensor
 from hybrid.core.places import DeviceArray, data_to
 from hybrid.core.source import at_user_line, written_array
 from hybrid.core.spec import PYTHON_TYPES
@@ -397,7 +397,7 @@ def asarray(
     if isinstance(obj, Variable):
         obj = obj.read()
     if type(obj) is Unknown:
-        obj = _of_unknown(obj)
+        obj = _of_unknown(obj) if holds(dtype, obj) else obj.concrete()
     elif type(obj) is Number:
         obj = in_graph(obj)
         obj = own(obj) if dtype is None and type(obj) is Tensor else obj
@@ -445,8 +445,21 @@ def _converted(tensor: Tensor, dtype: Any, copy: bool | None) -> Tensor:
     if dtype is not None and (np.dtype(dtype) != tensor.dtype or tensor.spec.weak):
         if copy is False:
             raise foreign.needs_copy(f"dtype {tensor.dtype} to become {np.dtype(dtype)}")
+        if tensor.spec.weak and tensor.dtype.kind == "f" and np.dtype(dtype).kind in "iu":
+            info = np.iinfo(dtype)
+            if not (tensor > int(info.min) - 1) & (tensor < int(info.max) + 1):
+                return wrap(as_ndarray(in_python(of_tensor(tensor)), dtype))  # which refuses it
         return tensor.astype(dtype)
     return tensor.copy() if copy else tensor
+
+
+def holds(dtype: Any, x: Unknown) -> bool:
+    """Tell whether a dtype can hold a number; each float and each int of 64 bits with a sign."""
+    wanted = np.dtype(dtype)
+    if dtype is None or wanted.kind not in "iu" or wanted == dtypes.int64:
+        return True
+    info = np.iinfo(wanted)
+    return isinstance(x.hint, int) and int(info.min) <= x <= int(info.max)
 
 
 def _of_unknown(x: Unknown) -> Any:

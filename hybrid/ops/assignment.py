@@ -9,12 +9,12 @@ import numpy as np
 from hybrid.core.aliases import is_current
 from hybrid.core.dispatch import busy, located, resolve, state
 from hybrid.core.heard import heard
-from hybrid.core.number import in_index
+from hybrid.core.number import Number, in_index
 from hybrid.core.operands import spec_of
 from hybrid.core.refusals import leaked
 from hybrid.core.spec import Shape, broadcast_shapes, fits
 from hybrid.core.symbol import Symbol
-from hybrid.core.tensor import ArrayLike, Tensor
+from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.core.unknown import Unknown, is_unknown
 from hybrid.core.variable import Variable
 from hybrid.errors import IndexingError, ShapeError
@@ -41,7 +41,7 @@ def setitem(x: Tensor, index: Any, value: ArrayLike) -> None:
     if key is not None:
         _set_part(x, selection(key, x.shape), value)
         return
-    x, value, index = resolve(x), _assigned(value, x), in_index(index)
+    x, value, index = resolve(x), assigned(value, x), in_index(index)
     if type(value) is Tensor and value.ndim and value.size == 1:
         value = reshape(value, ())
     mask = _mask(index, x, value)
@@ -151,8 +151,10 @@ def _picked(part: Tensor, found: Selection) -> Shape:
     return (*rest[: found.at], *block, *rest[found.at :])
 
 
-def _assigned(value: Any, x: Tensor) -> Any:
+def assigned(value: Any, x: Tensor) -> Any:
     """Return the value in the dtype of `x`: an assignment casts whatever it is given."""
+    if type(value) is Number and x.dtype.kind in "iu":
+        return asarray(value, x.dtype)  # which looks whether it fits
     value = plain_value(value, x)
     if type(value) is Tensor:
         return value if value.dtype == x.dtype else value.astype(x.dtype)

@@ -15,7 +15,8 @@ from hybrid.core.dispatch import bind, busy, located, state
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.operands import spec_of
 from hybrid.core.spec import Shape, TensorSpec, fits
-from hybrid.core.tensor import ArrayLike, Tensor, asarray, own, wrap
+from hybrid.core.tensor import ArrayLike, Tensor, asarray, holds, own, wrap
+from hybrid.core.unknown import is_unknown
 from hybrid.dtypes import DType
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import as_dtype, as_shape
@@ -138,12 +139,15 @@ def full(
     if isinstance(fill_value, list | tuple):
         fill_value = asarray(fill_value)
     wanted = as_dtype("full", dtype) if dtype is not None else _own_dtype(fill_value)
-    if type(fill_value) is int and wanted.kind in "iu":
+    value: Any = fill_value
+    if is_unknown(value) and not holds(wanted, value):
+        value = value.concrete()
+    if type(value) is int and wanted.kind in "iu":
         try:
-            wanted.type(fill_value)
+            wanted.type(value)
         except OverflowError as error:
             raise OverflowError(located(f"full: {error}")) from None
-    return bind(FULL, (fill_value,), {"shape": as_shape("full", shape), "dtype": wanted})
+    return bind(FULL, (value,), {"shape": as_shape("full", shape), "dtype": wanted})
 
 
 def _own_dtype(value: Any) -> DType:

@@ -14,6 +14,7 @@ from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.dtypes import is_inexact
 from hybrid.errors import DTypeError
 from hybrid.ops._methods import attach_properties
+from hybrid.ops.assignment import assigned
 from hybrid.ops.creation import ones
 from hybrid.ops.elementwise.arithmetic import add, divide, multiply, negative, power
 from hybrid.ops.elementwise.operands import together
@@ -100,6 +101,8 @@ class At:
         x = self._x
         if not isinstance(value, int | float | complex) or isinstance(value, np.generic):
             value = together(value, x)[0]
+        elif mode == "set":
+            value = assigned(value, x)
         spec = spec_of(value)
         if mode != "set" and not casts(spec, x.dtype):  # an assignment casts whatever it is given
             raise DTypeError(

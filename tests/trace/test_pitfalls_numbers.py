@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import hybrid as hb
+from hybrid.errors import EagerFallbackWarning
 from tests.trace.agreement import agree, compiled_throughout, outcome
 
 INTEGERS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
@@ -259,3 +260,55 @@ def test_a_number_is_asked_once_whether_python_would_raise(
         steps(hb.ones(3), 1e200)
     with pytest.raises(ZeroDivisionError):
         steps(hb.ones(3), 0.0)
+
+
+def _copied(x: Any, r: Any) -> Any:
+    x = x.copy()
+    np.copyto(x, r, where=np.asarray([True, False, True, False]))
+    return x
+
+
+PUT_INTO: dict[str, Callable[[Any, Any], Any]] = {
+    "at": lambda x, r: x.at[1].set(r),
+    "at several": lambda x, r: x.at[[0, 2]].set(r),
+    "copyto": _copied,
+    "initial of max": lambda x, r: np.max(x, initial=r),
+    "initial of sum": lambda x, r: np.sum(x, initial=r),
+    "initial of reduce": lambda x, r: np.multiply.reduce(x, initial=r),
+    "full": lambda x, r: np.full(3, r, dtype=x.dtype),
+    "full of hybrid": lambda x, r: hb.full(3, r, dtype=x.dtype),
+    "full_like": lambda x, r: np.full_like(x, r),
+    "asarray": lambda x, r: np.asarray(r, dtype="uint8"),
+    "asarray of hybrid": lambda x, r: hb.asarray(r, dtype="uint8"),
+    "array of a list": lambda x, r: np.array([[r], [2]], dtype="uint8"),
+}
+
+
+@pytest.mark.parametrize("name", PUT_INTO)
+def test_what_an_integer_dtype_cannot_hold_is_the_error_of_eager_code(name: str) -> None:
+    traced = hb.compile(PUT_INTO[name])
+    x = np.arange(4, dtype="uint8")
+    for r in (2.0, -1.0, 300.0, 3.0, float("nan"), 2, -1, 300, 3):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", EagerFallbackWarning)
+            found, failed = outcome(traced, (hb.asarray(x), r))
+        expected, raised = outcome(PUT_INTO[name], (hb.asarray(x), r))
+        assert failed is raised
+        if raised is None:
+            assert found.dtype == expected.dtype
+            np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
+
+
+def test_a_float_that_fits_an_integer_dtype_stays_in_the_graph() -> None:
+    def function(x: Any, r: float) -> Any:
+        x = x + hb.asarray(r, "int32")
+        x = x.at[1].set(r)
+        x[0] += x[1]
+        return x
+
+    traced = hb.compile(function)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for r in (2.0, -3.5, 7.25):
+            np.testing.assert_array_equal(traced(hb.asarray([1, 2]), r), [1 + 2 * int(r), int(r)])
+    assert traced.cache_info().misses == 1

@@ -18,7 +18,7 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.dispatch import state
 from hybrid.core.intent import to_be_written
-from hybrid.core.number import as_numpy_would, each, items
+from hybrid.core.number import as_numpy_would, each, in_graph, items
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.core.watched import Watched, holds_tensors, noted, plain
@@ -37,14 +37,15 @@ class Maker:
 
     __wrapped__: Function
 
-    def __init__(self, func: Function, ours: Function) -> None:
+    def __init__(self, func: Function, ours: Function, numbers: Function) -> None:
         update_wrapper(self, func)
         self._ours = ours
+        self._numbers = numbers
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if state.recorder is None:
             return self.__wrapped__(*args, **kwargs)
-        made = self._ours(*each(args, as_numpy_would), **each(kwargs, as_numpy_would))
+        made = self._ours(*each(args, self._numbers), **each(kwargs, self._numbers))
         return writable(self.__wrapped__(*noted(args), **noted(kwargs))) if made is None else made
 
     # numba knows functions by what they are equal to, when it compiles one during a trace.
@@ -71,11 +72,16 @@ def writable(made: Any) -> Any:
     return tensor
 
 
-def _stands_for(func: Function) -> Callable[[Function], Function]:
-    """Register a function that is tried in traces in place of `func`."""
+def _stands_for(
+    func: Function, numbers: Function = as_numpy_would
+) -> Callable[[Function], Function]:
+    """Register a function that is tried in traces in place of `func`.
+
+    Numbers of the trace are given to it as `numbers` makes them.
+    """
 
     def decorate(ours: Function) -> Function:
-        MAKERS[func] = Maker(func, ours)
+        MAKERS[func] = Maker(func, ours, numbers)
         return ours
 
     return decorate
@@ -102,8 +108,9 @@ for _func, _value in ((np.zeros, 0), (np.empty, 0), (np.ones, 1)):
 def _full(
     shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", **rest: Any
 ) -> Tensor | None:
-    value = fill_value if isinstance(fill_value, Tensor) else np.asarray(fill_value)
+    value: Any = fill_value if isinstance(fill_value, Tensor) else np.asarray(fill_value)
     dtype = value.dtype if dtype is None else dtype
+    value = fill_value if isinstance(fill_value, int) else value  # which may not fit
     return creation.full(shape, value, dtype=dtype) if _supported(dtype, order, rest) else None
 
 
@@ -145,7 +152,7 @@ def _full_like(
     shape: Any = None,
     **rest: Any,
 ) -> Tensor | None:
-    value = fill_value if isinstance(fill_value, Tensor) else np.asarray(fill_value)
+    value = fill_value if isinstance(fill_value, Tensor | int) else np.asarray(fill_value)
     return _like(x, value, dtype, order, shape, rest)
 
 
@@ -193,11 +200,19 @@ def _arange(*args: Any, **named: Any) -> Tensor | None:
 # --- arrays of traced values ----------------------------------------------------------------------
 
 
+def _as_it_is(x: Any) -> Any:
+    return x
+
+
 def _array(
     obj: Any, dtype: Any = None, *, copy: bool | None = True, order: str = "K", **rest: Any
 ) -> Tensor | None:
+    whole = dtype is not None and np.dtype(dtype).kind in "iu"
+    (obj,) = each((obj,), in_graph if whole else as_numpy_would)
     if not _holds_tensors(obj) or not _supported(dtype or float, order, rest):
         return None
+    if whole and not _is_array(obj):
+        return asarray(obj, dtype)  # which looks whether numbers fit
     made = joined(obj)
     if dtype is not None and np.dtype(dtype) != made.dtype:
         return made.astype(dtype)
@@ -205,7 +220,7 @@ def _array(
     return made.astype(made.dtype) if copy and made is obj else made
 
 
-_stands_for(np.array)(_array)
+_stands_for(np.array, _as_it_is)(_array)
 
 
 def gathered(x: Any) -> Any:
@@ -223,7 +238,7 @@ def _is_number(x: Any) -> bool:
     return is_weak(x) or isinstance(x, np.generic) or (type(x) is Tensor and not x.ndim)
 
 
-@_stands_for(np.asarray)
+@_stands_for(np.asarray, _as_it_is)
 def _asarray(
     obj: Any, dtype: Any = None, order: str = "K", *, copy: bool | None = None, **rest: Any
 ) -> Any:
@@ -244,6 +259,10 @@ def _in_one_piece(func: Function) -> None:
 
 for _in_order in (np.ascontiguousarray, np.asfortranarray, np.asanyarray, np.require):
     _in_one_piece(_in_order)
+
+
+def _is_array(obj: Any) -> bool:
+    return isinstance(obj, Tensor | Variable) and not is_weak(obj)
 
 
 def _holds_tensors(obj: Any) -> bool:

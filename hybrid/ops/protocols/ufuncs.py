@@ -266,7 +266,7 @@ def _reduced(
     *,
     targets: tuple[Any, ...] = (None,),
 ) -> Any:
-    x, initial = asarray(x), in_graph(initial)
+    x = asarray(x)
     if out is not None or initial is None:
         return NotImplemented
     if not x.ndim and axis in (0, -1):
@@ -277,14 +277,14 @@ def _reduced(
         neutral = ufunc.identity if ufunc.identity is not None else initial
         if neutral is np._NoValue:
             return NotImplemented
-        x = choose(where, x, asarray(neutral).astype(x.dtype))
+        x = choose(where, x, asarray(neutral, x.dtype))
     function = _REDUCE.get(ufunc)
     if initial is not np._NoValue and ufunc.identity is None:
         # What has no elements is what it starts with.
         empty = [a for a in all_axes("reduce", axis, x.shape) if not x.shape[a]]
         if empty:
             shape = tuple(1 if a in empty else n for a, n in enumerate(x.shape))
-            x = creation.full(shape, initial, dtype=x.dtype, device=x.device)
+            x = creation.full(shape, asarray(initial, x.dtype), dtype=x.dtype, device=x.device)
     if function is not None:
         result = function(x, axis=axis, keepdims=keepdims)
     elif ufunc in _ASSOCIATIVE and x.size:
@@ -295,7 +295,7 @@ def _reduced(
         result = result.astype(dtype)
     if initial is np._NoValue:
         return result
-    return UFUNCS[ufunc](result, asarray(initial).astype(result.dtype))
+    return UFUNCS[ufunc](result, asarray(initial, result.dtype))
 
 
 def _by_halves(ufunc: np.ufunc, x: Tensor, axis: Any, keepdims: bool) -> Tensor:
