@@ -27,21 +27,36 @@ from hybrid.kernels import elf, engine, wide
 ffi: Any = llvm.ffi
 
 
-class _OfThread(threading.local):
-    """What a thread emits code with.
+_idle: list[Any] = []
+"""What emits code, where no thread does.
+
+Not kept by thread: a forked child drops what belongs to other threads before anything of ours can
+run there, and to drop these takes the lock of llvmlite, which such a thread may hold for ever.
+"""
+
+
+def _new_machine() -> Any:
+    """Make what emits code.
 
     To read a constant by its address takes two instructions more than by its distance, and there
     are more constants in vector math than registers: a loop of `tanh`, `exp` and `log` has 62
     instructions instead of 100, of which the processor has more of its steps under way at once.
     """
-
-    def __init__(self) -> None:
-        _, name, features = engine.cpu()
-        model = "small" if elf.possible() else "jitdefault"
-        self.machine = engine.machine(name, features, 3, model)
+    _, name, features = engine.cpu()
+    return engine.machine(name, features, 3, "small" if elf.possible() else "jitdefault")
 
 
-_own = _OfThread()
+@contextmanager
+def _borrowed() -> Iterator[Any]:
+    """Have what emits code for oneself."""
+    try:
+        machine = _idle.pop()
+    except IndexError:
+        machine = _new_machine()
+    try:
+        yield machine
+    finally:
+        _idle.append(machine)
 
 
 class _Reduction:
@@ -128,8 +143,7 @@ def run(passes: Any, module: Any, builder: Any) -> None:
     _without_lock("LLVMPY_RunNewModulePassManager")(passes, module, builder)
 
 
-def _optimized(text: str) -> Any:
-    machine = _own.machine
+def _optimized(text: str, machine: Any) -> Any:
     context = llvm.create_context()
     module = wide.declared(text, context)
     module.data_layout = str(machine.target_data)
@@ -150,10 +164,11 @@ def _optimized(text: str) -> Any:
 
 def object_code(text: str, reduced: bool) -> bytes:
     """Compile to object code, with strength reduction or without."""
-    module = _optimized(text)
-    with ffi.OutputString() as error, _reduction.set(reduced):
-        emit = _without_lock("LLVMPY_TargetMachineEmitToMemory")
-        memory = emit(_own.machine, module, 1, error)
+    with _borrowed() as machine, ffi.OutputString() as error:
+        module = _optimized(text, machine)
+        with _reduction.set(reduced):
+            emit = _without_lock("LLVMPY_TargetMachineEmitToMemory")
+            memory = emit(machine, module, 1, error)
         if not memory:
             raise RuntimeError(str(error))
     try:
@@ -165,6 +180,7 @@ def object_code(text: str, reduced: bool) -> bytes:
 
 def assembly(text: str, reduced: bool) -> str:
     """Compile to assembly."""
-    module = _optimized(text)
-    with _reduction.set(reduced):
-        return str(_own.machine.emit_assembly(module))
+    with _borrowed() as machine:
+        module = _optimized(text, machine)
+        with _reduction.set(reduced):
+            return str(machine.emit_assembly(module))
