@@ -52,9 +52,10 @@ def test_layouts_are_those_that_the_op_gives():
     base = rules.base(TensorSpec((2, 3), np.dtype("f4")))
     attrs = rules.attrs({"axes": (1, 0)})
     assert base == contiguous((2, 3))
-    assert rules.view(OPS["permute_dims"], base, attrs) == base.transpose((1, 0))
-    turned = rules.view(OPS["permute_dims"], base, attrs)
-    assert rules.view(OPS["reshape"], turned, rules.attrs({"shape": (6,)})) is None
+    turned, always = rules.view(OPS["permute_dims"], base, attrs)
+    assert (turned, always) == (base.transpose((1, 0)), True)
+    flat = rules.view(OPS["reshape"], turned, rules.attrs({"shape": (6,)}))
+    assert flat == (None, False)
 
 
 def test_what_is_written_is_not_read():
