@@ -142,6 +142,8 @@ class Op:
     in_order : callable, optional
         ``in_order(spec)`` tells whether the eager form lays out a result of `spec` in C order,
         however its inputs lie in memory.
+    turns : bool
+        The eager form may lay out a result in another order where all inputs lie in C order.
     reduce : str, optional
         The monoid of a fusable reduction; its attrs are then ``axis`` (a tuple of non-negative
         ints) and ``keepdims``.
@@ -204,6 +206,7 @@ class Op:
     parts: Callable[..., Parts | None] | None = None
     blocks: Callable[..., Blocks | None] | None = None
     in_order: Callable[[TensorSpec], bool] | None = None
+    turns: bool = False
     reduce: str | None = None
     scan: str | None = None
     picks: bool = False

@@ -398,6 +398,28 @@ def copy(x: ArrayLike, /) -> Tensor:
     return bind(COPY, (asarray(x),), {})
 
 
+PACK = register(
+    Op(
+        name="pack",
+        family="movement",
+        lead=lambda attrs, size, x: {},
+        infer=lambda x: TensorSpec(x.shape, x.dtype, x.device),
+        eager=lambda xp, x: xp.asarray(x, order="C"),
+        vjp=(lambda g, out, x: g,),
+        view=lambda layout: layout if layout.is_contiguous else None,
+        examples=(Example(((2, 3),)), Example(((),))),
+        doc="The same elements in C order without gaps: a view where they lie so, else a copy.",
+    )
+)
+
+
+def packed(x: Tensor, order: str) -> Tensor:
+    """Return `x` where it lies in order ``"C"`` or ``"F"`` without gaps, else a copy that does."""
+    if order == "C":
+        return bind(PACK, (x,), {})
+    return permute_dims(bind(PACK, (permute_dims(x),), {}))
+
+
 _copy = copy  # `copy` is the name of a parameter of reshape
 
 attach(

@@ -363,7 +363,8 @@ class GraphRecorder:
         ]
         known = [x for x in layouts if x is not None]
         if len(known) < len(layouts) or not op.elementwise:
-            if len(known) == len(layouts) and all(map(rules.in_order, known)):
+            plain = len(known) == len(layouts) and all(map(rules.in_order, known))
+            if plain and not op.turns:
                 return
             operands = tuple([self._part(x) if type(x) is Tensor else x for x in inputs])
             for i, t in may:

@@ -50,6 +50,15 @@ MADE: dict[str, Callable[[Any], Any]] = {
     "of what is written over": lambda a: overwritten(np.zeros((4, 4)), a.T * 2) * 3,
     "a circle": lambda a: circle(a.T * 2, a * 3),
     "a part": lambda a: (a.T * 2)[1:, :3],
+    "picked columns": lambda a: a[:, [2, 0, 1]],
+    "columns picked by a mask": lambda a: a[:, np.array([True, False, True, True])],
+    "picked rows": lambda a: a.T[[2, 0, 1]],
+    "columns taken": lambda a: np.take(a, [2, 0, 1], axis=1),
+    "in one piece": lambda a: np.ascontiguousarray(a),
+    "a part in one piece": lambda a: np.ascontiguousarray(a[:, 1:3]),
+    "in Fortran's order": lambda a: np.asfortranarray(a),
+    "an array in C order": lambda a: np.asarray(a.T, order="C"),
+    "an array in Fortran's order": lambda a: np.array(a, order="F"),
     "a reshaped one": lambda a: (a.T * 2).reshape(2, 2, 4) + 1,
 }
 
@@ -72,7 +81,7 @@ def written(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
         flat = b.reshape(-1)
         flat[1:5] = 99.0
         b[0] += 1
-        return b, flat
+        return b, flat, a + 0
 
     return function
 

@@ -19,7 +19,7 @@ from hybrid.core.unknown import is_unknown, same
 from hybrid.core.variable import Variable
 from hybrid.dtypes import DType
 from hybrid.errors import IndexingError
-from hybrid.ops.indexing.gather import gather, out_of_bounds
+from hybrid.ops.indexing.gather import out_of_bounds, pick
 from hybrid.ops.movement import EXPAND_DIMS, SQUEEZE
 from hybrid.ops.searching import nonzero
 from hybrid.ops.slicing import SLICE, slice_bounds
@@ -90,7 +90,7 @@ class Selection:
     def pick(self, view: Tensor) -> Tensor:
         """Apply the index arrays to the view."""
         try:
-            return gather(view, tuple(self.arrays), tuple(self.axes), self.at)
+            return pick(view, tuple(self.arrays), tuple(self.axes), self.at)
         except IndexingError as error:
             concrete = [_known(a) for a in self.arrays]
             # True and False, whose source is -1, are never out of bounds.

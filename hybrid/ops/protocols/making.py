@@ -25,6 +25,7 @@ from hybrid.core.watched import Watched, holds_tensors, noted, plain
 from hybrid.ops import creation, ranges
 from hybrid.ops.elementwise.operands import is_weak
 from hybrid.ops.joining import joined
+from hybrid.ops.movement import packed
 
 Function = Callable[..., Any]
 
@@ -209,15 +210,17 @@ def _array(
 ) -> Tensor | None:
     whole = dtype is not None and np.dtype(dtype).kind in "iu"
     (obj,) = each((obj,), in_graph if whole else as_numpy_would)
-    if not _holds_tensors(obj) or not _supported(dtype or float, order, rest):
+    if not _holds_tensors(obj) or not _supported(dtype or float, "C", rest):
         return None
     if whole and not _is_array(obj):
         return asarray(obj, dtype)  # which looks whether numbers fit
     made = joined(obj)
     if dtype is not None and np.dtype(dtype) != made.dtype:
-        return made.astype(dtype)
-    # Not `copy`, which makes an array in C order: NumPy keeps the order of `obj` here.
-    return made.astype(made.dtype) if copy and made is obj else made
+        made = made.astype(dtype)
+    elif copy and made is obj:
+        # Not `copy`, which makes an array in C order: NumPy keeps the order of `obj` here.
+        made = made.astype(made.dtype)
+    return packed(made, order) if order in ("C", "F") and made.ndim else made
 
 
 _stands_for(np.array, _as_it_is)(_array)
@@ -247,18 +250,20 @@ def _asarray(
     return _array(obj, dtype, copy=copy, order=order or "K", **rest)
 
 
-def _in_one_piece(func: Function) -> None:
-    """Let what asks for another order of memory, which Tensors do not know, return the Tensor."""
-
+def _in_one_piece(func: Function, order: str) -> None:
     @_stands_for(func)
     def make(a: Any, dtype: Any = None, *args: Any, **rest: Any) -> Tensor | None:
         if not isinstance(a, Tensor | Variable) or args or any(rest.values()):
             return None
-        return _array(a, dtype, copy=None)
+        made = _array(a, dtype, copy=None, order=order)
+        # NumPy makes one axis of none where it is asked for an order.
+        return made.reshape(1) if made is not None and order != "K" and not made.ndim else made
 
 
-for _in_order in (np.ascontiguousarray, np.asfortranarray, np.asanyarray, np.require):
-    _in_one_piece(_in_order)
+_in_one_piece(np.ascontiguousarray, "C")
+_in_one_piece(np.asfortranarray, "F")
+_in_one_piece(np.asanyarray, "K")
+_in_one_piece(np.require, "K")
 
 
 def _is_array(obj: Any) -> bool:
