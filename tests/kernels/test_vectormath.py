@@ -339,8 +339,8 @@ def test_forms_that_are_inlined_or_not_called_are_gone_when_code_is_emitted() ->
     optimised: list[str] = []
     optimise = machine._optimized
 
-    def keep(text: str) -> Any:
-        module = optimise(text)
+    def keep(text: str, machine: Any) -> Any:
+        module = optimise(text, machine)
         optimised.append(str(module))
         return module
 
