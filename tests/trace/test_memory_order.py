@@ -101,6 +101,15 @@ def test_a_write_through_reshape_reaches_what_it_does_eagerly(
         np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=1e-6)
 
 
+def test_an_order_that_does_not_exist_is_refused() -> None:
+    @hb.compile
+    def function(a: Any) -> Any:
+        return np.asarray(a.T, order="X")
+
+    with pytest.raises(ValueError, match="order"):
+        function(A)
+
+
 def turning(a: Any) -> Any:
     total = a * 0
     for _ in range(40):

@@ -210,7 +210,9 @@ def _array(
 ) -> Tensor | None:
     whole = dtype is not None and np.dtype(dtype).kind in "iu"
     (obj,) = each((obj,), in_graph if whole else as_numpy_would)
-    if not _holds_tensors(obj) or not _supported(dtype or float, "C", rest):
+    if order not in ("C", "F", "K", "A") or not _holds_tensors(obj):
+        return None
+    if not _supported(dtype or float, "K", rest):
         return None
     if whole and not _is_array(obj):
         return asarray(obj, dtype)  # which looks whether numbers fit
