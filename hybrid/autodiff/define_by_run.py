@@ -18,6 +18,7 @@ from hybrid.autodiff.record import begin, node_of, source_node
 from hybrid.autodiff.tape import GradientTape
 from hybrid.core import dispatch
 from hybrid.core import tensor as core_tensor
+from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
@@ -107,14 +108,14 @@ def asarray(
 def _require(tensor: Tensor) -> Tensor:
     if not is_inexact(tensor.dtype):
         raise GradientError(
-            dispatch.located(
+            located(
                 f"requires_grad: a Tensor of dtype {tensor.dtype.name} has no gradient; "
                 "give it a floating-point dtype"
             )
         )
     if type(tensor._data) is Symbol:
         raise GradientError(
-            dispatch.located(
+            located(
                 "requires_grad inside a compiled function: use hb.grad or hb.GradientTape there, "
                 "or call the compiled function on a Tensor that requires a gradient"
             )
@@ -174,9 +175,7 @@ def _set_requires_grad(self: Tensor, value: bool) -> None:
     elif _leaf_of(self) is not None:
         begin(self, source_node(self.spec))
     elif _requires_grad(self):
-        raise GradientError(
-            dispatch.located("requires_grad = False: this Tensor is a result; use detach()")
-        )
+        raise GradientError(located("requires_grad = False: this Tensor is a result; use detach()"))
 
 
 def _grad(self: Tensor) -> Tensor | None:
@@ -194,12 +193,12 @@ def _leaf_of(tensor: Tensor) -> LeafNode | None:
 def _set_grad(self: Tensor, value: Any) -> None:
     leaf = _leaf_of(self)
     if leaf is None:
-        raise GradientError(dispatch.located("grad: this Tensor does not require a gradient"))
+        raise GradientError(located("grad: this Tensor does not require a gradient"))
     if value is not None:
         value = core_tensor.asarray(value)
         if value.shape != self.shape:
             raise ShapeError(
-                dispatch.located(f"grad: shape {value.shape} for a Tensor of shape {self.shape}")
+                located(f"grad: shape {value.shape} for a Tensor of shape {self.shape}")
             )
     leaf.grad = value
 
@@ -231,14 +230,14 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
     node = node_of(self)
     if node is None or not _requires_grad(self):
         raise GradientError(
-            dispatch.located(
+            located(
                 "backward: this Tensor does not depend on one with requires_grad=True, or was "
                 "computed in another thread, under no_grad or inside a compiled function"
             )
         )
     if gradient is None and self.size != 1:
         raise GradientError(
-            dispatch.located(
+            located(
                 f"backward: a Tensor of shape {self.shape} is not one number; sum it, or give the "
                 "gradient by it"
             )
@@ -262,7 +261,7 @@ def _fitted(gradient: Any, target: Tensor) -> Tensor:
         return broadcast_to(given, target.shape)
     except ShapeError:
         raise GradientError(
-            dispatch.located(
+            located(
                 f"backward: a gradient of shape {given.shape} for a Tensor of shape {target.shape}"
             )
         ) from None
@@ -279,7 +278,7 @@ def _check_record(start: Any) -> None:
         seen.add(id(node))
         if node.form.op is None and _TAPE._id in node.tapes:
             raise GradientError(
-                dispatch.located(
+                located(
                     "backward: a part of the record was used up by an earlier backward(); call "
                     "that with retain_graph=True"
                 )

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from hybrid.autodiff.transforms import ArgNums, grad, linearize, vjp
 from hybrid.autodiff.vmap import vmap
-from hybrid.core import containers, dispatch
+from hybrid.core import containers
+from hybrid.core.source import located
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError
@@ -160,7 +161,7 @@ def _real(x: Any) -> Tensor:
     tensor = asarray(x)
     if not is_inexact(tensor.dtype) or tensor.dtype.kind == "c":
         raise GradientError(
-            dispatch.located(
+            located(
                 f"jacobian: {tensor.dtype.name}{list(tensor.shape)} is not real floating-point; "
                 "take real and imaginary parts apart, or leave it out"
             )

@@ -19,6 +19,7 @@ from hybrid.autodiff.backward import propagate
 from hybrid.autodiff.nodes import AnyNode
 from hybrid.autodiff.record import begin, node_of, record, record_one, record_two, source_node
 from hybrid.core import containers, dispatch
+from hybrid.core.source import located
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.dtypes import is_inexact
@@ -117,7 +118,7 @@ class GradientTape:
             raise TypeError(f"watch takes Tensors and Variables, not {type(leaf).__name__}")
         if not is_inexact(leaf.dtype):
             raise GradientError(
-                dispatch.located(
+                located(
                     f"watch: a Tensor of dtype {leaf.dtype} has no gradient; "
                     "convert it to a floating-point dtype first"
                 )
@@ -219,7 +220,7 @@ class GradientTape:
         """
         if self._used:
             raise GradientError(
-                dispatch.located(
+                located(
                     "gradient: this tape is used up; it gives one gradient. "
                     "Make it with GradientTape(persistent=True) to ask for more"
                 )
@@ -279,7 +280,7 @@ class GradientTape:
         """
         if not target.ndim or not source.ndim or target.shape[0] != source.shape[0]:
             raise ShapeError(
-                dispatch.located(
+                located(
                     f"batch_jacobian: target of shape {target.shape} and source of shape "
                     f"{source.shape} have no first axis in common"
                 )
@@ -332,9 +333,7 @@ class GradientTape:
             tensor = dispatch.resolve(tensor) if isinstance(tensor, Tensor | Variable) else tensor
             if not isinstance(tensor, Tensor) or not is_inexact(tensor.dtype):
                 kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
-                raise GradientError(
-                    dispatch.located(f"gradient: a target of type {kind} has no gradient")
-                )
+                raise GradientError(located(f"gradient: a target of type {kind} has no gradient"))
             with dispatch.scope(tapes=(*dispatch.state.tapes, self)):
                 dispatch.refresh(tensor)
             if tensor._node is not None:
@@ -350,7 +349,7 @@ class GradientTape:
             raise TypeError(f"gradient: sources are Tensors, not {type(leaf).__name__}")
         if not is_inexact(leaf.dtype):
             raise GradientError(
-                dispatch.located(
+                located(
                     f"gradient: a source of dtype {leaf.dtype} has no gradient; "
                     "differentiate by a floating-point Tensor"
                 )

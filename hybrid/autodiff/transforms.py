@@ -11,7 +11,8 @@ from functools import wraps
 from typing import Any
 
 from hybrid.autodiff.tape import GradientTape
-from hybrid.core import containers, dispatch
+from hybrid.core import containers
+from hybrid.core.source import located
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.dtypes import is_inexact
@@ -253,7 +254,7 @@ def _own(x: Any) -> Tensor:
     tensor = x.read() if isinstance(x, Variable) else asarray(x)
     if not is_inexact(tensor.dtype):
         raise GradientError(
-            dispatch.located(
+            located(
                 f"an argument of dtype {tensor.dtype.name} has no gradient; convert it to a "
                 "floating-point dtype, or leave it out of argnums"
             )
@@ -265,21 +266,19 @@ def _parted(result: Any, has_aux: bool) -> tuple[Any, Any]:
     if not has_aux:
         return result, None
     if not (isinstance(result, tuple) and len(result) == 2):
-        raise TypeError(
-            dispatch.located(f"has_aux: (result, aux) is expected, not {type(result).__name__}")
-        )
+        raise TypeError(located(f"has_aux: (result, aux) is expected, not {type(result).__name__}"))
     return result
 
 
 def _real_number(value: Any) -> Tensor:
     if value is None:
         raise GradientError(
-            dispatch.located("grad: the function returns None; it is to return one real number")
+            located("grad: the function returns None; it is to return one real number")
         )
     tensor = value.read() if isinstance(value, Variable) else asarray(value)
     if tensor.size != 1 or tensor.dtype.kind in "biuc":
         raise GradientError(
-            dispatch.located(
+            located(
                 f"grad: the function returns {tensor.dtype.name}{list(tensor.shape)}; a gradient "
                 "is of one real number. Sum it, or take hb.jacobian or hb.vjp"
             )
@@ -313,8 +312,6 @@ def _tangents(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, ...
 def _tangent(primal: Tensor, tangent: Tensor) -> Tensor:
     if tangent.shape not in (primal.shape, ()):
         raise ShapeError(
-            dispatch.located(
-                f"a tangent of shape {tangent.shape} for an argument of shape {primal.shape}"
-            )
+            located(f"a tangent of shape {tangent.shape} for an argument of shape {primal.shape}")
         )
     return broadcast_to(tangent.astype(primal.dtype, copy=False), primal.shape)

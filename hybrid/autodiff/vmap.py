@@ -22,7 +22,7 @@ from hybrid.core.graph import Value
 from hybrid.core.layout import contiguous
 from hybrid.core.op import Attrs, Op
 from hybrid.core.operands import PYTHON_SCALARS
-from hybrid.core.source import user_line
+from hybrid.core.source import located, user_line
 from hybrid.core.storage import layout_through
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor, asarray, wrap
@@ -193,7 +193,7 @@ class Lanes:
             return mine[1]
         if any(self._changed(x) and _may_overlap(x[0], found) for x in self._shadows.values()):
             raise TraceError(
-                dispatch.located(
+                located(
                     "vmap: Python reads memory that the function has written through another Tensor"
                 )
             )
@@ -213,9 +213,7 @@ class Lanes:
         lane: Lane = symbol.value.lane
         if lane.batched:
             made = f", made at {symbol.line.describe()}," if symbol.line else ""
-            raise TraceError(
-                dispatch.located(f"{why}: this Tensor ({symbol.spec}){made} {_PER_EXAMPLE}")
-            )
+            raise TraceError(located(f"{why}: this Tensor ({symbol.spec}){made} {_PER_EXAMPLE}"))
         tensor: Tensor = lane.tensor
         return tensor
 
@@ -233,7 +231,7 @@ class Lanes:
         if lane.batched:
             name = variable.name or "a Variable"
             raise TraceError(
-                dispatch.located(
+                located(
                     f"assign: {name} would get another value from each example of a vmap; "
                     "return the value, reduce it over the batch and assign it outside"
                 )
@@ -243,11 +241,11 @@ class Lanes:
 
     def created(self, variable: Variable) -> None:
         """Refuse: one Variable cannot hold something else for each example."""
-        raise TraceError(dispatch.located("a Variable cannot be made inside a vmap"))
+        raise TraceError(located("a Variable cannot be made inside a vmap"))
 
     def initial_value(self, tensor: Tensor) -> Tensor:
         """Refuse: see `created`."""
-        raise TraceError(dispatch.located("a Variable cannot be made inside a vmap"))
+        raise TraceError(located("a Variable cannot be made inside a vmap"))
 
     # --- the end ----------------------------------------------------------------------------------
 
@@ -266,7 +264,7 @@ class Lanes:
             new = self.lane(example)
             if new.batched and not before.lane.batched:
                 raise TraceError(
-                    dispatch.located(
+                    located(
                         f"vmap: the examples write different values into one array of shape "
                         f"{tensor.shape} from outside; return them instead"
                     )
@@ -364,7 +362,7 @@ def _fronted(x: Any, axis: int | None, path: tuple[Any, ...]) -> Any:
         return x
     if isinstance(x, PYTHON_SCALARS) or not hasattr(x, "shape"):
         raise TypeError(
-            dispatch.located(
+            located(
                 f"vmap: {_written(path)} is {x!r}, which has no axis to map over; "
                 "give None for it in in_axes"
             )
@@ -372,9 +370,7 @@ def _fronted(x: Any, axis: int | None, path: tuple[Any, ...]) -> Any:
     tensor = x.read() if isinstance(x, Variable) else asarray(x)
     if not -tensor.ndim <= axis < tensor.ndim:
         raise ShapeError(
-            dispatch.located(
-                f"vmap: {_written(path)} has shape {tensor.shape}, which has no axis {axis}"
-            )
+            located(f"vmap: {_written(path)} has shape {tensor.shape}, which has no axis {axis}")
         )
     return tensor if axis == 0 else moveaxis(tensor, axis, 0)
 
@@ -390,13 +386,11 @@ def _batch_size(
     if given is not None:
         sizes["axis_size"] = given
     if not sizes:
-        raise ValueError(
-            dispatch.located("vmap: no argument has an axis to map over; say axis_size")
-        )
+        raise ValueError(located("vmap: no argument has an axis to map over; say axis_size"))
     size, *others = sizes.values()
     if not all(same(size, other) or size == other for other in others):
         text = ", ".join(f"{name} has {size}" for name, size in sizes.items())
-        raise ShapeError(dispatch.located(f"vmap: the numbers of examples differ: {text}"))
+        raise ShapeError(located(f"vmap: the numbers of examples differ: {text}"))
     found: int = size
     return found
 
@@ -423,9 +417,7 @@ def _returned(lanes: Lanes, x: Any, axis: int | None) -> Any:
         if axis is None:
             if lane.batched:
                 raise ValueError(
-                    dispatch.located(
-                        "vmap: out_axes is None for a result that differs between examples"
-                    )
+                    located("vmap: out_axes is None for a result that differs between examples")
                 )
             return lane.tensor
         full = filled(lane, lanes.size)

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.source import at_user_line
+from hybrid.core.source import located
 from hybrid.core.state import USUAL, Defaults, state
 from hybrid.dtypes import DType
 from hybrid.errors import DTypeError
@@ -142,5 +142,5 @@ def _floating(name: str, dtype: Any) -> DType:
         wanted = None
     if wanted not in dtypes.KINDS["real floating"]:
         choice = "float16, bfloat16, float32, float64"
-        raise DTypeError(at_user_line(f"{name}: {dtype!r} is not one of {choice}"))
+        raise DTypeError(located(f"{name}: {dtype!r} is not one of {choice}"))
     return cast(DType, wanted)

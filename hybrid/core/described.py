@@ -7,7 +7,7 @@ from typing import Any, cast
 from hybrid import dtypes
 from hybrid.core.attached import Attached
 from hybrid.core.places import DeviceArray
-from hybrid.core.source import at_user_line
+from hybrid.core.source import located
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.symbol import Symbol
 
@@ -65,5 +65,5 @@ class Described(Attached):
 
     def __len__(self) -> int:
         if not self.shape:
-            raise TypeError(at_user_line("len() of a 0-d Tensor: it has no axis"))
+            raise TypeError(located("len() of a 0-d Tensor: it has no axis"))
         return self.shape[0]

@@ -16,7 +16,6 @@ from hybrid.core.op import OPS, Attrs, Op
 from hybrid.core.operands import PYTHON_SCALARS
 from hybrid.core.places import DeviceArray
 from hybrid.core.refusals import explained, leaked
-from hybrid.core.source import at_user_line
 from hybrid.core.state import busy as busy
 from hybrid.core.state import state as state
 from hybrid.core.storage import Alias, Snapshot
@@ -312,9 +311,6 @@ def _stopped(recorder: Any, symbol: Symbol) -> Symbol:
     stopped: Symbol = recorder.record(OPS["stop_gradient"], (wrap(symbol),), {})[0]
     recorder.silenced.add(stopped.value)
     return stopped
-
-
-located = at_user_line
 
 
 # --- views ----------------------------------------------------------------------------------------

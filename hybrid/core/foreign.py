@@ -10,7 +10,7 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core import dlpack
 from hybrid.core.heard import heard
-from hybrid.core.source import at_user_line, user_line
+from hybrid.core.source import located, user_line
 from hybrid.core.state import state
 from hybrid.errors import DTypeError
 
@@ -49,7 +49,7 @@ def to_ndarray(obj: Any, dtype: Any = None, copy: bool | None = None) -> Array:
     try:
         array = heard()(np.array, obj, dtype=dtype, copy=copy)
     except ValueError as error:  # of lists of different lengths, say
-        raise ValueError(at_user_line(str(error))) from None
+        raise ValueError(located(str(error))) from None
     if dtype is None and array.dtype.kind in "fc" and not _has_dtype(obj):
         array = heard()(array.astype, state.defaults.dtypes[array.dtype.kind])
     return _checked(array, copy, obj)

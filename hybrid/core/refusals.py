@@ -9,7 +9,7 @@ from typing import Any
 
 from hybrid.core.op import Attrs, Op, too_large
 from hybrid.core.operands import spec_of
-from hybrid.core.source import at_user_line, user_line
+from hybrid.core.source import located, user_line
 from hybrid.core.state import state
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
@@ -28,7 +28,7 @@ def explained(op: Op, inputs: tuple[Any, ...], attrs: Attrs, error: Exception) -
     if isinstance(error, HybridError):
         if "\n  at " in str(error):
             return error
-        return type(error)(at_user_line(str(error)))
+        return type(error)(located(str(error)))
     if isinstance(error, OverflowError):
         return too_wide(op, error)
     line = user_line()
@@ -40,7 +40,7 @@ def explained(op: Op, inputs: tuple[Any, ...], attrs: Attrs, error: Exception) -
 def too_wide(op: Op, error: Exception) -> OverflowError:
     """Return the error for a Python int that the dtype of the arrays beside it cannot hold."""
     hint = "convert the array to a wider dtype first, x.astype(hb.int64)"
-    return OverflowError(at_user_line(f"{op.name}: {error}; {hint}"))
+    return OverflowError(located(f"{op.name}: {error}; {hint}"))
 
 
 def leaked(symbol: Symbol) -> HybridError:
@@ -48,13 +48,11 @@ def leaked(symbol: Symbol) -> HybridError:
     made = f"It was made at {symbol.line.describe()}." if symbol.line else ""
     home = getattr(symbol.recorder, "home", None)
     if home is not None:
-        return LeakedTensorError(
-            at_user_line(f"this Tensor ({symbol.spec}) belongs to {home}. {made}")
-        )
+        return LeakedTensorError(located(f"this Tensor ({symbol.spec}) belongs to {home}. {made}"))
     keeper = _keeper(symbol)
     kept = f" It is kept {keeper}." if keeper else ""
     return LeakedTensorError(
-        at_user_line(
+        located(
             f"this Tensor ({symbol.spec}) belongs to a trace that has ended: it was kept in a "
             f"global, a closure or a container while a compiled function ran. {made}{kept} "
             "Return it from the function instead, or keep it in an hb.Variable."

@@ -151,7 +151,7 @@ def user_line(depth: int = 0) -> SourceLine | None:
 _LINES: dict[tuple[int, int], tuple[CodeType, SourceLine]] = {}
 
 
-def at_user_line(message: str) -> str:
+def located(message: str) -> str:
     """Append the user's line to a message."""
     line = user_line()
     return f"{message}\n  at {line.describe()}" if line else message

@@ -21,7 +21,7 @@ from hybrid.core.described import Described
 from hybrid.core.devices import CPU, as_device, place
 from hybrid.core.number import Number, in_graph, in_python, of_tensor
 from hybrid.core.places import DeviceArray, data_to
-from hybrid.core.source import at_user_line, written_array
+from hybrid.core.source import located, written_array
 from hybrid.core.spec import PYTHON_TYPES
 from hybrid.core.state import state
 from hybrid.core.storage import SAVED, Alias, Snapshot, Storage
@@ -137,7 +137,7 @@ class Tensor(Described):
         """Return the only element as a Python scalar."""
         if self.size != 1:
             text = f"item() needs a Tensor of one element, this one has shape {self.shape}"
-            raise ValueError(at_user_line(text))
+            raise ValueError(located(text))
         if type(self._data) is Symbol and self.dtype.kind in "biu":
             kind = bool if self.dtype.kind == "b" else int
             return cast(Scalar, self._data.recorder.concretize(self._symbol(), kind))
@@ -187,7 +187,7 @@ class Tensor(Described):
     def __index__(self) -> int:
         if self.dtype.kind not in "iu" or self.ndim:
             text = f"only an integer Tensor of no axes can be used as an index, not {self.spec}"
-            raise TypeError(at_user_line(text))
+            raise TypeError(located(text))
         return int(self._scalar(int))
 
     def __float__(self) -> float:
@@ -273,7 +273,7 @@ class Tensor(Described):
 
     def __iter__(self) -> Iterator[Tensor]:
         if not self.shape:
-            raise TypeError(at_user_line("iteration over a 0-d Tensor: x.item() is its value"))
+            raise TypeError(located("iteration over a 0-d Tensor: x.item() is its value"))
         return (self[i] for i in range(self.shape[0]))
 
     def __repr__(self) -> str:
@@ -347,16 +347,16 @@ def _not_on_the_cpu(tensor: Tensor) -> Exception:
         f"a function that knows NumPy's arrays only was given a Tensor on {tensor.device}: "
         "x.numpy() or x.to_device('cpu') copies it"
     )
-    return DeviceError(at_user_line(text))
+    return DeviceError(located(text))
 
 
 def _ambiguous(tensor: Tensor, kind: type) -> Exception:
     if kind is bool:
         hint = "use hb.any(x) or hb.all(x)"
         text = f"the truth value of a Tensor of shape {tensor.shape} is ambiguous: {hint}"
-        return ValueError(at_user_line(text))
+        return ValueError(located(text))
     text = f"{kind.__name__}() needs a Tensor of one element, this one has shape {tensor.shape}"
-    return TypeError(at_user_line(text))
+    return TypeError(located(text))
 
 
 _new = object.__new__

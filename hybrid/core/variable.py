@@ -11,6 +11,7 @@ from hybrid.core.devices import as_device, place
 from hybrid.core.lending import awaited
 from hybrid.core.operands import spec_of
 from hybrid.core.places import DeviceArray, data_to, fill, like
+from hybrid.core.source import located
 from hybrid.core.spec import Shape, TensorSpec, casts, fits
 from hybrid.core.tensor import Array, Tensor, as_ndarray, asarray, wrap
 from hybrid.dtypes import DType
@@ -141,10 +142,10 @@ class Variable:
         name = self.name or "a Variable"
         if not fits(spec.shape, self.shape):
             what = f"{name} has shape {self.shape}, the new value {spec.shape}"
-            raise ShapeError(dispatch.located(f"assign: {what}"))
+            raise ShapeError(located(f"assign: {what}"))
         if not casts(spec, self.dtype):
             what = f"{name} has dtype {self.dtype}, the new value {spec.dtype}"
-            raise DTypeError(dispatch.located(f"assign: {what}; convert it with astype first"))
+            raise DTypeError(located(f"assign: {what}; convert it with astype first"))
 
     def assign_add(self, value: Any) -> None:
         """Add `value` to the contents."""

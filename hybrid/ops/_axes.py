@@ -10,8 +10,9 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.batch import Lanes
-from hybrid.core.dispatch import bind, located
+from hybrid.core.dispatch import bind
 from hybrid.core.op import Attrs, Op
+from hybrid.core.source import located
 from hybrid.core.spec import Shape
 from hybrid.core.unknown import as_size
 from hybrid.errors import AxisError, DTypeError, HybridError, ShapeError

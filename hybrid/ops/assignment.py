@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.aliases import is_current
-from hybrid.core.dispatch import busy, located, resolve, state
+from hybrid.core.dispatch import busy, resolve, state
 from hybrid.core.heard import heard
 from hybrid.core.number import Number, in_index
 from hybrid.core.operands import spec_of
 from hybrid.core.refusals import leaked
+from hybrid.core.source import located
 from hybrid.core.spec import Shape, broadcast_shapes, fits
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import ArrayLike, Tensor, asarray

@@ -8,8 +8,9 @@ import numpy as np
 
 from hybrid.core.aliases import one_step, seen
 from hybrid.core.batch import Lanes
-from hybrid.core.dispatch import bind, busy, located, state
+from hybrid.core.dispatch import bind, busy, state
 from hybrid.core.op import Attrs, Example, Op, register
+from hybrid.core.source import located
 from hybrid.core.spec import Shape, TensorSpec, fits
 from hybrid.core.spec import broadcast_shapes as broadcast
 from hybrid.core.tensor import ArrayLike, Tensor, asarray

@@ -11,9 +11,10 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.batch import Lanes
 from hybrid.core.devices import CPU, DeviceScope, as_device
-from hybrid.core.dispatch import bind, busy, located, state
+from hybrid.core.dispatch import bind, busy, state
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.operands import spec_of
+from hybrid.core.source import located
 from hybrid.core.spec import Shape, TensorSpec, fits
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, holds, own, wrap
 from hybrid.core.unknown import is_unknown

@@ -8,8 +8,9 @@ import ml_dtypes
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import located, state
+from hybrid.core.dispatch import state
 from hybrid.core.operands import spec_of
+from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec, promote_specs
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable

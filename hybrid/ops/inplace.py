@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.aliases import own_alias
-from hybrid.core.dispatch import after_trace, located, refresh, resolve, state
+from hybrid.core.dispatch import after_trace, refresh, resolve, state
 from hybrid.core.number import Number, in_graph, in_python
 from hybrid.core.operands import spec_of
 from hybrid.core.places import fill
 from hybrid.core.refusals import leaked
+from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec, casts, fits
 from hybrid.core.storage import Alias, Chain, Storage
 from hybrid.core.symbol import Symbol

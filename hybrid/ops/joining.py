@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.dispatch import bind, busy, located, state
+from hybrid.core.dispatch import bind, busy, state
 from hybrid.core.op import Block, Blocks, Example, Op, Parts, Steps, register
+from hybrid.core.source import located
 from hybrid.core.spec import Shape, TensorSpec, promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.dtypes import promote

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from hybrid import dtypes
-from hybrid.core.dispatch import located
+from hybrid.core.source import located
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops import random

@@ -6,7 +6,8 @@ import operator
 from typing import Any
 
 from hybrid import dtypes
-from hybrid.core.dispatch import located, state
+from hybrid.core.dispatch import state
+from hybrid.core.source import located
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops._axes import as_dtype, one_axis

@@ -9,9 +9,10 @@ from typing import Any, cast
 import numpy as np
 
 from hybrid.core.aliases import aliases, seen, shares_memory
-from hybrid.core.dispatch import bind, busy, located, state
+from hybrid.core.dispatch import bind, busy, state
 from hybrid.core.layout import Layout
 from hybrid.core.op import Example, Op, always, register
+from hybrid.core.source import located
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.storage import Chain
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap

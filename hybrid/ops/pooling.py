@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import bind, located
+from hybrid.core.dispatch import bind
 from hybrid.core.op import Example, Op, always, register
+from hybrid.core.source import located
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import DTypeError, ShapeError

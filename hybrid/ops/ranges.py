@@ -8,9 +8,10 @@ from math import ceil
 from typing import Any, cast
 
 from hybrid import dtypes
-from hybrid.core.dispatch import bind, located, state
+from hybrid.core.dispatch import bind, state
 from hybrid.core.number import in_graph
 from hybrid.core.op import Example, Op, register
+from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.core.unknown import is_unknown

@@ -9,9 +9,10 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.batch import Lanes
-from hybrid.core.dispatch import bind, located
+from hybrid.core.dispatch import bind
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.places import Place
+from hybrid.core.source import located
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.dtypes import DType

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.dispatch import located
 from hybrid.core.number import in_index
 from hybrid.core.operands import spec_of
+from hybrid.core.source import located
 from hybrid.core.spec import casts
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.dtypes import is_inexact

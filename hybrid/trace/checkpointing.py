@@ -17,6 +17,7 @@ from hybrid.core import containers, dispatch
 from hybrid.core.defaults import in_force
 from hybrid.core.graph import has_effects
 from hybrid.core.op import Op
+from hybrid.core.source import located
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.dtypes import is_inexact
@@ -118,7 +119,7 @@ class _Call:
         for token in tokens:
             if token is not None and token.array is not None:
                 raise GradientError(
-                    dispatch.located(
+                    located(
                         f"checkpoint: {self.function.__name__} writes to an argument in place, "
                         "which running it again would repeat; write to a copy"
                     )

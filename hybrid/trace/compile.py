@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, overload
 from hybrid.core import defaults, dispatch
 from hybrid.core.folding import fold
 from hybrid.core.refusals import leaked
+from hybrid.core.source import located
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.tracelog import timed
@@ -169,7 +170,7 @@ class CompiledFunction:
         """Warn of a call that is given an iterator, which no trace could use up again."""
         why = f"the argument {name} is an iterator, which a call uses up; pass a list"
         if self.fullgraph:
-            raise TraceError(dispatch.located(f"{self.name}: fullgraph=True, but {why}"))
+            raise TraceError(located(f"{self.name}: fullgraph=True, but {why}"))
         if "iterator" not in self._subject.warned:
             self._subject.warned.add("iterator")
             report.warn_eager(self.name, "where it is given an iterator", EagerFrom(why, None))

@@ -21,6 +21,7 @@ from hybrid.autodiff.vmap import Lanes, vmap
 from hybrid.core import containers, dispatch
 from hybrid.core.batch import Lane
 from hybrid.core.op import Op
+from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor, asarray, wrap
 from hybrid.core.variable import Variable
@@ -72,7 +73,7 @@ def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
             returned = function(*inner, **kwargs)
             if not (isinstance(returned, tuple) and len(returned) == 2 and callable(returned[1])):
                 raise TypeError(
-                    dispatch.located(
+                    located(
                         f"custom_gradient: {_name(function)} must return (result, gradient), the "
                         "second a function"
                     )
@@ -128,7 +129,7 @@ class custom_vjp:
         """Call the function."""
         if self._rules is None:
             raise GradientError(
-                dispatch.located(f"custom_vjp: {_name(self._function)}.defvjp was not called")
+                located(f"custom_vjp: {_name(self._function)}.defvjp was not called")
             )
         if dispatch.state.plain or self._inside.get():
             return self._function(*args)
@@ -177,7 +178,7 @@ class custom_jvp:
         """Call the function."""
         if self._rule is None:
             raise GradientError(
-                dispatch.located(f"custom_jvp: {_name(self._function)}.defjvp was not called")
+                located(f"custom_jvp: {_name(self._function)}.defjvp was not called")
             )
         if dispatch.state.plain or self._inside.get():
             return self._function(*args)
@@ -240,7 +241,7 @@ def _call(
             flat = tree.flatten_up_to(tuple(found))
         except ValueError:
             raise GradientError(
-                dispatch.located(
+                located(
                     f"the gradient of {_name(function)} must be one for each argument, in a "
                     f"container like it: {len(args)} arguments were given"
                 )
@@ -249,7 +250,7 @@ def _call(
         for gradient, tensor in zip(chosen, tensors, strict=True):
             if gradient is not None and asarray(gradient).shape != tensor.shape:
                 raise ShapeError(
-                    dispatch.located(
+                    located(
                         f"the gradient of {_name(function)} has shape {asarray(gradient).shape} "
                         f"for an argument of shape {tensor.shape}"
                     )
@@ -293,7 +294,7 @@ def _eagerly(name: str, joint: Joint, tensors: tuple[Tensor, ...]) -> list[Tenso
     for used in boundary(results, start):
         if id(used) not in own:
             raise GradientError(
-                dispatch.located(
+                located(
                     f"{name} has a gradient of its own, by its arguments only; it also uses a "
                     f"watched value of {spec_of_node(used)} from outside. Pass that as an argument"
                 )

@@ -17,7 +17,7 @@ from hybrid.core.formula import Formula, Input, inputs_of
 from hybrid.core.graph import FuncGraph, Value
 from hybrid.core.layout import contiguous
 from hybrid.core.op import Attrs, Op
-from hybrid.core.source import user_line
+from hybrid.core.source import located, user_line
 from hybrid.core.spec import TensorSpec, casts
 from hybrid.core.storage import layout_through
 from hybrid.core.substitute import specialise, substitute, unknowns_in
@@ -78,7 +78,7 @@ class _Recorder(GraphRecorder):
         maker = next((n for n in reversed(self.nodes) if tensor._data.value in n.outputs), None)
         if maker is None or maker.op.family != "random":
             raise TraceError(
-                dispatch.located(
+                located(
                     f"assign: {variable.name or 'a Variable'} cannot be assigned while a Graph is "
                     "defined; fetch the new value with run() and assign it then"
                 )
@@ -119,7 +119,7 @@ class Graph:
         """Record the ops inside the block in this graph; nothing is computed."""
         if dispatch.state.recorder is not None:
             raise GraphError(
-                dispatch.located("Graph: another graph or a compiled function is being recorded")
+                located("Graph: another graph or a compiled function is being recorded")
             )
         with dispatch.scope(recorder=self._recorder, tapes=(self._tape,)):
             yield self
@@ -137,7 +137,7 @@ class Graph:
         number = len(self._placeholders)
         name = name or f"placeholder {number}"
         if np.dtype(dtype) not in SUPPORTED:
-            raise DTypeError(dispatch.located(f"placeholder: dtype {dtype} is not supported"))
+            raise DTypeError(located(f"placeholder: dtype {dtype} is not supported"))
         sizes = (shape,) if isinstance(shape, int) or shape is None else tuple(shape)
         known: Any = tuple(
             entered(self._recorder.unknowns, Input(f"n{number}_{axis}", number, axis), _HINT)
@@ -212,11 +212,9 @@ class Graph:
             if isinstance(x, Variable):
                 return self._recorder.lift(x.read())
             if type(x) is not Tensor or type(x._data) is not Symbol:
-                raise GraphError(
-                    dispatch.located(f"run: {x!r} is not a Tensor of the graph {self.name}")
-                )
+                raise GraphError(located(f"run: {x!r} is not a Tensor of the graph {self.name}"))
             if x._data.recorder is not self._recorder:
-                raise GraphError(dispatch.located(f"run: {x!r} belongs to another graph"))
+                raise GraphError(located(f"run: {x!r} belongs to another graph"))
             return self._recorder.lift(x)
 
     def _fed(self, feed: Mapping[Tensor, Any]) -> list[Array | None]:
@@ -225,7 +223,7 @@ class Graph:
         fed: list[Array | None] = [None] * len(places)
         for key, given in feed.items():
             if id(key) not in places:
-                raise GraphError(dispatch.located(f"run: {key!r} in feed_dict is no placeholder"))
+                raise GraphError(located(f"run: {key!r} in feed_dict is no placeholder"))
             name, tensor, _ = self._placeholders[places[id(key)]]
             fed[places[id(key)]] = _fitting(name, tensor.spec, given)
         return fed
@@ -276,13 +274,11 @@ class _Fetch:
         """Return the contents of the fetched Tensors."""
         for i in self.inputs:
             if fed[i] is None:
-                raise GraphError(dispatch.located(f"run: {self.names[i]} is needed and is not fed"))
+                raise GraphError(located(f"run: {self.names[i]} is needed and is not fed"))
         for condition in self.conditions:
             if not condition.holds(fed):
                 raise ShapeError(
-                    dispatch.located(
-                        f"run: the sizes that are fed do not fit: {self._told(condition)}"
-                    )
+                    located(f"run: the sizes that are fed do not fit: {self._told(condition)}")
                 )
         arrays = [fed[i] for i in self.inputs]
         arrays += [contents(source, fed) for source in self.sources]
@@ -315,16 +311,14 @@ def _fitting(name: str, spec: TensorSpec, given: Any) -> Array:
     pairs = zip(wanted, array.shape)
     if array.ndim != spec.ndim or any(n is not None and n != m for n, m in pairs):
         raise ShapeError(
-            dispatch.located(f"run: {name} takes shape {wanted}, what is fed has {array.shape}")
+            located(f"run: {name} takes shape {wanted}, what is fed has {array.shape}")
         )
     scalar = isinstance(given, int | float | complex | list)
     if array.dtype != spec.dtype:
         own = TensorSpec(array.shape, array.dtype, weak=scalar)
         if not casts(own, spec.dtype) and not (scalar and array.dtype.kind in "biu"):
             raise DTypeError(
-                dispatch.located(
-                    f"run: {name} takes {spec.dtype.name}, what is fed is {array.dtype.name}"
-                )
+                located(f"run: {name} takes {spec.dtype.name}, what is fed is {array.dtype.name}")
             )
         array = array.astype(spec.dtype)
     return array

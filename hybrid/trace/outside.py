@@ -22,7 +22,7 @@ from hybrid.core.aliases import aliases, own_alias
 from hybrid.core.conditions import Unknowns
 from hybrid.core.formula import Formula
 from hybrid.core.graph import Value
-from hybrid.core.source import user_line
+from hybrid.core.source import located, user_line
 from hybrid.core.spec import TensorSpec
 from hybrid.core.storage import Alias, Storage
 from hybrid.core.tensor import Array, Tensor, asarray
@@ -250,7 +250,7 @@ class OutsideRecorder(GraphRecorder):
         """Note a Variable that the function made."""
         if not self.first:
             raise TraceError(
-                dispatch.located(
+                located(
                     f"{self.name}: a Variable is made in a later trace; make it outside, or only "
                     "when it does not exist yet"
                 )

@@ -19,7 +19,7 @@ from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
 from hybrid.core.layout import Layout
 from hybrid.core.op import OPS, Attrs, Op
 from hybrid.core.refusals import leaked
-from hybrid.core.source import SourceLine, user_line
+from hybrid.core.source import SourceLine, located, user_line
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.state import state
 from hybrid.core.storage import Chain, alone
@@ -389,7 +389,7 @@ class GraphRecorder:
 
     def abandon(self, error: Untraceable) -> None:
         """Refuse: the body of a loop or a branch cannot be traced, and there is no eager code."""
-        raise error.__cause__ or TraceError(dispatch.located(error.why))
+        raise error.__cause__ or TraceError(located(error.why))
 
     def give_up(self, why: str, line: SourceLine | None = None) -> None:
         """Leave it to eager code, where there is some."""
@@ -397,11 +397,11 @@ class GraphRecorder:
 
     def concretize(self, symbol: Symbol, kind: type) -> Any:
         """Refuse: there is no value here yet."""
-        raise TraceError(dispatch.located(f"{asked(kind)}: it is {self._unknown_value}"))
+        raise TraceError(located(f"{asked(kind)}: it is {self._unknown_value}"))
 
     def materialize(self, tensor: Tensor, why: str) -> Any:
         """Refuse: there is no value here yet."""
-        raise TraceError(dispatch.located(f"{why} of {self._unknown_value}"))
+        raise TraceError(located(f"{why} of {self._unknown_value}"))
 
     def note_read(self, array: Any) -> None:
         """Take what Python reads of an array from outside for a constant."""

@@ -11,6 +11,7 @@ import inspect
 from typing import Any
 
 from hybrid.core import dispatch
+from hybrid.core.source import located
 from hybrid.core.tracelog import note, timed
 from hybrid.errors import TraceError
 from hybrid.trace import report
@@ -155,7 +156,7 @@ def _not_repeated(subject: Subject, concrete: ConcreteFunction, call: Call, path
     subject.fall_back(concrete, EagerFrom(why, None))
     if any(segment.acts for segment, _ in path):
         raise TraceError(
-            dispatch.located(
+            located(
                 f"{subject.name}: {why}, and it has acted already, on Variables, arrays "
                 "or by hb.print; call it again, which runs it eagerly"
             )

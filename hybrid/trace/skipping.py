@@ -16,9 +16,9 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from hybrid.core.dispatch import located
 from hybrid.core.graph import FuncGraph, Node, Operand, Value, has_effects
 from hybrid.core.op import OPS
+from hybrid.core.source import located
 from hybrid.core.state import state
 from hybrid.core.unknown import same_shape
 from hybrid.errors import TraceError

@@ -17,7 +17,7 @@ from hybrid.core.number import in_graph
 from hybrid.core.op import Attrs, Op
 from hybrid.core.places import DeviceArray
 from hybrid.core.refusals import leaked
-from hybrid.core.source import SourceLine, user_line
+from hybrid.core.source import SourceLine, located, user_line
 from hybrid.core.storage import Chain
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Array, Tensor, wrap
@@ -183,7 +183,7 @@ class Tracer(Cutter):
             return kind(known)
         if self.fullgraph:
             raise TraceError(
-                dispatch.located(
+                located(
                     f"{self.name}: fullgraph=True, but Python asks for {asked(kind)}; use "
                     "hb.where, or drop fullgraph"
                 )

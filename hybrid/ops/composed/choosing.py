@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.dispatch import located
 from hybrid.core.operands import spec_of
+from hybrid.core.source import located
 from hybrid.core.spec import promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.core.variable import Variable

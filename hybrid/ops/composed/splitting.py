@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.dispatch import located
+from hybrid.core.source import located
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import one_axis, some_axes

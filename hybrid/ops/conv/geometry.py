@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
-from hybrid.core.dispatch import located
+from hybrid.core.source import located
 from hybrid.core.spec import Shape
 from hybrid.errors import ShapeError
 

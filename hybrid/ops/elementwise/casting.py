@@ -9,9 +9,10 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.devices import as_device
-from hybrid.core.dispatch import bind, busy, located, state
+from hybrid.core.dispatch import bind, busy, state
 from hybrid.core.heard import heard
 from hybrid.core.op import Example, Op, register
+from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.dtypes import DType

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import after_trace, bind, busy, located, state
+from hybrid.core.dispatch import after_trace, bind, busy, state
 from hybrid.core.heard import heard
 from hybrid.core.op import OPS, Op
 from hybrid.core.operands import spec_of
+from hybrid.core.source import located
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.core.unknown import same_shape
 from hybrid.core.variable import Variable, forward_operator

@@ -7,9 +7,10 @@ from typing import Any, cast, overload
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import busy, located, state
+from hybrid.core.dispatch import busy, state
 from hybrid.core.number import Number
 from hybrid.core.op import Example
+from hybrid.core.source import located
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.dtypes import DType

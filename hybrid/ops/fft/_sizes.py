@@ -7,7 +7,7 @@ from math import prod
 from typing import Any, Literal
 
 from hybrid import dtypes
-from hybrid.core.dispatch import located
+from hybrid.core.source import located
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.core.unknown import as_size
 from hybrid.dtypes import DType

@@ -6,7 +6,8 @@ from typing import Any
 
 from hybrid import dtypes
 from hybrid.core.devices import DeviceScope, as_device
-from hybrid.core.dispatch import located, state
+from hybrid.core.dispatch import state
+from hybrid.core.source import located
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.core.unknown import as_size
 from hybrid.errors import DTypeError, ShapeError

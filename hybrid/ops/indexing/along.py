@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hybrid.core.dispatch import located
+from hybrid.core.source import located
 from hybrid.core.spec import Shape
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import IndexingError, ShapeError

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hybrid import dtypes
-from hybrid.core.dispatch import bind, bind_all, located
+from hybrid.core.dispatch import bind, bind_all
 from hybrid.core.op import Example, Op, register
+from hybrid.core.source import located
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import DTypeError, ShapeError

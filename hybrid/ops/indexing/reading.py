@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.aliases import seen
-from hybrid.core.dispatch import busy, located, resolve, state
+from hybrid.core.dispatch import busy, resolve, state
 from hybrid.core.number import in_index
+from hybrid.core.source import located
 from hybrid.core.storage import Chain
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.asking import has_contents
-from hybrid.core.dispatch import bind, located
+from hybrid.core.dispatch import bind
 from hybrid.core.op import Attrs, Op
+from hybrid.core.source import located
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.storage import Chain
 from hybrid.core.tensor import Tensor

@@ -8,8 +8,9 @@ from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
-from hybrid.core.dispatch import bind, located
+from hybrid.core.dispatch import bind
 from hybrid.core.op import Example, Op, register
+from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import LinAlgError, ShapeError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hybrid.core.dispatch import located
+from hybrid.core.source import located
 from hybrid.core.spec import Shape
 from hybrid.core.unknown import same
 from hybrid.errors import ShapeError

@@ -11,9 +11,10 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.batch import Lane, Lanes
-from hybrid.core.dispatch import bind, busy, located, state
+from hybrid.core.dispatch import bind, busy, state
 from hybrid.core.heard import heard
 from hybrid.core.op import Attrs, Example, Op, register
+from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec, broadcast_shapes, promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.dtypes import promote

@@ -8,8 +8,9 @@ from typing import Any, Literal
 import numpy as np
 
 from hybrid.core.batch import Lanes
-from hybrid.core.dispatch import bind, located
+from hybrid.core.dispatch import bind
 from hybrid.core.op import Attrs, Example, Op, register
+from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec, broadcast_shapes
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import LinAlgError, ShapeError

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import located
 from hybrid.core.operands import spec_of
+from hybrid.core.source import located
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.errors import DTypeError

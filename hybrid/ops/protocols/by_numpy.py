@@ -9,7 +9,8 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.devices import CPU
-from hybrid.core.dispatch import located, state
+from hybrid.core.dispatch import state
+from hybrid.core.source import located
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.errors import DeviceError, GradientError

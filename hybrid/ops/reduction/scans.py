@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.dispatch import at_once, bind, located
+from hybrid.core.dispatch import at_once, bind
 from hybrid.core.op import Example, Op, register
+from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import AxisError

@@ -8,8 +8,9 @@ from typing import Any, cast
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import bind, located
+from hybrid.core.dispatch import bind
 from hybrid.core.op import Example, Op, register
+from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
 from hybrid.errors import DTypeError, IndexingError, ShapeError

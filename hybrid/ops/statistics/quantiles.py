@@ -9,8 +9,9 @@ from typing import Any
 
 from hybrid import dtypes
 from hybrid.core.batch import Lanes
-from hybrid.core.dispatch import bind, located
+from hybrid.core.dispatch import bind
 from hybrid.core.op import Attrs, Example, Op, register
+from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import DTypeError, ShapeError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hybrid import dtypes
-from hybrid.core.dispatch import located
+from hybrid.core.source import located
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops import reduction

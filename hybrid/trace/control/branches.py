@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any
 
 from hybrid.core import dispatch
-from hybrid.core.dispatch import located
 from hybrid.core.graph import FuncGraph
 from hybrid.core.interpret import interpret
 from hybrid.core.op import Op, register
+from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.errors import DTypeError, GraphError, ShapeError

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from hybrid.core import dispatch
-from hybrid.core.dispatch import located
 from hybrid.core.graph import FuncGraph
 from hybrid.core.interpret import interpret
 from hybrid.core.number import of_tensor
 from hybrid.core.op import Op, register
+from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Array, Tensor, asarray
 from hybrid.errors import DTypeError, GraphError, ShapeError

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from hybrid.core import containers
-from hybrid.core.dispatch import located
 from hybrid.core.number import Number
 from hybrid.core.operands import PYTHON_SCALARS, spec_of
-from hybrid.core.source import SourceLine
+from hybrid.core.source import SourceLine, located
 from hybrid.core.spec import TensorSpec, casts
 from hybrid.core.state import state
 from hybrid.core.tensor import Tensor, asarray, wrap

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from hybrid.core import dispatch
-from hybrid.core.dispatch import located
+from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor
 from hybrid.core.unknown import as_size
