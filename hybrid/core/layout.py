@@ -5,6 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 from math import prod
 
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
 from hybrid.core.spec import Shape
 from hybrid.core.unknown import same
 from hybrid.records import dataclass
@@ -120,3 +123,25 @@ def contiguous(shape: Shape, offset: int = 0) -> Layout:
         strides[axis] = step
         step *= shape[axis]
     return Layout(shape, tuple(strides), offset)
+
+
+def overlap(one: Layout, other: Layout) -> bool:
+    """Tell whether two layouts of one memory may share an element; exactly, if sizes are known."""
+    if 0 in one.shape or 0 in other.shape:
+        return False
+    (low, high), (start, end) = _span(one), _span(other)
+    if high < start or end < low:
+        return False
+    numbers = (*one.shape, *one.strides, one.offset, *other.shape, *other.strides, other.offset)
+    if not all(isinstance(n, int) for n in numbers):
+        return True
+    memory = np.empty(max(high, end) + 1, np.uint8)
+    a, b = (as_strided(memory[x.offset :], x.shape, x.strides) for x in (one, other))
+    return bool(np.shares_memory(a, b))
+
+
+def _span(layout: Layout) -> tuple[int, int]:
+    """Return where the first and the last element lie."""
+    steps = [(n - 1) * s for n, s in zip(layout.shape, layout.strides, strict=True)]
+    low = layout.offset + sum(step for step in steps if step < 0)
+    return low, layout.offset + sum(step for step in steps if step > 0)

@@ -91,17 +91,34 @@ def _read_before(steps: list[Step], old: Root, new: Root) -> bool:
 
 
 def without_overwritten(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """Copy only the border of an array whose inside the next step writes."""
+    """Copy only the border of an array whose inside the next step writes, or nothing of it."""
     found: list[Step] = []
     for step, following in pairwise((*steps, None)):
         inside = None
         if isinstance(step, WriteStep) and following is not None:
+            if _replaced(step, following):
+                continue
             inside = _inside(step, following)
         if inside is None or not isinstance(step, WriteStep):
             found += [step] if step is not None else []
         else:
             found += _border(step, *inside)
     return tuple(found)
+
+
+def _replaced(step: WriteStep, following: Step) -> bool:
+    """Tell whether a kernel stores each element of an array that was copied."""
+    new = step.target.root
+    if step.target.chain or not isinstance(following, KernelStep) or new in following.inputs:
+        return False
+    space = following.region.space
+    stored = [
+        prod(n for stride, n in zip(access.strides, space, strict=True) if stride)
+        for root, (_, access) in zip(following.outputs, following.region.outputs, strict=True)
+        if root is new
+    ]
+    # Outputs in one array have no element in common.
+    return sum(stored) == new.spec.size
 
 
 Box = tuple[tuple[int, ...], tuple[int, ...]]

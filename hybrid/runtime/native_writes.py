@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from hybrid.core.graph import Const
-from hybrid.core.layout import Layout
+from hybrid.core.layout import Layout, overlap
 from hybrid.runtime.lower import store_access
 from hybrid.runtime.steps import Place, Root
 
@@ -34,7 +33,9 @@ def write_region(source: Place | Const, target: Place) -> Region | None:
     if isinstance(source, Const):
         layout, rank = Layout((), ()), 0
     else:
-        if source.root.spec.dtype != root.spec.dtype or _overlap(source, target):
+        if source.root.spec.dtype != root.spec.dtype:
+            return None
+        if source.root is root and overlap(source.layout, part):
             return None
         layout, rank = source.layout, source.root.spec.ndim
     spread = layout.expand(part.shape)
@@ -48,18 +49,6 @@ def write_region(source: Place | Const, target: Place) -> Region | None:
         ((1, store_access(part, root.spec, part.shape)),),
     )
     return None if unsupported(region) else region
-
-
-def _overlap(source: Place, target: Place) -> bool:
-    """Tell whether an element is read and written."""
-    if source.root is not target.root:
-        return False
-    memory = np.empty(source.root.spec.size, np.uint8)
-    return np.shares_memory(_bytes(memory, source.layout), _bytes(memory, target.layout))
-
-
-def _bytes(memory: Array, layout: Layout) -> Array:
-    return as_strided(memory[layout.offset :], layout.shape, layout.strides)
 
 
 def literal_of(source: Const, root: Root) -> Array:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-from numpy.lib.stride_tricks import as_strided
-
 from hybrid.core.graph import Const, Node
-from hybrid.core.layout import Layout, contiguous
+from hybrid.core.layout import Layout, contiguous, overlap
 from hybrid.core.op import OPS
 from hybrid.core.spec import TensorSpec
 from hybrid.records import dataclass
@@ -122,15 +119,4 @@ class _Clear:
         step = next(made, None)
         if step is None or (step.counters, step.units) != (self.counters, self.part.units):
             return False
-        return not _common(replace(root.layout, offset=step.offset), self.part.layout)
-
-
-def _common(one: Layout, other: Layout) -> bool:
-    """Tell whether two layouts of one memory share an element."""
-    ends = [
-        x.offset + sum((n - 1) * s for n, s in zip(x.shape, x.strides, strict=True) if s > 0)
-        for x in (one, other)
-    ]
-    memory = np.empty(max(ends) + 1, np.uint8)
-    a, b = (as_strided(memory[x.offset :], x.shape, x.strides) for x in (one, other))
-    return bool(np.shares_memory(a, b))
+        return not overlap(replace(root.layout, offset=step.offset), self.part.layout)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from math import prod
 
 from hybrid.core.graph import Const, Node, Operand, Value
-from hybrid.core.layout import contiguous
+from hybrid.core.layout import Layout, contiguous, overlap
 from hybrid.core.op import OPS
 from hybrid.records import dataclass
 from hybrid.runtime.building import Building
@@ -29,7 +29,7 @@ def schedule_write(building: Building, node: Node, number: int) -> bool:
     in_place = building.owns(before) and building.dies(before.root, number)
     own = before.root if in_place else None
     producer = producer_of(building, value, part, number)
-    if producer is not None and not _may_store(producer, before.root, own):
+    if producer is not None and not _may_store(producer, before.root, own, part):
         mostly = 2 * prod(part.layout.shape) > before.root.spec.size
         if own is not None and building.is_donated(own) and mostly:
             own = None  # to copy the rest of the array takes less than to copy the part
@@ -101,7 +101,7 @@ def producer_of(building: Building, value: Operand, part: Place, number: int) ->
         return None
     if last.outputs.count(place.root) != 1 or not building.dies(place.root, number):
         return None
-    if place.root.start != len(building.steps) - 1:
+    if any(place.root in step.outputs for step in building.steps[place.root.start : -1]):
         return None  # it stores into a part of an array already
     position = last.outputs.index(place.root)
     stored, _ = last.region.outputs[position]
@@ -112,10 +112,17 @@ def producer_of(building: Building, value: Operand, part: Place, number: int) ->
     return Producer(replace(last, region=region), position, place.root)
 
 
-def _may_store(producer: Producer, base: Root, own: Root | None) -> bool:
+def _may_store(producer: Producer, base: Root, own: Root | None, part: Place) -> bool:
     """Tell whether the kernel may store into `own`, or into a copy of the base where None."""
-    # Two outputs in one array might overlap, and which is stored last is not said.
-    if base in producer.step.outputs:
-        return False
-    reads_it = own is not None and own in [root.owner for root in producer.step.inputs]
-    return not reads_it or may_store(producer.step, base, producer.position)
+    step = producer.step
+    if base in step.outputs:
+        # Which of two outputs is stored last is not said, so they must have no element in common.
+        stored = [
+            Layout(step.region.space, access.strides, access.offset)
+            for root, (_, access) in zip(step.outputs, step.region.outputs, strict=True)
+            if root is base
+        ]
+        if own is None or any(overlap(part.layout, other) for other in stored):
+            return False
+    reads_it = own is not None and own in [root.owner for root in step.inputs]
+    return not reads_it or may_store(step, base, producer.position)

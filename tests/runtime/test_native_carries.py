@@ -81,6 +81,24 @@ def test_a_write_to_a_part_of_a_carry_that_stays_copies_nothing() -> None:
     assert all(step.writes == 64 for step in order.steps if isinstance(step, WriteStep))
 
 
+def test_an_array_of_which_a_kernel_writes_all_parts_is_not_filled_first() -> None:
+    def step(x: Any, y: Any) -> Any:
+        new = hb.zeros(SHAPE, dtype=hb.float64)
+        new[:4] = x[4:] * y[:4]
+        new[4:] = x[:4] + y[:4]
+        return new, y
+
+    def partly(x: Any, y: Any) -> Any:
+        new = hb.zeros(SHAPE, dtype=hb.float64)
+        new[:3] = x[5:] * y[:3]
+        new[4:7] = x[:3] + y[:3]
+        return new, y
+
+    for body, filled in ((step, 0), (partly, 1)):
+        steps = without_overwritten(body_of(body, 2).steps)
+        assert sum(isinstance(step, WriteStep) for step in steps) == filled
+
+
 def test_of_an_array_whose_inside_is_written_next_only_the_border_is_copied() -> None:
     steps = without_overwritten(body_of(neighbours, 2).steps)
     copied = [step for step in steps if isinstance(step, WriteStep)]

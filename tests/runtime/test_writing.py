@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import Any
 
@@ -146,6 +147,38 @@ def _slice(rng: random.Random, size: int, length: int) -> slice:
     if step > 0:
         return slice(start, start + span, step)
     return slice(start + span - 1, start - 1 if start else None, step)
+
+
+def rows(start: int, count: int) -> Any:
+    return (("slice", (("sizes", (count, 5)), ("starts", (start, 0)), ("steps", (1, 1)))),)
+
+
+def two_results() -> Any:
+    body = Sketch("body")
+    x = body.input(2, 5)
+    return body.graph(body("multiply", x, x), body("add", x, x))
+
+
+def test_a_kernel_writes_several_parts_of_one_array_if_they_have_nothing_in_common() -> None:
+    for start, steps in ((2, ["copy", "kernel"]), (1, ["copy", "kernel", "write"])):
+        sketch = Sketch()
+        base, x = sketch.input(5, 5), sketch.input(2, 5)
+        one, other = sketch.fused(x, body=two_results())
+        new = sketch("view_update", base, one, chain=rows(0, 2))
+        order = scheduled(sketch, sketch("view_update", new, other, chain=rows(start, 2)))
+        assert kinds(order) == steps
+
+
+@pytest.mark.parametrize("places", list(itertools.product(range(4), repeat=3)))
+def test_parts_that_one_kernel_computes_are_written_in_order(places: tuple[int, ...]) -> None:
+    def f(x: Any, y: Any) -> Any:
+        out = hb.zeros((5, 3))
+        for place, part in zip(places, (x + y, x * y, x - y), strict=True):
+            out[place : place + 2] = part
+        return out
+
+    x, y = hb.asarray(np.arange(6.0).reshape(2, 3)), hb.asarray(np.ones((2, 3)))
+    np.testing.assert_array_equal(hb.compile(f)(x, y), f(x, y))
 
 
 def run_program(seed: int, a: Any, b: Any) -> tuple[Any, ...]:
