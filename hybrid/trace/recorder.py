@@ -278,7 +278,10 @@ class GraphRecorder:
             shadow = self.tensor(value, self._line())
             shadow._node = tensor._node
             self.shadows[key] = tensor, shadow, value
-        return self.shadows[key][1]
+        shadow = self.shadows[key][1]
+        if shadow._link is not None and not is_current(shadow._link):
+            dispatch.refresh(shadow)
+        return shadow
 
     def capture(self, source: Any, spec: TensorSpec) -> Value:
         """Return the Value that stands for an object from outside the trace."""

@@ -273,3 +273,25 @@ def test_one_tensor_in_two_places_and_then_two_tensors() -> None:
             np.testing.assert_array_equal(f(x, y).numpy(), (x.numpy() * 2 + y.numpy()) * 3)
     assert f.cache_info().misses == 2
     assert f._shortcuts.launchers
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("viewed", [False, True])
+def test_a_captured_tensor_is_written_elsewhere_as_it_is_by_then(order: Any, viewed: bool) -> None:
+    def run(wrap: Callable[[Any], Any]) -> tuple[Any, ...]:
+        outside = hb.asarray(np.array([[0.0, 1.0], [2.0, 3.0]], order=order))
+
+        def f(a: Any, b: Any) -> Any:
+            part = outside[0] if viewed else b[0]
+            outside[...] = a
+            a[...] = outside
+            part *= 3
+            b[...] = outside
+
+        a, b = hb.asarray(np.arange(4.0, 8).reshape(2, 2)), hb.asarray(np.zeros((2, 2)))
+        wrap(f)(a, b)
+        return a, b, outside
+
+    with compiled_throughout():
+        for got, want in zip(run(hb.compile), run(lambda f: f), strict=True):
+            np.testing.assert_array_equal(got, want)
