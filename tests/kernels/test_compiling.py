@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import threading
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hybrid.kernels import build, cache, compiling, cpu, kernel, machine, parallel
+from hybrid.kernels import build, cache, compiling, cpu, engine, kernel, machine, parallel
 from hybrid.kernels.loopnest import canonical
 from hybrid.kernels.region import Access, Region
 from hybrid.kernels.spec import KernelSpec
@@ -139,6 +140,17 @@ def test_a_child_does_not_wait_for_the_lock_of_llvmlite() -> None:
 def test_sums_of_columns_leave_it_out_and_gathers_do_not() -> None:
     assert not cpu.source(columns()).reduced
     assert all(cpu.source(spec).reduced for spec in specs(4.0))
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="AVX-512 is x86-64's")
+def test_whole_registers_are_taken_where_llvm_would_take_halves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    triple = engine.cpu()[0]
+    monkeypatch.setattr(engine, "cpu", lambda: (triple, "skylake-avx512", "+avx512f,+avx512vl"))
+    monkeypatch.setattr(machine, "_idle", [])
+    source = cpu.source(specs(5.0)[0])
+    assert "%zmm" in machine.assembly(build.code(source), source.reduced)
 
 
 def columns() -> KernelSpec:
