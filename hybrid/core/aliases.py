@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.op import Attrs, Op
-from hybrid.core.storage import Alias, Chain, Snapshot, alone
+from hybrid.core.storage import Alias, Chain, Snapshot, Storage, alone
 from hybrid.core.tensor import Tensor
 
 _new = object.__new__
@@ -31,15 +31,26 @@ def seen(source: Tensor, data: Any, *later: Any) -> Tensor:
     *later
         A function and its arguments, that give the view ops that lead from one to the other.
     """
-    alias = source._link
-    if type(alias) is not Alias:
-        alias = own_alias(source)
-    storage = alias.storage
+    storage, parent = hung(source)
     view = _new(Tensor)
     view._data = data
-    view._link = storage, storage.version, None, alias, *later
+    view._link = storage, storage.version, None, parent, *later
     view._node = None
     return view
+
+
+def hung(source: Tensor) -> tuple[Storage, Alias | tuple[Any, ...]]:
+    """Return the Storage of a Tensor and what its views hang on: its alias, or what to make it of.
+
+    Native code does the same (``hybrid.kernels.shortway.views``).
+    """
+    link = source._link
+    if link is None:
+        link = source._link = alone(source._data, source._node)
+    if type(link) is tuple:
+        return link[0], link
+    alias = link if type(link) is Alias else own_alias(source)
+    return alias.storage, alias
 
 
 def shares_memory(view: Any, array: Any) -> bool:

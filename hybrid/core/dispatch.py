@@ -9,7 +9,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from hybrid.core import placed
-from hybrid.core.aliases import is_current, one_step, own_alias, shares_memory
+from hybrid.core.aliases import hung, is_current, one_step, shares_memory
 from hybrid.core.heard import heard_of
 from hybrid.core.number import Number, in_graph, in_python
 from hybrid.core.op import OPS, Attrs, Op
@@ -18,7 +18,7 @@ from hybrid.core.places import DeviceArray
 from hybrid.core.refusals import explained, leaked
 from hybrid.core.state import busy as busy
 from hybrid.core.state import state as state
-from hybrid.core.storage import Alias, Snapshot
+from hybrid.core.storage import Snapshot
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown
@@ -329,11 +329,8 @@ def _link_view(op: Op, source: Tensor, attrs: Attrs, view: Tensor) -> None:
             return
     elif not state.recorder.is_view(op, source, attrs, view):
         return
-    alias = source._link
-    if type(alias) is not Alias:
-        alias = own_alias(source)
-    storage = alias.storage
-    view._link = storage, storage.version, None, alias, one_step, op, attrs
+    storage, parent = hung(source)
+    view._link = storage, storage.version, None, parent, one_step, op, attrs
 
 
 def refresh(tensor: Tensor) -> None:

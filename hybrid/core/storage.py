@@ -10,7 +10,7 @@ they are an ndarray, which views share anyway, and only the tape's record is rep
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -107,7 +107,8 @@ class Alias:
 
     Most views are read and dropped, so that their chain is only worked out when it is asked for:
     from that of the view they were made of, its `parent`, and `later`, a function and its arguments
-    that give the view ops from there.
+    that give the view ops from there. A parent whose alias nobody has asked for yet is what to make
+    one of.
     """
 
     __slots__ = ("_chain", "_later", "_parent", "storage", "version")
@@ -117,7 +118,7 @@ class Alias:
         storage: Storage,
         version: int,
         chain: Chain | None,
-        parent: Alias | None = None,
+        parent: Alias | tuple[Any, ...] | None = None,
         *later: Any,
     ) -> None:
         self.storage = storage
@@ -133,8 +134,9 @@ class Alias:
             waiting, alias = [], self
             while alias._chain is None:
                 waiting.append(alias)
-                assert alias._parent is not None
-                alias = alias._parent
+                parent = alias._parent
+                assert parent is not None
+                alias = Alias(*parent) if type(parent) is tuple else cast(Alias, parent)
             steps = list(alias._chain)
             for alias in reversed(waiting):
                 function, *arguments = alias._later

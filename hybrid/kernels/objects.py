@@ -177,6 +177,8 @@ def load(
         "slice": slice,
         "tuple": tuple,
         "Ellipsis": ...,
+        "zero": 0,
+        "nothing": (),
         "Exception": Exception,
     }
     native.keep(objects)

@@ -19,7 +19,7 @@ import numpy as np
 from hybrid.core.aliases import own_alias
 from hybrid.core.dispatch import busy
 from hybrid.core.heard import ASKED, KNOWN
-from hybrid.core.storage import Alias
+from hybrid.core.storage import Alias, Storage
 from hybrid.core.tensor import Tensor, wrap
 from hybrid.kernels.divided import LARGE
 from hybrid.kernels.shortway import Way, kept, short_ways
@@ -117,11 +117,13 @@ def known_objects() -> dict[str, Any]:
     probe: Any = wrap(np.zeros(1))
     probe._link, probe._node = object(), object()
     alias = own_alias(wrap(np.zeros(1)))
-    alias.storage.version = 1 << 40  # an object that no other field has
+    for field in Storage.__slots__:  # objects that no other field has
+        setattr(alias.storage, field, object())
     return {
         "Tensor": Tensor,
         "tensor": probe,
         "Alias": Alias,
+        "Storage": Storage,
         "alias": alias,
         "busy": busy,
         "own_alias": own_alias,

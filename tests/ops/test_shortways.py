@@ -164,6 +164,34 @@ def test_a_view_and_what_it_is_a_view_of_see_each_others_writes() -> None:
     assert tape.gradient(y, factor).item() == 2 * 3 * (4 + 9 + 16)
 
 
+def test_a_view_of_a_view_is_found_again_when_a_tape_writes_it() -> None:
+    for make in (hb.Tensor.__getitem__, WAYS["__getitem__"].otherwise):
+        assert make is not None
+        x = hb.arange(12.0) + 0.0  # alone with its memory
+        rows = make(x.reshape(3, 4), slice(1, None))
+        column = make(make(rows, (slice(None), slice(1, None))), (..., 0))
+        del rows
+        with hb.GradientTape() as tape:
+            tape.watch(factor := hb.asarray(2.0))
+            column *= factor
+            y = (x * x).sum()
+        assert column.tolist() == [10.0, 18.0]
+        assert x.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 10.0, 6.0, 7.0, 8.0, 18.0, 10.0, 11.0]
+        assert tape.gradient(y, factor).item() == 2 * 2.0 * (5.0**2 + 9.0**2)
+
+
+def test_views_may_hang_on_views_as_deep_as_one_likes() -> None:
+    x = hb.zeros(3)
+    view = x
+    for _ in range(50_000):
+        view = view[::-1]
+    view[1:] = 5.0
+    assert x.tolist() == [0.0, 5.0, 5.0]
+    assert len(view._alias.chain) == 50_000
+    del view
+    assert x[1:][0].item() == 5.0
+
+
 @pytest.mark.parametrize("on_disk", [True, False])
 def test_ways_are_loaded_early_from_disk_and_compiled_late(
     on_disk: bool, monkeypatch: pytest.MonkeyPatch

@@ -50,38 +50,110 @@ define internal void @shared_item(ptr %tuple, i64 %i, ptr %x) alwaysinline {
   ret void
 }
 
-; What hangs on memory of self, as `seen` of the dispatch writes it: (storage, version, None, alias,
+; What a Tensor is told of that was alone with its memory, and is none any more: (storage, 0, ()).
+; Null after an error.
+define internal ptr @hung(ptr %self) noinline {
+  %storage = call ptr @PyType_GenericAlloc(ptr <Storage>, i64 0)
+  %none = icmp eq ptr %storage, null
+  br i1 %none, label %no, label %fill
+fill:
+  %data = call ptr @field(ptr %self, i64 <data>)
+  %node = call ptr @field(ptr %self, i64 <node>)
+  call void @set_field(ptr %storage, i64 <base_of>, ptr %data)
+  call void @set_field(ptr %storage, i64 <node_of>, ptr %node)
+  call void @set_field(ptr %storage, i64 <version>, ptr <zero>)
+  call void @set_field(ptr %storage, i64 <watched>, ptr <nothing>)
+  call void @set_field(ptr %storage, i64 <snapshot>, ptr <None>)
+  call void @set_field(ptr %storage, i64 <keeper>, ptr <None>)
+  call void @set_field(ptr %storage, i64 <order>, ptr <None>)
+  %link = call ptr @PyTuple_New(i64 3)
+  %no_link = icmp eq ptr %link, null
+  br i1 %no_link, label %drop, label %hang
+hang:
+  call void @item_of_tuple(ptr %link, i64 0, ptr %storage)
+  call void @shared_item(ptr %link, i64 1, ptr <zero>)
+  call void @shared_item(ptr %link, i64 2, ptr <nothing>)
+  ret ptr %link
+drop:
+  call void @Py_DecRef(ptr %storage)
+  br label %no
+no:
+  ret ptr null
+}
+
+define internal void @set_field(ptr %x, i64 %offset, ptr %value) alwaysinline {
+  %at = getelementptr i8, ptr %x, i64 %offset
+  call void @Py_IncRef(ptr %value)
+  store ptr %value, ptr %at
+  ret void
+}
+
+; What hangs on memory of self, as `seen` of hybrid.core writes it: (storage, version, None, parent,
 ; function, *index, *sizes), where the index may be left out. Null after an error.
 define internal ptr @link_to(
   ptr %self, ptr %function, ptr %index, i64 %nd, ptr %sizes
 ) {
   %given = alloca ptr
   %old = call ptr @field(ptr %self, i64 <link>)
+  %view = call i1 @is_a(ptr %old, ptr <tuple>)
+  br i1 %view, label %pending, label %other
+other:
   %has = call i1 @is_a(ptr %old, ptr <Alias>)
-  br i1 %has, label %known, label %ask
+  br i1 %has, label %known, label %first_view
+first_view:
+  %alone = icmp eq ptr %old, <None>
+  br i1 %alone, label %make, label %ask
+make:
+  %own = call ptr @hung(ptr %self)
+  %failed_own = icmp eq ptr %own, null
+  br i1 %failed_own, label %no, label %put_own
+put_own:
+  ; What was allocated may have let others run, who hung something on it.
+  %link_at = getelementptr i8, ptr %self, i64 <link>
+  %now = load ptr, ptr %link_at
+  %still = icmp eq ptr %now, <None>
+  br i1 %still, label %keep_own, label %drop_own
+keep_own:
+  store ptr %own, ptr %link_at
+  call void @Py_DecRef(ptr <None>)
+  br label %pending
+drop_own:
+  call void @Py_DecRef(ptr %own)
+  br label %ask
+pending:
+  %late = phi ptr [ %old, %0 ], [ %own, %keep_own ]
+  %late.items = getelementptr i8, ptr %late, i64 <items>
+  %late.storage = load ptr, ptr %late.items
+  call void @Py_IncRef(ptr %late)
+  br label %hang
 known:
+  %known.storage = call ptr @field(ptr %old, i64 <storage>)
   call void @Py_IncRef(ptr %old)
   br label %hang
 ask:
   store ptr %self, ptr %given
   %new = call ptr @PyObject_Vectorcall(ptr <own_alias>, ptr %given, i64 1, ptr null)
   %none = icmp eq ptr %new, null
-  br i1 %none, label %no, label %hang
+  br i1 %none, label %no, label %answered
+answered:
+  %new.storage = call ptr @field(ptr %new, i64 <storage>)
+  br label %hang
 hang:
-  %alias = phi ptr [ %old, %known ], [ %new, %ask ]
+  %parent = phi ptr [ %old, %known ], [ %late, %pending ], [ %new, %answered ]
+  %storage = phi ptr [ %known.storage, %known ], [ %late.storage, %pending ],
+    [ %new.storage, %answered ]
   %indexed = icmp ne ptr %index, null
   %first = select i1 %indexed, i64 6, i64 5
   %n = add i64 %first, %nd
   %link = call ptr @PyTuple_New(i64 %n)
   %no_link = icmp eq ptr %link, null
-  br i1 %no_link, label %drop_alias, label %fill
+  br i1 %no_link, label %drop_parent, label %fill
 fill:
-  %storage = call ptr @field(ptr %alias, i64 <storage>)
   %version = call ptr @field(ptr %storage, i64 <version>)
   call void @shared_item(ptr %link, i64 0, ptr %storage)
   call void @shared_item(ptr %link, i64 1, ptr %version)
   call void @shared_item(ptr %link, i64 2, ptr <None>)
-  call void @item_of_tuple(ptr %link, i64 3, ptr %alias)
+  call void @item_of_tuple(ptr %link, i64 3, ptr %parent)
   call void @shared_item(ptr %link, i64 4, ptr %function)
   br i1 %indexed, label %note, label %next
 note:
@@ -106,8 +178,8 @@ done:
 drop_link:
   call void @Py_DecRef(ptr %link)
   br label %no
-drop_alias:
-  call void @Py_DecRef(ptr %alias)
+drop_parent:
+  call void @Py_DecRef(ptr %parent)
   br label %no
 no:
   ret ptr null

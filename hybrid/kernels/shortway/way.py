@@ -47,6 +47,17 @@ _ENTRIES = {
     ),
 }
 
+# Where native code finds the fields of a Storage.
+_STORED = {
+    "base_of": "base",
+    "node_of": "node",
+    "version": "version",
+    "watched": "watched",
+    "snapshot": "_snapshot",
+    "keeper": "keeper",
+    "order": "order",
+}
+
 # The words of a way: what is called, the Python function, that for swapped operands; from _LOOPS
 # on, for each number of a dtype: the dtype of the operands, the loop, its data, that of the result,
 # and of a reduction what it starts with, if that is not the first element.
@@ -133,9 +144,10 @@ def short_ways(ways: Sequence[Way], known: Mapping[str, Any]) -> list[dict[str, 
     ways : sequence of Way
     known : mapping of str to object
         ``Tensor``, a ``tensor`` whose fields ``_data``, ``_link`` and ``_node`` are set, an
-        ``alias`` and its class ``Alias``; the set ``busy``, empty where nothing is recorded; the
-        function ``own_alias`` that makes what a view hangs on; ``large``, the number of elements
-        from which on elementwise functions are left to Python.
+        ``alias`` and its class ``Alias``, and ``Storage``, which it hangs on; the set ``busy``,
+        empty where nothing is recorded; the function ``own_alias`` that makes what a view of a
+        snapshot hangs on; ``large``, the number of elements from which on elementwise functions
+        are left to Python.
 
     Returns
     -------
@@ -171,7 +183,7 @@ def _written(ways: Sequence[Way], known: Mapping[str, Any]) -> str:
     alias = known["alias"]
     numbers = {
         "storage": offset(alias, "storage"),
-        "version": offset(alias.storage, "version"),
+        **{name: offset(alias.storage, field) for name, field in _STORED.items()},
         "all_flags": sum((FLAGS or {}).values()),
         "loops": _LOOPS,
         "words_per_loop": _WORDS_PER_LOOP,
