@@ -237,6 +237,7 @@ class _Walk:
     def _function(self, name: str, function: FunctionType) -> None:
         code = function.__code__
         if not _users(code):
+            self._held(function)
             return
         self.reached.codes.append(code)
         self.reached.names.update(_attribute_names(code))
@@ -255,6 +256,14 @@ class _Walk:
             self._bind(", ".join(sorted({*unbound})), Builtins(scope, unbound), None)
         self._own(name, function)
         self._holders.append((name, function, function.__dict__, False, set()))
+
+    def _held(self, function: FunctionType) -> None:
+        """Follow the functions that one of hybrid's or of a package was made of: ``hb.grad(f)``."""
+        for free, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
+            held = Binding(free, cell, None, None).read()
+            for value in held if isinstance(held, list | tuple) else (held,):
+                if callable(value) and not isinstance(value, type):
+                    self._later(getattr(value, "__name__", free), value)
 
     def _own(self, name: str, function: FunctionType) -> None:
         """Guard the code of a function, which an editor may replace in place, and its defaults."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import gc
 import os
 import queue
@@ -457,6 +458,60 @@ def test_attributes_of_self_and_of_its_layers_are_never_stale(change: Callable[[
             alike(net(ones()), Net.__call__.__wrapped__(net, ones()))  # type: ignore[attr-defined]
     finally:
         Layer.__call__, Net.training = saved  # type: ignore[method-assign]
+
+
+FACTOR = 2.0
+
+
+def scaled(x: hb.Tensor) -> hb.Tensor:
+    return (x * x * FACTOR).sum()
+
+
+class Scaled:
+    def __call__(self, x: hb.Tensor) -> hb.Tensor:
+        return scaled(x)
+
+    def method(self, x: hb.Tensor) -> hb.Tensor:
+        return scaled(x)
+
+
+@pytest.mark.parametrize(
+    ("function", "shape"),
+    [
+        (hb.grad(scaled), (2,)),
+        (hb.grad(hb.grad(scaled)), ()),
+        (hb.value_and_grad(scaled), (2,)),
+        (hb.jacobian(scaled), (2,)),
+        (hb.hessian(scaled), (2,)),
+        (hb.vmap(scaled), (3, 2)),
+        (hb.vmap(hb.grad(scaled)), (3, 2)),
+        (hb.checkpoint(scaled), (2,)),
+        (hb.grad(hb.compile(scaled)), (2,)),
+        (functools.partial(hb.grad(scaled)), (2,)),
+        (hb.grad(functools.partial(scaled)), (2,)),
+        (hb.grad(Scaled()), (2,)),
+        (hb.grad(Scaled().method), (2,)),
+        (hb.grad(hb.custom_gradient(lambda x: (scaled(x), lambda g: g * x * FACTOR))), (2,)),
+    ],
+)
+def test_what_a_transform_was_made_of_is_never_stale(
+    function: Any, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = hb.compile(function)
+    x = hb.ones(shape) * 3
+    for factor in (2.0, 3.0):
+        monkeypatch.setitem(globals(), "FACTOR", factor)
+        alike(compiled(x), function(x))
+
+
+def test_arrays_made_in_what_is_differentiated_are_tensors() -> None:
+    def shifted(x: Any) -> Any:
+        out = np.zeros(3)
+        out[1:] = x[:-1] ** 2
+        return (out * x).sum()
+
+    found = hb.compile(hb.grad(shifted), fullgraph=True)(np.array([1.0, 2.0, 3.0]))
+    np.testing.assert_array_equal(found, [4.0, 13.0, 4.0])
 
 
 def test_changes_that_do_not_matter_do_not_retrace() -> None:
