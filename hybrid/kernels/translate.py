@@ -1,7 +1,8 @@
 """Kernel source -> LLVM's code, by running the statements of its functions on Scalars.
 
 The source is Python, of which this understands what kernels need: assignments, ``for`` over
-``range`` with a positive step, ``if``, and calls; ``lanes(first, count, width)`` is a range of
+``range`` with a positive step, ``while``, ``if``, and calls;
+``lanes(first, count, width)`` is a range of
 `count` numbers that becomes vectors of `width`, without a loop, ``interleaved(count)`` a range of
 which several vectors are under way at once, and ``masked(count)`` one whose last vector has lanes
 that do nothing. ``items(first, last)`` is a range over what is worth a loop of its own. Expressions
@@ -195,6 +196,8 @@ class _Function:
                 start = self.value(first)
                 options = _straightened(self.builder.module, width, count // width)
                 self.loop(name, [start, start + count], body, options)
+            case ast.While(test=test, body=body, orelse=[]):
+                self.repeat(test, body)
             case ast.If(test=test, body=body, orelse=orelse):
                 self.branch(self.value(test), body, orelse)
             case _:
@@ -223,6 +226,19 @@ class _Function:
         again = builder.branch(head)
         if options is not None:
             again.set_metadata("llvm.loop", options)
+        builder.position_at_end(after)
+
+    def repeat(self, test: ast.expr, body: list[ast.stmt]) -> None:
+        """``while test: body``."""
+        builder = self.builder
+        head, inside, after = (builder.append_basic_block(f"while.{x}") for x in ("", "do", "on"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        builder.cbranch(self.value(test).value, inside, after)
+        builder.position_at_end(inside)
+        for statement in body:
+            self.statement(statement)
+        builder.branch(head)
         builder.position_at_end(after)
 
     def masked(self, name: str, bound: Any, body: list[ast.stmt]) -> None:

@@ -103,6 +103,14 @@ FORMS = {
             a, b = b, a + b
             store(words, i, a)
         """,
+    "while": """
+        k = 0
+        while k * k < n:
+            store(words, k, k * m)
+            k += 1
+        while m < 0:
+            store(words, 9, 9)
+        """,
     "floored division and remainder": """
         for i in range(n):
             k = i - 5
@@ -151,7 +159,9 @@ def test_statements(form: str) -> None:
         np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.parametrize("statement", ["while n:\n    n = 0", "return n", "words[0] = 1"])
+@pytest.mark.parametrize(
+    "statement", ["while n:\n    n = 0\nelse:\n    n = 1", "return n", "words[0] = 1"]
+)
 def test_other_statements_are_refused(statement: str) -> None:
     with pytest.raises(SyntaxError, match="not for kernels"):
         build.code(_source(statement))

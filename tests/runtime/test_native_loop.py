@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import hybrid as hb
 from hybrid.core import containers
 from hybrid.kernels import products
-from hybrid.runtime import native_loop, native_program
+from hybrid.runtime import native_loop, native_program, native_scalars
 from hybrid.runtime.native_program import Nested
 from hybrid.trace.control.run import NativeLoops
 
@@ -191,12 +192,17 @@ def assert_alike(got: Any, expected: Any) -> None:
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("chunk", [1, 50_000_000])
+@pytest.mark.parametrize(
+    ("chunk", "most"), [(1, 0), (1, native_scalars.MOST), (50_000_000, native_scalars.MOST)]
+)
 @pytest.mark.parametrize("f", PROGRAMS)
 def test_the_result_is_that_of_eager_code(
-    f: Callable[..., Any], chunk: int, found: list[Any], monkeypatch: pytest.MonkeyPatch
+    f: Callable[..., Any], chunk: int, most: int, found: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(native_loop, "LONGEST_NS", chunk)  # 1: Python looks after each step
+    """By kernels, and where a step is a few numbers, in one function."""
+    for module in (native_loop, native_scalars):
+        monkeypatch.setattr(module, "LONGEST_NS", chunk)  # 1: Python looks after each step
+    monkeypatch.setattr(native_scalars, "MOST", most)
     g = hb.compile(f)
     for x in (X, X[::-1], X):
         assert_alike(g(hb.asarray(x)), f(hb.asarray(x)))
@@ -208,12 +214,132 @@ def test_the_result_is_that_of_eager_code(
 def test_products_in_loops_are_divided_among_threads(
     f: Callable[..., Any], found: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(native_scalars, "MOST", 0)
     for name in ("_WORTH_DIVIDING", "_LEAST", "_MULTIPLE"):
         monkeypatch.setattr(products, name, 1)
     assert_alike(hb.compile(f)(hb.asarray(X)), f(hb.asarray(X)))
     assert found[-1] is not None
     actions = [entry.action for entry in found[-1].body.entries]
     assert any(isinstance(x, Nested) or getattr(x, "divided", ()) for x in actions)
+
+
+# --- a few numbers --------------------------------------------------------------------------------
+
+
+def lorenz(x: hb.Tensor) -> Any:
+    def step(s: Any, _: Any) -> Any:
+        a, b, c = s[0], s[1], s[2]
+        s = s + 0.01 * hb.stack([10.0 * (b - a), a * (28.0 - c) - b, a * b - 2.5 * c])
+        return s, s
+
+    return hb.scan(step, x[:3, 0], None, 50)
+
+
+def swapped(x: hb.Tensor) -> Any:
+    """The old values are read where new ones are written."""
+    return hb.fori_loop(0, 7, lambda i, s: (s[1], s[0], s[2] + i), (x[0, 0], x[1, 1], 0))
+
+
+def tiny_softmax(x: hb.Tensor) -> Any:
+    def step(c: Any, r: Any) -> Any:
+        p = hb.softmax(c[:, None] * r, axis=1)
+        return p.mean(axis=1), (p.max(), hb.any(p > 0.3), hb.all(p > 0.01, axis=1), p.prod(axis=0))
+
+    return hb.scan(step, x[0], x[:, :3], None, True)
+
+
+def dtypes_and_writes(x: hb.Tensor) -> Any:
+    def step(c: Any, r: Any) -> Any:
+        number, flags, kept = c
+        kept = kept.copy()
+        kept[1:3] = r[:2] * number
+        kept[0] = 7
+        return (number // 2 + 3, flags ^ (r > 0), kept), (number, kept[::-1], r.astype(hb.int32))
+
+    return hb.scan(step, (hb.asarray(9), x[0] > 0, x[1]), x[:, ::-1])
+
+
+def converging(x: hb.Tensor) -> Any:
+    def step(s: Any) -> Any:
+        return (s[0] + 2 / s[0]) / 2, s[1] + 1
+
+    far = lambda s: abs(s[0] * s[0] - 2) > 1e-6 + 0 * x[0, 0]
+    return hb.while_loop(far, step, (2.0 + x[0, 0] ** 2, 0))
+
+
+def not_once(x: hb.Tensor) -> Any:
+    return hb.while_loop(lambda s: s[0] < 0, lambda s: (s[0] + 1, s[1] * 2), (0, x[0]))
+
+
+def nothing_changes(x: hb.Tensor) -> Any:
+    return hb.fori_loop(0, 3, lambda i, c: c, x[0, :2] * 2)
+
+
+@pytest.mark.parametrize("chunk", [1, 50_000_000])
+@pytest.mark.parametrize(
+    "f",
+    [lorenz, swapped, tiny_softmax, dtypes_and_writes, converging, not_once, nothing_changes],
+)
+def test_steps_of_a_few_numbers_are_one_function(
+    f: Callable[..., Any], chunk: int, found: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native_scalars, "LONGEST_NS", chunk)
+    g = hb.compile(f)
+    for x in (X, X[::-1], np.asfortranarray(X)):
+        assert_alike(g(hb.asarray(x)), f(hb.asarray(x)))
+    assert len(found) == 3
+    assert all(isinstance(loop, native_scalars.ScalarLoop) for loop in found)
+
+
+def test_no_bit_differs_from_a_loop_of_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    results = []
+    for most in (0, native_scalars.MOST):
+        monkeypatch.setattr(native_scalars, "MOST", most)
+        results.append(hb.compile(lambda x: lorenz(x))(hb.asarray(X))[1].numpy())
+    np.testing.assert_array_equal(*results)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_steps_of_a_few_numbers(seed: int) -> None:
+    rng = random.Random(seed)
+    dtype = rng.choice(["float32", "float64", "int32", "int64", "uint8"])
+    shapes = [rng.choice([(), (1,), (2,), (3,), (2, 2)]) for _ in range(rng.randrange(1, 4))]
+    choices = [rng.randrange(100) for _ in range(60)]
+
+    def step(carry: Any, row: Any) -> Any:
+        pick = iter(choices)
+        values = [*carry, row, row[:1], row.sum()]
+        for _ in range(8):
+            a, b = (values[next(pick) % len(values)] for _ in "ab")
+            match next(pick) % 7:
+                case 0:
+                    values.append(a + b.max())
+                case 1:
+                    values.append(a.min() - b)
+                case 2:
+                    values.append(hb.where(a > a.max() // 2, a, a * 0))
+                case 3:
+                    values.append(hb.flip(a) * 2)
+                case 4:
+                    values.append(hb.stack([a.sum(dtype=dtype), b.max()]))
+                case 5:
+                    values.append(hb.maximum(a, b.min()) % 7)
+                case 6:
+                    values.append((a.reshape(-1)[:1] * b).astype(dtype))
+        new = [
+            hb.broadcast_to(values[next(pick) % len(values)].sum(dtype=dtype) % 11, shape) + old
+            for shape, old in zip(shapes, carry, strict=True)
+        ]
+        return tuple(x.astype(dtype) for x in new), tuple(values[-4:])
+
+    def f(x: Any) -> Any:
+        return hb.scan(step, tuple(hb.ones(s, dtype=dtype) for s in shapes), x, None, seed % 3 == 0)
+
+    x = hb.asarray(np.arange(15).reshape(5, 3) % 4).astype(dtype)
+    got, expected = hb.compile(f)(x), f(x)
+    for a, b in zip(containers.leaves_of(got), containers.leaves_of(expected), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4 if "32" in dtype else 1e-9)
 
 
 def test_a_loop_in_a_step_that_takes_long_is_called_from_python(

@@ -14,6 +14,7 @@ from hybrid.core.tensor import Array
 from hybrid.runtime.arguments import layout_of, strides_of
 from hybrid.runtime.native_loop import NativeLoop
 from hybrid.runtime.native_program import At, LoopShape, make_program
+from hybrid.runtime.native_scalars import ScalarLoop, recurrence_of
 from hybrid.runtime.plan import make_plan
 from hybrid.trace.control.parts import written
 
@@ -77,9 +78,9 @@ class NativeLoops:
         self.ask = ask
         self.carries = carries
         self.xs = xs
-        self._loops: dict[Any, NativeLoop | None] = {}
+        self._loops: dict[Any, NativeLoop | ScalarLoop | None] = {}
 
-    def find(self, arrays: Sequence[Array]) -> NativeLoop | None:
+    def find(self, arrays: Sequence[Array]) -> NativeLoop | ScalarLoop | None:
         """Return the loop for operands that lie as `arrays` do."""
         key = tuple([a.strides for a in arrays[self.carries :]])
         if key not in self._loops:
@@ -87,26 +88,33 @@ class NativeLoops:
         found = self._loops[key]
         return None if found is None or found.retired else found
 
-    def _make(self, arrays: Sequence[Array]) -> NativeLoop | None:
+    def _make(self, arrays: Sequence[Array]) -> NativeLoop | ScalarLoop | None:
         n, last = self.carries, self.carries + self.xs
         first = [np.empty(v.spec.shape, v.spec.dtype) for v in self.body.inputs[:n]]
         layouts = [layout_of(a) for a in first]
         layouts += [_of_row(a) for a in arrays[n:last]] + [layout_of(a) for a in arrays[last:]]
         ys = self.body.outputs[n:]
         targets = [*(At("out", i) for i in range(n)), *(At("y", i) for i in range(len(ys)))]
-        body = make_program(written(self.body), tuple(layouts), (n, self.xs), targets, written)
-        if body is None or (self.ask is not None and len(self.ask.outputs) > 1):
+        if self.ask is not None and len(self.ask.outputs) > 1:
+            return None
+        shape = LoopShape(
+            tuple(v.spec for v in self.body.inputs[:n]),
+            tuple(a.strides[0] for a in arrays[n:last]),
+            tuple(x.spec for x in ys),
+        )
+        graph = written(self.body)
+        if all(a.strides[0] % a.itemsize == 0 for a in arrays[n:last]):
+            few = recurrence_of((graph, self.ask), tuple(layouts), (n, self.xs))
+            if few is not None:
+                return ScalarLoop(shape, few)
+        body = make_program(graph, tuple(layouts), (n, self.xs), targets, written)
+        if body is None:
             return None
         ask = None
         if self.ask is not None:
             ask = make_program(self.ask, tuple(layouts), (n, self.xs), [At("flag", 0)])
             if ask is None:
                 return None
-        shape = LoopShape(
-            tuple(v.spec for v in self.body.inputs[:n]),
-            tuple(a.strides[0] for a in arrays[n:last]),
-            tuple(x.spec for x in ys),
-        )
         return NativeLoop(shape, body, ask)
 
 

@@ -18,6 +18,7 @@ from hybrid.core.tensor import Array, Tensor
 from hybrid.errors import GraphError
 from hybrid.records import dataclass
 from hybrid.runtime.native_loop import NativeLoop
+from hybrid.runtime.native_scalars import ScalarLoop
 from hybrid.trace.control.narrow import live_carries, narrowed, needs
 from hybrid.trace.control.run import Body, NativeLoops, as_array, on_card
 from hybrid.trace.control.scan_batching import batch
@@ -70,7 +71,9 @@ class Course:
                 y[i] = row
         return (*carry, *ys)
 
-    def native(self, loop: NativeLoop, arrays: list[Array]) -> tuple[Array, ...] | None:
+    def native(
+        self, loop: NativeLoop | ScalarLoop, arrays: list[Array]
+    ) -> tuple[Array, ...] | None:
         """Run the loop in native code; None where it may have failed."""
         n, last = self.carries, self.carries + self.xs
         outputs = [x.spec for x in self.body.outputs[n:]]
