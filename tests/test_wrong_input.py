@@ -222,7 +222,9 @@ def test_shapes_beyond_memory(name: str) -> None:
 SINGULAR = {"inv": (), "solve": (np.ones((2, 2)),), "cholesky": ()}
 
 
-@pytest.mark.parametrize(("name", "dtype"), itertools.product(SINGULAR, ["f4", "f8", "c8", "c16"]))
+@pytest.mark.parametrize(
+    ("name", "dtype"), list(itertools.product(SINGULAR, ["f4", "f8", "c8", "c16"]))
+)
 def test_singular_matrices(name: str, dtype: str) -> None:
     args = [np.array([[1.0, 2.0], [2.0, 1.0 if name == "cholesky" else 4.0]], dtype)]
     args += [x.astype(dtype) for x in SINGULAR[name]]

@@ -239,7 +239,8 @@ def test_values_of_ops_that_numpy_lacks(name: str, dtype: str) -> None:
         x = abs(x) + x.dtype.type(1)
     result = getattr(ew, name)(asarray(x))
     assert result.dtype == x.dtype
-    expected = REFERENCES[name](x.astype(np.float64))
+    with np.errstate(over="ignore"):
+        expected = REFERENCES[name](x.astype(np.float64)).astype(x.dtype).astype(np.float64)
     smallest = ml_dtypes.finfo(x.dtype).tiny
     eps = float(ml_dtypes.finfo(x.dtype).eps)
     np.testing.assert_allclose(
