@@ -52,22 +52,78 @@ _SHORT: Final[dict[DType, str]] = {bool_: "b1", bfloat16: "bf16"}
 
 
 def short(dtype: DType) -> str:
-    """Name a dtype in two to four characters, as printed graphs do (``f32``, ``i64``, ``b1``)."""
+    """Name a dtype in two to four characters, as printed graphs do (``f32``, ``i64``, ``b1``).
+
+    Parameters
+    ----------
+    dtype : dtype
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> short(float32)
+    'f32'
+    """
     return _SHORT.get(dtype) or f"{dtype.kind}{dtype.itemsize * 8}"
 
 
 def is_float(dtype: DType) -> bool:
-    """Tell whether `dtype` is real floating-point, the low-precision ones included."""
+    """Tell whether `dtype` is real floating-point, the low-precision ones included.
+
+    Parameters
+    ----------
+    dtype : dtype
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_float(bfloat16)
+    True
+    """
     return dtype.kind == "f" or dtype == bfloat16
 
 
 def is_half(dtype: DType) -> bool:
-    """Tell whether `dtype` is one of 16 bits, in which a long sum stops to grow."""
+    """Tell whether `dtype` is one of 16 bits, in which a long sum stops to grow.
+
+    Parameters
+    ----------
+    dtype : dtype
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_half(float16)
+    True
+    """
     return dtype.char in "eE"
 
 
 def is_inexact(dtype: DType) -> bool:
-    """Tell whether `dtype` is real or complex floating-point: what a gradient can have."""
+    """Tell whether `dtype` is real or complex floating-point: what a gradient can have.
+
+    Parameters
+    ----------
+    dtype : dtype
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_inexact(complex64)
+    True
+    """
     return dtype.kind == "c" or is_float(dtype)
 
 
@@ -119,6 +175,19 @@ def to_inexact(dtype: DType) -> DType:
     """Return the floating-point dtype in which functions of real numbers are computed.
 
     NumPy's rule: ``int8`` and ``bool`` give float16, ``int16`` float32, wider integers float64.
+
+    Parameters
+    ----------
+    dtype : dtype
+
+    Returns
+    -------
+    dtype
+
+    Examples
+    --------
+    >>> to_inexact(int64)
+    dtype('float64')
     """
     if is_inexact(dtype):
         return dtype

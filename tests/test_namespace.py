@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
 
 import hybrid as hb
 
@@ -18,3 +24,24 @@ def test_no_public_name_hides_a_subpackage() -> None:
 def test_all_names_are_sorted_unique_and_there() -> None:
     assert hb.__all__ == sorted(set(hb.__all__))
     assert all(hasattr(hb, name) for name in hb.__all__)
+
+
+def _public_functions() -> Iterator[Any]:
+    for space in (hb, hb.linalg, hb.fft):
+        for name in (name for name in space.__all__ if not name.startswith("_")):
+            if inspect.isfunction(function := getattr(space, name)):
+                yield pytest.param(function, id=f"{space.__name__}.{name}")
+    for name, method in sorted(vars(hb.Tensor).items()):
+        if inspect.isfunction(method) and not name.startswith("_"):
+            yield pytest.param(method, id=f"Tensor.{name}")
+
+
+@pytest.mark.parametrize("function", list(_public_functions()))
+def test_public_functions_say_what_they_take_and_show_it(function: Any) -> None:
+    text = inspect.getdoc(function) or ""
+    given = set(inspect.signature(function).parameters) - {"self"}
+    assert not given or "Parameters\n-----" in text or _ELSEWHERE.search(text)
+    assert ">>> " in text
+
+
+_ELSEWHERE = re.compile(r"arguments (are those )?(as )?(of|there)\b|\b(as|see|for) (:func:|`)")

@@ -138,7 +138,14 @@ def _close_if_idle() -> None:
 
 
 def detach(x: Tensor) -> Tensor:
-    """Return a Tensor of the same memory whose record ends there."""
+    """Return a Tensor of the same memory whose record ends there.
+
+    Examples
+    --------
+    >>> x = asarray([1.0, 2.0], requires_grad=True)
+    >>> detach(x * 2).requires_grad
+    False
+    """
     with dispatch.scope(tapes=(), silent=True):
         alone = reshape(x, x.shape)
     alone._node = None
@@ -291,7 +298,23 @@ def _detach_method(self: Tensor) -> Tensor:
 
 
 def _requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
-    """Set ``requires_grad`` and return the Tensor."""
+    """Set ``requires_grad`` and return the Tensor.
+
+    Parameters
+    ----------
+    requires_grad : bool
+
+    Returns
+    -------
+    Tensor
+        The same one.
+
+    Examples
+    --------
+    >>> import hybrid as hb
+    >>> hb.ones(2).requires_grad_().requires_grad
+    True
+    """
     _set_requires_grad(self, requires_grad)
     return self
 

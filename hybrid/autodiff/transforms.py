@@ -134,6 +134,13 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> t
 def linearize(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
     """Run a function and return its derivative at that point, a linear function of the tangents.
 
+    Parameters
+    ----------
+    function : callable
+        Of Tensors, or nested containers of them; so is its result.
+    *primals
+        Its arguments.
+
     Returns
     -------
     result

@@ -117,6 +117,12 @@ class Tensor(Described):
         ------
         DeviceError
             For a GPU that cannot be used, with the reason.
+
+        Examples
+        --------
+        >>> import hybrid as hb
+        >>> hb.ones(2).to_device("cpu").device
+        'cpu'
         """
         wanted = as_device("to_device", device)
         if stream is not None:
@@ -130,11 +136,24 @@ class Tensor(Described):
 
         Of a Tensor on a GPU it is a copy, made once the GPU has computed it. In a trace this ends
         tracing: the call goes on eagerly, with one warning.
+
+        Examples
+        --------
+        >>> import hybrid as hb
+        >>> hb.asarray([1.0, 2.0]).numpy()
+        array([1., 2.], dtype=float32)
         """
         return self._concrete("numpy()")
 
     def item(self) -> Scalar:
-        """Return the only element as a Python scalar."""
+        """Return the only element as a Python scalar.
+
+        Examples
+        --------
+        >>> import hybrid as hb
+        >>> hb.asarray([2.5]).item()
+        2.5
+        """
         if self.size != 1:
             text = f"item() needs a Tensor of one element, this one has shape {self.shape}"
             raise ValueError(located(text))
@@ -144,11 +163,33 @@ class Tensor(Described):
         return cast(Scalar, self._concrete("item()").item())
 
     def tolist(self) -> Any:
-        """Return the elements as nested lists of Python scalars."""
+        """Return the elements as nested lists of Python scalars.
+
+        Examples
+        --------
+        >>> import hybrid as hb
+        >>> hb.asarray([[1, 2], [3, 4]]).tolist()
+        [[1, 2], [3, 4]]
+        """
         return self._concrete("tolist()").tolist()
 
     def tobytes(self, order: Literal["C", "F", "A", "K"] = "C") -> bytes:
-        """Return the elements as bytes, in C order or another one of NumPy's."""
+        r"""Return the elements as bytes, in C order or another one of NumPy's.
+
+        Parameters
+        ----------
+        order : {"C", "F", "A", "K"}
+
+        Returns
+        -------
+        bytes
+
+        Examples
+        --------
+        >>> import hybrid as hb
+        >>> hb.asarray([1, 2], dtype="int8").tobytes()
+        b'\x01\x02'
+        """
         return self._concrete("tobytes()").tobytes(order)
 
     def __bytes__(self) -> bytes:

@@ -99,7 +99,17 @@ class Variable:
         return self.read()
 
     def read(self) -> Tensor:
-        """Return the present contents; a later assignment does not change what was read."""
+        """Return the present contents; a later assignment does not change what was read.
+
+        Examples
+        --------
+        >>> import hybrid as hb
+        >>> v = hb.Variable(1.0)
+        >>> before = v.read()
+        >>> v.assign(2.0)
+        >>> before
+        Tensor(1., dtype=float32)
+        """
         state = dispatch.state
         tensor = self._tensor if state.recorder is None else state.recorder.read_variable(self)
         if state.tapes:
@@ -115,6 +125,14 @@ class Variable:
         value : array-like
             Of the Variable's shape (or broadcasting to it) and of a dtype that NumPy's
             ``same_kind`` rule casts to the Variable's.
+
+        Examples
+        --------
+        >>> import hybrid as hb
+        >>> v = hb.Variable([1.0, 2.0])
+        >>> v.assign([3.0, 4.0])
+        >>> v
+        Variable([3., 4.], dtype=float32)
         """
         if isinstance(value, Variable):
             value = value.read()
@@ -148,19 +166,61 @@ class Variable:
             raise DTypeError(located(f"assign: {what}; convert it with astype first"))
 
     def assign_add(self, value: Any) -> None:
-        """Add `value` to the contents."""
+        """Add `value` to the contents.
+
+        Parameters
+        ----------
+        value : array-like
+            As for :meth:`assign`.
+
+        Examples
+        --------
+        >>> import hybrid as hb
+        >>> v = hb.Variable(1.0)
+        >>> v.assign_add(2.0)
+        >>> v
+        Variable(3., dtype=float32)
+        """
         self.assign(self.read() + value)
 
     def assign_sub(self, value: Any) -> None:
-        """Subtract `value` from the contents."""
+        """Subtract `value` from the contents.
+
+        Parameters
+        ----------
+        value : array-like
+            As for :meth:`assign`.
+
+        Examples
+        --------
+        >>> import hybrid as hb
+        >>> v = hb.Variable(1.0)
+        >>> v.assign_sub(2.0)
+        >>> v
+        Variable(-1., dtype=float32)
+        """
         self.assign(self.read() - value)
 
     def numpy(self) -> Array:
-        """Return a copy of the contents as an ndarray."""
+        """Return a copy of the contents as an ndarray.
+
+        Examples
+        --------
+        >>> import hybrid as hb
+        >>> hb.Variable([1.0, 2.0]).numpy()
+        array([1., 2.], dtype=float32)
+        """
         return self.read().numpy().copy()
 
     def item(self) -> Any:
-        """Return the only element as a Python scalar."""
+        """Return the only element as a Python scalar.
+
+        Examples
+        --------
+        >>> import hybrid as hb
+        >>> hb.Variable(2.5).item()
+        2.5
+        """
         return self.read().item()
 
     def __repr__(self) -> str:

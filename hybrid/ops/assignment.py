@@ -198,7 +198,21 @@ def _mask(index: Any, x: Tensor, value: Any) -> Tensor | None:
 
 
 def _fill(x: Tensor, value: ArrayLike) -> None:
-    """Write one value into all elements."""
+    """Write one value into all elements.
+
+    Parameters
+    ----------
+    value : array-like
+        With one element.
+
+    Examples
+    --------
+    >>> import hybrid as hb
+    >>> x = hb.zeros(3)
+    >>> x.fill(2.0)
+    >>> x
+    Tensor([2., 2., 2.], dtype=float32)
+    """
     setitem(x, ..., value)
 
 

@@ -54,7 +54,28 @@ BROADCAST_TO = register(
 
 
 def broadcast_to(x: ArrayLike, /, shape: int | Iterable[int]) -> Tensor:
-    """Broadcast `x` to `shape`; a read-only view."""
+    """Broadcast `x` to `shape`; a read-only view.
+
+    Parameters
+    ----------
+    x : array-like
+    shape : int or tuple of int
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ShapeError
+        If `x` does not broadcast to it.
+
+    Examples
+    --------
+    >>> broadcast_to([1, 2], (2, 2))
+    Tensor([[1, 2],
+            [1, 2]], dtype=int64)
+    """
     attrs = {"shape": as_shape("broadcast_to", shape)}
     if (not busy or state.plain) and type(x) is Tensor and type(x._data) is np.ndarray:
         try:
@@ -67,7 +88,21 @@ def broadcast_to(x: ArrayLike, /, shape: int | Iterable[int]) -> Tensor:
 
 
 def broadcast_shapes(*shapes: Shape) -> Shape:
-    """Return the shape that arrays of `shapes` broadcast to."""
+    """Return the shape that arrays of `shapes` broadcast to.
+
+    Parameters
+    ----------
+    *shapes : tuple of int
+
+    Returns
+    -------
+    tuple of int
+
+    Examples
+    --------
+    >>> broadcast_shapes((2, 1), (3,))
+    (2, 3)
+    """
     try:
         return broadcast(*shapes)
     except ValueError:
@@ -76,7 +111,22 @@ def broadcast_shapes(*shapes: Shape) -> Shape:
 
 
 def broadcast_arrays(*arrays: ArrayLike) -> list[Tensor]:
-    """Broadcast several arrays to their common shape; read-only views."""
+    """Broadcast several arrays to their common shape; read-only views.
+
+    Parameters
+    ----------
+    *arrays : array-like
+        Of shapes that broadcast.
+
+    Returns
+    -------
+    list of Tensor
+
+    Examples
+    --------
+    >>> [x.shape for x in broadcast_arrays([[1], [2]], [1, 2, 3])]
+    [(2, 3), (2, 3)]
+    """
     tensors = [asarray(a) for a in arrays]
     shape = broadcast_shapes(*(t.shape for t in tensors))
     return [t if same_shape(t.shape, shape) else broadcast_to(t, shape) for t in tensors]

@@ -174,7 +174,23 @@ LOG_SOFTMAX = register(
 
 
 def log_softmax(x: ArrayLike, /, axis: Axis = -1) -> Tensor:
-    """Return the logarithm of :func:`softmax`, without its overflow and underflow."""
+    """Return the logarithm of :func:`softmax`, without its overflow and underflow.
+
+    Parameters
+    ----------
+    x : array-like
+    axis : int or tuple of int, optional
+        All axes if it is None.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> log_softmax([0.0, 0.0])
+    Tensor([-0.6931472, -0.6931472], dtype=float32)
+    """
     x = asarray(x)
     return bind(LOG_SOFTMAX, (x,), {"axis": all_axes("log_softmax", axis, x.shape)})
 

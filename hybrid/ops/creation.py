@@ -28,7 +28,13 @@ from hybrid.ops.movement import expand_dims
 def array(
     obj: Any, /, dtype: Any = None, *, device: Any = None, copy: bool | None = None
 ) -> Tensor:
-    """Turn `obj` into a Tensor: ``hb.asarray`` but for ``requires_grad``, documented there."""
+    """Turn `obj` into a Tensor; arguments as of :func:`asarray`, but for ``requires_grad``.
+
+    Examples
+    --------
+    >>> array([1.0, 2.0])
+    Tensor([1., 2.], dtype=float32)
+    """
     return own(asarray(obj, dtype, device=device, copy=copy))
 
 
@@ -173,17 +179,59 @@ def _filled(name: str, shape: Any, value: int, dtype: Any, device: Any) -> Tenso
 
 
 def zeros(shape: int | Iterable[int], dtype: Any = None, *, device: Any = None) -> Tensor:
-    """Return a Tensor of zeros, of the default dtype unless another is given."""
+    """Return a Tensor of zeros, of the default dtype unless another is given.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+    dtype : dtype, optional
+    device : str, optional
+        Where it is; the one of ``with hb.device(...)`` if it is left out.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> zeros((2, 2), dtype="int64")
+    Tensor([[0, 0],
+            [0, 0]], dtype=int64)
+    """
     return _filled("zeros", shape, 0, dtype, device)
 
 
 def ones(shape: int | Iterable[int], dtype: Any = None, *, device: Any = None) -> Tensor:
-    """Return a Tensor of ones, of the default dtype unless another is given."""
+    """Return a Tensor of ones, of the default dtype unless another is given.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+    dtype : dtype, optional
+    device : str, optional
+        Where it is; the one of ``with hb.device(...)`` if it is left out.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> ones((2, 2))
+    Tensor([[1., 1.],
+            [1., 1.]], dtype=float32)
+    """
     return _filled("ones", shape, 1, dtype, device)
 
 
 def empty(shape: int | Iterable[int], dtype: Any = None, *, device: Any = None) -> Tensor:
-    """Return a Tensor whose contents nobody should rely on; they are zeros."""
+    """Return zeros, on which nobody should rely; arguments as of :func:`zeros`.
+
+    Examples
+    --------
+    >>> empty((2, 3)).shape
+    (2, 3)
+    """
     return _filled("empty", shape, 0, dtype, device)
 
 
@@ -196,7 +244,29 @@ def full_like(
     device: Any = None,
     shape: Any = None,
 ) -> Tensor:
-    """Return a Tensor of the shape and dtype of `x`, filled with one value."""
+    """Return a Tensor of the shape and dtype of `x`, filled with one value.
+
+    Parameters
+    ----------
+    x : array-like
+    fill_value : array-like
+        One number, or of a shape that broadcasts.
+    dtype : dtype, optional
+        That of `x` if it is left out.
+    device : str, optional
+        Where it is; the one of ``with hb.device(...)`` if it is left out.
+    shape : int or tuple of int, optional
+        That of `x` if it is left out.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> full_like([1, 2], 7)
+    Tensor([7, 7], dtype=int64)
+    """
     spec = spec_of(x) if not isinstance(x, int | float | complex) else asarray(x).spec
     size = spec.shape if shape is None else shape
     device = spec.device if device is None and spec.device != state.device else device
@@ -206,21 +276,81 @@ def full_like(
 def zeros_like(
     x: ArrayLike, /, dtype: Any = None, *, device: Any = None, shape: Any = None
 ) -> Tensor:
-    """Return zeros of the shape and dtype of `x`."""
+    """Return zeros of the shape and dtype of `x`.
+
+    Parameters
+    ----------
+    x : array-like
+    dtype : dtype, optional
+        That of `x` if it is left out.
+    device : str, optional
+        Where it is; the one of ``with hb.device(...)`` if it is left out.
+    shape : int or tuple of int, optional
+        That of `x` if it is left out.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> zeros_like([1, 2])
+    Tensor([0, 0], dtype=int64)
+    """
     return full_like(x, 0, dtype=dtype, device=device, shape=shape)
 
 
 def ones_like(
     x: ArrayLike, /, dtype: Any = None, *, device: Any = None, shape: Any = None
 ) -> Tensor:
-    """Return ones of the shape and dtype of `x`."""
+    """Return ones of the shape and dtype of `x`.
+
+    Parameters
+    ----------
+    x : array-like
+    dtype : dtype, optional
+        That of `x` if it is left out.
+    device : str, optional
+        Where it is; the one of ``with hb.device(...)`` if it is left out.
+    shape : int or tuple of int, optional
+        That of `x` if it is left out.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> ones_like([1, 2])
+    Tensor([1, 1], dtype=int64)
+    """
     return full_like(x, 1, dtype=dtype, device=device, shape=shape)
 
 
 def empty_like(
     x: ArrayLike, /, dtype: Any = None, *, device: Any = None, shape: Any = None
 ) -> Tensor:
-    """Return zeros of the shape and dtype of `x`."""
+    """Return zeros of the shape and dtype of `x`.
+
+    Parameters
+    ----------
+    x : array-like
+    dtype : dtype, optional
+        That of `x` if it is left out.
+    device : str, optional
+        Where it is; the one of ``with hb.device(...)`` if it is left out.
+    shape : int or tuple of int, optional
+        That of `x` if it is left out.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> empty_like([1.0, 2.0]).shape
+    (2,)
+    """
     return full_like(x, 0, dtype=dtype, device=device, shape=shape)
 
 
@@ -249,7 +379,29 @@ def eye(
     dtype: Any = None,
     device: Any = None,
 ) -> Tensor:
-    """Return a matrix with ones on diagonal `k`, of the default dtype unless another is given."""
+    """Return a matrix with ones on diagonal `k`, of the default dtype unless another is given.
+
+    Parameters
+    ----------
+    n_rows : int
+    n_cols : int, optional
+        As many as rows if it is left out.
+    k : int
+        Number of the diagonal, above the main one or, if negative, below it.
+    dtype : dtype, optional
+    device : str, optional
+        Where it is; the one of ``with hb.device(...)`` if it is left out.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> eye(2, 3, k=1)
+    Tensor([[0., 1., 0.],
+            [0., 0., 1.]], dtype=float32)
+    """
     if device is not None and device != state.device:
         return placed("eye", device, eye, n_rows, n_cols, k=k, dtype=dtype)
     rows = as_shape("eye", n_rows)[0]
@@ -259,12 +411,48 @@ def eye(
 
 
 def identity(n: int, dtype: Any = None) -> Tensor:
-    """NumPy's name of a square :func:`eye`."""
+    """NumPy's name of a square :func:`eye`.
+
+    Parameters
+    ----------
+    n : int
+    dtype : dtype, optional
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> identity(2)
+    Tensor([[1., 0.],
+            [0., 1.]], dtype=float32)
+    """
     return eye(n, dtype=dtype)
 
 
 def tri(n: int, m: int | None = None, k: int = 0, dtype: Any = None) -> Tensor:
-    """Return a matrix of ones at and below diagonal `k`, zeros above."""
+    """Return a matrix of ones at and below diagonal `k`, zeros above.
+
+    Parameters
+    ----------
+    n : int
+        Rows.
+    m : int, optional
+        Columns, as many as rows if left out.
+    k : int
+    dtype : dtype, optional
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> tri(2, 3)
+    Tensor([[1., 0., 0.],
+            [1., 1., 0.]], dtype=float32)
+    """
     from hybrid.ops.rearranging import tril
 
     return tril(ones((n, n if m is None else m), dtype), k)

@@ -131,6 +131,7 @@ def _cycled(values: Tensor, count: int) -> Tensor:
 
 
 def _flat(x: Tensor) -> Flat:
+    """The elements in order, by one index: see ``Flat``."""
     return Flat(x)
 
 
@@ -138,4 +139,4 @@ def _set_flat(x: Tensor, value: Any) -> None:
     Flat(x)[:] = value
 
 
-attach(flat=property(_flat, _set_flat, doc="The elements in order, by one index: see ``Flat``."))
+attach(flat=property(_flat, _set_flat))

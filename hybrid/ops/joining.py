@@ -173,7 +173,13 @@ def concat(arrays: Sequence[ArrayLike], /, *, axis: int | None = 0) -> Tensor:
 
 
 def concatenate(arrays: Sequence[ArrayLike], axis: int | None = 0) -> Tensor:
-    """NumPy's name of :func:`concat`."""
+    """NumPy's name of concat; arguments as of :func:`concat`.
+
+    Examples
+    --------
+    >>> concatenate([[1, 2], [3]])
+    Tensor([1, 2, 3], dtype=int64)
+    """
     return concat(arrays, axis=axis)
 
 
@@ -224,7 +230,25 @@ STACK = register(
 
 
 def stack(arrays: Sequence[ArrayLike], /, *, axis: int = 0) -> Tensor:
-    """Join arrays of one shape along a new axis."""
+    """Join arrays of one shape along a new axis.
+
+    Parameters
+    ----------
+    arrays : sequence of array-like
+        Of one shape.
+    axis : int
+        Where the new axis is in the result.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> stack([[1, 2], [3, 4]], axis=1)
+    Tensor([[1, 3],
+            [2, 4]], dtype=int64)
+    """
     if not axis and (not busy or state.plain):
         parts = _of_one_dtype(arrays)
         if parts:
@@ -260,12 +284,41 @@ def joined(obj: Any) -> Tensor:
 
 
 def vstack(arrays: Sequence[ArrayLike], /) -> Tensor:
-    """Join arrays row by row; an array of one axis is a row."""
+    """Join arrays row by row; an array of one axis is a row.
+
+    Parameters
+    ----------
+    arrays : sequence of array-like
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> vstack([[1, 2], [3, 4]])
+    Tensor([[1, 2],
+            [3, 4]], dtype=int64)
+    """
     return concat([_at_least_2d(a) for a in together(*arrays)], axis=0)
 
 
 def hstack(arrays: Sequence[ArrayLike], /) -> Tensor:
-    """Join arrays column by column; arrays of one axis are joined along it."""
+    """Join arrays column by column; arrays of one axis are joined along it.
+
+    Parameters
+    ----------
+    arrays : sequence of array-like
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> hstack([[1, 2], [3]])
+    Tensor([1, 2, 3], dtype=int64)
+    """
     tensors = [t if t.ndim else reshape(t, 1) for t in together(*arrays)]
     return concat(tensors, axis=0 if tensors and tensors[0].ndim == 1 else 1)
 

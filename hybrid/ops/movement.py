@@ -157,7 +157,23 @@ def _resolve_shape(x: Tensor, shape: Any) -> Shape:
 
 
 def ravel(x: ArrayLike, /, order: str = "C") -> Tensor:
-    """Return the elements as one axis, a view where the memory of `x` allows it."""
+    """Return the elements as one axis, a view where the memory of `x` allows it.
+
+    Parameters
+    ----------
+    x : array-like
+    order : {"C", "F", "A", "K"}
+        The last or the first index moves fastest, or as they lie.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> ravel([[1, 2], [3, 4]])
+    Tensor([1, 2, 3, 4], dtype=int64)
+    """
     x = asarray(x)
     return reshape(x, x.size, order)
 
@@ -165,11 +181,36 @@ def ravel(x: ArrayLike, /, order: str = "C") -> Tensor:
 def _reshape_method(
     self: Tensor, *shape: Any, order: str = "C", copy: bool | None = None
 ) -> Tensor:
+    """Return the same elements in another shape: sizes one by one, else as :func:`reshape`.
+
+    Examples
+    --------
+    >>> import hybrid as hb
+    >>> hb.asarray([1, 2, 3, 4]).reshape(2, -1)
+    Tensor([[1, 2],
+            [3, 4]], dtype=int64)
+    """
     return reshape(self, shape[0] if len(shape) == 1 else shape, order, copy=copy)
 
 
 def _flatten(self: Tensor, order: str = "C") -> Tensor:
-    """Return a copy of the elements as one axis."""
+    """Return a copy of the elements as one axis.
+
+    Parameters
+    ----------
+    order : {"C", "F", "A", "K"}
+        The last or the first index moves fastest, or as they lie.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import hybrid as hb
+    >>> hb.asarray([[1, 2], [3, 4]]).flatten("F")
+    Tensor([1, 3, 2, 4], dtype=int64)
+    """
     return _copy(ravel(self, order))
 
 
@@ -248,7 +289,25 @@ transpose = permute_dims
 
 
 def matrix_transpose(x: ArrayLike, /) -> Tensor:
-    """Swap the last two axes; a view."""
+    """Swap the last two axes; a view.
+
+    Parameters
+    ----------
+    x : array-like
+        Of two axes at least, (..., m, n).
+
+    Returns
+    -------
+    Tensor
+        (..., n, m).
+
+    Examples
+    --------
+    >>> matrix_transpose([[1, 2, 3], [4, 5, 6]])
+    Tensor([[1, 4],
+            [2, 5],
+            [3, 6]], dtype=int64)
+    """
     x = asarray(x)
     if x.ndim < 2:
         raise ShapeError(located(f"matrix_transpose: shape {x.shape} has fewer than two axes"))
@@ -256,7 +315,23 @@ def matrix_transpose(x: ArrayLike, /) -> Tensor:
 
 
 def swapaxes(x: ArrayLike, /, axis1: int, axis2: int) -> Tensor:
-    """Swap two axes; a view."""
+    """Swap two axes; a view.
+
+    Parameters
+    ----------
+    x : array-like
+    axis1, axis2 : int
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> swapaxes([[1, 2], [3, 4]], 0, 1)
+    Tensor([[1, 3],
+            [2, 4]], dtype=int64)
+    """
     x = asarray(x)
     a, b = one_axis("swapaxes", axis1, x.shape), one_axis("swapaxes", axis2, x.shape)
     order = list(range(x.ndim))
@@ -265,7 +340,24 @@ def swapaxes(x: ArrayLike, /, axis1: int, axis2: int) -> Tensor:
 
 
 def moveaxis(x: ArrayLike, /, source: int | Axes, destination: int | Axes) -> Tensor:
-    """Move axes to other places, the others keeping their order; a view."""
+    """Move axes to other places, the others keeping their order; a view.
+
+    Parameters
+    ----------
+    x : array-like
+    source, destination : int or tuple of int
+        Where axes are, and where they go.
+
+    Returns
+    -------
+    Tensor
+        A view.
+
+    Examples
+    --------
+    >>> moveaxis(asarray([[1, 2, 3]]), 0, 1).shape
+    (3, 1)
+    """
     x = asarray(x)
     taken = some_axes("moveaxis", source, x.shape)
     put = some_axes("moveaxis", destination, x.shape)
@@ -278,6 +370,23 @@ def moveaxis(x: ArrayLike, /, source: int | Axes, destination: int | Axes) -> Te
 
 
 def _transpose_method(self: Tensor, *axes: Any) -> Tensor:
+    """Reorder the axes, or reverse their order where none is given; a view.
+
+    Parameters
+    ----------
+    *axes : int, or one tuple of int
+        Which axis of this Tensor each axis of the result is.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import hybrid as hb
+    >>> hb.ones((2, 3, 4)).transpose(1, 0, 2).shape
+    (3, 2, 4)
+    """
     if not axes or axes == (None,):
         return permute_dims(self)
     return permute_dims(self, axes[0] if isinstance(axes[0], Iterable) else axes)
@@ -318,7 +427,23 @@ SQUEEZE = register(
 
 
 def squeeze(x: ArrayLike, /, axis: int | Axes | None = None) -> Tensor:
-    """Remove axes of size 1 (all of them if `axis` is left out); a view."""
+    """Remove axes of size 1 (all of them if `axis` is left out); a view.
+
+    Parameters
+    ----------
+    x : array-like
+    axis : int or tuple of int, optional
+        Of size 1.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> squeeze([[[1, 2]]], axis=0)
+    Tensor([[1, 2]], dtype=int64)
+    """
     if (
         axis is None
         and (not busy or state.plain)
@@ -369,7 +494,24 @@ EXPAND_DIMS = register(
 
 
 def expand_dims(x: ArrayLike, /, axis: int | Axes = 0) -> Tensor:
-    """Insert axes of size 1 at places `axis` of the result; a view."""
+    """Insert axes of size 1 at places `axis` of the result; a view.
+
+    Parameters
+    ----------
+    x : array-like
+    axis : int or tuple of int
+        Where the new axes are in the result.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> expand_dims([1, 2], 1)
+    Tensor([[1],
+            [2]], dtype=int64)
+    """
     x = asarray(x)
     count = 1 if type(axis) is int or not isinstance(axis, Iterable) else len(tuple(axis))
     axes = some_axes("expand_dims", axis, x.shape, extra=count)
@@ -395,7 +537,21 @@ COPY = register(
 
 
 def copy(x: ArrayLike, /) -> Tensor:
-    """Return a copy that shares no memory with `x`."""
+    """Return a copy that shares no memory with `x`.
+
+    Parameters
+    ----------
+    x : array-like
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> copy([1.0, 2.0])
+    Tensor([1., 2.], dtype=float32)
+    """
     return bind(COPY, (asarray(x),), {})
 
 

@@ -322,7 +322,13 @@ def max_pool(
 def max_pool1d(
     x: ArrayLike, /, window: Sizes, *, stride: Sizes | None = None, padding: PaddingLike = 0
 ) -> Tensor:
-    """Return the largest element of each window, for (N, C, L); see :func:`max_pool`."""
+    """Return the largest element of each window, for (N, C, L); see :func:`max_pool`.
+
+    Examples
+    --------
+    >>> max_pool1d([[[1.0, 3.0, 7.0, 5.0]]], 2)
+    Tensor([[[3., 7.]]], dtype=float32)
+    """
     return _max_pool("max_pool1d", _layered("max_pool1d", x, 1), 1, window, stride, padding)
 
 
@@ -386,7 +392,13 @@ def avg_pool1d(
     padding: PaddingLike = 0,
     count_include_pad: bool = True,
 ) -> Tensor:
-    """Return the mean of each window, for (N, C, L); see :func:`avg_pool`."""
+    """Return the mean of each window, for (N, C, L); see :func:`avg_pool`.
+
+    Examples
+    --------
+    >>> avg_pool1d([[[1.0, 3.0, 5.0, 7.0]]], 2)
+    Tensor([[[2., 6.]]], dtype=float32)
+    """
     args = window, stride, padding, count_include_pad
     return _avg_pool("avg_pool1d", _layered("avg_pool1d", x, 1), 1, *args)
 
@@ -400,7 +412,13 @@ def avg_pool2d(
     padding: PaddingLike = 0,
     count_include_pad: bool = True,
 ) -> Tensor:
-    """Return the mean of each window, for (N, C, H, W); see :func:`avg_pool`."""
+    """Return the mean of each window, for (N, C, H, W); see :func:`avg_pool`.
+
+    Examples
+    --------
+    >>> avg_pool2d([[[[1.0, 3.0], [5.0, 7.0]]]], 2)
+    Tensor([[[[4.]]]], dtype=float32)
+    """
     args = window, stride, padding, count_include_pad
     return _avg_pool("avg_pool2d", _layered("avg_pool2d", x, 2), 2, *args)
 

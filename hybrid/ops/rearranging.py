@@ -266,7 +266,23 @@ TILE = register(
 
 
 def tile(x: ArrayLike, /, reps: int | Iterable[int]) -> Tensor:
-    """Repeat the whole array `reps` times along each axis."""
+    """Repeat the whole array `reps` times along each axis.
+
+    Parameters
+    ----------
+    x : array-like
+    reps : int or tuple of int
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> tile([1, 2], (2, 2))
+    Tensor([[1, 2, 1, 2],
+            [1, 2, 1, 2]], dtype=int64)
+    """
     x = asarray(x)
     times = as_shape("tile", reps)
     return bind(TILE, (x,), {"reps": (1,) * (x.ndim - len(times)) + times})
@@ -370,12 +386,48 @@ TRIL = register(
 
 
 def triu(x: ArrayLike, /, k: int = 0) -> Tensor:
-    """Zero what lies below diagonal `k` of the last two axes."""
+    """Zero what lies below diagonal `k` of the last two axes.
+
+    Parameters
+    ----------
+    x : array-like
+        (..., m, n).
+    k : int
+        Number of the diagonal, above the main one or, if negative, below it.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> triu([[1, 2], [3, 4]])
+    Tensor([[1, 2],
+            [0, 4]], dtype=int64)
+    """
     return bind(TRIU, (asarray(x),), {"k": operator.index(k)})
 
 
 def tril(x: ArrayLike, /, k: int = 0) -> Tensor:
-    """Zero what lies above diagonal `k` of the last two axes."""
+    """Zero what lies above diagonal `k` of the last two axes.
+
+    Parameters
+    ----------
+    x : array-like
+        (..., m, n).
+    k : int
+        Number of the diagonal, above the main one or, if negative, below it.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> tril([[1, 2], [3, 4]])
+    Tensor([[1, 0],
+            [3, 4]], dtype=int64)
+    """
     return bind(TRIL, (asarray(x),), {"k": operator.index(k)})
 
 

@@ -168,7 +168,28 @@ def argmax(
 def argmin(
     x: ArrayLike, /, axis: int | None = None, *, keepdims: bool = False, out: Any = None
 ) -> Tensor:
-    """Return the index of the smallest element; arguments as of :func:`argmax`."""
+    """Return the index of the smallest element; arguments as of :func:`argmax`.
+
+    Parameters
+    ----------
+    x : array-like
+    axis : int, optional
+        The raveled array if it is left out.
+    keepdims : bool
+        Keep the axes, with size 1.
+    out : Tensor or ndarray, optional
+        Of int64, which is filled.
+
+    Returns
+    -------
+    Tensor of int64
+        The first index where several elements are smallest.
+
+    Examples
+    --------
+    >>> argmin([[3.0, 1.0], [0.0, 2.0]], axis=1)
+    Tensor([1, 0], dtype=int64)
+    """
     if out is not None:
         return as_numpy(np.argmin, x, axis=axis, keepdims=keepdims, out=out)
     return _argument(ARGMIN, x, axis, keepdims)
@@ -236,12 +257,42 @@ def nonzero(x: ArrayLike, /) -> tuple[Tensor, ...]:
 
 
 def flatnonzero(x: ArrayLike, /) -> Tensor:
-    """Return the indices into the raveled array of the elements that are not zero."""
+    """Return the indices into the raveled array of the elements that are not zero.
+
+    Parameters
+    ----------
+    x : array-like
+
+    Returns
+    -------
+    Tensor of int64
+
+    Examples
+    --------
+    >>> flatnonzero([0, 1, 2, 0])
+    Tensor([1, 2], dtype=int64)
+    """
     return nonzero(ravel(x))[0]
 
 
 def argwhere(x: ArrayLike, /) -> Tensor:
-    """Return the indices of the elements that are not zero, one row per element."""
+    """Return the indices of the elements that are not zero, one row per element.
+
+    Parameters
+    ----------
+    x : array-like
+
+    Returns
+    -------
+    Tensor of int64
+        (elements, axes of `x`).
+
+    Examples
+    --------
+    >>> argwhere([[0, 1], [2, 0]])
+    Tensor([[0, 1],
+            [1, 0]], dtype=int64)
+    """
     x = asarray(x)
     if not x.ndim:
         return zeros((flatnonzero(x).size, 0), dtypes.int64, device=x.device)
@@ -249,7 +300,25 @@ def argwhere(x: ArrayLike, /) -> Tensor:
 
 
 def count_nonzero(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """Count the elements along axes that are not zero."""
+    """Count the elements along axes that are not zero.
+
+    Parameters
+    ----------
+    x : array-like
+    axis : int or tuple of int, optional
+        All axes if it is left out.
+    keepdims : bool
+        Keep the axes, with size 1.
+
+    Returns
+    -------
+    Tensor of int64
+
+    Examples
+    --------
+    >>> count_nonzero([[0, 1], [2, 3]], axis=1)
+    Tensor([1, 2], dtype=int64)
+    """
     x = asarray(x)
     axes = None if axis is None else all_axes("count_nonzero", axis, x.shape)
     return sum(x if x.dtype.kind == "b" else x != 0, axis=axes, keepdims=keepdims)
@@ -336,6 +405,14 @@ def searchsorted(
 def _searchsorted_method(
     self: Tensor, v: ArrayLike, side: str = "left", sorter: ArrayLike | None = None
 ) -> Tensor:
+    """Return where `v` goes among the sorted elements; arguments as of :func:`searchsorted`.
+
+    Examples
+    --------
+    >>> import hybrid as hb
+    >>> hb.asarray([1, 3, 5]).searchsorted([0, 3, 4])
+    Tensor([0, 1, 2], dtype=int64)
+    """
     return searchsorted(self, v, side=side, sorter=sorter)
 
 

@@ -242,7 +242,13 @@ def segment_max(
 def segment_min(
     data: ArrayLike, segment_ids: ArrayLike, /, num_segments: int | None = None
 ) -> Tensor:
-    """Return the smallest element of each segment; as :func:`segment_max`."""
+    """Return the smallest element of each segment; as :func:`segment_max`.
+
+    Examples
+    --------
+    >>> segment_min([3.0, 1.0, 2.0], [0, 0, 1])
+    Tensor([1., 2.], dtype=float32)
+    """
     return _reduced(SEGMENT_MIN, data, segment_ids, num_segments)
 
 

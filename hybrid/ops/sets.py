@@ -146,19 +146,47 @@ def unique_all(x: ArrayLike, /) -> UniqueAllResult:
 
 
 def unique_counts(x: ArrayLike, /) -> UniqueCountsResult:
-    """Return the distinct elements and how many there are of each; as :func:`unique_all`."""
+    """Return the distinct elements and how many there are of each; as :func:`unique_all`.
+
+    Examples
+    --------
+    >>> unique_counts([2, 1, 2])
+    UniqueCountsResult(values=Tensor([1, 2], dtype=int64), counts=Tensor([1, 2], dtype=int64))
+    """
     values, _, _, counts = _unique(asarray(x), None, equal_nan=False)
     return UniqueCountsResult(values, counts)
 
 
 def unique_inverse(x: ArrayLike, /) -> UniqueInverseResult:
-    """Return the distinct elements and which of them each element is; as :func:`unique_all`."""
+    """Return the distinct elements and which of them each element is; as :func:`unique_all`.
+
+    Examples
+    --------
+    >>> values, indices = unique_inverse([2, 1, 2])
+    >>> indices
+    Tensor([1, 0, 1], dtype=int64)
+    """
     values, _, inverse, _ = _unique(asarray(x), None, equal_nan=False)
     return UniqueInverseResult(values, inverse)
 
 
 def unique_values(x: ArrayLike, /) -> Tensor:
-    """Return the distinct elements, sorted; each NaN is distinct from all others."""
+    """Return the distinct elements, sorted; each NaN is distinct from all others.
+
+    Parameters
+    ----------
+    x : array-like
+
+    Returns
+    -------
+    Tensor
+        Of one axis.
+
+    Examples
+    --------
+    >>> unique_values([2, 1, 2])
+    Tensor([1, 2], dtype=int64)
+    """
     return _values(asarray(x), None, equal_nan=False)
 
 

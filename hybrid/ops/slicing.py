@@ -49,7 +49,24 @@ FLIP = register(
 
 
 def flip(x: ArrayLike, /, axis: int | Axes | None = None) -> Tensor:
-    """Reverse the order of the elements along `axis`, or along all axes; a view."""
+    """Reverse the order of the elements along `axis`, or along all axes; a view.
+
+    Parameters
+    ----------
+    x : array-like
+    axis : int or tuple of int, optional
+        All axes if it is left out.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> flip([[1, 2], [3, 4]], axis=1)
+    Tensor([[2, 1],
+            [4, 3]], dtype=int64)
+    """
     if type(axis) is tuple and len(axis) == 1:
         (axis,) = axis
     if type(axis) is int and (not busy or state.plain) and type(x) is Tensor:
@@ -193,7 +210,22 @@ def split(x: ArrayLike, /, indices_or_sections: int | Sequence[int], axis: int =
 
 
 def unstack(x: ArrayLike, /, axis: int = 0) -> tuple[Tensor, ...]:
-    """Return the slices of `x` along an axis, without that axis; views."""
+    """Return the slices of `x` along an axis, without that axis; views.
+
+    Parameters
+    ----------
+    x : array-like
+    axis : int
+
+    Returns
+    -------
+    tuple of Tensor
+
+    Examples
+    --------
+    >>> unstack([[1, 2], [3, 4]])
+    (Tensor([1, 2], dtype=int64), Tensor([3, 4], dtype=int64))
+    """
     x = asarray(x)
     axis = one_axis("unstack", axis, x.shape)
     parts = (narrow(x, axis, i, 1) for i in range(x.shape[axis]))

@@ -264,11 +264,33 @@ def topk(x: ArrayLike, k: int, /, *, axis: int = -1, largest: bool = True) -> To
 def _argsort_method(
     self: Tensor, axis: int | None = -1, *, descending: bool = False, stable: bool = True
 ) -> Tensor:
+    """Return the indices that sort along an axis; arguments as of :func:`argsort`.
+
+    Examples
+    --------
+    >>> import hybrid as hb
+    >>> hb.asarray([3, 1, 2]).argsort()
+    Tensor([1, 2, 0], dtype=int64)
+    """
     return argsort(self, axis=axis, descending=descending, stable=stable)
 
 
 def _sort_method(self: Tensor, axis: int = -1, *, descending: bool = False) -> None:
-    """Sort in place along an axis, as the method of ndarray does."""
+    """Sort in place along an axis, as the method of ndarray does.
+
+    Parameters
+    ----------
+    axis : int
+    descending : bool
+
+    Examples
+    --------
+    >>> import hybrid as hb
+    >>> x = hb.asarray([3, 1, 2])
+    >>> x.sort()
+    >>> x
+    Tensor([1, 2, 3], dtype=int64)
+    """
     from hybrid.ops.inplace import write
 
     write(self, sort(self, axis=axis, descending=descending))

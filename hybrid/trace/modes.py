@@ -41,13 +41,30 @@ def run_functions_eagerly(eagerly: bool) -> None:
 
 
 def functions_run_eagerly() -> bool:
-    """Tell whether compiled functions run as plain Python at present, in this thread."""
+    """Tell whether compiled functions run as plain Python at present, in this thread.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> functions_run_eagerly()
+    False
+    """
     return _everywhere or _eagerly.here
 
 
 @contextmanager
 def eagerly() -> Iterator[None]:
-    """Run compiled functions as plain Python within a ``with`` block, in this thread."""
+    """Run compiled functions as plain Python within a ``with`` block, in this thread.
+
+    Examples
+    --------
+    >>> with eagerly():
+    ...     functions_run_eagerly()
+    True
+    """
     before = _eagerly.here
     defaults.request(1)
     _eagerly.here = True

@@ -20,7 +20,23 @@ from hybrid.ops.slicing import narrow
 
 
 def ediff1d(ary: ArrayLike, to_end: Any = None, to_begin: Any = None) -> Tensor:
-    """Return the differences of neighbours of the raveled array, with values around them."""
+    """Return the differences of neighbours of the raveled array, with values around them.
+
+    Parameters
+    ----------
+    ary : array-like
+    to_end, to_begin : array-like, optional
+        What is put after and before the differences.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> ediff1d([1, 4, 9], to_end=0)
+    Tensor([3, 5, 0], dtype=int64)
+    """
     x = ravel(asarray(ary))
     if x.dtype.kind == "b":
         raise DTypeError(located("ediff1d: booleans have no difference; convert them with astype"))
@@ -167,7 +183,23 @@ def _steps(distance: Any, axis: int, f: Tensor) -> Any:
 
 
 def polyval(p: ArrayLike, x: ArrayLike) -> Tensor:
-    """Evaluate a polynomial, the coefficient of the highest power first, by Horner's rule."""
+    """Evaluate a polynomial, the coefficient of the highest power first, by Horner's rule.
+
+    Parameters
+    ----------
+    p : array-like
+        Of one axis.
+    x : array-like
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> polyval([1, 0, 2], [3, 4])
+    Tensor([11, 18], dtype=int64)
+    """
     p, x = together(p, x)
     found: Any = x * 0
     for i in range(p.shape[0]):
@@ -176,7 +208,27 @@ def polyval(p: ArrayLike, x: ArrayLike) -> Tensor:
 
 
 def vander(x: ArrayLike, N: int | None = None, increasing: bool = False) -> Tensor:
-    """Return the powers of a vector as columns, the highest first unless `increasing`."""
+    """Return the powers of a vector as columns, the highest first unless `increasing`.
+
+    Parameters
+    ----------
+    x : array-like
+        Of one axis.
+    N : int, optional
+        How many columns; as many as elements if left out.
+    increasing : bool
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> vander([1, 2, 3], 3)
+    Tensor([[1, 1, 1],
+            [4, 2, 1],
+            [9, 3, 1]], dtype=int64)
+    """
     x = asarray(x)
     if x.ndim != 1:
         raise ShapeError(located(f"vander: expected a vector, not an array of shape {x.shape}"))

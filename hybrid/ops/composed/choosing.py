@@ -103,6 +103,24 @@ def compress(condition: ArrayLike, a: ArrayLike, axis: int | None = None) -> Ten
     """Keep the places of an axis where `condition` is true; raveled without an axis.
 
     How many there are is a value, so that this ends a trace unless the condition is known.
+
+    Parameters
+    ----------
+    condition : array-like
+        Of one axis.
+    a : array-like
+    axis : int, optional
+        The raveled array if it is left out.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> compress([True, False, True], [[1, 2, 3], [4, 5, 6]], axis=1)
+    Tensor([[1, 3],
+            [4, 6]], dtype=int64)
     """
     x = asarray(a)
     if axis is None:
@@ -114,11 +132,34 @@ def compress(condition: ArrayLike, a: ArrayLike, axis: int | None = None) -> Ten
 
 
 def extract(condition: ArrayLike, arr: ArrayLike) -> Tensor:
-    """Return the raveled elements where `condition` is true; see :func:`compress`."""
+    """Return the raveled elements where `condition` is true; see :func:`compress`.
+
+    Parameters
+    ----------
+    condition, arr : array-like
+        Of the same size.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> extract([True, False], [1, 2])
+    Tensor([1], dtype=int64)
+    """
     return compress(condition, arr)
 
 
 def _compress_method(self: Tensor, condition: ArrayLike, axis: int | None = None) -> Tensor:
+    """Return the slices where a condition is true; arguments as of :func:`compress`.
+
+    Examples
+    --------
+    >>> import hybrid as hb
+    >>> hb.asarray([1, 2, 3]).compress([True, False, True])
+    Tensor([1, 3], dtype=int64)
+    """
     return compress(condition, self, axis)
 
 

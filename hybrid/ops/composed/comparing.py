@@ -49,12 +49,47 @@ def _number(x: ArrayLike) -> Tensor:
 def allclose(
     a: ArrayLike, b: ArrayLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> bool:
-    """Tell whether all elements are close; see :func:`isclose`. In a trace this is a guard."""
+    """Tell whether all elements are close; see :func:`isclose`. In a trace this is a guard.
+
+    Parameters
+    ----------
+    a, b : array-like
+        Of shapes that broadcast.
+    rtol, atol : float
+        ``abs(a - b) <= atol + rtol * abs(b)`` is close.
+    equal_nan : bool
+        NaN equals NaN.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> allclose([1.0, 2.0], [1.0, 2.0 + 1e-7])
+    True
+    """
     return bool(all(isclose(a, b, rtol, atol, equal_nan)))
 
 
 def array_equal(a1: ArrayLike, a2: ArrayLike, equal_nan: bool = False) -> bool:
-    """Tell whether shapes and elements are equal. In a trace this is a guard."""
+    """Tell whether shapes and elements are equal. In a trace this is a guard.
+
+    Parameters
+    ----------
+    a1, a2 : array-like
+    equal_nan : bool
+        NaN equals NaN.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> array_equal([1, 2], [1, 2]), array_equal([1, 2], [[1, 2]])
+    (True, False)
+    """
     x, y = together(a1, a2)
     if x.shape != y.shape:
         return False
@@ -63,7 +98,21 @@ def array_equal(a1: ArrayLike, a2: ArrayLike, equal_nan: bool = False) -> bool:
 
 
 def array_equiv(a1: ArrayLike, a2: ArrayLike) -> bool:
-    """Tell whether the arrays, broadcast to each other, are equal. In a trace this is a guard."""
+    """Tell whether the arrays, broadcast to each other, are equal. In a trace this is a guard.
+
+    Parameters
+    ----------
+    a1, a2 : array-like
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> array_equiv([1, 1], 1)
+    True
+    """
     x, y = together(a1, a2)
     if not (fits(x.shape, y.shape) or fits(y.shape, x.shape)):
         return False
@@ -79,23 +128,81 @@ attach(__contains__=contains)
 
 
 def isneginf(x: ArrayLike, /) -> Tensor:
-    """Tell for each element whether it is the negative infinity."""
+    """Tell for each element whether it is the negative infinity.
+
+    Parameters
+    ----------
+    x : array-like
+
+    Returns
+    -------
+    Tensor of bool
+
+    Examples
+    --------
+    >>> import math
+    >>> isneginf([-math.inf, 1.0])
+    Tensor([ True, False], dtype=bool)
+    """
     x = asarray(x)
     return isinf(x) & signbit(x)
 
 
 def isposinf(x: ArrayLike, /) -> Tensor:
-    """Tell for each element whether it is the positive infinity."""
+    """Tell for each element whether it is the positive infinity.
+
+    Parameters
+    ----------
+    x : array-like
+
+    Returns
+    -------
+    Tensor of bool
+
+    Examples
+    --------
+    >>> import math
+    >>> isposinf([math.inf, 1.0])
+    Tensor([ True, False], dtype=bool)
+    """
     x = asarray(x)
     return isinf(x) & ~signbit(x)
 
 
 def iscomplex(x: ArrayLike, /) -> Tensor:
-    """Tell for each element whether its imaginary part is not 0."""
+    """Tell for each element whether its imaginary part is not 0.
+
+    Parameters
+    ----------
+    x : array-like
+
+    Returns
+    -------
+    Tensor of bool
+
+    Examples
+    --------
+    >>> iscomplex([1 + 1j, 2.0])
+    Tensor([ True, False], dtype=bool)
+    """
     x = asarray(x)
     return imag(x) != 0 if x.dtype.kind == "c" else zeros_like(x, dtype=dtypes.bool_)
 
 
 def isreal(x: ArrayLike, /) -> Tensor:
-    """Tell for each element whether its imaginary part is 0."""
+    """Tell for each element whether its imaginary part is 0.
+
+    Parameters
+    ----------
+    x : array-like
+
+    Returns
+    -------
+    Tensor of bool
+
+    Examples
+    --------
+    >>> isreal([1 + 1j, 2.0])
+    Tensor([False,  True], dtype=bool)
+    """
     return ~iscomplex(x)

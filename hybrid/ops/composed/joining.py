@@ -31,12 +31,40 @@ def _each(arrays: tuple[ArrayLike, ...], raised: Any) -> Any:
 
 
 def atleast_1d(*arrays: ArrayLike) -> Any:
-    """Return arrays with one axis at least; several as a tuple."""
+    """Return arrays with one axis at least; several as a tuple.
+
+    Parameters
+    ----------
+    *arrays : array-like
+
+    Returns
+    -------
+    Tensor or tuple of Tensor
+
+    Examples
+    --------
+    >>> atleast_1d(3.0).shape
+    (1,)
+    """
     return _each(arrays, lambda x: x if x.ndim else reshape(x, 1))
 
 
 def atleast_2d(*arrays: ArrayLike) -> Any:
-    """Return arrays with two axes at least, vectors as rows; several as a tuple."""
+    """Return arrays with two axes at least, vectors as rows; several as a tuple.
+
+    Parameters
+    ----------
+    *arrays : array-like
+
+    Returns
+    -------
+    Tensor or tuple of Tensor
+
+    Examples
+    --------
+    >>> atleast_2d([1.0, 2.0]).shape
+    (1, 2)
+    """
     return _each(arrays, lambda x: x if x.ndim >= 2 else reshape(x, (1, x.size)))
 
 
@@ -44,6 +72,19 @@ def atleast_3d(*arrays: ArrayLike) -> Any:
     """Return arrays with three axes at least; several as a tuple.
 
     A vector becomes (1, n, 1), a matrix (m, n, 1).
+
+    Parameters
+    ----------
+    *arrays : array-like
+
+    Returns
+    -------
+    Tensor or tuple of Tensor
+
+    Examples
+    --------
+    >>> atleast_3d([1.0, 2.0]).shape
+    (1, 2, 1)
     """
     return _each(arrays, _with_three_axes)
 
@@ -55,18 +96,66 @@ def _with_three_axes(x: Tensor) -> Tensor:
 
 
 def column_stack(tup: Sequence[ArrayLike], /) -> Tensor:
-    """Join vectors as the columns of a matrix; matrices are joined as they are."""
+    """Join vectors as the columns of a matrix; matrices are joined as they are.
+
+    Parameters
+    ----------
+    tup : sequence of array-like
+        Of the same length.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> column_stack([[1, 2], [3, 4]])
+    Tensor([[1, 3],
+            [2, 4]], dtype=int64)
+    """
     columns = [t if t.ndim >= 2 else reshape(t, (t.size, 1)) for t in together(*tup)]
     return concat(columns, axis=1)
 
 
 def dstack(tup: Sequence[ArrayLike], /) -> Tensor:
-    """Join arrays along the third axis."""
+    """Join arrays along the third axis.
+
+    Parameters
+    ----------
+    tup : sequence of array-like
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> dstack([[1, 2], [3, 4]])
+    Tensor([[[1, 3],
+             [2, 4]]], dtype=int64)
+    """
     return concat([atleast_3d(x) for x in together(*tup)], axis=2)
 
 
 def append(arr: ArrayLike, values: ArrayLike, axis: int | None = None) -> Tensor:
-    """Return `arr` with `values` behind it along an axis; both raveled without one."""
+    """Return `arr` with `values` behind it along an axis; both raveled without one.
+
+    Parameters
+    ----------
+    arr, values : array-like
+    axis : int, optional
+        Both are raveled if it is left out.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> append([[1, 2]], [[3, 4]], axis=0)
+    Tensor([[1, 2],
+            [3, 4]], dtype=int64)
+    """
     front, behind = together(arr, beside(values, arr))
     if axis is None:
         return concat([ravel(front), ravel(behind)])
@@ -105,6 +194,14 @@ def delete(arr: ArrayLike, obj: Any, axis: int | None = None) -> Tensor:
 
 def block(arrays: Any) -> Tensor:
     """Join nested lists of arrays: the innermost along the last axis, and so on outwards.
+
+    Parameters
+    ----------
+    arrays : nested list of array-like
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------
@@ -170,5 +267,22 @@ def diag(v: ArrayLike, k: int = 0) -> Tensor:
 
 
 def diagflat(v: ArrayLike, k: int = 0) -> Tensor:
-    """Return the matrix with the raveled elements on diagonal `k`."""
+    """Return the matrix with the raveled elements on diagonal `k`.
+
+    Parameters
+    ----------
+    v : array-like
+    k : int
+        Above the main diagonal, or below it where negative.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> diagflat([1, 2])
+    Tensor([[1, 0],
+            [0, 2]], dtype=int64)
+    """
     return diag(ravel(asarray(v)), k)

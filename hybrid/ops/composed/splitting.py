@@ -53,13 +53,47 @@ def _along(name: str, x: ArrayLike, indices_or_sections: Any, axis: int) -> list
 
 
 def hsplit(x: ArrayLike, indices_or_sections: Any) -> list[Tensor]:
-    """Split column by column; an array of one axis along it."""
+    """Split column by column; an array of one axis along it.
+
+    Parameters
+    ----------
+    x : array-like
+    indices_or_sections : int or sequence of int
+        How many equal parts, or where they begin.
+
+    Returns
+    -------
+    list of Tensor
+        Views.
+
+    Examples
+    --------
+    >>> hsplit([1, 2, 3, 4], 2)
+    [Tensor([1, 2], dtype=int64), Tensor([3, 4], dtype=int64)]
+    """
     x = asarray(x)
     return _along("hsplit", x, indices_or_sections, min(max(x.ndim - 1, 0), 1))
 
 
 def vsplit(x: ArrayLike, indices_or_sections: Any) -> list[Tensor]:
-    """Split row by row."""
+    """Split row by row.
+
+    Parameters
+    ----------
+    x : array-like
+    indices_or_sections : int or sequence of int
+        How many equal parts, or where they begin.
+
+    Returns
+    -------
+    list of Tensor
+        Views.
+
+    Examples
+    --------
+    >>> vsplit([[1, 2], [3, 4]], 2)
+    [Tensor([[1, 2]], dtype=int64), Tensor([[3, 4]], dtype=int64)]
+    """
     x = asarray(x)
     if x.ndim < 2:
         raise ShapeError(located(f"vsplit: shape {x.shape} has fewer than two axes"))
@@ -67,22 +101,91 @@ def vsplit(x: ArrayLike, indices_or_sections: Any) -> list[Tensor]:
 
 
 def dsplit(x: ArrayLike, indices_or_sections: Any) -> list[Tensor]:
-    """Split along the third axis."""
+    """Split along the third axis.
+
+    Parameters
+    ----------
+    x : array-like
+    indices_or_sections : int or sequence of int
+        How many equal parts, or where they begin.
+
+    Returns
+    -------
+    list of Tensor
+        Views.
+
+    Examples
+    --------
+    >>> dsplit([[[1, 2]]], 2)
+    [Tensor([[[1]]], dtype=int64), Tensor([[[2]]], dtype=int64)]
+    """
     return _along("dsplit", x, indices_or_sections, 2)
 
 
 def flipud(m: ArrayLike, /) -> Tensor:
-    """Reverse the first axis."""
+    """Reverse the first axis.
+
+    Parameters
+    ----------
+    m : array-like
+        Of one axis at least.
+
+    Returns
+    -------
+    Tensor
+        A view.
+
+    Examples
+    --------
+    >>> flipud([[1, 2], [3, 4]])
+    Tensor([[3, 4],
+            [1, 2]], dtype=int64)
+    """
     return flip(m, axis=0)
 
 
 def fliplr(m: ArrayLike, /) -> Tensor:
-    """Reverse the second axis."""
+    """Reverse the second axis.
+
+    Parameters
+    ----------
+    m : array-like
+        Of two axes at least.
+
+    Returns
+    -------
+    Tensor
+        A view.
+
+    Examples
+    --------
+    >>> fliplr([[1, 2], [3, 4]])
+    Tensor([[2, 1],
+            [4, 3]], dtype=int64)
+    """
     return flip(m, axis=1)
 
 
 def rot90(m: ArrayLike, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
-    """Turn by `k` right angles in the plane of two axes, from the first towards the second."""
+    """Turn by `k` right angles in the plane of two axes, from the first towards the second.
+
+    Parameters
+    ----------
+    m : array-like
+    k : int
+    axes : tuple of int
+        Two.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> rot90([[1, 2], [3, 4]])
+    Tensor([[2, 4],
+            [1, 3]], dtype=int64)
+    """
     m = asarray(m)
     first, second = some_axes("rot90", axes, m.shape)
     turns = k % 4
@@ -94,7 +197,24 @@ def rot90(m: ArrayLike, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
 
 
 def rollaxis(x: ArrayLike, axis: int, start: int = 0) -> Tensor:
-    """Move an axis back until it lies before `start`."""
+    """Move an axis back until it lies before `start`.
+
+    Parameters
+    ----------
+    x : array-like
+    axis, start : int
+
+    Returns
+    -------
+    Tensor
+        A view.
+
+    Examples
+    --------
+    >>> import hybrid as hb
+    >>> rollaxis(hb.ones((2, 3, 4)), 2).shape
+    (4, 2, 3)
+    """
     x = asarray(x)
     axis = one_axis("rollaxis", axis, x.shape)
     start = one_axis("rollaxis", start, x.shape, extra=1)

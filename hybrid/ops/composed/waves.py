@@ -16,7 +16,23 @@ from hybrid.ops.reduction import cumsum
 
 
 def angle(z: ArrayLike, deg: bool = False) -> Tensor:
-    """Return the angle of complex numbers, in radians or degrees."""
+    """Return the angle of complex numbers, in radians or degrees.
+
+    Parameters
+    ----------
+    z : array-like
+    deg : bool
+        Degrees.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> angle([1.0, 1j], deg=True)
+    Tensor([ 0., 90.], dtype=float32)
+    """
     z = asarray(z)
     z = z.astype("int64") if z.dtype.kind == "b" else z  # whose angles are float64, as NumPy's
     found = atan2(imag(z), real(z))
@@ -24,7 +40,21 @@ def angle(z: ArrayLike, deg: bool = False) -> Tensor:
 
 
 def sinc(x: ArrayLike, /) -> Tensor:
-    """Return ``sin(pi * x) / (pi * x)``, and 1 at 0."""
+    """Return ``sin(pi * x) / (pi * x)``, and 1 at 0.
+
+    Parameters
+    ----------
+    x : array-like
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> sinc([0.0, 0.5, 1.0])
+    Tensor([ 1.0000000e+00,  6.3661975e-01, -2.7827534e-08], dtype=float32)
+    """
     x = asarray(x) * 1.0
     y = math.pi * where(x == 0, 1e-20, x)
     return sin(y) / y
@@ -46,6 +76,11 @@ def unwrap(
     Returns
     -------
     Tensor
+
+    Examples
+    --------
+    >>> unwrap([0.0, 3.0, 6.5, -3.0], period=6.0)
+    Tensor([0. , 3. , 0.5, 3. ], dtype=float32)
     """
     x = asarray(p)
     axis = one_axis("unwrap", axis, x.shape)

@@ -32,7 +32,7 @@ def conv1d(
     dilation: Sizes = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Slide weights along one axis: :func:`conv2d` for (N, C, L) and (C_out, C / groups, K).
+    """Slide weights along an axis, as :func:`conv2d` does: (N, C, L) and (C_out, C / groups, K).
 
     Examples
     --------
@@ -103,7 +103,13 @@ def conv_transpose1d(
     dilation: Sizes = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Spread each element over a window: :func:`conv_transpose2d` for one spatial axis."""
+    """Spread each element over a window, as :func:`conv_transpose2d` for one spatial axis.
+
+    Examples
+    --------
+    >>> conv_transpose1d([[[1.0, 2.0]]], [[[1.0, 10.0]]])
+    Tensor([[[ 1., 12., 20.]]], dtype=float32)
+    """
     return _transposed(
         "conv_transpose1d", 1, x, w, stride, padding, output_padding, dilation, groups
     )

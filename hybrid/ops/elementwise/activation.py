@@ -72,6 +72,10 @@ relu = unary(
     hint="it needs real numbers",
     doc="``maximum(x, 0)``.",
     notes="The gradient at 0 is 0.",
+    example="""
+>>> relu([-1.0, 2.0])
+Tensor([0., 2.], dtype=float32)
+""",
 )
 
 
@@ -134,6 +138,10 @@ gelu = unary(
     rule=REAL,
     doc="`x` times the probability that a normal variable is below it.",
     notes="The exact form. It is written with erfc: ``1 + erf`` cancels for negative `x`.",
+    example="""
+>>> gelu([-1.0, 0.0, 1.0])
+Tensor([-0.15865526,  0.        ,  0.8413447 ], dtype=float32)
+""",
 )
 
 
@@ -148,6 +156,10 @@ silu = unary(
     eager=_silu_eager,
     rule=REAL,
     doc="``x * sigmoid(x)``.",
+    example="""
+>>> silu([0.0, 100.0])
+Tensor([  0., 100.], dtype=float32)
+""",
 )
 
 
@@ -163,4 +175,8 @@ softplus = unary(
     eager=_softplus_eager,
     rule=REAL,
     doc="``log(1 + exp(x))`` without overflow.",
+    example="""
+>>> softplus([-1.0, 0.0, 100.0])
+Tensor([  0.3132617,   0.6931472, 100.       ], dtype=float32)
+""",
 )

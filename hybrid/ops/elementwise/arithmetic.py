@@ -55,6 +55,10 @@ subtract = binary(
     operator="__sub__",
     hint="use x ^ y or logical_xor for booleans",
     doc="Subtract the second array from the first.",
+    example="""
+>>> subtract([5.0, 7.0], [1.0, 2.0])
+Tensor([4., 5.], dtype=float32)
+""",
 )
 
 multiply = binary(
@@ -65,6 +69,10 @@ multiply = binary(
     ufunc=np.multiply,
     operator="__mul__",
     doc="Multiply two arrays element by element.",
+    example="""
+>>> multiply([1.0, 2.0], [3.0, 4.0])
+Tensor([3., 8.], dtype=float32)
+""",
 )
 
 divide = binary(
@@ -91,6 +99,10 @@ floor_divide = binary(
     no_gradient=PIECEWISE,
     domain=_SMOOTH,
     doc="Divide and round towards minus infinity; an integer divided by zero gives 0.",
+    example="""
+>>> floor_divide([7, -7], 2)
+Tensor([ 3, -4], dtype=int64)
+""",
 )
 
 remainder = binary(
@@ -119,6 +131,10 @@ negative = unary(
     operator="__neg__",
     hint="use ~x or logical_not for booleans",
     doc="Change the sign.",
+    example="""
+>>> negative([1.0, -2.0])
+Tensor([-1.,  2.], dtype=float32)
+""",
 )
 
 positive = unary(
@@ -128,6 +144,10 @@ positive = unary(
     ufunc=np.positive,
     operator="__pos__",
     doc="Return a copy.",
+    example="""
+>>> positive([1.0, -2.0])
+Tensor([ 1., -2.], dtype=float32)
+""",
 )
 
 
@@ -143,6 +163,10 @@ abs = unary(
     operator="__abs__",
     doc="Absolute value.",
     notes="The gradient at 0 is 0.",
+    example="""
+>>> abs([-1.5, 2.0])
+Tensor([1.5, 2. ], dtype=float32)
+""",
 )
 absolute = abs
 
@@ -161,6 +185,10 @@ sign: Unary = unary(
     ufunc=np.sign,
     doc="-1, 0 or 1 by the sign, NaN for NaN; for complex numbers ``x / abs(x)``.",
     notes="The gradient of real numbers is 0, and that at 0.",
+    example="""
+>>> sign([-2.0, 0.0, 3.0])
+Tensor([-1.,  0.,  1.], dtype=float32)
+""",
 )
 
 copysign: Binary = binary(
@@ -170,6 +198,10 @@ copysign: Binary = binary(
     None,
     ufunc=np.copysign,
     doc="The size of the first array with the sign of the second.",
+    example="""
+>>> copysign([1.0, 2.0], [-0.0, 3.0])
+Tensor([-1.,  2.], dtype=float32)
+""",
 )
 
 nextafter = binary(
@@ -196,6 +228,10 @@ square = unary(
     lambda g, out, x: g * (2 * x),
     ufunc=np.square,
     doc="The product of each element with itself.",
+    example="""
+>>> square([-2.0, 3.0])
+Tensor([4., 9.], dtype=float32)
+""",
 )
 
 
@@ -219,6 +255,10 @@ reciprocal = unary(
     rule=_only("fcV", np.reciprocal),  # no kernel divides integers: they have an op of their own
     domain=_SMOOTH,
     doc="1 divided by each element; integers are rounded towards zero.",
+    example="""
+>>> reciprocal([2.0, 4.0])
+Tensor([0.5 , 0.25], dtype=float32)
+""",
 )
 
 sqrt = unary(
@@ -242,6 +282,10 @@ rsqrt = unary(
     rule=loops_of(np.sqrt),
     domain=_SMOOTH,
     doc="1 divided by the square root.",
+    example="""
+>>> rsqrt([1.0, 4.0])
+Tensor([1. , 0.5], dtype=float32)
+""",
 )
 
 cbrt = unary(
@@ -251,6 +295,10 @@ cbrt = unary(
     ufunc=np.cbrt,
     domain=_SMOOTH,
     doc="Cube root, negative for negative numbers.",
+    example="""
+>>> cbrt([0.0, 8.0])
+Tensor([0., 2.], dtype=float32)
+""",
 )
 
 hypot = binary(
@@ -261,6 +309,10 @@ hypot = binary(
     ufunc=np.hypot,
     doc="``sqrt(x * x + y * y)`` without overflow in between.",
     notes="The gradient at the origin is 0.",
+    example="""
+>>> hypot(3.0, 4.0)
+Tensor(5., dtype=float32)
+""",
 )
 
 

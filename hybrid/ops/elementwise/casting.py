@@ -115,6 +115,10 @@ real = unary(
     eager=lambda xp, x: xp.array(xp.real(x)),
     rule=_part_rule,
     doc="The real part, as a copy.",
+    example="""
+>>> real([1 + 2j])
+Tensor([1.], dtype=float32)
+""",
 )
 
 imag = unary(
@@ -124,6 +128,10 @@ imag = unary(
     eager=lambda xp, x: xp.array(xp.imag(x)),
     rule=_part_rule,
     doc="The imaginary part, as a copy; 0 for real numbers.",
+    example="""
+>>> imag([1 + 2j])
+Tensor([2.], dtype=float32)
+""",
 )
 
 conj: Unary = unary(
@@ -133,12 +141,32 @@ conj: Unary = unary(
     ufunc=np.conjugate,
     hint="booleans have no conjugate",
     doc="The complex conjugate.",
+    example="""
+>>> conj([1 + 2j])
+Tensor([1.-2.j], dtype=complex64)
+""",
 )
 conjugate = conj
 
 
 def conj_method(x: Tensor) -> Tensor:
-    """Return the complex conjugate; as NumPy's method does, of booleans the same."""
+    """Return the complex conjugate; as NumPy's method does, of booleans the same.
+
+    Parameters
+    ----------
+    x : Tensor
+
+    Returns
+    -------
+    Tensor
+        The same Tensor where it is real.
+
+    Examples
+    --------
+    >>> import hybrid as hb
+    >>> hb.asarray([1 + 2j]).conj()
+    Tensor([1.-2.j], dtype=complex64)
+    """
     return asarray(x, copy=True) if x.dtype.kind == "b" else conj(x)
 
 

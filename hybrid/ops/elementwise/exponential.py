@@ -33,6 +33,10 @@ exp2 = unary(
     lambda g, out, x: g * (out * _LN2),
     ufunc=np.exp2,
     doc="2 to the power of each element.",
+    example="""
+>>> exp2([0.0, 3.0])
+Tensor([1., 8.], dtype=float32)
+""",
 )
 
 expm1 = unary(
@@ -43,6 +47,10 @@ expm1 = unary(
     # NumPy's formula multiplies infinities by 0 where C99's exp does not.
     mend=("FD", lambda xp, out, x: xp.where(xp.isfinite(out), out, xp.exp(x) - 1)),
     doc="``exp(x) - 1``, accurate near 0.",
+    example="""
+>>> expm1([0.0, 1e-6])
+Tensor([0.0000000e+00, 1.0000005e-06], dtype=float32)
+""",
 )
 
 log = unary(
@@ -52,6 +60,10 @@ log = unary(
     ufunc=np.log,
     domain=_POSITIVE,
     doc="Natural logarithm; -inf for 0, NaN for negative numbers.",
+    example="""
+>>> log([1.0, 2.0])
+Tensor([0.       , 0.6931472], dtype=float32)
+""",
 )
 
 log2 = unary(
@@ -61,6 +73,10 @@ log2 = unary(
     ufunc=np.log2,
     domain=_POSITIVE,
     doc="Logarithm to the base 2.",
+    example="""
+>>> log2([1.0, 8.0])
+Tensor([0., 3.], dtype=float32)
+""",
 )
 
 log10 = unary(
@@ -70,6 +86,10 @@ log10 = unary(
     ufunc=np.log10,
     domain=_POSITIVE,
     doc="Logarithm to the base 10.",
+    example="""
+>>> log10([1.0, 10.0])
+Tensor([0., 1.], dtype=float32)
+""",
 )
 
 log1p = unary(
@@ -79,6 +99,10 @@ log1p = unary(
     ufunc=np.log1p,
     domain=(-0.9, 3.0),
     doc="``log(1 + x)``, accurate near 0.",
+    example="""
+>>> log1p([0.0, 1e-6])
+Tensor([0.000000e+00, 9.999995e-07], dtype=float32)
+""",
 )
 
 
@@ -98,6 +122,10 @@ logaddexp = binary(
     ufunc=np.logaddexp,
     doc="``log(exp(x) + exp(y))`` without overflow.",
     notes="The gradient is 0 where both are -inf.",
+    example="""
+>>> logaddexp([0.0, 1000.0], 0.0)
+Tensor([6.931472e-01, 1.000000e+03], dtype=float32)
+""",
 )
 
 # The derivative of erf at 0.
@@ -123,4 +151,8 @@ erfc = unary(
     eager=special("erfc"),
     rule=REAL,
     doc="``1 - erf(x)``, accurate where that is small.",
+    example="""
+>>> erfc([0.0, 1.0])
+Tensor([1.       , 0.1572992], dtype=float32)
+""",
 )

@@ -20,6 +20,10 @@ logical_and = binary(
     rule=_truth,
     dtype="bool",
     doc="Tell where both elements are true.",
+    example="""
+>>> logical_and([True, True, False], [True, False, False])
+Tensor([ True, False, False], dtype=bool)
+""",
 )
 
 logical_or = binary(
@@ -29,6 +33,10 @@ logical_or = binary(
     rule=_truth,
     dtype="bool",
     doc="Tell where one or both elements are true.",
+    example="""
+>>> logical_or([True, True, False], [True, False, False])
+Tensor([ True,  True, False], dtype=bool)
+""",
 )
 
 logical_xor = binary(
@@ -38,6 +46,10 @@ logical_xor = binary(
     rule=_truth,
     dtype="bool",
     doc="Tell where exactly one of two elements is true.",
+    example="""
+>>> logical_xor([True, True, False], [True, False, False])
+Tensor([False,  True, False], dtype=bool)
+""",
 )
 
 logical_not = unary(
@@ -47,6 +59,10 @@ logical_not = unary(
     rule=_truth,
     dtype="bool",
     doc="Tell where elements are false.",
+    example="""
+>>> logical_not([True, False])
+Tensor([False,  True], dtype=bool)
+""",
 )
 
 _INTEGERS = "bitwise operations need integers or booleans: convert with astype first"
@@ -59,6 +75,10 @@ bitwise_and = binary(
     dtype="int32",
     hint=_INTEGERS,
     doc="Bitwise and.",
+    example="""
+>>> bitwise_and(6, 3)
+Tensor(2, dtype=int64)
+""",
 )
 
 bitwise_or = binary(
@@ -69,6 +89,10 @@ bitwise_or = binary(
     dtype="int32",
     hint=_INTEGERS,
     doc="Bitwise or.",
+    example="""
+>>> bitwise_or(6, 3)
+Tensor(7, dtype=int64)
+""",
 )
 
 bitwise_xor = binary(
@@ -79,6 +103,10 @@ bitwise_xor = binary(
     dtype="int32",
     hint=_INTEGERS,
     doc="Bitwise exclusive or.",
+    example="""
+>>> bitwise_xor(6, 3)
+Tensor(5, dtype=int64)
+""",
 )
 
 bitwise_invert = unary(
@@ -89,6 +117,10 @@ bitwise_invert = unary(
     dtype="int32",
     hint=_INTEGERS,
     doc="Flip every bit; for booleans, logical not.",
+    example="""
+>>> bitwise_invert([0, 1])
+Tensor([-1, -2], dtype=int64)
+""",
 )
 invert = bitwise_not = bitwise_invert
 
@@ -100,6 +132,10 @@ bitwise_left_shift = binary(
     dtype="uint8",
     hint=_INTEGERS,
     doc="Shift bits to the left; a shift by the width or more gives 0.",
+    example="""
+>>> bitwise_left_shift([1, 2], 3)
+Tensor([ 8, 16], dtype=int64)
+""",
 )
 left_shift = bitwise_left_shift
 
@@ -111,5 +147,9 @@ bitwise_right_shift = binary(
     dtype="uint8",
     hint=_INTEGERS,
     doc="Shift bits to the right, keeping the sign.",
+    example="""
+>>> bitwise_right_shift([8, 17], 3)
+Tensor([1, 2], dtype=int64)
+""",
 )
 right_shift = bitwise_right_shift

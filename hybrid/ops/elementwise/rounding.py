@@ -18,6 +18,10 @@ floor = unary(
     ufunc=np.floor,
     no_gradient=PIECEWISE,
     doc="Round towards minus infinity.",
+    example="""
+>>> floor([-1.5, 1.5])
+Tensor([-2.,  1.], dtype=float32)
+""",
 )
 
 ceil = unary(
@@ -26,6 +30,10 @@ ceil = unary(
     ufunc=np.ceil,
     no_gradient=PIECEWISE,
     doc="Round towards plus infinity.",
+    example="""
+>>> ceil([-1.5, 1.5])
+Tensor([-1.,  2.], dtype=float32)
+""",
 )
 
 trunc = unary(
@@ -34,6 +42,10 @@ trunc = unary(
     ufunc=np.trunc,
     no_gradient=PIECEWISE,
     doc="Round towards zero.",
+    example="""
+>>> trunc([-1.5, 1.5])
+Tensor([-1.,  1.], dtype=float32)
+""",
 )
 fix = trunc
 
@@ -43,6 +55,10 @@ rint = unary(
     ufunc=np.rint,
     no_gradient=PIECEWISE,
     doc="Round to the nearest integer, halves to the even one; integers become floating-point.",
+    example="""
+>>> rint([0.5, 1.5, -1.2])
+Tensor([ 0.,  2., -1.], dtype=float32)
+""",
 )
 
 

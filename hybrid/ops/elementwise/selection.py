@@ -146,6 +146,10 @@ minimum = binary(
     ufunc=np.minimum,
     doc="The smaller of two elements; NaN if one of them is NaN.",
     notes="Where both are equal, each gets half of the gradient.",
+    example="""
+>>> minimum([1.0, 4.0], [3.0, 2.0])
+Tensor([1., 2.], dtype=float32)
+""",
 )
 
 # --- clip -----------------------------------------------------------------------------------------

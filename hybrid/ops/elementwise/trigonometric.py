@@ -13,6 +13,10 @@ sin = unary(
     lambda g, out, x: g * cos(x),
     ufunc=np.sin,
     doc="Sine.",
+    example="""
+>>> sin([0.0, 1.0])
+Tensor([0.      , 0.841471], dtype=float32)
+""",
 )
 
 cos: Unary = unary(
@@ -21,6 +25,10 @@ cos: Unary = unary(
     lambda g, out, x: -g * sin(x),
     ufunc=np.cos,
     doc="Cosine.",
+    example="""
+>>> cos([0.0, 3.1415927])
+Tensor([ 1., -1.], dtype=float32)
+""",
 )
 
 tan = unary(
@@ -30,6 +38,10 @@ tan = unary(
     ufunc=np.tan,
     domain=(-1.2, 1.2),
     doc="Tangent.",
+    example="""
+>>> tan([0.0, 1.0])
+Tensor([0.       , 1.5574077], dtype=float32)
+""",
 )
 
 asin = unary(
@@ -39,6 +51,10 @@ asin = unary(
     ufunc=np.arcsin,
     domain=(-0.9, 0.9),
     doc="Inverse of sine; NaN outside [-1, 1].",
+    example="""
+>>> asin([0.0, 1.0])
+Tensor([0.       , 1.5707964], dtype=float32)
+""",
 )
 arcsin = asin
 
@@ -49,6 +65,10 @@ acos = unary(
     ufunc=np.arccos,
     domain=(-0.9, 0.9),
     doc="Inverse of cosine; NaN outside [-1, 1].",
+    example="""
+>>> acos([1.0, 0.0])
+Tensor([0.       , 1.5707964], dtype=float32)
+""",
 )
 arccos = acos
 
@@ -58,6 +78,10 @@ atan = unary(
     lambda g, out, x: g / (1 + square(x)),
     ufunc=np.arctan,
     doc="Inverse of tangent.",
+    example="""
+>>> atan([0.0, 1.0])
+Tensor([0.       , 0.7853982], dtype=float32)
+""",
 )
 arctan = atan
 
@@ -68,6 +92,10 @@ atan2 = binary(
     lambda g, out, y, x: -g * (y / hypot(x, y) / hypot(x, y)),
     ufunc=np.arctan2,
     doc="The angle of a point: its ordinate is the first argument, its abscissa the second.",
+    example="""
+>>> atan2([1.0, -1.0], [1.0, 1.0])
+Tensor([ 0.7853981, -0.7853981], dtype=float32)
+""",
 )
 arctan2 = atan2
 
@@ -77,6 +105,10 @@ sinh = unary(
     lambda g, out, x: g * cosh(x),
     ufunc=np.sinh,
     doc="Hyperbolic sine.",
+    example="""
+>>> sinh([0.0, 1.0])
+Tensor([0.       , 1.1752012], dtype=float32)
+""",
 )
 
 cosh: Unary = unary(
@@ -85,6 +117,10 @@ cosh: Unary = unary(
     lambda g, out, x: g * sinh(x),
     ufunc=np.cosh,
     doc="Hyperbolic cosine.",
+    example="""
+>>> cosh([0.0, 1.0])
+Tensor([1.       , 1.5430807], dtype=float32)
+""",
 )
 
 tanh = unary(
@@ -93,6 +129,10 @@ tanh = unary(
     lambda g, out, x: g * (1 - square(out)),
     ufunc=np.tanh,
     doc="Hyperbolic tangent.",
+    example="""
+>>> tanh([0.0, 1.0])
+Tensor([0.       , 0.7615942], dtype=float32)
+""",
 )
 
 asinh = unary(
@@ -101,6 +141,10 @@ asinh = unary(
     lambda g, out, x: g / sqrt(1 + square(x)),
     ufunc=np.arcsinh,
     doc="Inverse of hyperbolic sine.",
+    example="""
+>>> asinh([0.0, 1.0])
+Tensor([0.       , 0.8813736], dtype=float32)
+""",
 )
 arcsinh = asinh
 
@@ -111,6 +155,10 @@ acosh = unary(
     ufunc=np.arccosh,
     domain=(1.1, 3.0),
     doc="Inverse of hyperbolic cosine; NaN below 1.",
+    example="""
+>>> acosh([1.0, 2.0])
+Tensor([0.      , 1.316958], dtype=float32)
+""",
 )
 arccosh = acosh
 
@@ -121,5 +169,9 @@ atanh = unary(
     ufunc=np.arctanh,
     domain=(-0.9, 0.9),
     doc="Inverse of hyperbolic tangent; NaN outside [-1, 1].",
+    example="""
+>>> atanh([0.0, 0.5])
+Tensor([0.        , 0.54930615], dtype=float32)
+""",
 )
 arctanh = atanh

@@ -34,6 +34,10 @@ deg2rad: Unary = unary(
     lambda g, out, x: deg2rad(g),
     ufunc=np.deg2rad,
     doc="Degrees as radians.",
+    example="""
+>>> deg2rad([0.0, 180.0])
+Tensor([0.       , 3.1415927], dtype=float32)
+""",
 )
 radians = deg2rad
 UFUNCS[np.radians] = radians
@@ -44,6 +48,10 @@ rad2deg: Unary = unary(
     lambda g, out, x: rad2deg(g),
     ufunc=np.rad2deg,
     doc="Radians as degrees.",
+    example="""
+>>> rad2deg([0.0, 3.1415927])
+Tensor([  0., 180.], dtype=float32)
+""",
 )
 degrees = rad2deg
 UFUNCS[np.degrees] = degrees
@@ -56,6 +64,10 @@ fabs = unary(
     lambda g, out, x: g * sign(x),
     ufunc=np.fabs,
     doc="Absolute value of real numbers, always floating-point.",
+    example="""
+>>> fabs([-1.5, 2.0])
+Tensor([1.5, 2. ], dtype=float32)
+""",
 )
 
 
@@ -70,6 +82,10 @@ fmax = binary(
     lambda g, out, x, y: _winner(g, (y > x) | isnan(x), x == y),
     ufunc=np.fmax,
     doc="The larger of two elements; the other one where one of them is NaN.",
+    example="""
+>>> fmax([1.0, float("nan")], 2.0)
+Tensor([2., 2.], dtype=float32)
+""",
 )
 
 fmin = binary(
@@ -79,6 +95,10 @@ fmin = binary(
     lambda g, out, x, y: _winner(g, (y < x) | isnan(x), x == y),
     ufunc=np.fmin,
     doc="The smaller of two elements; the other one where one of them is NaN.",
+    example="""
+>>> fmin([1.0, float("nan")], 2.0)
+Tensor([1., 2.], dtype=float32)
+""",
 )
 
 fmod = binary(
@@ -89,6 +109,10 @@ fmod = binary(
     ufunc=np.fmod,
     domain=(0.5, 2.0),
     doc="What a division rounded toward zero leaves over; it has the sign of the dividend.",
+    example="""
+>>> fmod([7.0, -7.0], 3.0)
+Tensor([ 1., -1.], dtype=float32)
+""",
 )
 
 heaviside = binary(
@@ -98,6 +122,10 @@ heaviside = binary(
     lambda g, out, x, y: where(x == 0, g, 0),
     ufunc=np.heaviside,
     doc="0 where `x` is negative, 1 where it is positive, `y` where it is zero.",
+    example="""
+>>> heaviside([-1.0, 0.0, 1.0], 0.5)
+Tensor([0. , 0.5, 1. ], dtype=float32)
+""",
 )
 
 logaddexp2 = binary(
@@ -107,6 +135,10 @@ logaddexp2 = binary(
     lambda g, out, x, y: g * exp2(y - out),
     ufunc=np.logaddexp2,
     doc="``log2(2**x + 2**y)`` without overflow.",
+    example="""
+>>> logaddexp2([0.0, 1000.0], 0.0)
+Tensor([   1., 1000.], dtype=float32)
+""",
 )
 
 
@@ -161,6 +193,10 @@ lcm = binary(
     dtype="int32",
     no_gradient=INTEGER,
     doc="The least common multiple.",
+    example="""
+>>> lcm([4, 6], 6)
+Tensor([12,  6], dtype=int64)
+""",
 )
 
 bitwise_count = unary(
@@ -170,6 +206,10 @@ bitwise_count = unary(
     dtype="int32",
     no_gradient=INTEGER,
     doc="How many bits of the absolute value are 1.",
+    example="""
+>>> bitwise_count([0, 7, -8])
+Tensor([0, 3, 1], dtype=uint8)
+""",
 )
 
 # --- the parts of floats --------------------------------------------------------------------------
@@ -180,6 +220,10 @@ spacing = unary(
     ufunc=np.spacing,
     no_gradient=PIECEWISE,
     doc="The distance to the next number away from zero.",
+    example="""
+>>> spacing([1.0, 1000.0])
+Tensor([1.1920929e-07, 6.1035156e-05], dtype=float32)
+""",
 )
 
 _LDEXP = elementwise(

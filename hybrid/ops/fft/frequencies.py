@@ -69,6 +69,21 @@ def fftfreq(n: int, /, d: float = 1.0, dtype: Any = None, device: Any = None) ->
 def rfftfreq(n: int, /, d: float = 1.0, dtype: Any = None, device: Any = None) -> Tensor:
     """Return the frequencies of :func:`rfft`'s result; the arguments are those of :func:`fftfreq`.
 
+    Parameters
+    ----------
+    n : int
+        Size of what was transformed.
+    d : float
+        Distance of the samples.
+    dtype : dtype, optional
+    device : str, optional
+        Where it is; the one of ``with hb.device(...)`` if it is left out.
+
+    Returns
+    -------
+    Tensor
+        ``n // 2 + 1`` frequencies.
+
     Examples
     --------
     >>> rfftfreq(4)
@@ -107,6 +122,16 @@ def fftshift(x: ArrayLike, /, axes: Any = None) -> Tensor:
 
 def ifftshift(x: ArrayLike, /, axes: Any = None) -> Tensor:
     """Undo :func:`fftshift`.
+
+    Parameters
+    ----------
+    x : array-like
+    axes : int or tuple of int, optional
+        All if left out.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------

@@ -238,6 +238,19 @@ def hfft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "ba
 
     The arguments are those of :func:`irfft`.
 
+    Parameters
+    ----------
+    x : array-like
+    n : int, optional
+        Size along `axis` to which `x` is cut or filled with zeros.
+    axis : int
+    norm : {"backward", "ortho", "forward"}
+        Which direction divides by the number of elements, or both by its root.
+
+    Returns
+    -------
+    Tensor of real numbers
+
     Examples
     --------
     >>> hfft([1.0, 0.0, 0.0])
@@ -252,6 +265,19 @@ def ihfft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "b
     """Return the inverse of :func:`hfft`: half of a Hermitian signal.
 
     The arguments are those of :func:`rfft`.
+
+    Parameters
+    ----------
+    x : array-like
+    n : int, optional
+        Size along `axis` to which `x` is cut or filled with zeros.
+    axis : int
+    norm : {"backward", "ortho", "forward"}
+        Which direction divides by the number of elements, or both by its root.
+
+    Returns
+    -------
+    Tensor of complex numbers
 
     Examples
     --------
@@ -328,19 +354,82 @@ def rfftn(
 def irfftn(
     x: ArrayLike, /, s: Sizes = None, axes: AxesLike = None, norm: Norm = "backward"
 ) -> Tensor:
-    """Return the inverse of :func:`rfftn`; `s` gives the sizes of the result."""
+    """Return the inverse of :func:`rfftn`; `s` gives the sizes of the result.
+
+    Parameters
+    ----------
+    x : array-like
+    s : tuple of int, optional
+        Sizes along `axes` to which `x` is cut or filled with zeros.
+    axes : tuple of int, optional
+        All if left out, or the last ``len(s)``.
+    norm : {"backward", "ortho", "forward"}
+        Which direction divides by the number of elements, or both by its root.
+
+    Returns
+    -------
+    Tensor of real numbers
+
+    Examples
+    --------
+    >>> irfftn([[10.0, -2.0], [-4.0, 0.0]])
+    Tensor([[1., 2.],
+            [3., 4.]], dtype=float32)
+    """
     return _real_inverse("irfftn", x, s, axes, norm)
 
 
 def rfft2(
     x: ArrayLike, /, s: Sizes = None, axes: AxesLike = (-2, -1), norm: Norm = "backward"
 ) -> Tensor:
-    """Return the transform of real numbers along the last two axes; see :func:`rfftn`."""
+    """Return the transform of real numbers along the last two axes; see :func:`rfftn`.
+
+    Parameters
+    ----------
+    x : array-like
+    s : tuple of int, optional
+        Sizes along `axes` to which `x` is cut or filled with zeros.
+    axes : tuple of int
+        Two.
+    norm : {"backward", "ortho", "forward"}
+        Which direction divides by the number of elements, or both by its root.
+
+    Returns
+    -------
+    Tensor of complex numbers
+
+    Examples
+    --------
+    >>> rfft2([[1.0, 2.0], [3.0, 4.0]])
+    Tensor([[10.+0.j, -2.+0.j],
+            [-4.+0.j,  0.+0.j]], dtype=complex64)
+    """
     return _real_transformed("rfft2", x, s, axes, norm)
 
 
 def irfft2(
     x: ArrayLike, /, s: Sizes = None, axes: AxesLike = (-2, -1), norm: Norm = "backward"
 ) -> Tensor:
-    """Return the inverse of :func:`rfft2`; `s` gives the sizes of the result."""
+    """Return the inverse of :func:`rfft2`; `s` gives the sizes of the result.
+
+    Parameters
+    ----------
+    x : array-like
+    s : tuple of int, optional
+        Sizes along `axes` to which `x` is cut or filled with zeros.
+    axes : tuple of int
+        Two.
+    norm : {"backward", "ortho", "forward"}
+        Which direction divides by the number of elements, or both by its root.
+
+    Returns
+    -------
+    Tensor of real numbers
+
+    Examples
+    --------
+    >>> irfft2([[10.0, -2.0], [-4.0, 0.0]])
+    Tensor([[1., 2.],
+            [3., 4.]], dtype=float32)
+    """
     return _real_inverse("irfft2", x, s, axes, norm)

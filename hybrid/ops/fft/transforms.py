@@ -158,6 +158,19 @@ def fft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "bac
 def ifft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "backward") -> Tensor:
     """Return the inverse of :func:`fft`, with the same arguments.
 
+    Parameters
+    ----------
+    x : array-like
+    n : int, optional
+        Size along `axis` to which `x` is cut or filled with zeros.
+    axis : int
+    norm : {"backward", "ortho", "forward"}
+        Which direction divides by the number of elements, or both by its root.
+
+    Returns
+    -------
+    Tensor of complex numbers
+
     Examples
     --------
     >>> ifft([4.0, 4.0, 0.0, 0.0]).real
@@ -205,19 +218,82 @@ def fftn(
 def ifftn(
     x: ArrayLike, /, s: Sizes = None, axes: AxesLike = None, norm: Norm = "backward"
 ) -> Tensor:
-    """Return the inverse of :func:`fftn`, with the same arguments."""
+    """Return the inverse of :func:`fftn`, with the same arguments.
+
+    Parameters
+    ----------
+    x : array-like
+    s : tuple of int, optional
+        Sizes along `axes` to which `x` is cut or filled with zeros.
+    axes : tuple of int, optional
+        All if left out, or the last ``len(s)``.
+    norm : {"backward", "ortho", "forward"}
+        Which direction divides by the number of elements, or both by its root.
+
+    Returns
+    -------
+    Tensor of complex numbers
+
+    Examples
+    --------
+    >>> ifftn([[10.0, -2.0], [-4.0, 0.0]])
+    Tensor([[1.-0.j, 2.-0.j],
+            [3.-0.j, 4.-0.j]], dtype=complex64)
+    """
     return _transformed("ifftn", x, s, axes, norm, inverse=True)
 
 
 def fft2(
     x: ArrayLike, /, s: Sizes = None, axes: AxesLike = (-2, -1), norm: Norm = "backward"
 ) -> Tensor:
-    """Return the transform along the last two axes; see :func:`fftn`."""
+    """Return the transform along the last two axes; see :func:`fftn`.
+
+    Parameters
+    ----------
+    x : array-like
+    s : tuple of int, optional
+        Sizes along `axes` to which `x` is cut or filled with zeros.
+    axes : tuple of int
+        Two.
+    norm : {"backward", "ortho", "forward"}
+        Which direction divides by the number of elements, or both by its root.
+
+    Returns
+    -------
+    Tensor of complex numbers
+
+    Examples
+    --------
+    >>> fft2([[1.0, 2.0], [3.0, 4.0]])
+    Tensor([[10.-0.j, -2.-0.j],
+            [-4.-0.j,  0.-0.j]], dtype=complex64)
+    """
     return _transformed("fft2", x, s, axes, norm, inverse=False)
 
 
 def ifft2(
     x: ArrayLike, /, s: Sizes = None, axes: AxesLike = (-2, -1), norm: Norm = "backward"
 ) -> Tensor:
-    """Return the inverse of :func:`fft2`, with the same arguments."""
+    """Return the inverse of :func:`fft2`, with the same arguments.
+
+    Parameters
+    ----------
+    x : array-like
+    s : tuple of int, optional
+        Sizes along `axes` to which `x` is cut or filled with zeros.
+    axes : tuple of int
+        Two.
+    norm : {"backward", "ortho", "forward"}
+        Which direction divides by the number of elements, or both by its root.
+
+    Returns
+    -------
+    Tensor of complex numbers
+
+    Examples
+    --------
+    >>> ifft2([[10.0, -2.0], [-4.0, 0.0]])
+    Tensor([[1.-0.j, 2.-0.j],
+            [3.-0.j, 4.-0.j]], dtype=complex64)
+    """
     return _transformed("ifft2", x, s, axes, norm, inverse=True)

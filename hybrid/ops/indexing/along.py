@@ -84,6 +84,19 @@ def scatter_add(
     Several values for one place add up; it is the gradient of :func:`take_along_axis`. Arguments
     are those of :func:`scatter`.
 
+    Parameters
+    ----------
+    x : array-like
+    indices : array-like of int
+        Of as many axes as `x`.
+    values : array-like
+        Of a shape that broadcasts to that of `indices`.
+    axis : int
+
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> scatter_add([0, 0, 0], [2, 0, 2], [1, 10, 100])
@@ -93,7 +106,28 @@ def scatter_add(
 
 
 def put_along_axis(x: Tensor, indices: ArrayLike, values: ArrayLike, axis: int | None = -1) -> None:
-    """Write `values` into `x` at the places that :func:`take_along_axis` reads, as NumPy does."""
+    """Write `values` into `x` at the places that :func:`take_along_axis` reads, as NumPy does.
+
+    Parameters
+    ----------
+    x : Tensor
+        Is written to.
+    indices : array-like of int
+        Of as many axes as `x`.
+    values : array-like
+        Of a shape that broadcasts to that of `indices`.
+    axis : int, optional
+        The raveled array if it is None.
+
+    Examples
+    --------
+    >>> import hybrid as hb
+    >>> x = hb.zeros((2, 2))
+    >>> put_along_axis(x, [[0], [1]], 5.0, 1)
+    >>> x
+    Tensor([[5., 0.],
+            [0., 5.]], dtype=float32)
+    """
     from hybrid.ops.assignment import setitem
 
     index = index_array(indices, x.device)

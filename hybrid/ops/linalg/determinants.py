@@ -23,7 +23,15 @@ from hybrid.ops.movement import matrix_transpose
 
 
 class SlogdetResult(NamedTuple):
-    """What :func:`slogdet` returns."""
+    """What :func:`slogdet` returns.
+
+    Attributes
+    ----------
+    sign : Tensor
+        1, -1 or 0; of complex matrices a number of modulus 1.
+    logabsdet : Tensor
+        -inf where the determinant is 0.
+    """
 
     sign: Tensor
     logabsdet: Tensor

@@ -29,7 +29,15 @@ from hybrid.ops.rearranging import tril, triu
 
 
 class QRResult(NamedTuple):
-    """What :func:`qr` returns."""
+    """What :func:`qr` returns.
+
+    Attributes
+    ----------
+    Q : Tensor
+        Its columns are orthonormal.
+    R : Tensor
+        Upper triangular.
+    """
 
     Q: Tensor
     R: Tensor

@@ -33,7 +33,18 @@ from hybrid.ops.searching import count_nonzero
 
 
 class LstsqResult(NamedTuple):
-    """What :func:`lstsq` returns."""
+    """What :func:`lstsq` returns.
+
+    Attributes
+    ----------
+    x : Tensor
+        The solution of smallest norm.
+    residuals : Tensor
+        Sums of squares, column by column, where there are more rows than columns; else empty.
+    rank : Tensor of int64
+    s : Tensor
+        The singular values.
+    """
 
     x: Tensor
     residuals: Tensor

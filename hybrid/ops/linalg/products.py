@@ -286,6 +286,22 @@ def dot(a: ArrayLike, b: ArrayLike, /, out: Any = None) -> Tensor:
 
     For matrices it is :func:`matmul`, for vectors the inner product, for a scalar the multiple;
     otherwise the sum over the last axis of `a` and the second to last of `b`.
+
+    Parameters
+    ----------
+    a, b : array-like
+        Of scalars, vectors, or arrays whose last and last but one axis agree.
+    out : Tensor or ndarray, optional
+        Which is filled.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> dot([1.0, 2.0], [3.0, 4.0])
+    Tensor(11., dtype=float32)
     """
     if out is not None:
         return as_numpy(np.dot, a, b, out=out)
@@ -300,6 +316,15 @@ def dot(a: ArrayLike, b: ArrayLike, /, out: Any = None) -> Tensor:
 def inner(a: ArrayLike, b: ArrayLike, /) -> Tensor:
     """Sum the products over the last axes of both; for scalars the plain product.
 
+    Parameters
+    ----------
+    a, b : array-like
+        Whose last axes agree.
+
+    Returns
+    -------
+    Tensor
+
     Examples
     --------
     >>> inner([[1, 2], [3, 4]], [1, 1])
@@ -311,6 +336,16 @@ def inner(a: ArrayLike, b: ArrayLike, /) -> Tensor:
 
 def vdot(a: ArrayLike, b: ArrayLike, /) -> Tensor:
     """Return the inner product of all elements of `a`, conjugated, with those of `b`.
+
+    Parameters
+    ----------
+    a, b : array-like
+        Of the same size.
+
+    Returns
+    -------
+    Tensor
+        Of no axis.
 
     Examples
     --------
@@ -334,7 +369,23 @@ def conjugated(x: ArrayLike) -> Tensor:
 
 
 def outer(a: ArrayLike, b: ArrayLike, /) -> Tensor:
-    """Return the products of each element of `a` with each of `b`, both raveled."""
+    """Return the products of each element of `a` with each of `b`, both raveled.
+
+    Parameters
+    ----------
+    a, b : array-like
+
+    Returns
+    -------
+    Tensor
+        (size of `a`, size of `b`).
+
+    Examples
+    --------
+    >>> outer([1, 2], [3, 4])
+    Tensor([[3, 4],
+            [6, 8]], dtype=int64)
+    """
     a, b = together(a, b)
     return reshape(a, (-1, 1)) * reshape(b, (1, -1))
 

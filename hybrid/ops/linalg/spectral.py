@@ -36,14 +36,32 @@ from hybrid.ops.linalg.products import conjugated, matmul
 
 
 class EighResult(NamedTuple):
-    """What :func:`eigh` returns."""
+    """What :func:`eigh` returns.
+
+    Attributes
+    ----------
+    eigenvalues : Tensor
+        (..., n), ascending.
+    eigenvectors : Tensor
+        (..., n, n), as columns.
+    """
 
     eigenvalues: Tensor
     eigenvectors: Tensor
 
 
 class SVDResult(NamedTuple):
-    """What :func:`svd` returns."""
+    """What :func:`svd` returns.
+
+    Attributes
+    ----------
+    U : Tensor
+        (..., m, k), or (..., m, m) where the matrices are full.
+    S : Tensor
+        (..., k) with k = min(m, n), descending.
+    Vh : Tensor
+        (..., k, n), or (..., n, n).
+    """
 
     U: Tensor
     S: Tensor
@@ -153,7 +171,23 @@ def eigh(x: ArrayLike, /) -> EighResult:
 
 
 def eigvalsh(x: ArrayLike, /) -> Tensor:
-    """Return the eigenvalues of Hermitian matrices, ascending; see :func:`eigh`."""
+    """Return the eigenvalues of Hermitian matrices, ascending; see :func:`eigh`.
+
+    Parameters
+    ----------
+    x : array-like
+        (..., n, n); what is above the diagonal is not read.
+
+    Returns
+    -------
+    Tensor of real numbers
+        (..., n).
+
+    Examples
+    --------
+    >>> eigvalsh([[2.0, 0.0], [0.0, 1.0]])
+    Tensor([1., 2.], dtype=float32)
+    """
     return bind(EIGVALSH, (as_lapack("eigvalsh", x),), {})
 
 
@@ -313,6 +347,16 @@ def svd(x: ArrayLike, /, *, full_matrices: bool = True) -> SVDResult:
 
 def svdvals(x: ArrayLike, /) -> Tensor:
     """Return the singular values of matrices, descending.
+
+    Parameters
+    ----------
+    x : array-like
+        (..., m, n).
+
+    Returns
+    -------
+    Tensor of real numbers
+        (..., min(m, n)).
 
     Examples
     --------

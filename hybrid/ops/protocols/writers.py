@@ -40,6 +40,23 @@ def cycled(values: Any, count: int) -> Tensor:
 
 @implements(np.put)
 def _put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
+    """Write values, over and over again if they are few, to places of the raveled array.
+
+    Parameters
+    ----------
+    ind : array-like of int
+    v : array-like
+    mode : {"raise", "wrap", "clip"}
+        What becomes of indices out of bounds.
+
+    Examples
+    --------
+    >>> import hybrid as hb
+    >>> x = hb.zeros(4)
+    >>> x.put([0, 2, 3], [1.0, 2.0])
+    >>> x
+    Tensor([1., 0., 2., 1.], dtype=float32)
+    """
     target = asarray(a)
     places = ravel(within(ind, target.size, mode))
     if places.size and np.size(v):

@@ -107,21 +107,81 @@ def max(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False, **options
 
 
 def min(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False, **options: Any) -> Tensor:
-    """Return the smallest element along axes; as :func:`max`."""
+    """Return the smallest element along axes; as :func:`max`.
+
+    Parameters
+    ----------
+    x : array-like
+    axis : int or tuple of int, optional
+        All axes if it is left out.
+    keepdims : bool
+        Keep the axes, with size 1.
+    **options
+        `out`, `where` and `initial`, as NumPy takes them.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> min([[3.0, 1.0], [0.0, 2.0]], axis=1)
+    Tensor([1., 0.], dtype=float32)
+    """
     if options:
         return as_numpy(np.min, x, axis=axis, keepdims=keepdims, **options)
     return _fold_min(x, axis, keepdims)
 
 
 def amax(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False, **options: Any) -> Tensor:
-    """NumPy's second name of :func:`max`."""
+    """NumPy's second name of :func:`max`.
+
+    Parameters
+    ----------
+    x : array-like
+    axis : int or tuple of int, optional
+        All axes if it is left out.
+    keepdims : bool
+        Keep the axes, with size 1.
+    **options
+        `out`, `where` and `initial`, as NumPy takes them.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> amax([1.0, 3.0, 2.0])
+    Tensor(3., dtype=float32)
+    """
     if options:
         return as_numpy(np.max, x, axis=axis, keepdims=keepdims, **options)
     return _fold_max(x, axis, keepdims)
 
 
 def amin(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False, **options: Any) -> Tensor:
-    """NumPy's second name of :func:`min`."""
+    """NumPy's second name of :func:`min`.
+
+    Parameters
+    ----------
+    x : array-like
+    axis : int or tuple of int, optional
+        All axes if it is left out.
+    keepdims : bool
+        Keep the axes, with size 1.
+    **options
+        `out`, `where` and `initial`, as NumPy takes them.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> amin([1.0, 3.0, 2.0])
+    Tensor(1., dtype=float32)
+    """
     if options:
         return as_numpy(np.min, x, axis=axis, keepdims=keepdims, **options)
     return _fold_min(x, axis, keepdims)
@@ -164,14 +224,54 @@ _fold_any, _fold_all = folding(ANY, np.logical_or), folding(ALL, np.logical_and)
 
 
 def any(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False, **options: Any) -> Tensor:
-    """Tell whether any element along axes is not zero."""
+    """Tell whether any element along axes is not zero.
+
+    Parameters
+    ----------
+    x : array-like
+    axis : int or tuple of int, optional
+        All axes if it is left out.
+    keepdims : bool
+        Keep the axes, with size 1.
+    **options
+        `out`, `where` and `initial`, as NumPy takes them.
+
+    Returns
+    -------
+    Tensor of bool
+
+    Examples
+    --------
+    >>> any([[1.0, 0.0], [0.0, 0.0]], axis=1)
+    Tensor([ True, False], dtype=bool)
+    """
     if options:
         return as_numpy(np.any, x, axis=axis, keepdims=keepdims, **options)
     return _fold_any(x, axis, keepdims)
 
 
 def all(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False, **options: Any) -> Tensor:
-    """Tell whether all elements along axes are not zero."""
+    """Tell whether all elements along axes are not zero.
+
+    Parameters
+    ----------
+    x : array-like
+    axis : int or tuple of int, optional
+        All axes if it is left out.
+    keepdims : bool
+        Keep the axes, with size 1.
+    **options
+        `out`, `where` and `initial`, as NumPy takes them.
+
+    Returns
+    -------
+    Tensor of bool
+
+    Examples
+    --------
+    >>> all([[1.0, 0.0], [2.0, 3.0]], axis=1)
+    Tensor([False,  True], dtype=bool)
+    """
     if options:
         return as_numpy(np.all, x, axis=axis, keepdims=keepdims, **options)
     return _fold_all(x, axis, keepdims)

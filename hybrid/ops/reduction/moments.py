@@ -327,7 +327,13 @@ def std(
     keepdims: bool = False,
     **options: Any,
 ) -> Tensor:
-    """Return the standard deviation along axes; arguments as of :func:`var`."""
+    """Return the standard deviation along axes; arguments as of :func:`var`.
+
+    Examples
+    --------
+    >>> std([1.0, 2.0, 3.0, 4.0])
+    Tensor(1.118034, dtype=float32)
+    """
     if options:
         options["ddof"] = ddof if correction is None else correction
         return as_numpy(np.std, x, axis=axis, keepdims=keepdims, **options)

@@ -77,7 +77,27 @@ def _scan(op: Op, x: ArrayLike, axis: int | None, dtype: Any) -> Tensor:
 def cumsum(
     x: ArrayLike, /, axis: int | None = None, *, dtype: Any = None, out: Any = None
 ) -> Tensor:
-    """Return the running sum along an axis, of the raveled array if `axis` is left out."""
+    """Return the running sum along an axis, of the raveled array if `axis` is left out.
+
+    Parameters
+    ----------
+    x : array-like
+    axis : int, optional
+        The raveled array if it is left out.
+    dtype : dtype, optional
+        That of the result; integers are added in 64 bits.
+    out : Tensor or ndarray, optional
+        Which is filled.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> cumsum([1, 2, 3, 4])
+    Tensor([ 1,  3,  6, 10], dtype=int64)
+    """
     if out is not None:
         return as_numpy(np.cumsum, x, axis=axis, dtype=dtype, out=out)
     return _scan(CUMSUM, x, axis, dtype)
@@ -163,7 +183,27 @@ CUMPROD = register(
 def cumprod(
     x: ArrayLike, /, axis: int | None = None, *, dtype: Any = None, out: Any = None
 ) -> Tensor:
-    """Return the running product along an axis, of the raveled array if `axis` is left out."""
+    """Return the running product along an axis, of the raveled array if `axis` is left out.
+
+    Parameters
+    ----------
+    x : array-like
+    axis : int, optional
+        The raveled array if it is left out.
+    dtype : dtype, optional
+        That of the result; integers are multiplied in 64 bits.
+    out : Tensor or ndarray, optional
+        Which is filled.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> cumprod([1, 2, 3, 4])
+    Tensor([ 1,  2,  6, 24], dtype=int64)
+    """
     if out is not None:
         return as_numpy(np.cumprod, x, axis=axis, dtype=dtype, out=out)
     return _scan(CUMPROD, x, axis, dtype)
@@ -172,7 +212,13 @@ def cumprod(
 def cumulative_prod(
     x: ArrayLike, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
 ) -> Tensor:
-    """Return the running product along an axis; arguments as of :func:`cumulative_sum`."""
+    """Return the running product along an axis; arguments as of :func:`cumulative_sum`.
+
+    Examples
+    --------
+    >>> cumulative_prod([1, 2, 3], include_initial=True)
+    Tensor([1, 1, 2, 6], dtype=int64)
+    """
     x = asarray(x)
     axis = _the_axis("cumulative_prod", x, axis)
     out = cumprod(x, axis, dtype=dtype)
@@ -248,7 +294,13 @@ def cummax(x: ArrayLike, /, axis: int | None = None, *, dtype: Any = None) -> Te
 
 
 def cummin(x: ArrayLike, /, axis: int | None = None, *, dtype: Any = None) -> Tensor:
-    """Return the smallest element so far along an axis; as :func:`cummax`."""
+    """Return the smallest element so far along an axis; as :func:`cummax`.
+
+    Examples
+    --------
+    >>> cummin([3, 1, 2])
+    Tensor([3, 1, 1], dtype=int64)
+    """
     x, axis = _along("cummin", x, axis, dtype)
     return bind(CUMMIN, (x,), {"axis": axis})
 

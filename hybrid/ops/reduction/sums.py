@@ -144,7 +144,13 @@ def prod(
     keepdims: bool = False,
     **options: Any,
 ) -> Tensor:
-    """Multiply the elements along axes; arguments as of :func:`sum`."""
+    """Multiply the elements along axes; arguments as of :func:`sum`.
+
+    Examples
+    --------
+    >>> prod([[1, 2], [3, 4]], axis=1)
+    Tensor([ 2, 12], dtype=int64)
+    """
     if options:
         return as_numpy(np.prod, x, axis=axis, dtype=dtype, keepdims=keepdims, **options)
     if dtype is None:

@@ -291,7 +291,13 @@ def histogram_bin_edges(
     range: tuple[float, float] | None = None,
     weights: ArrayLike | None = None,
 ) -> Tensor:
-    """Return the edges of the bins that :func:`histogram` counts in; arguments as there."""
+    """Return the edges of the bins that :func:`histogram` counts in; arguments as there.
+
+    Examples
+    --------
+    >>> histogram_bin_edges([0.0, 1.0, 4.0], bins=4)
+    Tensor([0., 1., 2., 3., 4.], dtype=float32)
+    """
     x, bins = with_lists(x, bins)
     x = asarray(x)
     if isinstance(bins, str):

@@ -45,17 +45,57 @@ def nansum(
 def nanprod(
     x: ArrayLike, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False
 ) -> Tensor:
-    """Multiply the elements along axes that are not NaN; arguments as of :func:`prod`."""
+    """Multiply the elements along axes that are not NaN; arguments as of :func:`prod`.
+
+    Examples
+    --------
+    >>> nanprod([2.0, float("nan"), 3.0])
+    Tensor(6., dtype=float32)
+    """
     return reduction.prod(_filled(asarray(x), 1), axis=axis, dtype=dtype, keepdims=keepdims)
 
 
 def nancumsum(x: ArrayLike, /, axis: int | None = None, *, dtype: Any = None) -> Tensor:
-    """Return the running sum along an axis, NaN counted as 0; arguments as of :func:`cumsum`."""
+    """Return the running sum along an axis, NaN counted as 0; arguments as of :func:`cumsum`.
+
+    Parameters
+    ----------
+    x : array-like
+    axis : int, optional
+        The raveled array if it is left out.
+    dtype : dtype, optional
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> nancumsum([1.0, float("nan"), 3.0])
+    Tensor([1., 1., 4.], dtype=float32)
+    """
     return reduction.cumsum(_filled(asarray(x), 0), axis, dtype=dtype)
 
 
 def nancumprod(x: ArrayLike, /, axis: int | None = None, *, dtype: Any = None) -> Tensor:
-    """Return the running product along an axis, NaN counted as 1; as :func:`cumprod`."""
+    """Return the running product along an axis, NaN counted as 1; as :func:`cumprod`.
+
+    Parameters
+    ----------
+    x : array-like
+    axis : int, optional
+        The raveled array if it is left out.
+    dtype : dtype, optional
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> nancumprod([1.0, float("nan"), 3.0])
+    Tensor([1., 1., 3.], dtype=float32)
+    """
     return reduction.cumprod(_filled(asarray(x), 1), axis, dtype=dtype)
 
 
@@ -91,7 +131,13 @@ def nanmax(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Ten
 
 
 def nanmin(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """Return the smallest element along axes that is not NaN; as :func:`nanmax`."""
+    """Return the smallest element along axes that is not NaN; as :func:`nanmax`.
+
+    Examples
+    --------
+    >>> nanmin([1.0, float("nan"), 2.0])
+    Tensor(1., dtype=float32)
+    """
     return _extreme(reduction.min, float("inf"), asarray(x), axis, keepdims)
 
 
@@ -136,16 +182,51 @@ _NANARGMAX, _NANARGMIN = _declare("nanargmax"), _declare("nanargmin")
 def nanargmax(x: ArrayLike, /, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
     """Return the index of the largest element that is not NaN; arguments as of :func:`argmax`.
 
+    Parameters
+    ----------
+    x : array-like
+    axis : int, optional
+        The raveled array if it is left out.
+    keepdims : bool
+        Keep the axes, with size 1.
+
+    Returns
+    -------
+    Tensor of int64
+
     Raises
     ------
     ValueError
         Where all elements are NaN.
+
+    Examples
+    --------
+    >>> nanargmax([float("nan"), 2.0, 1.0])
+    Tensor(1, dtype=int64)
     """
     return _argument(_NANARGMAX, x, axis, keepdims)
 
 
 def nanargmin(x: ArrayLike, /, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
-    """Return the index of the smallest element that is not NaN; as :func:`nanargmax`."""
+    """Return the index of the smallest element that is not NaN; as :func:`nanargmax`.
+
+    Parameters
+    ----------
+    x : array-like
+    axis : int, optional
+        The raveled array if it is left out.
+    keepdims : bool
+        Keep the axes, with size 1.
+
+    Returns
+    -------
+    Tensor of int64
+
+    Examples
+    --------
+    >>> nanargmin([float("nan"), 2.0, 1.0])
+    Tensor(2, dtype=int64)
+    """
     return _argument(_NANARGMIN, x, axis, keepdims)
 
 
@@ -208,6 +289,11 @@ def nanvar(
     """Return the variance of the elements along axes that are not NaN.
 
     NaN where their count, less the correction, is not positive; arguments as of :func:`var`.
+
+    Examples
+    --------
+    >>> nanvar([1.0, float("nan"), 3.0])
+    Tensor(1., dtype=float32)
     """
     x = asarray(x)
     if not dtypes.is_inexact(x.dtype):
@@ -230,7 +316,13 @@ def nanstd(
     ddof: float = 0,
     keepdims: bool = False,
 ) -> Tensor:
-    """Return the standard deviation of the elements along axes that are not NaN; see `nanvar`."""
+    """Return the standard deviation of the elements along axes that are not NaN; see `nanvar`.
+
+    Examples
+    --------
+    >>> nanstd([1.0, float("nan"), 3.0])
+    Tensor(1., dtype=float32)
+    """
     spread = nanvar(x, axis, correction=correction, ddof=ddof, keepdims=keepdims)
     # Where all elements are equal the deviation is 0; the subgradient 0 is taken there.
     return where(spread == 0, spread, sqrt(where(spread == 0, 1, spread)))

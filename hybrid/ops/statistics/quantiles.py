@@ -386,7 +386,30 @@ def percentile(
     method: str = "linear",
     keepdims: bool = False,
 ) -> Tensor:
-    """Return percentiles along axes: :func:`quantile` of ``q / 100``."""
+    """Return percentiles along axes: :func:`quantile` of ``q / 100``.
+
+    Parameters
+    ----------
+    x : array-like
+    q : array-like
+        Between 0 and 100.
+    axis : int or tuple of int, optional
+        All axes if it is left out.
+    method : str
+        How to fill gaps between elements, by NumPy's names; ``"linear"`` by itself.
+    keepdims : bool
+        Keep the axes, with size 1.
+
+    Returns
+    -------
+    Tensor
+        The axes of `q` come first.
+
+    Examples
+    --------
+    >>> percentile([1.0, 2.0, 3.0], 50)
+    Tensor(2., dtype=float32)
+    """
     return _quantile("percentile", x, q, axis, method, keepdims, skip=False, whole=100)
 
 
@@ -433,7 +456,30 @@ def nanquantile(
     method: str = "linear",
     keepdims: bool = False,
 ) -> Tensor:
-    """Return quantiles of the elements that are not NaN; NaN where there are none."""
+    """Return quantiles of the elements that are not NaN; NaN where there are none.
+
+    Parameters
+    ----------
+    x : array-like
+    q : array-like
+        Between 0 and 1.
+    axis : int or tuple of int, optional
+        All axes if it is left out.
+    method : str
+        How to fill gaps between elements, by NumPy's names; ``"linear"`` by itself.
+    keepdims : bool
+        Keep the axes, with size 1.
+
+    Returns
+    -------
+    Tensor
+        The axes of `q` come first.
+
+    Examples
+    --------
+    >>> nanquantile([1.0, float("nan"), 2.0], 0.5)
+    Tensor(1.5, dtype=float32)
+    """
     return _quantile("nanquantile", x, q, axis, method, keepdims, skip=True)
 
 
@@ -446,10 +492,51 @@ def nanpercentile(
     method: str = "linear",
     keepdims: bool = False,
 ) -> Tensor:
-    """Return percentiles of the elements that are not NaN; NaN where there are none."""
+    """Return percentiles of the elements that are not NaN; NaN where there are none.
+
+    Parameters
+    ----------
+    x : array-like
+    q : array-like
+        Between 0 and 100.
+    axis : int or tuple of int, optional
+        All axes if it is left out.
+    method : str
+        How to fill gaps between elements, by NumPy's names; ``"linear"`` by itself.
+    keepdims : bool
+        Keep the axes, with size 1.
+
+    Returns
+    -------
+    Tensor
+        The axes of `q` come first.
+
+    Examples
+    --------
+    >>> nanpercentile([1.0, float("nan"), 2.0], 50)
+    Tensor(1.5, dtype=float32)
+    """
     return _quantile("nanpercentile", x, q, axis, method, keepdims, skip=True, whole=100)
 
 
 def nanmedian(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """Return the median of the elements that are not NaN; NaN where there are none."""
+    """Return the median of the elements that are not NaN; NaN where there are none.
+
+    Parameters
+    ----------
+    x : array-like
+    axis : int or tuple of int, optional
+        All axes if it is left out.
+    keepdims : bool
+        Keep the axes, with size 1.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> nanmedian([1.0, float("nan"), 2.0])
+    Tensor(1.5, dtype=float32)
+    """
     return _median("nanmedian", asarray(x), axis, keepdims, skip=True)

@@ -99,7 +99,25 @@ def _spread_weights(w: Tensor, x: Tensor, order: Axes, whole: bool) -> Tensor:
 
 
 def ptp(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """Return the largest less the smallest element along axes ("peak to peak")."""
+    """Return the largest less the smallest element along axes ("peak to peak").
+
+    Parameters
+    ----------
+    x : array-like
+    axis : int or tuple of int, optional
+        All axes if it is left out.
+    keepdims : bool
+        Keep the axes, with size 1.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> ptp([[1, 4], [2, 2]], axis=1)
+    Tensor([3, 0], dtype=int64)
+    """
     x = asarray(x)
     top = reduction.max(x, axis=axis, keepdims=keepdims)
     return top - reduction.min(x, axis=axis, keepdims=keepdims)
@@ -207,6 +225,10 @@ def corrcoef(
     x: ArrayLike, /, y: ArrayLike | None = None, rowvar: bool = True, *, dtype: Any = None
 ) -> Tensor:
     """Return the correlation coefficients of variables; arguments as of :func:`cov`.
+
+    Returns
+    -------
+    Tensor
 
     Examples
     --------
