@@ -1,16 +1,13 @@
-"""Python's objects in native code: their fields, the addresses of known ones, making Tensors.
+"""Python's objects in native code: the addresses of known ones, making Tensors.
 
-The fields of Tensor and of what hangs on it are found by looking where a probe has them, those of
-ndarrays, dtypes, slices and tuples are checked against one: :func:`check_layouts` refuses an
-interpreter that lays them out otherwise. Code that uses them names an object or a number in ``<>``.
+Code names an object, where one has a field, or a number in ``<>``; ``hybrid.kernels.layouts`` says
+where fields are.
 """
 
 from __future__ import annotations
 
 import ctypes
 import re
-import sys
-import sysconfig
 from collections.abc import Callable, Mapping
 from ctypes import pythonapi
 from importlib import import_module
@@ -19,80 +16,18 @@ from typing import Any
 import numpy as np
 
 from hybrid.kernels import assembly, native
-from hybrid.kernels.spare import SPARE
+from hybrid.kernels.layouts import FIELDS, SIZE_BEFORE_DIGITS, offset
+from hybrid.kernels.spare import SPARE, SPARE_VIEWS
 
 _POINTER = ctypes.sizeof(ctypes.c_void_p)
-_HEADER = object.__basicsize__
 _PREFIX = "hybrid.given."  # of the symbols that names in the text become
 _LOOKED_AT = ("tensor", "alias", "large")
 
-# In PyObject, PyArrayObject, PyArray_Descr and PyTupleObject.
-_FIELDS = {
-    "header": _HEADER,
-    "type": _HEADER - _POINTER,
-    "nd": _HEADER + _POINTER,
-    "sizes": _HEADER + 2 * _POINTER,
-    "strides": _HEADER + 3 * _POINTER,
-    "base": _HEADER + 4 * _POINTER,
-    "descr": _HEADER + 5 * _POINTER,
-    "flags": _HEADER + 6 * _POINTER,
-    "kind": _HEADER + _POINTER,  # one character
-    "type_num": _HEADER + _POINTER + 4,
-    "itemsize": _HEADER + 3 * _POINTER,
-    "items": _HEADER + _POINTER,
-    "stop": _HEADER + _POINTER,
-    "step": _HEADER + 2 * _POINTER,
-}
 PLAIN = 0x101
 """Of the flags of an ndarray: in C order, and aligned."""
 
 # Places in NumPy's table of C functions, which never change.
 _NEW_ARRAY, _SET_BASE = 94, 282
-
-
-def _word(owner: Any, offset: int) -> int | None:
-    return ctypes.c_void_p.from_address(id(owner) + offset).value
-
-
-def _number(owner: Any, field: str) -> int:
-    return ctypes.c_int.from_address(id(owner) + _FIELDS[field]).value
-
-
-def offset(owner: Any, name: str) -> int:
-    """Return where an object has a field, the value of which no other field has."""
-    value = id(getattr(owner, name))
-    places = range(_HEADER, type(owner).__basicsize__, _POINTER)
-    found = [at for at in places if _word(owner, at) == value]
-    if len(found) != 1:
-        raise RuntimeError(f"{type(owner).__name__}.{name} is not to be found")
-    return found[0]
-
-
-def check_layouts() -> None:
-    """Refuse an interpreter that lays out objects in another way."""
-    if sys.implementation.name != "cpython" or sysconfig.get_config_var("Py_GIL_DISABLED"):
-        raise RuntimeError("this is not CPython with its lock")
-    array, index, pair = np.zeros((3, 1), np.float32)[:2], slice(1, 2, 3), ("a", "b")
-    view = array[1:]
-    dtype = array.dtype
-    sizes = (ctypes.c_ssize_t * 2).from_address(_word(array, _FIELDS["sizes"]) or 0)
-    strides = (ctypes.c_ssize_t * 2).from_address(_word(array, _FIELDS["strides"]) or 0)
-    if (
-        _word(array, _FIELDS["type"]) != id(np.ndarray)
-        or _word(array, _HEADER) != array.ctypes.data
-        or (*sizes, *strides) != (*array.shape, *array.strides)
-        or _word(view, _FIELDS["base"]) != id(view.base)
-        or _word(array, _FIELDS["descr"]) != id(dtype)
-        or _number(array, "nd") != 2
-        or _number(array, "flags") != array.flags.num
-        or _number(dtype, "kind") & 0xFF != ord("f")
-        or _number(dtype, "type_num") != dtype.num
-        or _number(dtype, "itemsize") != dtype.itemsize
-        or [_word(pair, _FIELDS["items"] + i * _POINTER) for i in range(2)] != [*map(id, pair)]
-        or [_word(index, _FIELDS[f]) for f in ("header", "stop", "step")]
-        != [id(index.start), id(index.stop), id(index.step)]
-    ):
-        raise RuntimeError("the interpreter lays its objects out in another way")
 
 
 def _of_numpy(place: int) -> int:
@@ -117,7 +52,7 @@ def written(code: str, known: Mapping[str, Any], numbers: Mapping[str, int] = {}
         What other names stand for. The rest stand for addresses, which `load` is given.
     """
     numbers = {
-        **_FIELDS,
+        **FIELDS,
         "plain": PLAIN,
         "large": known.get("large", 0),
         "data": offset(known["tensor"], "_data"),
@@ -135,7 +70,7 @@ def written(code: str, known: Mapping[str, Any], numbers: Mapping[str, int] = {}
         addresses.add(name)
         return f"@{_PREFIX}{name}"
 
-    text = re.sub(r"<([\w.]+)>", one, COMMON + code)
+    text = re.sub(r"<([\w.]+)>", one, COMMON + _SHORT_INT + code)
     declared = [f"@{_PREFIX}{name} = external global i8" for name in sorted(addresses)]
     return "\n".join([*declared, text])
 
@@ -184,8 +119,35 @@ def load(
     native.keep(objects)
     given = {name: id(value) for name, value in objects.items()}
     given |= {"new_array": _of_numpy(_NEW_ARRAY), "set_base": _of_numpy(_SET_BASE)}
-    given |= {"spare": SPARE.ctypes.data, **addresses}
+    given |= {"spare": SPARE.ctypes.data, "spare_views": SPARE_VIEWS.ctypes.data, **addresses}
     return assembly.load(text, {_PREFIX + name: address for name, address in given.items()})
+
+
+# An int of one digit, which Python keeps in two ways; false for a longer one.
+_SHORT_INT_3_11 = """
+define internal i1 @short_int(ptr %int, ptr %to) alwaysinline {
+  %digits = call i64 @number_at(ptr %int, i64 <header>)
+  %digit = call i64 @number_in(ptr %int, i64 <digit>)
+  %value = mul i64 %digits, %digit
+  store i64 %value, ptr %to
+  %up = add i64 %digits, 1
+  %short = icmp ult i64 %up, 3
+  ret i1 %short
+}
+"""
+_SHORT_INT_3_12 = """
+define internal i1 @short_int(ptr %int, ptr %to) alwaysinline {
+  %tag = call i64 @number_at(ptr %int, i64 <header>)
+  %digit = call i64 @number_in(ptr %int, i64 <digit>)
+  %kind = and i64 %tag, 3
+  %sign = sub i64 1, %kind
+  %value = mul i64 %sign, %digit
+  store i64 %value, ptr %to
+  %short = icmp ult i64 %tag, 16
+  ret i1 %short
+}
+"""
+_SHORT_INT = _SHORT_INT_3_11 if SIZE_BEFORE_DIGITS else _SHORT_INT_3_12
 
 
 # What native code that makes Tensors shares.

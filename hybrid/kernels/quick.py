@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.kernels.objects import check_layouts, load, offset, written
+from hybrid.kernels.layouts import check_layouts, offset
+from hybrid.kernels.objects import load, written
 
 Ticket = tuple[Any, ...]
 """Numbers that say what a call is compared with and what it leads to; then what they refer to."""

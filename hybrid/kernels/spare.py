@@ -1,7 +1,9 @@
-"""Tensors that were dropped are kept for the next ones, as Python keeps its tuples and floats.
+"""Tensors and views that were dropped are kept for the next ones, as Python keeps its tuples.
 
 Python allocates an object of a class of its own, clears it, and frees it by way of everything such
 a class could have: 40 ns. The few fields of a Tensor are let go here, and the object is kept.
+NumPy takes 40 ns for the ndarray of a view, which is kept too where nothing else knows it: without
+the memory it showed, but with the room for its sizes.
 """
 
 from __future__ import annotations
@@ -15,6 +17,15 @@ import numpy as np
 _KEPT = 64
 SPARE = np.zeros(1 + _KEPT, np.int64)
 """How many Tensors are kept, and where: the first so many words after that."""
+
+_KEPT_VIEWS, _AXES = 32, 3
+SPARE_VIEWS = np.zeros((1 + _AXES, 1 + _KEPT_VIEWS), np.int64)
+"""The same of views, a row for each number of axes."""
+
+# Of the flags of an ndarray. Others are of what is odd: a copy to be written back, a warning.
+_C_ORDER, _F_ORDER, _OWNER, _ALIGNED, _WRITEABLE = 1, 2, 4, 0x100, 0x400
+_VIEW_FLAGS = _C_ORDER | _F_ORDER | _ALIGNED | _WRITEABLE
+_PLAIN_FLAGS = _VIEW_FLAGS | _OWNER
 
 # In PyTypeObject, by words.
 _DEALLOC, _ALLOC, _FREE = 6, 38, 40
@@ -39,7 +50,8 @@ def keep_spare(kind: type, address_of: Callable[[str], int]) -> None:
     if kind in _keeping:
         return
     _keeping.append(kind)
-    pythonapi.Py_IncRef(ctypes.py_object(SPARE))  # Tensors are dropped after the modules are
+    for kept in (SPARE, SPARE_VIEWS):  # Tensors are dropped after the modules are
+        pythonapi.Py_IncRef(ctypes.py_object(kept))
     slots = _slots(kind)
     slots[_ALLOC], slots[_DEALLOC] = address_of("hybrid_taken"), address_of("hybrid_dropped")
 
@@ -90,7 +102,7 @@ clear:
   %data = call ptr @emptied(ptr %x, i64 <data>)
   %link = call ptr @emptied(ptr %x, i64 <link>)
   %node = call ptr @emptied(ptr %x, i64 <node>)
-  call void @Py_DecRef(ptr %data)
+  call void @let_go(ptr %data)
   call void @Py_DecRef(ptr %link)
   call void @Py_DecRef(ptr %node)
   %type = call ptr @field(ptr %x, i64 <type>)
@@ -109,5 +121,166 @@ free:
   call void @PyObject_GC_Del(ptr %x)
   call void @Py_DecRef(ptr %type)
   ret void
+}}
+
+; The words of the kept views of so many axes, of which the first is how many they are.
+define internal ptr @views_of(i64 %nd) alwaysinline {{
+  %at = mul i64 %nd, {1 + _KEPT_VIEWS}
+  %row = getelementptr i64, ptr <spare_views>, i64 %at
+  ret ptr %row
+}}
+
+; Let the array of a Tensor go: a plain view that nothing else knows is kept.
+define internal void @let_go(ptr %x) {{
+  %none = icmp eq ptr %x, null
+  br i1 %none, label %done, label %look
+look:
+  %array = call i1 @is_a(ptr %x, ptr <ndarray>)
+  br i1 %array, label %measure, label %drop
+measure:
+  %known = call i64 @number_in(ptr %x, i64 <count>)
+  %nd = call i64 @number_in(ptr %x, i64 <nd>)
+  %flags = call i64 @number_in(ptr %x, i64 <flags>)
+  %weak = call ptr @field(ptr %x, i64 <array_weak>)
+  %lent = call ptr @field(ptr %x, i64 <buffer>)
+  %base = call ptr @field(ptr %x, i64 <base>)
+  %row = call ptr @views_of(i64 %nd)
+  %others = sub i64 %known, 1
+  %odd = and i64 %flags, {~_VIEW_FLAGS}
+  %less = sub i64 %nd, 1
+  %alone = icmp eq i64 %others, 0
+  %plain = icmp eq i64 %odd, 0
+  %few = icmp ult i64 %less, {_AXES}
+  %unseen = icmp eq ptr %weak, null
+  %unlent = icmp eq ptr %lent, null
+  %view = icmp ne ptr %base, null
+  %a = and i1 %alone, %plain
+  %b = and i1 %few, %unseen
+  %c = and i1 %unlent, %view
+  %ab = and i1 %a, %b
+  %abc = and i1 %ab, %c
+  br i1 %abc, label %room, label %drop
+room:
+  %count = load i64, ptr %row
+  %left = icmp slt i64 %count, {_KEPT_VIEWS}
+  br i1 %left, label %keep, label %drop
+keep:
+  %up = add i64 %count, 1
+  %to = getelementptr i64, ptr %row, i64 %up
+  %shown = call ptr @emptied(ptr %x, i64 <base>)
+  %descr = call ptr @emptied(ptr %x, i64 <descr>)
+  store ptr %x, ptr %to
+  store i64 %up, ptr %row
+  call void @Py_DecRef(ptr %shown)
+  call void @Py_DecRef(ptr %descr)
+  br label %done
+drop:
+  call void @Py_DecRef(ptr %x)
+  br label %done
+done:
+  ret void
+}}
+
+; A kept view, that shows memory of x now, with all that NumPy sets; null where there is none, or x
+; is not plain.
+define internal ptr @kept_view(ptr %x, ptr %data, i64 %nd, ptr %sizes, ptr %strides) {{
+  %flags = call i64 @number_in(ptr %x, i64 <flags>)
+  %odd = and i64 %flags, {~_PLAIN_FLAGS | _ALIGNED}
+  %plain = icmp eq i64 %odd, {_ALIGNED}
+  %less = sub i64 %nd, 1
+  %few = icmp ult i64 %less, {_AXES}
+  %usual = and i1 %plain, %few
+  br i1 %usual, label %look, label %no
+look:
+  %row = call ptr @views_of(i64 %nd)
+  %count = load i64, ptr %row
+  %some = icmp sgt i64 %count, 0
+  br i1 %some, label %take, label %no
+take:
+  %view = call ptr @word(ptr %row, i64 %count)
+  %down = sub i64 %count, 1
+  store i64 %down, ptr %row
+  %descr = call ptr @field(ptr %x, i64 <descr>)
+  %itemsize = call i64 @number_at(ptr %descr, i64 <itemsize>)
+  %to.sizes = call ptr @field(ptr %view, i64 <sizes>)
+  %to.strides = call ptr @field(ptr %view, i64 <strides>)
+  br label %axis
+axis:
+  ; From the last axis on, how far elements of an array in C order are apart.
+  %c.i = phi i64 [ %less, %take ], [ %c.down, %axis ]
+  %c.apart = phi i64 [ %itemsize, %take ], [ %c.next, %axis ]
+  %c.so_far = phi i1 [ 1, %take ], [ %c.now, %axis ]
+  %any = phi i1 [ 1, %take ], [ %any.now, %axis ]
+  %size = call i64 @number(ptr %sizes, i64 %c.i)
+  %stride = call i64 @number(ptr %strides, i64 %c.i)
+  %size.to = getelementptr i64, ptr %to.sizes, i64 %c.i
+  %stride.to = getelementptr i64, ptr %to.strides, i64 %c.i
+  store i64 %size, ptr %size.to
+  store i64 %stride, ptr %stride.to
+  %c.fits = icmp eq i64 %stride, %c.apart
+  %single = icmp eq i64 %size, 1
+  %c.fine = or i1 %c.fits, %single
+  %c.now = and i1 %c.so_far, %c.fine
+  %c.next = mul i64 %c.apart, %size
+  %filled = icmp ne i64 %size, 0
+  %any.now = and i1 %any, %filled
+  %c.down = sub i64 %c.i, 1
+  %c.more = icmp sge i64 %c.down, 0
+  br i1 %c.more, label %axis, label %turn
+turn:
+  %f.i = phi i64 [ 0, %axis ], [ %f.up, %turn ]
+  %f.apart = phi i64 [ %itemsize, %axis ], [ %f.next, %turn ]
+  %f.so_far = phi i1 [ 1, %axis ], [ %f.now, %turn ]
+  %f.size = call i64 @number(ptr %sizes, i64 %f.i)
+  %f.stride = call i64 @number(ptr %strides, i64 %f.i)
+  %f.fits = icmp eq i64 %f.stride, %f.apart
+  %f.single = icmp eq i64 %f.size, 1
+  %f.fine = or i1 %f.fits, %f.single
+  %f.now = and i1 %f.so_far, %f.fine
+  %f.next = mul i64 %f.apart, %f.size
+  %f.up = add i64 %f.i, 1
+  %f.more = icmp slt i64 %f.up, %nd
+  br i1 %f.more, label %turn, label %settle
+settle:
+  %empty = xor i1 %any.now, 1
+  %in_c = or i1 %c.now, %empty
+  %in_f = or i1 %f.now, %empty
+  %c.flag = select i1 %in_c, i64 {_C_ORDER}, i64 0
+  %f.flag = select i1 %in_f, i64 {_F_ORDER}, i64 0
+  %kept = and i64 %flags, {_ALIGNED | _WRITEABLE}
+  %one = or i64 %kept, %c.flag
+  %both = or i64 %one, %f.flag
+  %flags32 = trunc i64 %both to i32
+  %flags.to = getelementptr i8, ptr %view, i64 <flags>
+  store i32 %flags32, ptr %flags.to
+  %data.to = getelementptr i8, ptr %view, i64 <header>
+  store ptr %data, ptr %data.to
+  %descr.to = getelementptr i8, ptr %view, i64 <descr>
+  call void @Py_IncRef(ptr %descr)
+  store ptr %descr, ptr %descr.to
+  br label %owner
+owner:
+  ; Of a view of a view the base is what owns the memory, as far as that is an ndarray.
+  %held = phi ptr [ %x, %settle ], [ %base, %below ]
+  %held.flags = call i64 @number_in(ptr %held, i64 <flags>)
+  %owns = and i64 %held.flags, {_OWNER}
+  %is_owner = icmp ne i64 %owns, 0
+  br i1 %is_owner, label %hang, label %deeper
+deeper:
+  %base = call ptr @field(ptr %held, i64 <base>)
+  %bare = icmp eq ptr %base, null
+  br i1 %bare, label %hang, label %kind
+kind:
+  %array = call i1 @is_a(ptr %base, ptr <ndarray>)
+  br i1 %array, label %below, label %hang
+below:
+  br label %owner
+hang:
+  %base.to = getelementptr i8, ptr %view, i64 <base>
+  call void @Py_IncRef(ptr %held)
+  store ptr %held, ptr %base.to
+  ret ptr %view
+no:
+  ret ptr null
 }}
 """

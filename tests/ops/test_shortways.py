@@ -459,6 +459,54 @@ def test_a_tensor_made_of_a_dropped_one_is_a_new_one() -> None:
     assert (x.tolist(), base.tolist()) == ([5.0, 1.0, 1.0], [2.0, 2.0])
 
 
+def test_a_view_that_something_else_knows_is_not_used_again() -> None:
+    x = hb.arange(6.0)
+    mine = x[1:3].numpy()
+    seen: list[Any] = []
+    told = weakref.ref(x[2:4].numpy(), seen.append)
+    lent = memoryview(x[3:5].numpy())
+    kept = [x[i:] for i in range(6)]
+    assert mine.tolist() == [1.0, 2.0]
+    assert (told(), len(seen)) == (None, 1)
+    assert lent.tolist() == [3.0, 4.0]
+    assert [k.tolist() for k in kept] == [[float(i) for i in range(j, 6)] for j in range(6)]
+
+
+def test_the_memory_of_a_view_that_was_dropped_is_let_go() -> None:
+    class Owner(np.ndarray):
+        pass
+
+    x = hb.asarray(np.arange(12.0).reshape(3, 4))
+    dtype = x._data.dtype
+    owner = Owner((4,))
+    shown = hb.asarray(np.asarray(owner), copy=False)
+    x[1:]  # which makes it a Storage
+    held = [sys.getrefcount(owner), sys.getrefcount(x._data), sys.getrefcount(dtype)]
+    for _ in range(300):
+        shown[1:], x[1:], x[1], x[1:, None], x.reshape(2, 6), x.reshape(-1), shown[::-1][1:]
+    gc.collect()
+    assert [sys.getrefcount(owner), sys.getrefcount(x._data), sys.getrefcount(dtype)] == held
+    last = weakref.ref(owner)
+    part = shown[1:]
+    del owner, shown
+    assert last() is not None
+    assert part.numpy().base is last()
+    del part
+    gc.collect()
+    assert last() is None
+
+
+def test_a_reshaped_array_of_a_view_may_be_used_again() -> None:
+    x = hb.arange(12.0)
+    for _ in range(100):
+        part = x[:6].numpy()
+        part.shape = (2, 3)  # in place: other room for its sizes
+        del part
+        both = [x[3:], x.reshape(4, 3)[1:], x.reshape(2, 2, 3)[:, 1]]
+        assert [b.shape for b in both] == [(9,), (3, 3), (2, 3)]
+        assert [b.numpy().strides for b in both] == [(4,), (12, 4), (24, 4)]
+
+
 def test_tensors_of_a_derived_class_and_in_circles_are_let_go() -> None:
     class Named(hb.Tensor):
         pass

@@ -26,6 +26,56 @@ define internal i1 @bounded(ptr %slice) alwaysinline {
   ret i1 %all
 }
 
+; Where a slice without a step begins on an axis, and how many it is of; false for others.
+define internal i1 @run_of(ptr %slice, i64 %length, ptr %start_at, ptr %count_at) alwaysinline {
+  %step = call ptr @field(ptr %slice, i64 <step>)
+  %plain = icmp eq ptr %step, <None>
+  br i1 %plain, label %first, label %no
+first:
+  %start = call ptr @field(ptr %slice, i64 <header>)
+  %begun = call i1 @edge_of(ptr %start, i64 0, i64 %length, ptr %start_at)
+  br i1 %begun, label %second, label %no
+second:
+  %stop = call ptr @field(ptr %slice, i64 <stop>)
+  %ended = call i1 @edge_of(ptr %stop, i64 %length, i64 %length, ptr %count_at)
+  br i1 %ended, label %yes, label %no
+yes:
+  %from = load i64, ptr %start_at
+  %to = load i64, ptr %count_at
+  %between = sub i64 %to, %from
+  %some = icmp sgt i64 %between, 0
+  %count = select i1 %some, i64 %between, i64 0
+  store i64 %count, ptr %count_at
+  ret i1 1
+no:
+  ret i1 0
+}
+
+; A bound of a slice on an axis of so many: at most that, from the end where it is negative.
+define internal i1 @edge_of(ptr %x, i64 %without, i64 %length, ptr %to) alwaysinline {
+  %none = icmp eq ptr %x, <None>
+  br i1 %none, label %default, label %ask
+default:
+  store i64 %without, ptr %to
+  ret i1 1
+ask:
+  %known = call i1 @place_of(ptr %x, ptr %to)
+  br i1 %known, label %cut, label %no
+cut:
+  %given = load i64, ptr %to
+  %negative = icmp slt i64 %given, 0
+  %from_end = add i64 %given, %length
+  %place = select i1 %negative, i64 %from_end, i64 %given
+  %before = icmp slt i64 %place, 0
+  %up = select i1 %before, i64 0, i64 %place
+  %beyond = icmp sgt i64 %up, %length
+  %in = select i1 %beyond, i64 %length, i64 %up
+  store i64 %in, ptr %to
+  ret i1 1
+no:
+  ret i1 0
+}
+
 ; What the entries of an index do to axes: how many they are for and take away, how many are new,
 ; and how many of them are `...`; false where one is of another kind.
 define internal i1 @surveyed(ptr %entries, i64 %n, ptr %used, ptr %taken, ptr %new, ptr %dots) {
@@ -122,16 +172,28 @@ entry:
 slice:
   %here = call i64 @number(ptr %x.sizes, i64 %axis)
   %apart = call i64 @number(ptr %x.strides, i64 %axis)
+  %usual = call i1 @run_of(ptr %e, i64 %here, ptr %start_at, ptr %stop_at)
+  br i1 %usual, label %run, label %unpack
+run:
+  %run.start = load i64, ptr %start_at
+  %run.count = load i64, ptr %stop_at
+  br label %shift
+unpack:
   %wrong = call i32 @PySlice_Unpack(ptr %e, ptr %start_at, ptr %stop_at, ptr %step_at)
   %bad = icmp ne i32 %wrong, 0
   br i1 %bad, label %forget, label %adjust
 adjust:
   %step = load i64, ptr %step_at
-  %count = call i64 @PySlice_AdjustIndices(i64 %here, ptr %start_at, ptr %stop_at, i64 %step)
-  %start = load i64, ptr %start_at
+  %far.count = call i64 @PySlice_AdjustIndices(i64 %here, ptr %start_at, ptr %stop_at, i64 %step)
+  %far.start = load i64, ptr %start_at
+  br label %shift
+shift:
+  %count = phi i64 [ %run.count, %run ], [ %far.count, %adjust ]
+  %start = phi i64 [ %run.start, %run ], [ %far.start, %adjust ]
+  %pace = phi i64 [ 1, %run ], [ %step, %adjust ]
   %empty = icmp sle i64 %count, 0
   %from = select i1 %empty, i64 0, i64 %start
-  %by = select i1 %empty, i64 1, i64 %step
+  %by = select i1 %empty, i64 1, i64 %pace
   %skipped = mul i64 %from, %apart
   %slice.data = getelementptr i8, ptr %data, i64 %skipped
   %slice.stride = mul i64 %apart, %by
@@ -163,12 +225,12 @@ new:
 skip:
   br label %next
 put:
-  %i.up = phi i64 [ %i, %copy ], [ %one, %adjust ], [ %one, %new ]
-  %axis.put = phi i64 [ %copy.axis, %copy ], [ %axis.up, %adjust ], [ %axis, %new ]
-  %data.put = phi ptr [ %data, %copy ], [ %slice.data, %adjust ], [ %data, %new ]
-  %dots.put = phi i64 [ %copy.dots, %copy ], [ 0, %adjust ], [ 0, %new ]
-  %size.put = phi i64 [ %size, %copy ], [ %count, %adjust ], [ 1, %new ]
-  %stride.put = phi i64 [ %stride, %copy ], [ %slice.stride, %adjust ], [ 0, %new ]
+  %i.up = phi i64 [ %i, %copy ], [ %one, %shift ], [ %one, %new ]
+  %axis.put = phi i64 [ %copy.axis, %copy ], [ %axis.up, %shift ], [ %axis, %new ]
+  %data.put = phi ptr [ %data, %copy ], [ %slice.data, %shift ], [ %data, %new ]
+  %dots.put = phi i64 [ %copy.dots, %copy ], [ 0, %shift ], [ 0, %new ]
+  %size.put = phi i64 [ %size, %copy ], [ %count, %shift ], [ 1, %new ]
+  %stride.put = phi i64 [ %stride, %copy ], [ %slice.stride, %shift ], [ 0, %new ]
   %size.to = getelementptr i64, ptr %sizes, i64 %to
   store i64 %size.put, ptr %size.to
   %stride.to = getelementptr i64, ptr %strides, i64 %to

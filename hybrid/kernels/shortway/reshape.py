@@ -55,8 +55,28 @@ no:
   ret i1 0
 }
 
+; How far elements in C order are apart along each axis.
+define internal void @in_order(ptr %sizes, i64 %nd, i64 %itemsize, ptr %strides) {
+  br label %next
+next:
+  %left = phi i64 [ %nd, %0 ], [ %i, %put ]
+  %apart = phi i64 [ %itemsize, %0 ], [ %product, %put ]
+  %more = icmp sgt i64 %left, 0
+  br i1 %more, label %put, label %done
+put:
+  %i = sub i64 %left, 1
+  %to = getelementptr i64, ptr %strides, i64 %i
+  store i64 %apart, ptr %to
+  %size = call i64 @number(ptr %sizes, i64 %i)
+  %product = mul i64 %apart, %size
+  br label %next
+done:
+  ret void
+}
+
 define internal ptr @reshape(ptr %self, ptr %args, i64 %n, ptr %names, ptr %way) {
   %sizes = alloca [32 x i64]
+  %strides = alloca [32 x i64]
   %count = alloca i64
   %x = call ptr @plain_array(ptr %self)
   %some = icmp ne ptr %x, null
@@ -83,7 +103,10 @@ measure:
   br i1 %fit, label %view, label %python
 view:
   %data = call ptr @field(ptr %x, i64 <header>)
-  %part = call ptr @view_of(ptr %x, ptr %data, i64 %nd, ptr %sizes, ptr null)
+  %descr = call ptr @field(ptr %x, i64 <descr>)
+  %itemsize = call i64 @number_at(ptr %descr, i64 <itemsize>)
+  call void @in_order(ptr %sizes, i64 %nd, i64 %itemsize, ptr %strides)
+  %part = call ptr @view_of(ptr %x, ptr %data, i64 %nd, ptr %sizes, ptr %strides)
   %function = call ptr @word(ptr %way, i64 0)
   %t = call ptr @tied(ptr %self, ptr %part, ptr %function, ptr null, i64 %nd, ptr %sizes)
   ret ptr %t

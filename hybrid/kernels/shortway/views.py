@@ -9,10 +9,16 @@ declare ptr @PyTuple_New(i64)
 declare ptr @PyLong_FromSsize_t(i64)
 declare i64 @PyLong_AsSsize_t(ptr)
 
-; An array that shows memory of x; null after an error. Strides left out: in C order.
+; An array that shows memory of x; null after an error.
 define internal ptr @view_of(
   ptr %x, ptr %data, i64 %nd, ptr %sizes, ptr %strides
 ) {
+  %kept = call ptr @kept_view(ptr %x, ptr %data, i64 %nd, ptr %sizes, ptr %strides)
+  %some = icmp ne ptr %kept, null
+  br i1 %some, label %give, label %make
+give:
+  ret ptr %kept
+make:
   %descr = call ptr @field(ptr %x, i64 <descr>)
   %nd32 = trunc i64 %nd to i32
   %flags = call i64 @number_in(ptr %x, i64 <flags>)
@@ -225,6 +231,9 @@ plain:
 
 ; An int as a number; false where it is none that an axis could have.
 define internal i1 @place_of(ptr %int, ptr %to) alwaysinline {
+  %short = call i1 @short_int(ptr %int, ptr %to)
+  br i1 %short, label %good, label %long
+long:
   %place = call i64 @PyLong_AsSsize_t(ptr %int)
   store i64 %place, ptr %to
   %odd = icmp eq i64 %place, -1

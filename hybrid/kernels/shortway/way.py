@@ -11,7 +11,8 @@ import numpy as np
 
 from hybrid.kernels import assembly, native
 from hybrid.kernels.innerloops import FLAGS, inner_loops
-from hybrid.kernels.objects import check_layouts, load, offset, written
+from hybrid.kernels.layouts import check_layouts, offset
+from hybrid.kernels.objects import load, written
 from hybrid.kernels.shortway.calls import CALLS
 from hybrid.kernels.shortway.item import ITEM
 from hybrid.kernels.shortway.loops import LOOPS
