@@ -18,6 +18,7 @@ from hybrid.autodiff.record import begin, node_of, source_node
 from hybrid.autodiff.tape import GradientTape
 from hybrid.core import dispatch
 from hybrid.core import tensor as core_tensor
+from hybrid.core.aliases import as_array
 from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
 from hybrid.core.symbol import Symbol
@@ -102,6 +103,8 @@ def asarray(
     """
     tensor = core_tensor.asarray(obj, dtype, device=device, copy=copy)
     tensor = core_tensor.own(tensor)
+    if not tensor.ndim and not isinstance(obj, Tensor):
+        as_array(tensor)
     return _require(detach(tensor)) if requires_grad else tensor
 
 

@@ -22,6 +22,7 @@ from hybrid.core.graph import Value
 from hybrid.core.layout import contiguous
 from hybrid.core.op import Attrs, Op
 from hybrid.core.operands import PYTHON_SCALARS
+from hybrid.core.scalars import is_scalar
 from hybrid.core.source import located, user_line
 from hybrid.core.storage import layout_through
 from hybrid.core.symbol import Symbol
@@ -216,6 +217,10 @@ class Lanes:
             raise TraceError(located(f"{why}: this Tensor ({symbol.spec}){made} {_PER_EXAMPLE}"))
         tensor: Tensor = lane.tensor
         return tensor
+
+    def is_scalar(self, tensor: Tensor) -> bool:
+        """Tell whether ``+=`` rebinds what has no axes, as it does a number of each example."""
+        return is_scalar(tensor)
 
     def before_write(self, target: Tensor) -> None:
         """Nothing has to happen: writes reach their arrays when the function has returned."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.op import Attrs, Op
-from hybrid.core.storage import Alias, Chain, Snapshot, Storage, alone
+from hybrid.core.storage import Alias, Chain, Snapshot, Storage, alone, of_array
 from hybrid.core.tensor import Tensor
 
 _new = object.__new__
@@ -73,6 +73,13 @@ def own_alias(tensor: Tensor) -> Alias:
     if alias is None:
         alias = tensor._link = Alias(*alone(tensor._data, tensor._node))
     return alias
+
+
+def as_array(tensor: Tensor) -> Tensor:
+    """Let a Tensor without axes be an array, whose memory ``+=`` writes; return it."""
+    if tensor._link is None:
+        tensor._link = of_array(tensor._data, tensor._node)
+    return tensor
 
 
 def is_current(link: Alias | tuple[Any, ...] | Snapshot) -> bool:

@@ -15,6 +15,8 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from hybrid.core.scalars import is_scalar
+
 
 class Input(NamedTuple):
     """The size of an axis of an argument; without an axis the argument itself, an int."""
@@ -70,9 +72,10 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], str]] = {
     "lt": (operator.lt, "({} < {})"),
     "le": (operator.le, "({} <= {})"),
     "eq": (operator.eq, "({} == {})"),
+    "is_scalar": (is_scalar, "is_scalar({})"),
 }
 
-NAMES = {name: FUNCTIONS[name][0] for name in ("trunc", "floor", "ceil")} | {
+NAMES = {name: FUNCTIONS[name][0] for name in ("trunc", "floor", "ceil", "is_scalar")} | {
     "inf": math.inf,
     "nan": math.nan,
 }

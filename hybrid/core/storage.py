@@ -72,6 +72,8 @@ class Storage:
 
     __slots__ = ("_snapshot", "base", "keeper", "node", "order", "version", "watched")
 
+    is_array = False
+
     def __init__(self, base: Any, node: Any) -> None:
         self.base = base
         self.node = node
@@ -100,6 +102,14 @@ class Storage:
         if self.keeper is not None:
             self.keeper.keep(self.base.copy() if found is None else found.contents)
             self.keeper = None
+
+
+class Cell(Storage):
+    """The contents of an array without axes, which `hybrid.core.scalars` tells from a scalar."""
+
+    __slots__ = ()
+
+    is_array = True
 
 
 class Alias:
@@ -144,6 +154,11 @@ class Alias:
             self._chain = tuple(steps)
             self._parent, self._later = None, ()
         return self._chain
+
+
+def of_array(data: Any, node: Any) -> Alias:
+    """Return the alias of an array without axes."""
+    return Alias(Cell(data, node), 0, ())
 
 
 def alone(data: Any, node: Any) -> tuple[Storage, int, Chain]:

@@ -24,7 +24,7 @@ from hybrid.core.places import DeviceArray, data_to
 from hybrid.core.source import located, written_array
 from hybrid.core.spec import PYTHON_TYPES
 from hybrid.core.state import state
-from hybrid.core.storage import SAVED, Alias, Snapshot, Storage
+from hybrid.core.storage import SAVED, Alias, Snapshot, Storage, of_array
 from hybrid.core.symbol import Symbol
 from hybrid.core.unknown import Unknown
 from hybrid.core.watched import Watched, noted, plain
@@ -463,6 +463,8 @@ def asarray(
     if known is not None and known._data is array:
         return _around(known, bare)
     tensor = wrap(array)
+    if not array.ndim:
+        tensor._link = of_array(array, None)
     _external[id(array)] = tensor
     return _around(tensor, bare)
 

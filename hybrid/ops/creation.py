@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.aliases import as_array
 from hybrid.core.batch import Lanes
 from hybrid.core.devices import CPU, DeviceScope, as_device
 from hybrid.core.dispatch import bind, busy, state
@@ -35,7 +36,8 @@ def array(
     >>> array([1.0, 2.0])
     Tensor([1., 2.], dtype=float32)
     """
-    return own(asarray(obj, dtype, device=device, copy=copy))
+    made = own(asarray(obj, dtype, device=device, copy=copy))
+    return made if made.ndim or type(obj) is Tensor else as_array(made)
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
@@ -154,7 +156,9 @@ def full(
             wanted.type(value)
         except OverflowError as error:
             raise OverflowError(located(f"full: {error}")) from None
-    return bind(FULL, (value,), {"shape": as_shape("full", shape), "dtype": wanted})
+    size = as_shape("full", shape)
+    made = bind(FULL, (value,), {"shape": size, "dtype": wanted})
+    return made if size else as_array(made)
 
 
 def _own_dtype(value: Any) -> DType:
@@ -171,7 +175,8 @@ def _filled(name: str, shape: Any, value: int, dtype: Any, device: Any) -> Tenso
     wanted = float_or(name, dtype)
     if (not busy or state.plain) and (device is None or device == CPU):
         try:  # at once, where nothing records it
-            return wrap((np.ones if value else np.zeros)(shape, wanted))
+            made = wrap((np.ones if value else np.zeros)(shape, wanted))
+            return made if made._data.shape else as_array(made)
         except (TypeError, ValueError):
             pass  # explained below
     device = None if device is None else as_device(name, device)

@@ -19,9 +19,10 @@ from hybrid.autodiff.joining import joined
 from hybrid.autodiff.record import begin
 from hybrid.core import dispatch, formula
 from hybrid.core.aliases import aliases, own_alias
-from hybrid.core.conditions import Unknowns
-from hybrid.core.formula import Formula
+from hybrid.core.conditions import Condition, Unknowns
+from hybrid.core.formula import Call, Formula, Input, Sum
 from hybrid.core.graph import Value
+from hybrid.core.scalars import is_scalar
 from hybrid.core.source import located, user_line
 from hybrid.core.spec import TensorSpec
 from hybrid.core.storage import Alias, Storage
@@ -205,6 +206,16 @@ class OutsideRecorder(GraphRecorder):
             self._disentangle()
         elif self._bare and any(map(self._is_read_unasked, self._shown_by(target))):
             self.give_up(_INTO_ARRAY)
+
+    def is_scalar(self, tensor: Tensor) -> bool:
+        """Tell whether ``+=`` rebinds what has no axes; of an argument each call says it."""
+        for leaf, given, _ in self.inputs:
+            if not given.ndim and (given is tensor or aliases(given, tensor)):
+                found = is_scalar(self.arguments[leaf])
+                asked = Call("is_scalar", (Sum((((Input(f"argument {leaf + 1}", leaf),), 1),)),))
+                self.unknowns.conditions[Condition(asked, "is" if found else "is not")] = None
+                return found
+        return super().is_scalar(tensor)
 
     def _shown_by(self, target: Tensor) -> list[Tensor]:
         """Return what Tensors around ndarrays are written where `target` is."""

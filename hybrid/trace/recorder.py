@@ -19,6 +19,7 @@ from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
 from hybrid.core.layout import Layout
 from hybrid.core.op import OPS, Attrs, Op
 from hybrid.core.refusals import leaked
+from hybrid.core.scalars import is_scalar
 from hybrid.core.source import SourceLine, located, user_line
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.state import state
@@ -428,6 +429,10 @@ class GraphRecorder:
         if target._alias is not None and (order := target._alias.storage.order) is not None:
             if order.asked:
                 self.note_order()
+
+    def is_scalar(self, tensor: Tensor) -> bool:
+        """Tell whether ``+=`` rebinds what has no axes, or writes it."""
+        return is_scalar(tensor)
 
     def note_order(self) -> None:
         """Note that the trace is wrong for arguments that lie in another order."""

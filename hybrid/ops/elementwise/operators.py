@@ -13,6 +13,7 @@ from hybrid.core.dispatch import after_trace, bind, busy, state
 from hybrid.core.heard import heard
 from hybrid.core.op import OPS, Op
 from hybrid.core.operands import spec_of
+from hybrid.core.scalars import is_scalar
 from hybrid.core.source import located
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.core.unknown import same_shape
@@ -279,7 +280,10 @@ def _reflected(op: Op, ufunc: Callable[..., Any]) -> Operator:
 
 
 def attach_inplace(name: str, op: Op, ufunc: Callable[..., Any] | None, forward: Operator) -> None:
-    """Attach in-place operator `name`: a write, as in NumPy, that every alias sees."""
+    """Attach in-place operator `name`: a write, as in NumPy, that every alias sees.
+
+    A scalar is rebound, as NumPy's are.
+    """
 
     def operator(self: Tensor, other: Any) -> Any:
         # Alone with its memory and unknown to any tape: nobody needs to hear of the write.
@@ -288,6 +292,7 @@ def attach_inplace(name: str, op: Op, ufunc: Callable[..., Any] | None, forward:
             and self._link is None
             and self._node is None
             and ufunc is not None
+            and self._data.ndim
         ):
             right = other._data if type(other) is Tensor else _raw(other, self)
             if right is not None:
@@ -296,8 +301,9 @@ def attach_inplace(name: str, op: Op, ufunc: Callable[..., Any] | None, forward:
                     return self
                 except (TypeError, ValueError, OverflowError):  # raised before anything is written
                     pass
+        rebound = is_weak(self) or (not self.ndim and _is_scalar(self))
         result = forward(self, other)
-        if result is NotImplemented or is_weak(self):  # what stands for a Python scalar is rebound
+        if result is NotImplemented or rebound:
             return result
         write_back(op.name, self, result)
         return self
@@ -312,6 +318,10 @@ def attach_inplace(name: str, op: Op, ufunc: Callable[..., Any] | None, forward:
     operator.__name__ = operator.__qualname__ = assign.__name__ = name
     setattr(Tensor, name, operator)
     setattr(Variable, name, assign)
+
+
+def _is_scalar(x: Tensor) -> bool:
+    return is_scalar(x) if state.recorder is None else bool(state.recorder.is_scalar(x))
 
 
 def write_back(name: str, target: Tensor, value: Tensor) -> None:
