@@ -157,13 +157,15 @@ def _resolve_shape(x: Tensor, shape: Any) -> Shape:
 
 
 def ravel(x: ArrayLike, /, order: str = "C") -> Tensor:
-    """Return the elements as one axis, a view where the memory of `x` allows it.
+    """Return the elements as one axis: a view where they lie so in memory, without gaps.
+
+    As in NumPy what steps through memory otherwise is copied, where `reshape` may still show it.
 
     Parameters
     ----------
     x : array-like
-    order : {"C", "F", "A", "K"}
-        The last or the first index moves fastest, or as they lie.
+    order : {"C", "F"}
+        The last or the first index moves fastest.
 
     Returns
     -------
@@ -175,6 +177,8 @@ def ravel(x: ArrayLike, /, order: str = "C") -> Tensor:
     Tensor([1, 2, 3, 4], dtype=int64)
     """
     x = asarray(x)
+    if order in ("C", "F"):
+        return reshape(packed(x, order), x.size, order)
     return reshape(x, x.size, order)
 
 
@@ -536,12 +540,14 @@ COPY = register(
 )
 
 
-def copy(x: ArrayLike, /) -> Tensor:
+def copy(x: ArrayLike, /, order: str = "C") -> Tensor:
     """Return a copy that shares no memory with `x`.
 
     Parameters
     ----------
     x : array-like
+    order : {"C", "F"}
+        How the copy lies in memory: the last axis is contiguous, or the first one.
 
     Returns
     -------
@@ -552,7 +558,11 @@ def copy(x: ArrayLike, /) -> Tensor:
     >>> copy([1.0, 2.0])
     Tensor([1., 2.], dtype=float32)
     """
-    return bind(COPY, (asarray(x),), {})
+    if order == "C":
+        return bind(COPY, (asarray(x),), {})
+    if order == "F":
+        return permute_dims(bind(COPY, (permute_dims(x),), {}))
+    raise ValueError(located(f"copy: order is 'C' or 'F', not {order!r}"))
 
 
 PACK = register(

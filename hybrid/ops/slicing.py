@@ -210,7 +210,7 @@ def split(x: ArrayLike, /, indices_or_sections: int | Sequence[int], axis: int =
 
 
 def unstack(x: ArrayLike, /, axis: int = 0) -> tuple[Tensor, ...]:
-    """Return the slices of `x` along an axis, without that axis; views.
+    """Return the slices of `x` along an axis, without it: views, and of a single axis numbers.
 
     Parameters
     ----------
@@ -228,6 +228,8 @@ def unstack(x: ArrayLike, /, axis: int = 0) -> tuple[Tensor, ...]:
     """
     x = asarray(x)
     axis = one_axis("unstack", axis, x.shape)
+    if x.ndim == 1:
+        return tuple(x)
     parts = (narrow(x, axis, i, 1) for i in range(x.shape[axis]))
     return tuple(bind(SQUEEZE, (part,), {"axis": (axis,)}) for part in parts)
 

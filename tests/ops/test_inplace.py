@@ -402,3 +402,18 @@ def test_numpys_options_of_methods_and_functions_mean_the_same(name: str, compil
         for ours_, theirs in zip(found, with_views(np, x, m), strict=True):
             np.testing.assert_allclose(ours_.numpy(), theirs, rtol=1e-12)
             assert ours_.dtype == theirs.dtype
+
+
+def test_the_real_part_of_real_numbers_is_written_where_they_are() -> None:
+    def f(x: Any) -> Any:
+        part = np.real(x)
+        part[0] += 5
+        x.real[1] = 7
+        return part + x.real
+
+    want = np.arange(3.0)
+    result = f(want)
+    for run in (f, hb.compile(f)):
+        x = hb.asarray(np.arange(3.0))
+        np.testing.assert_array_equal(run(x), result)
+        np.testing.assert_array_equal(x, want)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -245,3 +248,52 @@ def test_an_in_place_matrix_product_writes():
         np.testing.assert_array_equal(row.numpy(), (a @ a)[0])
     with pytest.raises(ShapeError, match="cannot be written"):
         t @= np.ones((2, 3))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("name", ["as it is", "turned", "backwards", "every second", "columns"])
+def test_ravel_is_a_view_where_it_is_one_of_numpys(name: str, order: Any) -> None:
+    parts: dict[str, Callable[[Any], Any]] = {
+        "as it is": lambda x: x,
+        "turned": lambda x: x.T,
+        "backwards": lambda x: x[0, ::-1],
+        "every second": lambda x: x[1, ::2],
+        "columns": lambda x: x[:, :1],
+    }
+
+    def f(x: Any) -> Any:
+        flat = parts[name](x).ravel(order)
+        flat[1:] = 7
+        return flat
+
+    want = np.arange(12.0).reshape(3, 4)
+    result = f(want)
+    for run in (f, mv.compile(f)):
+        x = mv.asarray(np.arange(12.0).reshape(3, 4))
+        np.testing.assert_array_equal(run(x), result)
+        np.testing.assert_array_equal(x, want)
+
+
+def test_a_copy_lies_in_the_order_asked_for() -> None:
+    def f(x: Any) -> Any:
+        first, last = x.copy("F"), x.T.copy(order="C")
+        first.T.reshape(-1)[1] = 7
+        last.reshape(-1)[2] = 8
+        return first, last
+
+    x = np.arange(12.0).reshape(3, 4)
+    for run in (f, mv.compile(f)):
+        for got, want in zip(run(mv.asarray(x)), f(x), strict=True):
+            np.testing.assert_array_equal(got, want)
+    with pytest.raises(ValueError, match="copy: order is 'C' or 'F', not 'Q'"):
+        mv.ones(3).copy("Q")
+
+
+def test_numbers_of_a_row_know_nothing_of_later_writes() -> None:
+    def f(x: Any) -> Any:
+        first, *_ = np.unstack(x)
+        x += 1
+        return first
+
+    for run in (f, mv.compile(f)):
+        assert float(run(mv.ones(3))) == 1

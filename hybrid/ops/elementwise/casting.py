@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -108,7 +108,7 @@ def _part_rule(x: Key) -> Loop:
     return dtype, {"F": dtypes.float32, "D": dtypes.float64}.get(dtype.char, dtype)
 
 
-real = unary(
+_real = unary(
     "real",
     "real({0})",
     lambda g, out, x: g,
@@ -133,6 +133,32 @@ imag = unary(
 Tensor([2.], dtype=float32)
 """,
 )
+
+
+def real(x: ArrayLike, /, out: Any = None) -> Tensor:
+    """Return the real part: a copy of that of complex numbers, real numbers as they are.
+
+    Parameters
+    ----------
+    x : array-like
+        Where it is real, the result is `x` itself, as in NumPy, and writes reach it.
+    out : Tensor, optional
+        Where to write it instead.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> real([1 + 2j, 3])
+    Tensor([1., 3.], dtype=float32)
+    """
+    if out is None and isinstance(x, Tensor | np.ndarray) and x.dtype.kind != "c":
+        return asarray(x)
+    found: Tensor = cast(Any, _real)(x, out)
+    return found
+
 
 conj: Unary = unary(
     "conj",

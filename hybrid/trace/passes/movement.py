@@ -211,6 +211,7 @@ _RULES: dict[str, Rule] = {
     "flip": _flip,
     "stack": _stack,
     "concat": _unless(lambda node, operands: len(operands) > 1),
+    "pack": _unless(lambda node, operands: False),  # what it tells apart is settled in the trace
     "pad": _unless(lambda node, operands: any(map(any, node.attrs["width"]))),
     "roll": _unless(lambda node, operands: any(node.attrs["shift"])),
     "tile": _unless(lambda node, operands: operands[0].spec.shape != node.output.spec.shape),
