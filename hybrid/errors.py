@@ -80,3 +80,7 @@ class EagerFallbackWarning(HybridWarning):
 
 class SideEffectWarning(HybridWarning):
     """A compiled function changes a container outside while it is traced; replays do not."""
+
+
+class GradientWarning(HybridWarning):
+    """Numbers of a watched Tensor go where no tape follows; a gradient lacks what comes of them."""

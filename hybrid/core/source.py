@@ -126,7 +126,7 @@ def warn_user(message: str, category: type[Warning]) -> None:
         category,
         frame.f_code.co_filename,
         frame.f_lineno,
-        module=frame.f_globals.get("__name__"),
+        module=frame.f_globals.get("__name__") or "<unknown>",  # of None Python says nothing
         registry=registry,
     )
 
@@ -166,7 +166,7 @@ def written_array() -> str | None:
     if frame is None:
         return None
     code = frame.f_code
-    if dis.opname[code.co_code[frame.f_lasti]] != "STORE_SUBSCR":
+    if dis.opname[code.co_code[frame.f_lasti]] not in ("STORE_SUBSCR", "STORE_SLICE"):
         return None
     line, end_line, column, end_column = list(code.co_positions())[frame.f_lasti // 2]
     text = linecache.getline(code.co_filename, line or 0).encode()[column or 0 : end_column]

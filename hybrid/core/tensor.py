@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core import dlpack, foreign, nested
+from hybrid.core import dlpack, foreign, lost, nested
 from hybrid.core.described import Described
 from hybrid.core.devices import CPU, as_device, place
 from hybrid.core.number import Number, in_graph, in_python, of_tensor
@@ -232,9 +232,13 @@ class Tensor(Described):
         return int(self._scalar(int))
 
     def __float__(self) -> float:
+        if state.tapes:
+            lost.warn_of_numbers(self, True)
         return float(self._scalar(float))
 
     def __complex__(self) -> complex:
+        if state.tapes:
+            lost.warn_of_numbers(self, True)
         return complex(self._scalar(complex))
 
     def __round__(self, ndigits: int | None = None) -> Any:
@@ -266,6 +270,8 @@ class Tensor(Described):
         if self.device != CPU and type(self._data) is DeviceArray:
             raise _not_on_the_cpu(self)
         data = self._concrete("a NumPy function that wants an array")
+        if state.tapes:
+            lost.warn_of_numbers(self, False, bool(copy))
         return np.array(data, dtype=dtype, copy=copy)
 
     def __array_namespace__(self, /, *, api_version: str | None = None) -> ModuleType:

@@ -14,6 +14,7 @@ import numpy as np
 
 from hybrid.core.aliases import own_alias
 from hybrid.core.dispatch import after_trace, refresh, resolve, state
+from hybrid.core.lost import warn_of_array
 from hybrid.core.number import Number, in_graph, in_python
 from hybrid.core.operands import spec_of
 from hybrid.core.places import fill
@@ -96,6 +97,7 @@ def deliver(value: Tensor, out: Any) -> Tensor:
         raise ShapeError(
             located(f"out= has shape {target.shape}, the result has shape {value.shape}")
         )
+    warn_of_array(value, out)
     write(target, value)
     return target
 

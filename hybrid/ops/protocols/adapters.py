@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.lost import warn_of_array
 from hybrid.core.operands import spec_of
 from hybrid.core.source import located
 from hybrid.core.tensor import Tensor, asarray
@@ -222,6 +223,7 @@ def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -
             value = value[0]
         value = broadcast_to(value, target.shape)
         src = elementwise.where(where, value, target)
+    warn_of_array(src, dst)
     write(target, src)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.devices import CPU
 from hybrid.core.dispatch import state
+from hybrid.core.lost import warn_of_array
 from hybrid.core.source import located
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
@@ -113,6 +114,7 @@ def deliver(value: Any, target: Any) -> Any:
     elif isinstance(target, np.ndarray) and target.dtype not in dtypes.SUPPORTED:
         np.copyto(target, asarray(value).numpy(), casting="same_kind")
     else:
+        warn_of_array(value, target)
         write(asarray(target), value)
     return target
 

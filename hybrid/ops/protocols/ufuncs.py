@@ -374,7 +374,7 @@ def _at(ufunc: np.ufunc, target: Any, index: Any, *values: Any) -> None:
             _ = x[index]  # which says what is wrong
             raise
     elif ufunc in _UPDATES and type(x) is Tensor:
-        deliver(_UPDATES[ufunc](At(x, index), resolve(values[0])), x)
+        deliver(_UPDATES[ufunc](At(x, index), resolve(values[0])), target)
     else:
         written_by_numpy(ufunc.at, x, (index, *values), {})
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.lost import warn_of_array
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.ops._methods import attach
 from hybrid.ops.elementwise.selection import clip, where
@@ -94,6 +95,7 @@ def _putmask(a: Any, mask: Any, values: Any) -> None:
 @implements(np.put_along_axis)
 def _put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None = -1) -> None:
     target = asarray(arr)
+    warn_of_array(values, arr)
     put_along_axis(target, indices, values, axis)
     if target is not arr and not isinstance(arr, np.ndarray):  # what a Variable holds
         deliver(target, arr)
