@@ -59,15 +59,19 @@ def calls(case: Case) -> Counter[Function]:
 def of_region(region: Region) -> Counter[Function]:
     """Count the calls in one run of a kernel."""
     from hybrid.kernels.loopnest import canonical
-    from hybrid.kernels.spec import dataflow
+    from hybrid.kernels.spec import dataflow, quotients_by_root
 
-    outer = dataflow(canonical(region)[0]).outer
+    spec = canonical(region)[0]
+    outer = dataflow(spec).outer
+    # Divided once for each row.
+    products = quotients_by_root(spec) if spec.form == "rows" else {}
     space = region.space
     kept = prod(size for axis, size in enumerate(space) if axis not in region.axes)
     found: Counter[Function] = Counter()
     for number, instr in enumerate(region.body, len(region.inputs)):
         for name in _called(instr):
-            found[name, instr.dtype] += kept if number in outer else prod(space)
+            once = number in outer or (name == "divide" and number in products)
+            found[name, instr.dtype] += kept if once else prod(space)
     return found
 
 

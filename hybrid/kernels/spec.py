@@ -251,6 +251,29 @@ def dataflow(spec: KernelSpec) -> Dataflow:
     )
 
 
+@functools.lru_cache(maxsize=4096)
+def quotients_by_root(spec: KernelSpec) -> dict[int, int]:
+    """The inner values that are divided by a square root of the kept axes, with that root.
+
+    Of a root the inverse can be had once for a whole row: whatever number it is of, it is neither
+    so small nor so large that its inverse overflows or is subnormal. Zero, infinity and NaN give
+    the same by their inverse. So a quotient is a product, which errs by a unit more at most.
+    """
+    count, outer = len(spec.inputs), dataflow(spec).outer
+    found = {}
+    for number, instr in enumerate(spec.body, count):
+        if instr.kind != "map" or instr.expr != "{0} / {1}" or number in outer:
+            continue
+        divisor = instr.args[1]
+        if not isinstance(divisor, int) or divisor < count or divisor not in outer:
+            continue
+        root = spec.body[divisor - count]
+        alike = root.dtype == instr.dtype and root.dtype in ("float32", "float64")
+        if root.kind == "map" and root.expr == "sqrt({0})" and alike:
+            found[number] = divisor
+    return found
+
+
 def pass_roots(
     spec: KernelSpec,
     reduces: tuple[tuple[int, ...], ...],

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hybrid.kernels import loopnest, parallel
 from hybrid.kernels.kernel import kernel_of
 from hybrid.kernels.region import Access, Instr, Literal, Region
-from hybrid.kernels.spec import dataflow
+from hybrid.kernels.spec import dataflow, quotients_by_root
 from tests.kernels.reference import (
     access_of,
     check,
@@ -448,6 +448,45 @@ def test_squared_deviations_of_what_has_no_mean_are_nan(odd: float) -> None:
     x[3, 1500] = odd
     (squares,) = check(x.shape, (1,), [x], _deviations(2000, F32), [(5, F32, True)], 2e-6)[1]
     assert np.isnan(squares[:, 0]).tolist() == [row == 3 for row in range(8)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_quotients_by_the_root_of_a_row_are_exact_to_two_units(dtype: str) -> None:
+    info = np.finfo(dtype)
+    odd = [0.0, -0.0, np.inf, np.nan, -1.0, info.smallest_subnormal, info.tiny, info.max, 1.0, 3.0]
+    squares = np.array(odd, dtype)[:, None]
+    numbers = normal((600,), dtype)
+    numbers[:8] = [0.0, -0.0, np.inf, -np.inf, np.nan, info.smallest_subnormal, info.max, info.tiny]
+    x = np.broadcast_to(numbers, (len(odd), 600)).copy()
+    body = [
+        mapped("sqrt", "sqrt({0})", (1,), dtype),
+        mapped("divide", "{0} / {1}", (0, 2), dtype),
+        reduce("sum", 3, dtype),
+    ]
+    outputs = [(3, dtype, False), (4, dtype, True)]
+    region, results = make_region(x.shape, (1,), [(x, x), (squares, squares)], body, outputs)
+    kernel, geometry = kernel_of(region)
+    assert quotients_by_root(kernel.spec) == {3: 2}
+    kernel.call(0, geometry, x, squares, *results)
+    with np.errstate(all="ignore"):
+        wanted = x / np.sqrt(squares)
+    np.testing.assert_array_equal(np.isnan(results[0]), np.isnan(wanted))
+    np.testing.assert_array_equal(
+        np.signbit(results[0])[wanted == 0], np.signbit(wanted)[wanted == 0]
+    )
+    known = np.isfinite(wanted)
+    np.testing.assert_array_equal(results[0][np.isinf(wanted)], wanted[np.isinf(wanted)])
+    error = abs(results[0][known].astype(np.longdouble) - wanted[known])
+    assert np.all(error <= 2 * np.spacing(np.minimum(abs(wanted[known]), info.max / 2)))
+
+
+def test_what_is_no_root_of_a_row_divides() -> None:
+    x = normal((20, 600))
+    sums = [reduce("sum", 0, F32), mapped("divide", "{0} / {1}", (0, 1), F32)]
+    roots = [mapped("sqrt", "sqrt({0})", (0,), F32), mapped("divide", "{0} / {1}", (0, 1), F32)]
+    for body in (sums, [*roots, reduce("sum", 2, F32)]):
+        region, _ = make_region(x.shape, (1,), [(x, x)], body, [(2, F32, False)])
+        assert quotients_by_root(kernel_of(region)[0].spec) == {}
 
 
 # --- threads and code -------------------------------------------------------------------------
