@@ -24,6 +24,7 @@ from hybrid.core.identity import NAMES, tells_identity
 from hybrid.core.places import DeviceArray
 from hybrid.core.source import SourceLine, is_framework, is_installed
 from hybrid.core.tensor import Array
+from hybrid.errors import TraceError
 from hybrid.trace.blame import line_that_changes, line_that_names
 from hybrid.trace.environment import MISSING, Binding, literal_changed
 from hybrid.trace.reach import Named, Reached, Slots, numpys_generators, reach
@@ -46,7 +47,7 @@ _MEASURING_NAMES = frozenset(
     | {"SystemRandom", "choice", "randbelow"}
 )
 _DATES = {"now", "utcnow", "today"}
-# Above it, arrays are compared by samples: a checksum reads about 1 GB/s.
+# Above it, arrays are compared by samples (a checksum reads about 1 GB/s), and no copy is kept.
 _WHOLE = 1 << 26
 
 
@@ -79,6 +80,7 @@ class Watch:
         self._objects = objects
         self._before = reach(function, objects)
         self._sums = [_checksum(x) for _, x in self._before.arrays]
+        self._contents = [_small_copy(x) for _, x in self._before.arrays]
         self._states = [state_of(x) for _, x in self._before.stateful]
         self._random = _global_states()
         self._measured: Effect | None = None
@@ -197,6 +199,33 @@ class Watch:
                 return Effect(f"NumPy itself writes to {name}, an array from outside", line)
         return None
 
+    def undo(self, written: Sequence[Any]) -> None:
+        """Take back what NumPy itself has written, before the function runs once more.
+
+        Parameters
+        ----------
+        written : sequence
+            Arrays that the trace itself has written to already, which stay as they are.
+
+        Raises
+        ------
+        TraceError
+            Where nobody knows any more what an array held.
+        """
+        rows = zip(self._before.arrays, self._sums, self._contents, strict=True)
+        for (name, array), before, contents in rows:
+            if _checksum(array) == before or any(overlap(array, x) for x in written):
+                continue
+            memory = memory_of(array)
+            if not isinstance(memory, np.ndarray) or contents is None:
+                line = line_that_changes(self._before.codes, name)
+                raise TraceError(
+                    f"NumPy itself has written to {name}, an array from outside, and then an op "
+                    "has raised an error; to run the function once more would write it twice"
+                    + (f"\n  at {line.describe()}" if line else "")
+                )
+            memory[...] = contents
+
     def _counted(self) -> Effect | None:
         given = {id(obj) for _, obj in self._objects}
         for binding in self._before.bindings:
@@ -303,6 +332,14 @@ def _checksum(x: Any) -> int:
     if array is None or array.dtype.hasobject or not array.flags.writeable:
         return 0
     return zlib.crc32(_bytes(array.get() if isinstance(array, DeviceArray) else array))
+
+
+def _small_copy(x: Any) -> np.ndarray[Any, Any] | None:
+    """Return the contents of an array that may be written, unless keeping them is too much."""
+    array = memory_of(x)
+    if not isinstance(array, np.ndarray) or array.dtype.hasobject or not array.flags.writeable:
+        return None
+    return array.copy() if array.nbytes <= _WHOLE else None
 
 
 def _bytes(array: Array) -> Any:

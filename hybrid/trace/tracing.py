@@ -148,6 +148,9 @@ class Subject:
             result, now = _run(self.function, tracer, watch, concrete, call)
             tracer.write_back()
             made = result.deliver(environment, call.leaves, call.given)
+        except Failed:  # the function runs once more
+            watch.undo(tracer.written)
+            raise
         finally:
             tracer.close()
         self._take(concrete, tracer, now, known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -89,3 +90,27 @@ def test_an_array_that_only_its_tensor_holds_is_written_in_the_trace() -> None:
     for scale in (1.0, 2.0):
         x = hb.asarray(np.arange(3.0)) * scale
         np.testing.assert_array_equal(f(x), f.__wrapped__(x))
+
+
+@pytest.mark.parametrize("calls", [([0, 7], [0, 1]), ([0, 1], [0, 7]), ([7, 7], [7, 7], [1, 0])])
+@pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+def test_what_numpy_writes_outside_is_written_once_where_an_op_raises(calls: Any) -> None:
+    def run(wrap: Callable[[Any], Any]) -> list[Any]:
+        holder = SimpleNamespace(kept=np.ones((2, 2)))
+
+        def f(x: Any, places: Any) -> Any:
+            holder.kept[:, 0] *= -0.5
+            try:
+                x[...] = x[places]
+            except IndexError:
+                x[0] = 5
+            return x + 1
+
+        f, seen = wrap(f), []
+        for places in calls:
+            result = f(hb.asarray(np.arange(2.0)), hb.asarray(places))
+            seen += [np.array(result), holder.kept.copy()]
+        return seen
+
+    for got, want in zip(run(hb.compile), run(lambda f: f), strict=True):
+        np.testing.assert_array_equal(got, want)
