@@ -28,7 +28,7 @@ _COLOURS = {
     "hybrid-eager": "#fdba74",
     "numpy": "#64748b",
     "numexpr": "#cbd5e1",
-    "numba": "#15803d",
+    "numba": "#84cc16",
     "torch": "#7c3aed",
     "torch-compile": "#c4b5fd",
     "jax": "#0f766e",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -27,23 +27,6 @@ from hybrid.errors import HybridError
 
 _new = object.__new__
 _array, _asarray = np.ndarray, np.asarray
-
-
-class Tape(Protocol):
-    """What a gradient tape offers to the dispatch."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether it was opened and closed again."""
-
-    def record(self, op: Op, inputs: tuple[Any, ...], attrs: Attrs, outputs: Any) -> None:
-        """Note one application of an op, for all the active tapes."""
-
-    def accessed(self, variable: Any, tensor: Tensor) -> None:
-        """Note that a Variable was read."""
-
-    def assigned(self, variable: Any) -> None:
-        """Note that a Variable is about to be assigned."""
 
 
 @contextmanager

@@ -102,10 +102,11 @@ def _name() -> str:
         if isinstance(ufunc, np.ufunc):
             return ufunc.__name__
         if op is not None:
-            return "cast" if op.name in _CASTS else str(op.name)
+            return "cast" if op.scalar == "cast" or op.family == "creation" else str(op.name)
         name = frame.f_code.co_name.strip("_")
         frame = frame.f_back
-    return "cast" if name in _CASTS else name
+    return "cast" if name in _CONVERTING else name
 
 
-_CASTS = frozenset(("astype", "asarray", "array", "full", "setitem"))
+_CONVERTING = frozenset(("asarray", "array", "astype", "full", "setitem"))
+"""Functions that convert numbers without an op, where nothing records one."""

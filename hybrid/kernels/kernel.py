@@ -122,12 +122,6 @@ def kernels_of(regions: Sequence[Region]) -> list[tuple[Kernel, Geometry]]:
     return [(kernel, geometry) for kernel, (_, geometry) in zip(kernels, pairs, strict=True)]
 
 
-def kernel_for(spec: KernelSpec) -> Kernel:
-    """The kernel for a specification: from this process, from disk, or compiled now."""
-    (kernel,) = kernels_for([spec])
-    return kernel
-
-
 def kernels_for(specs: Sequence[KernelSpec]) -> list[Kernel]:
     """The kernels for specifications; those that are not there yet are made all at once."""
     global _stats

@@ -152,9 +152,6 @@ class Graph:
                 self._tape.watch(tensor)
         return tensor
 
-    def _open_size(self, number: int, axis: int) -> Unknown:
-        return entered(self._recorder.unknowns, Input(f"n{number}_{axis}", number, axis), _HINT)
-
     def gradients(self, ys: Any, xs: Any, grad_ys: Any = None) -> Any:
         """Add to the graph the gradients of the sum of `ys`.
 
