@@ -31,10 +31,10 @@ from hybrid.core.source import is_framework, is_installed
 from hybrid.core.state import state
 from hybrid.core.tensor import Tensor
 from hybrid.core.unknown import Unknown
-from hybrid.core.watched import ASK_NOTHING, Watched, current, holds_tensors, noted, plain, watched
+from hybrid.core.watched import ASK_NOTHING, Watched, current, holds_tensors, plain, watched
 from hybrid.ops.joining import joined
 from hybrid.ops.protocols.concatenators import CONCATENATORS
-from hybrid.ops.protocols.making import MAKERS, gathered, writable
+from hybrid.ops.protocols.making import MAKERS, by_numpy_itself, gathered
 from hybrid.trace.bytecode import only_calls
 from hybrid.trace.environment import INSERTED, STAND_INS, Binding
 from hybrid.trace.reach import Named, Slots
@@ -83,7 +83,7 @@ def _reading(func: Callable[..., Any]) -> Callable[..., Any]:
         args, kwargs = current((args, kwargs))
         if holds_tensors((args, kwargs)):
             return func(*map(gathered, args), **{key: gathered(x) for key, x in kwargs.items()})
-        return writable(func(*noted(args), **noted(kwargs)))
+        return by_numpy_itself(func, args, kwargs)
 
     return call
 

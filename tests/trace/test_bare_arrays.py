@@ -114,3 +114,23 @@ def test_what_numpy_writes_outside_is_written_once_where_an_op_raises(calls: Any
 
     for got, want in zip(run(hb.compile), run(lambda f: f), strict=True):
         np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("part", [slice(None), slice(None, None, 2), slice(None, None, -1)])
+@pytest.mark.parametrize("func", [np.asanyarray, np.asarray, np.atleast_1d, np.require])
+@pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+def test_a_function_of_numpys_that_gives_back_what_it_is_given_is_written_through(
+    func: Callable[[Any], Any], part: slice
+) -> None:
+    def run(wrap: Callable[[Any], Any]) -> tuple[Any, Any]:
+        holder = SimpleNamespace(kept=np.ones(6)[part])
+
+        def f(x: Any) -> Any:
+            same = func(holder.kept)
+            same += x
+            return same * 2
+
+        return wrap(f)(hb.asarray(3.0, dtype="float64")), holder.kept
+
+    for got, want in zip(run(hb.compile), run(lambda f: f), strict=True):
+        np.testing.assert_array_equal(got, want)

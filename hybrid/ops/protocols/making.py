@@ -47,7 +47,7 @@ class Maker:
         if state.recorder is None:
             return self.__wrapped__(*args, **kwargs)
         made = self._ours(*each(args, self._numbers), **each(kwargs, self._numbers))
-        return writable(self.__wrapped__(*noted(args), **noted(kwargs))) if made is None else made
+        return by_numpy_itself(self.__wrapped__, args, kwargs) if made is None else made
 
     # numba knows functions by what they are equal to, when it compiles one during a trace.
     def __eq__(self, other: object) -> bool:
@@ -57,16 +57,29 @@ class Maker:
         return hash(self.__wrapped__)
 
 
-def writable(made: Any) -> Any:
+def by_numpy_itself(func: Function, args: Any, kwargs: Any) -> Any:
+    """Call a function of NumPy on what is known while a trace is recorded."""
+    args, kwargs = noted(args), noted(kwargs)
+    made = func(*args, **kwargs)
+    return writable(made, shown=any(x is made for x in (*args, *kwargs.values())))
+
+
+def writable(made: Any, *, shown: bool = False) -> Any:
     """Return what NumPy has made in a trace, as a Tensor where traced values may be written to it.
 
     Only there: Python asks an ndarray for its elements without the trace having to answer.
+
+    Parameters
+    ----------
+    made : object
+    shown : bool
+        Whether it is an array that was there before.
     """
     if type(made) is not np.ndarray or not made.flags.writeable:
         return made
     if made.dtype not in dtypes.SUPPORTED or not to_be_written():
         return made
-    if made.base is not None and sys.getrefcount(made.base) > 2:
+    if shown or (made.base is not None and sys.getrefcount(made.base) > 2):
         return asarray(made)  # it shows the memory of something else
     tensor = asarray(made if made.base is None else made.copy())
     state.recorder.note_made(tensor)
