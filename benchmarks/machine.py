@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from math import log2
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,6 +22,10 @@ _THREAD_VARIABLES = (
     "OPENBLAS_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+
+
+# Bytes that copies move: a case's ceiling is a copy of about as many as it moves itself.
+MOVED = (2**23, 2**24, 2**25, 2**26, 2**27, 2**29)
 
 
 def limit_threads(threads: int) -> int:
@@ -42,8 +47,8 @@ def limit_threads(threads: int) -> int:
 class Machine:
     """Where the numbers were taken, and what that machine could do at best.
 
-    ``copy_cached`` and ``copy_memory`` are bytes a second, read and written ones counted, for
-    arrays of 4 MB and 256 MB; from memory by NumPy's copy or by hybrid's, whichever is faster.
+    ``copies`` are pairs of bytes that a copy moves, read and written ones counted, and of how many
+    it moves a second, from the least on: by NumPy's copy or by hybrid's, whichever is faster.
     ``gemm32`` and ``gemm64`` are operations a second.
     """
 
@@ -51,15 +56,25 @@ class Machine:
     system: str
     python: str
     threads: int
-    copy_cached: float
-    copy_memory: float
+    copies: tuple[tuple[int, float], ...]
     gemm32: float
     gemm64: float
 
     def floor(self, traffic: int, flops: int) -> float:
         """Seconds below which a case cannot go, 0.0 where it has no such bound."""
-        copy = self.copy_cached if traffic <= 2**25 else self.copy_memory
-        return max(traffic / copy, flops / self.gemm32)
+        return max(traffic / self.copy(traffic), flops / self.gemm32)
+
+    def copy(self, traffic: int) -> float:
+        """Bytes a second of a copy that moves so many: caches end gradually, and not everywhere
+        at the same size.
+        """
+        before, rate = self.copies[0]
+        for size, further in self.copies:
+            if traffic <= size:
+                part = log2(max(traffic, before) / before) / (log2(size / before) or 1.0)
+                return rate + (further - rate) * part
+            before, rate = size, further
+        return rate
 
 
 def measure_machine(threads: int, quick: bool = False) -> Machine:
@@ -70,8 +85,7 @@ def measure_machine(threads: int, quick: bool = False) -> Machine:
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
         threads=threads,
-        copy_cached=_copy_rate(2**22, threads, rounds),
-        copy_memory=max(_copy_rate(2**28, threads, rounds), _stream_rate(2**28, threads, rounds)),
+        copies=tuple((size, _best_rate(size // 2, threads, rounds)) for size in MOVED),
         gemm32=_gemm_rate("float32", rounds),
         gemm64=_gemm_rate("float64", rounds),
     )
@@ -94,6 +108,10 @@ def _seconds(call: Callable[[], object], rounds: int) -> float:
         call()
         samples.append(time.perf_counter() - start)
     return median(samples)
+
+
+def _best_rate(size: int, threads: int, rounds: int) -> float:
+    return max(_copy_rate(size, threads, rounds), _stream_rate(size, threads, rounds))
 
 
 def _copy_rate(size: int, threads: int, rounds: int) -> float:

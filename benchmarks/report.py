@@ -148,17 +148,19 @@ def _notes(rows: Rows) -> list[str]:
 
 
 def _legend(machine: Machine) -> str:
+    moved = ", ".join(f"{size >> 20}" for size, _ in machine.copies)
+    speeds = ", ".join(f"{rate / 1e9:.0f}" for _, rate in machine.copies)
     versions = ", ".join(f"{name} {number}" for name, number in installed_versions().items())
     return (
         "Medians, with the distance between the quartiles in percent; the best peer in bold. "
         "Times faster: the best peer's time over hybrid's. "
-        "Of ceiling: copying the data, or the matrix products alone, in percent of hybrid's time. "
+        "Of ceiling: a copy that moves as many bytes as the case has to, or the matrix products "
+        "alone, in percent of hybrid's time. "
         "Of functions: where copying is the ceiling, exp, division and their kin alone, each by "
         "the faster of NumPy's loop and hybrid's, in percent of hybrid's time.\n"
         f"{machine.processor}, {machine.threads} threads, {machine.system}, "
         f"Python {machine.python}; {versions}. "
-        f"Copy {machine.copy_cached / 1e9:.0f} GB/s in cache, "
-        f"{machine.copy_memory / 1e9:.0f} GB/s in memory; "
+        f"Copying {moved} MB moves {speeds} GB/s; "
         f"matrix product {machine.gemm32 / 1e9:.0f} GFLOP/s in float32, "
         f"{machine.gemm64 / 1e9:.0f} in float64."
     )

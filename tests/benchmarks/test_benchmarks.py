@@ -28,7 +28,8 @@ from benchmarks.peers import OURS, PEERS
 from benchmarks.worker import NEW_SHAPES, Bench, Problem, Worker
 from hybrid.kernels import vectormath
 
-MACHINE = Machine("processor", "system", "3.11", 2, 1e11, 1e10, 1e11, 5e10)
+COPIES = ((2**23, 1e11), (2**25, 1e11), (2**27, 1e10))
+MACHINE = Machine("processor", "system", "3.11", 2, COPIES, 1e11, 5e10)
 CASE = Case("add", uniform(2, "float32"), 16, formula(lambda xp: lambda a, b: a + b))
 FAR = replace(CASE, name="far")
 FIRST_CALLS = "compile", "restart", "shape"
@@ -245,6 +246,14 @@ def test_the_calls_of_functions_are_those_of_the_kernels() -> None:
     assert counted == {(name, "float32"): count for name, count in names.items()}
     each = dict.fromkeys(counted, 2e-09)
     assert arithmetic.floor(counted, each, threads=2) == pytest.approx(2020e-9)
+
+
+@pytest.mark.parametrize(
+    ("traffic", "rate"), [(0, 1e11), (2**24, 1e11), (2**26, 5.5e10), (2**27, 1e10), (2**30, 1e10)]
+)
+def test_the_ceiling_is_a_copy_of_as_many_bytes(traffic: int, rate: float) -> None:
+    assert MACHINE.copy(traffic) == pytest.approx(rate)
+    assert MACHINE.floor(traffic, 0) == pytest.approx(traffic / rate)
 
 
 def test_promises_name_cases_that_there_are() -> None:
