@@ -142,6 +142,7 @@ class CompiledFunction:
         self._hits += 1
         conditions = concrete.conditions
         if concrete.fallback is not None or concrete.root is None:
+            self._remember(concrete, call, args, kwargs)
             return self._subject.run_eagerly(call, tree)
         if not concrete.holds(call.leaves):  # another thread has added conditions meanwhile
             return self._call(args, kwargs)
@@ -252,7 +253,8 @@ class CompiledFunction:
         if dispatch.state.tapes:
             return None
         resume = functools.partial(resumed, self._subject, concrete, call.bound.signature)
-        return self._shortcuts.remember(concrete, call, args, kwargs, resume)
+        function = self._subject.function
+        return self._shortcuts.remember(concrete, call, args, kwargs, resume, function)
 
     # --- looking ----------------------------------------------------------------------------------
 

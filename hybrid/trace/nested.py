@@ -24,6 +24,7 @@ from hybrid.trace.steps import Resume
 
 MAX_LAUNCHERS = 256
 Order = Callable[[Sequence[Any]], tuple[Any, ...]]
+Plainly = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 
 
 class Nested:
@@ -32,9 +33,10 @@ class Nested:
     def __init__(self) -> None:
         self._known: dict[Any, tuple[Order, Launcher]] = {}
         self._any_size: dict[Any, tuple[Order, AnySizeLaunchers]] = {}
+        self._plainly: dict[Any, tuple[ConcreteFunction, Plainly]] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._known)
+        return bool(self._known or self._plainly)
 
     def launch(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the trace for these arguments; `UNKNOWN` where none is known."""
@@ -42,6 +44,9 @@ class Nested:
         key = (tree, fast_key(tuple(leaves)), state.defaults, state.device)
         found = self._known.get(key)
         if found is None:
+            eager = self._plainly.get(key)
+            if eager is not None:
+                return eager[1](args, kwargs)
             general = self._any_size.get((tree, state.defaults, state.device))
             if general is None:
                 return UNKNOWN
@@ -82,11 +87,31 @@ class Nested:
             _, general = self._any_size.setdefault((tree, *here), (order, AnySizeLaunchers()))
             general.remember(launcher, leaves, len(leaves), _from_the_start)
 
+    def remember_plainly(
+        self,
+        concrete: ConcreteFunction,
+        leaves: list[Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        run: Plainly,
+    ) -> None:
+        """Make the next call cheap that runs eagerly: it needs no signature."""
+        raw, tree = containers.flatten((args, kwargs))
+        values = fast_key(tuple(raw))
+        if values is None or not all(map(_as_is, leaves)):
+            return
+        while len(self._plainly) >= MAX_LAUNCHERS:
+            self._plainly.pop(next(iter(self._plainly)), None)
+        self._plainly[tree, values, state.defaults, state.device] = concrete, run
+
     def forget(self, concretes: Sequence[ConcreteFunction]) -> None:
         """Forget the launchers of some traces."""
         for key, (_, launcher) in list(self._known.items()):
             if launcher.concrete in concretes:
                 self._known.pop(key, None)
+        for key, (concrete, _) in list(self._plainly.items()):
+            if concrete in concretes:
+                self._plainly.pop(key, None)
         for _, general in list(self._any_size.values()):
             general.forget(concretes)
 
@@ -94,6 +119,7 @@ class Nested:
         """Forget everything."""
         self._known.clear()
         self._any_size.clear()
+        self._plainly.clear()
 
 
 def _is_simple(concrete: ConcreteFunction) -> bool:

@@ -50,6 +50,19 @@ def run_plainly(
     return back(returned) if handed_on else returned
 
 
+def run_as_given(
+    function: Callable[..., Any],
+    bind: Callable[..., inspect.BoundArguments],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    """Call a function eagerly with what a caller gave it."""
+    bound = bind(*args, **kwargs)
+    bound.apply_defaults()
+    leaves, tree = containers.flatten(tuple(bound.arguments.values()))
+    return run_plainly(function, bound, leaves, tree)
+
+
 def write_back(tensor: Any, leaf: Any) -> None:
     """Let the caller's ndarray have what was written to a Tensor that had to be a copy of it."""
     if type(leaf) is np.ndarray and type(tensor) is Tensor and leaf.flags.writeable:

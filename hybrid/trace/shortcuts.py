@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ from hybrid.trace.environment import unbound
 from hybrid.trace.keys import fast_key, is_flat, key_of_tensors, key_without
 from hybrid.trace.launcher import CLEAR, Launcher, chain_of, is_pure
 from hybrid.trace.nested import Nested
+from hybrid.trace.plain import run_as_given
+from hybrid.trace.plain_launcher import PlainLauncher
 from hybrid.trace.signature import Signature
 from hybrid.trace.steps import Resume
 from hybrid.trace.traces import Traces
@@ -102,6 +105,7 @@ class Shortcuts:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         resume: Callable[[int], Resume],
+        function: Callable[..., Any],
     ) -> Launcher | None:
         """Make the next call with such arguments cheap; return what answers it, if that is new.
 
@@ -115,9 +119,15 @@ class Shortcuts:
             The arguments as the caller gave them.
         resume : callable
             ``resume(given)``: for a call of which so many leaves are not default values.
+        function : callable
+            What is called where it runs eagerly.
         """
-        root = concrete.root
-        if root is None or concrete.fallback is not None or concrete not in self._traces:
+        if concrete not in self._traces:
+            return None
+        if concrete.fallback is not None:
+            self._remember_plainly(concrete, call, args, kwargs, function)
+            return None
+        if concrete.root is None:
             return None
         signature, leaves = call.bound.signature, call.leaves
         if kwargs or not is_flat(concrete.signature, leaves, args, signature.parameters):
@@ -132,9 +142,7 @@ class Shortcuts:
         key = self.special_key(args)
         if key is None:
             return None
-        while len(self.launchers) >= LAUNCHERS:
-            self.launchers.pop(next(iter(self.launchers)), None)
-            self.ticket = None
+        self._make_room()
         others = [x for x in chain_of(self.launchers.get(key)) if x.concrete in self._traces]
         if any(x.concrete is concrete for x in others):
             return None
@@ -146,6 +154,32 @@ class Shortcuts:
         if (concrete.signature.defaults, concrete.signature.device) == (USUAL, CPU):
             self.any_size.remember(made, leaves, given, resumed.recover)
         return made
+
+    def _remember_plainly(
+        self,
+        concrete: ConcreteFunction,
+        call: Call,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        function: Callable[..., Any],
+    ) -> None:
+        """Make the next call that runs eagerly cheap."""
+        signature, leaves = call.bound.signature, call.leaves
+        if kwargs or not is_flat(concrete.signature, leaves, args, signature.parameters):
+            run = functools.partial(run_as_given, function, signature.bind)
+            self.nested.remember_plainly(concrete, leaves, args, kwargs, run)
+            return
+        if self._open or any(isinstance(x, np.ndarray | np.generic) for x in leaves[len(args) :]):
+            return
+        key = self.special_key(args)
+        if key is not None and self.launchers.get(key) is None:
+            self._make_room()
+            self.launchers[key] = PlainLauncher(function, concrete, args)
+
+    def _make_room(self) -> None:
+        while len(self.launchers) >= LAUNCHERS:
+            self.launchers.pop(next(iter(self.launchers)), None)
+            self.ticket = None
 
     def _leave_open(self, signature: Signature, args: tuple[Any, ...]) -> None:
         """Let the keys of launchers be without ints that are inputs of a trace."""
