@@ -19,7 +19,7 @@ pytest.importorskip("sklearn")
 
 def test_both_modes_learn_the_digits_equally_well() -> None:
     data = load_digits()
-    eager, traced = (train(mode, data, 20) for mode in MODES)
+    eager, traced = (train(mode, data, 10) for mode in MODES)
     assert eager.accuracy == traced.accuracy
     assert traced.accuracy > 0.96
     np.testing.assert_allclose(eager.losses, traced.losses, rtol=1e-2)

@@ -22,6 +22,7 @@ from hybrid.kernels.intrinsics import (
 )
 from hybrid.kernels.vectormath import coefficients_f64 as coefficients
 from hybrid.kernels.vectormath import derived
+from hybrid.kernels.vectormath.logarithms import Reduced, binary, edges
 from hybrid.kernels.vectormath.tables import logarithms, reciprocals
 
 _MANTISSA = np.int64(0x000FFFFFFFFFFFFF)
@@ -29,7 +30,6 @@ _ONE = np.int64(0x3FF0000000000000)  # its bits
 _TWICE_BIAS = np.int64(2046)
 _INTEGER = 6755399441055744.0  # 1.5 * 2**52: an integer is in the low bits of a sum with it
 _INTEGER_BITS = np.int64(0x4338000000000000)
-_LOG2E = 1.4426950408889634
 _LOG10E = 0.4342944819032518
 
 _LOG = polynomial_at_once("log_f64_tail", *coefficients.LOG)
@@ -40,6 +40,7 @@ _RECIPROCALS = reciprocals("reciprocals_16_f64", 16, np.float64)
 _LN_HIGH, _LN_LOW, _LN = logarithms("ln_16_f64", 16, None, 42, np.float64)
 _LOG2_HIGH, _LOG2_LOW, _ = logarithms("log2_f64", 16, 2, 41, np.float64)
 _LOG10_HIGH, _LOG10_LOW, _LG = logarithms("log10_f64", 16, 10, 43, np.float64)
+_LOGARITHM = Reduced(48, _RECIPROCALS, _LN_HIGH, _LN_LOW, _LN, _LOG)
 
 
 def _normal_parts(x: Any) -> tuple[Any, Any]:
@@ -62,50 +63,25 @@ def parts(x: Any) -> tuple[Any, Any]:
     return m, _unbiased(exponent) - select(tiny, 54.0, 0.0)
 
 
-def _near_one(m: Any) -> tuple[Any, Any]:
-    """(f, i) with m = (1 + f) / r, r the i-th of the table; f is exact."""
-    i = shr(float_bits(m), 48)
-    return fma(m, _RECIPROCALS(i), -1.0), i
-
-
-def _log_edges(x: Any, y: Any) -> Any:
-    """y = log(x) for ordinary x; here zero, negative numbers, infinity and NaN."""
-    if wide.available(x):
-        return y  # These come out by themselves.
-    y = select(x < np.inf, y, x)
-    return select(x <= 0.0, select(x == 0.0, -np.inf, np.nan), y)
-
-
-def _log_of(m: Any, k: Any, lost: Any) -> Any:
-    """log((m + lost) * 2**k), `lost` a rounding error of m or None."""
-    f, i = _near_one(m)
-    near, rest = f, fma(k, _LN[1], _LN_LOW(i))
-    if lost is not None:
-        near, rest = (fma(lost, _RECIPROCALS(i), part) for part in (near, rest))
-    rest = fma(near * near, _LOG(near), rest)
-    return fma(k, _LN[0], _LN_HIGH(i)) + (f + rest)
-
-
 def log_f64(x: Any) -> Any:
     """Natural logarithm: k log(2) - log(r) exactly, and the small rest."""
     m, k = parts(x)
-    return _log_edges(x, _log_of(m, k, None))
+    return edges(x, _LOGARITHM.natural(m, k, None))
 
 
 def log2_f64(x: Any) -> Any:
-    """Logarithm to base 2: k - log2(r) exactly, and the small log(1 + f) * log2(e)."""
+    """Logarithm to base 2."""
     m, k = parts(x)
-    f, i = _near_one(m)
-    rest = fma(f, _LOG2E, fma(f, _LOG2(f), _LOG2_LOW(i)))
-    return _log_edges(x, (k + _LOG2_HIGH(i)) + rest)
+    f, i = _LOGARITHM.near_one(m)
+    return edges(x, binary(f, i, k, _LOG2, _LOG2_HIGH, _LOG2_LOW))
 
 
 def log10_f64(x: Any) -> Any:
     """Logarithm to base 10: k log10(2) - log10(r) exactly, and the small log(1 + f) * log10(e)."""
     m, k = parts(x)
-    f, i = _near_one(m)
+    f, i = _LOGARITHM.near_one(m)
     rest = fma(f, _LOG10E, fma(f, _LOG10(f), fma(k, _LG[1], _LOG10_LOW(i))))
-    return _log_edges(x, fma(k, _LG[0], _LOG10_HIGH(i)) + rest)
+    return edges(x, fma(k, _LG[0], _LOG10_HIGH(i)) + rest)
 
 
 def log1p_parts(x: Any) -> tuple[Any, Any]:
@@ -115,12 +91,12 @@ def log1p_parts(x: Any) -> tuple[Any, Any]:
     lost = select(large, 1.0, x) - (u - select(large, x, 1.0))
     if wide.available(x):
         m, k = parts(u)
-        return _log_of(m, k, wide.call("scale", lost, -k)), k
+        return _LOGARITHM.natural(m, k, wide.call("scale", lost, -k)), k
     m, exponent = _normal_parts(u)
     # 2**-k; 2**-1022 where that would be subnormal, as nothing is lost for such x.
     shift = maximum(sub(_TWICE_BIAS, exponent), np.int64(1))
     k = _unbiased(exponent)
-    return _log_of(m, k, lost * bits_float(shl(shift, 52))), k
+    return _LOGARITHM.natural(m, k, lost * bits_float(shl(shift, 52))), k
 
 
 def log1p_f64(x: Any) -> Any:
