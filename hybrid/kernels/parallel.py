@@ -80,6 +80,17 @@ def get_num_threads() -> int:
     return _limit or available()
 
 
+def several() -> bool:
+    """Whether kernels run in more than one thread now.
+
+    The system is asked for its processors only until there are threads: that takes 2.7 us, of the
+    100 that an elementwise function of a million numbers takes.
+    """
+    if _pool is not None and _running:
+        return _pool.threads.value > 1
+    return get_num_threads() > 1
+
+
 def set_num_threads(count: int) -> None:
     """Let kernels and BLAS use at most `count` threads; results of kernels do not depend on it.
 

@@ -20,7 +20,7 @@ from hybrid.dtypes import DType
 from hybrid.kernels.divided import LARGE as LARGE
 from hybrid.kernels.divided import divided
 from hybrid.kernels.innerloops import FLAGS, plain_result
-from hybrid.kernels.parallel import get_num_threads
+from hybrid.kernels.parallel import several
 
 _CHARS = frozenset("fdFD")
 _array = np.ndarray
@@ -51,7 +51,7 @@ def large(ufunc: Callable[..., Any], *operands: Any) -> Any:
         return heard()(ufunc, *operands)
     fresh = recycle.empty if first.size * dtype.itemsize >= recycle.LARGE else np.empty
     out = fresh(first.shape, dtype)
-    loop = divided(ufunc, types) if get_num_threads() > 1 else None
+    loop = divided(ufunc, types) if several() else None
     if loop is None:
         return heard()(ufunc, *operands, out=out)
     flags = loop(out, *given)
