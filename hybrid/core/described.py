@@ -64,6 +64,7 @@ class Described(Attached):
         return TensorSpec(data.shape, data.dtype)
 
     def __len__(self) -> int:
-        if not self.shape:
+        shape = self._data.shape
+        if not shape:
             raise TypeError(located("len() of a 0-d Tensor: it has no axis"))
-        return self.shape[0]
+        return cast(int, shape[0])

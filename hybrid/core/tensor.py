@@ -9,6 +9,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from itertools import chain
 from sys import getrefcount
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
@@ -19,11 +20,12 @@ from hybrid import dtypes
 from hybrid.core import dlpack, foreign, lost, nested
 from hybrid.core.described import Described
 from hybrid.core.devices import CPU, as_device, place
+from hybrid.core.heard import heard
 from hybrid.core.number import Number, in_graph, in_python, of_tensor
 from hybrid.core.places import DeviceArray, data_to
 from hybrid.core.source import located, written_array
 from hybrid.core.spec import PYTHON_TYPES
-from hybrid.core.state import state
+from hybrid.core.state import busy, state
 from hybrid.core.storage import SAVED, Alias, Snapshot, Storage, of_array
 from hybrid.core.symbol import Symbol
 from hybrid.core.unknown import Unknown
@@ -145,15 +147,39 @@ class Tensor(Described):
         """
         return self._concrete("numpy()")
 
-    def item(self) -> Scalar:
-        """Return the only element as a Python scalar.
+    def item(self, *place: Any) -> Scalar:
+        """Return an element as a Python scalar.
+
+        Parameters
+        ----------
+        *place : int
+            Its indices, one by one or as a tuple, or its number in C order; of a Tensor of one
+            element they may be left out.
+
+        Raises
+        ------
+        IndexError
+            For an index outside its axis.
+        ValueError
+            Where the indices are not as many as the axes.
 
         Examples
         --------
         >>> import hybrid as hb
         >>> hb.asarray([2.5]).item()
         2.5
+        >>> x = hb.asarray([[1.0, 2.0], [3.0, 4.0]])
+        >>> x.item(1, 0), x.item(3)
+        (3.0, 4.0)
         """
+        data = self._data
+        if not busy and type(data) is _array and (place or data.size == 1):
+            try:
+                return cast(Scalar, data.item(*place))
+            except (IndexError, TypeError, ValueError):
+                pass  # explained below
+        if place:
+            return self._element(*place).item()
         if self.size != 1:
             text = f"item() needs a Tensor of one element, this one has shape {self.shape}"
             raise ValueError(located(text))
@@ -161,6 +187,16 @@ class Tensor(Described):
             kind = bool if self.dtype.kind == "b" else int
             return cast(Scalar, self._data.recorder.concretize(self._symbol(), kind))
         return cast(Scalar, self._concrete("item()").item())
+
+    def _element(self, *place: Any) -> Tensor:
+        if len(place) == 1 and type(place[0]) is tuple:
+            (place,) = place
+        elif len(place) == 1 and self.ndim != 1:
+            return self.reshape(-1)[place[0]]
+        if len(place) != self.ndim:
+            text = f"item() needs an index for each axis of shape {self.shape}, not {place}"
+            raise ValueError(located(text))
+        return self[place]
 
     def tolist(self) -> Any:
         """Return the elements as nested lists of Python scalars.
@@ -251,6 +287,10 @@ class Tensor(Described):
 
     def _scalar(self, kind: type) -> Any:
         data = self._data
+        if not busy and type(data) is _array and data.size == 1:
+            value = data.item()
+            if type(value) in _AS_THEY_ARE:
+                return value
         if self.size != 1:
             raise _ambiguous(self, kind)
         if kind in (int, float) and self.dtype.kind == "c":
@@ -407,6 +447,8 @@ def _ambiguous(tensor: Tensor, kind: type) -> Exception:
 
 
 _new = object.__new__
+_array = np.ndarray
+_AS_THEY_ARE = frozenset((bool, int, float))
 
 
 def wrap(data: Any) -> Tensor:
@@ -429,6 +471,10 @@ def asarray(
     """Turn `obj` into a Tensor: ``hb.asarray`` but for ``requires_grad``, documented there."""
     if type(obj) is Tensor and dtype is None and not copy and device is None:
         return obj
+    if not busy and dtype is None and copy is None and device is None:
+        numbers = _of_numbers(obj)
+        if numbers is not None:
+            return wrap(numbers)
     bare = type(obj) is not Watched
     if not bare:
         obj = plain(obj)
@@ -473,6 +519,37 @@ def asarray(
         tensor._link = of_array(array, None)
     _external[id(array)] = tensor
     return _around(tensor, bare)
+
+
+def _of_numbers(obj: Any) -> Array | None:
+    """Return the array of a Python number, or of a list, perhaps of lists, of nothing else.
+
+    For eager code outside tapes; None for all that needs more thought.
+    """
+    if type(obj) is list:
+        kinds = set(map(type, obj))
+        if kinds == {list}:
+            kinds = set(map(type, chain.from_iterable(obj)))
+    else:
+        kinds = {type(obj)}
+    if not kinds or not (kinds <= _NUMBERS or kinds == {bool}):
+        return None
+    try:
+        array = np.array(obj)
+    except ValueError:  # lists of different lengths, which is explained elsewhere
+        return None
+    wanted = state.defaults.dtypes.get(array.dtype.kind)
+    if wanted is None:
+        return None
+    if array.dtype == wanted:
+        return array
+    if array.dtype.kind != "f":  # ints of more bits
+        return None
+    narrow: Array = heard()(array.astype, wanted)
+    return narrow
+
+
+_NUMBERS = frozenset((int, float))
 
 
 def _around(tensor: Tensor, bare: bool) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -278,6 +278,12 @@ def full_like(
     return full(size, fill_value, dtype=spec.dtype if dtype is None else dtype, device=device)
 
 
+def _like_alone(x: Any, *wanted: Any) -> TypeGuard[Tensor]:
+    """Tell whether what is to be like `x` depends on nothing else, where nothing records it."""
+    plain = not busy and type(x) is Tensor and type(x._data) is np.ndarray and x.ndim > 0
+    return plain and wanted == (None, None, None)
+
+
 def zeros_like(
     x: ArrayLike, /, dtype: Any = None, *, device: Any = None, shape: Any = None
 ) -> Tensor:
@@ -302,6 +308,8 @@ def zeros_like(
     >>> zeros_like([1, 2])
     Tensor([0, 0], dtype=int64)
     """
+    if _like_alone(x, dtype, device, shape):
+        return wrap(np.zeros(x._data.shape, x._data.dtype))
     return full_like(x, 0, dtype=dtype, device=device, shape=shape)
 
 
@@ -329,6 +337,8 @@ def ones_like(
     >>> ones_like([1, 2])
     Tensor([1, 1], dtype=int64)
     """
+    if _like_alone(x, dtype, device, shape):
+        return wrap(np.ones(x._data.shape, x._data.dtype))
     return full_like(x, 1, dtype=dtype, device=device, shape=shape)
 
 

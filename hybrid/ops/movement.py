@@ -176,6 +176,9 @@ def ravel(x: ArrayLike, /, order: str = "C") -> Tensor:
     >>> ravel([[1, 2], [3, 4]])
     Tensor([1, 2, 3, 4], dtype=int64)
     """
+    if not busy and type(x) is Tensor and type(x._data) is np.ndarray and order == "C":
+        if x._data.flags.c_contiguous:
+            return x.reshape(-1)
     x = asarray(x)
     if order in ("C", "F"):
         return reshape(packed(x, order), x.size, order)
@@ -559,6 +562,8 @@ def copy(x: ArrayLike, /, order: str = "C") -> Tensor:
     Tensor([1., 2.], dtype=float32)
     """
     if order == "C":
+        if not busy and type(x) is Tensor and type(x._data) is np.ndarray:
+            return wrap(x._data.copy())
         return bind(COPY, (asarray(x),), {})
     if order == "F":
         return permute_dims(bind(COPY, (permute_dims(x),), {}))
@@ -599,4 +604,8 @@ attach(
     copy=copy,
 )
 _shortways.on_tensor(Way("reshape", "reshape", _reshaped, _reshape_method))
+_shortways.offer(
+    Way("T", "transpose", _reversed, permute_dims),
+    lambda native: attach_properties(T=native["T"]),
+)
 attach_properties(T=permute_dims, mT=matrix_transpose)

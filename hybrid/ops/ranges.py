@@ -7,13 +7,15 @@ import operator
 from math import ceil
 from typing import Any, cast
 
+import numpy as np
+
 from hybrid import dtypes
-from hybrid.core.dispatch import bind, state
+from hybrid.core.dispatch import bind, busy, state
 from hybrid.core.number import in_graph
 from hybrid.core.op import Example, Op, register
 from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import ArrayLike, Tensor
+from hybrid.core.tensor import ArrayLike, Tensor, wrap
 from hybrid.core.unknown import is_unknown
 from hybrid.dtypes import DType
 from hybrid.ops._axes import as_dtype, as_shape
@@ -92,6 +94,11 @@ def arange(
     >>> arange(2, 8, 3)
     Tensor([2, 5], dtype=int64)
     """
+    if not busy and type(start) is int and dtype is None and device is None:
+        ends: Any = (0, start) if stop is None else (start, stop)
+        if type(ends[1]) is type(step) is int and step:
+            with contextlib.suppress(OverflowError, ValueError):  # explained below
+                return wrap(np.arange(ends[0], ends[1], step, dtype=dtypes.int64))
     if device is not None and device != state.device:
         return placed("arange", device, arange, start, stop, step, dtype=dtype)
     if stop is None:

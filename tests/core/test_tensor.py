@@ -158,3 +158,68 @@ def test_the_namespace_of_a_tensor() -> None:
 def test_bytes_are_those_of_the_elements() -> None:
     a = np.arange(6, dtype=np.int16).reshape(2, 3).T
     assert bytes(hb.asarray(a)) == bytes(a) == a.tobytes()
+
+
+@pytest.mark.parametrize("place", [(0,), (5,), (-1,), (1, 2), (0, -3), ((1, 0),), (np.int64(4),)])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_item_takes_the_place_of_an_element(place, compiled):
+    a = np.arange(6).reshape(2, 3)
+
+    def at(x):
+        return x.item(*place) + 0 * x
+
+    got = (hb.compile(at) if compiled else at)(hb.asarray(a))
+    assert int(got[0, 0]) == a.item(*place)
+    with hb.GradientTape():
+        assert hb.asarray(a).item(*place) == a.item(*place)
+    assert type(hb.asarray(a).item(*place)) is int
+
+
+@pytest.mark.parametrize("place", [(6,), (0, 3), (1, 2, 3), (0.5,), ("a",), ((0, 1, 2),), ()])
+def test_item_refuses_a_place_that_is_none(place):
+    a = np.arange(6).reshape(2, 3)
+    with pytest.raises((IndexError, ValueError, TypeError)):
+        a.item(*place)
+    with pytest.raises((IndexError, ValueError, TypeError)) as error:
+        hb.asarray(a).item(*place)
+    assert "test_tensor" in str(error.value)
+
+
+OBJECTS = [
+    *(1, -3, True, 2.5, 1e300, float("nan"), 2j, 1 << 62, 1 << 63, [1, 2], [1.0, 2], [True, False]),
+    *([True, 1], [[1.0, 2.0], [3.0, 4.0]], [[1], [2, 3]], [], [[]], [[1, 2], 3], (1.0, 2.0)),
+    *([np.float64(1.5)], [1.5, np.float64(2)], ["a"], [None], [1 << 63, 1], [1 << 70], [1e39]),
+    *([[[1.0]], [[2.0]]], [[True], [False]], [2j, 1.0], np.float64(2.5), b"ab", "ab", None),
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("obj", OBJECTS, ids=repr)
+@pytest.mark.parametrize("make", [hb.asarray, hb.array])
+def test_plain_eager_code_makes_the_tensors_that_it_makes_beside_a_tape(make, obj):
+    def outcome():
+        try:
+            found = make(obj)
+        except Exception as error:
+            return type(error), str(error).splitlines()[0]
+        return found.dtype, found.shape, found.numpy().tobytes()
+
+    got = outcome()
+    with hb.GradientTape():
+        wanted = outcome()
+    assert got == wanted
+
+
+def test_numbers_that_overflow_the_default_dtype_warn_at_the_users_line():
+    for wrong in (1e300, [1e300, 1.0]):
+        with pytest.warns(RuntimeWarning, match="overflow") as caught:
+            assert np.isinf(hb.asarray(wrong).numpy()).any()
+        assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("args", [(5,), (2, 9), (9, 2, -3), (0,), (3, 0), (0, 10, 3), (1 << 62, 5)])
+def test_ranges_of_ints_are_those_that_are_made_beside_a_tape(args):
+    got = hb.arange(*args)
+    with hb.GradientTape():
+        wanted = hb.arange(*args)
+    assert (got.dtype, got.tolist()) == (wanted.dtype, wanted.tolist())

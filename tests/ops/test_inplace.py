@@ -417,3 +417,62 @@ def test_the_real_part_of_real_numbers_is_written_where_they_are() -> None:
         x = hb.asarray(np.arange(3.0))
         np.testing.assert_array_equal(run(x), result)
         np.testing.assert_array_equal(x, want)
+
+
+def shared() -> tuple[hb.Tensor, hb.Tensor]:
+    x = hb.asarray(np.arange(6.0, dtype=np.float32), copy=True)
+    return x, x[1:5]
+
+
+@pytest.mark.parametrize("other", [2.0, 3, "y", "itself", "wide", "list"])
+def test_in_place_operators_on_shared_memory_are_numpys(other):
+    a = np.arange(6.0, dtype=np.float32)
+    x, part = shared()
+    mine, theirs = {
+        "y": (hb.asarray([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 2.0, 3.0, 4.0], np.float32)),
+        "itself": (x[:4], a[:4]),
+        "wide": (hb.asarray(np.full(4, 0.1)), np.full(4, 0.1)),
+        "list": ([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0]),
+    }.get(other, (other, other))
+    view, alias = a[1:5], part
+    part *= mine
+    view *= theirs
+    assert part is alias
+    assert x.numpy().tobytes() == a.tobytes()
+    x -= 1.0
+    a -= 1.0
+    assert part.numpy().tobytes() == view.tobytes()
+
+
+def test_in_place_operators_on_shared_memory_refuse_what_numpy_refuses():
+    x, part = shared()
+    whole = hb.arange(6)[1:]
+    for wrong in (lambda: part.__iadd__(hb.ones(3)), lambda: whole.__iadd__(0.5)):
+        with pytest.raises((ValueError, TypeError)):
+            wrong()
+    frozen = np.arange(4.0)
+    frozen.flags.writeable = False
+    locked = hb.asarray(frozen, copy=False)[1:]
+    with pytest.raises(ValueError, match="read-only"):
+        locked += 1.0
+    assert (x.tolist(), whole.tolist()) == ([0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5])
+
+
+def test_what_a_tape_saved_outlives_in_place_operators_after_it():
+    x, _ = shared()
+    with hb.GradientTape() as tape:
+        tape.watch(x)
+        part = x[1:5]
+        y = (part * part).sum() + (x * x * x).sum()
+    part += 10.0
+    x *= 0.0
+    wanted = [0.0, 3 + 2, 12 + 4, 27 + 6, 48 + 8, 75.0]
+    assert tape.gradient(y, x).tolist() == wanted
+    with hb.GradientTape() as tape:
+        tape.watch(factor := hb.asarray(3.0))
+        part += factor  # memory that was written before
+        y = x.sum()
+    assert tape.gradient(y, factor).item() == 4.0
+    with np.errstate(all="raise"), pytest.raises(FloatingPointError):
+        part /= 0.0
+    assert x[1:5].tolist() == part.tolist()

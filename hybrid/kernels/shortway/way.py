@@ -46,6 +46,10 @@ _ENTRIES = {
         "ptr %self, ptr %args, i64 %n, ptr %names",
         "@reshape(ptr %self, ptr %args, i64 %n, ptr %names",
     ),
+    "transpose": (
+        "ptr %self, ptr %args, i64 %n, ptr %names",
+        "@turned(ptr %self, ptr %args, i64 %n, ptr %names",
+    ),
 }
 
 # Where native code finds the fields of a Storage.
@@ -76,13 +80,14 @@ class Way:
     name : str
     kind : str
         ``"unary"``, ``"binary"``, ``"comparison"``, ``"product"`` (of arrays of one floating-point
-        dtype), ``"item"`` (``x[index]``), ``"reshape"``, ``"function"`` or ``"function of two"``
+        dtype), ``"item"`` (``x[index]``), ``"reshape"``, ``"transpose"`` (the axes
+        the other way round), ``"function"`` or ``"function of two"``
         (of so many arguments and no method; it gives None where the way is not plain), or
         ``"function of an axis"``: of an array, an axis and `keepdims`.
     call : callable
         What does it to ndarrays: a ufunc. It gives one, or a NumPy scalar. Of ``"item"``:
         ``call(index, *shape)`` gives the view ops that lead to what the index shows, of
-        ``"reshape"`` it is ``call(*shape)``.
+        ``"reshape"`` it is ``call(*shape)``, of ``"transpose"`` ``call(ndim)``.
     otherwise : callable
         The Python function for what is not plain.
     reflected : callable, optional
@@ -232,7 +237,7 @@ def _attributes(way: Way, address: int, words: Words, kind: type) -> dict[str, A
     if way.otherwise is None:  # a function, whose `self` are its words
         definition, create = native.method(address, way.name)
         return {way.name: create(ctypes.addressof(definition), words, None)}
-    if way.kind == "reshape":
+    if way.kind in ("reshape", "transpose"):
         method = native.method_of(kind, address, way.name, way.otherwise, keywords=True)
         return {way.name: method}
     made = {way.name: native.slot_of(kind, address, way.name, way.otherwise)}

@@ -301,6 +301,15 @@ def attach_inplace(name: str, op: Op, ufunc: Callable[..., Any] | None, forward:
                     return self
                 except (TypeError, ValueError, OverflowError):  # raised before anything is written
                     pass
+        elif (
+            ufunc is not None
+            and (not busy or state.plain)
+            and type(self._data) is _array
+            and self._data.ndim
+        ):
+            right = other._data if type(other) is Tensor else _raw(other, self)
+            if right is not None and _operate_in_place(ufunc, self, right):
+                return self
         rebound = is_weak(self) or (not self.ndim and _is_scalar(self))
         result = forward(self, other)
         if result is NotImplemented or rebound:
@@ -322,6 +331,20 @@ def attach_inplace(name: str, op: Op, ufunc: Callable[..., Any] | None, forward:
 
 def _is_scalar(x: Tensor) -> bool:
     return is_scalar(x) if state.recorder is None else bool(state.recorder.is_scalar(x))
+
+
+def _operate_in_place(ufunc: Callable[..., Any], target: Tensor, right: Any) -> bool:
+    """Let a ufunc write to memory that others see; whether it took the operands as they are."""
+    from hybrid.ops.inplace import announce, settle
+
+    alias = announce(target)
+    try:
+        heard()(ufunc, target._data, right, out=target._data)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    finally:  # a FloatingPointError comes after the write
+        settle(target, alias, None)
+    return True
 
 
 def write_back(name: str, target: Tensor, value: Tensor) -> None:
