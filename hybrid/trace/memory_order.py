@@ -150,9 +150,25 @@ def kept(layouts: Sequence[Layout], shape: Shape) -> Layout:
 
 def _packed(shape: Shape, strides: Sequence[int]) -> Layout:
     """Return the layout without gaps in which axes follow one another as in `strides`."""
-    axes = sorted(range(len(shape)), key=lambda axis: -abs(strides[axis]))
+    axes = _axes(strides)
     back = tuple(sorted(range(len(shape)), key=lambda i: axes[i]))
     return contiguous(tuple(shape[axis] for axis in axes)).transpose(back)
+
+
+def _axes(strides: Sequence[int]) -> list[int]:
+    """Return the axes as they follow one another in memory, the outermost first."""
+    return sorted(range(len(strides)), key=lambda axis: -abs(strides[axis]))
+
+
+def laid_out(array: np.ndarray[Any, Any], layout: Layout | None) -> np.ndarray[Any, Any]:
+    """Return an array of the same elements that lies without gaps, its axes as in `layout`.
+
+    That is `array` itself where it lies so; None is C order.
+    """
+    if layout is None or in_order(layout):
+        return np.ascontiguousarray(array) if array.ndim else array
+    axes = _axes(known_all(layout.strides))
+    return np.ascontiguousarray(array.transpose(axes)).transpose(np.argsort(axes))
 
 
 def in_order(layout: Layout) -> bool:

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core import formula
+from hybrid.core import dispatch, formula
 from hybrid.core.graph import Value
+from hybrid.core.op import OPS
 from hybrid.core.places import DeviceArray
 from hybrid.core.storage import Chain
 from hybrid.core.symbol import Symbol
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.tensor import Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.dtypes import SUPPORTED
 from hybrid.trace.outside import OutsideRecorder
@@ -26,6 +27,41 @@ def shared_storages(leaves: list[Any]) -> set[int]:
     tensors = {id(x): x for x in leaves if type(x) is Tensor and type(x._data) is Symbol}
     storages = [id(x._alias.storage) for x in tensors.values() if x._alias is not None]
     return {s for s in storages if storages.count(s) > 1}
+
+
+def keep_apart(outside: OutsideRecorder, leaves: list[Any]) -> None:
+    """Let results be copies that hold what another array holds: ``b[...] = a`` is no node.
+
+    One value is one array once it is computed, which would be written through both.
+    """
+    from_outside = [tensor for _, tensor, _ in (*outside.inputs, *outside.shadows.values())]
+    from_outside += [tensor for _, tensor, _, _ in outside.variables.values()]
+    held = {id(_holder(tensor)) for tensor in from_outside}
+    taken = {outside.value_of(tensor) for tensor in from_outside}
+    taken |= {value for _, _, value in (*outside.inputs, *outside.shadows.values())}
+    for x in leaves:
+        if type(x) is not Tensor or type(x._data) is not Symbol or x._data.spec.weak:
+            continue
+        holder = _holder(x)
+        if id(holder) in held:
+            continue
+        held.add(id(holder))
+        symbol = holder._data if type(holder) is Tensor else holder.base
+        if symbol.value in taken:
+            source = wrap(symbol)
+            symbol = dispatch.bind(OPS["copy"], (source,), {})._data
+            if source._data.value in outside.silenced:
+                outside.silenced.add(symbol.value)
+            if type(holder) is Tensor:
+                holder._data = symbol
+            else:
+                holder.base = symbol
+                holder.version += 1
+        taken.add(symbol.value)
+
+
+def _holder(tensor: Tensor) -> Any:
+    return tensor if tensor._alias is None else tensor._alias.storage
 
 
 def capture_results(outside: OutsideRecorder, leaves: list[Any]) -> None:

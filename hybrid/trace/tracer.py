@@ -27,11 +27,18 @@ from hybrid.core.watched import plain
 from hybrid.errors import TraceError
 from hybrid.trace.background import Planner
 from hybrid.trace.cutting import Cutter, Unstable
+from hybrid.trace.handing import Handing
 from hybrid.trace.known import known_value
 from hybrid.trace.recorder import Untraceable
 from hybrid.trace.repeats import Questions
 from hybrid.trace.results import Fixed, FromEnvironment, Leaf, Result, SharedView
-from hybrid.trace.returned import capture_results, local_arrays, result_leaf, shared_storages
+from hybrid.trace.returned import (
+    capture_results,
+    keep_apart,
+    local_arrays,
+    result_leaf,
+    shared_storages,
+)
 from hybrid.trace.segment import Runner, Segment
 from hybrid.trace.sources import Environment, Local
 
@@ -245,6 +252,7 @@ class Tracer(Cutter):
         capture_results(self, leaves)
         path = [segment for segment, _ in self.passed]
         local = local_arrays(self, path, self.environment, returned, leaves)
+        keep_apart(self, leaves)
         wanted: list[Value] = []
         shared = shared_storages(leaves) | self.filled.shown_by(leaves)
         placed = [
@@ -329,10 +337,11 @@ class Tracer(Cutter):
                 symbol.array = contents
         hand_over(self.live_tensors(), self._became)
         inside = {id(tensor): tensor._node for tensor in self.live_tensors()}
+        handing = Handing(self._originals(), [source for source, _ in self.captures.values()])
         for tensor in self.live_tensors():
             data = tensor._data
             if type(data) is Symbol and data.array is not None:
-                self._make_eager(tensor, data)
+                self._make_eager(tensor, data, handing)
         with dispatch.scope(recorder=None, tapes=self.around):
             self.reattach(inside)
             self.filled.restore(self.environment, self._index)
@@ -351,7 +360,7 @@ class Tracer(Cutter):
         if state.recorder is self:  # a vmap finds out by itself
             state.update(None, () if state.silent else (*self.around, *state.tapes))
 
-    def _make_eager(self, tensor: Tensor, symbol: Symbol) -> None:
+    def _make_eager(self, tensor: Tensor, symbol: Symbol, handing: Handing) -> None:
         array = symbol.array
         assert array is not None
         if symbol.spec.weak:
@@ -361,7 +370,7 @@ class Tracer(Cutter):
             tensor._node = joined(tensor._node, found._node)
         alias = tensor._alias
         if alias is None:
-            tensor._data = array
+            tensor._data = handing.memory(tensor, array)
             return
         storage = alias.storage
         if type(storage.base) is Symbol:
@@ -369,7 +378,7 @@ class Tracer(Cutter):
             became = self._became(storage.base)
             if became is not None:
                 storage.node = joined(storage.node, became._node)
-            storage.base = storage.base.array
+            storage.base = handing.memory(storage, storage.base.array)
         data = storage.base
         for op, attrs in alias.chain:
             data = placed.run(op, (data,), attrs)

@@ -251,3 +251,22 @@ def test_a_trace_takes_results_to_lie_as_eager_code_lays_them_out(op: Op) -> Non
                     assert steps(layout(recorder, tensor)) == steps(expected), [
                         x.strides for x in arrays
                     ]
+
+
+@pytest.mark.parametrize("make", MADE.values(), ids=MADE)
+@pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+def test_what_is_handed_over_to_eager_code_lies_as_if_it_were_made_there(
+    make: Callable[[Any], Any],
+) -> None:
+    def f(a: Any) -> Any:
+        b = make(a)
+        float(b.sum())  # goes on eagerly
+        c = b.reshape(-1)
+        c[1] = 50.0
+        return b, c
+
+    for order in "CF":
+        a = hb.asarray(np.array(A, order=order))
+        want, got = f(hb.asarray(np.array(A, order=order))), hb.compile(f)(a)  # type: ignore[call-overload]
+        np.testing.assert_allclose(got[0], want[0])
+        np.testing.assert_allclose(got[1], want[1])

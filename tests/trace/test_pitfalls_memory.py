@@ -295,3 +295,60 @@ def test_a_captured_tensor_is_written_elsewhere_as_it_is_by_then(order: Any, vie
     with compiled_throughout():
         for got, want in zip(run(hb.compile), run(lambda f: f), strict=True):
             np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+def test_copies_are_apart_where_the_function_goes_on_eagerly(order: Any) -> None:
+    def f(a: Any) -> tuple[Any, ...]:
+        b, c, d = np.zeros((2, 2)), a * 2, a.copy()
+        b[...] = a
+        c[...] = b
+        row, kept = c[0], hb.where(a > 0, a, a)
+        float(b.sum())
+        b[0, 0], d[1, 1], row[1] = 50, 70, 40
+        kept += b
+        a[1] -= 1
+        return b, c, d, row, kept, b.reshape(-1), c.T.reshape(-1)
+
+    values = [[1.0, 2.0], [3.0, 4.0]]
+    given, wanted = (hb.asarray(np.array(values, order=order)) for _ in range(2))
+    for got, want in zip(hb.compile(f)(given), f(wanted), strict=True):
+        np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(given, wanted)
+
+
+KEPT = hb.ones((2, 2), dtype="float64")
+
+
+def filled(x: Any) -> Any:
+    made = np.zeros((2, 2))
+    made[...] = x
+    return made
+
+
+FILLED: dict[str, Callable[[Any], Any]] = {
+    "an argument": lambda a: filled(a),
+    "a row of it": lambda a: filled(a)[0],
+    "an argument in two arrays": lambda a: (filled(a), filled(a), a),
+    "a result in two arrays": lambda a: (b := a * 2, filled(b)),
+    "what is written": lambda a: (a.__iadd__(1), filled(a))[1],
+    "a captured Tensor": lambda a: (filled(KEPT), KEPT),
+    "rows of one": lambda a: [*(b := filled(a)), b.T],
+}
+
+
+@pytest.mark.parametrize("make", FILLED.values(), ids=FILLED)
+def test_a_result_that_holds_what_another_array_holds_has_memory_of_its_own(
+    make: Callable[[Any], Any],
+) -> None:
+    def shared(f: Callable[[Any], Any]) -> list[bool]:
+        a = hb.ones((2, 2), dtype="float64")
+        for _ in range(3):
+            found = f(a)
+        results = [*found] if isinstance(found, tuple | list) else [found]
+        arrays = [np.asarray(x) for x in (a, KEPT, *results)]
+        return [np.shares_memory(x, y) for x in arrays for y in arrays]
+
+    with compiled_throughout():
+        assert shared(hb.compile(make)) == shared(make)
