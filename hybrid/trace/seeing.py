@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.autodiff.tape import GradientTape
 from hybrid.core.aliases import is_current
 from hybrid.core.graph import Value
 from hybrid.core.number import Number
@@ -18,7 +19,7 @@ from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.records import dataclass
-from hybrid.trace import bytecode
+from hybrid.trace import bytecode, taped
 from hybrid.trace.environment import STAND_INS
 from hybrid.trace.memory_order import in_order, known_all
 
@@ -136,6 +137,7 @@ def look(
         frame = frame.f_back
     if frame is None or innermost is None or not where:
         raise Opaque
+    seeing.look_at_tapes()
     tensors = frozenset(seeing.tensors)
     seen, counts = seeing.seen, counted[0]
     return State(tuple(where), seen, tensors, innermost, numbers, any(counted), counts)
@@ -168,6 +170,8 @@ class _Seeing:
         self.seen: list[Any] = []
         self.tensors: set[int] = set()
         self._known: dict[int, tuple[int, Any]] = {}
+        self._tapes: dict[GradientTape, None] = {}
+        self._shown: list[Tensor] = []
 
     def _number(self, x: Any) -> tuple[int, bool]:
         """Number an object that can change; tell whether it was seen before."""
@@ -190,6 +194,8 @@ class _Seeing:
             self._function(x)
         elif _is_fixed(x) or any(x is y for y in self.given):
             self.seen.append(_Object(x))
+        elif kind is GradientTape:
+            self._tape(x)
         elif kind in (tuple, list, dict):
             number, known = self._number(x)
             self.seen.append((kind, number, len(x)))
@@ -213,8 +219,40 @@ class _Seeing:
         for held in () if known else (getattr(x, "__dict__", {}), getattr(x, "__defaults__", ())):
             self.look(held or ())
 
+    def _tape(self, x: GradientTape) -> None:
+        """Append a tape; what it knows comes last."""
+        number, known = self._number(x)
+        self.seen.append((GradientTape, number))
+        if known:
+            return
+        self._tapes[x] = None
+        try:
+            self.seen.append(taped.about(x))
+        except taped.Hidden:
+            raise Opaque from None
+        for tensor in () if taped.is_over(x) else taped.watched(x):
+            self._tensor(tensor)
+
+    def look_at_tapes(self) -> None:
+        """Append what tapes know of all Tensors that were seen, and which of these are the same."""
+        if not all(map(taped.is_over, self._tapes)):
+            self.seen.append(tuple([self._number(x)[0] for x in self._shown]))
+        try:
+            for kind, x in taped.records(self._tapes, self._shown, self._number):
+                if len(self.seen) > _MOST:
+                    raise Opaque
+                if kind != "value":
+                    self.seen.append(_Object(x) if kind == "same" else (kind, x))
+                elif (index := self.places.get(x.value, -1)) < 0:
+                    raise Opaque
+                else:
+                    self.seen.append(At(index, -1, ()))
+        except taped.Hidden:
+            raise Opaque from None
+
     def _tensor(self, x: Tensor) -> None:
         self.tensors.add(id(x))
+        self._shown.append(x)
         index = place_of(x, self.places)
         if type(x._data) is not Symbol:
             self.seen.append(_Object(x))
