@@ -268,13 +268,11 @@ from hybrid.ops.losses import (
 )
 from hybrid.ops.movement import (
     copy,
-    expand_dims,
     matrix_transpose,
     moveaxis,
     permute_dims,
     ravel,
     reshape,
-    squeeze,
     swapaxes,
     transpose,
 )
@@ -357,6 +355,7 @@ from hybrid.ops.statistics import (
     ptp,
     quantile,
 )
+from hybrid.ops.unit_axes import expand_dims, squeeze
 from hybrid.trace.checkpointing import checkpoint
 from hybrid.trace.compile import CompiledFunction, compile
 from hybrid.trace.control.branches import cond, switch

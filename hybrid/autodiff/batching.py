@@ -13,7 +13,7 @@ from hybrid.core.tensor import Tensor, asarray
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.creation import zeros
 from hybrid.ops.joining import stack
-from hybrid.ops.movement import expand_dims
+from hybrid.ops.unit_axes import expand_dims
 
 
 def batched_op(op: Op, lanes: tuple[Lane, ...], attrs: Attrs, size: int) -> list[Lane]:

@@ -17,7 +17,8 @@ from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.core.unknown import same, same_shape
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import as_shape
-from hybrid.ops.movement import expand_dims, reshape
+from hybrid.ops.movement import reshape
+from hybrid.ops.unit_axes import expand_dims
 
 
 def _infer_broadcast(x: TensorSpec, *, shape: Shape) -> TensorSpec:

@@ -214,7 +214,7 @@ def _eager_logsumexp(xp: Any, x: Any, *, axis: Axes, keepdims: bool) -> Any:
 
 
 def _expand_logsumexp(x: Tensor, *, axis: Axes, keepdims: bool) -> Tensor:
-    from hybrid.ops.movement import squeeze
+    from hybrid.ops.unit_axes import squeeze
 
     wide = x.astype(_computed(x.dtype), copy=False)
     if wide.size:

@@ -23,7 +23,7 @@ from hybrid.dtypes import DType
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import as_dtype, as_shape
 from hybrid.ops.broadcasting import sum_to
-from hybrid.ops.movement import expand_dims
+from hybrid.ops.unit_axes import expand_dims
 
 
 def array(

@@ -16,8 +16,9 @@ from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import lead_axis, one_axis
 from hybrid.ops.elementwise.operands import together
-from hybrid.ops.movement import expand_dims, ravel, reshape, squeeze
+from hybrid.ops.movement import ravel, reshape
 from hybrid.ops.slicing import narrow
+from hybrid.ops.unit_axes import expand_dims, squeeze
 
 
 def _apart(first: Shape, other: Shape, axis: int) -> str:

@@ -14,8 +14,9 @@ from hybrid.ops._axes import as_dtype, one_axis
 from hybrid.ops.composite import log_softmax
 from hybrid.ops.elementwise.activation import softplus
 from hybrid.ops.indexing import take_along_axis
-from hybrid.ops.movement import expand_dims, reshape, squeeze
+from hybrid.ops.movement import reshape
 from hybrid.ops.ranges import arange
+from hybrid.ops.unit_axes import expand_dims, squeeze
 
 
 def one_hot(x: ArrayLike, /, num_classes: int, *, axis: int = -1, dtype: Any = None) -> Tensor:

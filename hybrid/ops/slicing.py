@@ -19,7 +19,7 @@ from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.core.unknown import Unknown, as_size
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import Axes, lead_axis, one_axis, some_axes
-from hybrid.ops.movement import SQUEEZE
+from hybrid.ops.unit_axes import SQUEEZE
 
 _BACKWARDS, _WHOLE = slice(None, None, -1), slice(None)
 

@@ -21,9 +21,9 @@ from hybrid.core.variable import Variable
 from hybrid.dtypes import DType
 from hybrid.errors import IndexingError
 from hybrid.ops.indexing.gather import out_of_bounds, pick
-from hybrid.ops.movement import EXPAND_DIMS, SQUEEZE
 from hybrid.ops.searching import nonzero
 from hybrid.ops.slicing import SLICE, slice_bounds
+from hybrid.ops.unit_axes import EXPAND_DIMS, SQUEEZE
 from hybrid.records import dataclass
 
 

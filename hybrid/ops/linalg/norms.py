@@ -23,9 +23,10 @@ from hybrid.ops.linalg.determinants import slogdet
 from hybrid.ops.linalg.products import conjugated
 from hybrid.ops.linalg.solving import inv
 from hybrid.ops.linalg.spectral import svdvals
-from hybrid.ops.movement import expand_dims, moveaxis, squeeze
+from hybrid.ops.movement import moveaxis
 from hybrid.ops.reduction.declare import restore
 from hybrid.ops.searching import count_nonzero
+from hybrid.ops.unit_axes import expand_dims, squeeze
 
 
 def _largest(sizes: Tensor, axis: int | Axes, keepdims: bool = False) -> Tensor:

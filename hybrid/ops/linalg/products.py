@@ -27,15 +27,8 @@ from hybrid.ops.broadcasting import sum_to
 from hybrid.ops.elementwise.casting import conj
 from hybrid.ops.elementwise.operands import together
 from hybrid.ops.elementwise.operators import attach_inplace
-from hybrid.ops.movement import (
-    expand_dims,
-    moveaxis,
-    permute_dims,
-    ravel,
-    reshape,
-    squeeze,
-    swapaxes,
-)
+from hybrid.ops.movement import moveaxis, permute_dims, ravel, reshape, swapaxes
+from hybrid.ops.unit_axes import expand_dims, squeeze
 
 # --- matmul ---------------------------------------------------------------------------------------
 

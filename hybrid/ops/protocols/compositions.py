@@ -14,7 +14,7 @@ from hybrid.core.source import located
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.errors import IndexingError, LinAlgError
-from hybrid.ops import creation, joining, linalg, movement, ranges, reduction, sorting
+from hybrid.ops import creation, joining, linalg, movement, ranges, reduction, sorting, unit_axes
 from hybrid.ops._axes import one_axis
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.conv import convolve
@@ -270,7 +270,7 @@ def _apply_over_axes(func: Any, a: Any, axes: Any) -> Any:
     for axis in axes if np.iterable(axes) else (axes,):
         axis = one_axis("apply_over_axes", axis, x.shape)
         found = asarray(func(x, axis))
-        x = found if found.ndim == x.ndim else movement.expand_dims(found, axis)
+        x = found if found.ndim == x.ndim else unit_axes.expand_dims(found, axis)
     return x
 
 

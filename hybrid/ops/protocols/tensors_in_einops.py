@@ -17,8 +17,8 @@ from hybrid.core.tensor import Array, Tensor, asarray
 from hybrid.core.variable import Variable
 from hybrid.ops.joining import concat, stack
 from hybrid.ops.linalg.contraction import einsum
-from hybrid.ops.movement import expand_dims
 from hybrid.ops.rearranging import tile
+from hybrid.ops.unit_axes import expand_dims
 
 
 class HybridBackend(AbstractBackend):

@@ -23,7 +23,7 @@ from hybrid.core.tensor import Tensor, asarray, wrap
 from hybrid.core.variable import Variable
 from hybrid.dtypes import DType
 from hybrid.errors import HybridError
-from hybrid.ops import creation, elementwise, joining, linalg, movement, reduction
+from hybrid.ops import creation, elementwise, joining, linalg, reduction, unit_axes
 from hybrid.ops._axes import all_axes
 from hybrid.ops.elementwise.declare import UFUNCS, key_of
 from hybrid.ops.elementwise.operands import KNOWN, SCALARS, hold_lists, with_lists
@@ -312,7 +312,7 @@ def _by_halves(ufunc: np.ufunc, x: Tensor, axis: Any, keepdims: bool) -> Tensor:
             first, second = _part(x, a, 0, half), _part(x, a, half, 2 * half)
             folded = function(first, second)
             x = folded if n == 2 * half else joining.concat([folded, _part(x, a, n - 1, n)], axis=a)
-    return x if keepdims else movement.squeeze(x, axes)
+    return x if keepdims else unit_axes.squeeze(x, axes)
 
 
 def _in_dtype_of(ufunc: np.ufunc, x: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from hybrid.kernels.shortway import Way
 from hybrid.ops import _shortways
 from hybrid.ops._axes import Axes, all_axes
 from hybrid.ops.broadcasting import broadcast_to
-from hybrid.ops.movement import expand_dims
+from hybrid.ops.unit_axes import expand_dims
 
 Axis = int | Axes | None
 

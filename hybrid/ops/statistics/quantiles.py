@@ -21,10 +21,11 @@ from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.creation import zeros
 from hybrid.ops.elementwise.operands import is_weak
 from hybrid.ops.indexing import scatter_add, take_along_axis
-from hybrid.ops.movement import expand_dims, moveaxis, reshape
+from hybrid.ops.movement import moveaxis, reshape
 from hybrid.ops.reduction import Axis, mean, sum
 from hybrid.ops.searching import ordered
 from hybrid.ops.sorting import argsort
+from hybrid.ops.unit_axes import expand_dims
 from hybrid.records import dataclass
 
 # --- methods --------------------------------------------------------------------------------------

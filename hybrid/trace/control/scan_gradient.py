@@ -26,7 +26,7 @@ from hybrid.core.tensor import Tensor
 from hybrid.dtypes import is_inexact
 from hybrid.ops.creation import zeros
 from hybrid.ops.joining import concat
-from hybrid.ops.movement import expand_dims
+from hybrid.ops.unit_axes import expand_dims
 from hybrid.records import dataclass
 from hybrid.trace.control.pullback import applied, gradients, reached, remembered, witnessed
 from hybrid.trace.recorder import trace_pure
