@@ -29,13 +29,26 @@ from hybrid.ops.inplace import announce, plain_value, settle, write, write_part
 from hybrid.ops.movement import reshape
 from hybrid.ops.view_update import READ_ONLY, misfit
 
+_array = np.ndarray
+_NUMBERS, _PLACES = frozenset((int, float)), frozenset((int, slice))
+
 
 def setitem(x: Tensor, index: Any, value: ArrayLike) -> None:
     """Write `value` into ``x[index]``, casting as NumPy does.
 
     Of several values for one place (a repeated index) the last one stays.
     """
-    if (not busy or state.plain) and type(x._data) is np.ndarray:
+    data = x._data
+    if (not busy or state.plain) and type(data) is _array:
+        # Alone with its memory and unknown to any tape: nobody needs to hear of the write.
+        alone = x._link is None and x._node is None
+        if alone and type(value) in _NUMBERS and type(index) in _PLACES:
+            try:
+                if _fits_surely(value, data):
+                    data[index] = value
+                    return
+            except (IndexError, OverflowError, ValueError):
+                pass  # explained there
         _set_plain(x, index, value)
         return
     key = key_of(index) if _is_ready(x, value) else None
