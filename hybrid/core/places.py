@@ -244,12 +244,28 @@ def fill(name: str, target: Any, source: Any) -> None:
                     target.array[...] = source.array if type(source) is DeviceArray else source
                 return
     elif type(source) is not DeviceArray:
-        np.copyto(target, source, casting="unsafe")
+        np.copyto(target, apart(source, target), casting="unsafe")
         return
     raise DeviceError(
         f"{name}: a value on {source.device} cannot be written into an array on {target.device}; "
         f"x.to_device({target.device!r}) moves it"
     )
+
+
+def apart(source: Any, target: Any) -> Any:
+    """Return what is to be assigned to an ndarray: a copy, where NumPy would read what it wrote.
+
+    NumPy copies what overlaps by itself but from vector to vector, and then reads ``x[1]`` in
+    ``x[:, 2] = x[1]`` while it changes.
+    """
+    if (
+        type(source) is np.ndarray
+        and source.ndim == target.ndim == 1
+        and source.strides != target.strides
+        and np.may_share_memory(source, target)
+    ):
+        return source.copy()
+    return source
 
 
 def put(array: Array, place: Place) -> DeviceArray:

@@ -11,6 +11,7 @@ from hybrid.core.dispatch import busy, resolve, state
 from hybrid.core.heard import heard
 from hybrid.core.number import Number, in_index
 from hybrid.core.operands import spec_of
+from hybrid.core.places import apart
 from hybrid.core.refusals import leaked
 from hybrid.core.source import located
 from hybrid.core.spec import Shape, broadcast_shapes, fits
@@ -121,6 +122,9 @@ def _set_plain(x: Tensor, index: Any, value: Any) -> None:
     place = index if type(index) in (int, slice) else native(index)
     alias = None if x._link is None else announce(x)
     try:
+        if type(source) is np.ndarray and source.ndim == 1 and source.base is not None:
+            if source.base is data or source.base is data.base:
+                source = apart(source, data[place])
         if _fits_surely(source, data):
             data[place] = source
         else:

@@ -45,11 +45,24 @@ def schedule_write(building: Building, node: Node, number: int) -> bool:
         building.steps.append(producer.into(root))
     else:
         source = building.place(value)
-        if isinstance(source, Place) and source.root.base is root:
+        if isinstance(source, Place) and (source.root.base is root or _crosses(source, root, part)):
             source = copied(building, node, source, value)
         building.steps.append(WriteStep(node, source, replace(part, root=root)))
     building.define(node.outputs, (root,))
     return True
+
+
+def _crosses(source: Place, root: Root, part: Place) -> bool:
+    """Tell whether NumPy, which copies from vector to vector, would read what it has just written.
+
+    The same steps go well, as in ``x[1:] = x[:-1]``; ``x[:, 2] = x[1]`` does not.
+    """
+    if source.root is not root or len(part.layout.shape) != 1:
+        return False
+    steps = (*source.layout.strides, *part.layout.strides)
+    if len(steps) == 2 and all(isinstance(n, int) for n in steps) and steps[0] == steps[1]:
+        return False
+    return overlap(source.layout, part.layout)
 
 
 def copied(building: Building, node: Node, source: Place, value: Operand) -> Place:

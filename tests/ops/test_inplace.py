@@ -476,3 +476,58 @@ def test_what_a_tape_saved_outlives_in_place_operators_after_it():
     with np.errstate(all="raise"), pytest.raises(FloatingPointError):
         part /= 0.0
     assert x[1:5].tolist() == part.tolist()
+
+
+# --- what is written overlaps what is read --------------------------------------------------------
+
+View = Callable[[Any], Any]
+
+
+@pytest.mark.parametrize("copied", [False, True])
+@pytest.mark.parametrize(
+    ("target", "source"),
+    [
+        (lambda y: y[:, 2], lambda y: y[1]),
+        (lambda y: y[1], lambda y: y[:, 2]),
+        (lambda y: y.T[2], lambda y: y[1]),
+        (lambda y: y.reshape(-1)[:: y.shape[0] + 1], lambda y: y[1]),
+        (lambda y: y[0, :4:2], lambda y: y[0, 1:3]),
+        (lambda y: y[0, 1:3], lambda y: y[0, :4:2]),
+        (lambda y: y[1, 1:], lambda y: y[1, :-1]),
+        (lambda y: y[1, :-1], lambda y: y[1, 1:]),
+        (lambda y: y[1], lambda y: y[1, ::-1]),
+        (lambda y: y, lambda y: y.T),
+    ],
+)
+def test_what_is_read_is_what_was_there_before_the_write(
+    target: View, source: View, copied: bool
+) -> None:
+    def whole(x: Any) -> Any:
+        y = np.zeros((4, 4)) if isinstance(x, np.ndarray) else hb.zeros((4, 4), dtype="float64")
+        y += x
+        y[1] = x * x[3]
+        value = source(y)
+        target(y)[...] = value.copy() if copied or isinstance(x, np.ndarray) else value
+        return y
+
+    def total(x: Any) -> Any:
+        return (whole(x) * weights).sum()
+
+    x, weights, step = np.array([1.0, 4.0, 9.0, 16.0]), np.arange(16.0).reshape(4, 4), 0.5
+    for found in (
+        whole(hb.asarray(x)),
+        hb.compile(whole)(hb.asarray(x)),
+        hb.vmap(whole)(x[None])[0],
+    ):
+        np.testing.assert_array_equal(found, whole(x))
+    slopes = [(total(x + e) - total(x - e)) / (2 * step) for e in np.eye(4) * step]  # of squares
+    for gradient in (hb.grad(total), hb.compile(hb.grad(total)), hb.grad(hb.compile(total))):
+        np.testing.assert_allclose(gradient(hb.asarray(x)), slopes)
+
+
+def test_a_row_written_to_a_column_by_an_index_is_read_before() -> None:
+    x = hb.asarray(np.arange(16.0).reshape(4, 4))
+    wanted = x.numpy().copy()
+    wanted[:, 2] = wanted[1].copy()
+    x[:, 2] = x[1]
+    np.testing.assert_array_equal(x, wanted)

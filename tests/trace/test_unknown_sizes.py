@@ -587,3 +587,19 @@ def test_threads_that_meet_new_branches_with_other_sizes_get_their_own_results()
         for thread in threads:
             thread.join()
     assert wrong == []
+
+
+def test_a_row_written_to_a_column_is_read_before_whatever_the_size() -> None:
+    @hb.compile
+    def crossed(x: Any) -> Any:
+        y = hb.zeros((x.shape[0], x.shape[0]), dtype="float64")
+        y[1] = x
+        y[:, 2] = y[1].copy()
+        return y
+
+    for size in range(4, 9):
+        x = np.arange(1.0, size + 1) ** 2
+        wanted = np.zeros((size, size))
+        wanted[1] = x
+        wanted[:, 2] = x
+        np.testing.assert_array_equal(crossed(hb.asarray(x)), wanted)
