@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import functools
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from llvmlite import ir
@@ -158,9 +159,16 @@ def advance(typingctx: Any, pointer: Any, count: Any) -> Any:
     return pointer(pointer, types.int64), codegen
 
 
+_nodes: WeakKeyDictionary[Any, dict[tuple[str, ...], Any]] = WeakKeyDictionary()
+"""The scopes of each module that is written: to find a node of it again takes longer."""
+
+
 def _scopes(module: Any, names: tuple[str, ...]) -> Any:
-    domain = module.add_metadata(["hybrid"])
-    return module.add_metadata([module.add_metadata([name, domain]) for name in names])
+    known = _nodes.setdefault(module, {})
+    if names not in known:
+        domain = module.add_metadata(["hybrid"])
+        known[names] = module.add_metadata([module.add_metadata([x, domain]) for x in names])
+    return known[names]
 
 
 def _describe(instruction: Any, module: Any, pointer: Operand) -> None:

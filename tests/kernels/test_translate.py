@@ -198,4 +198,40 @@ def test_source_of_a_kernel_is_compiled_once(
 ) -> None:
     monkeypatch.setenv("HYBRID_CACHE_DIR", str(tmp_path))
     source = _source(FORMS["branches"])
-    assert [kernel.load(source)[2] for _ in range(2)] == [False, True]
+    first = kernel.load(source)
+    assert kernel.load(source) is first
+    kernel.clear()
+    assert [first[2], kernel.load(source)[2]] == [False, True]
+
+
+def test_variables_that_are_assigned_once_are_no_memory() -> None:
+    text = "x = n + 1\nfor i in range(n):\n    y = x * i\n    store(words, i, y)"
+    assert "alloca" not in build.code(_source(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # Read before the statement that assigns it: what the step before has left.
+        ("x = 7\nfor i in range(n):\n    store(words, i, x)\n    x = i", [7, 0, 1, 2]),
+        # Assigned on both ways, read after them.
+        ("for i in range(n):\n    if i < 2:\n        x = 5\n    else:\n        x = 6\n"
+         "    store(words, i, x)", [5, 5, 6, 6]),
+        # Assigned once in a loop, read after it.
+        ("for i in range(n):\n    x = i * 3\nstore(words, 0, x)", [9, 0, 0, 0]),
+        # Assigned once in a loop that asks, read by its question and after it.
+        ("i = 0\ngoing = i < n\nwhile going:\n    x = i * 2\n    i += 1\n    going = i < n\n"
+         "store(words, 2, x)", [0, 0, 6, 0]),
+        ("x = n\nx += 1\nstore(words, 1, x)", [0, 5, 0, 0]),
+        # The counter, after the loop.
+        ("for i in range(n):\n    store(words, i, i)\nstore(words, 0, i)", [3, 1, 2, 3]),
+        # Two variables that change places.
+        ("x = 1\ny = 2\nfor i in range(n):\n    x, y = y, x\n    store(words, i, x)", [2, 1, 2, 1]),
+    ],
+)  # fmt: skip
+def test_variables_that_change_or_outlive_their_block_are_memory(
+    text: str, expected: list[int]
+) -> None:
+    words = np.zeros(4, np.int64)
+    _compiled(text, words, 4, 0)
+    assert words.tolist() == expected
