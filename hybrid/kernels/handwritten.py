@@ -15,8 +15,6 @@ from hybrid.kernels.spec import PARALLEL_NS, Geometry, as_geometry
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_loaded: dict[str, tuple[Callable[..., None], tuple[int, ...]]] = {}
-
 
 def source_of(
     kind: str,
@@ -86,8 +84,4 @@ def loaded(source: Source) -> tuple[Callable[..., None], tuple[int, ...]]:
     """The entry point of a kernel and its trampolines, loaded when they are first asked for."""
     from hybrid.kernels import kernel
 
-    found = _loaded.get(source.name)
-    if found is None:
-        # No lock, which a fork could leave held: two threads at worst load the same code twice.
-        found = _loaded.setdefault(source.name, kernel.load(source)[:2])
-    return found
+    return kernel.load(source)[:2]

@@ -79,6 +79,7 @@ class Stats:
 
 
 _kernels: dict[KernelSpec, Kernel] = {}
+_written: dict[str, Loaded] = {}
 _lock = threading.RLock()
 _stats = Stats()
 
@@ -103,6 +104,7 @@ def clear() -> None:
     global _stats
     with _lock:
         _kernels.clear()
+        _written.clear()
         _stats = Stats()
 
 
@@ -112,37 +114,47 @@ def kernel_of(region: Region) -> tuple[Kernel, Geometry]:
     return kernel, geometry
 
 
-def kernels_of(regions: Sequence[Region]) -> list[tuple[Kernel, Geometry]]:
+def kernels_of(
+    regions: Sequence[Region], written: Sequence[cpu.Source] = ()
+) -> list[tuple[Kernel, Geometry]]:
     """The kernel for each region, and the geometry to call it with.
 
-    From this process, from disk, or compiled now: those that are not there yet all at once.
+    From this process, from disk, or compiled now: those that are not there yet all at once, and
+    with them the sources that were `written` by hand, which :func:`load` then finds.
     """
     pairs = [canonical(region) for region in regions]
-    kernels = kernels_for([spec for spec, _ in pairs])
+    kernels = kernels_for([spec for spec, _ in pairs], written)
     return [(kernel, geometry) for kernel, (_, geometry) in zip(kernels, pairs, strict=True)]
 
 
-def kernels_for(specs: Sequence[KernelSpec]) -> list[Kernel]:
-    """The kernels for specifications; those that are not there yet are made all at once."""
+def kernels_for(specs: Sequence[KernelSpec], written: Sequence[cpu.Source] = ()) -> list[Kernel]:
+    """The kernels for specifications; those that are not there yet are made all at once.
+
+    With them the sources that were `written` by hand, which :func:`load` then finds.
+    """
     global _stats
-    if not all(spec in _kernels for spec in specs):
+    by_hand = {source.name: source for source in written if source.name not in _written}
+    if by_hand or not all(spec in _kernels for spec in specs):
         with _lock:
             sources = {spec: cpu.source(spec) for spec in specs if spec not in _kernels}
-            loaded = _load_all(list(sources.values()))
-            for (spec, source), (call, runs, found) in zip(sources.items(), loaded, strict=True):
+            loaded = _load_all([*sources.values(), *by_hand.values()])
+            made = loaded[: len(sources)]
+            for (spec, source), (call, runs, found) in zip(sources.items(), made, strict=True):
                 _kernels[spec] = Kernel(spec, source.name, source.text, call, found, runs)
+            for name, one in zip(by_hand, loaded[len(sources) :], strict=True):
+                _written.setdefault(name, one)
             _stats = replace(_stats, hits=_stats.hits - len(sources))
     _stats = replace(_stats, hits=_stats.hits + len(specs))
     return [_kernels[spec] for spec in specs]
 
 
 def load(source: cpu.Source) -> Loaded:
-    """The entry point of compiled source, its trampolines, and whether its code was on disk.
-
-    Each call makes another one: keep it.
-    """
-    (loaded,) = _load_all([source])
-    return loaded
+    """The entry point of source written by hand, its trampolines, whether its code was on disk."""
+    found = _written.get(source.name)
+    if found is None:
+        # No lock, which a fork could leave held: two threads at worst load the same code twice.
+        found = _written.setdefault(source.name, _load_all([source])[0])
+    return found
 
 
 def _load_all(sources: Sequence[cpu.Source]) -> list[Loaded]:

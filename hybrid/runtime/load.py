@@ -44,8 +44,13 @@ def load_kernel(region: Region) -> LoadedKernel:
     return kernel
 
 
-def load_kernels(regions: Sequence[Region]) -> tuple[LoadedKernel, ...]:
-    """Compile the kernels of regions, several at once, or find them in the cache."""
+def load_kernels(
+    regions: Sequence[Region], written: Sequence[Source] = ()
+) -> tuple[LoadedKernel, ...]:
+    """Compile the kernels of regions, several at once, or find them in the cache.
+
+    With them those that were `written` by hand, which `load_written` finds then.
+    """
     # Not at the top: kernels bring numba along, which `import hybrid` does without.
     from hybrid.kernels.kernel import kernels_of
 
@@ -57,7 +62,7 @@ def load_kernels(regions: Sequence[Region]) -> tuple[LoadedKernel, ...]:
             kernel.source,
             kernel.runs,
         )
-        for kernel, geometry in kernels_of(regions)
+        for kernel, geometry in kernels_of(regions, written)
     )
 
 

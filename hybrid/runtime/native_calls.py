@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hybrid.core.layout import Layout
 from hybrid.records import dataclass
 from hybrid.runtime.load import LoadedKernel, load_written
-from hybrid.runtime.steps import LibraryStep, Place
+from hybrid.runtime.steps import LibraryStep, Place, Step
+
+if TYPE_CHECKING:
+    from hybrid.kernels.cpu import Source
+    from hybrid.kernels.spec import Geometry
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -104,12 +108,24 @@ def divided_product(step: LibraryStep) -> tuple[Callable[..., None], Array] | No
 
 def product_kernel(step: LibraryStep) -> tuple[LoadedKernel, tuple[Place, ...]] | None:
     """Return the kernel that computes a product of matrices, and what it reads; None for BLAS."""
+    found = _product(step)
+    return None if found is None else (load_written(*found[0]), found[1])
+
+
+def product_sources(steps: Iterable[Step]) -> list[Source]:
+    """Return what is to be compiled for the products of matrices among some steps."""
+    found = (_product(step) for step in steps if isinstance(step, LibraryStep))
+    return [product[0][0] for product in found if product is not None]
+
+
+def _product(step: LibraryStep) -> tuple[tuple[Source, Geometry], tuple[Place, ...]] | None:
+    """Return what multiplies matrices, the numbers it is given, what it reads; None for BLAS."""
+    places = tuple(arg for arg in step.args if isinstance(arg, Place))
+    if step.into is not _MATMUL or len(places) != 2:
+        return None
     from hybrid.kernels.gram import gram_kernel
     from hybrid.kernels.panels import panel_kernel
 
-    places = [arg for arg in step.args if isinstance(arg, Place)]
-    if step.into is not _MATMUL or len(places) != 2:
-        return None
     (root,) = step.outputs
     one, other = (place.layout for place in places)
     if places[0].root is places[1].root and len(one.shape) == 2 and one == _turned(other):
@@ -117,7 +133,7 @@ def product_kernel(step: LibraryStep) -> tuple[LoadedKernel, tuple[Place, ...]] 
         places = places[:1]
     else:
         found = panel_kernel(one, other, root.layout, root.spec.dtype)
-    return None if found is None else (load_written(*found), tuple(places))
+    return None if found is None else (found, places)
 
 
 def _turned(layout: Layout) -> Layout:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from hybrid.core.layout import Layout, contiguous
 from hybrid.core.spec import TensorSpec
 from hybrid.records import dataclass
 from hybrid.runtime.load import LoadedKernel, load_kernel, load_kernels
-from hybrid.runtime.native_calls import EQUATIONS, Call, call_of, product_kernel
+from hybrid.runtime.native_calls import EQUATIONS, Call, call_of, product_kernel, product_sources
 from hybrid.runtime.native_carries import is_plain, still, without_overwritten
 from hybrid.runtime.native_writes import literal_of, write_region
 from hybrid.runtime.schedule import schedule
@@ -24,9 +24,13 @@ from hybrid.runtime.steps import (
     Place,
     Root,
     Schedule,
+    Step,
     WindowStep,
     WriteStep,
 )
+
+if TYPE_CHECKING:
+    from hybrid.kernels.region import Region
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Rewrite = Callable[[FuncGraph], FuncGraph]
@@ -240,7 +244,8 @@ def make_program(
     needed = tuple(step for step in order.steps if step not in stay.values())
     steps = without_overwritten(needed)
     # All at once, several in threads; each entry finds its own after that.
-    load_kernels([step.region for step in steps if isinstance(step, KernelStep)])
+    regions = [region for region in map(_region, steps) if region is not None]
+    load_kernels(regions, product_sources(steps))
     for step in steps:
         if isinstance(step, WindowStep):
             continue
@@ -259,6 +264,23 @@ def _counted(step: WindowStep) -> bool:
         place.root.spec.dtype == np.int64 and place.root.spec.size == 1 and not place.root.spec.weak
         for place in places
     )
+
+
+def _region(step: Step) -> Region | None:
+    """Return what the kernel of a step computes; None for one that has none."""
+    if isinstance(step, KernelStep):
+        return step.region
+    if not isinstance(step, WriteStep) or _copies_bytes(step):
+        return None
+    return write_region(step.source, step.target)
+
+
+def _copies_bytes(step: WriteStep) -> bool:
+    """Tell whether a write is a copy of memory as it lies."""
+    source, target = step.source, step.target
+    if not isinstance(source, Place) or not is_plain(target) or not is_plain(source):
+        return False
+    return source.root.spec.dtype == target.root.spec.dtype
 
 
 def _given(program: Program, arg: Place | Const, spec: TensorSpec) -> tuple[At, Layout]:
@@ -323,10 +345,9 @@ def _entry(
         operands = tuple(program.at(root) for root in (*places, *step.outputs))
         return None if call is None else Entry(call, operands)
     root, source = step.target.root, step.source
-    if isinstance(source, Place) and is_plain(step.target) and is_plain(source):
-        if source.root.spec.dtype == root.spec.dtype:
-            return Entry(None, (program.at(root), program.at(source.root)), root.spec.nbytes)
-    region = write_region(source, step.target)
+    if isinstance(source, Place) and _copies_bytes(step):
+        return Entry(None, (program.at(root), program.at(source.root)), root.spec.nbytes)
+    region = _region(step)
     if region is None:
         return None
     if isinstance(source, Place):

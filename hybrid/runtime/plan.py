@@ -18,6 +18,7 @@ from hybrid.runtime.donation import Donation, find_donations
 from hybrid.runtime.driver import make_driver
 from hybrid.runtime.load import LoadedKernel, load_kernels
 from hybrid.runtime.memory import MemoryPlan, plan_memory
+from hybrid.runtime.native_calls import product_sources
 from hybrid.runtime.order import free_early
 from hybrid.runtime.schedule import schedule
 from hybrid.runtime.steps import KernelStep, LibraryStep, Step
@@ -188,7 +189,8 @@ def make_draft(
     order = schedule(free_early(graph), layouts)
     donations = find_donations(order, replaced)
     memory = plan_memory(order, [donation.result for donation in donations])
-    kernels = load_kernels([step.region for step in order.steps if isinstance(step, KernelStep)])
+    regions = [step.region for step in order.steps if isinstance(step, KernelStep)]
+    kernels = load_kernels(regions, product_sources(order.steps))
     driver = make_driver(order, memory, kernels, donations, space)
     loaded = iter(kernels)
     steps = tuple(_described(step, loaded) for step in order.steps)

@@ -115,7 +115,8 @@ def test_compiled_functions_of_any_size_have_them(monkeypatch: pytest.MonkeyPatc
     for rows in (200, 250, 300, 353, 401):
         x = np.random.default_rng(rows).standard_normal((rows, 64)).astype(np.float32)
         np.testing.assert_allclose(layer(x).numpy(), np.tanh(x[1:] @ w), rtol=1e-5, atol=1e-5)
-    assert [found is not None for found in asked] == [True] * 3
+    # Twice for each trace: to compile it with the kernels, and to call it.
+    assert [found is not None for found in asked] == [True] * 6
 
 
 def test_loops_in_native_code_have_them() -> None:
