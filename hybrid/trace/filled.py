@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -194,11 +194,18 @@ class FilledOnes:
         bases = [(a.storage, a.storage.base) for a in aliases]
         return {id(s) for s, b in bases if type(b) is Symbol and b.value in given}
 
-    def marked(self, returned: Any) -> Any:
-        """Return what the function returns with what stands for them in their places."""
-        if not self._found:
+    def marked(self, returned: Any, others: Mapping[int, Any]) -> Any:
+        """Return what the function returns with what stands for them in their places.
+
+        Parameters
+        ----------
+        returned : object
+        others : mapping
+            What stands for other containers, by their identity.
+        """
+        if not self._found and not others:
             return returned
-        found: dict[int, Any] = {}
+        found = dict(others)
         for filled in self._found.values():
             items = filled.items()[len(self._kept(filled)) :]
             mark = FromFilled(filled.place)

@@ -8,7 +8,7 @@ after each replay, the caller's own container is changed likewise.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from hybrid.core import containers
@@ -82,23 +82,47 @@ class Copies:
         self._copies = given_containers(arguments)
         self._before = [_contents(c) for c in self._copies]
 
-    def changes(self) -> list[tuple[int, Any]]:
-        """Return what was changed: the number of the container and its contents now."""
+    def handed_on(self, returned: Any) -> dict[int, Given]:
+        """Return what stands for the copies that a function returns, by their identity."""
         numbers = {id(c): Given(i) for i, c in enumerate(self._copies)}
-        return [
-            (i, _marked(_contents(copy), numbers))
-            for i, (copy, before) in enumerate(zip(self._copies, self._before, strict=True))
-            if not _same_items(_contents(copy), before)
-        ]
+        found: dict[int, Given] = {}
+
+        def note(x: Any) -> None:
+            if id(x) in numbers:
+                found[id(x)] = numbers[id(x)]
+
+        if numbers:
+            containers.visit(note, [returned])
+        return found
+
+    def changes(self, handed: Container[int] = ()) -> list[tuple[int, Any]]:
+        """Return what was changed: the number of the container and its contents now.
+
+        Parameters
+        ----------
+        handed : container of int
+            Copies, by identity, of which something is said in any case: of those that are as they
+            were, that they are the caller's.
+        """
+        numbers = {id(c): Given(i) for i, c in enumerate(self._copies)}
+        found: list[tuple[int, Any]] = []
+        for i, (copy, before) in enumerate(zip(self._copies, self._before, strict=True)):
+            if not _same_items(_contents(copy), before):
+                found.append((i, _marked(_contents(copy), numbers)))
+            elif id(copy) in handed:
+                found.append((i, Given(i)))
+        return found
 
 
-def deliver(changes: Sequence[tuple[int, Any]], originals: Sequence[Any]) -> None:
-    """Change the caller's containers as the function changed its copies."""
+def deliver(changes: Sequence[tuple[int, Any]], originals: Sequence[Any]) -> list[Any]:
+    """Change the caller's containers as the function changed its copies; return them all."""
     if not changes:
-        return
+        return []
     given = given_containers(originals)
     for number, contents in changes:
         target = given[number]
+        if type(contents) is Given:
+            continue
         new = _unmarked(contents, given)
         if isinstance(target, list):
             target[:] = new
@@ -109,6 +133,14 @@ def deliver(changes: Sequence[tuple[int, Any]], originals: Sequence[Any]) -> Non
             fields = target if isinstance(target, dict) else vars(target)
             fields.clear()
             fields.update(new)
+    return given
+
+
+def given_back(returned: Any, given: Sequence[Any]) -> Any:
+    """Return what a function returned with the caller's own containers in it."""
+    if Given not in map(type, containers.leaves_of(returned)):
+        return returned
+    return _unmarked(returned, given)
 
 
 def _contents(container: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 
 from hybrid.core import containers
 from hybrid.core.tensor import Tensor, asarray
-from hybrid.trace.mutation import Copies, deliver
+from hybrid.trace.mutation import Copies, deliver, given_containers
 
 
 def run_plainly(
@@ -39,6 +39,7 @@ def run_plainly(
         return containers.map_items(lambda x: original.get(id(x), x), found, ())
 
     copies = Copies(values)
+    own = given_containers(tuple(bound.arguments.values()))
     try:
         returned = function(*call.args, **call.kwargs)
     finally:
@@ -46,6 +47,10 @@ def run_plainly(
             write_back(tensor, leaf)
         changes = [(number, back(contents)) for number, contents in copies.changes()]
         deliver(changes, tuple(bound.arguments.values()))
+    whole = {i: own[mark.number] for i, mark in copies.handed_on(returned).items()}
+    if whole:
+        found = original | whole
+        return containers.map_items(lambda x: found.get(id(x), x), returned, whole)
     handed_on = any(id(x) in original for x in containers.leaves_of(returned))
     return back(returned) if handed_on else returned
 

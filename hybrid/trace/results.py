@@ -12,7 +12,7 @@ from hybrid.core.places import DeviceArray
 from hybrid.core.storage import Chain
 from hybrid.core.tensor import Tensor, asarray, wrap
 from hybrid.records import dataclass
-from hybrid.trace.mutation import deliver
+from hybrid.trace.mutation import deliver, given_back
 from hybrid.trace.sources import Environment, Item
 
 
@@ -107,8 +107,7 @@ class Result:
         if not self.changed:
             return built
         returned, *contents = built
-        deliver(list(zip(self.changed, contents, strict=True)), given)
-        return returned
+        return given_back(returned, deliver(list(zip(self.changed, contents, strict=True)), given))
 
     def build(self, environment: Environment, arguments: Sequence[Any]) -> Any:
         """Return what the user's function returned."""

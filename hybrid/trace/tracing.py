@@ -24,7 +24,7 @@ from hybrid.trace.cutting import Unstable
 from hybrid.trace.differentiate import run_under
 from hybrid.trace.effects import Watch
 from hybrid.trace.garbage import garbage_kept
-from hybrid.trace.mutation import Copies, deliver, joined
+from hybrid.trace.mutation import Copies, Given, deliver, joined
 from hybrid.trace.objects import Sealed, settle, taken_apart
 from hybrid.trace.plain import run_plainly
 from hybrid.trace.reach import Reached
@@ -248,17 +248,19 @@ def _after_trace(contents: Any) -> Any:
     return containers.map_leaves(dispatch.after_trace, contents)
 
 
-def _apart(tracer: Tracer, returned: Any, call: Call) -> Any:
+def _apart(tracer: Tracer, returned: Any, call: Call, handed: dict[int, Given]) -> Any:
     """Return what was returned with the objects in it taken apart; eager where they cannot be."""
     given = set(map(id, call.leaves))
     try:
         if tracer.open:
-            marked = tracer.filled.marked(returned)
+            marked = tracer.filled.marked(returned, handed)
             return taken_apart(marked, lambda x: id(x) in given or tracer.reaches(x))
     except Sealed as sealed:
         tracer.give_up(f"it returns a {sealed.kind.__name__} that holds what it computes", None)
     settle((*containers.leaves_of(returned), *call.leaves))
-    return returned
+    if not handed:
+        return returned
+    return containers.map_items(lambda x: handed.get(id(x), x), returned, handed)
 
 
 def _run(
@@ -290,10 +292,11 @@ def _run(
             now = watch.after()
             if tracer.open and (effect := watch.decisive(now, tracer.written)) is not None:
                 tracer.give_up(effect.why, effect.line)
-            changes = copies.changes()
+            handed = copies.handed_on(returned)
+            changes = copies.changes(handed)
             if changes:
                 returned = (returned, *(contents for _, contents in changes))
-            returned = _apart(tracer, returned, call)
+            returned = _apart(tracer, returned, call, handed)
         except (Unstable, Failed):
             raise  # what this trace holds was committed by the segments run before
         except BaseException as error:

@@ -652,3 +652,46 @@ def test_what_the_compiler_imports_is_nothing_that_the_function_does(tmp_path) -
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.stderr) == ("[512.0, 512.0, 512.0]", "")
+
+
+def test_a_container_that_is_returned_as_it_came_is_the_callers_own() -> None:
+    def stepped(state: dict[str, Any], x: Any, log: list[Any]) -> Any:
+        state["x"] = state["x"] + x
+        return state, [log, {"log": log}], x
+
+    def untouched(state: dict[str, Any], x: Any, log: list[Any]) -> Any:
+        if x.sum() > 3:
+            log.append(x.sum())
+        return log, state, {"state": state}, x * 2
+
+    def eager(state: dict[str, Any], x: Any, log: list[Any]) -> Any:
+        state["x"] = state["x"] * float(x.sum())
+        return [state], {}, log
+
+    for function in (stepped, untouched, eager):
+        compiled = hb.compile(function)
+        for i in range(6):
+            for x in (np.full(2, float(i)), hb.full(2, float(i), dtype="float64")):
+                state: dict[str, Any] = {"x": np.ones(2), "more": [{}, 1.5]}
+                log: list[Any] = []
+                more = state["more"]
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    first, second, *rest = compiled(state, x, log)
+                assert state["more"] is more
+                assert state["more"] == [{}, 1.5]
+                if function is stepped:
+                    assert first is state
+                    assert second[0] is log
+                    assert second[1]["log"] is log
+                    assert rest[0] is x
+                    assert state["x"].tolist() == [1 + i, 1 + i]
+                elif function is untouched:
+                    assert first is log
+                    assert second is rest[0]["state"] is state
+                    assert len(log) == (i > 1)
+                else:
+                    assert first[0] is state
+                    assert rest[0] is log
+                    assert second == {}
+                    assert state["x"].tolist() == [2 * i, 2 * i]
