@@ -48,6 +48,8 @@ def fast_key(args: tuple[Any, ...]) -> Any:
             key.append(x)
         elif kind is int or kind is bool or kind is str or x is None:
             key += (kind, x)
+        elif kind in _SCALARS:
+            key.append(kind)
         elif kind.__hash__ is _BY_IDENTITY:
             # A model, a Variable: its trace, and with it this key, dies with it.
             key += (kind, id(x))
@@ -57,6 +59,7 @@ def fast_key(args: tuple[Any, ...]) -> Any:
 
 
 _BY_IDENTITY: Any = object.__hash__
+_SCALARS = frozenset(np.dtype(char).type for char in "?bhilqBHILQefdFD")  # NumPy's, by dtype
 
 
 class Seen:

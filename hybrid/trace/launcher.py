@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FunctionType
 from typing import Any
 
+import numpy as np
+
 from hybrid.core.formula import NAMES, Input, input_formula, inputs_of, read, text
 from hybrid.core.source import run_generated
 from hybrid.core.tensor import Tensor
@@ -19,7 +21,7 @@ from hybrid.trace.donating import Loan
 from hybrid.trace.results import FromEnvironment, Result, SharedView
 from hybrid.trace.segment import Failed, Segment
 from hybrid.trace.sharing import identical
-from hybrid.trace.signature import Literal, is_array
+from hybrid.trace.signature import Literal, array_text, is_array
 from hybrid.trace.sources import Derived, Local, Write, commit, contents, overwrite, start
 from hybrid.trace.steps import Resume, tree_of_steps
 from hybrid.trace.templates import Template
@@ -190,13 +192,13 @@ def generated(
     """
     result = segment.result
     assert result is not None
-    scope: dict[str, Any] = {"Tensor": Tensor, "new": object.__new__} | NAMES
+    scope: dict[str, Any] = {"Tensor": Tensor, "new": object.__new__, "array": np.asarray} | NAMES
     fetch = []
     for i, leaf in enumerate(leaves):
         if is_array(leaf):
             name = f"args[{i}]" if i < given else f"d{i}"
             scope[f"d{i}"] = leaf if i >= given else None
-            fetch.append(f"{name}._data" if type(leaf) is Tensor else name)
+            fetch.append(array_text(leaf, name))
     for i, source in enumerate(segment.captured):
         if type(source) is Derived:
             fetch.append(text(source.formula, lambda x: place_of(x, leaves, given)))

@@ -39,7 +39,8 @@ class PlainLauncher(Launcher):
         self.times = 0
         self.valid = unbound  # eager code asks for each name outside
         self.clear = _nothing_open
-        self.run = _around(function, [i for i, x in enumerate(args) if type(x) is np.ndarray])
+        places = [i for i, x in enumerate(args) if isinstance(x, np.ndarray | np.generic)]
+        self.run = _around(function, places)
 
 
 def _nothing_open(args: tuple[Any, ...]) -> bool:
@@ -48,7 +49,7 @@ def _nothing_open(args: tuple[Any, ...]) -> bool:
 
 
 def _around(function: Callable[..., Any], places: list[int]) -> Callable[[tuple[Any, ...]], Any]:
-    """Return a function of arguments of which those at some places are ndarrays."""
+    """Return a function of arguments of which those at some places are NumPy's."""
 
     def run(args: tuple[Any, ...]) -> Any:
         given = list(args)

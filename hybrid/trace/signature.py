@@ -204,6 +204,13 @@ def is_array(leaf: Leaf) -> bool:
     return type(leaf) in _NUMBERS
 
 
+def array_text(leaf: Leaf, name: str) -> str:
+    """Write what kernels take of an argument like `leaf`; ``array`` is ``np.asarray``."""
+    if type(leaf) is Tensor:
+        return f"{name}._data"
+    return f"array({name})" if isinstance(leaf, np.generic) else name
+
+
 # --- words ----------------------------------------------------------------------------------------
 
 

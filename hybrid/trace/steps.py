@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from hybrid.core.source import run_generated
-from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.errors import OutOfMemoryError
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.meeting import follow
 from hybrid.trace.rounds import rounds
 from hybrid.trace.segment import Failed, Segment
-from hybrid.trace.signature import is_array
+from hybrid.trace.signature import array_text, is_array
 from hybrid.trace.sources import Derived, Environment, Local, commit, contents
 
 Step = Callable[[Environment, tuple[Any, ...]], Any]
@@ -53,12 +54,8 @@ def tree_of_steps(
     resume : Resume
     """
     defaults = tuple(leaves[given:])
-    fetch = [
-        f"args[{i}]._data" if type(leaf) is Tensor else f"args[{i}]"
-        for i, leaf in enumerate(leaves)
-        if is_array(leaf)
-    ]
-    scope: dict[str, Any] = {"defaults": defaults}
+    fetch = [array_text(leaf, f"args[{i}]") for i, leaf in enumerate(leaves) if is_array(leaf)]
+    scope: dict[str, Any] = {"defaults": defaults, "array": np.asarray}
     assert concrete.root is not None
     scope["first"] = _step(concrete, concrete.root, resume)
     whole = "    args += defaults\n" if defaults else ""

@@ -108,3 +108,35 @@ def test_another_value_or_dtype_may_still_be_traced() -> None:
         assert isinstance(chosen(np.ones(3), False), hb.Tensor)
         assert chosen(np.ones(3, np.float32), False).dtype == hb.float32
     assert str(chosen.explain()).count("runs eagerly") == 1
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64, np.bool_, np.complex128])
+def test_scalars_of_numpy_take_short_ways_too(kind: Any) -> None:
+    def straight(a: Any, x: Any) -> Any:
+        return x * a, a
+
+    def deciding(a: Any, x: Any) -> Any:
+        return x + a if abs(a) > 0.5 else x - 1
+
+    def falling(a: Any, x: Any) -> Any:
+        return x * complex(a).real
+
+    def gathered(a: Any, x: Any) -> Any:
+        return a["a"] * x
+
+    x = np.arange(3.0)
+    for function in (straight, deciding, falling, gathered):
+        compiled = hb.compile(function)
+        for i in range(8):
+            for array in (x + i, hb.asarray(x + i)):
+                a = kind(i % 3)
+                given = {"a": a} if function is gathered else a
+                found, wanted = compiled(given, array), function(given, x + i)
+                if function is straight:
+                    assert found[1] is a
+                    found, wanted = found[0], wanted[0]
+                assert found.dtype == wanted.dtype
+                assert found.tolist() == wanted.tolist()
+        assert compiled.cache_info().misses == 1
+        answered = compiled._shortcuts.launchers or compiled._shortcuts.nested._known
+        assert answered
