@@ -152,6 +152,16 @@ def run(passes: Any, module: Any, builder: Any) -> None:
 def _optimized(text: str, machine: Any) -> Any:
     context = llvm.create_context()
     module = wide.declared(text, context)
+    try:
+        _optimize(text, module, context, machine)
+    except BaseException:
+        # An error may keep both in a cycle, of which the collector could free the context first.
+        module.close()
+        raise
+    return module
+
+
+def _optimize(text: str, module: Any, context: Any, machine: Any) -> None:
     module.data_layout = str(machine.target_data)
     module.verify()
     options = llvm.create_pipeline_tuning_options(speed_level=3)
@@ -165,14 +175,12 @@ def _optimized(text: str, machine: Any) -> Any:
     inlining = wide.define(text, module, context)
     if inlining is not None:
         run(inlining, module, builder)
-    return module
 
 
 def object_code(text: str, reduced: bool) -> bytes:
     """Compile to object code, with strength reduction or without."""
     with _borrowed() as machine, ffi.OutputString() as error:
-        module = _optimized(text, machine)
-        with _reduction.set(reduced):
+        with _optimized(text, machine) as module, _reduction.set(reduced):
             emit = _without_lock("LLVMPY_TargetMachineEmitToMemory")
             memory = emit(machine, module, 1, error)
         if not memory:
@@ -186,7 +194,5 @@ def object_code(text: str, reduced: bool) -> bytes:
 
 def assembly(text: str, reduced: bool) -> str:
     """Compile to assembly."""
-    with _borrowed() as machine:
-        module = _optimized(text, machine)
-        with _reduction.set(reduced):
-            return str(machine.emit_assembly(module))
+    with _borrowed() as machine, _optimized(text, machine) as module, _reduction.set(reduced):
+        return str(machine.emit_assembly(module))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -95,6 +97,40 @@ def test_a_pass_is_left_out_by_those_only_who_leave_it_out() -> None:
     assert emitted(text, wanted) == [with_it if reduced else without for reduced in wanted]
     own = machine._new_machine()
     assert own.emit_object(machine._optimized(text, own)) == with_it, "others have the pass"
+
+
+REFUSED = """
+import gc
+from hybrid.kernels import machine
+
+code = '''
+define i64 @f(i1 %c) {
+a:
+  br i1 %c, label %b, label %d
+b:
+  %x = add i64 1, 2
+  br label %d
+d:
+  %y = add i64 %x, 1
+  ret i64 %y
+}
+'''
+for _ in range(20):
+    try:
+        machine.object_code(code, True)
+    except RuntimeError as error:
+        error.itself = error  # a cycle, of which the collector chooses what it frees first
+        print(error)
+    gc.collect()
+"""
+
+
+def test_code_that_llvm_refuses_is_an_error_and_is_freed_in_any_order() -> None:
+    program = [sys.executable, "-c", REFUSED]
+    folder = Path(__file__).parents[2]
+    ran = subprocess.run(program, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("Instruction does not dominate all uses") == 20
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
