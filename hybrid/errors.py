@@ -9,6 +9,28 @@ from __future__ import annotations
 
 import numpy as np
 
+__all__ = [
+    "AssertionFailed",
+    "AxisError",
+    "CacheWarning",
+    "DTypeError",
+    "DeviceError",
+    "EagerFallbackWarning",
+    "GradientError",
+    "GradientWarning",
+    "GraphError",
+    "HybridError",
+    "HybridWarning",
+    "IndexingError",
+    "LeakedTensorError",
+    "LinAlgError",
+    "OutOfMemoryError",
+    "RetraceWarning",
+    "ShapeError",
+    "SideEffectWarning",
+    "TraceError",
+]
+
 
 class HybridError(Exception):
     """Anything that hybrid raises on purpose."""
@@ -84,3 +106,7 @@ class SideEffectWarning(HybridWarning):
 
 class GradientWarning(HybridWarning):
     """Numbers of a watched Tensor go where no tape follows; a gradient lacks what comes of them."""
+
+
+def __dir__() -> list[str]:
+    return __all__

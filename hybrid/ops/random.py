@@ -40,6 +40,18 @@ from hybrid.ops.drawing import (
 )
 from hybrid.ops.indexing import take
 
+__all__ = [
+    "Generator",
+    "bernoulli",
+    "bits",
+    "integers",
+    "normal",
+    "permutation",
+    "seed",
+    "split",
+    "uniform",
+]
+
 Size = int | Iterable[int]
 
 
@@ -266,3 +278,7 @@ normal = _default.normal
 integers = _default.integers
 bernoulli = _default.bernoulli
 permutation = _default.permutation
+
+
+def __dir__() -> list[str]:
+    return __all__
