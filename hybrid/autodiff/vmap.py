@@ -19,6 +19,7 @@ from hybrid.core import containers, dispatch
 from hybrid.core.asking import asked
 from hybrid.core.batch import Lane
 from hybrid.core.graph import Value
+from hybrid.core.heard import ASKED
 from hybrid.core.layout import contiguous
 from hybrid.core.op import Attrs, Op
 from hybrid.core.operands import PYTHON_SCALARS
@@ -61,6 +62,7 @@ class Lanes:
         state = dispatch.state
         self.gave_up = None  # as a trace may, but not this
         self.acted = False
+        self.asked = ASKED.get()
         self.silenced: set[Value] = set()
         self._around, self._silent = (state.recorder, state.tapes), state.silent
         self._shadows: dict[tuple[int, int], tuple[Tensor, Tensor, Any]] = {}
@@ -116,6 +118,10 @@ class Lanes:
         return self._shadows[key][1]
 
     # --- what the dispatch asks for ---------------------------------------------------------------
+
+    def note_asked(self) -> None:
+        """Leave it to the ops on whole batches, which are asked for in the same place."""
+        self.asked = ASKED.get()
 
     def before_effects(self, op: Op, attrs: Attrs) -> None:
         """Nothing is written that is not there at once."""

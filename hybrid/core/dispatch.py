@@ -10,7 +10,7 @@ import numpy as np
 
 from hybrid.core import placed
 from hybrid.core.aliases import hung, is_current, one_step, shares_memory
-from hybrid.core.heard import heard_of
+from hybrid.core.heard import ASKED, heard_of
 from hybrid.core.number import Number, in_graph, in_python
 from hybrid.core.op import OPS, Attrs, Op
 from hybrid.core.operands import PYTHON_SCALARS
@@ -124,6 +124,9 @@ def bind(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Tensor:
         break
     if attrs and Number in map(type, attrs.values()):  # attributes are known
         attrs = {key: in_python(value) for key, value in attrs.items()}
+        recorder = state.recorder
+    if recorder is not None and ASKED.get() is not recorder.asked:
+        recorder.note_asked()  # which may end the trace
         recorder = state.recorder
     if recorder is not None and (op.acts or op.bodies or recorder.acted):
         recorder.before_effects(op, attrs)  # which may end the trace

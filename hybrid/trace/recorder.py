@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Hashable, Iterable
+from contextvars import copy_context
 from typing import Any, cast
 
 import numpy as np
@@ -16,6 +17,7 @@ from hybrid.core import dispatch
 from hybrid.core.aliases import is_current, own_alias
 from hybrid.core.asking import asked
 from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
+from hybrid.core.heard import ASKED
 from hybrid.core.layout import Layout
 from hybrid.core.op import OPS, Attrs, Op
 from hybrid.core.refusals import leaked
@@ -34,6 +36,7 @@ from hybrid.trace.rules import Rules, scalar_in
 
 _ref = weakref.ref
 _NONE: Attrs = {}
+_PASSIVE = ("ignore", "warn")  # what `np.errstate` may ask for and change no result by it
 _FRAMES = 3  # hybrid's own around each call of `record`: itself, `_record` and `bind`
 
 
@@ -73,6 +76,8 @@ class GraphRecorder:
         self.nodes: list[Node] = []
         self.captures: dict[int, tuple[Any, Value]] = {}
         self.open = True
+        # What `np.errstate` says: when it was looked at last, and around the trace.
+        self.asked = self._asked_around = ASKED.get()
         self.silenced: set[Value] = set()  # what was computed where no tape looks
         self._line = line
         self.shadows: dict[int, tuple[Tensor, Tensor, Value]] = {}
@@ -422,6 +427,22 @@ class GraphRecorder:
 
     def before_effects(self, op: Op, attrs: Attrs) -> None:
         """Nothing outside is written here, so that there is nothing to commit."""
+
+    def note_asked(self) -> None:
+        """Go on eagerly where the function asks NumPy to raise: kernels do not look.
+
+        What was asked for around the call holds for eager code alone.
+        """
+        self.asked = ASKED.get()
+        around = copy_context()
+        around.run(ASKED.set, self._asked_around)
+        new = np.geterr().items() - around.run(np.geterr).items()
+        acting = {what: does for what, does in sorted(new) if does not in _PASSIVE}
+        if acting:
+            alike = len(acting) == len(np.geterr()) and len(set(acting.values())) == 1
+            how = {"all": acting["over"]} if alike else acting
+            shown = ", ".join(f"{what}={does!r}" for what, does in how.items())
+            self.give_up(f"np.errstate({shown}) looks at what each op has met")
 
     def before_write(self, target: Tensor) -> None:
         """Note where arguments that lie otherwise would make a difference."""
