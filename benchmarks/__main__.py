@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from benchmarks.machine import limit_threads
 
 if TYPE_CHECKING:
+    from benchmarks.allowance import Allowance
     from benchmarks.beyond import Measurement
     from benchmarks.case import Case
     from benchmarks.harness import Effort, Result
@@ -28,8 +29,10 @@ RESULTS = Path(__file__).parent / "results"
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description="Measure the peers.")
     parser.add_argument("--case", action="append", help="name, part of a name, or pattern")
-    parser.add_argument("--peers", help="comma-separated; all of them by default")
-    parser.add_argument("--quick", action="store_true", help="fewer, shorter samples")
+    parser.add_argument(
+        "--peers", help="comma-separated; by default all, if --quick those that compile fast"
+    )
+    parser.add_argument("--quick", action="store_true", help="5 minutes at most")
     parser.add_argument("--threads", type=int, default=2, help="threads for every peer")
     parser.add_argument("--list", action="store_true", help="list cases and peers, measure nothing")
     parser.add_argument(
@@ -49,6 +52,7 @@ def main() -> int:
     arguments = _arguments()
     threads = limit_threads(arguments.threads)
     # After limit_threads: NumPy's BLAS reads its number of threads when it is imported.
+    from benchmarks import allowance
     from benchmarks.beyond import measured
     from benchmarks.cases import CASES
     from benchmarks.harness import QUICK, Effort
@@ -56,7 +60,9 @@ def main() -> int:
     from benchmarks.peers import PEERS
 
     patterns = arguments.case or ["*"]
-    peers = arguments.peers.split(",") if arguments.peers else list(PEERS)
+    effort = QUICK if arguments.quick else Effort()
+    time = allowance.Allowance(effort)
+    peers = arguments.peers.split(",") if arguments.peers else allowance.default_peers(effort)
     unknown = sorted(set(peers) - set(PEERS))
     cases = [case for name, case in CASES.items() if any(_matches(name, p) for p in patterns)]
     if unknown or not cases:
@@ -74,13 +80,14 @@ def main() -> int:
     output: Path = arguments.output or RESULTS / name
     output.parent.mkdir(parents=True, exist_ok=True)
     machine = measure_machine(threads, arguments.quick)
-    effort = QUICK if arguments.quick else Effort()
-    rows = _measure(cases, peers, machine, effort, output, resume=arguments.resume)
+    rows = _measure(cases, peers, machine, effort, time, output, resume=arguments.resume)
+    note = allowance.note(effort, peers, cases, [case for case, _ in rows])
+    print(note, end="\n" if note else "", file=sys.stderr, flush=True)
     beyond: dict[str, Measurement] = {}
     if everything:
         print("what no case shows", file=sys.stderr, flush=True)
-        beyond = dict(measured(arguments.quick))
-    print(_write(rows, machine, beyond, output))
+        beyond = dict(measured(arguments.quick, lambda: time.left))
+    print(_write(rows, machine, beyond, output, note))
     problems = [found.problem for _, results in rows for found in results]
     return int(any(problem.wrong for problem in problems if problem))
 
@@ -90,12 +97,13 @@ def _measure(
     peers: Sequence[str],
     machine: Machine,
     effort: Effort,
+    time: Allowance,
     output: Path,
     *,
     resume: bool,
 ) -> Rows:
-    """Measure each case; the table is written anew after each."""
-    from benchmarks import journal, report
+    """Measure each case, while there is time; the table is written anew after each."""
+    from benchmarks import allowance, journal, report
     from benchmarks.harness import Harness
     from benchmarks.progress import Progress
 
@@ -107,9 +115,11 @@ def _measure(
     rows: list[tuple[Case, list[Result]]] = []
     progress = Progress([case for case in cases if case.name not in known], effort)
     with closing(Harness(peers, machine.threads, effort)) as harness:
-        for case in cases:
+        for case in allowance.in_turn(cases, effort):
             if case.name in known:
                 rows.append((case, known[case.name]))
+                continue
+            if time.for_cases <= 0:
                 continue
             progress.begin(case.name)
             results = harness.run(case)
@@ -117,10 +127,13 @@ def _measure(
             journal.add(path, case.name, results)
             output.with_suffix(".md").write_text(report.markdown(rows, machine), encoding="utf-8")
             progress.end([f"{r.peer}: {r.problem.text}" for r in results if r.problem])
-    return rows
+    places = {case.name: place for place, case in enumerate(cases)}
+    return sorted(rows, key=lambda row: places[row[0].name])
 
 
-def _write(rows: Rows, machine: Machine, beyond: dict[str, Measurement], output: Path) -> str:
+def _write(
+    rows: Rows, machine: Machine, beyond: dict[str, Measurement], output: Path, note: str
+) -> str:
     """Write the three files; return the Markdown."""
     from benchmarks import arithmetic, report, targets
 
@@ -128,7 +141,7 @@ def _write(rows: Rows, machine: Machine, beyond: dict[str, Measurement], output:
     functions = arithmetic.floors(traced, machine.threads)
     measured = targets.Measured(rows, machine, beyond, functions)
     found = targets.findings(measured) if beyond else []
-    text = report.markdown(rows, machine, targets.markdown(found) if found else "", functions)
+    text = report.markdown(rows, machine, targets.markdown(found) if found else "", functions, note)
     more = {"targets": [asdict(finding) for finding in found], "beyond": beyond} if found else None
     output.with_suffix(".md").write_text(text, encoding="utf-8")
     output.with_suffix(".json").write_text(

@@ -164,17 +164,23 @@ MEASURES: dict[str, Callable[[bool], Measurement]] = {
 ONE_THREAD = "tracing", "native_step", "vector_math"
 
 
-def measured(quick: bool) -> Iterator[tuple[str, Measurement]]:
-    """Yield each measurement by its name; ``{"problem": ...}`` where there is none."""
+def measured(
+    quick: bool, left: Callable[[], float] = lambda: LIMIT
+) -> Iterator[tuple[str, Measurement]]:
+    """Yield each measurement by its name; ``{"problem": ...}`` where there is none.
+
+    ``left`` tells the seconds that there still are for all of them.
+    """
     for name in MEASURES:
+        limit = max(min(LIMIT, left()), 0.0)
         command = [sys.executable, "-m", "benchmarks.beyond", name, *["--quick"][:quick]]
         try:
-            run = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
+            run = subprocess.run(command, capture_output=True, text=True, timeout=limit)
             last = (run.stdout if run.returncode == 0 else run.stderr).strip().splitlines()[-1:]
             text = "".join(last)
             yield name, json.loads(text) if run.returncode == 0 else {"problem": text}
         except subprocess.TimeoutExpired:
-            yield name, {"problem": f"no result in {LIMIT:.0f} s"}
+            yield name, {"problem": f"no result in {limit:.0f} s"}
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,25 @@ class Effort:
     processes: int = 3  # fresh processes for what only a fresh process can show, at most
     fresh: float = 20.0  # seconds after which no more of these begin
     limit: float = 150.0  # seconds to prepare in, to take turns in, and of a peer's fresh processes
+    patient: bool = True  # with peers whose compilers take seconds, where none are named
+    cases: float = inf  # seconds of the run after which no more cases begin
+    whole: float = inf  # seconds of the run after which nothing more is measured
 
 
-QUICK = Effort(rounds=5, sample=2e-3, warm=2e-3, budget=1.0, least=3, processes=1, limit=60.0)
+# Most of a short run is starting, compiling and checking: torch.compile takes two thirds of the
+# softmax case, 19 of 29 s of processor time.
+QUICK = Effort(
+    rounds=5,
+    sample=2e-3,
+    warm=2e-3,
+    budget=1.0,
+    least=3,
+    processes=1,
+    limit=30.0,
+    patient=False,
+    cases=240.0,
+    whole=320.0,
+)
 
 # Thread pools spin for a while after their last task: OpenBLAS for some milliseconds.
 PAUSE = 0.01

@@ -47,6 +47,8 @@ class Peer:
         ``thunk(function, arguments)`` is a call that returns when its result is there.
     numpy : callable
         The library's array as an ndarray.
+    slow_to_compile : bool
+        Compiling takes it seconds.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Peer:
     array: Callable[[Any, Array], Any] = lambda library, value: value
     thunk: Callable[[Function, tuple[Any, ...]], Thunk] = _call
     numpy: Callable[[Any], Array] = np.asarray
+    slow_to_compile: bool = False
 
     def open(self, threads: int) -> Any:
         """Import the library and set it up. Raises ImportError where it is not installed."""
@@ -138,7 +141,7 @@ PEERS: dict[str, Peer] = {
         Peer("hybrid-eager", **_HYBRID),
         Peer("hybrid", **_HYBRID, compile=lambda hb: hb.compile),
         Peer("torch", **_TORCH),
-        Peer("torch-compile", **_TORCH, compile=lambda torch: torch.compile),
+        Peer("torch-compile", **_TORCH, compile=lambda torch: torch.compile, slow_to_compile=True),
         Peer("jax-eager", **_JAX),
         Peer("jax", **_JAX, compile=lambda jax: jax.jit),
     )

@@ -100,9 +100,13 @@ def our_speeds(rows: Rows) -> dict[str, float]:
 
 
 def markdown(
-    rows: Rows, machine: Machine, promises: str = "", functions: Floors = NO_FLOORS
+    rows: Rows,
+    machine: Machine,
+    promises: str = "",
+    functions: Floors = NO_FLOORS,
+    note: str = "",
 ) -> str:
-    """The verdict, what was promised, the table, what went wrong.
+    """What was left out, the verdict, what was promised, the table, what went wrong.
 
     ``functions`` are the seconds that the functions of a case take by themselves.
     """
@@ -116,7 +120,7 @@ def markdown(
         cells += _summary(case, results, machine.floor(case.traffic, case.flops), functions)
         lines.append(f"| {case.name} | {' | '.join(cells)} |")
     table = "\n".join(lines)
-    parts = [summary(rows), promises, table, _legend(machine), "\n".join(_notes(rows))]
+    parts = [note, summary(rows), promises, table, _legend(machine), "\n".join(_notes(rows))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
