@@ -29,6 +29,7 @@ from hybrid.trace.blame import line_that_changes, line_that_names
 from hybrid.trace.environment import MISSING, Binding, literal_changed
 from hybrid.trace.reach import Named, Reached, Slots, numpys_generators, reach
 from hybrid.trace.sharing import memory_of, overlap
+from hybrid.trace.taking_back import draw_again, drawn_from, put_back
 
 Objects = list[tuple[str, Any]]
 
@@ -83,6 +84,8 @@ class Watch:
         self._contents = [_small_copy(x) for _, x in self._before.arrays]
         self._states = [state_of(x) for _, x in self._before.stateful]
         self._random = _global_states()
+        generators = (*_global_generators(), *(x for _, x in self._before.stateful))
+        self._drawn_from = [(x, state) for x in generators if (state := drawn_from(x))]
         self._measured: Effect | None = None
 
     @property
@@ -199,7 +202,7 @@ class Watch:
                 return Effect(f"NumPy itself writes to {name}, an array from outside", line)
         return None
 
-    def undo(self, written: Sequence[Any]) -> None:
+    def take_back_arrays(self, written: Sequence[Any]) -> None:
         """Take back what NumPy itself has written, before the function runs once more.
 
         Parameters
@@ -219,12 +222,28 @@ class Watch:
             memory = memory_of(array)
             if not isinstance(memory, np.ndarray) or contents is None:
                 line = line_that_changes(self._before.codes, name)
-                raise TraceError(
-                    f"NumPy itself has written to {name}, an array from outside, and then an op "
-                    "has raised an error; to run the function once more would write it twice"
-                    + (f"\n  at {line.describe()}" if line else "")
-                )
+                did = f"NumPy itself has written to {name}, an array from outside"
+                raise TraceError(_twice(did, "write it", line))
             memory[...] = contents
+
+    def take_back_state(self) -> None:
+        """Take back what Python has changed and drawn outside, before the function runs again.
+
+        Raises
+        ------
+        TraceError
+            Where it has used up an iterator: there is no way back in one.
+        """
+        if self._drawn() or self._used_up():
+            for generator, drawn in self._drawn_from:
+                draw_again(generator, drawn)
+        for (name, obj), before in zip(self._before.stateful, self._states, strict=True):
+            if type(before) is not object and state_of(obj) != before:
+                line = line_that_names(self._before.codes, name)
+                raise TraceError(_twice(f"the iterator {name} was used up", "use it up", line))
+        for binding in self._before.bindings:
+            if binding.changed:
+                put_back(binding, self._before.classes)
 
     def _counted(self) -> Effect | None:
         given = {id(obj) for _, obj in self._objects}
@@ -244,6 +263,13 @@ class Watch:
                 name, line = change_of(binding, self._before)
                 return Effect(f"it changes {name} while it is traced", line)
         return None
+
+
+def _twice(did: str, doing: str, line: SourceLine | None) -> str:
+    return (
+        f"{did}, and then an op has raised an error; to run the function once more would {doing} "
+        "twice" + (f"\n  at {line.describe()}" if line else "")
+    )
 
 
 def change_of(binding: Binding, where: Reached) -> tuple[str, SourceLine | None]:
@@ -292,8 +318,13 @@ def _measures(function: Any) -> bool:
 
 
 def _global_states() -> tuple[Any, ...]:
+    return tuple(map(state_of, _global_generators()))
+
+
+def _global_generators() -> tuple[Any, ...]:
     # Imported here, if nobody had it: of one that comes later nobody knows whether it was asked.
-    return random.getstate(), state_of(np.random.mtrand._rand)
+    of_python: Any = random.getstate
+    return of_python.__self__, np.random.mtrand._rand
 
 
 def state_of(obj: Any) -> Any:

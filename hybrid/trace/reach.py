@@ -79,6 +79,8 @@ class Reached:
         Attributes and globals that the code names.
     builtins : list of (dict, str, code)
         Globals of the user's code, the built-in functions that it names, and the code.
+    classes : list of (mappingproxy, type)
+        The attributes of the user's classes, which are read-only by themselves, and the classes.
     elsewhere : bool
         The code names something of an installed package, other than NumPy and Python's library.
     """
@@ -90,6 +92,7 @@ class Reached:
     stateful: list[tuple[str, Any]] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
     builtins: list[Named] = field(default_factory=list)
+    classes: list[tuple[Any, type]] = field(default_factory=list)
     elsewhere: bool = False
 
     @property
@@ -283,6 +286,7 @@ class _Walk:
             if users_own(base.__module__) and (base is kind or id(base) not in self._seen):
                 self._seen[id(base)] = base
                 fields: Any = vars(base)
+                self.reached.classes.append((fields, base))
                 self._holders.append((base.__name__, base, fields, False, set()))
                 for key, value in fields.items():
                     if key.startswith("__") and isinstance(value, FunctionType):

@@ -148,8 +148,11 @@ class Subject:
             result, now = _run(self.function, tracer, watch, concrete, call)
             tracer.write_back()
             made = result.deliver(environment, call.leaves, call.given)
-        except Failed:  # the function runs once more
-            watch.undo(tracer.written)
+        except (Failed, Unstable) as error:  # the function runs once more
+            watch.take_back_arrays(tracer.written)
+            # Segments that ran know the Variables that it made, so these are not made once more.
+            if not tracer.made_variables or not getattr(error, "path", ()):
+                watch.take_back_state()
             raise
         finally:
             tracer.close()
