@@ -396,6 +396,10 @@ class GraphRecorder:
         """Tell whether what changes in a container is a matter of the code around the trace."""
         return True
 
+    def stream(self, file: Any) -> str | None:
+        """Return the name in `sys` of what a file is in every run, if it is one that has any."""
+        return None
+
     def abandon(self, error: Untraceable) -> None:
         """Refuse: the body of a loop or a branch cannot be traced, and there is no eager code."""
         raise error.__cause__ or TraceError(located(error.why))

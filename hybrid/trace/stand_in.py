@@ -37,6 +37,7 @@ from hybrid.ops.protocols.concatenators import CONCATENATORS
 from hybrid.ops.protocols.making import MAKERS, by_numpy_itself, gathered
 from hybrid.trace.bytecode import only_calls
 from hybrid.trace.environment import INSERTED, STAND_INS, Binding
+from hybrid.trace.printing import PRINT
 from hybrid.trace.reach import Named, Slots
 from hybrid.trace.skipping import Range
 
@@ -139,6 +140,7 @@ _ORIGINALS = (
     *((_Module(np, **_makers, **CONCATENATORS), np), *((_Module(part), part) for part in _PARTS)),
     *((maker, func) for func, maker in MAKERS.items()),
     *((ours, getattr(np, name)) for name, ours in CONCATENATORS.items()),
+    (PRINT, print),
 )
 _STANDING: dict[int, Any] = {id(original): stand_in for stand_in, original in _ORIGINALS}
 STAND_INS.update({id(stand_in): original for stand_in, original in _ORIGINALS})
@@ -176,7 +178,7 @@ class _Type(type, metaclass=_TypeOfTypes):
 
 
 _NUMBERS = frozenset((Number, Unknown))
-_INSERTS: dict[str, Any] = {"len": _length, "type": _Type, "range": Range}
+_INSERTS: dict[str, Any] = {"len": _length, "type": _Type, "range": Range, "print": PRINT}
 _ONLY_CALLED = ("range",)  # in whose place nothing stands in code that does more with it
 INSERTED.update({id(function): function for function in _INSERTS.values()})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import cached_property
@@ -107,6 +108,7 @@ class Tracer(Cutter):
         self.around = tapes
         self._outside = outside
         self._tells = tells
+        self._streams = (sys.stdout, sys.stderr)
         self.fullgraph = fullgraph
         self.decides = not fullgraph
         self.harmless: set[Any] = set()  # arithmetic of numbers that did not raise
@@ -298,6 +300,13 @@ class Tracer(Cutter):
     def reaches(self, holder: Any) -> bool:
         """Tell whether something outside of the call holds a container."""
         return id(holder) in self._outside
+
+    def stream(self, file: Any) -> str | None:
+        """Return which stream a file was when the trace began: the function may have made it."""
+        file = sys.stdout if file is None else file
+        if file is self._streams[0]:
+            return "stdout"
+        return "stderr" if file is self._streams[1] else None
 
     def abandon(self, error: Untraceable) -> None:
         """Go on eagerly where the body of a loop or a branch cannot be traced."""

@@ -258,6 +258,14 @@ class BodyRecorder(GraphRecorder):
         """Return what stops the trace of the body."""
         return Untraceable(f"the body of hb.{self.construct} cannot be traced: {why}", user_line())
 
+    def stream(self, file: Any) -> str:
+        """Stop where a body prints to a file, which Python would do once."""
+        trace: Any = self.outer.trace
+        found: str | None = None if trace is None else trace.stream(file)
+        if found is None:
+            raise self.untraceable("it prints to a file")
+        return found
+
     def abandon(self, error: Untraceable) -> None:
         """Leave it to the outermost trace, which alone can go on eagerly."""
         raise error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -108,8 +109,16 @@ def _is_array(x: Any) -> bool:
 # --- print ----------------------------------------------------------------------------------------
 
 
-def _eager_print(xp: Any, *arrays: Any, message: Message) -> tuple[()]:
-    builtins.print(message.filled(tuple(map(on_cpu, arrays))))
+def _eager_print(
+    xp: Any,
+    *arrays: Any,
+    message: Message,
+    stream: str = "stdout",
+    end: str = "\n",
+    flush: bool = False,
+) -> tuple[()]:
+    file = getattr(sys, stream)  # as it is at the run
+    builtins.print(message.filled(tuple(map(on_cpu, arrays))), end=end, file=file, flush=flush)
     return ()
 
 
@@ -117,7 +126,7 @@ PRINT = register(
     Op(
         name="print",
         family="control",
-        infer=lambda *specs, message: (),
+        infer=lambda *specs, **attrs: (),
         eager=_eager_print,
         multi=True,
         impure=True,
@@ -132,8 +141,8 @@ PRINT = register(
 def print(text: Any, /, *args: Any, **named: Any) -> None:
     """Print at every run, in compiled functions too.
 
-    The built-in ``print`` runs while a function is traced, and shows what Tensors stand for; this
-    one is part of the graph and shows values, in the order of the program.
+    The built-in ``print`` ends a trace where it is given a Tensor; this one is part of the graph
+    and shows values, in the order of the program.
 
     Parameters
     ----------
@@ -163,6 +172,13 @@ def print(text: Any, /, *args: Any, **named: Any) -> None:
         text = " ".join(["{}"] * len(args))
     message, arrays = _message("print", text, args, named)
     dispatch.bind_all(PRINT, arrays, {"message": message})
+
+
+def print_text(text: str, numbers: tuple[Any, ...], stream: str, *, flush: bool) -> None:
+    """Print a text with numbers in it to what is ``sys.stdout`` or ``sys.stderr`` at each run."""
+    message, arrays = _message("print", text, numbers, {})
+    attrs = {"message": message, "stream": stream, "end": "", "flush": flush}
+    dispatch.bind_all(PRINT, arrays, attrs)
 
 
 # --- assert_ --------------------------------------------------------------------------------------
