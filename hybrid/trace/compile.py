@@ -180,11 +180,14 @@ class CompiledFunction:
         """Tell whether to run eagerly, and warn, since each call brings an object of its own."""
         if self.fullgraph:
             return False
-        found = self._fleeting.runs_eagerly(signature, call.leaves, self._answered())
+        if not self._fleeting.runs_eagerly(signature, call.leaves, self._answered()):
+            return False
+        method = getattr(type(call.given[0]), self.name, None) is self
+        found = self._fleeting.worth_telling(signature, call.leaves, method)
         if found and found not in self._subject.warned:
             self._subject.warned.add(found)
             report.warn_of_fleeting(self.name, found)
-        return bool(found)
+        return True
 
     def _describe(self, call: Call, tree: Any, names: tuple[str, ...]) -> Signature:
         signature = describe(call.leaves, tree, names, call.given)

@@ -2,7 +2,8 @@
 
 A trace knows `self`, a generator of random numbers or a dataclass by identity. Where every call has
 another one, as in ``state = step(state)``, all would be traced, which takes a thousand times as
-long as the function. After some of them such calls run eagerly, until an object comes again.
+long as the function. After some of them such calls run eagerly, whether the caller keeps the
+objects or not, until an object comes again.
 """
 
 from __future__ import annotations
@@ -10,49 +11,55 @@ from __future__ import annotations
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from hybrid.core.variable import Variable
 from hybrid.trace.signature import Identity, Signature
 
-GONE_BEFORE_EAGER = 12  # traces whose objects died before they came again
+TRACES_BEFORE_EAGER = 4  # for objects that have not come again
 FALLBACKS_BEFORE_EAGER = 2
-TRACES_BEFORE_EAGER = 64  # of objects that live on, but do not come again
-_MOST = 256  # signatures, and calls of one, that are remembered
+LIVING_BEFORE_WARNING = 64  # objects whose own method it is: layers, which do come again
+_MOST = 256  # kinds of calls, and objects of one kind, that are remembered
 
 Objects = tuple[Callable[[], Any], ...]
 
 
 class _Seen:
-    """What has come under one signature, leaving aside which objects they were."""
+    """What has come with objects of some classes, whatever else was given."""
 
     def __init__(self) -> None:
-        self.traced: list[Objects] = []
+        self.traced: OrderedDict[tuple[int, ...], Objects] = OrderedDict()
         self.eager: OrderedDict[tuple[int, ...], Objects] = OrderedDict()
+        self.unpaid: list[Objects] = []  # of those traced, who has not come again
         self.fallbacks = 0
         self.answered = 0
+        self.told = False
 
     @property
     def pays(self) -> bool:
         """Whether it is worth while to trace for other objects."""
-        gone = sum(any(ref() is None for ref in refs) for refs in self.traced)
-        few = gone < GONE_BEFORE_EAGER and len(self.traced) < TRACES_BEFORE_EAGER
+        few = len(self.unpaid) < TRACES_BEFORE_EAGER
         return few and self.fallbacks < FALLBACKS_BEFORE_EAGER
+
+    @property
+    def all_live(self) -> bool:
+        """Whether nothing has gone, and no more have come than a model has layers."""
+        living = all(ref() is not None for refs in self.unpaid for ref in refs)
+        return living and len(self.unpaid) + len(self.eager) < LIVING_BEFORE_WARNING
 
 
 class Fleeting:
     """Tells calls whose objects are new each time."""
 
     def __init__(self) -> None:
-        self._seen: OrderedDict[Signature, _Seen] = OrderedDict()
+        self._seen: OrderedDict[tuple[Any, ...], _Seen] = OrderedDict()
 
     def clear(self) -> None:
         """Begin anew."""
         self._seen.clear()
 
-    def runs_eagerly(self, signature: Signature, leaves: Sequence[Any], answered: int) -> str:
-        """Take note of a call that no trace answers; name what makes it run eagerly, if anything.
+    def runs_eagerly(self, signature: Signature, leaves: Sequence[Any], answered: int) -> bool:
+        """Take note of a call that no trace answers; tell whether it runs eagerly.
 
         Parameters
         ----------
@@ -64,30 +71,38 @@ class Fleeting:
         """
         objects = _objects(signature, leaves)
         if not objects:
-            return ""
-        key = _masked(signature)
+            return False
+        key = _classes(signature)
         seen = self._seen.setdefault(key, _Seen())
         self._seen.move_to_end(key)
         _bound(self._seen)
         if seen.answered != answered:
             seen.answered = answered
-            del seen.traced[-1:]
-        refs = tuple(_reference(x) for _, x in objects)
+            del seen.unpaid[-1:]
         ids = tuple(id(x) for _, x in objects)
-        before = seen.eager.pop(ids, None)
-        again = before is not None and all(
-            ref() is x for ref, (_, x) in zip(before, objects, strict=True)
-        )
+        refs = tuple(_reference(x) for _, x in objects)
+        again = _are(seen.traced.get(ids), objects) or _are(seen.eager.pop(ids, None), objects)
         if again or seen.pays:
-            seen.traced.append(refs)
-            return ""
+            if not again:
+                seen.unpaid.append(refs)
+            seen.traced[ids] = refs
+            _bound(seen.traced)
+            return False
         seen.eager[ids] = refs
         _bound(seen.eager)
-        return ", ".join(name for name, _ in objects)
+        return True
+
+    def worth_telling(self, signature: Signature, leaves: Sequence[Any], method: bool) -> str:
+        """Name what makes a call run eagerly, once; not while it may be layer after layer."""
+        seen = self._seen[_classes(signature)]
+        if seen.told or (method and not seen.fallbacks and seen.all_live):
+            return ""
+        seen.told = True
+        return ", ".join(name for name, _ in _objects(signature, leaves))
 
     def fell_back(self, signature: Signature) -> None:
         """Take note that a trace for such a call has given up."""
-        seen = self._seen.get(_masked(signature))
+        seen = self._seen.get(_classes(signature))
         if seen is not None:
             seen.fallbacks += 1
 
@@ -106,10 +121,16 @@ def _objects(signature: Signature, leaves: Sequence[Any]) -> list[tuple[str, Any
     ]
 
 
-def _masked(signature: Signature) -> Signature:
-    """Return a signature that leaves aside which objects they are."""
-    leaves = [replace(x, number=0) if isinstance(x, Identity) else x for x in signature.leaves]
-    return replace(signature, leaves=tuple(leaves))
+def _classes(signature: Signature) -> tuple[Any, ...]:
+    """Leave aside which objects they are, and all other arguments: ints may count the calls."""
+    kinds = (x.kind if isinstance(x, Identity) else None for x in signature.leaves)
+    return signature.tree, *kinds
+
+
+def _are(before: Objects | None, objects: list[tuple[str, Any]]) -> bool:
+    return before is not None and all(
+        ref() is x for ref, (_, x) in zip(before, objects, strict=True)
+    )
 
 
 def _reference(x: Any) -> Callable[[], Any]:

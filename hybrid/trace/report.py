@@ -146,7 +146,7 @@ def warn_of_fleeting(name: str, what: str) -> None:
     """Warn that calls run eagerly since each of them brings an object of its own."""
     warn_user(
         f"{name} runs eagerly where each call brings another object ({what}): a trace holds for "
-        "one object\n"
+        "one object, and one that comes again is traced\n"
         "  hb.register_container makes inputs of what objects of a class hold; random numbers of "
         "hb.random are traced.",
         EagerFallbackWarning,

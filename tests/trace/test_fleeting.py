@@ -33,19 +33,42 @@ def step(state: State, dt: float) -> State:
     return State(state.x * (1 - dt))
 
 
-@pytest.mark.filterwarnings("ignore::hybrid.errors.RetraceWarning")
-def test_a_new_state_at_each_call_is_not_traced_for_ever_and_says_why() -> None:
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_new_state_at_each_call_is_not_traced_for_ever_and_says_why(kept: bool) -> None:
     traced, state, plain = hb.compile(step), State(np.ones(3)), State(np.ones(3))
+    states: list[State] = []
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", EagerFallbackWarning)
+        warnings.simplefilter("always")
         for _ in range(30):
             state, plain = traced(state, 0.1), step(plain, 0.1)
+            states.extend([state] * kept)
     np.testing.assert_allclose(np.asarray(state.x), plain.x, rtol=1e-14)
-    assert traced.cache_info().misses == fleeting.GONE_BEFORE_EAGER
+    assert traced.cache_info().misses == fleeting.TRACES_BEFORE_EAGER
+    assert {w.category for w in caught} == {EagerFallbackWarning}
     texts = [str(w.message) for w in caught if w.category is EagerFallbackWarning]
     assert len(texts) == 1
     assert "step runs eagerly where each call brings another object (state, a State)" in texts[0]
     assert "hb.register_container" in texts[0]
+
+
+@pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+def test_a_new_state_is_one_whatever_else_is_given() -> None:
+    traced, states = hb.compile(lambda state, k: State(state.x + k)), [State(np.ones(3))]
+    for k in range(20):
+        states.append(traced(states[-1], k))
+    np.testing.assert_array_equal(np.asarray(states[-1].x), [191.0] * 3)
+    assert traced.cache_info().misses == fleeting.TRACES_BEFORE_EAGER
+
+
+@pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+def test_an_object_that_was_traced_is_traced_for_other_shapes() -> None:
+    traced, states = hb.compile(lambda state, x: state.x * x), [State(k) for k in range(20)]
+    for state in states:
+        traced(state, np.ones(2))
+    before = traced.cache_info().misses
+    for size in (3, 4):
+        np.testing.assert_array_equal(np.asarray(traced(states[0], np.ones(size))), np.zeros(size))
+    assert traced.cache_info().misses == before + 2
 
 
 @pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
@@ -72,7 +95,22 @@ def test_objects_that_live_have_traces_however_many_they_are() -> None:
     assert Layer.__dict__["apply"].cache_info().misses == 20
 
 
-@pytest.mark.filterwarnings("ignore::hybrid.errors.RetraceWarning")
+def test_an_object_whose_method_is_compiled_may_be_new_at_each_call_too() -> None:
+    class Growing(State):
+        @hb.compile
+        def grown(self) -> Growing:
+            return Growing(self.x * 2)
+
+    states = [Growing(np.ones(2))]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(fleeting.LIVING_BEFORE_WARNING + 10):
+            states.append(states[-1].grown())
+    assert [w.category for w in caught] == [EagerFallbackWarning]
+    assert np.asarray(states[-1].x)[0] == 2.0 ** (fleeting.LIVING_BEFORE_WARNING + 10)
+    assert Growing.__dict__["grown"].cache_info().misses == fleeting.TRACES_BEFORE_EAGER
+
+
 @pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
 def test_an_object_that_comes_again_is_traced() -> None:
     traced = hb.compile(step)
@@ -100,7 +138,10 @@ def test_objects_that_are_used_before_they_go_do_not_count() -> None:
 def test_the_warning_of_many_traces_names_the_object() -> None:
     traced = hb.compile(step)
     for _ in range(8):
-        traced(State(np.ones(3)), 0.5)
+        state = State(np.ones(3))
+        for _ in range(2):  # the second is answered by the trace of the first
+            traced(state, 0.5)
+    del state
     with pytest.warns(RetraceWarning, match="another object came as state, and that of before"):
         traced(State(np.ones(3)), 0.5)
 
