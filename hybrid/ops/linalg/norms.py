@@ -12,7 +12,7 @@ from hybrid.core.op import Example, Op, register
 from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
-from hybrid.errors import DTypeError
+from hybrid.errors import DTypeError, LinAlgError
 from hybrid.ops import reduction
 from hybrid.ops._axes import Axes, all_axes, lead_axis, some_axes, without
 from hybrid.ops.creation import eye
@@ -237,6 +237,12 @@ def norm(
     return expand_dims(found, axes) if keepdims else found
 
 
+def _check_elements(name: str, x: TensorSpec) -> None:
+    check_axes(name, x)
+    if 0 in x.shape[-2:]:
+        raise LinAlgError(f"{name}: matrices of shape {x.shape[-2:]} have no elements")
+
+
 def cond(x: ArrayLike, /, p: float | str | None = None) -> Tensor:
     """Return the condition numbers of matrices.
 
@@ -256,7 +262,7 @@ def cond(x: ArrayLike, /, p: float | str | None = None) -> Tensor:
     Raises
     ------
     LinAlgError
-        Where a matrix is not square and `p` is neither 2 nor -2 nor left out.
+        Where a matrix is not square and `p` is neither 2 nor -2 nor left out, or has no elements.
 
     Examples
     --------
@@ -264,6 +270,7 @@ def cond(x: ArrayLike, /, p: float | str | None = None) -> Tensor:
     Tensor(2., dtype=float32)
     """
     x = as_lapack("cond", x)
+    checked("cond", x, _check_elements)
     if p not in (None, 2, -2):
         checked("cond", x, check_square)
         singular = slogdet(x).sign == 0

@@ -45,6 +45,15 @@ def test_what_is_not_square_is_refused_when_it_is_traced(run: Any, f: Any):
 
 
 @pytest.mark.parametrize("run", BOTH)
+@pytest.mark.parametrize("p", [None, -2, 1, "fro"])
+def test_matrices_without_elements_have_no_condition_number(run: Any, p: Any):
+    for shape in ((0, 0), (2, 0, 0), (0, 0, 0)):
+        with pytest.raises(np.linalg.LinAlgError, match="empty"):
+            np.linalg.cond(np.ones(shape), p)
+        refused(run, lambda x: L.cond(x, p), np.ones(shape), LinAlgError, "have no elements")
+
+
+@pytest.mark.parametrize("run", BOTH)
 @pytest.mark.parametrize("f", ANY)
 def test_what_is_no_matrix_is_refused(run: Any, f: Any):
     refused(run, f, np.ones(3), LinAlgError, r"shape \(3,\) has 1 axes; a matrix has two")
