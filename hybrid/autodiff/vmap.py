@@ -24,7 +24,7 @@ from hybrid.core.layout import contiguous
 from hybrid.core.op import Attrs, Op
 from hybrid.core.operands import PYTHON_SCALARS
 from hybrid.core.scalars import is_scalar
-from hybrid.core.source import located, user_line
+from hybrid.core.source import located, user_line, wants_array
 from hybrid.core.storage import layout_through
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor, asarray, wrap
@@ -169,7 +169,7 @@ class Lanes:
 
     def materialize(self, tensor: Tensor, why: str) -> Any:
         """Give a Tensor the contents that all examples share."""
-        shared = self._shared(tensor._data, why)
+        shared = self._shared(tensor._data, why or wants_array())
         with self.outside():
             return np.asarray(shared)
 

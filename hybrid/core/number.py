@@ -62,7 +62,10 @@ class Number:
         return type(data) is not Symbol or data.array is not None
 
     def value(self, why: str) -> Any:
-        """Return the number itself: a bool is a decision, any other one ends the trace."""
+        """Return the number itself: a bool is a decision, any other one ends the trace.
+
+        `why` is empty where it is for what the user's line calls.
+        """
         tensor = self.tensor
         if tensor._data.dtype.kind == "b" and not self.known:
             return bool(tensor)
@@ -138,7 +141,7 @@ class Number:
     # --- NumPy ------------------------------------------------------------------------------------
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        return np.array(self.value("a NumPy function that wants an array"), dtype=dtype)
+        return np.array(self.value(""), dtype=dtype)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         return getattr(ufunc, method)(*_for_numpy(inputs), **each(options))
@@ -184,7 +187,7 @@ def in_index(index: Any) -> Any:
 
 def in_python(x: Any) -> Any:
     """Return the number for which `x` stands, which is asked for; other objects as they are."""
-    return x.value("a NumPy function that wants an array") if type(x) is Number else x
+    return x.value("") if type(x) is Number else x
 
 
 def of_tensor(x: Any) -> Any:

@@ -185,6 +185,26 @@ def written_array() -> str | None:
     return f"writing into the ndarray {name} (in line {made} say {now} instead of {before})"
 
 
+def wants_array() -> str:
+    """Say who asks a traced value for its contents: what the user's line calls, as it says it."""
+    name = _called()
+    return f"{name}, which wants an array," if name else "a NumPy function that wants an array"
+
+
+def _called() -> str | None:
+    frame = user_frame()
+    if frame is None:
+        return None
+    positions = list(frame.f_code.co_positions())[frame.f_lasti // 2]
+    line, end_line, column, end_column = positions
+    if line is None or end_line is None:
+        return None
+    lines = [linecache.getline(frame.f_code.co_filename, i) for i in range(line, end_line + 1)]
+    text = b"".join(part.encode() for part in lines[:-1]) + lines[-1].encode()[:end_column]
+    found = _parsed(text[column or 0 :].decode(errors="replace"))
+    return ast.unparse(found.func) if isinstance(found, ast.Call) else None
+
+
 def _parsed(expression: str) -> ast.expr | None:
     try:
         return ast.parse(expression, mode="eval").body

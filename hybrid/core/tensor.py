@@ -231,7 +231,8 @@ class Tensor(Described):
     def __bytes__(self) -> bytes:
         return self.tobytes()
 
-    def _concrete(self, why: str) -> Array:
+    def _concrete(self, why: str = "") -> Array:
+        """Return the contents; `why` is what ends a trace, left out what the user's line calls."""
         data = self._data
         if type(data) is not Symbol:
             new = None if state.recorder is None else state.recorder.written_since(self)
@@ -309,7 +310,7 @@ class Tensor(Described):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if self.device != CPU and type(self._data) is DeviceArray:
             raise _not_on_the_cpu(self)
-        data = self._concrete("a NumPy function that wants an array")
+        data = self._concrete()
         if state.tapes:
             lost.warn_of_numbers(self, False, bool(copy))
         return np.array(data, dtype=dtype, copy=copy)

@@ -22,7 +22,7 @@ from hybrid.core.layout import Layout
 from hybrid.core.op import OPS, Attrs, Op
 from hybrid.core.refusals import leaked
 from hybrid.core.scalars import is_scalar
-from hybrid.core.source import SourceLine, located, user_line
+from hybrid.core.source import SourceLine, located, user_line, wants_array
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.state import state
 from hybrid.core.storage import Chain, alone
@@ -414,7 +414,7 @@ class GraphRecorder:
 
     def materialize(self, tensor: Tensor, why: str) -> Any:
         """Refuse: there is no value here yet."""
-        raise TraceError(located(f"{why} of {self._unknown_value}"))
+        raise TraceError(located(f"{why or wants_array()} of {self._unknown_value}"))
 
     def note_read(self, array: Any) -> None:
         """Take what Python reads of an array from outside for a constant."""

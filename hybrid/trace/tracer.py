@@ -18,7 +18,7 @@ from hybrid.core.number import in_graph
 from hybrid.core.op import Attrs, Op
 from hybrid.core.places import DeviceArray
 from hybrid.core.refusals import leaked
-from hybrid.core.source import SourceLine, located, user_line
+from hybrid.core.source import SourceLine, located, user_line, wants_array
 from hybrid.core.storage import Chain
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Array, Tensor, wrap
@@ -219,7 +219,7 @@ class Tracer(Cutter):
         known = known_value(self.nodes, self.value_of(tensor), self.made_arrays())
         if known is not None:
             return known
-        self.give_up(f"{why} needs a concrete value")
+        self.give_up(f"{why or wants_array()} needs a concrete value")
         data = tensor._data
         return cast(Array, data.array if type(data) is Symbol else data)
 

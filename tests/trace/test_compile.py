@@ -548,6 +548,22 @@ class TestEagerFallback:
             same(f(x), [1, 2, 3])
         same(f(x * -1), [-3, -2, -1])
 
+    def test_what_wants_an_array_is_named_as_the_user_calls_it(self) -> None:
+        def drawn(x: hb.Tensor) -> hb.Tensor:
+            rng = np.random.default_rng(0)
+            # fmt: off
+            return rng.multivariate_normal(
+                x * 2,
+                np.eye(3))
+            # fmt: on
+
+        def shown(x: hb.Tensor) -> hb.Tensor:
+            return (x * 2).__array__()
+
+        for f, name in ((drawn, "rng.multivariate_normal"), (shown, r"\(x \* 2\).__array__")):
+            with pytest.warns(EagerFallbackWarning, match=f"{name}, which wants an array, needs"):
+                same(hb.compile(f)(arange(3)), f(arange(3)))
+
     def test_writes_before_and_after_the_fallback_reach_the_caller(self) -> None:
         v = hb.Variable([0.0])
 

@@ -17,7 +17,7 @@ from hybrid.core.aliases import aliases, own_alias
 from hybrid.core.asking import asked
 from hybrid.core.graph import FuncGraph, Operand, Value
 from hybrid.core.refusals import leaked
-from hybrid.core.source import user_line
+from hybrid.core.source import user_line, wants_array
 from hybrid.core.spec import TensorSpec
 from hybrid.core.storage import Alias
 from hybrid.core.symbol import Symbol
@@ -281,7 +281,7 @@ class BodyRecorder(GraphRecorder):
         """Stop: a body has no values."""
         if not self.open:
             raise leaked(tensor._data)
-        raise self.untraceable(f"{why} needs a concrete value")
+        raise self.untraceable(f"{why or wants_array()} needs a concrete value")
 
     def created(self, variable: Any) -> None:
         """Stop: each run of the body would make another Variable."""
