@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from hybrid import dtypes
+from hybrid.core.asking import has_contents
+from hybrid.core.devices import CPU
 from hybrid.core.dispatch import bind
 from hybrid.core.op import Example, Op, register
+from hybrid.core.source import warn_user
 from hybrid.core.spec import TensorSpec
+from hybrid.core.state import state
 from hybrid.core.tensor import ArrayLike, Tensor, asarray
 from hybrid.ops import reduction
 from hybrid.ops._axes import lead_axis, one_axis, without
@@ -146,6 +150,7 @@ def _extreme(reduce: Any, fill: float, x: Tensor, axis: Axis, keepdims: bool) ->
     if not dtypes.is_inexact(x.dtype):
         return found
     nothing = reduction.all(isnan(x), axis=axis, keepdims=keepdims)
+    _warn(_ALL_NAN, nothing)
     return where(nothing, float("nan"), found)
 
 
@@ -262,9 +267,29 @@ def nanmean(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Te
     x = asarray(x)
     if not dtypes.is_inexact(x.dtype):
         return reduction.mean(x, axis=axis, keepdims=keepdims)
-    wide = x.astype(_wide(x), copy=False)
-    total = nansum(wide, axis, keepdims=keepdims)
-    return _over(total, _present(x, axis, keepdims)).astype(x.dtype, copy=False)
+    count = _present(x, axis, keepdims)
+    _warn("Mean of empty slice", count == 0)
+    return _mean(x, count, axis, keepdims).astype(x.dtype, copy=False)
+
+
+def _mean(x: Tensor, count: Tensor, axis: Axis, keepdims: bool) -> Tensor:
+    return _over(nansum(x.astype(_wide(x), copy=False), axis, keepdims=keepdims), count)
+
+
+_ALL_NAN = "All-NaN slice encountered"
+
+
+def warn_of_nothing(x: Tensor, axis: Axis) -> None:
+    """Warn where all that there is along axes is NaN."""
+    if state.recorder is None and x.size and dtypes.is_inexact(x.dtype):
+        _warn(_ALL_NAN, reduction.all(isnan(x), axis=axis))
+
+
+def _warn(what: str, nothing: Tensor) -> None:
+    """Warn as NumPy does where there was nothing to reduce; in eager code, which knows it."""
+    if state.recorder is None and has_contents(nothing) and nothing.device == CPU:
+        if nothing._concrete().any():
+            warn_user(what, RuntimeWarning)
 
 
 def _wide(x: Tensor) -> dtypes.DType:
@@ -300,10 +325,12 @@ def nanvar(
         x = x.astype(dtypes.float64)
     wide = x.astype(_wide(x), copy=False)
     # By the NaN of `x` alone: infinities make others, which are the result.
-    deviation = where(isnan(wide), 0, wide - nanmean(wide, axis, keepdims=True))
+    mean = _mean(wide, _present(wide, axis, True), axis, True)
+    deviation = where(isnan(wide), 0, wide - mean)
     square = real(deviation * conj(deviation))
     total = reduction.sum(square, axis=axis, keepdims=keepdims)
     left = _present(x, axis, keepdims) - (ddof if correction is None else correction)
+    _warn("Degrees of freedom <= 0 for slice.", left <= 0)
     return _over(total, left).astype(real(x).dtype, copy=False)
 
 

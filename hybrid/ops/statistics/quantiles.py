@@ -25,6 +25,7 @@ from hybrid.ops.movement import moveaxis, reshape
 from hybrid.ops.reduction import Axis, mean, sum
 from hybrid.ops.searching import ordered
 from hybrid.ops.sorting import argsort
+from hybrid.ops.statistics.missing import warn_of_nothing
 from hybrid.ops.unit_axes import expand_dims
 from hybrid.records import dataclass
 
@@ -481,6 +482,8 @@ def nanquantile(
     >>> nanquantile([1.0, float("nan"), 2.0], 0.5)
     Tensor(1.5, dtype=float32)
     """
+    x = asarray(x)
+    warn_of_nothing(x, axis)
     return _quantile("nanquantile", x, q, axis, method, keepdims, skip=True)
 
 
@@ -517,6 +520,8 @@ def nanpercentile(
     >>> nanpercentile([1.0, float("nan"), 2.0], 50)
     Tensor(1.5, dtype=float32)
     """
+    x = asarray(x)
+    warn_of_nothing(x, axis)
     return _quantile("nanpercentile", x, q, axis, method, keepdims, skip=True, whole=100)
 
 
@@ -540,4 +545,6 @@ def nanmedian(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> 
     >>> nanmedian([1.0, float("nan"), 2.0])
     Tensor(1.5, dtype=float32)
     """
-    return _median("nanmedian", asarray(x), axis, keepdims, skip=True)
+    x = asarray(x)
+    warn_of_nothing(x, axis)
+    return _median("nanmedian", x, axis, keepdims, skip=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -85,6 +86,7 @@ def test_gradients_skip_nan(name: str, run: Callable[..., Any]):
     np.testing.assert_array_equal(found[~clean], 0)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_where_nothing_is_left():
     x = np.array([[np.nan, 1.0], [np.nan, 3.0]])
     for name in ("nanmin", "nanmax", "nanmean", "nanvar", "nanstd"):
@@ -131,3 +133,23 @@ def test_nan_to_num_is_numpys(dtype: str, run: Callable[..., Any]):
     t = hb.asarray(x.copy())
     assert hb.nan_to_num(t, copy=False) is t
     np.testing.assert_array_equal(t.numpy(), np.nan_to_num(x))
+
+
+@pytest.mark.parametrize(
+    "name", ["nanmean", "nanvar", "nanstd", "nanmin", "nanmax", "nanmedian", "nanpercentile"]
+)
+def test_eager_code_warns_as_numpy_where_nothing_is_left(name: str) -> None:
+    q = (50,) if name == "nanpercentile" else ()
+    x = np.array([[1.0, np.nan, 2.0], [np.nan, np.nan, np.nan]], np.float32)
+    for axis in (0, 1):
+        with pytest.warns(RuntimeWarning) as expected:
+            plain = getattr(np, name)(x, *q, axis=axis)
+        with pytest.warns(RuntimeWarning) as found:
+            same = getattr(hb, name)(hb.asarray(x), *q, axis=axis)
+        np.testing.assert_allclose(same.numpy(), plain, rtol=1e-6)
+        assert {str(w.message) for w in found} == {str(w.message) for w in expected}
+        assert {w.filename for w in found} == {__file__}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        getattr(hb, name)(hb.asarray(x[:1]), *q, axis=1)
+        getattr(hb, name)(hb.asarray([1, 2]), *q)
