@@ -58,6 +58,13 @@ def _holder(tensor: Tensor) -> Tensor | Storage:
 def _root(array: np.ndarray[Any, Any] | DeviceArray) -> int:
     """Return the identity of what owns the memory of an array."""
     found: Any = array
-    while isinstance(found, np.ndarray) and isinstance(found.base, np.ndarray):
-        found = found.base
+    base = _base_of(found)
+    while base is not None:
+        found, base = base, _base_of(base)
     return id(found)
+
+
+def _base_of(array: Any) -> np.ndarray[Any, Any] | None:
+    """Return the array of which one is a view; a watched one is asked itself, not a view of it."""
+    base = np.ndarray.__getattribute__(array, "base") if isinstance(array, np.ndarray) else None
+    return base if isinstance(base, np.ndarray) else None

@@ -134,3 +134,26 @@ def test_a_function_of_numpys_that_gives_back_what_it_is_given_is_written_throug
 
     for got, want in zip(run(hb.compile), run(lambda f: f), strict=True):
         np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("part", [slice(None), slice(None, None, 2)])
+@pytest.mark.parametrize("shape", [(-1,), (2, 3), (3, 2)])
+@pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+def test_numpy_writes_a_view_of_what_is_outside_and_the_trace_ends(
+    shape: tuple[int, ...], part: slice
+) -> None:
+    def run(wrap: Callable[[Any], Any]) -> list[Any]:
+        holder = SimpleNamespace(kept=np.arange(6.0).reshape(2, 3))
+
+        def f(x: Any) -> Any:
+            shown = holder.kept.reshape(shape)[part]
+            np.multiply(shown, 2, out=shown)
+            return shown[0] * x
+
+        f, seen = wrap(f), []
+        for scale in (1.0, 2.0, 3.0):
+            seen += [np.array(f(hb.asarray(np.array(scale)))), holder.kept.copy()]
+        return seen
+
+    for got, want in zip(run(hb.compile), run(lambda f: f), strict=True):
+        np.testing.assert_array_equal(got, want)
