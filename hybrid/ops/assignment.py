@@ -52,6 +52,7 @@ def setitem(x: Tensor, index: Any, value: ArrayLike) -> None:
                 pass  # explained there
         _set_plain(x, index, value)
         return
+    del data  # a trace counts who holds the memory of an array that NumPy has made
     key = key_of(index) if _is_ready(x, value) else None
     if key is not None:
         _set_part(x, selection(key, x.shape), value)
