@@ -286,7 +286,7 @@ from hybrid.ops.pooling import (
     max_pool2d,
 )
 from hybrid.ops.ranges import arange, linspace, meshgrid
-from hybrid.ops.rearranging import diff, pad, repeat, roll, tile, tril, triu
+from hybrid.ops.rearranging import diff, pad, repeat, roll, tile
 from hybrid.ops.reduction import (
     all,
     amax,
@@ -355,6 +355,7 @@ from hybrid.ops.statistics import (
     ptp,
     quantile,
 )
+from hybrid.ops.triangles import tril, triu
 from hybrid.ops.unit_axes import expand_dims, squeeze
 from hybrid.trace.checkpointing import checkpoint
 from hybrid.trace.compile import CompiledFunction, compile

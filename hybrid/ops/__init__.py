@@ -32,6 +32,7 @@ from hybrid.ops import (
     slicing,
     sorting,
     statistics,
+    triangles,
     updating,
 )
 
@@ -65,5 +66,6 @@ __all__ = [
     "slicing",
     "sorting",
     "statistics",
+    "triangles",
     "updating",
 ]

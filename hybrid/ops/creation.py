@@ -468,6 +468,6 @@ def tri(n: int, m: int | None = None, k: int = 0, dtype: Any = None) -> Tensor:
     Tensor([[1., 0., 0.],
             [1., 1., 0.]], dtype=float32)
     """
-    from hybrid.ops.rearranging import tril
+    from hybrid.ops.triangles import tril
 
     return tril(ones((n, n if m is None else m), dtype), k)

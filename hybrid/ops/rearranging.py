@@ -1,4 +1,4 @@
-"""Ops that put elements into new arrays: padding, repeating, rolling, triangles."""
+"""Ops that put elements into new arrays: padding, repeating, rolling, tiling."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hybrid.core.unknown import as_size
 from hybrid.core.watched import noted
 from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
-from hybrid.ops._axes import Axes, as_shape, lead_as_is, lead_axis, one_axis
+from hybrid.ops._axes import Axes, as_shape, lead_axis, one_axis
 from hybrid.ops._methods import attach
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.joining import concat
@@ -345,90 +345,6 @@ def repeat(x: ArrayLike, /, repeats: ArrayLike, axis: int | None = None) -> Tens
 
         return take(x, np.repeat(np.arange(x.shape[axis]), repeats), axis=axis)
     return bind(REPEAT, (x,), {"repeats": as_shape("repeat", repeats)[0], "axis": axis})
-
-
-def _infer_triangle(name: str) -> Any:
-    def infer(x: TensorSpec, *, k: int) -> TensorSpec:
-        if x.ndim < 2:
-            raise ShapeError(f"{name}: shape {x.shape} has fewer than two axes")
-        return TensorSpec(x.shape, x.dtype, x.device)
-
-    return infer
-
-
-_triangle_examples = (Example(((3, 4),), {"k": 0}), Example(((2, 3, 3),), {"k": -1}))
-
-TRIU = register(
-    Op(
-        name="triu",
-        family="movement",
-        lead=lead_as_is,
-        infer=_infer_triangle("triu"),
-        eager=lambda xp, x, *, k: xp.triu(x, k),
-        vjp=(lambda g, out, x, *, k: triu(g, k=k),),
-        examples=_triangle_examples,
-        doc="The upper triangle of the last two axes, zeros below.",
-    )
-)
-
-TRIL = register(
-    Op(
-        name="tril",
-        family="movement",
-        lead=lead_as_is,
-        infer=_infer_triangle("tril"),
-        eager=lambda xp, x, *, k: xp.tril(x, k),
-        vjp=(lambda g, out, x, *, k: tril(g, k=k),),
-        examples=_triangle_examples,
-        doc="The lower triangle of the last two axes, zeros above.",
-    )
-)
-
-
-def triu(x: ArrayLike, /, k: int = 0) -> Tensor:
-    """Zero what lies below diagonal `k` of the last two axes.
-
-    Parameters
-    ----------
-    x : array-like
-        (..., m, n).
-    k : int
-        Number of the diagonal, above the main one or, if negative, below it.
-
-    Returns
-    -------
-    Tensor
-
-    Examples
-    --------
-    >>> triu([[1, 2], [3, 4]])
-    Tensor([[1, 2],
-            [0, 4]], dtype=int64)
-    """
-    return bind(TRIU, (asarray(x),), {"k": operator.index(k)})
-
-
-def tril(x: ArrayLike, /, k: int = 0) -> Tensor:
-    """Zero what lies above diagonal `k` of the last two axes.
-
-    Parameters
-    ----------
-    x : array-like
-        (..., m, n).
-    k : int
-        Number of the diagonal, above the main one or, if negative, below it.
-
-    Returns
-    -------
-    Tensor
-
-    Examples
-    --------
-    >>> tril([[1, 2], [3, 4]])
-    Tensor([[1, 0],
-            [3, 4]], dtype=int64)
-    """
-    return bind(TRIL, (asarray(x),), {"k": operator.index(k)})
 
 
 def diff(

@@ -25,7 +25,7 @@ from hybrid.ops.linalg._matrices import (
 )
 from hybrid.ops.linalg.products import conjugated, matmul
 from hybrid.ops.linalg.solving import solve_triangular
-from hybrid.ops.rearranging import tril, triu
+from hybrid.ops.triangles import tril, triu
 
 
 class QRResult(NamedTuple):

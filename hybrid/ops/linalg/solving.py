@@ -25,7 +25,7 @@ from hybrid.ops.linalg._matrices import (
 )
 from hybrid.ops.linalg.products import conjugated, matmul, stacked
 from hybrid.ops.movement import matrix_transpose
-from hybrid.ops.rearranging import tril, triu
+from hybrid.ops.triangles import tril, triu
 from hybrid.ops.unit_axes import expand_dims
 
 _SINGULAR = "is singular"

@@ -25,6 +25,7 @@ from hybrid.ops import (
     movement,
     rearranging,
     reduction,
+    triangles,
 )
 from hybrid.ops._axes import as_dtype, one_axis
 from hybrid.ops.broadcasting import broadcast_to
@@ -285,8 +286,8 @@ def _triangle(function: Function) -> Function:
     return triangle
 
 
-implements(np.tril)(_triangle(rearranging.tril))
-implements(np.triu)(_triangle(rearranging.triu))
+implements(np.tril)(_triangle(triangles.tril))
+implements(np.triu)(_triangle(triangles.triu))
 
 
 @implements(np.trace)
