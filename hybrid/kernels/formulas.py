@@ -11,7 +11,8 @@ from numba import types as _types
 from numba.core import cgutils as _cgutils
 
 from hybrid.kernels import wide
-from hybrid.kernels.intrinsics import and_, bits_float, llvm_call, one_type
+from hybrid.kernels.emitting import llvm_call, one_type
+from hybrid.kernels.intrinsics import and_, bits_float
 from hybrid.kernels.scalar import for_gpu, intrinsic
 
 types: Any = _types

@@ -11,7 +11,7 @@ from typing import Any
 from llvmlite import ir
 from numba.core.errors import TypingError
 
-from hybrid.kernels.intrinsics import types
+from hybrid.kernels.emitting import types
 from hybrid.kernels.scalar import intrinsic
 
 _HALF = ir.HalfType()

@@ -11,107 +11,41 @@ Numba's own operators are avoided where they do more than asked: ``int32 + int32
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types as _types
-from numba.core import cgutils as _cgutils
 from numba.core.errors import TypingError
 
 from hybrid.kernels.casts import convert
+from hybrid.kernels.emitting import (
+    Emit,
+    binary,
+    cgutils,
+    is_float,
+    is_signed,
+    libdevice,
+    llvm_call,
+    one_type,
+    plain_types,
+    types,
+    unary,
+)
 from hybrid.kernels.scalar import for_gpu, intrinsic
-
-# What numba declares about these two is too narrow or too wide for what is done here.
-types: Any = _types
-cgutils: Any = _cgutils
 
 _INT_OF_FLOAT = {types.float32: types.int32, types.float64: types.int64}
 _FLOAT_OF_INT = {types.int32: types.float32, types.int64: types.float64}
-
-# An emitter takes (builder, numba type of the operands, *llvm values) and gives an llvm value.
-Emit = Callable[..., Any]
-
-
-def _plain(name: str, *given: Any) -> tuple[Any, ...]:
-    """Types without their literal values; anything but a number or a boolean is refused."""
-    plain = tuple(types.unliteral(ty) for ty in given)
-    for ty in plain:
-        if not isinstance(ty, types.Integer | types.Float | types.Boolean):
-            raise TypingError(f"{name}: a number or a boolean is expected, not {ty}")
-    return plain
-
-
-def one_type(name: str, *given: Any) -> Any:
-    """The one type that all operands share."""
-    plain = _plain(name, *given)
-    if len(set(plain)) != 1:
-        listed = ", ".join(str(ty) for ty in plain)
-        raise TypingError(f"{name}: operands of one type are expected, not {listed}")
-    return plain[0]
-
-
-def _is_float(ty: Any) -> bool:
-    return isinstance(ty, types.Float)
-
-
-def _is_signed(ty: Any) -> bool:
-    return isinstance(ty, types.Integer) and bool(ty.signed)
-
-
-def _unary(name: str, emit: Emit, result: Any | None = None) -> Any:
-    def typed(typingctx: Any, x: Any) -> Any:
-        ty = one_type(name, x)
-
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return emit(builder, ty, args[0])
-
-        return (result or ty)(ty), codegen
-
-    typed.__name__ = typed.__qualname__ = name
-    return intrinsic(typed)
-
-
-def _binary(name: str, emit: Emit) -> Any:
-    def typed(typingctx: Any, a: Any, b: Any) -> Any:
-        ty = one_type(name, a, b)
-
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return emit(builder, ty, args[0], args[1])
-
-        return ty(ty, ty), codegen
-
-    typed.__name__ = typed.__qualname__ = name
-    return intrinsic(typed)
-
-
-def _libdevice(builder: Any, name: str, *args: Any) -> Any:
-    """Call of a function of libdevice, the GPU's library of scalar functions."""
-    ty = args[0].type
-    symbol = f"__nv_{name}{'f' if isinstance(ty, ir.FloatType) else ''}"
-    signature = ir.FunctionType(ty, [ty] * len(args))
-    return builder.call(cgutils.get_or_insert_function(builder.module, signature, symbol), args)
-
-
-def llvm_call(builder: Any, name: str, *args: Any) -> Any:
-    """Call of an overloaded LLVM intrinsic such as ``llvm.rint``."""
-    if name in ("llvm.fabs", "llvm.rint") and for_gpu(builder):
-        return _libdevice(builder, name.removeprefix("llvm."), *args)
-    ty = args[0].type
-    signature = ir.FunctionType(ty, [ty] * len(args))
-    return builder.call(builder.module.declare_intrinsic(name, [ty], signature), args)
 
 
 # --- floating point: rounding and signs; integers and booleans pass through ----------------
 
 
 def _float_only(name: str, builder: Any, ty: Any, *args: Any) -> Any:
-    return llvm_call(builder, name, *args) if _is_float(ty) else args[0]
+    return llvm_call(builder, name, *args) if is_float(ty) else args[0]
 
 
 def _unary_llvm(name: str) -> Any:
-    return _unary(name, lambda builder, ty, x: _float_only(f"llvm.{name}", builder, ty, x))
+    return unary(name, lambda builder, ty, x: _float_only(f"llvm.{name}", builder, ty, x))
 
 
 rint = _unary_llvm("rint")
@@ -122,73 +56,73 @@ trunc = _unary_llvm("trunc")
 
 def _emit_float_call(name: str) -> Emit:
     def emit(builder: Any, ty: Any, *args: Any) -> Any:
-        if not _is_float(ty):
+        if not is_float(ty):
             raise TypingError(f"{name}: a floating-point number is expected, not {ty}")
         return llvm_call(builder, name, *args)
 
     return emit
 
 
-sqrt = _unary("sqrt", _emit_float_call("llvm.sqrt"))
-copysign = _binary("copysign", _emit_float_call("llvm.copysign"))
+sqrt = unary("sqrt", _emit_float_call("llvm.sqrt"))
+copysign = binary("copysign", _emit_float_call("llvm.copysign"))
 
 
 def _emit_absolute(builder: Any, ty: Any, x: Any) -> Any:
-    if _is_float(ty):
+    if is_float(ty):
         return llvm_call(builder, "llvm.fabs", x)
-    if not _is_signed(ty):
+    if not is_signed(ty):
         return x
     return builder.select(builder.icmp_signed("<", x, x.type(0)), builder.neg(x), x)
 
 
-absolute = fabs = _unary("absolute", _emit_absolute)
+absolute = fabs = unary("absolute", _emit_absolute)
 
 
 # The parts of real numbers; complexes.py has those of complex ones.
-real = _unary("real", lambda builder, ty, x: x)
-imag = _unary("imag", lambda builder, ty, x: x.type(0))
-conj = _unary("conj", lambda builder, ty, x: x)
+real = unary("real", lambda builder, ty, x: x)
+imag = unary("imag", lambda builder, ty, x: x.type(0))
+conj = unary("conj", lambda builder, ty, x: x)
 
 
 def _emit_sign(builder: Any, ty: Any, x: Any) -> Any:
     zero, one = x.type(0), x.type(1)
-    if _is_float(ty):
+    if is_float(ty):
         # sign(-0.0) is 0.0 and sign(nan) is nan, as in NumPy.
         positive = builder.fcmp_ordered(">", x, zero)
         negative = builder.fcmp_ordered("<", x, zero)
         other = builder.select(builder.fcmp_ordered("==", x, zero), zero, x)
         return builder.select(positive, one, builder.select(negative, x.type(-1), other))
-    if not _is_signed(ty):
+    if not is_signed(ty):
         return builder.select(builder.icmp_unsigned("!=", x, zero), one, zero)
     nonzero = builder.zext(builder.icmp_signed(">", x, zero), x.type)
     return builder.or_(builder.ashr(x, x.type(x.type.width - 1)), nonzero)
 
 
-sign = _unary("sign", _emit_sign)
+sign = unary("sign", _emit_sign)
 
 
 # --- floating point: classes ---------------------------------------------------------------
 
 
 def _emit_isnan(builder: Any, ty: Any, x: Any) -> Any:
-    return builder.fcmp_unordered("uno", x, x) if _is_float(ty) else cgutils.false_bit
+    return builder.fcmp_unordered("uno", x, x) if is_float(ty) else cgutils.false_bit
 
 
 def _emit_isinf(builder: Any, ty: Any, x: Any) -> Any:
-    if not _is_float(ty):
+    if not is_float(ty):
         return cgutils.false_bit
     return builder.fcmp_ordered("==", llvm_call(builder, "llvm.fabs", x), x.type(np.inf))
 
 
 def _emit_isfinite(builder: Any, ty: Any, x: Any) -> Any:
-    if not _is_float(ty):
+    if not is_float(ty):
         return cgutils.true_bit
     return builder.fcmp_ordered("<", llvm_call(builder, "llvm.fabs", x), x.type(np.inf))
 
 
-isnan = _unary("isnan", _emit_isnan, types.boolean)
-isinf = _unary("isinf", _emit_isinf, types.boolean)
-isfinite = _unary("isfinite", _emit_isfinite, types.boolean)
+isnan = unary("isnan", _emit_isnan, types.boolean)
+isinf = unary("isinf", _emit_isinf, types.boolean)
+isfinite = unary("isfinite", _emit_isfinite, types.boolean)
 
 
 # --- choice ----------------------------------------------------------------------------------
@@ -198,7 +132,7 @@ isfinite = _unary("isfinite", _emit_isfinite, types.boolean)
 def select(typingctx: Any, condition: Any, a: Any, b: Any) -> Any:
     """``a`` where ``condition`` holds, else ``b``; both are evaluated, their types are equal."""
     ty = one_type("select", a, b)
-    if _plain("select", condition) != (types.boolean,):
+    if plain_types("select", condition) != (types.boolean,):
         raise TypingError(f"select: the condition is a boolean, not {condition}")
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -211,8 +145,8 @@ def _emit_extremum(greater: bool, reduction: bool) -> Emit:
     symbol = ">" if greater else "<"
 
     def emit(builder: Any, ty: Any, a: Any, b: Any) -> Any:
-        if not _is_float(ty):
-            compare = builder.icmp_signed if _is_signed(ty) else builder.icmp_unsigned
+        if not is_float(ty):
+            compare = builder.icmp_signed if is_signed(ty) else builder.icmp_unsigned
             return builder.select(compare(symbol, a, b), a, b)
         if reduction:
             return llvm_call(builder, "llvm.maximum" if greater else "llvm.minimum", a, b)
@@ -223,19 +157,19 @@ def _emit_extremum(greater: bool, reduction: bool) -> Emit:
     return emit
 
 
-maximum = _binary("maximum", _emit_extremum(greater=True, reduction=False))
-minimum = _binary("minimum", _emit_extremum(greater=False, reduction=False))
+maximum = binary("maximum", _emit_extremum(greater=True, reduction=False))
+minimum = binary("minimum", _emit_extremum(greater=False, reduction=False))
 # The accumulations of reductions: LLVM vectorises a loop over `llvm.maximum`, but not over the
 # cheaper compare-and-select form above, whose answer could depend on the order of the NaNs.
-max_reassoc = _binary("max_reassoc", _emit_extremum(greater=True, reduction=True))
-min_reassoc = _binary("min_reassoc", _emit_extremum(greater=False, reduction=True))
+max_reassoc = binary("max_reassoc", _emit_extremum(greater=True, reduction=True))
+min_reassoc = binary("min_reassoc", _emit_extremum(greater=False, reduction=True))
 
 
 def _emit_not(builder: Any, ty: Any, x: Any) -> Any:
     return builder.not_(x)
 
 
-not_ = _unary("not_", _emit_not)
+not_ = unary("not_", _emit_not)
 
 
 # --- arithmetic that keeps the type of its operands -----------------------------------------
@@ -245,7 +179,7 @@ not_ = _unary("not_", _emit_not)
 def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
     """``a * b + c`` with one rounding."""
     ty = one_type("fma", a, b, c)
-    if not _is_float(ty):
+    if not is_float(ty):
         raise TypingError(f"fma: floating-point numbers are expected, not {ty}")
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -256,33 +190,33 @@ def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
 
 def _emit_arithmetic(floating: str, integer: str, flags: tuple[str, ...] = ()) -> Emit:
     def emit(builder: Any, ty: Any, a: Any, b: Any) -> Any:
-        if _is_float(ty):
+        if is_float(ty):
             return getattr(builder, floating)(a, b, flags=flags)
         return getattr(builder, integer)(a, b)
 
     return emit
 
 
-add = _binary("add", _emit_arithmetic("fadd", "add"))
-sub = _binary("sub", _emit_arithmetic("fsub", "sub"))
-mul = _binary("mul", _emit_arithmetic("fmul", "mul"))
+add = binary("add", _emit_arithmetic("fadd", "add"))
+sub = binary("sub", _emit_arithmetic("fsub", "sub"))
+mul = binary("mul", _emit_arithmetic("fmul", "mul"))
 # `reassoc` allows a loop that accumulates with these to keep several partial sums.
-add_reassoc = _binary("add_reassoc", _emit_arithmetic("fadd", "add", ("reassoc",)))
+add_reassoc = binary("add_reassoc", _emit_arithmetic("fadd", "add", ("reassoc",)))
 
 
 def _emit_add_square(builder: Any, ty: Any, a: Any, b: Any) -> Any:
-    if not _is_float(ty):
+    if not is_float(ty):
         raise TypingError(f"add_square: floating-point numbers are expected, not {ty}")
     square = builder.fmul(b, b, flags=("contract",))
     return builder.fadd(a, square, flags=("reassoc", "contract"))
 
 
 # ``a + b * b``, the product not rounded.
-add_square = _binary("add_square", _emit_add_square)
+add_square = binary("add_square", _emit_add_square)
 
 
 def _emit_difference(builder: Any, ty: Any, a: Any, b: Any) -> Any:
-    if not _is_float(ty):
+    if not is_float(ty):
         raise TypingError(f"difference: floating-point numbers are expected, not {ty}")
     # LLVM does not look behind the fence; a loop finds the number in a register.
     one = llvm_call(builder, "llvm.arithmetic.fence", a.type(1.0))
@@ -292,36 +226,36 @@ def _emit_difference(builder: Any, ty: Any, a: Any, b: Any) -> Any:
 
 # ``a - b``, as ``a * 1 - b``, to the bit. Zen adds in two of its pipes and multiply-adds in two
 # others: a loop with three additions and one multiply-add a vector has two of each so.
-difference = _binary("difference", _emit_difference)
-mul_reassoc = _binary("mul_reassoc", _emit_arithmetic("fmul", "mul", ("reassoc",)))
+difference = binary("difference", _emit_difference)
+mul_reassoc = binary("mul_reassoc", _emit_arithmetic("fmul", "mul", ("reassoc",)))
 
 
 def _emit_divide(builder: Any, ty: Any, a: Any, b: Any) -> Any:
-    if not _is_float(ty):
+    if not is_float(ty):
         raise TypingError(f"divide: floating-point numbers are expected, not {ty}")
     return builder.fdiv(a, b)
 
 
-divide = _binary("divide", _emit_divide)
-reciprocal = _unary("reciprocal", lambda builder, ty, x: _emit_divide(builder, ty, x.type(1), x))
+divide = binary("divide", _emit_divide)
+reciprocal = unary("reciprocal", lambda builder, ty, x: _emit_divide(builder, ty, x.type(1), x))
 
-and_ = _binary("and_", lambda builder, ty, a, b: builder.and_(a, b))
-or_ = _binary("or_", lambda builder, ty, a, b: builder.or_(a, b))
-xor = _binary("xor", lambda builder, ty, a, b: builder.xor(a, b))
+and_ = binary("and_", lambda builder, ty, a, b: builder.and_(a, b))
+or_ = binary("or_", lambda builder, ty, a, b: builder.or_(a, b))
+xor = binary("xor", lambda builder, ty, a, b: builder.xor(a, b))
 
 
 def _emit_high_word(builder: Any, ty: Any, a: Any, b: Any) -> Any:
     if ty != types.uint64:
         raise TypingError(f"high_word: uint64 is expected, not {ty}")
     if for_gpu(builder):
-        return _libdevice(builder, "umul64hi", a, b)
+        return libdevice(builder, "umul64hi", a, b)
     wide = ir.IntType(128)
     product = builder.mul(builder.zext(a, wide), builder.zext(b, wide))
     return builder.trunc(builder.lshr(product, wide(64)), a.type)
 
 
 # The upper 64 bits of a product of 128.
-high_word = _binary("high_word", _emit_high_word)
+high_word = binary("high_word", _emit_high_word)
 
 
 # --- floor division and remainder -----------------------------------------------------------
@@ -331,7 +265,7 @@ def _integer_quotient(builder: Any, ty: Any, a: Any, b: Any) -> tuple[Any, Any]:
     """Floored quotient and remainder; both are 0 where ``b`` is 0, and INT_MIN // -1 wraps."""
     zero, one = a.type(0), a.type(1)
     by_zero = builder.icmp_unsigned("==", b, zero)
-    if not _is_signed(ty):
+    if not is_signed(ty):
         divisor = builder.select(by_zero, one, b)
         quotient = builder.udiv(a, divisor)
         remainder_ = builder.sub(a, builder.mul(quotient, divisor))
@@ -360,7 +294,7 @@ def _float_quotient(builder: Any, a: Any, b: Any) -> tuple[Any, Any]:
     by_zero = builder.fcmp_ordered("==", b, zero)
     ratio = builder.fdiv(a, b)
     # On the GPU frem is a - trunc(a / b) * b, rounded three times.
-    mod = _libdevice(builder, "fmod", a, b) if for_gpu(builder) else builder.frem(a, b)
+    mod = libdevice(builder, "fmod", a, b) if for_gpu(builder) else builder.frem(a, b)
     quotient = builder.fdiv(builder.fsub(a, mod), b)
     has_rest = builder.fcmp_unordered("!=", mod, zero)
     signs_differ = builder.xor(
@@ -383,15 +317,15 @@ def _float_quotient(builder: Any, a: Any, b: Any) -> tuple[Any, Any]:
 
 def _emit_quotient(part: int) -> Emit:
     def emit(builder: Any, ty: Any, a: Any, b: Any) -> Any:
-        if _is_float(ty):
+        if is_float(ty):
             return _float_quotient(builder, a, b)[part]
         return _integer_quotient(builder, ty, a, b)[part]
 
     return emit
 
 
-floor_divide = _binary("floor_divide", _emit_quotient(0))
-remainder = _binary("remainder", _emit_quotient(1))
+floor_divide = binary("floor_divide", _emit_quotient(0))
+remainder = binary("remainder", _emit_quotient(1))
 
 
 # --- indices -------------------------------------------------------------------------------
@@ -404,7 +338,7 @@ def _emit_from_end(builder: Any, ty: Any, index: Any, size: Any) -> Any:
 
 
 # The place that an index means in an axis: a negative one counts from the end.
-from_end = _binary("from_end", _emit_from_end)
+from_end = binary("from_end", _emit_from_end)
 
 
 # --- shifts --------------------------------------------------------------------------------
@@ -422,21 +356,21 @@ def _emit_right_shift(builder: Any, ty: Any, a: Any, b: Any) -> Any:
     """Copies of the sign (zeros if unsigned) for a shift by the width or more."""
     width = a.type.width
     inside = builder.icmp_unsigned("<", b, a.type(width))
-    if _is_signed(ty):
+    if is_signed(ty):
         return builder.ashr(a, builder.select(inside, b, a.type(width - 1)))
     amount = builder.select(inside, b, a.type(0))
     return builder.select(inside, builder.lshr(a, amount), a.type(0))
 
 
-left_shift = _binary("left_shift", _emit_left_shift)
-right_shift = _binary("right_shift", _emit_right_shift)
+left_shift = binary("left_shift", _emit_left_shift)
+right_shift = binary("right_shift", _emit_right_shift)
 
 
 def _constant_shift(name: str, method: str) -> Any:
     """Shift by an amount that the caller knows to be smaller than the width."""
 
     def typed(typingctx: Any, x: Any, amount: Any) -> Any:
-        ty, amount_ty = _plain(name, x, amount)
+        ty, amount_ty = plain_types(name, x, amount)
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             by = convert(builder, args[1], amount_ty, ty, args[0].type)
@@ -495,7 +429,7 @@ def float_of_int(typingctx: Any, n: Any) -> Any:
 @intrinsic
 def like(typingctx: Any, x: Any, value: Any) -> Any:
     """The number ``value`` in the type of ``x`` (Python's literals are float64 in numba)."""
-    ty, value_ty = _plain("like", x, value)
+    ty, value_ty = plain_types("like", x, value)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return convert(builder, args[1], value_ty, ty, args[0].type)

@@ -13,7 +13,7 @@ from llvmlite import ir
 
 from hybrid.kernels import build, half
 from hybrid.kernels.casts import numba_type
-from hybrid.kernels.intrinsics import types
+from hybrid.kernels.emitting import types
 from hybrid.kernels.scalar import intrinsic
 
 _NARROW = ir.IntType(32)
