@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 import hybrid as hb
 from hybrid.errors import AxisError, DTypeError, ShapeError
-from hybrid.ops.statistics.quantiles import METHODS
+from hybrid.ops.statistics.quantile_methods import METHODS
 from tests.autodiff.test_gradients import numeric
 
 RUN = pytest.mark.parametrize("run", [lambda f: f, hb.compile], ids=["eager", "traced"])
