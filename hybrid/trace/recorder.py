@@ -14,24 +14,23 @@ from typing import Any, cast
 import numpy as np
 
 from hybrid.core import dispatch
-from hybrid.core.aliases import is_current, own_alias
+from hybrid.core.aliases import is_current
 from hybrid.core.asking import asked
 from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
 from hybrid.core.heard import ASKED
-from hybrid.core.layout import Layout
 from hybrid.core.op import OPS, Attrs, Op
 from hybrid.core.refusals import leaked
 from hybrid.core.scalars import is_scalar
 from hybrid.core.source import SourceLine, located, user_line, wants_array
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.state import state
-from hybrid.core.storage import Chain, alone
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor, asarray, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.dtypes import is_inexact, promote
 from hybrid.errors import TraceError
-from hybrid.trace.memory_order import Made, Order, Part, always_view
+from hybrid.trace import lying
+from hybrid.trace.memory_order import Order
 from hybrid.trace.rules import Rules, scalar_in
 
 _ref = weakref.ref
@@ -306,85 +305,19 @@ class GraphRecorder:
 
     def is_view(self, op: Op, source: Tensor, attrs: Attrs, made: Tensor) -> bool:
         """Tell whether eager code would get a view of `source` here, which is `made`."""
-        rules = self.rules
-        layout = self._layout(source)
-        if layout is None:
-            if always_view(op, source.shape, attrs):
-                made._data.layout = None
-                return True
-            self._order_of(source).found()
-            layout = self._layout(source)
-            assert layout is not None
-        found, always = rules.view(op, layout, rules.attrs(attrs))
-        made._data.layout = found
-        self.turned = rules.turned
-        if not always and source._data.given:
-            self._order_of(source).asked = True
-            if found is None:
-                self._order_of(made).asked = True
-        return found is not None
-
-    def _layout(self, tensor: Tensor) -> Layout | None:
-        """Return how a Tensor lies; None where nobody has asked yet for that of its memory."""
-        link, rules = tensor._link, self.rules
-        if link is None:
-            return rules.base(tensor._data.value.spec)
-        if type(link) is tuple and link[2] is None:  # as it was made
-            layout: Layout | None = tensor._data.layout
-            if layout is not None:
-                return layout
-        chain: Chain = ()
-        if type(link) is tuple and link[2] == ():
-            storage = link[0]
-        else:
-            alias = own_alias(tensor)
-            storage, chain = alias.storage, alias.chain
-        order = storage.order
-        layout = rules.base(storage.base.value.spec) if order is None else order.layout
-        for op, attrs in chain:
-            if layout is not None:
-                layout, _ = rules.view(op, layout, rules.attrs(attrs))
-        return layout
-
-    def _order_of(self, tensor: Tensor) -> Order:
-        """Return what is known of how the memory of a Tensor lies."""
-        storage = own_alias(tensor).storage
-        if storage.order is None:
-            storage.order = Order(self.rules.base(storage.base.value.spec))
-        order: Order = storage.order
-        return order
+        found = lying.is_view(self.rules, op, source, attrs, made)
+        self.turned = self.rules.turned
+        return found
 
     def lie(self, tensor: Tensor, order: Order) -> None:
         """Let a new Tensor lie otherwise than in C order."""
-        link = tensor._link = alone(tensor._data, tensor._node)
-        link[0].order = order
-        self.turned = self.rules.turned = True
+        lying.lie(self.rules, tensor, order)
+        self.turned = True
 
     def lay_out(self, op: Op, inputs: tuple[Any, ...], attrs: Attrs, outputs: Any) -> None:
         """Note how results of the trace lie of which some operands may not lie in C order."""
-        rules = self.rules
-        results = outputs if op.multi else (outputs,)
-        may = [(i, t) for i, t in enumerate(results) if rules.may_turn(op, t._data.value.spec)]
-        if not may or op.bodies or op.impure:
-            return
-        layouts = [
-            self._layout(x) for x in inputs if type(x) is Tensor and x._data.value.spec.shape
-        ]
-        known = [x for x in layouts if x is not None]
-        if len(known) < len(layouts) or not op.elementwise:
-            plain = len(known) == len(layouts) and all(map(rules.in_order, known))
-            if plain and not op.turns:
-                return
-            operands = tuple([self._part(x) if type(x) is Tensor else x for x in inputs])
-            for i, t in may:
-                self.lie(t, Order(None, Made(op, attrs, operands, i, t._data.value.spec)))
-            return
-        layout = rules.kept(known, outputs._data.value.spec)
-        if layout is not rules.base(outputs._data.value.spec):
-            self.lie(outputs, Order(layout))
-
-    def _part(self, tensor: Tensor) -> Part:
-        return Part(self._order_of(tensor), own_alias(tensor).chain, tensor._data.value.spec)
+        lying.lay_out(self.rules, op, inputs, attrs, outputs)
+        self.turned = self.rules.turned
 
     def number(self, x: Unknown) -> Any:
         """Return what stands for an unknown number beside Tensors: here the number of this call."""

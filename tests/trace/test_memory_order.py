@@ -15,6 +15,7 @@ from hybrid.core.layout import Layout
 from hybrid.core.op import OPS, Example, Op
 from hybrid.core.spec import TensorSpec
 from hybrid.runtime.arguments import layout_of
+from hybrid.trace.lying import layout_in, order_of
 from hybrid.trace.memory_order import Order
 from hybrid.trace.recorder import GraphRecorder
 
@@ -220,8 +221,8 @@ def steps(layout: Layout) -> list[int]:
 
 def layout(recorder: GraphRecorder, tensor: hb.Tensor) -> Layout:
     """Return how a trace takes a Tensor to lie."""
-    recorder._order_of(tensor).found()
-    found = recorder._layout(tensor)
+    order_of(recorder.rules, tensor).found()
+    found = layout_in(recorder.rules, tensor)
     assert found is not None
     return found
 
