@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -95,3 +96,34 @@ def _unsupported(dtype: dtypes.DType, of: Any) -> DTypeError:
     )
     line = user_line()
     return DTypeError(f"{message}\n  at {line.describe()}" if line else message)
+
+
+def of_numbers(obj: Any) -> Array | None:
+    """Return the array of a Python number, or of a list, perhaps of lists, of nothing else.
+
+    For eager code outside tapes; None for all that needs more thought.
+    """
+    if type(obj) is list:
+        kinds = set(map(type, obj))
+        if kinds == {list}:
+            kinds = set(map(type, chain.from_iterable(obj)))
+    else:
+        kinds = {type(obj)}
+    if not kinds or not (kinds <= _NUMBERS or kinds == {bool}):
+        return None
+    try:
+        array = np.array(obj)
+    except ValueError:  # lists of different lengths, which is explained elsewhere
+        return None
+    wanted = state.defaults.dtypes.get(array.dtype.kind)
+    if wanted is None:
+        return None
+    if array.dtype == wanted:
+        return array
+    if array.dtype.kind != "f":  # ints of more bits
+        return None
+    narrow: Array = heard()(array.astype, wanted)
+    return narrow
+
+
+_NUMBERS = frozenset((int, float))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from itertools import chain
 from sys import getrefcount
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
@@ -20,7 +19,7 @@ from hybrid import dtypes
 from hybrid.core import dlpack, foreign, lost, nested
 from hybrid.core.described import Described
 from hybrid.core.devices import CPU, as_device, place
-from hybrid.core.heard import heard
+from hybrid.core.foreign import of_numbers
 from hybrid.core.number import Number, in_graph, in_python, of_tensor
 from hybrid.core.places import DeviceArray, data_to
 from hybrid.core.source import located, written_array
@@ -473,7 +472,7 @@ def asarray(
     if type(obj) is Tensor and dtype is None and not copy and device is None:
         return obj
     if not busy and dtype is None and copy is None and device is None:
-        numbers = _of_numbers(obj)
+        numbers = of_numbers(obj)
         if numbers is not None:
             return wrap(numbers)
     bare = type(obj) is not Watched
@@ -520,37 +519,6 @@ def asarray(
         tensor._link = of_array(array, None)
     _external[id(array)] = tensor
     return _around(tensor, bare)
-
-
-def _of_numbers(obj: Any) -> Array | None:
-    """Return the array of a Python number, or of a list, perhaps of lists, of nothing else.
-
-    For eager code outside tapes; None for all that needs more thought.
-    """
-    if type(obj) is list:
-        kinds = set(map(type, obj))
-        if kinds == {list}:
-            kinds = set(map(type, chain.from_iterable(obj)))
-    else:
-        kinds = {type(obj)}
-    if not kinds or not (kinds <= _NUMBERS or kinds == {bool}):
-        return None
-    try:
-        array = np.array(obj)
-    except ValueError:  # lists of different lengths, which is explained elsewhere
-        return None
-    wanted = state.defaults.dtypes.get(array.dtype.kind)
-    if wanted is None:
-        return None
-    if array.dtype == wanted:
-        return array
-    if array.dtype.kind != "f":  # ints of more bits
-        return None
-    narrow: Array = heard()(array.astype, wanted)
-    return narrow
-
-
-_NUMBERS = frozenset((int, float))
 
 
 def _around(tensor: Tensor, bare: bool) -> Tensor:
