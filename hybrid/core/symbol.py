@@ -9,13 +9,18 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.graph import Value
 from hybrid.core.layout import Layout
-from hybrid.core.source import SourceLine
+from hybrid.core.source import SourceLine, located
 from hybrid.core.spec import Shape, TensorSpec
+from hybrid.errors import TraceError
 
 if TYPE_CHECKING:
     from hybrid.core.tensor import Tensor
 
 Array = np.ndarray[Any, np.dtype[Any]]
+TAKEN_BY_MASKED = (
+    "numpy.ma asks a traced Tensor for contents that are not there yet; give it the ndarray: "
+    "np.ma.getdata(x.numpy())"
+)
 
 
 class Recorder(Protocol):
@@ -39,15 +44,21 @@ class Symbol:
 
     layout: Layout | None
 
-    # It refuses ufuncs: NumPy would take it for an object, and compare it by identity.
-    __array_ufunc__ = None
-
     def __init__(self, value: Value, recorder: Recorder, line: SourceLine | None) -> None:
         self.value = value
         self.array: Array | None = None  # the contents, once tracing has ended in eager code
         self.recorder = recorder
         self.line = line
         self.given = False
+
+    # NumPy would take it for an object, and compare it by identity.
+    def __array_ufunc__(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse the ufuncs of :mod:`numpy.ma`, which takes it for the contents of its Tensor."""
+        raise TraceError(located(TAKEN_BY_MASKED))
+
+    def view(self, *args: Any) -> Any:
+        """Refuse to be an ndarray, as :func:`numpy.ma.getdata` would have it."""
+        raise TraceError(located(TAKEN_BY_MASKED))
 
     @property
     def spec(self) -> TensorSpec:

@@ -14,8 +14,10 @@ from typing import Any
 from hybrid.core import containers, dispatch
 from hybrid.core.number import Number
 from hybrid.core.source import SourceLine, is_framework, is_installed
+from hybrid.core.symbol import TAKEN_BY_MASKED, Symbol
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
+from hybrid.errors import TraceError
 from hybrid.trace import report
 from hybrid.trace.arguments import Call, traced_leaves
 from hybrid.trace.background import Planner
@@ -292,6 +294,10 @@ def _run(
                 for array in watch.unwatched(stands):
                     tracer.note_read(array)
                 returned = function(*traced.args, **traced.kwargs)
+            if Symbol in map(type, containers.leaves_of(returned)):
+                raise TraceError(
+                    f"{tracer.name} returns what np.ma.getdata gave: {TAKEN_BY_MASKED}"
+                )
             now = watch.after()
             if tracer.open and (effect := watch.decisive(now, tracer.written)) is not None:
                 tracer.give_up(effect.why, effect.line)

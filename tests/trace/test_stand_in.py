@@ -14,7 +14,7 @@ import pytest
 from numpy import zeros
 
 import hybrid as hb
-from hybrid.errors import EagerFallbackWarning
+from hybrid.errors import EagerFallbackWarning, TraceError
 from hybrid.trace.effects import Watch
 from hybrid.trace.stand_in import stood_in, wherever_named
 
@@ -491,3 +491,20 @@ def test_ufuncs_are_what_they_are_in_a_trace() -> None:
     found, expected = hb.compile(f, fullgraph=True)(x), f(x)
     assert found[:2] == expected[:2] == ((True, 2, "sqrt", 1), (True, True, True))
     np.testing.assert_array_equal(found[2], expected[2])
+
+
+@pytest.mark.parametrize(
+    "func",
+    [
+        np.ma.getdata,
+        lambda x: np.ma.getdata(x, subok=False),
+        lambda x: np.ma.add(x, 1),
+        lambda x: [1, np.ma.getdata(x)],
+        lambda x: np.ma.masked_greater(x, 1).mean(),
+        lambda x: np.ma.array([1, 2, 3], mask=[0, 0, 1]) * x,
+    ],
+)
+def test_what_numpys_masked_arrays_take_for_contents_is_refused_with_a_way_out(func: Any) -> None:
+    compiled = hb.compile(lambda x: func(x * 2))
+    with pytest.raises(TraceError, match=r"numpy\.ma .*x\.numpy\(\)"):
+        compiled(hb.asarray(np.arange(3.0)))
