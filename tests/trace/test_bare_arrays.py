@@ -157,3 +157,19 @@ def test_numpy_writes_a_view_of_what_is_outside_and_the_trace_ends(
 
     for got, want in zip(run(hb.compile), run(lambda f: f), strict=True):
         np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("order", ["C", "F", "K"])
+@pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+def test_a_copy_of_what_is_outside_has_what_the_trace_wrote_to_a_part_of_it(order: Any) -> None:
+    def run(wrap: Callable[[Any], Any]) -> list[Any]:
+        holder = SimpleNamespace(kept=np.arange(6.0).reshape(2, 3))
+
+        def f(x: Any) -> Any:
+            np.add(x, 1, out=holder.kept[0])
+            return np.array(holder.kept, order=order) * 1
+
+        f = wrap(f)
+        return [np.array(f(hb.asarray(np.arange(3.0) * k))) for k in (1, 2)]
+
+    np.testing.assert_array_equal(run(hb.compile), run(lambda f: f))

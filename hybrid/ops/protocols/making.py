@@ -21,7 +21,7 @@ from hybrid.core.intent import to_be_written
 from hybrid.core.number import as_numpy_would, each, in_graph, items
 from hybrid.core.tensor import Tensor, asarray
 from hybrid.core.variable import Variable
-from hybrid.core.watched import Watched, holds_tensors, noted, plain
+from hybrid.core.watched import Watched, current, holds_tensors, noted, plain
 from hybrid.ops import creation, ranges
 from hybrid.ops.elementwise.operands import is_weak
 from hybrid.ops.joining import joined
@@ -46,6 +46,7 @@ class Maker:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if state.recorder is None:
             return self.__wrapped__(*args, **kwargs)
+        args, kwargs = current((args, kwargs))  # what the trace has written is not in memory yet
         made = self._ours(*each(args, self._numbers), **each(kwargs, self._numbers))
         return by_numpy_itself(self.__wrapped__, args, kwargs) if made is None else made
 
