@@ -20,7 +20,7 @@ from hybrid.core.operands import spec_of
 from hybrid.core.places import fill
 from hybrid.core.refusals import leaked
 from hybrid.core.source import located
-from hybrid.core.spec import TensorSpec, casts, fits
+from hybrid.core.spec import Shape, TensorSpec, casts, fits
 from hybrid.core.storage import Alias, Chain, Storage
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
@@ -86,6 +86,12 @@ def writing(*targets: Tensor) -> Iterator[None]:
         settle(target, target._alias, None)
 
 
+def check_shape_of_out(shape: Shape, target: Shape) -> None:
+    """Raise ShapeError unless a result of `shape` is what ``out=`` has room for."""
+    if not same_shape(shape, target):
+        raise ShapeError(located(f"out= has shape {target}, the result has shape {shape}"))
+
+
 def deliver(value: Tensor, out: Any) -> Tensor:
     """Put a result into the array that the caller gave as ``out=``; return it as a Tensor."""
     if out is None:
@@ -93,10 +99,7 @@ def deliver(value: Tensor, out: Any) -> Tensor:
     if isinstance(out, tuple):
         (out,) = out
     target = asarray(out)
-    if target.shape != value.shape:
-        raise ShapeError(
-            located(f"out= has shape {target.shape}, the result has shape {value.shape}")
-        )
+    check_shape_of_out(value.shape, target.shape)
     warn_of_array(value, out)
     write(target, value)
     return target

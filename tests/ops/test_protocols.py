@@ -375,3 +375,57 @@ def test_a_gradient_is_not_lost_in_silence() -> None:
             np.i0(x * 2)
         assert np.allclose(x * 2, X * 2)
         assert np.median((x * 2).numpy()) == 7
+
+
+OUT_OF_THEIR_SHAPE = {
+    "cumsum": lambda x, out: np.cumsum(x, 0, out=out),
+    "cumprod": lambda x, out: np.cumprod(x, 0, out=out),
+    "accumulate": lambda x, out: np.add.accumulate(x, out=out),
+    "sum": lambda x, out: np.sum(x, axis=0, out=out),
+    "sum_method": lambda x, out: x.sum(0, out=out),
+    "reduce": lambda x, out: np.add.reduce(x, out=out),
+    "mean": lambda x, out: np.mean(x, axis=0, out=out),
+    "max": lambda x, out: np.max(x, axis=0, out=out),
+    "argmax": lambda x, out: np.argmax(x, axis=0, out=out),
+    "median": lambda x, out: np.median(x, axis=0, out=out),
+    "var": lambda x, out: np.var(x, axis=0, out=out),
+    "all": lambda x, out: np.all(x, axis=0, out=out),
+    "ptp": lambda x, out: np.ptp(x, axis=0, out=out),
+    "dot": lambda x, out: np.dot(x, x, out=out),
+    "take": lambda x, out: np.take(x, [0, 1, 2], out=out),
+    "compress": lambda x, out: np.compress([1, 1, 1], x, out=out),
+    "concatenate": lambda x, out: np.concatenate([x, x], out=out),
+    "stack": lambda x, out: np.stack([x], out=out),
+    "round": lambda x, out: np.round(x, out=out),
+    "trace": lambda x, out: np.trace(np.outer(x, x), out=out),
+    "einsum": lambda x, out: np.einsum("i->i", x, out=out),
+}
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=("eager", "compiled"))
+@pytest.mark.parametrize("call", OUT_OF_THEIR_SHAPE.values(), ids=OUT_OF_THEIR_SHAPE)
+def test_out_of_another_shape_is_refused_where_numpy_refuses_it(call, compiled):
+    with pytest.raises(ValueError):
+        call(np.arange(3.0), np.zeros((2, 3)))
+    out = hb.zeros((2, 3), dtype="float64")
+    with pytest.raises(ValueError, match="out"):
+        (hb.compile(call) if compiled else call)(hb.arange(3.0, dtype="float64"), out)
+    np.testing.assert_array_equal(out, np.zeros((2, 3)))
+
+
+SPREAD_OVER_OUT = {
+    "add": lambda x, out: np.add(x, x, out=out),
+    "clip": lambda x, out: np.clip(x, 0, 1, out=out),
+    "fix": lambda x, out: np.fix(x, out=out),
+    "outer": lambda x, out: np.multiply.outer(x, x, out=out),
+    "quantile": lambda x, out: np.quantile(x, 0.5, axis=0, out=out),
+}
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=("eager", "compiled"))
+@pytest.mark.parametrize("call", SPREAD_OVER_OUT.values(), ids=SPREAD_OVER_OUT)
+def test_a_result_is_broadcast_to_out_where_numpy_does_that(call, compiled):
+    expected, out = np.zeros((2, 3, 3)), hb.zeros((2, 3, 3), dtype="float64")
+    call(np.arange(3.0), expected)
+    (hb.compile(call) if compiled else call)(hb.arange(3.0, dtype="float64"), out)
+    np.testing.assert_array_equal(out, expected)

@@ -36,7 +36,7 @@ from hybrid.ops.elementwise.operands import is_weak, strong
 from hybrid.ops.elementwise.selection import where as _choose
 from hybrid.ops.inplace import write
 from hybrid.ops.linalg import contraction, products
-from hybrid.ops.protocols.by_numpy import by_numpy, deliver
+from hybrid.ops.protocols.by_numpy import by_numpy, deliver, spread
 from hybrid.ops.protocols.functions import implements, translated
 from hybrid.ops.protocols.writers import within
 from hybrid.ops.ranges import linspace
@@ -95,7 +95,7 @@ def _clip(x: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **optio
         return by_numpy(np.clip, (x, a_min, a_max, out), options)
     low = low if a_min is None or a_min is np._NoValue else a_min
     high = high if a_max is None or a_max is np._NoValue else a_max
-    return deliver(elementwise.clip(x, low, high), out)
+    return spread(elementwise.clip(x, low, high), out)
 
 
 @implements(np.linspace)

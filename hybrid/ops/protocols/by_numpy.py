@@ -12,10 +12,13 @@ from hybrid.core.devices import CPU
 from hybrid.core.dispatch import state
 from hybrid.core.lost import warn_of_array
 from hybrid.core.source import located
+from hybrid.core.spec import fits
 from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.unknown import same_shape
 from hybrid.core.variable import Variable
 from hybrid.errors import DeviceError, GradientError
-from hybrid.ops.inplace import write
+from hybrid.ops.broadcasting import broadcast_to
+from hybrid.ops.inplace import check_shape_of_out, write
 
 SUBSTITUTES: dict[str, str] = {
     "np.cross": "hb.linalg.cross takes vectors of three elements",
@@ -104,11 +107,18 @@ def concrete(x: Any, why: str) -> Any:
 
 
 def deliver(value: Any, target: Any) -> Any:
-    """Write a result into what was given as ``out=``, and return that."""
+    """Write a result into what was given as ``out=``, and return that.
+
+    Raises
+    ------
+    ShapeError
+        Where it is of another shape, as NumPy does but for calls of ufuncs: :func:`spread`.
+    """
     if target is None:
         return value
     if isinstance(target, tuple):
         (target,) = target
+    check_shape_of_out(value.shape, target.shape)
     if isinstance(target, Variable):
         target.assign(value)
     elif isinstance(target, np.ndarray) and target.dtype not in dtypes.SUPPORTED:
@@ -117,6 +127,17 @@ def deliver(value: Any, target: Any) -> Any:
         warn_of_array(value, target)
         write(asarray(target), value)
     return target
+
+
+def spread(value: Any, target: Any) -> Any:
+    """Write a result into what was given as ``out=``, to which it may be broadcast."""
+    if target is None:
+        return value
+    if isinstance(target, tuple):
+        (target,) = target
+    if not same_shape(value.shape, target.shape) and fits(value.shape, target.shape):
+        value = broadcast_to(value, target.shape)
+    return deliver(value, target)
 
 
 def check_gradient(func: Callable[..., Any], inputs: Any, result: Any) -> None:

@@ -23,7 +23,7 @@ from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
 from hybrid.core.unknown import Unknown
 from hybrid.errors import DTypeError, HybridError
-from hybrid.ops.protocols.by_numpy import by_numpy, deliver
+from hybrid.ops.protocols.by_numpy import by_numpy, deliver, spread
 
 Function = Callable[..., Any]
 
@@ -84,6 +84,11 @@ def _hold_fractions(values: Iterable[Any]) -> bool:
 
 _FRACTIONS = frozenset((float, complex, Unknown, Number))
 _SEQUENCES = (list, tuple)
+_SPREADING = frozenset(
+    (np.fix, np.isposinf, np.isneginf)
+    + (np.quantile, np.percentile, np.nanquantile, np.nanpercentile)
+)
+"""Functions that broadcast to ``out=``, as ufuncs do; the others refuse another shape."""
 
 
 def translated(func: Function, args: Any, kwargs: Any) -> Any:
@@ -157,7 +162,8 @@ def _translated(func: Function, ours: Function, args: Any, kwargs: Any) -> Any:
             out = value
         elif not _is_default(value, theirs):
             return _NOT_HANDLED
-    return deliver(ours(*positional, **keyword), out)
+    put = spread if func in _SPREADING else deliver
+    return put(ours(*positional, **keyword), out)
 
 
 Route = tuple[tuple[inspect.Parameter, inspect.Parameter | None], ...]

@@ -29,7 +29,7 @@ from hybrid.ops.elementwise.declare import UFUNCS, key_of
 from hybrid.ops.elementwise.operands import KNOWN, SCALARS, hold_lists, with_lists
 from hybrid.ops.elementwise.selection import where as choose
 from hybrid.ops.inplace import check_write, writing
-from hybrid.ops.protocols.by_numpy import by_numpy, deliver, written_by_numpy
+from hybrid.ops.protocols.by_numpy import by_numpy, deliver, spread, written_by_numpy
 from hybrid.ops.protocols.compositions import reduced_at
 from hybrid.ops.updating import At
 
@@ -101,7 +101,8 @@ def __array_ufunc__(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **opt
     if out is None:
         return result
     results = result if isinstance(result, tuple) else (result,)
-    written = tuple(deliver(r, t) for r, t in zip(results, targets, strict=True))
+    put = spread if method in ("__call__", "outer") else deliver
+    written = tuple(put(r, t) for r, t in zip(results, targets, strict=True))
     return written if isinstance(result, tuple) else written[0]
 
 
