@@ -12,9 +12,10 @@ from hybrid.autodiff.record import restore
 from hybrid.autodiff.selections import Part, add_into, buffer_for, joined
 from hybrid.core import dispatch
 from hybrid.core.devices import DeviceScope
+from hybrid.core.making import asarray
 from hybrid.core.op import Attrs, Op
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.tensor import Tensor
 from hybrid.core.unknown import same, same_shape
 from hybrid.errors import GradientError
 from hybrid.records import dataclass

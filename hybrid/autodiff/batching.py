@@ -7,9 +7,10 @@ from typing import Any
 
 from hybrid.core.batch import Lane
 from hybrid.core.dispatch import bind
+from hybrid.core.making import asarray
 from hybrid.core.op import Attrs, Op
 from hybrid.core.operands import spec_of
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.tensor import Tensor
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.creation import zeros
 from hybrid.ops.joining import stack

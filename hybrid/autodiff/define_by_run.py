@@ -16,8 +16,7 @@ from hybrid.autodiff.joining import around
 from hybrid.autodiff.nodes import PartNode, TapeNode
 from hybrid.autodiff.record import begin, node_of, source_node
 from hybrid.autodiff.tape import GradientTape
-from hybrid.core import dispatch
-from hybrid.core import tensor as core_tensor
+from hybrid.core import dispatch, making
 from hybrid.core.aliases import as_array
 from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
@@ -101,8 +100,8 @@ def asarray(
     >>> asarray([1.0, 2.0])
     Tensor([1., 2.], dtype=float32)
     """
-    tensor = core_tensor.asarray(obj, dtype, device=device, copy=copy)
-    tensor = core_tensor.own(tensor)
+    tensor = making.asarray(obj, dtype, device=device, copy=copy)
+    tensor = making.own(tensor)
     if not tensor.ndim and not isinstance(obj, Tensor):
         as_array(tensor)
     return _require(detach(tensor)) if requires_grad else tensor
@@ -205,7 +204,7 @@ def _set_grad(self: Tensor, value: Any) -> None:
     if leaf is None:
         raise GradientError(located("grad: this Tensor does not require a gradient"))
     if value is not None:
-        value = core_tensor.asarray(value)
+        value = making.asarray(value)
         if value.shape != self.shape:
             raise ShapeError(
                 located(f"grad: shape {value.shape} for a Tensor of shape {self.shape}")
@@ -266,7 +265,7 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
 
 
 def _fitted(gradient: Any, target: Tensor) -> Tensor:
-    given = core_tensor.asarray(gradient).astype(target.dtype, copy=False)
+    given = making.asarray(gradient).astype(target.dtype, copy=False)
     try:
         return broadcast_to(given, target.shape)
     except ShapeError:

@@ -10,8 +10,9 @@ from typing import Any, Literal
 from hybrid.autodiff.transforms import ArgNums, grad, linearize, vjp
 from hybrid.autodiff.vmap import vmap
 from hybrid.core import containers
+from hybrid.core.making import asarray
 from hybrid.core.source import located
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.tensor import Tensor
 from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError
 from hybrid.ops.creation import eye

@@ -19,8 +19,9 @@ from hybrid.autodiff.backward import propagate
 from hybrid.autodiff.nodes import AnyNode
 from hybrid.autodiff.record import begin, node_of, record, record_one, record_two, source_node
 from hybrid.core import containers, dispatch
+from hybrid.core.making import asarray
 from hybrid.core.source import located
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError, ShapeError

@@ -12,8 +12,9 @@ from typing import Any
 
 from hybrid.autodiff.tape import GradientTape
 from hybrid.core import containers
+from hybrid.core.making import asarray
 from hybrid.core.source import located
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError, ShapeError

@@ -21,13 +21,14 @@ from hybrid.core.batch import Lane
 from hybrid.core.graph import Value
 from hybrid.core.heard import ASKED
 from hybrid.core.layout import contiguous
+from hybrid.core.making import asarray
 from hybrid.core.op import Attrs, Op
 from hybrid.core.operands import PYTHON_SCALARS
 from hybrid.core.scalars import is_scalar
 from hybrid.core.source import located, user_line, wants_array
 from hybrid.core.storage import layout_through
 from hybrid.core.symbol import Symbol
-from hybrid.core.tensor import Tensor, asarray, wrap
+from hybrid.core.tensor import Tensor, wrap
 from hybrid.core.unknown import same
 from hybrid.core.variable import Variable
 from hybrid.errors import ShapeError, TraceError

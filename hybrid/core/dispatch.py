@@ -11,6 +11,7 @@ import numpy as np
 from hybrid.core import placed
 from hybrid.core.aliases import hung, is_current, one_step, shares_memory
 from hybrid.core.heard import ASKED, heard_of
+from hybrid.core.making import asarray
 from hybrid.core.number import Number, in_graph, in_python
 from hybrid.core.op import OPS, Attrs, Op
 from hybrid.core.operands import PYTHON_SCALARS
@@ -20,7 +21,7 @@ from hybrid.core.state import busy as busy
 from hybrid.core.state import state as state
 from hybrid.core.storage import Snapshot
 from hybrid.core.symbol import Symbol
-from hybrid.core.tensor import Tensor, asarray, wrap
+from hybrid.core.tensor import Tensor, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.dtypes import is_inexact
 from hybrid.errors import HybridError

@@ -60,7 +60,7 @@ def _kind_of_number(x: Any) -> Any:
 
 def _dtype_in_a_list(x: Any) -> dtypes.DType:
     """Return what an element adds to the dtype of a list; Python's numbers are weak."""
-    from hybrid.core.tensor import asarray
+    from hybrid.core.making import asarray
 
     spec = asarray(x).spec
     return state.defaults.dtypes[spec.dtype.kind] if spec.weak else spec.dtype
@@ -68,8 +68,9 @@ def _dtype_in_a_list(x: Any) -> dtypes.DType:
 
 def _stacked(obj: Any, dtype: dtypes.DType) -> Tensor:
     from hybrid.core.dispatch import bind
+    from hybrid.core.making import asarray
     from hybrid.core.op import OPS
-    from hybrid.core.tensor import asarray, wrap
+    from hybrid.core.tensor import wrap
 
     if not isinstance(obj, list | tuple):
         return asarray(obj, dtype)

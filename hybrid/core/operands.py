@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.making import asarray
 from hybrid.core.number import in_graph
 from hybrid.core.spec import TensorSpec, weak_scalar
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.tensor import Tensor
 
 PYTHON_SCALARS = (bool, int, float, complex)
 

@@ -9,11 +9,12 @@ import numpy as np
 from hybrid.core import dispatch
 from hybrid.core.devices import as_device, place
 from hybrid.core.lending import awaited
+from hybrid.core.making import as_ndarray, asarray
 from hybrid.core.operands import spec_of
 from hybrid.core.places import DeviceArray, data_to, fill, like
 from hybrid.core.source import located
 from hybrid.core.spec import Shape, TensorSpec, casts, fits
-from hybrid.core.tensor import Array, Tensor, as_ndarray, asarray, wrap
+from hybrid.core.tensor import Array, Tensor, wrap
 from hybrid.dtypes import DType
 from hybrid.errors import DTypeError, ShapeError, TraceError
 

@@ -98,7 +98,7 @@ class Watched(np.ndarray[Any, np.dtype[Any]]):
         return super().__array_function__(func, types, _plain_all(args), _plain_all(kwargs))
 
     def __getitem__(self, index: Any) -> Any:
-        from hybrid.core.tensor import asarray
+        from hybrid.core.making import asarray
 
         if holds_tensors(index) or _written(self) is not None:
             return asarray(self)[index]
@@ -140,7 +140,7 @@ def plain(x: Any) -> Any:
 
 def _written(x: Watched) -> Tensor | None:
     """Return the Tensor of an array that the trace has written to: its memory shows that later."""
-    from hybrid.core.tensor import asarray
+    from hybrid.core.making import asarray
 
     if state.recorder is None or x.root is None or x.root.dtype not in SUPPORTED:
         return None

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.tensor import Array, as_ndarray
+from hybrid.core.making import as_ndarray
+from hybrid.core.tensor import Array
 from hybrid.errors import DTypeError, ShapeError
 
 _INTEGER = {2: np.int16, 4: np.int32, 8: np.int64}

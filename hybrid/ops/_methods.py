@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.making import asarray
+from hybrid.core.tensor import Tensor
 
 
 def as_numpy(function: Callable[..., Any], x: Any, /, *args: Any, **options: Any) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 from hybrid.core.aliases import is_current
 from hybrid.core.dispatch import busy, resolve, state
 from hybrid.core.heard import heard
+from hybrid.core.making import asarray
 from hybrid.core.number import Number, in_index
 from hybrid.core.operands import spec_of
 from hybrid.core.places import apart
@@ -16,7 +17,7 @@ from hybrid.core.refusals import leaked
 from hybrid.core.source import located
 from hybrid.core.spec import Shape, broadcast_shapes, fits
 from hybrid.core.symbol import Symbol
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.core.unknown import Unknown, is_unknown
 from hybrid.core.variable import Variable
 from hybrid.errors import IndexingError, ShapeError

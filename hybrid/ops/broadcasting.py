@@ -9,11 +9,12 @@ import numpy as np
 from hybrid.core.aliases import one_step, seen
 from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind, busy, state
+from hybrid.core.making import asarray
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.source import located
 from hybrid.core.spec import Shape, TensorSpec, fits
 from hybrid.core.spec import broadcast_shapes as broadcast
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.core.unknown import same, same_shape
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import as_shape

@@ -6,9 +6,10 @@ from typing import Any
 
 from hybrid import dtypes
 from hybrid.core.dispatch import bind
+from hybrid.core.making import asarray
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.dtypes import DType
 from hybrid.ops._axes import Axes, all_axes, lead_axis, without
 from hybrid.ops.elementwise.arithmetic import reciprocal

@@ -13,11 +13,12 @@ from hybrid.core.aliases import as_array
 from hybrid.core.batch import Lanes
 from hybrid.core.devices import CPU, DeviceScope, as_device
 from hybrid.core.dispatch import bind, busy, state
+from hybrid.core.making import asarray, holds, own
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.operands import spec_of
 from hybrid.core.source import located
 from hybrid.core.spec import Shape, TensorSpec, fits
-from hybrid.core.tensor import ArrayLike, Tensor, asarray, holds, own, wrap
+from hybrid.core.tensor import ArrayLike, Tensor, wrap
 from hybrid.core.unknown import is_unknown
 from hybrid.dtypes import DType
 from hybrid.errors import ShapeError

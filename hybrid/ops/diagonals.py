@@ -7,10 +7,11 @@ from typing import Any
 
 from hybrid.core.dispatch import bind
 from hybrid.core.layout import Layout
+from hybrid.core.making import asarray
 from hybrid.core.op import Example, Op, register
 from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import ShapeError
 from hybrid.ops import reduction
 from hybrid.ops._axes import lead_as_is

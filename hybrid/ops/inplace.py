@@ -15,6 +15,7 @@ import numpy as np
 from hybrid.core.aliases import own_alias
 from hybrid.core.dispatch import after_trace, refresh, resolve, state
 from hybrid.core.lost import warn_of_array
+from hybrid.core.making import asarray
 from hybrid.core.number import Number, in_graph, in_python
 from hybrid.core.operands import spec_of
 from hybrid.core.places import fill
@@ -23,7 +24,7 @@ from hybrid.core.source import located
 from hybrid.core.spec import Shape, TensorSpec, casts, fits
 from hybrid.core.storage import Alias, Chain, Storage
 from hybrid.core.symbol import Symbol
-from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
+from hybrid.core.tensor import ArrayLike, Tensor, wrap
 from hybrid.core.unknown import same_shape
 from hybrid.dtypes import DType
 from hybrid.errors import DTypeError, GradientError, ShapeError

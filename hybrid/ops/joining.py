@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.dispatch import bind, busy, state
+from hybrid.core.making import asarray
 from hybrid.core.op import Block, Blocks, Example, Op, Parts, Steps, register
 from hybrid.core.source import located
 from hybrid.core.spec import Shape, TensorSpec, promote_specs
-from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
+from hybrid.core.tensor import ArrayLike, Tensor, wrap
 from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import lead_axis, one_axis

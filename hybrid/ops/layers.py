@@ -6,8 +6,9 @@ import math
 from typing import Any
 
 from hybrid import dtypes
+from hybrid.core.making import asarray
 from hybrid.core.source import located
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops import random
 from hybrid.ops._axes import Axes, one_axis, some_axes

@@ -7,8 +7,9 @@ from typing import Any
 
 from hybrid import dtypes
 from hybrid.core.dispatch import state
+from hybrid.core.making import asarray
 from hybrid.core.source import located
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops._axes import as_dtype, one_axis
 from hybrid.ops.composite import log_softmax

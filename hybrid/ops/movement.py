@@ -10,11 +10,12 @@ import numpy as np
 
 from hybrid.core.aliases import aliases, seen, shares_memory
 from hybrid.core.dispatch import bind, busy, state
+from hybrid.core.making import asarray
 from hybrid.core.op import Example, Op, always, register
 from hybrid.core.source import located
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.storage import Chain
-from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
+from hybrid.core.tensor import ArrayLike, Tensor, wrap
 from hybrid.core.unknown import as_size
 from hybrid.errors import HybridError, ShapeError
 from hybrid.kernels.shortway import Way

@@ -15,10 +15,11 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.dispatch import bind
+from hybrid.core.making import asarray
 from hybrid.core.op import Example, Op, always, register
 from hybrid.core.source import located
 from hybrid.core.spec import Shape, TensorSpec
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.kernels import pooling as kernels
 from hybrid.ops.conv.geometry import Padding, PaddingLike, as_padding, per_axis, positions

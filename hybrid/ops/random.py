@@ -21,9 +21,10 @@ from hybrid import dtypes
 from hybrid.core import defaults
 from hybrid.core.devices import CPU, DeviceScope, as_device
 from hybrid.core.dispatch import bind
+from hybrid.core.making import asarray
 from hybrid.core.op import Op
 from hybrid.core.source import located
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.core.variable import Variable
 from hybrid.dtypes import DType
 from hybrid.errors import DTypeError

@@ -11,10 +11,11 @@ import numpy as np
 
 from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind
+from hybrid.core.making import asarray
 from hybrid.core.op import Attrs, Block, Blocks, Example, Op, Parts, register
 from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.core.unknown import as_size
 from hybrid.core.watched import noted
 from hybrid.dtypes import promote

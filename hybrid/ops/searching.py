@@ -11,12 +11,13 @@ from hybrid.core.asking import has_contents, size_by_data
 from hybrid.core.batch import Lanes
 from hybrid.core.devices import CPU
 from hybrid.core.dispatch import bind
+from hybrid.core.making import asarray
 from hybrid.core.number import in_graph
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.operands import spec_of
 from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec, promote_specs
-from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
+from hybrid.core.tensor import ArrayLike, Tensor, wrap
 from hybrid.errors import ShapeError
 from hybrid.kernels import extreme_places
 from hybrid.ops._axes import all_axes, batch_elements, lead_axis, one_axis, without

@@ -10,11 +10,12 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind
+from hybrid.core.making import asarray
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.places import Place
 from hybrid.core.source import located
 from hybrid.core.spec import Shape, TensorSpec
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.dtypes import DType
 from hybrid.errors import DTypeError, IndexingError, ShapeError
 from hybrid.ops import reduction

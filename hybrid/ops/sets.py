@@ -13,9 +13,10 @@ from hybrid import dtypes
 from hybrid.core.asking import has_contents, size_by_data
 from hybrid.core.devices import CPU
 from hybrid.core.dispatch import bind
+from hybrid.core.making import asarray
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
+from hybrid.core.tensor import ArrayLike, Tensor, wrap
 from hybrid.ops._axes import batch_elements, one_axis
 from hybrid.ops.indexing import take
 from hybrid.ops.movement import ravel

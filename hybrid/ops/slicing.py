@@ -11,11 +11,12 @@ import numpy as np
 from hybrid.core.aliases import seen
 from hybrid.core.dispatch import bind, busy, state
 from hybrid.core.layout import Layout
+from hybrid.core.making import asarray
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.source import located
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.storage import Chain
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.core.unknown import Unknown, as_size
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import Axes, lead_axis, one_axis, some_axes

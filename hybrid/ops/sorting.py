@@ -9,9 +9,10 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.dispatch import at_once, bind
+from hybrid.core.making import asarray
 from hybrid.core.op import Example, Op, always, register
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import lead_axis, one_axis
 from hybrid.ops._methods import attach

@@ -6,9 +6,10 @@ import operator
 from typing import Any
 
 from hybrid.core.dispatch import bind
+from hybrid.core.making import asarray
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import lead_as_is
 

@@ -9,10 +9,11 @@ import numpy as np
 from hybrid.core.aliases import seen
 from hybrid.core.dispatch import bind, busy, state
 from hybrid.core.layout import Layout
+from hybrid.core.making import asarray
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.storage import Chain
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import Axes, lead_axis, some_axes
 from hybrid.ops._methods import attach

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.making import asarray
 from hybrid.core.number import in_index
 from hybrid.core.operands import spec_of
 from hybrid.core.source import located
 from hybrid.core.spec import casts
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.dtypes import is_inexact
 from hybrid.errors import DTypeError
 from hybrid.ops._methods import attach_properties

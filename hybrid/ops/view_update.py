@@ -10,10 +10,11 @@ from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import (
     bind,
 )
+from hybrid.core.making import asarray
 from hybrid.core.op import OPS, Attrs, Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec, fits
 from hybrid.core.storage import Chain
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import ShapeError
 from hybrid.ops.broadcasting import broadcast_to, sum_to
 from hybrid.ops.movement import reshape

@@ -16,9 +16,10 @@ from hybrid.autodiff.tape import GradientTape
 from hybrid.core import containers, dispatch
 from hybrid.core.defaults import in_force
 from hybrid.core.graph import has_effects
+from hybrid.core.making import asarray
 from hybrid.core.op import Op
 from hybrid.core.source import located
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError

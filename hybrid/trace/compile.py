@@ -12,10 +12,11 @@ from typing import Any, NamedTuple, overload
 
 from hybrid.core import defaults, dispatch
 from hybrid.core.folding import fold
+from hybrid.core.making import asarray
 from hybrid.core.refusals import leaked
 from hybrid.core.source import located
 from hybrid.core.symbol import Symbol
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.tensor import Tensor
 from hybrid.core.tracelog import timed
 from hybrid.errors import TraceError
 from hybrid.kernels.quick import quick_call

@@ -20,10 +20,11 @@ from hybrid.autodiff.transforms import vjp
 from hybrid.autodiff.vmap import Lanes, vmap
 from hybrid.core import containers, dispatch
 from hybrid.core.batch import Lane
+from hybrid.core.making import asarray
 from hybrid.core.op import Op
 from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import Tensor, asarray, wrap
+from hybrid.core.tensor import Tensor, wrap
 from hybrid.core.variable import Variable
 from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError, ShapeError

@@ -16,13 +16,14 @@ from hybrid.core.conditions import Unknowns
 from hybrid.core.formula import Formula, Input, inputs_of
 from hybrid.core.graph import FuncGraph, Value
 from hybrid.core.layout import contiguous
+from hybrid.core.making import asarray
 from hybrid.core.op import Attrs, Op
 from hybrid.core.source import located, user_line
 from hybrid.core.spec import TensorSpec, casts
 from hybrid.core.storage import layout_through
 from hybrid.core.substitute import specialise, substitute, unknowns_in
 from hybrid.core.symbol import Symbol
-from hybrid.core.tensor import Array, Tensor, asarray, wrap
+from hybrid.core.tensor import Array, Tensor, wrap
 from hybrid.core.unknown import Unknown, entered
 from hybrid.core.variable import Variable
 from hybrid.dtypes import SUPPORTED, is_inexact

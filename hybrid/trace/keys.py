@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.making import asarray
+from hybrid.core.tensor import Tensor
 from hybrid.trace.signature import Signature
 
 Parameters = Mapping[str, inspect.Parameter]

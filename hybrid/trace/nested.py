@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from hybrid.core import containers
+from hybrid.core.making import asarray
 from hybrid.core.state import state
-from hybrid.core.tensor import asarray
 from hybrid.trace.any_size_launcher import UNKNOWN, AnySizeLaunchers
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.keys import fast_key

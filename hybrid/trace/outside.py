@@ -22,11 +22,12 @@ from hybrid.core.aliases import aliases, own_alias
 from hybrid.core.conditions import Condition, Unknowns
 from hybrid.core.formula import Call, Formula, Input, Sum
 from hybrid.core.graph import Value
+from hybrid.core.making import asarray
 from hybrid.core.scalars import is_scalar
 from hybrid.core.source import located, user_line
 from hybrid.core.spec import TensorSpec
 from hybrid.core.storage import Alias, Storage
-from hybrid.core.tensor import Array, Tensor, asarray
+from hybrid.core.tensor import Array, Tensor
 from hybrid.core.unknown import Unknown
 from hybrid.core.variable import Variable
 from hybrid.errors import TraceError

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from hybrid.core import containers
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.making import asarray
+from hybrid.core.tensor import Tensor
 from hybrid.trace.mutation import Copies, deliver, given_containers
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from hybrid.core import containers
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.making import asarray
+from hybrid.core.tensor import Tensor
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.environment import unbound
 from hybrid.trace.launcher import Launcher

@@ -18,6 +18,7 @@ from hybrid.core.aliases import is_current
 from hybrid.core.asking import asked
 from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
 from hybrid.core.heard import ASKED
+from hybrid.core.making import asarray
 from hybrid.core.op import OPS, Attrs, Op
 from hybrid.core.refusals import leaked
 from hybrid.core.scalars import is_scalar
@@ -25,7 +26,7 @@ from hybrid.core.source import SourceLine, located, user_line, wants_array
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.state import state
 from hybrid.core.symbol import Symbol
-from hybrid.core.tensor import Tensor, asarray, wrap
+from hybrid.core.tensor import Tensor, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.dtypes import is_inexact, promote
 from hybrid.errors import TraceError

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from hybrid.core import containers, dispatch
+from hybrid.core.making import asarray
 from hybrid.core.places import DeviceArray
 from hybrid.core.storage import Chain
-from hybrid.core.tensor import Tensor, asarray, wrap
+from hybrid.core.tensor import Tensor, wrap
 from hybrid.records import dataclass
 from hybrid.trace.mutation import deliver, given_back
 from hybrid.trace.sources import Environment, Item

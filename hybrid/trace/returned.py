@@ -9,11 +9,12 @@ import numpy as np
 
 from hybrid.core import dispatch, formula
 from hybrid.core.graph import Value
+from hybrid.core.making import asarray
 from hybrid.core.op import OPS
 from hybrid.core.places import DeviceArray
 from hybrid.core.storage import Chain
 from hybrid.core.symbol import Symbol
-from hybrid.core.tensor import Tensor, asarray, wrap
+from hybrid.core.tensor import Tensor, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.dtypes import SUPPORTED
 from hybrid.trace.outside import OutsideRecorder

@@ -13,10 +13,11 @@ import numpy as np
 
 from hybrid.core import containers
 from hybrid.core.devices import CPU
+from hybrid.core.making import asarray
 from hybrid.core.operands import PYTHON_SCALARS
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.state import USUAL, Defaults, state
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.records import dataclass
 from hybrid.trace.environment import same_value

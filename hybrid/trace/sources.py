@@ -9,9 +9,10 @@ import numpy as np
 
 from hybrid.core import dispatch, formula
 from hybrid.core.formula import Formula
+from hybrid.core.making import asarray
 from hybrid.core.places import fill
 from hybrid.core.storage import Chain
-from hybrid.core.tensor import Array, Tensor, asarray, wrap
+from hybrid.core.tensor import Array, Tensor, wrap
 from hybrid.core.variable import Variable
 from hybrid.records import dataclass
 from hybrid.trace.signature import is_array

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import hybrid as hb
-from hybrid.core.tensor import asarray
+from hybrid.core.making import asarray
 from hybrid.errors import DTypeError, ShapeError
 
 

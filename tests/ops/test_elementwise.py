@@ -18,9 +18,10 @@ import scipy.special
 import hybrid as hb
 from hybrid import dtypes
 from hybrid.core.dispatch import bind
+from hybrid.core.making import asarray
 from hybrid.core.op import OPS, Op
 from hybrid.core.spec import TensorSpec, weak_scalar
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.errors import DTypeError, HybridError, ShapeError
 from hybrid.ops import elementwise as ew

@@ -13,8 +13,9 @@ from hypothesis.extra import numpy as hnp
 
 import hybrid as hb
 from hybrid.autodiff.tape import GradientTape
+from hybrid.core.making import asarray
 from hybrid.core.op import OPS
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.tensor import Tensor
 from hybrid.errors import IndexingError
 from hybrid.ops import indexing
 from hybrid.ops.indexing import getitem

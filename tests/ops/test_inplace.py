@@ -16,8 +16,9 @@ import hybrid as hb
 from hybrid.autodiff.tape import GradientTape
 from hybrid.core import dispatch
 from hybrid.core.graph import Const
+from hybrid.core.making import asarray
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.tensor import Tensor
 from hybrid.errors import DTypeError, IndexingError, ShapeError
 from hybrid.ops import broadcasting, inplace
 from hybrid.trace.recorder import GraphRecorder, trace_pure

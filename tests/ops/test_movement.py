@@ -13,8 +13,8 @@ from hypothesis.extra import numpy as hnp
 
 import hybrid as mv
 from hybrid.core.layout import contiguous
+from hybrid.core.making import asarray
 from hybrid.core.op import OPS
-from hybrid.core.tensor import asarray
 from hybrid.errors import AxisError, ShapeError
 from hybrid.ops.rearranging import PAD_MODES
 

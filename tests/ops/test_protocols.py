@@ -10,7 +10,8 @@ import pytest
 import hybrid as hb
 from hybrid import dtypes
 from hybrid.autodiff.tape import GradientTape
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.making import asarray
+from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.errors import GradientError, ShapeError
 from hybrid.ops.elementwise.declare import UFUNCS

@@ -10,8 +10,8 @@ import pytest
 
 from hybrid import dtypes
 from hybrid.core.dispatch import bind
+from hybrid.core.making import asarray
 from hybrid.core.op import OPS
-from hybrid.core.tensor import asarray
 from hybrid.errors import DTypeError
 from hybrid.ops import drawing, random
 

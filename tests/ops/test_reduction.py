@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import hybrid as hb
+from hybrid.core.making import asarray
 from hybrid.core.op import OPS
-from hybrid.core.tensor import asarray
 from hybrid.errors import AxisError, ShapeError
 from hybrid.ops import composite, reduction
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.making import asarray
 from hybrid.core.operands import spec_of
 from hybrid.core.source import located
 from hybrid.core.spec import promote_specs
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.core.variable import Variable
 from hybrid.errors import DTypeError, IndexingError, ShapeError
 from hybrid.ops._axes import one_axis

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hybrid import dtypes
+from hybrid.core.making import asarray
 from hybrid.core.spec import fits
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.ops._methods import attach
 from hybrid.ops.creation import zeros_like
 from hybrid.ops.elementwise import abs, imag, isfinite, isinf, isnan, signbit

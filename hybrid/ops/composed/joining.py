@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.making import asarray
 from hybrid.core.source import located
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.core.variable import Variable
 from hybrid.core.watched import noted
 from hybrid.errors import ShapeError

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.making import asarray
 from hybrid.core.source import located
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.dtypes import DType
 from hybrid.ops.elementwise import ceil, floor, maximum, where
 from hybrid.ops.movement import reshape

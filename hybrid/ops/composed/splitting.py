@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.making import asarray
 from hybrid.core.source import located
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import one_axis, some_axes
 from hybrid.ops.movement import moveaxis, swapaxes

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.making import asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.ops._axes import one_axis
 from hybrid.ops.elementwise import abs, atan2, imag, rad2deg, real, remainder, sin
 from hybrid.ops.elementwise.declare import meeting

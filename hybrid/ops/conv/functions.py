@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from hybrid.core.making import asarray
 from hybrid.core.source import located
 from hybrid.core.spec import Shape
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import ShapeError
 from hybrid.ops.conv.geometry import PaddingLike, as_padding, per_axis
 from hybrid.ops.conv.primitive import conv, conv_input

@@ -11,9 +11,10 @@ from typing import Any
 
 from hybrid.core.batch import Lane, Lanes
 from hybrid.core.dispatch import bind
+from hybrid.core.making import asarray
 from hybrid.core.op import Attrs, Example, Op, always, register
 from hybrid.core.spec import Shape, TensorSpec, promote_specs
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.tensor import Tensor
 from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
 from hybrid.ops.broadcasting import broadcast_to

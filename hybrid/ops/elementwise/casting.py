@@ -11,10 +11,11 @@ from hybrid import dtypes
 from hybrid.core.devices import as_device
 from hybrid.core.dispatch import bind, busy, state
 from hybrid.core.heard import heard
+from hybrid.core.making import asarray
 from hybrid.core.op import Example, Op, register
 from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
+from hybrid.core.tensor import ArrayLike, Tensor, wrap
 from hybrid.dtypes import DType
 from hybrid.errors import DTypeError
 from hybrid.ops.elementwise.declare import Key, Loop, Unary, elementwise, unary

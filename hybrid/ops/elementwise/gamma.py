@@ -11,10 +11,11 @@ from typing import Any
 
 from hybrid import dtypes
 from hybrid.core.dispatch import bind
+from hybrid.core.making import asarray
 from hybrid.core.op import Example, Op, register
 from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import DTypeError
 from hybrid.ops._axes import lead_as_is
 from hybrid.ops.elementwise.declare import REAL, Unary, unary

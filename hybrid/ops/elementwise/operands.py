@@ -10,11 +10,12 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.defaults import default_dtype
 from hybrid.core.dispatch import state
+from hybrid.core.making import asarray
 from hybrid.core.number import Number, in_graph
 from hybrid.core.op import Op
 from hybrid.core.refusals import too_wide
 from hybrid.core.symbol import Symbol
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.tensor import Tensor
 from hybrid.core.unknown import Unknown, known
 from hybrid.core.variable import Variable
 from hybrid.dtypes import DType

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.making import asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.ops._methods import as_numpy
 from hybrid.ops.elementwise.casting import astype
 from hybrid.ops.elementwise.declare import PIECEWISE, Key, Loop, loops_of, unary

@@ -8,10 +8,11 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.dispatch import busy, state
+from hybrid.core.making import asarray
 from hybrid.core.number import Number
 from hybrid.core.op import Example
 from hybrid.core.source import located
-from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
+from hybrid.core.tensor import ArrayLike, Tensor, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.dtypes import DType
 from hybrid.ops._methods import as_numpy

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.making import asarray
 from hybrid.core.op import Example
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.ops.elementwise.arithmetic import copysign, pow, sign
 from hybrid.ops.elementwise.comparison import isinf, isnan
 from hybrid.ops.elementwise.declare import (

@@ -7,8 +7,9 @@ from math import prod
 from typing import Any, Literal
 
 from hybrid import dtypes
+from hybrid.core.making import asarray
 from hybrid.core.source import located
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.core.unknown import as_size
 from hybrid.dtypes import DType
 from hybrid.errors import DTypeError, ShapeError

@@ -7,8 +7,9 @@ from typing import Any
 from hybrid import dtypes
 from hybrid.core.devices import DeviceScope, as_device
 from hybrid.core.dispatch import state
+from hybrid.core.making import asarray
 from hybrid.core.source import located
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.core.unknown import as_size
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops._axes import as_dtype, some_axes

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from hybrid.core.making import asarray
 from hybrid.core.source import located
 from hybrid.core.spec import Shape
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import IndexingError, ShapeError
 from hybrid.ops._axes import one_axis
 from hybrid.ops.elementwise.operands import with_lists

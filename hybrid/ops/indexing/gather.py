@@ -11,10 +11,11 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind, resolve, state
+from hybrid.core.making import asarray
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec, broadcast_shapes
 from hybrid.core.symbol import Symbol
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import IndexingError
 from hybrid.ops._axes import Axes
 from hybrid.ops.creation import zeros

@@ -8,11 +8,12 @@ import numpy as np
 
 from hybrid.core.aliases import seen
 from hybrid.core.dispatch import busy, resolve, state
+from hybrid.core.making import asarray
 from hybrid.core.number import in_index
 from hybrid.core.source import located
 from hybrid.core.storage import Chain
 from hybrid.core.symbol import Symbol
-from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
+from hybrid.core.tensor import ArrayLike, Tensor, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.errors import DTypeError
 from hybrid.kernels.shortway import Way

@@ -10,11 +10,12 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind
+from hybrid.core.making import asarray
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.operands import spec_of
 from hybrid.core.places import Place
 from hybrid.core.spec import TensorSpec, fits
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import Axes
 from hybrid.ops.broadcasting import broadcast_to, sum_to

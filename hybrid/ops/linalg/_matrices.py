@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.making import asarray
 from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import DTypeError, LinAlgError
 from hybrid.ops.elementwise.casting import conj
 from hybrid.ops.elementwise.operands import together

@@ -9,9 +9,10 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind, bind_all
+from hybrid.core.making import asarray
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import LinAlgError, ShapeError
 from hybrid.ops import reduction
 from hybrid.ops.broadcasting import broadcast_to

@@ -9,10 +9,11 @@ from itertools import pairwise
 from typing import Any
 
 from hybrid.core.dispatch import bind
+from hybrid.core.making import asarray
 from hybrid.core.op import Example, Op, register
 from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import LinAlgError, ShapeError
 from hybrid.ops import diagonals
 from hybrid.ops._axes import lead_as_is, one_axis

@@ -8,10 +8,11 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.dispatch import bind
+from hybrid.core.making import asarray
 from hybrid.core.op import Example, Op, register
 from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import DTypeError, LinAlgError
 from hybrid.ops import reduction
 from hybrid.ops._axes import Axes, all_axes, lead_axis, some_axes, without

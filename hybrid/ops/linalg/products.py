@@ -13,10 +13,11 @@ from hybrid import dtypes
 from hybrid.core.batch import Lane, Lanes
 from hybrid.core.dispatch import bind, busy, state
 from hybrid.core.heard import heard
+from hybrid.core.making import asarray
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec, broadcast_shapes, promote_specs
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
 from hybrid.kernels.shortway import Way

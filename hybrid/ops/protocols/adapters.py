@@ -11,9 +11,10 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.lost import warn_of_array
+from hybrid.core.making import asarray
 from hybrid.core.operands import spec_of
 from hybrid.core.source import located
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.errors import DTypeError
 from hybrid.ops import (

@@ -11,9 +11,10 @@ from hybrid import dtypes
 from hybrid.core.devices import CPU
 from hybrid.core.dispatch import state
 from hybrid.core.lost import warn_of_array
+from hybrid.core.making import asarray
 from hybrid.core.source import located
 from hybrid.core.spec import fits
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.tensor import Tensor
 from hybrid.core.unknown import same_shape
 from hybrid.core.variable import Variable
 from hybrid.errors import DeviceError, GradientError

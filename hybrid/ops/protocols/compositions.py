@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.making import asarray
 from hybrid.core.source import located
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.errors import IndexingError, LinAlgError
 from hybrid.ops import creation, joining, linalg, movement, ranges, reduction, sorting, unit_axes

@@ -12,9 +12,10 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.defaults import default_dtype
 from hybrid.core.dispatch import state
+from hybrid.core.making import asarray
 from hybrid.core.operands import spec_of
 from hybrid.core.spec import promote_specs
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.tensor import Tensor
 from hybrid.core.watched import holds_tensors, noted
 from hybrid.ops.elementwise.operands import is_weak
 from hybrid.ops.joining import concat

@@ -18,8 +18,9 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.dispatch import state
 from hybrid.core.intent import to_be_written
+from hybrid.core.making import asarray
 from hybrid.core.number import as_numpy_would, each, in_graph, items
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.core.watched import Watched, current, holds_tensors, noted, plain
 from hybrid.ops import creation, ranges

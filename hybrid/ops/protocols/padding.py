@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core.making import asarray
 from hybrid.core.number import each
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.tensor import Tensor
 from hybrid.core.watched import holds_tensors
 from hybrid.ops import creation, joining, rearranging, reduction
 from hybrid.ops.broadcasting import broadcast_to

@@ -13,7 +13,8 @@ import numpy as np
 from einops._backends import AbstractBackend
 
 from hybrid import dtypes
-from hybrid.core.tensor import Array, Tensor, asarray
+from hybrid.core.making import asarray
+from hybrid.core.tensor import Array, Tensor
 from hybrid.core.variable import Variable
 from hybrid.ops.joining import concat, stack
 from hybrid.ops.linalg.contraction import einsum

@@ -17,9 +17,10 @@ from hybrid.core.defaults import default_dtype
 from hybrid.core.devices import CPU
 from hybrid.core.dispatch import busy, resolve, state
 from hybrid.core.heard import heard
+from hybrid.core.making import asarray
 from hybrid.core.number import in_graph
 from hybrid.core.source import located
-from hybrid.core.tensor import Tensor, asarray, wrap
+from hybrid.core.tensor import Tensor, wrap
 from hybrid.core.variable import Variable
 from hybrid.dtypes import DType
 from hybrid.errors import HybridError

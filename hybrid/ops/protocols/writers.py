@@ -9,7 +9,8 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.lost import warn_of_array
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.making import asarray
+from hybrid.core.tensor import Tensor
 from hybrid.ops._methods import attach
 from hybrid.ops.elementwise.selection import clip, where
 from hybrid.ops.indexing import take

@@ -11,9 +11,10 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.dispatch import bind, busy, state
 from hybrid.core.heard import heard
+from hybrid.core.making import asarray
 from hybrid.core.op import Example, Op
 from hybrid.core.spec import Shape, TensorSpec
-from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
+from hybrid.core.tensor import ArrayLike, Tensor, wrap
 from hybrid.dtypes import DType
 from hybrid.errors import ShapeError
 from hybrid.kernels.shortway import Way

@@ -8,9 +8,10 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.dispatch import at_once, bind
+from hybrid.core.making import asarray
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.dtypes import DType
 from hybrid.ops._axes import Axes, all_axes, as_dtype, lead_axis, without
 from hybrid.ops._methods import as_numpy, attach

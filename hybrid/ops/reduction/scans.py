@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.dispatch import at_once, bind
+from hybrid.core.making import asarray
 from hybrid.core.op import Example, Op, register
 from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import AxisError
 from hybrid.ops._axes import as_dtype, lead_axis, one_axis
 from hybrid.ops._methods import as_numpy, attach

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.making import asarray
 from hybrid.core.op import Op, register
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.ops._axes import Axes, as_dtype, lead_axis, without
 from hybrid.ops._methods import as_numpy, attach
 from hybrid.ops.movement import moveaxis, reshape

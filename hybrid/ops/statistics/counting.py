@@ -9,10 +9,11 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.dispatch import bind
+from hybrid.core.making import asarray
 from hybrid.core.op import Example, Op, register
 from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import ArrayLike, Tensor, asarray, wrap
+from hybrid.core.tensor import ArrayLike, Tensor, wrap
 from hybrid.errors import DTypeError, IndexingError, ShapeError
 from hybrid.kernels import histogram as kernel
 from hybrid.ops import reduction

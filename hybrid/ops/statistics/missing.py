@@ -8,11 +8,12 @@ from hybrid import dtypes
 from hybrid.core.asking import has_contents
 from hybrid.core.devices import CPU
 from hybrid.core.dispatch import bind
+from hybrid.core.making import asarray
 from hybrid.core.op import Example, Op, register
 from hybrid.core.source import warn_user
 from hybrid.core.spec import TensorSpec
 from hybrid.core.state import state
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.ops import reduction
 from hybrid.ops._axes import lead_axis, one_axis, without
 from hybrid.ops.data_types import finfo

@@ -6,8 +6,9 @@ from math import prod
 
 from hybrid import dtypes
 from hybrid.core.dispatch import bind
+from hybrid.core.making import asarray
 from hybrid.core.source import located
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import DTypeError
 from hybrid.ops._axes import Axes, all_axes
 from hybrid.ops.broadcasting import broadcast_to

@@ -8,9 +8,10 @@ from typing import Any
 from hybrid import dtypes
 from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind
+from hybrid.core.making import asarray
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import Tensor, asarray
+from hybrid.core.tensor import Tensor
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops import elementwise
 from hybrid.ops.broadcasting import broadcast_to

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from hybrid import dtypes
+from hybrid.core.making import asarray
 from hybrid.core.source import located
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops import reduction
 from hybrid.ops._axes import Axes, all_axes, some_axes

@@ -10,10 +10,11 @@ from typing import Any
 from hybrid.core import dispatch
 from hybrid.core.graph import FuncGraph
 from hybrid.core.interpret import interpret
+from hybrid.core.making import asarray
 from hybrid.core.op import Op, register
 from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import ArrayLike, Tensor, asarray
+from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import DTypeError, GraphError, ShapeError
 from hybrid.trace.control.body import (
     BodyRecorder,

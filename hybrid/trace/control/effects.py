@@ -21,13 +21,14 @@ import numpy as np
 
 from hybrid.core import containers, dispatch
 from hybrid.core.devices import CPU
+from hybrid.core.making import as_ndarray, asarray
 from hybrid.core.op import Op, register
 from hybrid.core.operands import PYTHON_SCALARS
 from hybrid.core.placed import together
 from hybrid.core.places import DeviceArray, data_to, on_cpu
 from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import Array, ArrayLike, Tensor, as_ndarray, asarray
+from hybrid.core.tensor import Array, ArrayLike, Tensor
 from hybrid.core.unknown import settled
 from hybrid.core.variable import Variable
 from hybrid.errors import AssertionFailed, DTypeError, ShapeError

@@ -12,11 +12,12 @@ import numpy as np
 from hybrid.core import dispatch
 from hybrid.core.graph import FuncGraph
 from hybrid.core.interpret import interpret
+from hybrid.core.making import asarray
 from hybrid.core.number import of_tensor
 from hybrid.core.op import Op, register
 from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import Array, Tensor, asarray
+from hybrid.core.tensor import Array, Tensor
 from hybrid.errors import DTypeError, GraphError, ShapeError
 from hybrid.ops.creation import full
 from hybrid.ops.movement import copy

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from hybrid.core import containers
+from hybrid.core.making import asarray
 from hybrid.core.number import Number
 from hybrid.core.operands import PYTHON_SCALARS, spec_of
 from hybrid.core.source import SourceLine, located
 from hybrid.core.spec import TensorSpec, casts
 from hybrid.core.state import state
-from hybrid.core.tensor import Tensor, asarray, wrap
+from hybrid.core.tensor import Tensor, wrap
 from hybrid.core.variable import Variable
 from hybrid.errors import DTypeError, HybridError, ShapeError
 from hybrid.ops.creation import full

@@ -18,12 +18,13 @@ from hybrid.autodiff.tape import GradientTape
 from hybrid.core import dispatch
 from hybrid.core.batch import Lane
 from hybrid.core.graph import FuncGraph
+from hybrid.core.making import asarray
 from hybrid.core.op import Attrs, Op, register
 from hybrid.core.operands import spec_of
 from hybrid.core.places import held
 from hybrid.core.spec import TensorSpec
 from hybrid.core.substitute import OfGraphs
-from hybrid.core.tensor import Tensor, asarray, wrap
+from hybrid.core.tensor import Tensor, wrap
 from hybrid.dtypes import bool_, is_inexact
 from hybrid.ops.creation import zeros_like
 from hybrid.records import dataclass

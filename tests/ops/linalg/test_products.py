@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import hybrid as hb
+from hybrid.core.making import asarray
 from hybrid.core.op import OPS
-from hybrid.core.tensor import asarray
 from hybrid.errors import ShapeError
 from hybrid.ops.linalg import products
 
