@@ -236,7 +236,8 @@ def _through(tape: int, node: TapeNode, incoming: Any) -> Iterable[tuple[AnyNode
         assert spec is not None
         reached = mask if op.chosen is None else _both(mask, op.chosen(i, *inputs))
         if type(part) is Chosen:
-            part, reached = part.gradient, _both(mask, part.mask)
+            reached = _both(mask, part.mask)
+            part = part.gradient
         if reached is None or (reached.ndim and not same_shape(asarray(part).shape, spec.shape)):
             settled = part if mask is None else Chosen(asarray(part), mask, False).settled()
             yield parent, _fit(settled, spec)

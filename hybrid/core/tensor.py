@@ -17,6 +17,7 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core import dlpack, lost
+from hybrid.core.absent import leave_out, present
 from hybrid.core.described import Described
 from hybrid.core.devices import CPU, as_device
 from hybrid.core.places import DeviceArray
@@ -341,15 +342,8 @@ class Tensor(Described):
         """Return DLPack's numbers of the device."""
         return dlpack.number(self.device)
 
-    def __getattr__(self, name: str) -> Any:
-        # What stands for a Python scalar has the methods of one.
-        data = None if name.startswith("_") else self._data
-        if type(data) is Symbol and data.spec.weak and hasattr(PYTHON_TYPES[data.dtype.kind], name):
-            return getattr(self._concrete(name).item(), name)
-        text = f"a Tensor has no attribute {name!r}"
-        if not name.startswith("_") and hasattr(np.ndarray, name):
-            text += f"; that of the ndarray with its elements is x.numpy().{name}"
-        raise AttributeError(text, name=name, obj=self)
+    def __dir__(self) -> list[str]:
+        return present(self)
 
     def __hash__(self) -> int:
         return id(self)
@@ -443,6 +437,8 @@ def _ambiguous(tensor: Tensor, kind: type) -> Exception:
     text = f"{kind.__name__}() needs a Tensor of one element, this one has shape {tensor.shape}"
     return TypeError(located(text))
 
+
+leave_out(Tensor)
 
 _new = object.__new__
 _array = np.ndarray

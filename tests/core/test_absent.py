@@ -1,0 +1,44 @@
+"""Attributes that a Tensor has not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import hybrid as hb
+
+
+def test_a_name_of_ndarrays_tells_what_has_it() -> None:
+    with pytest.raises(AttributeError, match=r"has no attribute 'ctypes'.*x\.numpy\(\)\.ctypes"):
+        getattr(hb.ones(2), "ctypes")  # noqa: B009
+    assert not hasattr(hb.Tensor, "ctypes")
+
+
+def test_other_names_are_refused_by_name() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'other'") as caught:
+        getattr(hb.ones(2), "other")  # noqa: B009
+    assert caught.value.name == "other"
+    assert getattr(hb.ones(2), "hex", None) is None
+
+
+def test_dir_names_what_there_is() -> None:
+    x = hb.ones((2, 2))
+    assert all(hasattr(x, name) for name in dir(x))
+    assert "reshape" in dir(x)
+    assert not {"ctypes", "hex"} & set(dir(x))
+
+
+def test_what_stands_for_a_python_number_has_its_methods() -> None:
+    @hb.compile
+    def text(x: hb.Tensor, rate: float) -> tuple[hb.Tensor, str]:
+        return x * rate, rate.hex()
+
+    for rate in (0.5, 0.25):
+        assert text(hb.ones(2), rate)[1] == rate.hex()
+
+
+def test_attributes_cannot_be_set_from_outside() -> None:
+    x = hb.ones(2)
+    for name in ("base", "other"):
+        with pytest.raises(AttributeError, match=name):
+            setattr(x, name, np.ones(2))
