@@ -55,8 +55,7 @@ QUICK = Effort(
     whole=320.0,
 )
 
-# Thread pools spin for a while after their last task: OpenBLAS for some milliseconds.
-PAUSE = 0.01
+PAUSE = 0.01  # seconds between two turns
 LEAST_PATIENCE = 10.0  # seconds for an answer, for peers behind one that took the case's time
 
 

@@ -15,7 +15,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from benchmarks import arithmetic, journal, readme, report, targets
+from benchmarks import arithmetic, journal, readme, report, targets, worker
 from benchmarks import harness as harnesses
 from benchmarks import vectormath as speeds
 from benchmarks.beyond import MEASURES
@@ -320,3 +320,23 @@ def test_memory_is_that_of_results_and_intermediates() -> None:
     with mock.patch.dict(CASES, {case.name: case}):
         [grown] = Bench(PEERS["numpy"], 2).memory(case.name)
     assert 3 * 4 * case.size < grown < 12 * 4 * case.size
+
+
+def test_a_turn_ends_when_no_thread_runs_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(worker.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(worker.time, "sleep", sleep)
+    # A pool spins for 18 ms, and then sleeps.
+    monkeypatch.setattr(worker.time, "process_time", lambda: min(now, 0.018))
+    worker.come_to_rest()
+    assert 0.018 < now < 0.03
+    # One that never sleeps is not waited for.
+    now = 0.0
+    monkeypatch.setattr(worker.time, "process_time", lambda: now)
+    worker.come_to_rest()
+    assert worker.RESTLESS < now < worker.RESTLESS + 0.05
