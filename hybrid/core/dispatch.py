@@ -104,7 +104,7 @@ def bind(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Tensor:
     outputs: Any
     if not busy or state.plain:
         outputs = _eager(op, inputs, attrs)
-        if op.view is not None and type(inputs[0]) is Tensor:
+        if (op.view is not None or op.put is not None) and type(inputs[0]) is Tensor:
             _link_view(op, inputs[0], attrs, outputs)
         return outputs  # type: ignore[no-any-return]
     recorder = state.recorder
@@ -136,9 +136,9 @@ def bind(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Tensor:
         outputs = _eager(op, inputs, attrs)
     else:
         outputs = _record(recorder, op, inputs, attrs)
-        if recorder.turned and op.view is None:
+        if recorder.turned and not (op.shows and _may_show(op, inputs[0])):
             recorder.lay_out(op, inputs, attrs, outputs)
-    if op.view is not None and type(inputs[0]) is Tensor:
+    if op.shows and type(inputs[0]) is Tensor:
         _link_view(op, inputs[0], attrs, outputs)
     if state.tapes:
         state.tapes[-1].record(op, inputs, attrs, outputs)
@@ -303,6 +303,11 @@ def _stopped(recorder: Any, symbol: Symbol) -> Symbol:
 # --- views ----------------------------------------------------------------------------------------
 
 
+def _may_show(op: Op, source: Any) -> bool:
+    """Tell whether the memory of an array is what an op shows: real numbers have no parts."""
+    return op.put is None or source.dtype.kind == "c"
+
+
 def _link_view(op: Op, source: Tensor, attrs: Attrs, view: Tensor) -> None:
     """Hang `view` on the Storage of the Tensor that it is a view of."""
     data, memory = view._data, source._data
@@ -314,7 +319,7 @@ def _link_view(op: Op, source: Tensor, attrs: Attrs, view: Tensor) -> None:
     elif type(data) is DeviceArray:
         if not data.shares_memory(memory):
             return
-    elif not state.recorder.is_view(op, source, attrs, view):
+    elif not (_may_show(op, source) and state.recorder.is_view(op, source, attrs, view)):
         return
     storage, parent = hung(source)
     view._link = storage, storage.version, None, parent, one_step, op, attrs

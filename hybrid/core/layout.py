@@ -45,6 +45,10 @@ class Layout:
             self.offset,
         )
 
+    def halved(self) -> Layout:
+        """Take the first half of each element: in steps of halves."""
+        return Layout(self.shape, tuple(2 * s for s in self.strides), 2 * self.offset)
+
     def expand(self, shape: Shape) -> Layout:
         """Broadcast to `shape`: new and stretched axes get stride 0."""
         lead = len(shape) - len(self.shape)

@@ -101,6 +101,10 @@ class Op:
         elements are.
     view : callable, optional
         ``view(layout, **attrs)`` gives the layout of the result where it is a view of the input.
+    put : Op, optional
+        Of an op whose eager result shows a part of each element in memory (the real part of complex
+        numbers): ``put(x, part)`` is the input once the result is written. Such a result is a view
+        of another dtype, which kernels compute like any other op.
     selects : bool
         The view shows some elements of its input, each of them once: the gradients of several such
         views are put together in one array.
@@ -196,6 +200,7 @@ class Op:
     joint_vjp: Rule | None = None
     chosen: Callable[..., Any] | None = None
     view: Callable[..., Layout | None] | None = None
+    put: Op | None = None
     selects: bool = False
     scatter: Callable[..., Any] | None = None
     scatter_into: Callable[..., None] | None = None
@@ -225,6 +230,17 @@ class Op:
     recorded: Callable[..., Attrs] | None = None
     examples: tuple[Example, ...] = ()
     doc: str = ""
+
+    @property
+    def shows(self) -> bool:
+        """Whether eager code may get a view of the memory of its input."""
+        return self.view is not None or self.put is not None
+
+    def lie(self, layout: Layout, attrs: Attrs) -> Layout | None:
+        """Return how a view by this op lies, in steps of its own elements; None for a copy."""
+        if self.view is None:
+            return layout.halved()
+        return self.view(layout, **attrs)
 
     @property
     def elementwise(self) -> bool:

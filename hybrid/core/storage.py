@@ -175,8 +175,7 @@ def alone(data: Any, node: Any) -> tuple[Storage, int, Chain]:
 def layout_through(chain: Chain, layout: Layout) -> Layout | None:
     """Return how a view lies, given how its base does; None where one of the ops must copy."""
     for op, attrs in chain:
-        assert op.view is not None
-        found = op.view(layout, **attrs)
+        found = op.lie(layout, attrs)
         if found is None:
             return None
         layout = found

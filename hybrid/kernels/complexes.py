@@ -163,8 +163,26 @@ def _select(typingctx: Any, condition: Any, a: Any, b: Any) -> Any:
     return a(types.boolean, a, a), codegen
 
 
+def _with(at: int, name: str) -> Any:
+    """An intrinsic that puts a number in the place of one part of a complex one."""
+
+    def put(typingctx: Any, z: Any, part: Any) -> Any:
+        if not isinstance(z, types.Complex) or part_type(z) != part:
+            return None
+
+        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            return builder.insert_value(*values, at)
+
+        return z(z, part), codegen
+
+    put.__name__ = put.__qualname__ = f"complex_{name}"
+    return intrinsic(put)
+
+
 FUNCTIONS = {
     "select": _select,
+    "with_real": _with(0, "with_real"),
+    "with_imag": _with(1, "with_imag"),
     **{name: _of(name, formula, 1) for name, formula in _UNARY.items()},
     **{name: _of(name, formula, 2) for name, formula in _BINARY.items()},
 }

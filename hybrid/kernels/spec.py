@@ -58,6 +58,8 @@ CHEAP_FUNCTIONS = frozenset(
         "sqrt",
         "square",
         "trunc",
+        "with_imag",
+        "with_real",
         "xor",
     )
 )
@@ -65,7 +67,19 @@ CHEAP_FUNCTIONS = frozenset(
 
 # Functions that kernels have for complex numbers.
 _COMPLEX_FUNCTIONS = frozenset(
-    ("abs", "conj", "imag", "isfinite", "isinf", "isnan", "real", "reciprocal", "select")
+    (
+        "abs",
+        "conj",
+        "imag",
+        "isfinite",
+        "isinf",
+        "isnan",
+        "real",
+        "reciprocal",
+        "select",
+        "with_imag",
+        "with_real",
+    )
 )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.core.aliases import own_alias
+from hybrid.core.aliases import aliases, own_alias
 from hybrid.core.dispatch import after_trace, refresh, resolve, state
 from hybrid.core.lost import warn_of_array
 from hybrid.core.making import asarray
@@ -85,6 +85,18 @@ def writing(*targets: Tensor) -> Iterator[None]:
     yield
     for target in targets:
         settle(target, target._alias, None)
+
+
+def assign(view: Tensor, value: ArrayLike) -> None:
+    """Write to a view that an attribute shows, unless it is what was assigned to it.
+
+    ``z.real += 1`` writes through the view, and then assigns it to the attribute.
+    """
+    if type(value) is Tensor and aliases(view, value):
+        mine, its = view._alias, value._alias
+        if mine is None or its is None or same_chain(mine.chain, its.chain):
+            return
+    write(view, value)
 
 
 def check_shape_of_out(shape: Shape, target: Shape) -> None:
@@ -287,11 +299,11 @@ def _is_same_view(storage: Storage, chain: Chain, value: Any) -> bool:
         other is not None
         and other.storage is storage
         and other.version == storage.version
-        and _same_chain(other.chain, chain)
+        and same_chain(other.chain, chain)
     )
 
 
-def _same_chain(a: Chain, b: Chain) -> bool:
+def same_chain(a: Chain, b: Chain) -> bool:
     return len(a) == len(b) and all(
         op is other and dict(attrs) == dict(others) for (op, attrs), (other, others) in zip(a, b)
     )

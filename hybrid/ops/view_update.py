@@ -150,12 +150,28 @@ VIEW_UPDATE = register(
 
 def view_update(base: Tensor, value: ArrayLike, chain: Chain) -> Tensor:
     """Return a copy of `base` with `value` in the part that `chain` shows."""
+    for at, (op, _) in enumerate(chain):
+        if op.put is not None:
+            return _through_part(base, value, chain, at)
     if type(value) is Tensor:
         if value.dtype != base.dtype and not value.spec.weak:
             value = value.astype(base.dtype, copy=False)
     elif type(value) is not float and not isinstance(value, int | float | complex):
         value = asarray(value).astype(base.dtype, copy=False)
     return bind(VIEW_UPDATE, (base, value), _attrs_for(chain))
+
+
+def _through_part(base: Tensor, value: ArrayLike, chain: Chain, at: int) -> Tensor:
+    """Return a copy of `base` in whose elements a part is another, by what ``chain[at]`` shows."""
+    whole = base
+    for op, attrs in chain[:at]:
+        whole = bind(op, (whole,), attrs)
+    op, attrs = chain[at]
+    assert op.put is not None
+    if chain[at + 1 :]:
+        value = view_update(bind(op, (whole,), attrs), value, chain[at + 1 :])
+    new = bind(op.put, (whole, value), {})
+    return view_update(base, new, chain[:at]) if at else new
 
 
 def misfit(shape: Shape, target: Shape) -> str:

@@ -183,7 +183,8 @@ def in_order(layout: Layout) -> bool:
 
 def always_view(op: Op, shape: Shape, attrs: Attrs) -> bool:
     """Tell whether an op gives a view however its argument lies in memory."""
-    assert op.view is not None
+    if op.view is None:
+        return True
     sizes = known_all(shape)
     # Where a size is not known it is not asked for; as 0 or 1 it would answer for itself only.
     if any(map(is_unknown, shape)) and not set(sizes).isdisjoint((0, 1)):

@@ -93,7 +93,7 @@ class Aliasing:
                 "    R, C = a.shape",
                 *(f"    {name} = None" for name in made),
                 *("    " + line for line in lines),
-                f"    return [{', '.join(['a', 'b', 'g', 'o.m', *made])}]",
+                f"    return [{', '.join(['a', 'b', 'g', 'o.m', 'z', *made])}]",
                 "",
             ]
         )
@@ -239,7 +239,8 @@ class Aliasing:
             f"np.squeeze({v})", f"np.expand_dims({v}, 0)", f"np.expand_dims({v}, (0, -1))[0]",
             f"np.broadcast_to({v}, (2, *{v}.shape))", f"np.broadcast_arrays({v}, r)[1]",
             f"np.diagonal({v})", f"{v}.diagonal(1)", f"np.diag({v})",
-            f"{v}.real if {v}.dtype.kind != 'c' else {v}",
+            f"{v}.real", f"np.real({v})", f"{v}.T.real[::-1]", "z[1:].imag", "z[::-1, 1:].imag",
+            "np.imag(z.T)", "z.real", "z.imag.T", "z.real.reshape(-1)",
             f"np.flip({v})", f"np.flip({v}, 0)", f"np.rot90({v})", f"np.fliplr({v})",
             f"np.flipud({v})",
             f"np.atleast_2d({v})", f"np.atleast_3d({v})", f"np.split({v}, 2, -1)[1]",
@@ -402,4 +403,7 @@ class Aliasing:
             f"np.sort({v}).T[0] = 3", f"np.maximum({v}, 0, {v})", f"np.logical_not({v}, out={v})",
             f"np.mean({v}, 0, out={self.name()}[0])", f"{v}.sum(0, out={self.name()}[-1])",
             f"np.stack([{v}, {v}], out={self.name()})",
+            f"z.real[0] {op}= {self.name()}[0]", f"z.imag {op or '+'}= {e}", f"z.real = {e}",
+            f"z[1:].imag[::-1] {op}= {e}", f"np.add(a, {v}, out=z.real)", f"z.T.real[0] = {e}",
+            f"z[...] {op}= {e}", f"np.multiply(z, {e}, out=z)", f"z[:, 0] {op}= {e}",
         ))  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hybrid.ops._methods import attach, attach_properties
+from hybrid.ops._methods import attach
 from hybrid.ops.elementwise.activation import gelu, leaky_relu, relu, sigmoid, silu, softplus
 from hybrid.ops.elementwise.arithmetic import (
     abs,
@@ -37,6 +37,8 @@ from hybrid.ops.elementwise.casting import (
     conjugate,
     imag,
     real,
+    set_imag,
+    set_real,
     stop_gradient,
 )
 from hybrid.ops.elementwise.comparison import (
@@ -252,4 +254,7 @@ __all__ = [
 ]
 
 attach(astype=astype, clip=clip, round=round, conj=conj_method, conjugate=conj_method)
-attach_properties(real=real, imag=imag)
+attach(
+    real=property(real, set_real, doc="The real part, as a view; writable, as in NumPy."),
+    imag=property(imag, set_imag, doc="The imaginary part, as a view; writable, as in NumPy."),
+)

@@ -190,6 +190,8 @@ def elementwise(
     no_gradient: str = "",
     chosen: Callable[..., Any] | None = None,
     raises: bool = False,
+    put: Op | None = None,
+    into: Callable[..., Any] | None = None,
 ) -> Op:
     """Make and register the Op of an elementwise function without attributes.
 
@@ -210,8 +212,9 @@ def elementwise(
         What to do about a dtype that is refused.
     no_gradient : str
         Why there is no rule.
-    chosen : callable, optional
+    chosen, into : callable, optional
     raises : bool
+    put : Op, optional
         See :class:`Op`.
 
     Returns
@@ -245,6 +248,8 @@ def elementwise(
             no_gradient=no_gradient,
             chosen=chosen,
             raises=raises,
+            put=put,
+            into=into,
             examples=examples,
             doc=doc,
         )

@@ -53,7 +53,7 @@ def unary_call(op: Op, ufunc: Callable[..., Any] | None) -> Callable[[ArrayLike]
 
     def function(x: ArrayLike, /, out: Any = None) -> Tensor:
         if out is not None:
-            return _into(out, function(x))
+            return into(out, function(x))
         if ufunc is None or type(x) is not Tensor:
             return _bind(op, *strong(x))
         if short is not None and (done := short(x)) is not None:
@@ -86,7 +86,7 @@ def binary_call(op: Op, ufunc: Callable[..., Any]) -> Callable[[ArrayLike, Array
 
     def function(x1: ArrayLike, x2: ArrayLike, /, out: Any = None) -> Tensor:
         if out is not None:
-            return _into(out, function(x1, x2))
+            return into(out, function(x1, x2))
         if short is not None and (done := short(x1, x2)) is not None:
             return done
         if not busy or (taping := state.taping) is None:
@@ -113,7 +113,7 @@ def binary_call(op: Op, ufunc: Callable[..., Any]) -> Callable[[ArrayLike, Array
     return function
 
 
-def _into(out: Any, value: Tensor) -> Tensor:
+def into(out: Any, value: Tensor) -> Tensor:
     from hybrid.ops.inplace import deliver
 
     return deliver(value, out)
