@@ -143,7 +143,7 @@ class ConcreteFunction:
 
     def changed(self) -> list[str]:
         """Return the names outside the arguments that mean something else by now."""
-        return [b.name for b in self.bindings if b.changed]
+        return [*dict.fromkeys(b.name for b in self.bindings if b.changed)]
 
     def __repr__(self) -> str:
         return f"<concrete function {self.name}{self.signature}>"

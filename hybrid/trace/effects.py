@@ -27,6 +27,7 @@ from hybrid.core.tensor import Array
 from hybrid.errors import TraceError
 from hybrid.trace.blame import line_that_changes, line_that_names
 from hybrid.trace.environment import MISSING, Binding, literal_changed
+from hybrid.trace.growth import Growth, Sizes, made
 from hybrid.trace.reach import Named, Reached, Slots, numpys_generators, reach
 from hybrid.trace.sharing import memory_of, overlap
 from hybrid.trace.taking_back import draw_again, drawn_from, put_back
@@ -241,6 +242,8 @@ class Watch:
             if type(before) is not object and state_of(obj) != before:
                 line = line_that_names(self._before.codes, name)
                 raise TraceError(_twice(f"the iterator {name} was used up", "use it up", line))
+        for binding in made(self._before):
+            put_back(binding, self._before.classes)
         for binding in self._before.bindings:
             if binding.changed:
                 put_back(binding, self._before.classes)
@@ -251,10 +254,22 @@ class Watch:
             if id(binding.holder) in given and binding.changed:
                 name, line = change_of(binding, self._before)
                 return Effect(f"it changes its argument {name}", line)
-            if binding.changed and literal_changed(binding.value, binding.read()):
+            if binding.changed and _literals_changed(binding):
                 name, line = change_of(binding, self._before)
                 return Effect(f"it changes {name}, a Python value that it also reads", line)
         return None
+
+    def restless(self, growth: Growth, sizes: Sizes) -> Effect | None:
+        """Return an effect that has another result at each call, as several in a row have shown."""
+        binding = growth.restless(self._before, sizes)
+        if binding is None:
+            return None
+        name, line = change_of(binding, self._before)
+        return Effect(f"it changes {name} at every call", line)
+
+    def grown(self, growth: Growth, sizes: Sizes) -> Sequence[Binding]:
+        """Return what the function has made or replaced outside, as it was before."""
+        return growth.take(self._before, sizes)
 
     def incidental(self) -> Effect | None:
         """Return a change of a container outside that does not change the result."""
@@ -263,6 +278,15 @@ class Watch:
                 name, line = change_of(binding, self._before)
                 return Effect(f"it changes {name} while it is traced", line)
         return None
+
+
+def _literals_changed(binding: Binding) -> bool:
+    """Tell whether a number or text, or one of those that a container holds, is another one."""
+    before, now = binding.value, binding.read()
+    if not isinstance(binding.holder, dict) or binding.key is not None:
+        return literal_changed(before, now)
+    old, new = (_fields(binding.holder, x) for x in (before, now))
+    return any(key in new and literal_changed(value, new[key]) for key, value in old.items())
 
 
 def _twice(did: str, doing: str, line: SourceLine | None) -> str:

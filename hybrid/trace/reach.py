@@ -81,6 +81,9 @@ class Reached:
         Globals of the user's code, the built-in functions that it names, and the code.
     classes : list of (mappingproxy, type)
         The attributes of the user's classes, which are read-only by themselves, and the classes.
+    spaces : list of (str, dict, set of str)
+        The names of globals, functions and classes in which code may make new ones, and those that
+        are there.
     elsewhere : bool
         The code names something of an installed package, other than NumPy and Python's library.
     """
@@ -93,6 +96,7 @@ class Reached:
     names: set[str] = field(default_factory=set)
     builtins: list[Named] = field(default_factory=list)
     classes: list[tuple[Any, type]] = field(default_factory=list)
+    spaces: list[tuple[str, Any, frozenset[str]]] = field(default_factory=list)
     elsewhere: bool = False
 
     @property
@@ -164,6 +168,7 @@ class _Walk:
         self._seen: dict[int, Any] = {}  # holds the objects, so that no identity is used twice
         self._holders: list[tuple[str, Any, dict[str, Any], bool, set[str]]] = []
         self._pending: list[tuple[str, Any]] = []
+        self._spaces: set[int] = set()
 
     def visit(self, name: str, value: Any, *, named: bool = False) -> None:
         """Look at `value` and what it holds; its attributes are all read if it is `named`."""
@@ -205,6 +210,7 @@ class _Walk:
                 self._later(name, value.__func__)
             case ModuleType():
                 if users_own(value.__name__):
+                    self._space(name, vars(value))
                     self._holders.append((name, value, vars(value), False, set()))
             case type():
                 self._class(value)
@@ -248,6 +254,7 @@ class _Walk:
             self._bind(free, cell, None)
             self._later(free, self.reached.bindings[-1].value)
         scope, unbound = function.__globals__, []
+        self._space("", scope)
         for used in _global_names(code):
             if used in scope and not is_inserted(scope[used]):
                 self._bind(used, scope, used)
@@ -258,7 +265,13 @@ class _Walk:
         if unbound:
             self._bind(", ".join(sorted({*unbound})), Builtins(scope, unbound), None)
         self._own(name, function)
+        self._space(name, function.__dict__)
         self._holders.append((name, function, function.__dict__, False, set()))
+
+    def _space(self, name: str, fields: Any) -> None:
+        if id(fields) not in self._spaces:
+            self._spaces.add(id(fields))
+            self.reached.spaces.append((name, fields, frozenset(fields)))
 
     def _held(self, function: FunctionType) -> None:
         """Follow the functions that one of hybrid's or of a package was made of: ``hb.grad(f)``."""
@@ -276,6 +289,7 @@ class _Walk:
             self._bind(f"the code of {name}", function, "__code__")
             self._bind(f"the defaults of {name}", function, "__defaults__")
             if function.__kwdefaults__:
+                self._bind(f"the defaults of {name}", function, "__kwdefaults__")
                 self._bind(f"the defaults of {name}", function.__kwdefaults__, None)
         named = function.__kwdefaults__ or {}
         for value in (*(function.__defaults__ or ()), *named.values()):
@@ -287,6 +301,7 @@ class _Walk:
                 self._seen[id(base)] = base
                 fields: Any = vars(base)
                 self.reached.classes.append((fields, base))
+                self._space(base.__name__, fields)
                 self._holders.append((base.__name__, base, fields, False, set()))
                 for key, value in fields.items():
                     if key.startswith("__") and isinstance(value, FunctionType):

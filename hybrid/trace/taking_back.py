@@ -19,7 +19,7 @@ def put_back(binding: Binding, classes: Sequence[tuple[Any, type]]) -> None:
     Parameters
     ----------
     binding : Binding
-        As it was before.
+        As it was before; its value is `MISSING` for a name that meant nothing.
     classes : sequence of (mappingproxy, class)
         Whose attributes the read-only dicts that are looked into are.
     """
@@ -27,11 +27,18 @@ def put_back(binding: Binding, classes: Sequence[tuple[Any, type]]) -> None:
     match holder:
         case FunctionType():
             setattr(holder, binding.key or "", value)
-        case CellType() if value is not MISSING:
+        case CellType() if value is MISSING:
+            del holder.cell_contents
+        case CellType():
             holder.cell_contents = value
         case MappingProxyType():
             kind = next(kind for fields, kind in classes if fields is holder)
-            setattr(kind, binding.key or "", value)
+            if value is MISSING:
+                delattr(kind, binding.key or "")
+            else:
+                setattr(kind, binding.key or "", value)
+        case dict() if binding.key is not None and value is MISSING:
+            holder.pop(binding.key, None)
         case dict() if binding.key is not None:
             holder[binding.key] = value
         case dict():

@@ -26,6 +26,7 @@ from hybrid.trace.cutting import Unstable
 from hybrid.trace.differentiate import run_under
 from hybrid.trace.effects import Watch
 from hybrid.trace.garbage import garbage_kept
+from hybrid.trace.growth import Growth, Sizes
 from hybrid.trace.mutation import Copies, Given, deliver, joined
 from hybrid.trace.objects import Sealed, settle, taken_apart
 from hybrid.trace.plain import run_plainly
@@ -116,6 +117,7 @@ class Subject:
         self.reasons: deque[str] = deque(maxlen=100)
         self.warned: set[str] = set()
         self._made_variables = False
+        self._growth = Growth()
         _subjects.add(self)
 
     def trace(
@@ -147,7 +149,7 @@ class Subject:
         held = dispatch.state.defaults
         tracer = self._tracer(watch, objects, call, known, environment, resumes)
         try:
-            result, now = _run(self.function, tracer, watch, concrete, call)
+            result, now = _run(self.function, tracer, watch, self._growth, concrete, call)
             tracer.write_back()
             made = result.deliver(environment, call.leaves, call.given)
         except (Failed, Unstable) as error:  # the function runs once more
@@ -159,6 +161,9 @@ class Subject:
         finally:
             tracer.close()
         self._take(concrete, tracer, now, known)
+        # As it was before, so that the next call is traced too, and shows what has stayed.
+        if not tracer.gave_up and (grown := watch.grown(self._growth, _sizes(call))):
+            concrete.bindings = (*grown, *concrete.bindings)
         self._tell(concrete, tracer, watch, resumes)
         # What is of this one call is not kept: Variables made, memory that happens to be shared,
         # defaults that another thread has changed meanwhile.
@@ -246,6 +251,10 @@ class Subject:
         report.warn_eager(self.name, "from now on", why)
 
 
+def _sizes(call: Call) -> Sizes:
+    return tuple([getattr(leaf, "shape", None) for leaf in call.leaves])
+
+
 def _after_trace(contents: Any) -> Any:
     """Return what a container holds with the numbers for which something stood in the trace."""
     if Number not in map(type, containers.leaves_of(contents)):
@@ -272,6 +281,7 @@ def _run(
     function: Callable[..., Any],
     tracer: Tracer,
     watch: Watch,
+    growth: Growth,
     concrete: ConcreteFunction,
     call: Call,
 ) -> tuple[Result, Reached]:
@@ -299,8 +309,10 @@ def _run(
                     f"{tracer.name} returns what np.ma.getdata gave: {TAKEN_BY_MASKED}"
                 )
             now = watch.after()
-            if tracer.open and (effect := watch.decisive(now, tracer.written)) is not None:
-                tracer.give_up(effect.why, effect.line)
+            if tracer.open:
+                effect = watch.decisive(now, tracer.written) or watch.restless(growth, _sizes(call))
+                if effect is not None:
+                    tracer.give_up(effect.why, effect.line)
             handed = copies.handed_on(returned)
             changes = copies.changes(handed)
             if changes:

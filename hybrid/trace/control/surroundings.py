@@ -22,6 +22,7 @@ from hybrid.trace.effects import change_of, state_of
 from hybrid.trace.environment import MISSING, Binding, literal_changed
 from hybrid.trace.reach import reach
 from hybrid.trace.recorder import Untraceable
+from hybrid.trace.taking_back import put_back
 
 _CONTAINERS = (list, dict, set, deque)
 
@@ -97,7 +98,7 @@ class Surroundings:
         ]
         named = [change_of(binding, where) for binding, where, _ in changed]
         for binding, _, contents in changed:
-            _put_back(binding, contents)
+            put_back(Binding(binding.name, binding.holder, binding.key, contents), ())
         return named
 
     def check_iterators(self, construct: str) -> None:
@@ -120,24 +121,11 @@ def _is_read(binding: Binding) -> bool:
 def _contents(binding: Binding) -> Any:
     """Return what is there itself, where others read what it stands for."""
     holder = binding.holder
-    if type(holder) is not CellType:
-        return holder.copy() if binding.key is None else holder.get(binding.key, MISSING)
-    try:
-        return holder.cell_contents
-    except ValueError:
-        return MISSING
-
-
-def _put_back(binding: Binding, contents: Any) -> None:
-    holder, key = binding.holder, binding.key
-    if type(holder) is CellType and contents is MISSING:
-        del holder.cell_contents
-    elif type(holder) is CellType:
-        holder.cell_contents = contents
-    elif key is not None and contents is MISSING:
-        holder.pop(key, None)
-    elif key is not None:
-        holder[key] = contents
-    else:
-        holder.clear()
-        (holder.extend if isinstance(holder, list | deque) else holder.update)(contents)
+    if type(holder) is CellType:
+        try:
+            return holder.cell_contents
+        except ValueError:
+            return MISSING
+    if binding.key is not None:
+        return holder.get(binding.key, MISSING)
+    return (*holder, *holder.values()) if isinstance(holder, dict) else tuple(holder)

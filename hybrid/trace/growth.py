@@ -1,0 +1,68 @@
+"""What a function has made or replaced outside while it was traced: names, attributes, keys.
+
+A cache is filled once, and its trace can be replayed. A counter that starts from nothing
+(``f.calls = getattr(f, "calls", 0) + 1``) looks the same the first time. So a trace that has made
+something depends on what was there before: the next call is traced once more, and shows whether
+that stays, or is changed by each call.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from types import CellType, MappingProxyType
+from typing import Any
+
+from hybrid.trace.environment import MISSING, Binding, is_inserted
+from hybrid.trace.reach import Reached, Slots
+
+_CHANCES = 4
+"""How many calls in a row may make or replace something under the same name and be traced again."""
+
+Sizes = tuple[Any, ...]
+"""The shapes of the arguments of a call."""
+
+
+def made(before: Reached) -> Iterator[Binding]:
+    """Return names that mean something now and meant nothing before, with `MISSING` as value.
+
+    Of globals, of functions and of classes; what objects and containers hold is one binding.
+    """
+    for name, fields, keys in before.spaces:
+        for key in [key for key in fields if key not in keys]:
+            if not key.startswith("__") and not is_inserted(fields.get(key)):
+                yield Binding(f"{name}.{key}" if name else key, fields, key, MISSING)
+
+
+class Growth:
+    """What the traces of a function have made outside, one after the other."""
+
+    def __init__(self) -> None:
+        # By sizes: a cache may have an entry for each.
+        self._in_a_row: dict[Sizes, Counter[str]] = {}
+
+    def restless(self, before: Reached, sizes: Sizes) -> Binding | None:
+        """Return what is another one after each call; None where that is not known yet."""
+        so_far = self._in_a_row.get(sizes)
+        if so_far is None:
+            return None
+        return next((b for b in _changed(before) if so_far[b.name] >= _CHANCES), None)
+
+    def take(self, before: Reached, sizes: Sizes) -> Sequence[Binding]:
+        """Return what was made or replaced, as it was before the trace at hand."""
+        found = tuple(_changed(before))
+        so_far = self._in_a_row.pop(sizes, Counter())
+        if found:
+            self._in_a_row[sizes] = Counter({b.name: so_far[b.name] + 1 for b in found})
+        return found
+
+
+def _changed(before: Reached) -> Iterator[Binding]:
+    yield from made(before)
+    yield from (b for b in before.bindings if _is_named(b) and b.changed)
+
+
+def _is_named(binding: Binding) -> bool:
+    """Tell whether what a binding looks at has a name or a key each."""
+    holder = binding.holder
+    return binding.key is not None or isinstance(holder, CellType | dict | Slots | MappingProxyType)
