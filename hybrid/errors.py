@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 __all__ = [
+    "ArrayTypeWarning",
     "AssertionFailed",
     "AxisError",
     "CacheWarning",
@@ -102,6 +103,10 @@ class EagerFallbackWarning(HybridWarning):
 
 class SideEffectWarning(HybridWarning):
     """A compiled function changes a container outside while it is traced; replays do not."""
+
+
+class ArrayTypeWarning(HybridWarning):
+    """A branch asks whether a computed array is an ndarray: compiled, it is a Tensor."""
 
 
 class GradientWarning(HybridWarning):

@@ -15,6 +15,8 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from hybrid.core.scalars import is_scalar
 
 
@@ -73,9 +75,12 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], str]] = {
     "le": (operator.le, "({} <= {})"),
     "eq": (operator.eq, "({} == {})"),
     "is_scalar": (is_scalar, "is_scalar({})"),
+    "is_array": (lambda x: isinstance(x, np.ndarray), "is_array({})"),
 }
 
-NAMES = {name: FUNCTIONS[name][0] for name in ("trunc", "floor", "ceil", "is_scalar")} | {
+NAMES = {
+    name: FUNCTIONS[name][0] for name in ("trunc", "floor", "ceil", "is_scalar", "is_array")
+} | {
     "inf": math.inf,
     "nan": math.nan,
 }

@@ -24,13 +24,14 @@ from hybrid.core.formula import Call, Formula, Input, Sum
 from hybrid.core.graph import Value
 from hybrid.core.making import asarray
 from hybrid.core.scalars import is_scalar
-from hybrid.core.source import located, user_line
+from hybrid.core.source import located, user_line, warn_user
 from hybrid.core.spec import TensorSpec
 from hybrid.core.storage import Alias, Storage
+from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Array, Tensor
 from hybrid.core.unknown import Unknown
 from hybrid.core.variable import Variable
-from hybrid.errors import TraceError
+from hybrid.errors import ArrayTypeWarning, TraceError
 from hybrid.runtime.arguments import layout_of
 from hybrid.trace.environment import Binding, Contents
 from hybrid.trace.memory_order import Order
@@ -48,6 +49,11 @@ def _hangs_on(tensor: Tensor, storage: Storage) -> bool:
     return tensor._alias is not None and tensor._alias.storage is storage
 
 
+_COMPUTED = (
+    "what is computed from ndarrays is a Tensor in a compiled function: it is no np.ndarray here, "
+    "and may be one without @hb.compile. Ask for np.ndarray | hb.Tensor, hasattr(x, 'shape') or "
+    "np.ndim(x), or decide by an argument"
+)
 _INTO_ARRAY = "writing into an ndarray (hb.asarray(...) makes it a Tensor, which takes it as it is)"
 
 
@@ -213,10 +219,25 @@ class OutsideRecorder(GraphRecorder):
         for leaf, given, _ in self.inputs:
             if not given.ndim and (given is tensor or aliases(given, tensor)):
                 found = is_scalar(self.arguments[leaf])
-                asked = Call("is_scalar", (Sum((((Input(f"argument {leaf + 1}", leaf),), 1),)),))
-                self.unknowns.conditions[Condition(asked, "is" if found else "is not")] = None
+                self._depend("is_scalar", leaf, found)
                 return found
         return super().is_scalar(tensor)
+
+    def is_array(self, tensor: Tensor) -> bool:
+        """Tell whether eager code has an ndarray here; of an argument each call says it."""
+        given = [isinstance(self.arguments[leaf], np.ndarray) for leaf, _, _ in self.inputs]
+        for (leaf, argument, _), found in zip(self.inputs, given, strict=True):
+            if argument is tensor or (tensor.ndim and aliases(argument, tensor)):
+                self._depend("is_array", leaf, found)
+                return found
+        if any(given) and tensor.ndim and type(tensor._data) is Symbol:
+            warn_user(_COMPUTED, ArrayTypeWarning)
+        return False
+
+    def _depend(self, function: str, leaf: int, found: bool) -> None:
+        """Let the trace hold for calls of whose argument a function says the same."""
+        asked = Call(function, (Sum((((Input(f"argument {leaf + 1}", leaf),), 1),)),))
+        self.unknowns.conditions[Condition(asked, "is" if found else "is not")] = None
 
     def _shown_by(self, target: Tensor) -> list[Tensor]:
         """Return what Tensors around ndarrays are written where `target` is."""

@@ -393,6 +393,10 @@ class GraphRecorder:
         """Tell whether ``+=`` rebinds what has no axes, or writes it."""
         return is_scalar(tensor)
 
+    def is_array(self, tensor: Tensor) -> bool:
+        """Tell whether what Python asks about is an ndarray in eager code."""
+        return False
+
     def note_order(self) -> None:
         """Note that the trace is wrong for arguments that lie in another order."""
         self.layout_matters = True

@@ -35,6 +35,7 @@ from hybrid.core.watched import ASK_NOTHING, Watched, current, holds_tensors, pl
 from hybrid.ops.joining import joined
 from hybrid.ops.protocols.concatenators import CONCATENATORS
 from hybrid.ops.protocols.making import MAKERS, by_numpy_itself, gathered
+from hybrid.trace.array_type import ARRAY, as_named
 from hybrid.trace.bytecode import only_calls
 from hybrid.trace.environment import INSERTED, STAND_INS, Binding
 from hybrid.trace.printing import PRINT
@@ -137,7 +138,9 @@ def _joined(x: Any) -> Any:
 _PARTS: tuple[Any, ...] = (np.linalg, np.fft)
 _makers = {func.__name__: maker for func, maker in MAKERS.items()}
 _ORIGINALS = (
-    *((_Module(np, **_makers, **CONCATENATORS), np), *((_Module(part), part) for part in _PARTS)),
+    (_Module(np, ndarray=ARRAY, **_makers, **CONCATENATORS), np),
+    *((_Module(part), part) for part in _PARTS),
+    (ARRAY, np.ndarray),
     *((maker, func) for func, maker in MAKERS.items()),
     *((ours, getattr(np, name)) for name, ours in CONCATENATORS.items()),
     (PRINT, print),
@@ -157,7 +160,7 @@ class _TypeOfTypes(type):
     def __call__(cls, *args: Any, **options: Any) -> Any:
         if len(args) == 1 and not options:
             found = args[0].__class__ if type(args[0]) in _NUMBERS else type(args[0])
-            return _Type if found is type else found
+            return _Type if found is type else as_named(found, args[0])
         return type(*args, **options)
 
     def __instancecheck__(cls, obj: Any) -> bool:

@@ -1,0 +1,116 @@
+"""`np.ndarray` in a trace: what an argument was given as, a branch takes it for."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy import ndarray
+
+import hybrid as hb
+from hybrid.errors import ArrayTypeWarning
+from tests.trace.agreement import compiled_throughout
+
+W = np.arange(3.0)
+
+
+def by_isinstance(x: Any) -> Any:
+    return x * 2 if isinstance(x, np.ndarray) else -x
+
+
+def among_others(x: Any) -> Any:
+    return x * 2 if isinstance(x, (list, ndarray)) else -x
+
+
+def by_union(x: Any) -> Any:
+    return x * 2 if isinstance(x, np.ndarray | list) else -x
+
+
+def by_type(x: Any) -> Any:
+    return x * 2 if type(x) is np.ndarray else -x
+
+
+def by_equal_types(x: Any) -> Any:
+    return x * 2 if type(x) == ndarray else -x  # noqa: E721
+
+
+def by_match(x: Any) -> Any:
+    match x:
+        case np.ndarray():
+            return x * 2
+    return -x
+
+
+def in_a_helper_of_a_view(x: Any) -> Any:
+    return by_isinstance(x[1:].T)
+
+
+def imported_inside(x: Any) -> Any:
+    import numpy
+
+    return x * 2 if isinstance(x, numpy.ndarray) else -x
+
+
+def by_a_table(x: Any) -> Any:
+    return {np.ndarray: 2.0}.get(type(x), -1.0) * x
+
+
+def of_a_captured_one(x: Any) -> Any:
+    return (x if type(W) is np.ndarray and isinstance(W, ndarray) else -x) + W
+
+
+FUNCTIONS: list[Callable[[Any], Any]] = [
+    by_isinstance, among_others, by_union, by_type, by_equal_types, by_match,
+    in_a_helper_of_a_view, imported_inside, by_a_table, of_a_captured_one,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name__)
+def test_a_branch_goes_the_way_that_it_goes_in_eager_code(f: Callable[[Any], Any]) -> None:
+    traced = hb.compile(f)
+    with compiled_throughout():
+        for _ in range(2):
+            for x in (np.ones(3), hb.ones(3, dtype=hb.float64), np.ones(3) * 2):
+                np.testing.assert_array_equal(traced(x), f(x))
+
+
+def test_a_compiled_function_in_another_is_given_what_it_is_given() -> None:
+    inner = hb.compile(by_isinstance)
+    outer = hb.compile(lambda x: inner(x) + 1)
+    for x in (np.ones(3), hb.ones(3, dtype=hb.float64), np.ones(3)):
+        np.testing.assert_array_equal(outer(x), by_isinstance(x) + 1)
+
+
+def test_what_is_computed_is_told_of() -> None:
+    def f(x: Any) -> Any:
+        y = x + 1
+        return y * 2 if isinstance(y, np.ndarray) else -y
+
+    with pytest.warns(ArrayTypeWarning, match=r"np.ndarray \| hb.Tensor") as caught:
+        hb.compile(f)(np.ones(3))
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(hb.compile(f)(hb.ones(3)), f(hb.ones(3)))
+
+
+def test_the_class_serves_as_numpys_does() -> None:
+    def f(x: Any) -> Any:
+        class Own(np.ndarray):
+            pass
+
+        own = np.arange(3.0).view(Own)
+        assert issubclass(Own, np.ndarray)
+        assert isinstance(own, np.ndarray)
+        assert not isinstance(own, list)
+        assert np.ndarray((2,), float).shape == (2,)
+        assert np.ndarray.__name__ == "ndarray"
+        assert np.ndarray == ndarray
+        assert not issubclass(list, np.ndarray)
+        return x + float(np.ndarray.sum(own)) + len(str(np.ndarray[Any, Any])) * 0
+
+    np.testing.assert_array_equal(hb.compile(f)(np.ones(2)), [4.0, 4.0])
+    assert np.ndarray is type(np.ones(2))
