@@ -159,7 +159,7 @@ def turned_tile(dtype: str, lanes: int) -> Any:
             # Squares within the square change places: halves first, single numbers last.
             half = lanes // 2
             while half:
-                rows = _with_corners_swapped(builder, rows, half)
+                rows = with_corners_swapped(builder, rows, half)
                 half //= 2
             _store_rows(builder, rows, 1, matrix, to, width)
             return context.get_dummy_value()
@@ -169,7 +169,7 @@ def turned_tile(dtype: str, lanes: int) -> Any:
     return turn
 
 
-def _with_corners_swapped(builder: Any, rows: list[Any], half: int) -> list[Any]:
+def with_corners_swapped(builder: Any, rows: list[Any], half: int) -> list[Any]:
     """Swap, in each square of twice `half`, what is upper right with what is lower left."""
     lanes = len(rows)
     upper = [j if not j & half else lanes + j - half for j in range(lanes)]

@@ -1,13 +1,15 @@
 """Fourier transforms of many lines, shared among the threads of kernels, into given memory.
 
-NumPy's inner loops do the work, with the factor that SciPy computes, so that the bits are those of
-``scipy.fft``. SciPy's transforms give new memory each time, which the system has to clear page by
-page: of a real transform of 2**18 numbers that takes half of the time.
+Kernels do several lines at once (``lines.py``). NumPy's inner loops do single lines, very long ones
+and those of sizes with large factors, with the factor that SciPy computes. In either way the bits
+are those of ``scipy.fft``. SciPy's transforms give new memory each time, which the system has to
+clear page by page: of a real transform of 2**18 numbers that takes half of the time.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from importlib import import_module
 from itertools import pairwise
 from math import prod
@@ -15,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.kernels import parallel
+from hybrid.kernels import lines, parallel
 from hybrid.kernels.gufunc import loop_of
 from hybrid.kernels.handwritten import Array
 from hybrid.kernels.products import can_limit, multiply
@@ -27,6 +29,8 @@ _SLABS = 64
 
 Strides = tuple[int, ...]
 Axes = tuple[int, ...]
+# In how many slabs lines lie evenly; the kernel, or the numbers for NumPy's loop, of each.
+_Plan = tuple[int, lines.LineKernel | Array]
 
 
 @functools.cache
@@ -109,15 +113,20 @@ def _lie(x: Array, out: Array) -> tuple[Strides, Strides, Strides, Strides]:
     return x.shape, x.strides, out.shape, out.strides
 
 
-def _run(plan: tuple[int, Array], x: Array, out: Array, axis: int, scale: float) -> None:
+def _run(plan: _Plan, x: Array, out: Array, axis: int, scale: float) -> None:
     slabs, numbers = plan
-    number = np.array(scale, x.real.dtype)
-    call = multiply()
+    transform = numbers if isinstance(numbers, lines.LineKernel) else _by_loop(numbers)
     if slabs == 1:
-        call(numbers, x, number, out)
+        transform(x, out, scale)
         return
     for place in np.ndindex(x.shape[:axis]):
-        call(numbers, x[place], number, out[place])
+        transform(x[place], out[place], scale)
+
+
+def _by_loop(numbers: Array) -> Callable[[Array, Array, float], None]:
+    """What has NumPy's inner loop transform the lines of an array."""
+    call = multiply()
+    return lambda x, out, scale: call(numbers, x, np.array(scale, x.real.dtype), out)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -129,23 +138,40 @@ def _numbers(
     out_shape: Strides,
     out_strides: Strides,
     axis: int,
-) -> tuple[int, Array] | None:
-    """In how many slabs the lines lie evenly, and the numbers for each."""
+) -> _Plan | None:
+    """In how many slabs the lines lie evenly, and what transforms each."""
     found = _loop(name, types)
     others = [i for i in range(len(shape)) if i != axis]
     slabs = 1
-    lines = _merged(shape, strides, out_strides, others)
-    if lines is None:
+    merged = _merged(shape, strides, out_strides, others)
+    if merged is None:
         slabs = prod(shape[:axis])
-        lines = _merged(shape, strides, out_strides, others[axis:])
-    if found is None or lines is None or slabs > _SLABS or 0 in shape:
+        merged = _merged(shape, strides, out_strides, others[axis:])
+    if found is None or merged is None or slabs > _SLABS or 0 in shape:
         return None
-    count, step, out_step = lines
+    count, step, out_step = merged
+    every = step, strides[axis], out_step, out_strides[axis]
+    kernel = _kernel(name, types, (shape[axis], out_shape[axis]), count, every)
+    if kernel is not None:
+        return slabs, kernel
     driver = parallel.driver_address() if count > 1 else 0
     head = driver, count, *found, 0, 1, step, 0, out_step
     dimensions = count, shape[axis], out_shape[axis], 0
     steps = step, 0, out_step, strides[axis], out_strides[axis], 0, 0, 0, 0
     return slabs, np.array([*head, *dimensions, *steps], np.int64)
+
+
+def _kernel(
+    name: str, types: str, sizes: tuple[int, int], count: int, steps: tuple[int, int, int, int]
+) -> lines.LineKernel | None:
+    """What transforms several lines at once, where that is known and worth it."""
+    dtype = np.dtype(types[1])
+    kind = {"fft": "complex", "ifft": "complex", "irfft": "backward"}.get(name, "forward")
+    size = sizes[0 if kind != "backward" else 1]
+    if any(step % dtype.itemsize for step in steps):
+        return None
+    numbers = [step // dtype.itemsize for step in steps]
+    return lines.line_kernel(kind, dtype.name, size, count, numbers, name == "ifft")
 
 
 def _merged(
