@@ -110,6 +110,29 @@ def method_of(
     return describe(kind, ctypes.addressof(definition))
 
 
+class _GetSetDef(ctypes.Structure):
+    """CPython's PyGetSetDef."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("get", ctypes.c_void_p),
+        ("set", ctypes.c_void_p),
+        ("doc", ctypes.c_char_p),
+        ("closure", ctypes.c_void_p),
+    )
+
+
+def getter_of(kind: type, address: int, name: str, like: Callable[..., Any]) -> Any:
+    """A property of a class that is only read: what is set as its attribute."""
+    text = inspect.cleandoc(like.__doc__ or "").encode()
+    definition = _GetSetDef(name.encode(), address, None, text, None)
+    _alive.append(definition)
+    describe = ctypes.pythonapi.PyDescr_NewGetSet
+    describe.restype = ctypes.py_object
+    describe.argtypes = (ctypes.py_object, ctypes.c_void_p)
+    return describe(kind, ctypes.addressof(definition))
+
+
 class _WrapperBase(ctypes.Structure):
     """CPython's struct wrapperbase: what it knows of a slot."""
 

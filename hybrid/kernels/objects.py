@@ -103,6 +103,7 @@ def load(
         "asarray": np.asarray,
         "None": None,
         "False": False,
+        "True": True,
         "NotImplemented": NotImplemented,
         "int": int,
         "str": str,
@@ -115,6 +116,9 @@ def load(
         "zero": 0,
         "nothing": (),
         "Exception": Exception,
+        "AttributeError": AttributeError,
+        "__delitem__": "__delitem__",
+        **{dtype.str[1:]: dtype for dtype in map(np.dtype, ("?", "i8", "f4", "f8"))},
     }
     native.keep(objects)
     given = {name: id(value) for name, value in objects.items()}

@@ -32,6 +32,7 @@ from hybrid.ops import (
     slicing,
     sorting,
     statistics,
+    telling,
     triangles,
     updating,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "slicing",
     "sorting",
     "statistics",
+    "telling",
     "triangles",
     "updating",
 ]

@@ -50,7 +50,8 @@ def on_tensor(way: Way) -> None:
     """Have an operator of Tensor compiled; unless it is given another one meanwhile."""
 
     def put(methods: dict[str, Any]) -> None:
-        if getattr(Tensor, way.name) is way.otherwise:
+        now = getattr(Tensor, way.name)
+        if (now.fget if isinstance(now, property) else now) is way.otherwise:
             for name, method in methods.items():
                 setattr(Tensor, name, method)
 
@@ -116,7 +117,8 @@ def known_objects() -> dict[str, Any]:
     """Return what native code is told of hybrid's objects, and one of each to look at."""
     probe: Any = wrap(np.zeros(1))
     probe._link, probe._node = object(), object()
-    alias = own_alias(wrap(np.zeros(1)))
+    alias: Any = own_alias(wrap(np.zeros(1)))
+    alias.version = object()
     for field in Storage.__slots__:  # objects that no other field has
         setattr(alias.storage, field, object())
     return {

@@ -21,6 +21,8 @@ from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.core.unknown import Unknown, is_unknown
 from hybrid.core.variable import Variable
 from hybrid.errors import IndexingError, ShapeError
+from hybrid.kernels.shortway import Way
+from hybrid.ops import _shortways
 from hybrid.ops._methods import attach
 from hybrid.ops.elementwise.operands import SCALARS
 from hybrid.ops.elementwise.operands import fits as holds
@@ -236,3 +238,4 @@ def _fill(x: Tensor, value: ArrayLike) -> None:
 
 
 attach(__setitem__=setitem, fill=_fill)
+_shortways.on_tensor(Way("__setitem__", "set item", setitem, setitem))

@@ -182,7 +182,15 @@ define internal i1 @number_operand(ptr %array, ptr %number, ptr %element) {
   %single = icmp eq i64 %which, <float32>
   %double = icmp eq i64 %which, <float64>
   %floating = or i1 %single, %double
-  br i1 %floating, label %value, label %no
+  br i1 %floating, label %value, label %other
+other:
+  %int64 = icmp eq ptr %descr, <i8>
+  %is_int = call i1 @is_a(ptr %number, ptr <int>)
+  %integer = and i1 %int64, %is_int
+  br i1 %integer, label %place, label %no
+place:
+  %known = call i1 @place_of(ptr %number, ptr %element)
+  ret i1 %known
 value:
   %v = call double @PyFloat_AsDouble(ptr %number)
   %size = call double @llvm.fabs.f64(double %v)

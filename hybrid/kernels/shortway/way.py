@@ -14,6 +14,7 @@ from hybrid.kernels.innerloops import FLAGS, inner_loops
 from hybrid.kernels.layouts import check_layouts, offset
 from hybrid.kernels.objects import load, written
 from hybrid.kernels.shortway.calls import CALLS
+from hybrid.kernels.shortway.described import DESCRIBED
 from hybrid.kernels.shortway.item import ITEM
 from hybrid.kernels.shortway.loops import LOOPS
 from hybrid.kernels.shortway.operators import OPERATORS
@@ -21,12 +22,16 @@ from hybrid.kernels.shortway.products import PRODUCTS
 from hybrid.kernels.shortway.reductions import REDUCTIONS
 from hybrid.kernels.shortway.reshape import RESHAPE
 from hybrid.kernels.shortway.views import VIEWS
+from hybrid.kernels.shortway.writes import WRITES
 from hybrid.kernels.spare import SPARED, check_slots, keep_spare
 from hybrid.records import dataclass
 
 Words = np.ndarray[Any, np.dtype[np.int64]]
 
-_TEXTS = (SPARED, CALLS, LOOPS, OPERATORS, PRODUCTS, VIEWS, ITEM, RESHAPE, REDUCTIONS)
+_TEXTS = (
+    *(SPARED, CALLS, LOOPS, OPERATORS, PRODUCTS, VIEWS, ITEM, RESHAPE, REDUCTIONS),
+    *(WRITES, DESCRIBED),
+)
 _COMPARISONS = ("__lt__", "__le__", "__eq__", "__ne__", "__gt__", "__ge__")  # as Python counts them
 _SHARED = {
     "comparison": "comparison",
@@ -36,21 +41,26 @@ _SHARED = {
 }
 """Entries that serve all ways of a kind."""
 
-# What each kind of way is written as: the parameters, and what they are passed on to.
+# What each kind of way is written as: the parameters, and the function that they are passed on to.
+_METHOD = "ptr %self, ptr %args, i64 %n, ptr %names"
 _ENTRIES = {
-    "unary": ("ptr %self", "@unary(ptr %self"),
-    "binary": ("ptr %x, ptr %y", "@binary(ptr %x, ptr %y"),
-    "product": ("ptr %x, ptr %y", "@product(ptr %x, ptr %y"),
-    "item": ("ptr %self, ptr %index", "@item(ptr %self, ptr %index"),
-    "reshape": (
-        "ptr %self, ptr %args, i64 %n, ptr %names",
-        "@reshape(ptr %self, ptr %args, i64 %n, ptr %names",
-    ),
-    "transpose": (
-        "ptr %self, ptr %args, i64 %n, ptr %names",
-        "@turned(ptr %self, ptr %args, i64 %n, ptr %names",
-    ),
+    "unary": ("ptr %self", "unary"),
+    "binary": ("ptr %x, ptr %y", "binary"),
+    "product": ("ptr %x, ptr %y", "product"),
+    "in place": ("ptr %x, ptr %y", "in_place"),
+    "item": ("ptr %self, ptr %index", "item"),
+    "set item": ("ptr %self, ptr %index, ptr %value", "set_item"),
+    "reshape": (_METHOD, "reshape"),
+    "transpose": (_METHOD, "turned"),
+    "float": ("ptr %self", "as_float"),
+    "int": ("ptr %self", "as_int"),
+    "bool": ("ptr %self", "as_bool"),
+    "length": ("ptr %self", "length"),
+    **{name: ("ptr %self", name) for name in ("shape", "ndim", "size", "dtype")},
 }
+_RESULTS = {"set item": "i32", "bool": "i32", "length": "i64"}
+"""What a slot of Python's gives that gives no object."""
+_PROPERTIES = frozenset(("shape", "ndim", "size", "dtype"))
 
 # Where native code finds the fields of a Storage.
 _STORED = {
@@ -80,8 +90,10 @@ class Way:
     name : str
     kind : str
         ``"unary"``, ``"binary"``, ``"comparison"``, ``"product"`` (of arrays of one floating-point
-        dtype), ``"item"`` (``x[index]``), ``"reshape"``, ``"transpose"`` (the axes
-        the other way round), ``"function"`` or ``"function of two"``
+        dtype), ``"in place"`` (``x += y``), ``"item"`` (``x[index]``), ``"set item"``,
+        ``"reshape"``, ``"transpose"`` (the axes the other way round), ``"length"``, ``"float"``,
+        ``"int"`` and ``"bool"`` (of one element), the name of a property, ``"function"`` or
+        ``"function of two"``
         (of so many arguments and no method; it gives None where the way is not plain), or
         ``"function of an axis"``: of an array, an axis and `keepdims`.
     call : callable
@@ -189,6 +201,7 @@ def _written(ways: Sequence[Way], known: Mapping[str, Any]) -> str:
     alias = known["alias"]
     numbers = {
         "storage": offset(alias, "storage"),
+        "seen_version": offset(alias, "version"),
         **{name: offset(alias.storage, field) for name, field in _STORED.items()},
         "all_flags": sum((FLAGS or {}).values()),
         "loops": _LOOPS,
@@ -205,10 +218,11 @@ def _entry(number: int, way: Way) -> str:
     if way.kind not in _ENTRIES:
         return ""
     parameters, target = _ENTRIES[way.kind]
+    result = _RESULTS.get(way.kind, "ptr")
     return f"""
-define ptr @way{number}({parameters}) {{
-  %r = tail call ptr {target}, ptr <way{number}>)
-  ret ptr %r
+define {result} @way{number}({parameters}) {{
+  %r = tail call {result} @{target}({parameters}, ptr <way{number}>)
+  ret {result} %r
 }}
 """
 
@@ -240,6 +254,8 @@ def _attributes(way: Way, address: int, words: Words, kind: type) -> dict[str, A
     if way.kind in ("reshape", "transpose"):
         method = native.method_of(kind, address, way.name, way.otherwise, keywords=True)
         return {way.name: method}
+    if way.kind in _PROPERTIES:
+        return {way.name: native.getter_of(kind, address, way.name, way.otherwise)}
     made = {way.name: native.slot_of(kind, address, way.name, way.otherwise)}
     if way.reflected is not None:
         swapped = f"__r{way.name.strip('_')}__"

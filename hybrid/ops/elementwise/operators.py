@@ -327,6 +327,8 @@ def attach_inplace(name: str, op: Op, ufunc: Callable[..., Any] | None, forward:
     operator.__name__ = operator.__qualname__ = assign.__name__ = name
     setattr(Tensor, name, operator)
     setattr(Variable, name, assign)
+    if isinstance(ufunc, np.ufunc) and name != "__ipow__":
+        _shortways.on_tensor(Way(name, "in place", ufunc, operator))
 
 
 def _is_scalar(x: Tensor) -> bool:
