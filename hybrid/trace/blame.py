@@ -19,6 +19,8 @@ _MUTATING = """
     __setattr__
 """
 _MUTATORS = frozenset(_MUTATING.split())
+_ADDERS = frozenset(("append", "appendleft", "extend", "add"))
+"""Methods that add to a container, and tell nothing of it."""
 
 
 def line_that_changes(codes: Sequence[CodeType], name: str) -> SourceLine | None:
@@ -50,6 +52,27 @@ def line_that_changes(codes: Sequence[CodeType], name: str) -> SourceLine | None
         if named and writes:
             return SourceLine(code.co_filename, number, code.co_name)
     return line_that_names(codes, name)
+
+
+def is_only_filled(codes: Sequence[CodeType], name: str) -> bool:
+    """Tell whether all that code does with a list or set is to add to it: ``log.append(x.shape)``.
+
+    Parameters
+    ----------
+    codes : sequence of CodeType
+        The user's functions.
+    name : str
+        As :class:`~hybrid.trace.environment.Binding` spells it.
+    """
+    wanted = _identifiers(name)
+    for code, _, ops in _lines(codes):
+        if code.co_name == "__init__":
+            continue  # of an object that is there
+        for op, following in zip(ops, (*ops[1:], None)):
+            if op.opname in _LOADS and op.argval in wanted:
+                if following is None or following.argval not in _ADDERS:
+                    return False
+    return True
 
 
 def line_that_names(codes: Sequence[CodeType], name: str) -> SourceLine | None:

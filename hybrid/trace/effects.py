@@ -13,6 +13,7 @@ import random
 import sys
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType, GeneratorType
@@ -25,7 +26,7 @@ from hybrid.core.places import DeviceArray
 from hybrid.core.source import SourceLine, is_framework, is_installed
 from hybrid.core.tensor import Array
 from hybrid.errors import TraceError
-from hybrid.trace.blame import line_that_changes, line_that_names
+from hybrid.trace.blame import is_only_filled, line_that_changes, line_that_names
 from hybrid.trace.environment import MISSING, Binding, literal_changed
 from hybrid.trace.growth import Growth, Sizes, made
 from hybrid.trace.reach import Named, Reached, Slots, numpys_generators, reach
@@ -257,6 +258,10 @@ class Watch:
             if binding.changed and _literals_changed(binding):
                 name, line = change_of(binding, self._before)
                 return Effect(f"it changes {name}, a Python value that it also reads", line)
+            if _is_sequence(binding) and binding.changed:
+                if not is_only_filled(self._before.codes, binding.name):
+                    name, line = change_of(binding, self._before)
+                    return Effect(f"it changes {name}, which it also reads", line)
         return None
 
     def restless(self, growth: Growth, sizes: Sizes) -> Effect | None:
@@ -278,6 +283,10 @@ class Watch:
                 name, line = change_of(binding, self._before)
                 return Effect(f"it changes {name} while it is traced", line)
         return None
+
+
+def _is_sequence(binding: Binding) -> bool:
+    return binding.key is None and isinstance(binding.holder, list | deque | set | bytearray)
 
 
 def _literals_changed(binding: Binding) -> bool:

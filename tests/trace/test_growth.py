@@ -226,6 +226,60 @@ def test_what_is_made_once_is_traced_twice_and_replayed_from_then_on() -> None:
     assert f.cache_info().misses == 2
 
 
+def _length_of_a_list() -> Function:
+    seen: list[int] = []
+
+    def f(x: Any) -> Any:
+        seen.append(1)
+        return x + len(seen)
+
+    return f
+
+
+def _last_of_a_list() -> Function:
+    seen = [0]
+
+    def f(x: Any) -> Any:
+        seen.append(seen[-1] + 2)
+        return x + seen[-1]
+
+    return f
+
+
+def _nested_list() -> Function:
+    seen: dict[str, list[int]] = {"a": []}
+
+    def f(x: Any) -> Any:
+        seen["a"].append(1)
+        return x + sum(seen["a"])
+
+    return f
+
+
+def _size_of_a_set() -> Function:
+    class Model:
+        def __init__(self) -> None:
+            self.seen: set[int] = set()
+
+        def __call__(self, x: Any) -> Any:
+            self.seen.add(len(self.seen))
+            return x + len(self.seen)
+
+    return Model()
+
+
+@pytest.mark.parametrize("make", [_length_of_a_list, _last_of_a_list, _nested_list, _size_of_a_set])
+def test_lists_that_are_filled_and_read_are_filled_by_every_call(
+    make: Callable[[], Function],
+) -> None:
+    plain, compiled = make(), hb.compile(make())
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for _ in range(6):
+            assert compiled(hb.ones(2)).tolist() == plain(hb.ones(2)).tolist()
+    assert any("which it also reads" in str(w.message) for w in told)
+
+
 def test_new_keys_at_every_call_end_tracing_after_a_few_calls() -> None:
     table: dict[int, int] = {}
 
