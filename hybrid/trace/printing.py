@@ -17,6 +17,7 @@ from typing import Any
 from hybrid.core.state import state
 from hybrid.core.unknown import Unknown
 from hybrid.trace.control.effects import print_text
+from hybrid.trace.telling import plain_file
 
 _ADDRESS = re.compile(" at 0x[0-9a-fA-F]+>")
 
@@ -32,7 +33,7 @@ class _Print:
         trace = None if state.recorder is None else state.recorder.trace
         if trace is None:
             return builtins.print(*args, **options)
-        file, flush = options.pop("file", None), options.pop("flush", False)
+        file, flush = plain_file(options.pop("file", None)), options.pop("flush", False)
         numbers = tuple(x for x in args if type(x) is Unknown)
         words = ["{}" if type(x) is Unknown else _plain(str(x)) for x in args]  # may end the trace
         made = io.StringIO()

@@ -334,6 +334,10 @@ class GraphRecorder:
         """Return the name in `sys` of what a file is in every run, if it is one that has any."""
         return None
 
+    def warns_as_around(self, kind: type) -> bool:
+        """Tell whether a warning would be filtered as around the call, and raises nothing."""
+        return True
+
     def abandon(self, error: Untraceable) -> None:
         """Refuse: the body of a loop or a branch cannot be traced, and there is no eager code."""
         raise error.__cause__ or TraceError(located(error.why))

@@ -41,6 +41,7 @@ from hybrid.trace.environment import INSERTED, STAND_INS, Binding
 from hybrid.trace.printing import PRINT
 from hybrid.trace.reach import Named, Slots
 from hybrid.trace.skipping import Range
+from hybrid.trace.telling import TELLING, logs_told
 
 _FUNCTIONS = (FunctionType, BuiltinFunctionType, type(np.sum))
 
@@ -144,6 +145,7 @@ _ORIGINALS = (
     *((maker, func) for func, maker in MAKERS.items()),
     *((ours, getattr(np, name)) for name, ours in CONCATENATORS.items()),
     (PRINT, print),
+    *TELLING,
 )
 _STANDING: dict[int, Any] = {id(original): stand_in for stand_in, original in _ORIGINALS}
 STAND_INS.update({id(stand_in): original for stand_in, original in _ORIGINALS})
@@ -213,12 +215,12 @@ def _importing(by_python: Callable[..., Any]) -> Callable[..., Any]:
 
     def importing(*args: Any, **kwargs: Any) -> Any:
         found = by_python(*args, **kwargs)
-        if found is not np or state.recorder is None:
+        if id(found) not in _STANDING or state.recorder is None:
             return found
         code = sys._getframe(1).f_code
         if code.co_name == "<module>" or is_installed(code) or is_framework(code):
             return found  # names of modules outlive the trace
-        return _STANDING[id(np)]
+        return _STANDING[id(found)]
 
     importing.by_python = by_python  # type: ignore[attr-defined]
     return importing
@@ -283,7 +285,7 @@ def stood_in(
             _users[key] = _users.get(key, 0) + 1
             _put(place, lambda x: _stand_in(x, seen))
     try:
-        with _numpy_imported_as_stand_in():
+        with _numpy_imported_as_stand_in(), logs_told():
             yield frozenset(seen)
     finally:
         with _lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import cached_property
@@ -109,6 +110,7 @@ class Tracer(Cutter):
         self._outside = outside
         self._tells = tells
         self._streams = (sys.stdout, sys.stderr)
+        self._filters, self._shows = warnings.filters, warnings.showwarning
         self.fullgraph = fullgraph
         self.decides = not fullgraph
         self.harmless: set[Any] = set()  # arithmetic of numbers that did not raise
@@ -307,6 +309,12 @@ class Tracer(Cutter):
         if file is self._streams[0]:
             return "stdout"
         return "stderr" if file is self._streams[1] else None
+
+    def warns_as_around(self, kind: type) -> bool:
+        """Tell whether warnings are filtered as when the trace began, and one is no error."""
+        same = warnings.filters is self._filters and warnings.showwarning is self._shows
+        raising = [of for action, _, of, *_ in warnings.filters if action == "error"]
+        return same and not issubclass(kind, tuple(raising))
 
     def abandon(self, error: Untraceable) -> None:
         """Go on eagerly where the body of a loop or a branch cannot be traced."""
