@@ -8,6 +8,7 @@ alone, called without anything around it. How exact they are is what
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Sequence
 from statistics import geometric_mean
@@ -96,12 +97,14 @@ def by_kernel(name: str, dtype: str) -> Callable[..., None]:
     """Return a kernel of the function alone, which takes its arguments and what it fills."""
     from hybrid.kernels import handwritten
 
-    found = source(name, dtype)
+    kernel = handwritten.loaded(source(name, dtype))[0]
 
-    def call(*arrays: Any) -> None:
-        handwritten.run(found, np.array([0, 0, arrays[-1].size], np.int64), *arrays)
+    # To find the kernel and to write its numbers takes as long as a tenth of a square root's loop.
+    @functools.cache
+    def numbers(size: int) -> Any:
+        return np.array([0, 0, size], np.int64)
 
-    return call
+    return lambda *arrays: kernel(0, numbers(arrays[-1].size), *arrays)
 
 
 def source(name: str, dtype: str) -> Source:
