@@ -127,6 +127,11 @@ class Instruction(Function):
     def _instruction(self, lanes: int) -> tuple[str, list[str]]:
         """The name that LLVM has for the instruction, and its typed arguments."""
         vector, width = self.type(lanes), lanes * self.bits
+        if self.instruction.endswith("14"):  # is not rounded, which LLVM's name leaves out
+            given = [f"{vector} %a{i}" for i in range(self.arity)]
+            suffix = "ps" if self.kind == "float" else "pd"
+            given += [f"{vector} zeroinitializer", f"i{max(lanes, 8)} -1"]
+            return f"@llvm.x86.avx512.{self.instruction}.{suffix}.{width}", given
         name, *more = self.instruction.split(" ", 1)
         suffix = "ps" if self.kind == "float" else "pd"
         arguments = [f"{vector} %a{i}" for i in range(self.arity)]

@@ -201,6 +201,8 @@ _FUNCTIONS: tuple[Function, ...] = (
             ("mantissa", 1, "getmant i32 12"),
             # a * 2**floor(b), rounded once
             ("scale", 2, "scalef"),
+            # 1 / sqrt(x) to 14 bits; infinite of 0, NaN of a negative number
+            ("inverse_root", 1, "rsqrt14"),
             # x without what is left of it when rounded to 16ths; 0 of infinity
             ("above_sixteenths", 1, "reduce i32 72"),
         )

@@ -302,7 +302,7 @@ def sqrt_f32(x: Any) -> Any:
 
 def rsqrt_f32(x: Any) -> Any:
     """1 / sqrt(x)."""
-    return derived.reciprocal_root(x, 2.0**-60, 2.0**64, 2.0**32)
+    return derived.reciprocal_root(x, 2.0**-60, 2.0**64, 2.0**32, derived.guessed_twice)
 
 
 def cbrt_f32(x: Any) -> Any:

@@ -267,7 +267,7 @@ def sqrt_f64(x: Any) -> Any:
 
 def rsqrt_f64(x: Any) -> Any:
     """1 / sqrt(x)."""
-    return derived.reciprocal_root(x, 2.0**-700, 2.0**400, 2.0**200)
+    return derived.reciprocal_root(x, 2.0**-700, 2.0**400, 2.0**200, derived.guessed_thrice)
 
 
 def hypot_f64(x: Any, y: Any) -> Any:
