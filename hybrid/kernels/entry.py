@@ -17,6 +17,9 @@ import numpy as np
 _RELEASE_NS = 5_000
 _HEADER = object.__basicsize__
 _WORD = 8
+# Bytes of a cache line, at which partial results begin: where malloc puts large memory, each vector
+# of 64 bytes would lie in two lines.
+_LINE = 64
 
 # `self` is an array of numbers: the type ndarray, how many arguments, how many phases, the
 # addresses of these. Of an ndarray its data pointer is the first field after Python's header.
@@ -79,13 +82,17 @@ packed:
   %partial = icmp sgt i64 %size, 0
   br i1 %partial, label %reserve, label %ready
 reserve:
-  %memory = call ptr @malloc(i64 %size)
+  %more_than = add i64 %size, {_LINE}
+  %memory = call ptr @malloc(i64 %more_than)
   %missing = icmp eq ptr %memory, null
   br i1 %missing, label %no_memory, label %ready
 ready:
   %temporary = phi ptr [ null, %packed ], [ %memory, %reserve ]
   %last_slot = getelementptr ptr, ptr %pack, i64 %last
-  store ptr %temporary, ptr %last_slot
+  %temporary_at = ptrtoint ptr %temporary to i64
+  %beyond = add i64 %temporary_at, {_LINE - 1}
+  %line = and i64 %beyond, {-_LINE}
+  store i64 %line, ptr %last_slot
   br i1 %long, label %release, label %phase
 release:
   %state = call ptr @PyEval_SaveThread()

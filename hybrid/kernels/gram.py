@@ -70,7 +70,7 @@ def {name}_run(args, lo, hi):
                         at = min(line, bottom - {rows_})
                         tile(
                             x, at * row, row, column, inner,
-                            packed, panel * inner * {block}, out, at * size + to, size,
+                            packed, panel * inner * {block}, {block}, out, at * size + to, size,
                         )
                 for beyond in range(bottom, size, {lanes}):
                     to = min(beyond, size - {lanes})

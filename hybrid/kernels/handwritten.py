@@ -52,9 +52,10 @@ def tiled_source(
     arrays: int,
     dtype: str,
     tile: tuple[int, int],
+    phases: tuple[str, ...] = ("pack", "run"),
     **values: Any,
 ) -> Source:
-    """Return a kernel that packs an operand, and then adds up blocks of registers.
+    """Return a kernel that adds up blocks of registers; before that, most pack an operand.
 
     `tile` is the rows of a block and the vectors in each; the text calls them ``rows_`` and
     ``vectors``, the elements of a vector ``lanes`` and those of a row ``block``.
@@ -62,7 +63,7 @@ def tiled_source(
     rows, vectors = tile
     lanes = lanes_of(dtype)
     numbers = {"rows_": rows, "vectors": vectors, "lanes": lanes, "block": vectors * lanes}
-    return source_of(kind, text, ("pack", "run"), slots, arrays, dtype=dtype, **numbers, **values)
+    return source_of(kind, text, phases, slots, arrays, dtype=dtype, **numbers, **values)
 
 
 def geometry(

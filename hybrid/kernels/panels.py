@@ -78,7 +78,7 @@ def {name}_run(args, lo, hi):
                 row = min(block * {rows_}, rows - {rows_})
                 tile(
                     one, row * row_one, row_one, inner_one, inner,
-                    packed, base, out, row * columns + column, columns,
+                    packed, base, {block}, out, row * columns + column, columns,
                 )
 """
 

@@ -2,10 +2,10 @@
 
 A product is cut along the longer side of its result, or between the matrices of a batch, and the
 blocks are NumPy's own inner loop. OpenBLAS is told to use one thread meanwhile: its own threads
-spin for milliseconds after a product, so that kernels between two products shared the processors
-with them, and they wait for each other, which takes 4 to 16 milliseconds where another process has
-one of the processors. Of 81 random products 76 have the bits that one thread of OpenBLAS gives (55
-with two threads of its own); the others differ in the last places.
+spin for a tenth of a second after a product, so that kernels between two products shared the
+processors with them, and they wait for each other, which takes 4 to 16 milliseconds where another
+process has one of the processors. Of 81 random products 76 have the bits that one thread of
+OpenBLAS gives (55 with two threads of its own); the others differ in the last places.
 """
 
 from __future__ import annotations
@@ -314,8 +314,8 @@ def product_numbers(
         axis, units = 3, (0, column_b, column_out)
     size = _block(dimensions[axis], axis)
     blocks = -(-dimensions[axis] // size)
-    driver = parallel.driver_address() if blocks > 1 else 0
-    head = driver, blocks, *found, axis, size, *units
+    # One block too: BLAS's own threads would keep the processors from the kernels that follow.
+    head = parallel.driver_address(), blocks, *found, axis, size, *units
     return as_geometry([*head, *dimensions, *strides])
 
 

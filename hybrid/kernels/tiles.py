@@ -96,9 +96,9 @@ def outer_tile(dtype: str, rows: int, vectors: int, lanes: int) -> Any:
 def product_tile(dtype: str, rows: int, vectors: int, lanes: int) -> Any:
     """A function that computes a block of a product of matrices.
 
-    ``tile(one, at, row, inner, count, panel, base, result, to, width)`` stores at ``result[to + r *
-    width + j]`` the sum over k of ``one[at + r * row + k * inner] * panel[base + k * columns + j]``
-    for `rows` r and all ``columns = vectors * lanes`` j.
+    ``tile(one, at, row, inner, count, panel, base, step, result, to, width)`` stores at
+    ``result[to + r * width + j]`` the sum over k of ``one[at + r * row + k * inner] * panel[base +
+    k * step + j]`` for `rows` r and ``vectors * lanes`` j.
     """
 
     @intrinsic
@@ -111,21 +111,22 @@ def product_tile(dtype: str, rows: int, vectors: int, lanes: int) -> Any:
         count: Any,
         panel: Any,
         base: Any,
+        step: Any,
         result: Any,
         to: Any,
         width: Any,
     ) -> Any:
         word = types.int64
-        signature = types.none(one, word, word, word, word, panel, word, result, word, word)
+        signature = types.none(one, word, word, word, word, panel, word, word, result, word, word)
 
         def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             kind = _vector(context, dtype, lanes)
-            one, at, row, inner, count, panel, base, result, to, width = values
+            one, at, row, inner, count, panel, base, step, result, to, width = values
             starts = [builder.add(at, builder.mul(row, _INDEX(r))) for r in range(rows)]
             lines = [builder.gep(one, [start]) for start in starts]
 
             def column(k: Any, v: int) -> Any:
-                place = builder.add(base, builder.mul(k, _INDEX(vectors * lanes)))
+                place = builder.add(base, builder.mul(k, step))
                 return _load(builder, kind, panel, builder.add(place, _INDEX(v * lanes)))
 
             def factor(k: Any, r: int) -> Any:

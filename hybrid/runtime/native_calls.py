@@ -125,14 +125,18 @@ def _product(step: LibraryStep) -> tuple[tuple[Source, Geometry], tuple[Place, .
         return None
     from hybrid.kernels.gram import gram_kernel
     from hybrid.kernels.panels import panel_kernel
+    from hybrid.kernels.tall import tall_kernel
 
     (root,) = step.outputs
+    dtype = root.spec.dtype
     one, other = (place.layout for place in places)
-    if places[0].root is places[1].root and len(one.shape) == 2 and one == _turned(other):
-        found = gram_kernel(one, root.layout, root.spec.dtype)
-        places = places[:1]
-    else:
-        found = panel_kernel(one, other, root.layout, root.spec.dtype)
+    found = tall_kernel(one, other, root.layout, dtype)
+    if found is None:
+        own = places[0].root is places[1].root and len(one.shape) == 2 and one == _turned(other)
+        if own:
+            found, places = gram_kernel(one, root.layout, dtype), places[:1]
+        else:
+            found = panel_kernel(one, other, root.layout, dtype)
     return None if found is None else (found, places)
 
 
