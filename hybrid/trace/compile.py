@@ -61,7 +61,22 @@ class CompiledFunction:
     Made by :func:`compile`.
     """
 
-    __slots__ = ("__dict__", "__weakref__", "_shortcuts")  # the last where native code finds it
+    # What users put on it is all that its dict holds: code may read that, and traces depend on it.
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_defaults",
+        "_fleeting",
+        "_generaliser",
+        "_hits",
+        "_misses",
+        "_shortcuts",  # where native code finds it
+        "_signature",
+        "_subject",
+        "_traces",
+        "fullgraph",
+        "name",
+    )
 
     def __init__(
         self,

@@ -29,7 +29,8 @@ from hybrid.errors import TraceError
 from hybrid.trace.blame import is_only_filled, line_that_changes, line_that_names
 from hybrid.trace.environment import MISSING, Binding, literal_changed
 from hybrid.trace.growth import Growth, Sizes, made
-from hybrid.trace.reach import Named, Reached, Slots, numpys_generators, reach
+from hybrid.trace.holders import Slots
+from hybrid.trace.reach import Named, Reached, numpys_generators, reach
 from hybrid.trace.sharing import memory_of, overlap
 from hybrid.trace.taking_back import draw_again, drawn_from, put_back
 

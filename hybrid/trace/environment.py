@@ -56,6 +56,29 @@ class Builtins:
             yield MISSING if is_inserted(found) else found
 
 
+class Absent:
+    """Attributes that a class, module or function gets later on, as a container of their names.
+
+    Parameters
+    ----------
+    fields : mapping
+        What it has by now.
+    names : set of str, optional
+        Those that some code names; all, if left out. It may grow.
+    """
+
+    def __init__(self, fields: Any, names: set[str] | None) -> None:
+        self.fields = fields
+        self._known = frozenset(fields)
+        self.size = len(self._known)
+        self._names = names
+
+    def __iter__(self) -> Iterator[str]:
+        for name in self.fields.keys() - self._known:
+            if self._names is None or name in self._names:
+                yield name
+
+
 @dataclass(frozen=True, slots=True)
 class Binding:
     """One name that the trace depends on.
@@ -167,6 +190,8 @@ def unchanged(found: tuple[Binding, ...]) -> Callable[[], bool]:
     scope: dict[str, Any] = {"missing": MISSING, "all": all, "map": map, "is_": is_, "len": len}
     tests: list[str] = []
     plain: list[Binding] = []
+    absent: list[Any] = []
+    sizes: list[int] = []
     for i, binding in enumerate(found):
         holder = binding.holder
         scope |= {f"h{i}": holder, f"v{i}": binding.value}
@@ -175,6 +200,9 @@ def unchanged(found: tuple[Binding, ...]) -> Callable[[], bool]:
         elif type(holder) is Builtins:
             scope |= {f"h{i}": holder.scope.keys(), f"v{i}": holder.names}
             tests.append(f"h{i}.isdisjoint(v{i})")
+        elif type(holder) is Absent:
+            absent.append(holder.fields)
+            sizes.append(holder.size)
         elif type(holder) is Contents:
             tests.append(f"h{i}.same()")
         elif isinstance(holder, np.ndarray):
@@ -196,8 +224,15 @@ def unchanged(found: tuple[Binding, ...]) -> Callable[[], bool]:
         scope |= {"lengths": lengths, "values": [x for b in plain for x in b.value]}
         tests.append("[*map(len, holders)] == lengths and all(map(is_, flat(views), values))")
 
+    if absent:
+        scope |= {"absent": absent, "sizes": sizes}
+        tests.append("[*map(len, absent)] == sizes")
+
     def same() -> bool:
-        return not any(binding.changed for binding in found)
+        if any(binding.changed for binding in found):
+            return False
+        sizes[:] = map(len, absent)  # nobody names what has come
+        return True
 
     scope["same"] = same
     # A cell may have been emptied, a container may change in another thread.

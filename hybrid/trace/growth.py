@@ -14,10 +14,13 @@ from types import CellType, MappingProxyType
 from typing import Any
 
 from hybrid.trace.environment import MISSING, Binding, is_inserted
-from hybrid.trace.reach import Reached, Slots
+from hybrid.trace.holders import InContext, PerThread, Slots
+from hybrid.trace.reach import Reached
 
 _CHANCES = 4
 """How many calls in a row may make or replace something under the same name and be traced again."""
+
+_NAMED = (CellType, dict, Slots, MappingProxyType, PerThread, InContext)
 
 Sizes = tuple[Any, ...]
 """The shapes of the arguments of a call."""
@@ -65,4 +68,4 @@ def _changed(before: Reached) -> Iterator[Binding]:
 def _is_named(binding: Binding) -> bool:
     """Tell whether what a binding looks at has a name or a key each."""
     holder = binding.holder
-    return binding.key is not None or isinstance(holder, CellType | dict | Slots | MappingProxyType)
+    return binding.key is not None or isinstance(holder, _NAMED)

@@ -10,10 +10,12 @@ import dis
 import os
 import random
 import sys
+import threading
 import weakref
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from dataclasses import field
 from functools import lru_cache, partial
 from itertools import chain
@@ -22,7 +24,6 @@ from types import (
     CodeType,
     FunctionType,
     MappingProxyType,
-    MemberDescriptorType,
     MethodType,
     ModuleType,
     NoneType,
@@ -38,13 +39,16 @@ from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.records import dataclass
 from hybrid.trace import bytecode
-from hybrid.trace.environment import MISSING, STAND_INS, Binding, Builtins, is_inserted
+from hybrid.trace.environment import STAND_INS, Absent, Binding, Builtins, is_inserted
+from hybrid.trace.holders import InContext, Items, Own, PerThread, Referent, Slots
 
 # What holds nothing that a program could change; arrays are looked at by themselves.
 _SCALARS = frozenset({int, float, complex, bool, str, bytes, NoneType, Variable})
-# Code with one of these names may read any attribute.
 # Modules of Python's library whose objects hold what a program puts there.
-_HOLDERS = frozenset({"types", "argparse", "collections", "threading"})
+_HOLDERS = frozenset({"types", "argparse", "collections", "threading", "weakref", "configparser"})
+# The body of a class inside of a function reads globals by LOAD_NAME.
+_OF_GLOBALS = frozenset({"LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_NAME"})
+# Code with one of these names may read any attribute.
 _DYNAMIC = frozenset({"getattr", "vars", "__dict__", "hasattr", "attrgetter"})
 # What reads memory as it is: of builtins, Python's library, and NumPy.
 _READERS = """
@@ -150,7 +154,7 @@ def _bound(name: str, holder: Any, key: str | None) -> Binding:
 
 @lru_cache(maxsize=4096)  # taking code apart is a tenth of the time of a small trace
 def _global_names(code: CodeType) -> tuple[str, ...]:
-    names = {i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"}
+    names = {i.argval for i in dis.get_instructions(code) if i.opname in _OF_GLOBALS}
     inner = (_global_names(x) for x in code.co_consts if isinstance(x, CodeType))
     return (*sorted(names), *chain.from_iterable(inner))
 
@@ -193,6 +197,19 @@ class _Walk:
                 self.reached.stateful.append((name, value))
             case _ if isinstance(value, numpys_generators()):
                 self.reached.stateful.append((name, value))
+            case threading.local():
+                self._bind(f"{name}.*", PerThread(value), None)
+                for key, held in vars(value).items():
+                    self._later(f"{name}.{key}", held)
+            case ContextVar():
+                self._bind(f"{name}.get()", InContext(value), None)
+                self._later(f"{name}.get()", value.get(None))
+            case weakref.ref():
+                self._bind(f"{name}()", Referent(value), None)
+                self._later(f"{name}()", value())
+            case memoryview():
+                self.reached.names.add("memoryview")  # whoever has it reads with it
+                self._later(name, value.obj)
             case BuiltinFunctionType():
                 self.reached.names.add(value.__name__)  # by whatever name it was imported
             case FunctionType():
@@ -221,6 +238,9 @@ class _Walk:
     def finish(self) -> None:
         """Follow everything that was found until nothing is new."""
         self._follow()
+        for name, obj, fields, _, _ in self._holders:
+            if isinstance(obj, type | ModuleType | FunctionType) or "__wrapped__" in fields:
+                self._absent(name, obj, fields)
         if self.reached.names & _ENVIRON:
             self._bind("os.environ", os.environ._data, None)  # type: ignore[attr-defined]
 
@@ -236,6 +256,14 @@ class _Walk:
                     if isinstance(obj, type | ModuleType | FunctionType) or "__wrapped__" in fields:
                         self._bind(f"{name}.{key}", fields, key)
                     self._later(f"{name}.{key}", fields[key])
+
+    def _absent(self, name: str, obj: Any, fields: Any) -> None:
+        """Guard that what has no attribute of some name gets none: a subclass may, or a module."""
+        names, asked = self.reached.names, not self.reached.names.isdisjoint(_DYNAMIC)
+        if isinstance(obj, type | ModuleType):
+            self._bind(name, Absent(fields, None if asked else names), None)
+        elif asked or "AttributeError" in names:  # functions, and what has the dict of one
+            self._bind(name, Absent(fields, None), None)
 
     def _later(self, name: str, value: Any) -> None:
         self._pending.append((name, value))
@@ -262,6 +290,8 @@ class _Walk:
             elif hasattr(builtins, used):
                 self.reached.builtins.append((scope, used, code))
                 unbound.append(used)
+            else:
+                self._bind(used, scope, used)
         if unbound:
             self._bind(", ".join(sorted({*unbound})), Builtins(scope, unbound), None)
         self._own(name, function)
@@ -284,7 +314,7 @@ class _Walk:
     def _own(self, name: str, function: FunctionType) -> None:
         """Guard the code of a function, which an editor may replace in place, and its defaults."""
         if id(function) in self._weakly:
-            self._bind(f"the code of {name}", _Own(function), None)
+            self._bind(f"the code of {name}", Own(function), None)
         else:
             self._bind(f"the code of {name}", function, "__code__")
             self._bind(f"the defaults of {name}", function, "__defaults__")
@@ -296,6 +326,7 @@ class _Walk:
             self._later(f"a default of {name}", value)
 
     def _class(self, kind: type) -> None:
+        self._later(type(kind).__name__, type(kind))
         for base in kind.__mro__:
             if users_own(base.__module__) and (base is kind or id(base) not in self._seen):
                 self._seen[id(base)] = base
@@ -313,7 +344,7 @@ class _Walk:
             self._bind(f"{name}[...]", value, None)
             held: Iterable[Any] = value.items() if isinstance(value, dict) else enumerate(value)
         elif isinstance(value, MappingProxyType):
-            self._bind(f"{name}[...]", _Items(value), None)
+            self._bind(f"{name}[...]", Items(value), None)
             held = enumerate(value.values())
         elif isinstance(value, tuple | frozenset):
             held = enumerate(value)
@@ -334,6 +365,7 @@ class _Walk:
             inner = getattr(obj, "__wrapped__", None)  # a compiled function, functools.lru_cache
             if inner is not None:
                 self._later(name, inner)
+                self._space(name, vars(obj))
                 self._holders.append((name, obj, vars(obj), False, set()))
             return
         if users_own(kind.__module__):
@@ -348,47 +380,6 @@ class _Walk:
             self._bind(f"{name}.*", slots, None)
             for value in self.reached.bindings[-1].value:
                 self._later(f"{name}.*", value)
-
-
-class _Items:
-    """A read-only view of a dict, as a container of its keys and values."""
-
-    def __init__(self, view: Any) -> None:
-        self._view = view
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter((*self._view, *self._view.values()))
-
-
-class _Own:
-    """What is of a function itself, as a container that does not keep the function alive."""
-
-    def __init__(self, function: FunctionType) -> None:
-        self._function = weakref.ref(function)
-
-    def __iter__(self) -> Iterator[Any]:
-        function = self._function()
-        if function is not None:
-            yield function.__code__
-            yield from function.__defaults__ or ()
-            yield from (function.__kwdefaults__ or {}).values()
-
-
-def slots_of(obj: Any) -> tuple[Any, ...]:
-    """Return the values of the attributes of an object that are in ``__slots__``."""
-    return tuple(Slots(obj))
-
-
-class Slots:
-    """The attributes of an object that are in ``__slots__``."""
-
-    def __init__(self, obj: Any) -> None:
-        self.obj = obj
-        members = {k: v for base in type(obj).__mro__ for k, v in vars(base).items()}
-        self.names = [k for k, v in members.items() if isinstance(v, MemberDescriptorType)]
-
-    def __iter__(self) -> Iterator[Any]:
-        return (getattr(self.obj, name, MISSING) for name in self.names)
 
 
 def _attribute_names(code: CodeType) -> Iterator[str]:

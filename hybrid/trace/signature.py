@@ -21,8 +21,9 @@ from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.records import dataclass
 from hybrid.trace.environment import same_value
+from hybrid.trace.holders import slots_of
 from hybrid.trace.mutation import Groups, same_containers
-from hybrid.trace.reach import slots_of, users_own
+from hybrid.trace.reach import users_own
 from hybrid.trace.sharing import identical
 
 

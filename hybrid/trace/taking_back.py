@@ -10,7 +10,8 @@ from types import CellType, FunctionType, MappingProxyType
 from typing import Any
 
 from hybrid.trace.environment import MISSING, Binding
-from hybrid.trace.reach import Slots, numpys_generators
+from hybrid.trace.holders import InContext, PerThread, Slots
+from hybrid.trace.reach import numpys_generators
 
 
 def put_back(binding: Binding, classes: Sequence[tuple[Any, type]]) -> None:
@@ -42,12 +43,21 @@ def put_back(binding: Binding, classes: Sequence[tuple[Any, type]]) -> None:
         case dict() if binding.key is not None:
             holder[binding.key] = value
         case dict():
-            middle = len(value) // 2
-            _put_items_back(holder, dict(zip(value[:middle], value[middle:], strict=True)))
+            _put_items_back(holder, _items(value))
+        case PerThread():
+            _put_items_back(vars(holder.obj), _items(value))
+        case InContext() if value[0] is not MISSING:
+            holder.variable.set(value[0])
         case Slots():
             _put_slots_back(holder, value)
         case _:
             _put_elements_back(holder, value)
+
+
+def _items(found: tuple[Any, ...]) -> dict[Any, Any]:
+    """Return what a dict held: its keys are found first."""
+    middle = len(found) // 2
+    return dict(zip(found[:middle], found[middle:], strict=True))
 
 
 def _put_items_back(holder: dict[Any, Any], before: dict[Any, Any]) -> None:
