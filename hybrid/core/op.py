@@ -278,6 +278,10 @@ def always(spec: TensorSpec) -> bool:
 
 OPS: dict[str, Op] = {}
 
+VARIANTS: dict[tuple[Op, str], Op] = {}
+"""Ops that stand in for one whose scalar expression is not that of NumPy's loop for booleans
+(``"b"``) or for integers and booleans (``"i"``)."""
+
 
 def register(op: Op) -> Op:
     """Enter `op` in the registry; names are unique."""

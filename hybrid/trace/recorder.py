@@ -30,7 +30,7 @@ from hybrid.core.tensor import Tensor, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.dtypes import is_inexact, promote
 from hybrid.errors import TraceError
-from hybrid.trace import lying
+from hybrid.trace import lying, usual
 from hybrid.trace.memory_order import Order
 from hybrid.trace.rules import Rules, scalar_in
 
@@ -202,6 +202,9 @@ class GraphRecorder:
         for symbol in symbols if given else ():
             symbol.given = rules.may_turn(op, symbol.spec)
         return symbols
+
+    record_one = usual.record_one
+    record_two = usual.record_two
 
     def emit(
         self,

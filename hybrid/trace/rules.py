@@ -16,7 +16,7 @@ import numpy as np
 
 from hybrid.core.graph import Const, Value
 from hybrid.core.layout import Layout, contiguous
-from hybrid.core.op import OPS, Attrs, Op
+from hybrid.core.op import OPS, VARIANTS, Attrs, Op
 from hybrid.core.placed import together
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.state import state
@@ -25,6 +25,7 @@ from hybrid.records import dataclass
 from hybrid.trace.memory_order import always_view, in_order, kept
 
 _PLAIN = frozenset((int, bool, str, type(None), *map(type, map(np.dtype, "?bhilqBHILQefdFD"))))
+_KINDS = {int: "i", float: "f"}
 _NONE: Attrs = {}
 
 
@@ -62,6 +63,7 @@ class Rules:
         self._scalars: dict[type | DType, TensorSpec] = {}
         self._consts: dict[Hashable, Const] = {}
         self.answers: dict[Hashable, Answer] = {}
+        self.usual: dict[Hashable, Answer] = {}  # see hybrid.trace.usual
         self._results: dict[Hashable, tuple[Any, tuple[TensorSpec, ...]]] = {}
         self._bases: dict[int, tuple[TensorSpec, Layout]] = {}
         self._views: dict[tuple[int, int, int], tuple[Any, tuple[Layout | None, bool]]] = {}
@@ -119,6 +121,9 @@ class Rules:
             casts = any(type(x) is Value and s.dtype != dtype for x, s, dtype in pairs)
             cast = tuple([self._in(x, s, dtype) for x, s, dtype in pairs])
             found = Answer(wanted, casts, weak, self.results(op, cast, attrs, weak=weak), specs)
+            if not (weak or casts or attrs or op.multi or op.shows) and _plain(op, operands):
+                kinds = (id(x.spec) if type(x) is Value else type(x) for x in operands)
+                self.usual[op, *kinds] = found
         self.answers[key] = found
         return found
 
@@ -140,6 +145,15 @@ class Rules:
         if found is None:
             found = self._consts[key] = Const(scalar_in(x, dtype), dtype)
         return found
+
+    def again(self, x: Any, dtype: DType) -> Const | None:
+        """Return the literal of a Python number; None for an int that may not fit an integer dtype.
+
+        One that was a literal before does: operators saw to it.
+        """
+        if type(x) is int and dtype.kind in "iu":
+            return self._consts.get((int, x, dtype))
+        return self.const(x, dtype)
 
     def results(
         self, op: Op, specs: tuple[TensorSpec, ...], attrs: Attrs, *, weak: bool
@@ -199,6 +213,13 @@ class Rules:
             found = self.base(spec) if in_order(found) else found
             known = self._kept[key] = (spec, layouts), found
         return known[1]
+
+
+def _plain(op: Op, operands: tuple[Any, ...]) -> bool:
+    """Tell whether operators record an op itself for such operands, and no variant of it."""
+    kinds = {x.spec.dtype.kind if type(x) is Value else _KINDS.get(type(x)) for x in operands}
+    varied = (op, "b") in VARIANTS and kinds <= {"b"}, (op, "i") in VARIANTS and kinds <= {*"biu"}
+    return None not in kinds and not any(varied)
 
 
 def scalar_in(x: Any, dtype: DType) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -104,8 +105,14 @@ def _kind(x: Any) -> str:
 
 def fits(value: int, dtype: DType) -> bool:
     """Tell whether an integer dtype can hold `value`."""
+    least, most = _bounds(dtype)
+    return least <= value <= most
+
+
+@cache
+def _bounds(dtype: DType) -> tuple[int, int]:
     info = np.iinfo(dtype)
-    return int(info.min) <= value <= int(info.max)
+    return int(info.min), int(info.max)
 
 
 def check_integers(op: Op, x: Any, y: Any) -> tuple[Any, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.dispatch import after_trace, bind, busy, state
 from hybrid.core.heard import heard
-from hybrid.core.op import OPS, Op
+from hybrid.core.op import OPS, VARIANTS, Op
 from hybrid.core.operands import spec_of
 from hybrid.core.scalars import is_scalar
 from hybrid.core.source import located
@@ -69,6 +69,10 @@ def unary_call(op: Op, ufunc: Callable[..., Any] | None) -> Callable[[ArrayLike]
             taped = unary_on_tape(taping, op, ufunc, x)
             if taped is not None:
                 return taped
+        elif (recorder := state.recorder) is not None:
+            traced: Tensor | None = recorder.record_one(op, x)
+            if traced is not None:
+                return traced
         return _bind(op, *strong(x))
 
     def put(native: dict[str, Any]) -> None:
@@ -99,7 +103,13 @@ def binary_call(op: Op, ufunc: Callable[..., Any]) -> Callable[[ArrayLike, Array
                 except Exception:
                     return _bind(op, *strong(x1, x2))
                 return _shortways.made(data)
-        elif taping is not False and type(x1) is type(x2) is Tensor:
+        elif taping is False:
+            recorder = state.recorder
+            if recorder is not None:
+                traced: Tensor | None = recorder.record_two(op, x1, x2)
+                if traced is not None:
+                    return traced
+        elif type(x1) is type(x2) is Tensor:
             taped = binary_on_tape(taping, op, ufunc, x1, x2)
             if taped is not None:
                 return taped
@@ -126,10 +136,6 @@ def _raw(x: Any, other: Any) -> Any:
         return x if type(other) is Tensor and other._data.dtype.kind != "V" else None
     return x if type(x) is _array and x.dtype in dtypes.SUPPORTED else None
 
-
-VARIANTS: dict[tuple[Op, str], Op] = {}
-"""Ops that stand in for one whose scalar expression is not that of NumPy's loop for booleans
-(``"b"``) or for integers and booleans (``"i"``)."""
 
 _WITH_VARIANTS: set[Op] = set()
 
@@ -187,6 +193,10 @@ def attach_unary(name: str, op: Op, ufunc: Callable[..., Any] | None) -> None:
             taped = unary_on_tape(taping, op, ufunc, self)
             if taped is not None:
                 return taped
+        elif (recorder := state.recorder) is not None:
+            traced = recorder.record_one(op, self)
+            if traced is not None:
+                return traced
         return _operate(op, self)
 
     _attach(name, operator)
@@ -226,7 +236,13 @@ def _forward(op: Op, ufunc: Callable[..., Any]) -> Operator:
                 except Exception:
                     return _operate(op, *_beside(self, other))
                 return _shortways.made(data)
-        elif taping is not False:
+        elif taping is False:
+            recorder = state.recorder
+            if recorder is not None:
+                traced = recorder.record_two(op, self, other)
+                if traced is not None:
+                    return traced
+        else:
             taped = binary_on_tape(taping, op, ufunc, self, other)
             if taped is not None:
                 return taped
@@ -265,7 +281,13 @@ def _reflected(op: Op, ufunc: Callable[..., Any]) -> Operator:
                 except Exception:
                     return _operate(op, *_beside(other, self))
                 return _shortways.made(data)
-        elif taping is not False:
+        elif taping is False:
+            recorder = state.recorder
+            if recorder is not None:
+                traced = recorder.record_two(op, other, self)
+                if traced is not None:
+                    return traced
+        else:
             taped = binary_on_tape(taping, op, ufunc, other, self)
             if taped is not None:
                 return taped
