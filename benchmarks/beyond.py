@@ -28,20 +28,23 @@ Measurement = dict[str, Any]
 def importing(quick: bool) -> Measurement:
     """Seconds of ``import hybrid`` in a new process, NumPy and all, and whether numba comes along.
 
-    The median of several; the first, which reads files that are in no cache, is left out.
+    Also of what ``hb.compile`` brings beyond that, when it is asked for. Medians of several; the
+    first, which reads files that are in no cache, is left out.
     """
     code = (
         "import sys, time; start = time.perf_counter(); import hybrid; "
-        "print(time.perf_counter() - start, 'numba' in sys.modules)"
+        "there = time.perf_counter(); hybrid.compile; "
+        "print(there - start, time.perf_counter() - there, 'numba' in sys.modules)"
     )
-    seconds, numba = [], False
+    seconds, compiled, numba = [], [], False
     for _ in range(4 if quick else 8):
         output = subprocess.run(
             [sys.executable, "-c", code], check=True, capture_output=True, text=True
         ).stdout.split()
         seconds.append(float(output[0]))
-        numba = output[1] == "True"
-    return {"seconds": median(seconds[1:]), "numba": numba}
+        compiled.append(float(output[1]))
+        numba = output[2] == "True"
+    return {"seconds": median(seconds[1:]), "compiled": median(compiled[1:]), "numba": numba}
 
 
 def traffic(quick: bool) -> Measurement:

@@ -8,6 +8,7 @@ compilation bought and whether the numbers differ.
 from __future__ import annotations
 
 from math import e, inf, nan, pi
+from typing import TYPE_CHECKING, Any
 
 from hybrid import errors
 from hybrid.autodiff.define_by_run import asarray, no_grad
@@ -41,8 +42,6 @@ from hybrid.dtypes import (
     uint64,
 )
 from hybrid.dtypes import bool_ as bool
-from hybrid.inspect.compare import Comparison, compare
-from hybrid.inspect.graphview import draw
 from hybrid.kernels.parallel import get_num_threads, set_num_threads
 from hybrid.ops import fft, linalg, random
 from hybrid.ops.broadcasting import broadcast_arrays, broadcast_shapes, broadcast_to
@@ -357,15 +356,20 @@ from hybrid.ops.statistics import (
 )
 from hybrid.ops.triangles import tril, triu
 from hybrid.ops.unit_axes import expand_dims, squeeze
-from hybrid.trace.checkpointing import checkpoint
-from hybrid.trace.compile import CompiledFunction, compile
-from hybrid.trace.control.branches import cond, switch
-from hybrid.trace.control.effects import assert_, callback, print
-from hybrid.trace.control.loops import fori_loop, while_loop
-from hybrid.trace.control.scan import map, scan
-from hybrid.trace.custom import custom_gradient, custom_jvp, custom_vjp
-from hybrid.trace.define_and_run import Graph
-from hybrid.trace.modes import eagerly, functions_run_eagerly, run_functions_eagerly
+
+if TYPE_CHECKING:
+    from hybrid.compiled import *
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Bring tracing, and what is made of it, when one of its names is asked for."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from hybrid import compiled
+
+        globals().update((later, getattr(compiled, later)) for later in compiled.__all__)
+        return getattr(compiled, name)
+
 
 __version__ = "0.1.0"
 __array_api_version__ = "2024.12"
@@ -765,3 +769,7 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

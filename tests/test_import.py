@@ -23,3 +23,50 @@ def test_import_leaves_to_later_what_eager_code_does_not_need() -> None:
     )
     assert "hybrid" in (loaded := set(done.stdout.split()))
     assert LATER & loaded == set()
+
+
+EAGER = """
+import sys
+import numpy as np
+import hybrid as hb
+
+x = hb.asarray([[1.0, 2.0], [3.0, 4.0]])
+with hb.GradientTape() as tape:
+    tape.watch(x)
+    y = (hb.tanh(x @ x)[1:] + np.sin(x)).sum()
+tape.gradient(y, x)
+hb.vmap(hb.grad(lambda row: (row * row).sum()))(x)
+x[0] += hb.random.normal(2)
+hb.linalg.solve(x, x)
+assert "compile" in dir(hb)
+print(*(name for name in sys.modules if name.startswith(BEHIND)))
+with hb.default_dtype(hb.float64):  # compiled code comes while a block is open, in a thread
+    from threading import Thread
+    found = []
+    threads = [Thread(target=lambda: found.append(hb.compile(lambda x: x * 2)(x))) for _ in "abc"]
+    [t.start() for t in threads], [t.join() for t in threads]
+assert [y.dtype for y in found] == [hb.float32] * 3 and len({id(hb.compile)}) == 1
+"""
+BEHIND = "hybrid.trace", "hybrid.runtime", "hybrid.inspect", "hybrid.compiled"
+
+
+def test_eager_code_does_without_what_compiles_functions() -> None:
+    code = EAGER.replace("BEHIND", repr(BEHIND))
+    root = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, cwd=root, capture_output=True, text=True
+    )
+    assert done.stdout.split() == []
+
+
+def test_what_comes_later_is_in_the_namespace_and_what_is_not_there_is_refused() -> None:
+    code = (
+        "import hybrid as hb\n"
+        "from hybrid import while_loop\n"
+        "from hybrid import *\n"
+        "assert hb.while_loop is while_loop and scan is hb.scan and print is hb.print\n"
+        "hb.compiles\n"
+    )
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert "AttributeError: module 'hybrid' has no attribute 'compiles'" in done.stderr

@@ -6,7 +6,7 @@ import platform
 from pathlib import Path
 
 from hybrid.core import cards
-from hybrid.core.op import OPS
+from hybrid.inspect.ops_page import registered
 from hybrid.kernels import cache, parallel
 from hybrid.kernels.cuda import toolchain
 from hybrid.runtime.plan import format_bytes
@@ -26,7 +26,7 @@ def info() -> str:
 
     _, cpu, features = engine.cpu()
     widest = "AVX-512" if "+avx512f" in features else "AVX2" if "+avx2" in features else ""
-    fusable = sum(op.fusable for op in OPS.values())
+    ops = registered()
     rows = {
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         **{name: _version(name) for name in _PACKAGES},
@@ -35,7 +35,7 @@ def info() -> str:
         "gpu arrays": f"CuPy {_cupy()}",
         "gpu tools": _gpu_tools(),
         "cache": _cache(),
-        "ops": f"{len(OPS)}, {fusable} of them fuse into kernels",
+        "ops": f"{len(ops)}, {sum(op.fusable for op in ops)} of them fuse into kernels",
     }
     width = max(map(len, rows)) + 1
     return "\n".join(f"{name:<{width}} {text}" for name, text in rows.items())

@@ -63,15 +63,22 @@ _GROUPS: tuple[tuple[str, frozenset[dtypes.DType]], ...] = tuple(
 
 def ops_page() -> str:
     """Return the text of ``docs/ops.md``."""
-    counted = _HEAD.format(ops=len(OPS), fusable=sum(op.fusable for op in OPS.values()))
+    ops = registered()
+    counted = _HEAD.format(ops=len(ops), fusable=sum(op.fusable for op in ops))
     return "\n".join([counted, *_op_tables(), *_function_tables()])
+
+
+def registered() -> list[Op]:
+    """Return all ops, with those that ``hybrid`` does not bring before a function is compiled."""
+    import_module("hybrid.compiled")
+    return list(OPS.values())
 
 
 # --- ops ------------------------------------------------------------------------------------------
 
 
 def _op_tables() -> Iterator[str]:
-    ops = sorted(OPS.values(), key=lambda op: (op.family, op.name))
+    ops = sorted(registered(), key=lambda op: (op.family, op.name))
     for family, members in groupby(ops, key=lambda op: op.family):
         header = ("op", "what it does", "dtypes", "compiled", "gradient", "vmap", "GPU")
         yield f"## {family}\n\n{_table(header, map(_op_row, members))}"
