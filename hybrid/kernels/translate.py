@@ -77,7 +77,7 @@ def _straightened(module: Any, width: int, vectors: int) -> Any:
     )
 
 
-def _kept(module: Any) -> Any:
+def kept(module: Any) -> Any:
     """What tells LLVM to leave a loop as it is.
 
     It would unroll a loop around others by two, with a rest: three times their code. And where all
@@ -200,7 +200,7 @@ class _Function:
                 body=body,
                 orelse=[],
             ):
-                options = _kept(self.builder.module)
+                options = kept(self.builder.module)
                 self.loop(name, [self.value(first), self.value(last)], body, options)
             case ast.For(
                 target=ast.Name(id=name),
