@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -114,9 +115,14 @@ def default_dtype(dtype: Any) -> Iterator[None]:
     ...     hb.zeros(2)
     Tensor([0., 0.], dtype=float64)
     """
-    defaults = replace(state.defaults, floats=_floating("default_dtype", dtype))
-    with in_force(defaults):
+    with in_force(with_floats(_floating("default_dtype", dtype))):
         yield
+
+
+@cache
+def with_floats(dtype: DType) -> Defaults:
+    """Return the defaults with another dtype of floats, which are nothing else yet."""
+    return Defaults(dtype)
 
 
 @contextmanager

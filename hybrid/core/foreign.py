@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -112,6 +112,8 @@ def of_numbers(obj: Any) -> Array | None:
     if not kinds or not (kinds <= _NUMBERS or kinds == {bool}):
         return None
     try:
+        if kinds == _FLOATS:
+            return cast(Array, heard()(np.array, obj, state.defaults.floats))
         array = np.array(obj)
     except ValueError:  # lists of different lengths, which is explained elsewhere
         return None
@@ -126,4 +128,4 @@ def of_numbers(obj: Any) -> Array | None:
     return narrow
 
 
-_NUMBERS = frozenset((int, float))
+_NUMBERS, _FLOATS = frozenset((int, float)), frozenset((float,))

@@ -9,6 +9,8 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from itertools import repeat
+from operator import getitem
 from sys import getrefcount
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
@@ -230,6 +232,8 @@ class Tensor(Described):
     def _concrete(self, why: str = "") -> Array:
         """Return the contents; `why` is what ends a trace, left out what the user's line calls."""
         data = self._data
+        if not busy and type(data) is _array:
+            return cast(Array, data)
         if type(data) is not Symbol:
             new = None if state.recorder is None else state.recorder.written_since(self)
             if new is not None:
@@ -351,6 +355,8 @@ class Tensor(Described):
     def __iter__(self) -> Iterator[Tensor]:
         if not self.shape:
             raise TypeError(located("iteration over a 0-d Tensor: x.item() is its value"))
+        if not busy:
+            return map(getitem, repeat(self), range(self.shape[0]))
         return (self[i] for i in range(self.shape[0]))
 
     def __repr__(self) -> str:

@@ -146,6 +146,10 @@ def full(
     """
     if device is not None and device != state.device:
         return placed("full", device, full, shape, fill_value, dtype=dtype)
+    if dtype is None and type(fill_value) is float and (not busy or state.plain):
+        made = _filled_with(fill_value, shape)
+        if made is not None:
+            return made
     if isinstance(fill_value, list | tuple):
         fill_value = asarray(fill_value)
     wanted = as_dtype("full", dtype) if dtype is not None else _own_dtype(fill_value)
@@ -160,6 +164,19 @@ def full(
     size = as_shape("full", shape)
     made = bind(FULL, (value,), {"shape": size, "dtype": wanted})
     return made if size else as_array(made)
+
+
+def _filled_with(value: float, shape: Any) -> Tensor | None:
+    """Make a Tensor of the default dtype at once; None for what needs more thought."""
+    wanted = state.defaults.floats
+    if not -1e4 < value < 1e4 or wanted.kind != "f":  # which NumPy might warn of
+        return None
+    try:
+        data = np.empty(shape, wanted)
+    except (TypeError, ValueError):
+        return None
+    data.fill(value)
+    return wrap(data) if data.ndim else as_array(wrap(data))
 
 
 def _own_dtype(value: Any) -> DType:

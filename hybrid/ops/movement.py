@@ -273,13 +273,15 @@ def permute_dims(x: ArrayLike, /, axes: Iterable[int] | None = None) -> Tensor:
     Tensor([[1, 3],
             [2, 4]], dtype=int64)
     """
-    if (
-        axes is None
-        and (not busy or state.plain)
-        and type(x) is Tensor
-        and type(x._data) is np.ndarray
-    ):
-        return seen(x, x._data.T, _reversed, x._data.ndim)
+    if (not busy or state.plain) and type(x) is Tensor and type(x._data) is np.ndarray:
+        data = x._data
+        if axes is None:
+            return seen(x, data.T, _reversed, data.ndim)
+        if type(axes) is tuple and len(axes) == data.ndim and set(map(type, axes)) == {int}:
+            try:
+                return seen(x, data.transpose(axes), _permuted, axes)
+            except ValueError:
+                pass  # explained below
     x = asarray(x)
     if axes is None:
         order = tuple(range(x.ndim - 1, -1, -1))
@@ -290,6 +292,11 @@ def permute_dims(x: ArrayLike, /, axes: Iterable[int] | None = None) -> Tensor:
 
 def _reversed(ndim: int) -> Chain:
     return ((PERMUTE_DIMS, {"axes": tuple(range(ndim - 1, -1, -1))}),)
+
+
+def _permuted(axes: Axes) -> Chain:
+    n = len(axes)
+    return ((PERMUTE_DIMS, {"axes": tuple([a % n for a in axes])}),)
 
 
 transpose = permute_dims
@@ -481,4 +488,5 @@ _shortways.offer(
     Way("T", "transpose", _reversed, permute_dims),
     lambda native: attach_properties(T=native["T"]),
 )
+_shortways.on_tensor(Way("transpose", "transpose", _reversed, _transpose_method))
 attach_properties(T=permute_dims, mT=matrix_transpose)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from hybrid import dtypes
 from hybrid.core.asking import has_contents, size_by_data
 from hybrid.core.batch import Lanes
 from hybrid.core.devices import CPU
-from hybrid.core.dispatch import bind
+from hybrid.core.dispatch import bind, busy
 from hybrid.core.making import asarray
 from hybrid.core.number import in_graph
 from hybrid.core.op import Attrs, Example, Op, register
@@ -133,7 +134,16 @@ ARGMIN = register(
 )
 
 
-def _argument(op: Op, x: ArrayLike, axis: int | None, keepdims: bool) -> Tensor:
+def _argument(
+    op: Op, method: Callable[..., Any], x: ArrayLike, axis: int | None, keepdims: bool
+) -> Tensor:
+    if (axis is None or type(axis) is int) and not busy and type(x) is Tensor:
+        data = x._data
+        if type(data) is np.ndarray and not keepdims:
+            try:  # at once, where nothing records it; NumPy has nothing to warn of
+                return wrap(np.asarray(method(data, axis)))
+            except ValueError:
+                pass  # explained below
     x = asarray(x)
     where = None if axis is None else one_axis(op.name, axis, x.shape)
     return bind(op, (x,), {"axis": where, "keepdims": keepdims})
@@ -163,7 +173,7 @@ def argmax(
     """
     if out is not None:
         return as_numpy(np.argmax, x, axis=axis, keepdims=keepdims, out=out)
-    return _argument(ARGMAX, x, axis, keepdims)
+    return _argument(ARGMAX, np.ndarray.argmax, x, axis, keepdims)
 
 
 def argmin(
@@ -193,7 +203,7 @@ def argmin(
     """
     if out is not None:
         return as_numpy(np.argmin, x, axis=axis, keepdims=keepdims, out=out)
-    return _argument(ARGMIN, x, axis, keepdims)
+    return _argument(ARGMIN, np.ndarray.argmin, x, axis, keepdims)
 
 
 # --- what is not zero -----------------------------------------------------------------------------

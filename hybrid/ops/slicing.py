@@ -75,13 +75,16 @@ def flip(x: ArrayLike, /, axis: int | Axes | None = None) -> Tensor:
         if type(data) is np.ndarray and -data.ndim <= axis < data.ndim:
             axis %= data.ndim
             return seen(x, data[(_WHOLE,) * axis + (_BACKWARDS,)], _flipped, axis)
+    if axis is None and not busy and type(x) is Tensor and type(x._data) is np.ndarray:
+        if n := x.ndim:
+            return seen(x, x._data[(_BACKWARDS,) * n], _flipped, *range(n))
     x = asarray(x)
     axes = tuple(range(x.ndim)) if axis is None else some_axes("flip", axis, x.shape)
     return bind(FLIP, (x,), {"axis": tuple(sorted(axes))})
 
 
-def _flipped(axis: int) -> Chain:
-    return ((FLIP, {"axis": (axis,)}),)
+def _flipped(*axes: int) -> Chain:
+    return ((FLIP, {"axis": axes}),)
 
 
 def _infer_slice(x: TensorSpec, *, starts: Axes, sizes: Axes, steps: Axes) -> TensorSpec:

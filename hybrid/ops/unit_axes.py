@@ -118,6 +118,9 @@ EXPAND_DIMS = register(
 )
 
 
+_WHOLE = (slice(None),)
+
+
 def expand_dims(x: ArrayLike, /, axis: int | Axes = 0) -> Tensor:
     """Insert axes of size 1 at places `axis` of the result; a view.
 
@@ -137,6 +140,9 @@ def expand_dims(x: ArrayLike, /, axis: int | Axes = 0) -> Tensor:
     Tensor([[1],
             [2]], dtype=int64)
     """
+    if type(axis) is int and not busy and type(x) is Tensor and type(x._data) is np.ndarray:
+        if -x.ndim - 1 <= axis <= x.ndim:
+            return x[(*_WHOLE * (axis % (x.ndim + 1)), None)]
     x = asarray(x)
     count = 1 if type(axis) is int or not isinstance(axis, Iterable) else len(tuple(axis))
     axes = some_axes("expand_dims", axis, x.shape, extra=count)

@@ -613,3 +613,78 @@ def test_reductions_warn_as_numpy_does() -> None:
         assert x.sum().item() == np.inf
     with np.errstate(over="raise"), pytest.raises(FloatingPointError, match="overflow"):
         x.prod()
+
+
+@pytest.mark.parametrize("method", [True, False])
+def test_axes_that_are_named_are_turned_as_numpys(method: bool) -> None:
+    a = np.arange(24.0).reshape(2, 3, 4)
+    for axes in ((), (None,), (2, 0, 1), ((-1, 1, 0),), ([0, 2, 1],), (np.int64(1), 0, 2)):
+        x = hb.asarray(a, copy=True)
+        given = axes[0] if len(axes) == 1 else axes or None
+        mine = x.transpose(*axes) if method else hb.transpose(x, given)
+        wanted = a.transpose(*axes)
+        np.testing.assert_array_equal(mine.numpy(), wanted, strict=True)
+        assert mine.numpy().strides == wanted.strides
+        mine[0, 0, 0] = 99.0
+        assert x[0, 0, 0].item() == 99.0
+        with hb.GradientTape() as tape:
+            tape.watch(factor := hb.asarray(2.0))
+            mine *= factor
+            y = x.sum()
+        assert abs(tape.gradient(y, factor).item() - (a.sum() + 99.0)) < 1e-3
+    with pytest.raises(ValueError, match="axes"):
+        x.transpose(0, 1)
+    with pytest.raises(ValueError, match="axes"):
+        x.transpose(0, 1, 1)
+
+
+def test_masks_and_places_take_what_numpy_takes() -> None:
+    a = np.arange(12.0).reshape(3, 4)
+    x = hb.asarray(a, copy=True)
+    for index in (a > 4, a[:, 0] > 2, np.array([2, 0]), np.array([[1], [-1]]), np.array([], int)):
+        got = x[hb.asarray(index)]
+        np.testing.assert_array_equal(got.numpy(), a[index], strict=True)
+        assert got._alias is None
+    for wrong in (hb.asarray([3]), hb.asarray([True, False]), hb.asarray([0.5])):
+        with pytest.raises(IndexError):
+            x[wrong]
+
+
+def test_functions_beside_python_floats_are_numpys() -> None:
+    a = np.array([1.0, -2.0, np.nan], "float32")
+    for x in (a, a.astype("float16"), a.astype("float64")):
+        t, mask = hb.asarray(x), x > 0
+        for value in (0.0, 2.5, -1e3, 1e-30):
+            for mine, wanted in (
+                (hb.where(hb.asarray(mask), t, value), np.where(mask, x, value)),
+                (hb.where(hb.asarray(mask), value, t), np.where(mask, value, x)),
+                (np.where(hb.asarray(mask), t, value), np.where(mask, x, value)),
+            ):
+                np.testing.assert_array_equal(mine.numpy(), wanted, strict=True)
+    k = np.arange(3)
+    got = hb.where(hb.asarray(k > 1), hb.asarray(k), 0.5)
+    assert got.tolist() == [0.5, 0.5, 2.0]
+
+
+def test_places_of_extremes_are_numpys() -> None:
+    a = np.array([[1.0, np.nan, 3.0], [4.0, 0.0, 4.0]])
+    for name in ("argmax", "argmin"):
+        for axis in (None, 0, 1, -1):
+            got = getattr(hb, name)(hb.asarray(a), axis)
+            assert got.tolist() == getattr(np, name)(a, axis).tolist()
+            assert (got.dtype, got.shape) == (np.int64, np.shape(getattr(np, name)(a, axis)))
+        with pytest.raises(ValueError, match=name):
+            getattr(hb.zeros((0, 2)), name)()
+        with pytest.raises(ValueError, match="axis"):
+            getattr(hb.asarray(a), name)(5)
+
+
+def test_casts_warn_where_numpys_do() -> None:
+    x = hb.asarray([np.nan, 1e30])
+    assert x.astype("float64").dtype == np.float64
+    with pytest.warns(RuntimeWarning, match="invalid value encountered in cast"):
+        x.astype("int64")
+    with pytest.warns(RuntimeWarning, match="overflow encountered in cast"):
+        hb.asarray([1e300], dtype="float64").astype("float32")
+    with pytest.warns(RuntimeWarning, match="overflow encountered in cast"):
+        hb.asarray([1e300])

@@ -4,6 +4,7 @@ What NumPy would refuse is left to Python, which explains it.
 """
 
 ITEM = """
+declare ptr @PyObject_GetItem(ptr, ptr)
 declare i32 @PySlice_Unpack(ptr, ptr, ptr, ptr)
 declare i64 @PySlice_AdjustIndices(i64, ptr, ptr, i64)
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
@@ -283,7 +284,32 @@ look:
   %n = load i64, ptr %n_at
   %basic = call i1 @surveyed(ptr %entries, i64 %n, ptr %used_at, ptr %taken_at, ptr %new_at,
     ptr %dots_at)
-  br i1 %basic, label %count, label %python
+  br i1 %basic, label %count, label %places
+places:
+  ; An array of places or a mask is given to NumPy as the ndarray that it is.
+  %where = call ptr @array_of(ptr %index)
+  %are = icmp ne ptr %where, null
+  br i1 %are, label %axes, label %python
+axes:
+  %where.nd = call i64 @number_in(ptr %where, i64 <nd>)
+  %any = icmp sgt i64 %where.nd, 0
+  br i1 %any, label %take, label %python
+take:
+  call void @Py_IncRef(ptr %x)
+  call void @Py_IncRef(ptr %where)
+  %found = call ptr @PyObject_GetItem(ptr %x, ptr %where)
+  call void @Py_DecRef(ptr %x)
+  call void @Py_DecRef(ptr %where)
+  %well = icmp ne ptr %found, null
+  br i1 %well, label %wrap, label %explain
+wrap:
+  %taken.t = call ptr @made_alone(ptr %found)
+  ret ptr %taken.t
+explain:
+  %forgiven = call i1 @forgiven()
+  br i1 %forgiven, label %python, label %no
+no:
+  ret ptr null
 count:
   %used = load i64, ptr %used_at
   %taken = load i64, ptr %taken_at

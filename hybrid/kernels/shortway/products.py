@@ -121,4 +121,12 @@ python:
   %p = call ptr @python_of_two(ptr %x, ptr %y, ptr %way)
   ret ptr %p
 }
+
+define ptr @function_of_a_product(ptr %self, ptr %args, i64 %n) {
+  %way = call ptr @field(ptr %self, i64 <header>)
+  %x = call ptr @word(ptr %args, i64 0)
+  %y = call ptr @word(ptr %args, i64 1)
+  %r = call ptr @product(ptr %x, ptr %y, ptr %way)
+  ret ptr %r
+}
 """

@@ -123,7 +123,11 @@ define internal ptr @turned(ptr %self, ptr %args, i64 %n, ptr %names, ptr %way) 
   %axes = alloca i64
   %x = call ptr @plain_array(ptr %self)
   %some = icmp ne ptr %x, null
-  br i1 %some, label %start, label %python
+  %none = icmp eq i64 %n, 0
+  %bare = icmp eq ptr %names, null
+  %unasked = and i1 %none, %bare
+  %go = and i1 %some, %unasked
+  br i1 %go, label %start, label %python
 start:
   %nd = call i64 @number_in(ptr %x, i64 <nd>)
   %x.sizes = call ptr @field(ptr %x, i64 <sizes>)

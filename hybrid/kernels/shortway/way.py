@@ -37,6 +37,7 @@ _SHARED = {
     "comparison": "comparison",
     "function": "function_of_one",
     "function of two": "function_of_two",
+    "function of a product": "function_of_a_product",
     "function of an axis": "reduction",
 }
 """Entries that serve all ways of a kind."""
@@ -93,7 +94,7 @@ class Way:
         dtype), ``"in place"`` (``x += y``), ``"item"`` (``x[index]``), ``"set item"``,
         ``"reshape"``, ``"transpose"`` (the axes the other way round), ``"length"``, ``"float"``,
         ``"int"`` and ``"bool"`` (of one element), the name of a property, ``"function"`` or
-        ``"function of two"``
+        ``"function of two"``, ``"function of a product"``
         (of so many arguments and no method; it gives None where the way is not plain), or
         ``"function of an axis"``: of an array, an axis and `keepdims`.
     call : callable

@@ -39,6 +39,12 @@ def _cast(array: Any, dtype: DType) -> Any:
     return array.astype(dtype)
 
 
+_EXACT = frozenset(
+    a + b for a in "?bBhHiIlLqQfdFD" for b in "?bBhHiIlLqQfdFD" if np.can_cast(a, b, "safe")
+)
+"""What casts of NumPy's have nothing to warn of, by the characters of both dtypes."""
+
+
 def _vjp_astype(g: Tensor, out: Tensor, x: Tensor, *, dtype: DType) -> Tensor:
     if g.dtype.kind == "c" and x.dtype.kind != "c":
         g = real(g)
@@ -91,6 +97,8 @@ def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True, device: Any = None
         where = as_device("astype", device)
         return astype(x, dtype, copy=copy).to_device(where)
     if copy and (not busy or state.plain) and type(x) is Tensor and type(x._data) is np.ndarray:
+        if x._data.dtype.char + wanted.char in _EXACT:
+            return wrap(x._data.astype(wanted))
         return wrap(heard()(_cast, x._data, wanted))
     x = asarray(x)
     if not copy and x.dtype == wanted and not x.spec.weak:

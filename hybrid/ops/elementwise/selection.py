@@ -87,8 +87,8 @@ def where(condition: ArrayLike, x: Any = None, y: Any = None, /) -> Tensor | tup
     >>> where([True, False], [1.0, 2.0], -1.0)
     Tensor([ 1., -1.], dtype=float32)
     """
-    if (not busy or state.plain) and type(condition) is type(x) is type(y) is Tensor:
-        mask, left, right = condition._data, x._data, y._data
+    if (not busy or state.plain) and type(condition) is Tensor:
+        mask, left, right = condition._data, _beside(x, y), _beside(y, x)
         eager = type(mask) is type(left) is type(right) is np.ndarray
         if eager and mask.dtype.kind == "b" and left.dtype == right.dtype:
             try:
@@ -102,6 +102,17 @@ def where(condition: ArrayLike, x: Any = None, y: Any = None, /) -> Tensor | tup
     if type(x) in _NUMBERS and type(y) in _NUMBERS:
         x = asarray(x, meeting_default(x, y))
     return call(_WHERE, condition, x, y)
+
+
+def _beside(x: Any, other: Any) -> Any:
+    """Return the contents of a Tensor, or of a float those it has beside one that holds it."""
+    if type(x) is Tensor:
+        return x._data
+    if type(x) is float and type(other) is Tensor and -1e4 < x < 1e4:
+        data = other._data
+        if type(data) is np.ndarray and data.dtype.kind == "f":
+            return np.array(x, data.dtype)
+    return None
 
 
 def _where_true(condition: ArrayLike, x: Any, y: Any) -> tuple[Tensor, ...]:

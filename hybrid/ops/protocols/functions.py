@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.defaults import default_dtype
+from hybrid.core.defaults import in_force, with_floats
 from hybrid.core.number import Number
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
@@ -61,7 +61,7 @@ def __array_function__(self: Any, func: Function, types: Any, args: Any, kwargs:
     Numbers and lists that NumPy makes arrays of are float64, as they are there.
     """
     if _hold_fractions(args) or (kwargs and _hold_fractions(kwargs.values())):
-        with default_dtype(dtypes.float64):
+        with in_force(with_floats(dtypes.float64)):
             return _answer(func, args, kwargs)
     return _answer(func, args, kwargs)
 
@@ -146,6 +146,8 @@ def _is_foreign(x: Any) -> bool:
 
 def _translated(func: Function, ours: Function, args: Any, kwargs: Any) -> Any:
     """Call `ours` with the arguments of `func`; those left at their defaults do not matter."""
+    if not kwargs and _is_direct(func, ours, len(args)):
+        return ours(*args)
     route = _route(func, ours, len(args), tuple(kwargs))
     if route is None:
         return _NOT_HANDLED
@@ -164,6 +166,22 @@ def _translated(func: Function, ours: Function, args: Any, kwargs: Any) -> Any:
             return _NOT_HANDLED
     put = spread if func in _SPREADING else deliver
     return put(ours(*positional, **keyword), out)
+
+
+@cache
+def _is_direct(func: Function, ours: Function, count: int) -> bool:
+    """Tell whether so many arguments by place mean the same to both, and the rest by default."""
+    route = _route(func, ours, count, ())
+    if route is None or _other_defaults(func, ours):
+        return False
+    mine = list(inspect.signature(ours).parameters.values())[:count]
+    return len(mine) == count and all(
+        own is not None
+        and own is parameter
+        and own.kind in (own.POSITIONAL_ONLY, own.POSITIONAL_OR_KEYWORD)
+        and (theirs.default is theirs.empty or theirs.default is own.default)
+        for (theirs, own), parameter in zip(route, mine)
+    )
 
 
 Route = tuple[tuple[inspect.Parameter, inspect.Parameter | None], ...]

@@ -72,12 +72,20 @@ _ASSOCIATIVE = frozenset(
 """May be applied to halves, and to growing spans: that is how a trace reduces with them."""
 
 
+_PLAIN = frozenset((Tensor, np.ndarray, int, float))
+"""Operands of which NumPy makes what hybrid's functions make of them."""
+
+
 def _conjugated(x: Tensor) -> Tensor:
     return UFUNCS[np.conjugate](x) if x.dtype.kind == "c" else x
 
 
 def __array_ufunc__(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """Answer for `ufunc` where one of its operands is a Tensor."""
+    if method == "__call__" and not options and _PLAIN.issuperset(map(type, inputs)):
+        function = UFUNCS.get(ufunc)
+        if function is not None:
+            return function(*inputs)
     if method in ("__call__", "outer") and hold_lists(inputs):
         with default_dtype(dtypes.float64):  # as NumPy makes arrays of lists
             inputs = with_lists(*inputs)

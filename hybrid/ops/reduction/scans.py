@@ -66,6 +66,8 @@ def _along(name: str, x: ArrayLike, axis: int | None, dtype: Any) -> tuple[Tenso
 
 
 def _scan(op: Op, x: ArrayLike, axis: int | None, dtype: Any) -> Tensor:
+    if axis is None and type(x) is Tensor and x.ndim == 1:
+        axis = 0
     if dtype is None and type(axis) is int:
         made = at_once(op, x, {"axis": axis})
         if made is not None:
