@@ -190,11 +190,15 @@ def float_or(name: str, dtype: Any) -> DType:
 
 
 def _filled(name: str, shape: Any, value: int, dtype: Any, device: Any) -> Tensor:
-    wanted = float_or(name, dtype)
+    wanted = state.defaults.floats if dtype is None else as_dtype(name, dtype)
     if (not busy or state.plain) and (device is None or device == CPU):
         try:  # at once, where nothing records it
-            made = wrap((np.ones if value else np.zeros)(shape, wanted))
-            return made if made._data.shape else as_array(made)
+            if value:
+                data = np.empty(shape, wanted)
+                data.fill(value)
+            else:
+                data = np.zeros(shape, wanted)
+            return wrap(data) if data.ndim else as_array(wrap(data))
         except (TypeError, ValueError):
             pass  # explained below
     device = None if device is None else as_device(name, device)

@@ -177,7 +177,7 @@ def _is_direct(func: Function, ours: Function, count: int) -> bool:
     mine = list(inspect.signature(ours).parameters.values())[:count]
     return len(mine) == count and all(
         own is not None
-        and own is parameter
+        and own.name == parameter.name
         and own.kind in (own.POSITIONAL_ONLY, own.POSITIONAL_OR_KEYWORD)
         and (theirs.default is theirs.empty or theirs.default is own.default)
         for (theirs, own), parameter in zip(route, mine)
