@@ -17,7 +17,7 @@ SEED ?= 0
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types layers pytest fuzz docs bench fmt lock clean
+.PHONY: help venv demo test lint types layers pytest doctests fuzz docs bench fmt lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | \
@@ -41,7 +41,10 @@ venv: $(STAMP)  ## make .venv
 demo: $(STAMP)  ## run the tour of the library
 	@$(BIN)/hybrid demo
 
-test: lint types layers pytest  ## every check, what CI runs
+# The type checker keeps one core busy; the doctests take the others meanwhile.
+test: lint  ## every check, what CI runs
+	@$(MAKE) --no-print-directory --jobs=3 types layers doctests
+	@$(MAKE) --no-print-directory pytest
 
 lint: $(STAMP)  ## ruff, rules and format
 	$(BIN)/ruff check
@@ -53,8 +56,10 @@ types: $(STAMP)  ## mypy, strict
 layers: $(STAMP)  ## the import contracts between the layers
 	$(BIN)/lint-imports --no-logo
 
-pytest: $(STAMP)  ## tests, doctests and notebooks
+pytest: $(STAMP)  ## tests and notebooks
 	$(BIN)/python -m pytest -n $(JOBS) -q
+
+doctests: $(STAMP)  ## the examples of docstrings
 	$(BIN)/python -m pytest -n $(JOBS) -q -p tests.conftest --doctest-modules hybrid benchmarks
 
 fuzz: $(STAMP)  ## random programs, compiled against eager: FUZZ=10000 of them from seed SEED
