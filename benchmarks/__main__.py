@@ -32,7 +32,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--peers", help="comma-separated; by default all, if --quick those that compile fast"
     )
-    parser.add_argument("--quick", action="store_true", help="5 minutes at most")
+    parser.add_argument("--quick", action="store_true", help="six minutes at most")
     parser.add_argument("--threads", type=int, default=2, help="threads for every peer")
     parser.add_argument("--list", action="store_true", help="list cases and peers, measure nothing")
     parser.add_argument(

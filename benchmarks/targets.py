@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from statistics import geometric_mean
 
@@ -214,6 +214,8 @@ TARGETS: dict[str, Check] = {
 
 def findings(measured: Measured) -> list[Finding]:
     """Check each promise; one whose cases or measurements are not there is not measured."""
+    there = {name: values for name, values in measured.beyond.items() if "problem" not in values}
+    measured = replace(measured, beyond=there)
     found = []
     for target, check in TARGETS.items():
         try:

@@ -217,6 +217,14 @@ def test_promises_are_met_or_not_or_were_not_measured() -> None:
     assert text.count("| not measured |") == sum(value is None for value in met.values())
 
 
+@pytest.mark.parametrize("name", MEASURES)
+def test_what_could_not_be_measured_is_no_finding(name: str) -> None:
+    beyond = {name: {"problem": "no result in 0 s"}}
+    found = targets.findings(targets.Measured([], MACHINE, beyond))
+    assert len(found) == len(targets.TARGETS)
+    assert all(finding.met is None for finding in found)
+
+
 def test_the_bandwidth_promise_tells_what_the_functions_of_a_case_allow() -> None:
     names = "elementwise float32 1e6", "max over rows 2000x2000", "softmax 1000x1000"
     seconds = 1e-3, 3.2e-4, 1e-4
