@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.making import asarray
 from hybrid.core.source import located
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
@@ -91,7 +92,7 @@ class Flat:
             known = np.arange(x.size)[key]
             places, count = np.unravel_index(known, x.shape), known.size
         if count:
-            setitem(x, places, _cycled(values, count))
+            setitem(x, places, cycled(values, count))
 
 
 def _one_place(key: Any, size: int) -> int | None:
@@ -122,12 +123,10 @@ def _one_axis(key: Any) -> Any:
     return key
 
 
-def _cycled(values: Tensor, count: int) -> Tensor:
+def cycled(values: Any, count: int) -> Tensor:
     """Return `count` values, those that are given over and over again."""
-    flat = reshape(values, -1)
-    if flat.size in (1, count):
-        return flat
-    return take(flat, np.arange(count) % flat.size)
+    flat = ravel(asarray(values))
+    return flat if flat.size == count else take(flat, np.arange(count) % flat.size)
 
 
 def _flat(x: Tensor) -> Flat:

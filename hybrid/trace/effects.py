@@ -31,7 +31,7 @@ from hybrid.trace.environment import MISSING, Binding, literal_changed
 from hybrid.trace.growth import Growth, Sizes, made
 from hybrid.trace.holders import Slots
 from hybrid.trace.reach import Named, Reached, numpys_generators, reach
-from hybrid.trace.sharing import memory_of, overlap
+from hybrid.trace.sharing import may_share, memory_of
 from hybrid.trace.taking_back import draw_again, drawn_from, put_back
 
 Objects = list[tuple[str, Any]]
@@ -200,7 +200,7 @@ class Watch:
 
     def _overwritten(self, written: Sequence[Any]) -> Effect | None:
         for (name, array), before in zip(self._before.arrays, self._sums, strict=True):
-            if _checksum(array) != before and not any(overlap(array, x) for x in written):
+            if _checksum(array) != before and not any(may_share(array, x) for x in written):
                 line = line_that_changes(self._before.codes, name)
                 return Effect(f"NumPy itself writes to {name}, an array from outside", line)
         return None
@@ -220,7 +220,7 @@ class Watch:
         """
         rows = zip(self._before.arrays, self._sums, self._contents, strict=True)
         for (name, array), before, contents in rows:
-            if _checksum(array) == before or any(overlap(array, x) for x in written):
+            if _checksum(array) == before or any(may_share(array, x) for x in written):
                 continue
             memory = memory_of(array)
             if not isinstance(memory, np.ndarray) or contents is None:

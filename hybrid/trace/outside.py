@@ -37,7 +37,7 @@ from hybrid.trace.environment import Binding, Contents
 from hybrid.trace.memory_order import Order
 from hybrid.trace.plain import write_back
 from hybrid.trace.recorder import GraphRecorder
-from hybrid.trace.sharing import memory_of, overlap, same_array
+from hybrid.trace.sharing import may_share, memory_of, same_array
 from hybrid.trace.sources import Derived
 
 
@@ -157,10 +157,10 @@ class OutsideRecorder(GraphRecorder):
         """
         for i, other, _ in self.inputs:
             array = self.arguments[i]
-            if overlap(array, source) and not (argument and same_array(array, source)):
+            if may_share(array, source) and not (argument and same_array(array, source)):
                 self._overlaps.append((tensor, other))
         for array, other, _ in self.shadows.values():
-            if other is not tensor and overlap(array, source):
+            if other is not tensor and may_share(array, source):
                 self._overlaps.append((tensor, other))
 
     def shadow(self, tensor: Tensor) -> Tensor:
@@ -302,7 +302,7 @@ class OutsideRecorder(GraphRecorder):
         """Return what was written in the trace to memory that a Tensor from outside shows."""
         known = [*self.shadows.values(), *((self.arguments[i], t, v) for i, t, v in self.inputs)]
         for source, shadow, committed in known:
-            if self.value_of(shadow) is not committed and overlap(source, tensor):
+            if self.value_of(shadow) is not committed and may_share(source, tensor):
                 return shadow
         return None
 

@@ -20,7 +20,7 @@ def memory_of(x: Any) -> Array | DeviceArray | None:
     return data if isinstance(data, np.ndarray | DeviceArray) else None
 
 
-def overlap(a: Any, b: Any) -> bool:
+def may_share(a: Any, b: Any) -> bool:
     """Tell whether two arrays may share memory; judged by their bounds, so never wrongly no."""
     x, y = memory_of(a), memory_of(b)
     return x is not None and y is not None and share_memory(x, y)
@@ -76,6 +76,6 @@ def entangled(
         else:
             array = target
             others = [*arguments, *(x for x in captured if x is not target)]
-        if any(overlap(array, other) for other in others):
+        if any(may_share(array, other) for other in others):
             return True
     return False

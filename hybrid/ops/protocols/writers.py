@@ -13,6 +13,7 @@ from hybrid.core.making import asarray
 from hybrid.core.tensor import Tensor
 from hybrid.ops._methods import attach
 from hybrid.ops.elementwise.selection import clip, where
+from hybrid.ops.flat import cycled
 from hybrid.ops.indexing import take
 from hybrid.ops.indexing.along import put_along_axis
 from hybrid.ops.indexing.update import index_update
@@ -32,12 +33,6 @@ def within(index: Any, size: int, mode: str) -> Tensor:
     if mode != "raise":
         raise ValueError(f"mode is 'raise', 'wrap' or 'clip', not {mode!r}")
     return places
-
-
-def cycled(values: Any, count: int) -> Tensor:
-    """Return `count` values, those that are given over and over again."""
-    flat = ravel(asarray(values))
-    return flat if flat.size == count else take(flat, np.arange(count) % flat.size)
 
 
 @implements(np.put)
