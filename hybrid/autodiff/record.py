@@ -345,6 +345,18 @@ def begin(tensor: Tensor, node: AnyNode) -> None:
         alias.storage.node = node
 
 
+def follow(tensor: Tensor) -> None:
+    """Let views of a Tensor that were made before know its node, once they are read.
+
+    A view that is watched itself has a node of its own, which it would lose: then none follows.
+    """
+    alias = tensor._alias
+    if alias is None or alias.chain or any(ref() is not None for ref in alias.storage.watched):
+        return
+    alias.storage.version += 1
+    alias.version = alias.storage.version
+
+
 def node_of(tensor: Tensor) -> Any:
     dispatch.refresh(tensor)
     return tensor._node

@@ -17,7 +17,15 @@ import numpy as np
 
 from hybrid.autodiff.backward import propagate
 from hybrid.autodiff.nodes import AnyNode
-from hybrid.autodiff.record import begin, node_of, record, record_one, record_two, source_node
+from hybrid.autodiff.record import (
+    begin,
+    follow,
+    node_of,
+    record,
+    record_one,
+    record_two,
+    source_node,
+)
 from hybrid.core import containers, dispatch
 from hybrid.core.making import asarray
 from hybrid.core.source import located
@@ -97,7 +105,8 @@ class GradientTape:
         Parameters
         ----------
         tensors : Tensor, Variable or nested container of them
-            Floating-point or complex.
+            Floating-point or complex. Views of one of them that were made before follow it, but
+            for those of which one is watched itself.
         """
         for leaf in containers.leaves_of(tensors):
             if leaf is None:
@@ -107,6 +116,7 @@ class GradientTape:
             if node is None:
                 node = source_node(tensor.spec)
             begin(tensor, node)
+            follow(tensor)
             node.tapes |= {~self._id}
             self._watched[id(tensor)] = weakref.ref(tensor), node
             if isinstance(leaf, Variable):

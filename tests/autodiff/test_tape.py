@@ -261,3 +261,36 @@ def test_a_watched_view_keeps_its_gradient_whichever_alias_is_written(traced: bo
         # z = v0 * v0 * x0 + 5 * 5 * v0 + v2 * v2 * 5
         same(run(x, through_base), [2 * 2 * 1 + 25, 0, 2 * 4 * 5])
         same(x, [1, 2, 5, 4])
+
+
+@pytest.mark.parametrize("traced", [False, True], ids=["eager", "traced"])
+def test_views_that_were_made_before_are_followed(traced: bool) -> None:
+    def f(x: hb.Tensor) -> object:
+        view, turned = x[1:], x.reshape(3, 1).T
+        with hb.GradientTape() as tape:
+            tape.watch(x)
+            y = (view * view).sum() + 3 * turned.sum()
+            view *= 2
+            z = y + (x * x).sum()
+        return tape.gradient(z, x)
+
+    run = hb.compile(f) if traced else f
+    for _ in range(2):
+        np.testing.assert_array_equal(run(hb.asarray([1.0, 2.0, 3.0])).numpy(), [5.0, 23.0, 33.0])
+
+
+@pytest.mark.parametrize("traced", [False, True], ids=["eager", "traced"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_view_that_is_watched_itself_keeps_its_gradient(first: int, traced: bool) -> None:
+    def f(x: hb.Tensor) -> object:
+        view = x[1:]
+        both = [x, view]
+        with hb.GradientTape() as tape:
+            tape.watch(both[first])
+            tape.watch(both[1 - first])
+            y = (view * view).sum() + x.sum()
+        return tape.gradient(y, [x, view])
+
+    of_x, of_view = (hb.compile(f) if traced else f)(hb.asarray([1.0, 2.0, 3.0]))
+    np.testing.assert_array_equal(of_view.numpy(), [4.0, 6.0])
+    assert of_x.numpy().tolist()[0] == 1.0
