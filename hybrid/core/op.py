@@ -174,8 +174,8 @@ class Op:
         ops with bodies, which are compiled once. It takes and gives what Tensors hold.
     into : callable, optional
         ``into(*specs, **attrs)`` gives a function of ndarrays that writes the result into the
-        memory that it is given as ``out=`` and never raises; None where there is nothing better
-        than `eager`. For Plans on the CPU.
+        memory that it is given as ``out=``, and raises only if the op `raises`; None where there is
+        nothing better than `eager`. For Plans on the CPU.
     narrow : callable, optional
         ``narrow(used, **attrs)`` gives, for an op with bodies of whose results only some are used,
         which inputs and results are to stay and the attrs for them; None where all stay.

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hybrid.core.graph import may_fail
 from hybrid.core.layout import contiguous
 from hybrid.records import dataclass
 from hybrid.runtime.memory import last_uses, may_overwrite
@@ -84,5 +85,5 @@ def _overwrites(schedule: Schedule, root: Root, parameter: Root) -> bool:
 
 def _may_raise(step: Step) -> bool:
     if isinstance(step, LibraryStep):
-        return step.into is None
+        return step.into is None or may_fail(step.node.op, step.node.attrs)
     return not isinstance(step, KernelStep | WriteStep)

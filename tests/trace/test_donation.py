@@ -136,6 +136,26 @@ def test_two_variables_that_change_places() -> None:
     assert (b.numpy() == 0).all()
 
 
+def test_a_variable_keeps_its_value_where_an_index_is_out_of_bounds() -> None:
+    v = hb.Variable(np.zeros(N, np.float32))
+    one, part = hb.ones(N), hb.ones((3, 4))
+
+    @hb.compile
+    def add(rows: hb.Tensor) -> hb.Tensor:
+        v.assign(v.read() + one)
+        total = hb.zeros((3, 4))
+        np.add.at(total, rows, part * v.read()[0])
+        return total
+
+    for _ in range(3):
+        add(hb.asarray([0, 1, 2]))
+    assert "donated" not in str(add.explain())
+    with pytest.raises(IndexError):
+        add(hb.asarray([0, 1, 7]))
+    # As in eager code: assigned once more, by the function done again in Python.
+    assert (v.numpy() == 4).all()
+
+
 def test_a_variable_keeps_its_value_where_the_plan_raises() -> None:
     v = hb.Variable(np.ones(N, np.float32))
 

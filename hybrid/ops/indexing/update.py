@@ -71,6 +71,21 @@ def _eager_update(
     return out
 
 
+def _into_update(
+    base: TensorSpec, value: TensorSpec, *index: TensorSpec, axes: Axes, at: int, mode: str
+) -> Any:
+    """Accumulate in the memory of a Plan: a table's gradient in fresh memory is page faults."""
+    if mode == "set":
+        return None
+
+    def write(base: Any, value: Any, *index: Any, out: Any) -> None:
+        np.copyto(out, base)
+        given = np.asarray(value).astype(out.dtype, copy=False)
+        accumulate(np, mode, out, given, index, axes, at)
+
+    return write
+
+
 def _update_on_card(
     place: Place, base: Any, value: Any, *index: Any, axes: Axes, at: int, mode: str
 ) -> Any:
@@ -219,6 +234,7 @@ INDEX_UPDATE = register(
         infer=_infer_update,
         eager=_eager_update,
         by_kernel=_update_on_card,
+        into=_into_update,
         raises=True,
         first_index=2,
         vjp=_vjp_update,
