@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+from collections.abc import Collection
 from functools import lru_cache
 from types import CodeType
 
@@ -14,9 +15,9 @@ _IMPORT = dis.opmap["IMPORT_NAME"]
 _STORES = ("STORE_FAST", "STORE_FAST_LOAD_FAST")
 
 
-def counts(code: CodeType, at: int) -> bool:
-    """Tell whether an instruction is in a ``for`` loop, whose iterator cannot be seen."""
-    return bool(_loops_around(code, at))
+def counts(code: CodeType, at: int, shown: Collection[int] = ()) -> bool:
+    """Tell whether an instruction is in a ``for`` loop whose iterator cannot be seen."""
+    return any(loop not in shown for loop in _loops_around(code, at))
 
 
 def decides(code: CodeType, at: int) -> bool:
@@ -50,7 +51,9 @@ def reached(steps: list[dis.Instruction], start: int, ends: set[int]) -> set[int
 
 
 @lru_cache(maxsize=256)
-def read_after(code: CodeType, at: int, answer: bool) -> frozenset[str] | None:
+def read_after(
+    code: CodeType, at: int, answer: bool, shown: frozenset[int] = frozenset()
+) -> frozenset[str] | None:
     """Return the variables that may be read once a question was answered.
 
     Parameters
@@ -59,6 +62,8 @@ def read_after(code: CodeType, at: int, answer: bool) -> frozenset[str] | None:
     at : int
         The instruction that asks.
     answer : bool
+    shown : frozenset of int
+        The ``for`` loops whose iterators are Tensors, as it were.
 
     Returns
     -------
@@ -70,14 +75,14 @@ def read_after(code: CodeType, at: int, answer: bool) -> frozenset[str] | None:
         return None  # any instruction may lead to a handler
     steps = steps_of(code)
     live = _live(code)[_after(steps, at, answer)]
-    if live & set(_loops_around(code, at)):
+    if live & (set(_loops_around(code, at)) - shown):
         return None
     names = {x for x in live if isinstance(x, str)}
     return frozenset((*names, *code.co_cellvars, *code.co_freevars))
 
 
-def counter(code: CodeType, at: int) -> str | None:
-    """Return the variable of a ``for`` statement over what a call gives, where nobody reads it.
+def loop_over(code: CodeType, at: int) -> tuple[int, str, bool] | None:
+    """Return where a ``for`` loop over what a call gives begins, its variable, and if that is read.
 
     Parameters
     ----------
@@ -85,12 +90,12 @@ def counter(code: CodeType, at: int) -> str | None:
     at : int
         The instruction that calls.
     """
-    return _counters(code).get(at)
+    return _loops_over_calls(code).get(at)
 
 
 @lru_cache(maxsize=256)
-def _counters(code: CodeType) -> dict[int, str]:
-    """Return the variables that are not read of ``for`` loops, by the calls they are over."""
+def _loops_over_calls(code: CodeType) -> dict[int, tuple[int, str, bool]]:
+    """Return ``for`` loops, their variables, and if those are read, by the calls they are over."""
     if LOOKS & {*code.co_names}:
         return {}
     steps = [(i, step) for i, step in enumerate(steps_of(code)) if step.opname not in SILENT]
@@ -105,8 +110,8 @@ def _counters(code: CodeType) -> dict[int, str]:
         read = _live(code)[i + 1] | _touched(stored)[0]
         if code.co_exceptiontable:  # any instruction may lead to a handler
             read = frozenset[str | int]().union(*(_touched(step)[0] for _, step in steps))
-        if stored.opname in _STORES and names[0] not in read:
-            found[call.offset] = names[0]
+        if stored.opname in _STORES:
+            found[call.offset] = loop.offset, names[0], names[0] in read
     return found
 
 

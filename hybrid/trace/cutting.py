@@ -26,11 +26,12 @@ from hybrid.core.tensor import Tensor
 from hybrid.core.tracelog import counted, listened, note, timed
 from hybrid.trace.background import Planner
 from hybrid.trace.bodies import in_order, same_body
+from hybrid.trace.counting import Ranges
 from hybrid.trace.filled import FilledOnes
 from hybrid.trace.meeting import MAX_STEPS as MAX_TWINS
 from hybrid.trace.meeting import Meeting, follow, moved, way_to
 from hybrid.trace.outside import OutsideRecorder
-from hybrid.trace.repeats import Questions, Repeat
+from hybrid.trace.repeats import COUNT, Questions, Repeat
 from hybrid.trace.segment import Failed, Runner, Segment, Steps
 from hybrid.trace.skipping import Skipping
 from hybrid.trace.sources import Environment, Write, contents
@@ -94,6 +95,7 @@ class Cutter(OutsideRecorder):
         self._questions = questions
         self.skips = Skipping(self, questions) if questions.native else None
         self._visits = Visits(questions)
+        self.ranges = questions.ranges = Ranges(self, questions)
         self.filled = FilledOnes(self, questions.home)
         self.again = False
         self._twins = 0
@@ -137,7 +139,26 @@ class Cutter(OutsideRecorder):
             value = self._take(segment, extra)
         self.nodes = []
         self.acted = False
-        return value
+        repeat = self.passed[-1][0].repeat
+        if repeat is None or repeat.bound is None or repeat.bound.over is None:
+            return value
+        return self._past_range(repeat, value)
+
+    def _past_range(self, repeat: Repeat, way: Any) -> bool:
+        """Let a loop of Python's know how many of its steps have been taken; return the answer."""
+        assert repeat.bound is not None
+        assert repeat.bound.over is not None
+        steps = Value(COUNT)
+        self._enter(steps)
+        loop = self.ranges.innermost(repeat.bound.over)
+        if loop is None:
+            raise Unstable
+        if isinstance(way, Steps):
+            loop.pass_loop(None)
+            return way.answer
+        if way is not repeat.answer:
+            loop.pass_loop(self.tensor(steps, None))
+        return bool(way)
 
     @property
     def _replays(self) -> bool:
@@ -161,7 +182,7 @@ class Cutter(OutsideRecorder):
         meeting = self._visits.meet(self, segment, extra[0], value, self._index)
         return value if meeting is None else self._meet(segment, meeting, value)
 
-    def _meet(self, segment: Segment, meeting: Meeting, value: bool) -> bool:
+    def _meet(self, segment: Segment, meeting: Meeting, value: bool) -> bool | Steps:
         """Go on from where the question was asked before; return the answer to give to Python."""
         segment.meeting = meeting
         self._questions.forget()  # it knows where things were
@@ -180,7 +201,7 @@ class Cutter(OutsideRecorder):
         self._index = moved(list(self._index.items()), meeting)
         self._size = meeting.size
 
-    def _go_on(self, base: Segment) -> bool:
+    def _go_on(self, base: Segment) -> bool | Steps:
         """Replay what is known of a loop; Python is then led to where that has come to."""
         inside = {base}
         with self._noting_failure():
@@ -189,7 +210,7 @@ class Cutter(OutsideRecorder):
                 target = following.meeting.target if following.meeting else None
                 if following.result is not None or not (target is None or target in inside):
                     break
-                if following.repeat is not None and following.repeat.bound is not None:
+                if following.repeat is not None and following.repeat.grows:
                     break
                 if target is None and (
                     following.parent is None or following.parent[0] not in inside
@@ -205,7 +226,8 @@ class Cutter(OutsideRecorder):
         way = [*way_to(last), (last, value)]
         at = len(way_to(base))
         self.passed, self._known = way[: at + 1], way[at + 1 :]
-        return bool(self.passed[-1][1])
+        way = self.passed[-1][1]
+        return way if isinstance(way, Steps) else bool(way)
 
     def _pass_known(self, segment: Segment, extra: list[Value]) -> Any:
         """Let Python go past a segment that has run already, or into the loop that follows it."""
@@ -220,7 +242,7 @@ class Cutter(OutsideRecorder):
             self._visits.count(known.at.loop.where)
         elif known.guard is not None and known.guard[0] is bool:
             self._visits.see(self, segment, known, extra[0], self._index)
-        if known.repeat is None or known.repeat.bound is None:
+        if known.repeat is None or not known.repeat.grows:
             return way
         self._size += 1  # for the number of steps
         if not isinstance(way, Steps):
@@ -262,7 +284,7 @@ class Cutter(OutsideRecorder):
         value = segment.guard_value(self.environment)
         if self._questions.native and type(value) is bool:
             repeat = self._questions.repeat(self, segment, extra[0], value, self._index)
-            if repeat is not None and repeat.bound is not None:
+            if repeat is not None and repeat.grows:
                 assert self._questions.last is not None
                 where = self._questions.last.state.where
                 if sum(self._walked.values()) < MAX_STEPS and not self._visits.knows(where):
@@ -389,7 +411,7 @@ class Cutter(OutsideRecorder):
         for parent, value, segment in reversed(self._grafts):
             ended |= parent.children.add(value, segment)
             if parent.at is not None and type(value) is bool:
-                key = parent.at.loop.exit(value, parent.at.numbers)
+                key = parent.at.loop.exit(value, parent.at)
                 if key is not None:
                     parent.at.loop.exits.setdefault(key, parent)
         for repeat, steps in self._walked.items():

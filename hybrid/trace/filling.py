@@ -48,6 +48,28 @@ def filled(code: CodeType) -> frozenset[str]:
     return frozenset(name for name in names if _is_filled(code, name))
 
 
+@lru_cache(maxsize=256)
+def is_only_returned(code: CodeType, name: str) -> bool:
+    """Tell whether a variable is read only for what the function returns, an int added or not."""
+    if name in code.co_cellvars:
+        return False
+    steps = [x for x in steps_of(code) if x.opname not in SILENT]
+    for at, step in enumerate(steps):
+        names = step.argval if isinstance(step.argval, tuple) else (step.argval,)
+        if "_FAST" not in step.opname or name not in names or step.opname == "STORE_FAST":
+            continue
+        if step.opname != "LOAD_FAST":
+            return False
+        following = steps[at + 1 :]
+        if [x.opname for x in following[:2]] == ["LOAD_CONST", "BINARY_OP"]:
+            if type(following[0].argval) is int and following[1].argrepr in ("+", "-"):
+                following = following[2:]
+        ends = [i for i, x in enumerate(following) if x.opname == "RETURN_VALUE"]
+        if _use(following) != "returned" or "BUILD_MAP" in [x.opname for x in following[: ends[0]]]:
+            return False  # it may be a key
+    return True
+
+
 def _is_filled(code: CodeType, name: str) -> bool:
     steps = steps_of(code)
     plain = [(i, x) for i, x in enumerate(steps) if x.opname not in SILENT]
@@ -86,6 +108,12 @@ def _is_made(steps: list[dis.Instruction], at: int) -> bool:
     )
 
 
+def _lets_go_of_a_loop(following: list[dis.Instruction]) -> bool:
+    """Tell whether what is below on the stack is dropped, as by a ``return`` in a loop."""
+    swapped = [(x.opname, x.arg) for x in following[:2]]
+    return bool(swapped) and swapped[0] == ("SWAP", 2) and swapped[-1][0] == "POP_TOP"
+
+
 def _use(following: list[dis.Instruction]) -> str | None:
     """Return what becomes of the value on the stack: `fills`, `returned`, None for all else."""
     if not following:
@@ -97,10 +125,12 @@ def _use(following: list[dis.Instruction]) -> str | None:
     if method and first.argval == "append":
         return "fills"
     above = 0  # values on top of it
-    for step in following:
+    for i, step in enumerate(following):
         name = step.opname
         if name == "RETURN_VALUE":
             return "returned" if above == 0 else None
+        if above == 0 and _lets_go_of_a_loop(following[i - (name == "POP_TOP") :]):
+            continue
         if name == "STORE_SUBSCR":
             return "fills" if above == 1 and step is not first else None
         if name in _BUILDS:

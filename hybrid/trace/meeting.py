@@ -71,28 +71,32 @@ class Loop:
     places: dict[Key, Segment] = field(default_factory=dict)
     exits: dict[Key, Segment] = field(default_factory=dict)
 
-    def exit(self, answer: bool, numbers: dict[str, Any]) -> Key | None:
+    def exit(self, answer: bool, at: At) -> Key | None:
         """Return what decides what follows an answer; None where the number of steps may."""
-        code, at = self.where[0]
-        read = bytecode.read_after(code, at, answer)
+        code, place = self.where[0]
+        read = bytecode.read_after(code, place, answer, at.shown)
         if read is None:
             return None
-        return (answer, *((x, numbers[x]) for x in sorted(read) if x in numbers))
+        return (answer, *((x, at.numbers[x]) for x in sorted(read) if x in at.numbers))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class At:
-    """The place of a segment in a loop: the numbers that Python has there."""
+    """The place of a segment in a loop: the numbers that Python has there.
+
+    `shown` are the ``for`` loops around it whose positions are values of the graph.
+    """
 
     loop: Loop
     numbers: dict[str, Any]
+    shown: frozenset[int] = frozenset()
 
 
 def follow(segment: Segment, value: Any) -> Segment | None:
     """Return the segment that comes next, by the value met at the guard of one."""
     found = segment.children.get(value)
     if found is None and segment.at is not None and type(value) is bool:
-        key = segment.at.loop.exit(value, segment.at.numbers)
+        key = segment.at.loop.exit(value, segment.at)
         other = None if key is None else segment.at.loop.exits.get(key)
         found = None if other is None else other.children.get(value)
     return found

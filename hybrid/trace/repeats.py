@@ -34,10 +34,11 @@ from hybrid.trace.segment import Segment
 from hybrid.trace.sources import Environment
 
 if TYPE_CHECKING:
+    from hybrid.trace.counting import Counting, Ranges
     from hybrid.trace.cutting import Cutter
     from hybrid.trace.skipping import Head
 
-_COUNT = TensorSpec((), dtypes.int64)
+COUNT = TensorSpec((), dtypes.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +69,16 @@ class Bound:
     places : tuple of int
         Where in the environment a step finds what it needs.
     most : int
-        The number of steps that Python was seen to take.
+        The number of steps that Python was seen to take, or that are left.
+    over : int, optional
+        The ``for`` loop over a range that has so many steps left: Python takes none of them.
     """
 
     visible: bool
     body: FuncGraph
     places: tuple[int, ...]
     most: int = 0
+    over: int | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -100,6 +104,11 @@ class Repeat:
     late: dict[int, int]
     answer: bool
     bound: Bound | None = None
+
+    @property
+    def grows(self) -> bool:
+        """Whether the loop takes more steps once Python was seen to."""
+        return self.bound is not None and self.bound.over is None
 
     def run(
         self, environment: Environment, arguments: Sequence[Any], most: int | None = None
@@ -148,6 +157,7 @@ class Questions:
         self.last: Question | None = None  # that was asked, where all could be seen
         self.seen: Question | None = None  # at this question, which both look at
         self._over = False
+        self.ranges: Ranges | None = None
 
     def forget(self) -> None:
         """Let the next question be the first."""
@@ -157,6 +167,7 @@ class Questions:
         """Let go of the trace, which has come to its end."""
         self.forget()
         self._given = ()
+        self.ranges = None
         self._untouched = lambda: False
 
     def repeat(
@@ -176,12 +187,31 @@ class Questions:
         if renamed is None or has_more(tracer, before, now.state, asked, places):
             return None
         numbers = now.state.differs(before.state)
+        loop = self._only_further(before, now, numbers)
+        if loop is not None:
+            self.last = None
+            return (
+                _over_range(_loop(before, now, renamed, visible=False), loop)
+                if self.untouched()
+                else None
+            )
         if numbers or now.state.counts:
             code, at = now.state.where[0]
             read = bytecode.read_after(code, at, not answer)
             return _loop(before, now, renamed, read is None or bool(read & numbers))
         self.last = None
         return _loop(before, now, renamed) if self.untouched() else None
+
+    def _only_further(self, before: Question, now: Question, numbers: set[str]) -> Counting | None:
+        """Return the loop over a range that is one step further, if nothing else has changed."""
+        if self.ranges is None or now.state.counts or now.state.frame is None:
+            return None
+        found = [x for x in self.ranges.of(now.state.frame) if {x.name} == numbers]
+        names = (before.state.numbers, now.state.numbers)
+        if len(found) != 1 or not found[0].left or not all(found[0].name in x for x in names):
+            return None
+        was, position = (x[found[0].name] for x in names)
+        return found[0] if position == was + 1 else None
 
     def untouched(self) -> bool:
         """Tell whether nothing outside has changed since the trace began."""
@@ -192,7 +222,7 @@ class Questions:
         self, places: dict[Value, int], also: Sequence[Any] = (), counter: str | None = None
     ) -> State:
         """Return what Python can see; see :func:`~hybrid.trace.seeing.look`."""
-        return look(self.home, self._given, places, also, counter)
+        return look(self.home, self._given, places, also, counter, self.ranges)
 
     def question(self, segment: Segment, answer: bool, places: dict[Value, int]) -> Question | None:
         """Return what is seen at a question; None where not all is."""
@@ -203,7 +233,8 @@ class Questions:
             state = self.look(places)
         except Opaque:
             return None
-        if not bytecode.decides(*state.where[0]):
+        asks = None if self.ranges is None else self.ranges.asking
+        if asks is None and not bytecode.decides(*state.where[0]):
             return None  # C asks, and nobody can see what it does next: sorted(), any()
         made = [places[x] for x in segment.graph.outputs if x in places]
         made += [write.index for write in segment.writes]
@@ -370,6 +401,13 @@ def _loop(
     return Repeat(loop, results, late, now.answer, bound)
 
 
+def _over_range(repeat: Repeat | None, loop: Counting) -> Repeat | None:
+    """Let a loop take the steps that are left of one over a range."""
+    if repeat is not None and repeat.bound is not None:
+        repeat.bound.most, repeat.bound.over = loop.left, loop.loop
+    return repeat
+
+
 def _body(
     graph: FuncGraph,
     carries: Sequence[Value],
@@ -400,15 +438,15 @@ def _condition(body: FuncGraph, asked: int, answer: bool) -> FuncGraph:
 
 def _counted(body: FuncGraph, carries: int) -> FuncGraph:
     """Return a body that counts its steps: one more carry, and the bound last."""
-    steps, more, most = (Value(_COUNT) for _ in range(3))
-    node = Node(OPS["add"], (steps, Const(1, _COUNT.dtype)), {}, (more,))
+    steps, more, most = (Value(COUNT) for _ in range(3))
+    node = Node(OPS["add"], (steps, Const(1, COUNT.dtype)), {}, (more,))
     inputs = (*body.inputs[:carries], steps, *body.inputs[carries:], most)
     return FuncGraph(body.name, inputs, (), (*body.nodes, node), (*body.outputs, more))
 
 
 def _at_most(cond: FuncGraph, carries: int) -> FuncGraph:
     """Return a condition that also asks whether there are steps left."""
-    steps, most = Value(_COUNT), Value(_COUNT)
+    steps, most = Value(COUNT), Value(COUNT)
     left, both = Value(cond.outputs[0].spec), Value(cond.outputs[0].spec)
     nodes = (
         Node(OPS["less"], (steps, most), {}, (left,)),

@@ -50,10 +50,10 @@ def explain(name: str, hits: int, misses: int, concretes: Sequence[ConcreteFunct
 def _loops(segments: Sequence[Segment]) -> list[str]:
     """Say which loops of Python's run in native code."""
     repeats = [s.repeat for s in segments if s.repeat is not None]
-    free = sum(x.bound is None for x in repeats)
+    free = sum(not x.grows for x in repeats)
     lines = [f"{counted(free, 'segment')} repeated as a loop while Python says so"] if free else []
     for repeat in repeats:
-        if repeat.bound is not None:
+        if repeat.bound is not None and repeat.grows:
             lines.append(f"a loop of up to {counted(repeat.bound.most, 'step')}, as Python took it")
     return lines
 

@@ -20,6 +20,7 @@ from hybrid.trace.sources import Environment
 
 if TYPE_CHECKING:
     from hybrid.trace.concrete import ConcreteFunction
+    from hybrid.trace.repeats import Repeat
     from hybrid.trace.steps import Resume
 
 Turn = Callable[[Environment], Any]
@@ -97,9 +98,16 @@ def _is_plain(segment: Segment, at: Segment) -> bool:
         and segment.redoable
         and segment.result is None
         and meeting is not None
-        and at.repeat is None
+        and _is_plain_loop(at.repeat)
         and at.guard is not None
         and at.guard[0] is bool
+    )
+
+
+def _is_plain_loop(repeat: Repeat | None) -> bool:
+    """Tell whether a loop that follows, if there is one, runs without the arguments of the call."""
+    return repeat is None or not (
+        repeat.grows or repeat.loop.writes or repeat.loop.inputs or repeat.loop.planner
     )
 
 
@@ -137,7 +145,7 @@ def _written(segment: Segment, first: int, arrays: list[Any], args: tuple[Any, .
     asks = segment.asks
     if meeting is None or asks.guard is None:
         return None
-    key = (meeting.moves, meeting.size, first, asks.guard, repr(segment.fills))
+    key = (meeting.moves, meeting.size, first, asks.guard, repr(segment.fills), asks.repeat)
     known: Turn | None = segment.turns.get(key)
     if known is not None:
         return known
@@ -171,7 +179,9 @@ def _written(segment: Segment, first: int, arrays: list[Any], args: tuple[Any, .
         kept = [f"found[{i}]" if i in results else "None" for i in range(meeting.size - first)]
         lines.append(f"env += ({', '.join(kept)},)")
     lines += [f"env[{place}] = {name}" for place, name in moved.items()]
-    lines.append(f"return bool(env[{asks.guard[1]}])")
+    scope["decide"] = asks.decide
+    way = f"bool(env[{asks.guard[1]}])" if asks.repeat is None else "decide(env, ())"
+    lines.append(f"return {way}")
     run_generated("def turn(env):\n" + "".join(f"    {x}\n" for x in lines), "turn", scope)
     turn: Turn = scope["turn"]
     segment.turns[key] = turn

@@ -6,7 +6,7 @@ import inspect
 import sys
 from collections.abc import Sequence
 from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,8 +20,12 @@ from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.records import dataclass
 from hybrid.trace import bytecode, taped
+from hybrid.trace.count import Count
 from hybrid.trace.environment import STAND_INS
 from hybrid.trace.memory_order import in_order, known_all
+
+if TYPE_CHECKING:
+    from hybrid.trace.counting import Ranges
 
 _LITERALS = (bool, int, float, complex, str, bytes, range, type(None), type(Ellipsis), np.dtype)
 Where = tuple[tuple[CodeType, int], ...]
@@ -65,6 +69,8 @@ class State:
         One of the frames is in a ``for`` loop, whose iterator cannot be seen.
     counts : bool
         The innermost is.
+    shown : frozenset of int
+        Its ``for`` loops whose positions are values of the graph.
     """
 
     where: Where
@@ -74,6 +80,7 @@ class State:
     numbers: dict[str, Any]
     counted: bool
     counts: bool
+    shown: frozenset[int] = frozenset()
 
     def differs(self, other: State) -> set[str]:
         """Return the names of the literals that are not the same in another one."""
@@ -87,6 +94,7 @@ def look(
     places: dict[Value, int],
     also: Sequence[Any] = (),
     counter: str | None = None,
+    ranges: Ranges | None = None,
 ) -> State:
     """Return what can be seen.
 
@@ -101,7 +109,9 @@ def look(
     also : sequence
         What is looked at besides, before all else.
     counter : str, optional
-        A variable of the innermost frame that is written before it is read.
+        The name of a loop of the innermost frame whose position is not looked at.
+    ranges : Ranges, optional
+        The loops whose positions can be seen.
 
     Raises
     ------
@@ -114,6 +124,7 @@ def look(
     where: list[tuple[CodeType, int]] = []
     numbers: dict[str, Any] = {}
     counted = []
+    shown: set[int] = set()
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and is_framework(frame.f_code):
         frame = frame.f_back
@@ -124,12 +135,29 @@ def look(
             raise Opaque
         if code.co_flags & inspect.CO_GENERATOR:
             raise Opaque
-        counted.append(bytecode.counts(code, frame.f_lasti))
+        loops = [] if ranges is None else ranges.of(frame)
+        counted.append(bytecode.counts(code, frame.f_lasti, [x.loop for x in loops]))
+        for loop in loops:
+            if loop.counter is not None:
+                seeing.look(loop.counter)
+                shown |= {loop.loop} if frame is innermost else set()
+            elif frame is not innermost:
+                seeing.seen.append(loop.position)
+            elif loop.name != counter:
+                numbers[loop.name] = loop.position
+            seeing.seen.append(loop.seen)
         where.append((code, frame.f_lasti))
         for name, value in locals_of(frame).items():
-            if frame is innermost and name == counter:
-                continue
             seeing.seen.append(name)
+            if type(value) is Count:
+                told = None if value.runs else value.seen
+                if told is not None and frame is innermost:
+                    numbers[name] = told
+                else:
+                    seeing.seen.append(told)
+                if told is None or value.counter is None:
+                    continue  # the loop shows it, or there is no more to it
+                value = value.counter
             if frame is innermost and is_literal(value):
                 numbers[name] = _literal(value)
             else:
@@ -140,7 +168,8 @@ def look(
     seeing.look_at_tapes()
     tensors = frozenset(seeing.tensors)
     seen, counts = seeing.seen, counted[0]
-    return State(tuple(where), seen, tensors, innermost, numbers, any(counted), counts)
+    some = any(counted)
+    return State(tuple(where), seen, tensors, innermost, numbers, some, counts, frozenset(shown))
 
 
 def locals_of(frame: FrameType) -> dict[str, Any]:

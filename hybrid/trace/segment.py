@@ -12,6 +12,8 @@ from dataclasses import field, replace
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hybrid.core import formula
 from hybrid.core.asking import Size, asked
 from hybrid.core.conditions import Condition
@@ -336,7 +338,7 @@ class Segment:
                 failed.path = [*way_to(self), (self, repeat.answer)]
                 raise failed from error.__cause__
         if repeat.bound is not None:
-            environment.append(steps)
+            environment.append(np.asarray(steps))  # ops take it, too
         return self.way(environment)
 
     def way(self, environment: Environment) -> Any:
@@ -345,6 +347,6 @@ class Segment:
         repeat = self.repeat
         if repeat is None or repeat.bound is None:
             return value
-        steps = environment[repeat.results.stop]
+        steps = int(environment[repeat.results.stop])
         told = repeat.bound.visible or value is repeat.answer
         return Steps(value, steps) if steps and told else value

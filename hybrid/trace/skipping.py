@@ -10,7 +10,6 @@ step, after which its variables are what they would be. The pass *rolling* makes
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -23,7 +22,6 @@ from hybrid.core.state import state
 from hybrid.core.unknown import same_shape
 from hybrid.errors import TraceError
 from hybrid.records import dataclass
-from hybrid.trace import bytecode
 from hybrid.trace.passes.rolling import BACK, enough
 from hybrid.trace.passes.shortening import AGAIN
 from hybrid.trace.repeats import Questions, has_more, moves
@@ -88,7 +86,7 @@ class Skipping:
         ----------
         numbers : range
         counter : str
-            The variable that they are assigned to.
+            The name of what gives them, whose position is none of what the steps do.
         """
         heads: list[Head] = []
         for taken in range(min(MOST, len(numbers) - LEAST)):
@@ -291,38 +289,3 @@ def step_of(
         nodes.append(replace(node, inputs=inputs, outputs=outputs))
     results = tuple(names[new] for _, new in pairs)
     return FuncGraph(AGAIN, (*given, *fixed), (), with_unread(nodes, results), results)
-
-
-class _Kind(type):
-    """The class of the stand-in for ``range``: in all else it is that."""
-
-    def __call__(cls, *args: Any) -> Any:
-        numbers = range(*args)
-        skips = getattr(state.recorder, "skips", None)
-        if skips is None or len(numbers) < LEAST:
-            return numbers
-        frame = sys._getframe(1)
-        counter = bytecode.counter(frame.f_code, frame.f_lasti)
-        return numbers if counter is None else skips.steps(numbers, counter)
-
-    def __instancecheck__(cls, x: object) -> bool:
-        return isinstance(x, range)
-
-    def __subclasscheck__(cls, kind: type) -> bool:
-        return issubclass(kind, range)
-
-    def __eq__(cls, other: object) -> bool:
-        return other is range or other is cls
-
-    def __hash__(cls) -> int:
-        return hash(range)
-
-    def __repr__(cls) -> str:
-        return repr(range)
-
-    def __getattr__(cls, name: str) -> Any:
-        return getattr(range, name)
-
-
-class Range(metaclass=_Kind):
-    """Stands for ``range`` in code that only calls it: a loop over it may leave out steps."""

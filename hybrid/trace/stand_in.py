@@ -37,11 +37,11 @@ from hybrid.ops.protocols.concatenators import CONCATENATORS
 from hybrid.ops.protocols.making import MAKERS, by_numpy_itself, gathered
 from hybrid.trace.array_type import ARRAY, as_named
 from hybrid.trace.bytecode import only_calls
+from hybrid.trace.counting import Range
 from hybrid.trace.environment import INSERTED, STAND_INS, Binding
 from hybrid.trace.holders import Slots
 from hybrid.trace.printing import PRINT
 from hybrid.trace.reach import Named
-from hybrid.trace.skipping import Range
 from hybrid.trace.telling import TELLING, logs_told
 
 _FUNCTIONS = (FunctionType, BuiltinFunctionType, type(np.sum))

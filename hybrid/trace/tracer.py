@@ -200,6 +200,7 @@ class Tracer(Cutter):
                 )
             )
         self._decisions += 1
+        self.ranges.note_question(kind)
         if self._decisions > MAX_DEPTH:
             why = f"more than {MAX_DEPTH} decisions of Python on traced values in one call"
             self.give_up(why)
@@ -420,6 +421,7 @@ class Tracer(Cutter):
         self.arguments = ()
         self.environment = []
         self._walk = self.skips = None
+        self.ranges.close()
         self._questions.close()
         self._visits.close()
         self.filled.close()

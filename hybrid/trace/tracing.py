@@ -27,7 +27,7 @@ from hybrid.trace.differentiate import run_under
 from hybrid.trace.effects import Watch
 from hybrid.trace.garbage import garbage_kept
 from hybrid.trace.growth import Growth, Sizes
-from hybrid.trace.mutation import Copies, Given, deliver, joined
+from hybrid.trace.mutation import Copies, deliver, joined
 from hybrid.trace.objects import Sealed, settle, taken_apart
 from hybrid.trace.plain import run_plainly
 from hybrid.trace.reach import Reached
@@ -262,7 +262,7 @@ def _after_trace(contents: Any) -> Any:
     return containers.map_leaves(dispatch.after_trace, contents)
 
 
-def _apart(tracer: Tracer, returned: Any, call: Call, handed: dict[int, Given]) -> Any:
+def _apart(tracer: Tracer, returned: Any, call: Call, handed: dict[int, Any]) -> Any:
     """Return what was returned with the objects in it taken apart; eager where they cannot be."""
     given = set(map(id, call.leaves))
     try:
@@ -313,7 +313,7 @@ def _run(
                 effect = watch.decisive(now, tracer.written) or watch.restless(growth, _sizes(call))
                 if effect is not None:
                     tracer.give_up(effect.why, effect.line)
-            handed = copies.handed_on(returned)
+            handed = copies.handed_on(returned) | tracer.ranges.told(returned)
             changes = copies.changes(handed)
             if changes:
                 returned = (returned, *(contents for _, contents in changes))

@@ -11,6 +11,7 @@ from hybrid.core.graph import Value
 from hybrid.core.spec import TensorSpec
 from hybrid.records import dataclass
 from hybrid.trace import bytecode
+from hybrid.trace.count import LONG
 from hybrid.trace.meeting import At, Bodies, Key, Loop, Meeting
 from hybrid.trace.repeats import Questions
 from hybrid.trace.seeing import At as Place
@@ -181,6 +182,10 @@ class Visits:
             return None
         assert visit.segment.guard is not None
         assert now.segment.guard is not None
+        # A step further in a loop that may run in native code, as one whole.
+        steps = [x for x in new.numbers if x.startswith(LONG)]
+        if any(old.numbers.get(x) != new.numbers[x] for x in steps):
+            return None
         pairs = [(visit.segment.guard[1], now.segment.guard[1])]
         pairs += zip(visit.held, now.held, strict=True)
         for a, b in zip(old.seen, new.seen, strict=True):
@@ -232,7 +237,7 @@ class Visits:
             self._place(loop, _key(visit.state, 0), visit.segment, visit.state)
         key = _key(now.state, visit.times)
         known = loop.places.get(key)
-        if known is not None and known.repeat is not None and known.repeat.bound is not None:
+        if known is not None and known.repeat is not None and known.repeat.grows:
             known = None  # it goes on for as long as Python was seen to
         if known is not None and not self._questions.untouched():
             known = None
@@ -244,7 +249,7 @@ class Visits:
         return Meeting(changed, visit.size, known)
 
     def _place(self, loop: Loop, key: Key, segment: Segment, state: State) -> None:
-        segment.at = At(loop, state.numbers)
+        segment.at = At(loop, state.numbers, state.shown)
         loop.places[key] = segment
 
 
@@ -254,7 +259,7 @@ def _key(state: State, times: int) -> Key:
     numbers = state.numbers
     if state.counts:
         return times, *sorted(numbers.items())
-    read = [bytecode.read_after(code, at, answer) for answer in (True, False)]
+    read = [bytecode.read_after(code, at, answer, state.shown) for answer in (True, False)]
     if read[0] is None or read[1] is None:
         return tuple(sorted(numbers.items()))
     return tuple(sorted((x, numbers[x]) for x in read[0] | read[1] if x in numbers))

@@ -434,18 +434,6 @@ def test_a_last_step_that_is_another_one_is_noticed() -> None:
 # --- the stand-in for range -----------------------------------------------------------------------
 
 
-def test_what_stands_for_range_is_like_it() -> None:
-    numbers = range(100)
-    stand_in: Any = skipping.Range
-    assert type(stand_in(100)) is range
-    assert isinstance(numbers, stand_in)
-    assert not isinstance(100, stand_in)
-    assert issubclass(range, stand_in)
-    assert {stand_in: 1}[range] == {range: 1}[stand_in] == 1
-    assert stand_in.index(numbers, 7) == 7
-    assert repr(stand_in) == repr(range)
-
-
 def test_code_that_does_more_with_range_than_to_call_it_has_the_real_one() -> None:
     def asks(x: Any, y: Any) -> Any:
         assert type(range(100)) is range
