@@ -60,6 +60,13 @@ class Symbol:
         """Refuse to be an ndarray, as :func:`numpy.ma.getdata` would have it."""
         raise TraceError(located(TAKEN_BY_MASKED))
 
+    def _refuse(self, other: Any) -> Any:
+        """Refuse arithmetic: what :func:`numpy.ma.getdata` gives of a Tensor is no array."""
+        raise TraceError(located(TAKEN_BY_MASKED))
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = _refuse
+    __rtruediv__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __getitem__ = _refuse
+
     @property
     def spec(self) -> TensorSpec:
         """Shape and dtype of the value."""

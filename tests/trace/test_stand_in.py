@@ -508,3 +508,9 @@ def test_what_numpys_masked_arrays_take_for_contents_is_refused_with_a_way_out(f
     compiled = hb.compile(lambda x: func(x * 2))
     with pytest.raises(TraceError, match=r"numpy\.ma .*x\.numpy\(\)"):
         compiled(hb.asarray(np.arange(3.0)))
+
+
+def test_arithmetic_with_what_masked_arrays_take_for_contents_is_refused_with_the_way_out() -> None:
+    for f in (lambda x: np.ma.getdata(x) * x, lambda x: 2.0 + np.ma.getdata(x)):
+        with pytest.raises(TraceError, match=r"np.ma.getdata\(x.numpy\(\)\)"):
+            hb.compile(f)(hb.ones(3))
