@@ -228,3 +228,13 @@ def outcome_of(function: Any, x: Any) -> Any:
         return function(x)
     except Exception as error:
         return type(error), str(error).splitlines()[0]
+
+
+@pytest.mark.parametrize("name", [n for n in dir(hb.Tensor) if n.startswith("__i") and n[3:-2]])
+def test_an_operator_in_place_refuses_what_it_does_not_know(name: str) -> None:
+    function = getattr(operator, name, None)
+    if function is None or name in ("__index__", "__invert__"):
+        pytest.skip("no operator of two")
+    for other in (None, object(), "a"):
+        with pytest.raises(TypeError):
+            function(hb.ones((2, 2)), other)

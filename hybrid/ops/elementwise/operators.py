@@ -349,7 +349,8 @@ def attach_inplace(name: str, op: Op, ufunc: Callable[..., Any] | None, forward:
     operator.__name__ = operator.__qualname__ = assign.__name__ = name
     setattr(Tensor, name, operator)
     setattr(Variable, name, assign)
-    if isinstance(ufunc, np.ufunc) and name != "__ipow__":
+    # Python has two slots for `+=`, and takes what the second gives as it is: NotImplemented too.
+    if isinstance(ufunc, np.ufunc) and name not in ("__ipow__", "__iadd__"):
         _shortways.on_tensor(Way(name, "in place", ufunc, operator))
 
 
