@@ -23,6 +23,7 @@ from hybrid.kernels import elf, processor
 
 _METH_FASTCALL = 0x0080
 _METH_KEYWORDS = 0x0002
+_METH_O = 0x0008
 
 
 class _MethodDef(ctypes.Structure):
@@ -104,6 +105,17 @@ def method_of(
     definition, _ = method(address, name)
     definition.doc = _documentation(name, like, keywords).encode()
     definition.flags |= _METH_KEYWORDS if keywords else 0
+    describe = ctypes.pythonapi.PyDescr_NewMethod
+    describe.restype = ctypes.py_object
+    describe.argtypes = (ctypes.py_object, ctypes.c_void_p)
+    return describe(kind, ctypes.addressof(definition))
+
+
+def method_of_one(kind: type, address: int, name: str, like: Callable[..., Any]) -> Any:
+    """A method of one argument, with which its code is called, of a class."""
+    definition, _ = method(address, name)
+    definition.doc = _documentation(name, like, keywords=False).encode()
+    definition.flags = _METH_O
     describe = ctypes.pythonapi.PyDescr_NewMethod
     describe.restype = ctypes.py_object
     describe.argtypes = (ctypes.py_object, ctypes.c_void_p)

@@ -59,7 +59,7 @@ def versions(x: Any) -> tuple[int, int] | None:
 
 
 def test_all_ways_were_compiled() -> None:
-    kinds = (type(str.__add__), GetSetDescriptorType)
+    kinds = (type(str.__add__), type(str.join), GetSetDescriptorType)
     for way, _ in _shortways.offered:
         if way.kind in ("set item", "in place", "float", "int", "bool", "length", "shape", "dtype"):
             assert type(getattr(hb.Tensor, way.name)) in kinds, way.name

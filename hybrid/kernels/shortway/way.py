@@ -257,6 +257,9 @@ def _attributes(way: Way, address: int, words: Words, kind: type) -> dict[str, A
         return {way.name: method}
     if way.kind in _PROPERTIES:
         return {way.name: native.getter_of(kind, address, way.name, way.otherwise)}
+    if way.name == "__iadd__":
+        # Of its two slots Python takes what the second gives as it is: NotImplemented too.
+        return {way.name: native.method_of_one(kind, address, way.name, way.otherwise)}
     made = {way.name: native.slot_of(kind, address, way.name, way.otherwise)}
     if way.reflected is not None:
         swapped = f"__r{way.name.strip('_')}__"

@@ -349,8 +349,7 @@ def attach_inplace(name: str, op: Op, ufunc: Callable[..., Any] | None, forward:
     operator.__name__ = operator.__qualname__ = assign.__name__ = name
     setattr(Tensor, name, operator)
     setattr(Variable, name, assign)
-    # Python has two slots for `+=`, and takes what the second gives as it is: NotImplemented too.
-    if isinstance(ufunc, np.ufunc) and name not in ("__ipow__", "__iadd__"):
+    if isinstance(ufunc, np.ufunc) and name != "__ipow__":
         _shortways.on_tensor(Way(name, "in place", ufunc, operator))
 
 
