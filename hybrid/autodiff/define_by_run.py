@@ -102,6 +102,8 @@ def asarray(
     """
     tensor = making.asarray(obj, dtype, device=device, copy=copy)
     tensor = making.own(tensor)
+    if tensor is obj and dispatch.state.recorder is not None:
+        dispatch.state.recorder.note_converted(tensor)
     if not tensor.ndim and not isinstance(obj, Tensor):
         as_array(tensor)
     return _require(detach(tensor)) if requires_grad else tensor

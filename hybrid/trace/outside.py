@@ -96,6 +96,7 @@ class OutsideRecorder(GraphRecorder):
         self.expected: dict[int, Array] = {}
         self._made_here: dict[int, weakref.ref[Tensor]] = {}
         self._bare: dict[int, weakref.ref[Tensor]] = {}
+        self._converted: set[int] = set()
         self.entangled = False
         self.unknowns = Unknowns()
         self._read: dict[int, Contents] = {}
@@ -229,10 +230,16 @@ class OutsideRecorder(GraphRecorder):
         for (leaf, argument, _), found in zip(self.inputs, given, strict=True):
             if argument is tensor or (tensor.ndim and aliases(argument, tensor)):
                 self._depend("is_array", leaf, found)
+                if found and leaf in self._converted:
+                    break  # which of both is asked about, the array or what was made of it?
                 return found
         if any(given) and tensor.ndim and type(tensor._data) is Symbol:
             warn_user(_COMPUTED, ArrayTypeWarning)
         return False
+
+    def note_converted(self, tensor: Tensor) -> None:
+        """Note that ``hb.asarray`` has given the Tensor that stands for an argument already."""
+        self._converted.update(leaf for leaf, argument, _ in self.inputs if argument is tensor)
 
     def _depend(self, function: str, leaf: int, found: bool) -> None:
         """Let the trace hold for calls of whose argument a function says the same."""

@@ -404,6 +404,9 @@ class GraphRecorder:
         """Tell whether what Python asks about is an ndarray in eager code."""
         return False
 
+    def note_converted(self, tensor: Tensor) -> None:
+        """Note that ``hb.asarray`` has given a Tensor as it was."""
+
     def note_order(self) -> None:
         """Note that the trace is wrong for arguments that lie in another order."""
         self.layout_matters = True

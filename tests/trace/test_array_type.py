@@ -97,6 +97,19 @@ def test_what_is_computed_is_told_of() -> None:
         np.testing.assert_array_equal(hb.compile(f)(hb.ones(3)), f(hb.ones(3)))
 
 
+def test_what_hb_asarray_has_made_of_an_argument_is_no_ndarray_and_that_is_told() -> None:
+    def f(x: Any) -> Any:
+        x = hb.asarray(x)
+        return x * 2 if isinstance(x, np.ndarray) else -x
+
+    with pytest.warns(ArrayTypeWarning):
+        found = hb.compile(f)(np.ones(3))
+    np.testing.assert_array_equal(found, f(np.ones(3)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(hb.compile(f)(hb.ones(3)), f(hb.ones(3)))
+
+
 def test_the_class_serves_as_numpys_does() -> None:
     def f(x: Any) -> Any:
         class Own(np.ndarray):
