@@ -7,6 +7,7 @@ import gc
 import inspect
 import operator
 import os
+import pydoc
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import hybrid as hb
+from hybrid.core.described import Described
 from hybrid.kernels import elf
 from hybrid.kernels.shortway import kept, short_ways
 from hybrid.ops import _shortways
@@ -84,6 +86,18 @@ def test_help_shows_of_a_way_what_it_shows_of_the_python_function(name: str) -> 
     mine, wanted = (inspect.signature(f).parameters.values() for f in (found, like))
     assert [(p.name, p.default) for p in mine] == [(p.name, p.default) for p in wanted]
     assert (found.__doc__ or "") == inspect.cleandoc(like.__doc__ or "")
+
+
+@pytest.mark.parametrize("name", ["shape", "ndim", "size", "dtype"])
+def test_help_shows_of_what_describes_a_tensor_what_it_shows_of_the_property(name: str) -> None:
+    found, like = getattr(hb.Tensor, name), inspect.getattr_static(Described, name)
+    assert type(like) is property
+    assert not isinstance(found, property)
+    assert inspect.isdatadescriptor(found)
+    assert found.__doc__ == like.__doc__
+    assert found.__doc__ in pydoc.render_doc(found)
+    with pytest.raises(AttributeError, match=name):
+        setattr(hb.ones(2), name, 1)
 
 
 def test_all_ways_were_compiled() -> None:
