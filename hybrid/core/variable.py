@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,14 @@ from hybrid.core.spec import Shape, TensorSpec, casts, fits
 from hybrid.core.tensor import Array, Tensor, wrap
 from hybrid.dtypes import DType
 from hybrid.errors import DTypeError, ShapeError, TraceError
+
+_living: weakref.WeakValueDictionary[int, Variable] = weakref.WeakValueDictionary()
+"""By identity; ``==`` compares the elements of Variables."""
+
+
+def living() -> list[Variable]:
+    """Return the Variables that there are. The garbage collector knows none that were frozen."""
+    return list(_living.values())
 
 
 class Variable:
@@ -61,6 +70,7 @@ class Variable:
             self._tensor = wrap(data_to(np.array(as_ndarray(value, dtype)), where))
         self.name = name
         self.trainable = trainable
+        _living[id(self)] = self
         if recorder is not None:
             recorder.created(self)
 

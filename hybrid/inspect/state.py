@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
@@ -13,7 +12,7 @@ from hybrid.core.containers import leaves_of
 from hybrid.core.places import fill, on_cpu
 from hybrid.core.storage import Storage
 from hybrid.core.tensor import Array, Tensor
-from hybrid.core.variable import Variable
+from hybrid.core.variable import Variable, living
 from hybrid.trace.reach import reach
 
 
@@ -118,7 +117,7 @@ class State:
 
 
 def _places(leaves: Iterable[Any]) -> Iterator[Place]:
-    variables = [x for x in gc.get_objects() if type(x) is Variable]
+    variables = living()
     yield from map(Cell, variables)
     tensors = [v._tensor for v in variables] + [x for x in leaves if type(x) is Tensor]
     storages = {id(s): s for s in (own_alias(t).storage for t in tensors)}

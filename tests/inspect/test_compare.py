@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -73,6 +75,15 @@ def test_variables_start_equal_in_both_modes_and_are_put_back() -> None:
     assert report.ulp == 0
     assert count.item() == 1
     np.testing.assert_array_equal(table.numpy(), [1, 2])
+
+
+def test_variables_that_the_garbage_collector_was_told_to_leave_alone_are_put_back() -> None:
+    count = hb.Variable(1.0)
+    gc.collect()
+    gc.freeze()
+    report = hb.compare(lambda x: (count.assign_add(1), count + x)[1], hb.ones(2), repeat=2)
+    assert report.ulp == 0
+    assert count.item() == 1
 
 
 def test_random_numbers_are_the_same_in_both_modes_and_the_state_is_put_back() -> None:

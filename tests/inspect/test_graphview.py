@@ -65,7 +65,7 @@ def test_a_loop_that_python_counts_is_a_panel_with_its_bound() -> None:
 
     f(hb.ones(3))
     titles = [panel.title for panel in hb.draw(f).panels]
-    again = "f, bool() is False, bool() is False, repeated while bool() is False, at most 4 times"
+    again = "f, bool() is False, bool() is False, repeated while bool() is False, at most 96 times"
     assert again in titles
 
 

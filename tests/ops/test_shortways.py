@@ -702,3 +702,10 @@ def test_casts_warn_where_numpys_do() -> None:
         hb.asarray([1e300], dtype="float64").astype("float32")
     with pytest.warns(RuntimeWarning, match="overflow encountered in cast"):
         hb.asarray([1e300])
+
+
+def test_the_rows_of_a_traced_tensor_of_any_size_are_as_many_as_a_call_has() -> None:
+    f = hb.compile(lambda x: hb.stack([*x, x[0]]) * len(list(x)))
+    for n in (2, 3, 4, 5, 6):
+        x = np.arange(2.0 * n).reshape(n, 2)
+        np.testing.assert_array_equal(f(hb.asarray(x)), np.stack([*x, x[0]]) * n)

@@ -3,6 +3,7 @@
 DESCRIBED = """
 declare ptr @PyFloat_FromDouble(double)
 declare ptr @PyLong_FromDouble(double)
+declare i64 @PyNumber_AsSsize_t(ptr, ptr)
 
 define internal ptr @shape(ptr %self, ptr %way) {
   %x = call ptr @array_of(ptr %self)
@@ -77,7 +78,6 @@ python:
 }
 
 define internal i64 @length(ptr %self, ptr %way) {
-  %at = alloca i64
   %x = call ptr @array_of(ptr %self)
   %some = icmp ne ptr %x, null
   br i1 %some, label %look, label %python
@@ -94,9 +94,8 @@ python:
   %failed = icmp eq ptr %p, null
   br i1 %failed, label %no, label %convert
 convert:
-  %known = call i1 @place_of(ptr %p, ptr %at)
+  %given = call i64 @PyNumber_AsSsize_t(ptr %p, ptr null)  ; a size that only a call knows is no int
   call void @Py_DecRef(ptr %p)
-  %given = load i64, ptr %at
   ret i64 %given
 no:
   ret i64 -1
