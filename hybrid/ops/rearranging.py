@@ -187,7 +187,7 @@ def pad(x: ArrayLike, /, width: Any, mode: str = "constant", *, constant_values:
     Parameters
     ----------
     x : array-like
-    width : int, (before, after), or one such pair per axis
+    width : int, (before, after), one such pair per axis, or a dict from axes to ints and pairs
     mode : str
         ``"constant"``, ``"edge"``, ``"reflect"``, ``"symmetric"`` or ``"wrap"``.
     constant_values : scalar
@@ -206,23 +206,38 @@ def pad(x: ArrayLike, /, width: Any, mode: str = "constant", *, constant_values:
     if mode not in PAD_MODES:
         raise ValueError(located(f"pad: mode {mode!r} is not one of {', '.join(PAD_MODES)}"))
     attrs = {
-        "width": _widths(x, width),
+        "width": widths(x, width),
         "mode": mode,
         "value": np.asarray(constant_values).item(),
     }
     return bind(PAD, (x,), attrs)
 
 
-def _widths(x: Tensor, width: Any) -> Width:
+def widths(x: Tensor, width: Any) -> Width:
     """Return a pair of whole numbers for each axis."""
+    if isinstance(width, dict):
+        return _widths_by_axis(x, width)
     given = width.tolist() if isinstance(width, Tensor | np.ndarray | np.generic) else width
     rows = list(given) if isinstance(given, Iterable) else [given]
     if not any(isinstance(row, Iterable) for row in rows):
         rows = [rows]  # what is not nested is for all axes
-    pairs = [_pair(row if isinstance(row, Iterable) else (row,)) for row in rows]
+    ends = [tuple(row) if isinstance(row, Iterable) else (row,) for row in rows]
+    pairs = [_pair(row) for row in ends]
     if len(pairs) == 1:
         pairs *= x.ndim
-    if len(pairs) != x.ndim or None in pairs:
+    if len(pairs) != x.ndim or None in pairs or len({*map(len, ends)}) > 1:
+        raise ShapeError(located(f"pad: width {width} does not fit the shape {x.shape}"))
+    return tuple(pair for pair in pairs if pair is not None)
+
+
+def _widths_by_axis(x: Tensor, width: dict[int, Any]) -> Width:
+    """Return a pair for each axis, of zeros for those that a dict does not name."""
+    pairs: list[tuple[int, int] | None] = [(0, 0)] * x.ndim
+    for axis, ends in width.items():
+        pairs[one_axis("pad", axis, x.shape)] = _pair(
+            ends if isinstance(ends, Iterable) else (ends,)
+        )
+    if None in pairs:
         raise ShapeError(located(f"pad: width {width} does not fit the shape {x.shape}"))
     return tuple(pair for pair in pairs if pair is not None)
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-import hybrid as mv
+import hybrid as hb
 from hybrid.core.layout import contiguous
 from hybrid.core.making import asarray
 from hybrid.core.op import OPS
@@ -21,41 +21,41 @@ from hybrid.ops.rearranging import PAD_MODES
 X = np.arange(24.0).reshape(2, 3, 4)
 
 SAME_AS_NUMPY = [
-    (mv.reshape, np.reshape, (X, (4, -1))),
-    (mv.permute_dims, np.transpose, (X, (2, 0, -2))),
-    (mv.permute_dims, np.transpose, (X,)),
-    (mv.moveaxis, np.moveaxis, (X, (0, 1), (-1, 0))),
-    (mv.moveaxis, np.moveaxis, (X, 0, 2)),
-    (mv.swapaxes, np.swapaxes, (X, 0, -1)),
-    (mv.broadcast_to, np.broadcast_to, (X, (5, 2, 3, 4))),
-    (mv.squeeze, np.squeeze, (X[:, :1],)),
-    (mv.squeeze, np.squeeze, (X[:, :1], 1)),
-    (mv.expand_dims, np.expand_dims, (X, (0, -1))),
-    (mv.flip, np.flip, (X, (0, 2))),
-    (mv.flip, np.flip, (X,)),
-    (mv.ravel, np.ravel, (X,)),
-    (mv.ravel, np.ravel, (X, "F")),
-    (mv.reshape, np.reshape, (X, (4, -1), "F")),
-    (mv.roll, np.roll, (X, (1, -5), (0, 2))),
-    (mv.roll, np.roll, (X, 5)),
-    (mv.tile, np.tile, (X, (2, 1, 1, 3))),
-    (mv.tile, np.tile, (X, 2)),
-    (mv.repeat, np.repeat, (X, 2, 1)),
-    (mv.repeat, np.repeat, (X, 3)),
-    (mv.repeat, np.repeat, (X, [2, 0, 1], 1)),
-    (mv.triu, np.triu, (X, 1)),
-    (mv.tril, np.tril, (X, -1)),
-    (mv.diff, np.diff, (X, 2, 1)),
-    (mv.diff, np.diff, (np.array([True, False]),)),
-    (mv.concatenate, np.concatenate, ([X, X[:, :1]], 1)),
-    (mv.concatenate, np.concatenate, ([X, X], None)),
-    (mv.vstack, np.vstack, ([X[0, 0], X[0]],)),
-    (mv.hstack, np.hstack, ([X[0], X[0]],)),
-    (mv.hstack, np.hstack, ([X[0, 0], X[0, 1]],)),
-    (mv.copy, np.copy, (X,)),
-    *((mv.pad, np.pad, (X, ((1, 0), (2, 1), (0, 3)), mode)) for mode in PAD_MODES),
-    (mv.pad, np.pad, (X, 1)),
-    (mv.pad, np.pad, (X, (1, 2))),
+    (hb.reshape, np.reshape, (X, (4, -1))),
+    (hb.permute_dims, np.transpose, (X, (2, 0, -2))),
+    (hb.permute_dims, np.transpose, (X,)),
+    (hb.moveaxis, np.moveaxis, (X, (0, 1), (-1, 0))),
+    (hb.moveaxis, np.moveaxis, (X, 0, 2)),
+    (hb.swapaxes, np.swapaxes, (X, 0, -1)),
+    (hb.broadcast_to, np.broadcast_to, (X, (5, 2, 3, 4))),
+    (hb.squeeze, np.squeeze, (X[:, :1],)),
+    (hb.squeeze, np.squeeze, (X[:, :1], 1)),
+    (hb.expand_dims, np.expand_dims, (X, (0, -1))),
+    (hb.flip, np.flip, (X, (0, 2))),
+    (hb.flip, np.flip, (X,)),
+    (hb.ravel, np.ravel, (X,)),
+    (hb.ravel, np.ravel, (X, "F")),
+    (hb.reshape, np.reshape, (X, (4, -1), "F")),
+    (hb.roll, np.roll, (X, (1, -5), (0, 2))),
+    (hb.roll, np.roll, (X, 5)),
+    (hb.tile, np.tile, (X, (2, 1, 1, 3))),
+    (hb.tile, np.tile, (X, 2)),
+    (hb.repeat, np.repeat, (X, 2, 1)),
+    (hb.repeat, np.repeat, (X, 3)),
+    (hb.repeat, np.repeat, (X, [2, 0, 1], 1)),
+    (hb.triu, np.triu, (X, 1)),
+    (hb.tril, np.tril, (X, -1)),
+    (hb.diff, np.diff, (X, 2, 1)),
+    (hb.diff, np.diff, (np.array([True, False]),)),
+    (hb.concatenate, np.concatenate, ([X, X[:, :1]], 1)),
+    (hb.concatenate, np.concatenate, ([X, X], None)),
+    (hb.vstack, np.vstack, ([X[0, 0], X[0]],)),
+    (hb.hstack, np.hstack, ([X[0], X[0]],)),
+    (hb.hstack, np.hstack, ([X[0, 0], X[0, 1]],)),
+    (hb.copy, np.copy, (X,)),
+    *((hb.pad, np.pad, (X, ((1, 0), (2, 1), (0, 3)), mode)) for mode in PAD_MODES),
+    (hb.pad, np.pad, (X, 1)),
+    (hb.pad, np.pad, (X, (1, 2))),
 ]
 
 
@@ -72,7 +72,7 @@ SAME_AS_NUMPY = [
 )
 def test_the_order_of_elements_is_the_one_asked_for(call):
     x = asarray(X)
-    for found in (call(x), mv.compile(call, fullgraph=True)(x)):
+    for found in (call(x), hb.compile(call, fullgraph=True)(x)):
         np.testing.assert_array_equal(found.numpy(), call(X), strict=True)
 
 
@@ -88,11 +88,11 @@ def test_values_are_numpys(ours, numpys, args):
 
 
 def test_stack_split_unstack():
-    np.testing.assert_array_equal(mv.stack([X, X + 1], axis=-1).numpy(), np.stack([X, X + 1], -1))
+    np.testing.assert_array_equal(hb.stack([X, X + 1], axis=-1).numpy(), np.stack([X, X + 1], -1))
     for cuts in (2, [1, 3], [-1], [2, 1], [9]):
-        for ours, numpys in zip(mv.split(X, cuts, 2), np.split(X, cuts, 2), strict=True):
+        for ours, numpys in zip(hb.split(X, cuts, 2), np.split(X, cuts, 2), strict=True):
             np.testing.assert_array_equal(ours.numpy(), numpys)
-    for ours, numpys in zip(mv.unstack(X, axis=1), np.unstack(X, axis=1), strict=True):
+    for ours, numpys in zip(hb.unstack(X, axis=1), np.unstack(X, axis=1), strict=True):
         np.testing.assert_array_equal(ours.numpy(), numpys)
 
 
@@ -106,7 +106,7 @@ def test_methods_and_properties():
     np.testing.assert_array_equal(x.reshape((6, 4)).numpy(), X.reshape(6, 4))
     assert not np.shares_memory(x.flatten().numpy(), X)
     assert not np.shares_memory(x.copy().numpy(), X)
-    assert not np.shares_memory(mv.reshape(x, (24,), copy=True).numpy(), X)
+    assert not np.shares_memory(hb.reshape(x, (24,), copy=True).numpy(), X)
     assert np.shares_memory(x.ravel().numpy(), X)
 
 
@@ -151,34 +151,34 @@ def test_reshape_is_a_view_where_numpys_is(shape, data):
 
 def test_errors():
     with pytest.raises(ShapeError, match=r"reshape: 24 elements of shape \(2, 3, 4\)"):
-        mv.reshape(X, (5, 5))
+        hb.reshape(X, (5, 5))
     with pytest.raises(ShapeError, match=r"the -1 in \(5, -1\) cannot be worked out"):
-        mv.reshape(X, (5, -1))
+        hb.reshape(X, (5, -1))
     with pytest.raises(AxisError, match=r"flip: axis 3 does not exist"):
-        mv.flip(X, 3)
+        hb.flip(X, 3)
     with pytest.raises(ShapeError, match=r"squeeze: axis 1 of shape \(2, 3, 4\) has size 3"):
-        mv.squeeze(X, 1)
+        hb.squeeze(X, 1)
     with pytest.raises(ShapeError, match=r"broadcast_to: shape \(2, 3, 4\) does not broadcast"):
-        mv.broadcast_to(X, (2, 3, 5))
+        hb.broadcast_to(X, (2, 3, 5))
     with pytest.raises(ShapeError, match=r"\(2, 3, 4\) and \(2, 2, 4\) have sizes 3 and 2"):
-        mv.concat([X, X[:, :2]])
+        hb.concat([X, X[:, :2]])
     with pytest.raises(ShapeError, match="there is no array to join"):
-        mv.stack([])
+        hb.stack([])
     with pytest.raises(ShapeError, match="does not split into 2 parts"):
-        mv.split(X, 2, axis=1)
+        hb.split(X, 2, axis=1)
     with pytest.raises(ValueError, match="mode 'odd' is not one of"):
-        mv.pad(X, 1, "odd")
+        hb.pad(X, 1, "odd")
     with pytest.raises(ShapeError, match="permutation"):
-        mv.permute_dims(X, (0, 1))
+        hb.permute_dims(X, (0, 1))
     with pytest.raises(ShapeError, match=r"at .*test_movement.py"):
-        mv.reshape(X, 7)
+        hb.reshape(X, 7)
 
 
 @pytest.mark.parametrize("mode", PAD_MODES)
 def test_gradient_of_pad_counts_the_copies(mode):
     x, width = asarray(X[0]), ((1, 2), (0, 3))
     attrs = {"width": width, "mode": mode, "value": 0}
-    out = mv.pad(x, width, mode)
+    out = hb.pad(x, width, mode)
     weights = np.random.default_rng(0).normal(size=out.shape)
     found = OPS["pad"].vjp[0](asarray(weights), out, x, **attrs).numpy()
     expected = np.zeros(X[0].size)
@@ -191,18 +191,18 @@ def test_gradient_of_pad_counts_the_copies(mode):
 
 
 def eager_and_compiled(f, *args):
-    return [f(*args), mv.compile(f)(*args)]
+    return [f(*args), hb.compile(f)(*args)]
 
 
 def test_reshape_without_a_copy_is_a_view_or_an_error():
     for x in (X, X[:, ::2], X[0]):
-        for result in eager_and_compiled(lambda t: mv.reshape(t, (-1, 2), copy=None), x):
+        for result in eager_and_compiled(lambda t: hb.reshape(t, (-1, 2), copy=None), x):
             np.testing.assert_array_equal(result.numpy(), x.reshape(-1, 2))
-    assert np.shares_memory(mv.reshape(X, (4, 6), copy=False).numpy(), X)
-    assert mv.reshape(X[:0], (3, 0), copy=False).shape == (3, 0)
+    assert np.shares_memory(hb.reshape(X, (4, 6), copy=False).numpy(), X)
+    assert hb.reshape(X[:0], (3, 0), copy=False).shape == (3, 0)
     for refused in (
-        lambda t: mv.reshape(mv.permute_dims(t), (24,), copy=False),
-        mv.compile(lambda t: mv.reshape(mv.permute_dims(t), (24,), copy=False)),
+        lambda t: hb.reshape(hb.permute_dims(t), (24,), copy=False),
+        hb.compile(lambda t: hb.reshape(hb.permute_dims(t), (24,), copy=False)),
     ):
         with pytest.raises(ValueError, match=r"copy=False, but \(4, 3, 2\) cannot be seen as"):
             refused(asarray(X))
@@ -211,11 +211,11 @@ def test_reshape_without_a_copy_is_a_view_or_an_error():
 def test_repeat_takes_its_counts_from_a_tensor():
     counts = asarray([2, 0, 1])
     np.testing.assert_array_equal(
-        mv.repeat(X, counts, axis=1).numpy(), np.repeat(X, [2, 0, 1], axis=1)
+        hb.repeat(X, counts, axis=1).numpy(), np.repeat(X, [2, 0, 1], axis=1)
     )
-    np.testing.assert_array_equal(mv.repeat(X, asarray(2), axis=0).numpy(), np.repeat(X, 2, axis=0))
-    f = mv.compile(lambda t, n: mv.repeat(t, n, axis=1))
-    with pytest.warns(mv.errors.EagerFallbackWarning):
+    np.testing.assert_array_equal(hb.repeat(X, asarray(2), axis=0).numpy(), np.repeat(X, 2, axis=0))
+    f = hb.compile(lambda t, n: hb.repeat(t, n, axis=1))
+    with pytest.warns(hb.errors.EagerFallbackWarning):
         np.testing.assert_array_equal(f(X, counts).numpy(), np.repeat(X, [2, 0, 1], axis=1))
 
 
@@ -226,16 +226,16 @@ def test_repeat_takes_its_counts_from_a_tensor():
 def test_diff_puts_something_before_and_after(ends, n):
     for x in (X, X.astype(int)):
         expected = np.diff(x, n, 1, **ends)
-        for result in eager_and_compiled(lambda t: mv.diff(t, n, 1, **ends), x):
+        for result in eager_and_compiled(lambda t: hb.diff(t, n, 1, **ends), x):
             np.testing.assert_array_equal(np.asarray(result), expected)
             assert n == 0 or result.dtype == expected.dtype
     with pytest.raises(ValueError, match="n is -1"):
-        mv.diff(X, n=-1)
+        hb.diff(X, n=-1)
 
 
 def test_an_in_place_matrix_product_writes():
     a = np.arange(4.0).reshape(2, 2)
-    for run in (lambda f: f, mv.compile):
+    for run in (lambda f: f, hb.compile):
         t = asarray(a.copy())
         row = t[0]
 
@@ -268,8 +268,8 @@ def test_ravel_is_a_view_where_it_is_one_of_numpys(name: str, order: Any) -> Non
 
     want = np.arange(12.0).reshape(3, 4)
     result = f(want)
-    for run in (f, mv.compile(f)):
-        x = mv.asarray(np.arange(12.0).reshape(3, 4))
+    for run in (f, hb.compile(f)):
+        x = hb.asarray(np.arange(12.0).reshape(3, 4))
         np.testing.assert_array_equal(run(x), result)
         np.testing.assert_array_equal(x, want)
 
@@ -282,11 +282,11 @@ def test_a_copy_lies_in_the_order_asked_for() -> None:
         return first, last
 
     x = np.arange(12.0).reshape(3, 4)
-    for run in (f, mv.compile(f)):
-        for got, want in zip(run(mv.asarray(x)), f(x), strict=True):
+    for run in (f, hb.compile(f)):
+        for got, want in zip(run(hb.asarray(x)), f(x), strict=True):
             np.testing.assert_array_equal(got, want)
     with pytest.raises(ValueError, match="copy: order is 'C' or 'F', not 'Q'"):
-        mv.ones(3).copy("Q")
+        hb.ones(3).copy("Q")
 
 
 def test_numbers_of_a_row_know_nothing_of_later_writes() -> None:
@@ -295,5 +295,33 @@ def test_numbers_of_a_row_know_nothing_of_later_writes() -> None:
         x += 1
         return first
 
-    for run in (f, mv.compile(f)):
-        assert float(run(mv.ones(3))) == 1
+    for run in (f, hb.compile(f)):
+        assert float(run(hb.ones(3))) == 1
+
+
+PADDED = [
+    {0: 1}, {-1: (1, 2)}, {0: 1, -2: 2}, {}, {1: (0, 3), 0: 2}, ((1,), (2,)), ((1, 2),), [1], 2,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["constant", "edge", "empty", "mean", "linear_ramp"])
+@pytest.mark.parametrize("width", PADDED, ids=str)
+def test_pad_takes_widths_as_numpy_does(width: Any, mode: Any) -> None:
+    x = np.arange(6.0).reshape(2, 3)
+    expected = np.pad(x, width, mode)
+    for found in (
+        np.pad(hb.asarray(x), width, mode),
+        hb.compile(lambda x: np.pad(x, width, mode))(x),
+    ):
+        assert found.shape == expected.shape
+        if mode != "empty":
+            np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("width", "error"),
+    [(((1,), (1, 2)), ValueError), ({0: (1, 2, 3)}, ValueError), ({2: 1}, IndexError)],
+)
+def test_pad_refuses_widths_that_fit_no_axis(width: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="pad"):
+        np.pad(hb.ones((2, 3)), width)

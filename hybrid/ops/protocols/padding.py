@@ -33,13 +33,15 @@ _ROUNDED = frozenset(("mean", "median", "linear_ramp"))
 @implements(np.pad)
 def _pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
     x = asarray(array)
+    if isinstance(pad_width, dict):
+        pad_width = rearranging.widths(x, pad_width)
     values = kwargs.get("constant_values", 0)
     if mode == "empty" and not kwargs:
         return rearranging.pad(x, pad_width)
     if mode in rearranging.PAD_MODES and not kwargs.keys() - {"constant_values"}:
         if mode != "constant" or (np.ndim(values) == 0 and not holds_tensors(values)):
             return rearranging.pad(x, pad_width, mode, **kwargs)
-    whole = isinstance(mode, str) and not isinstance(pad_width, dict | Tensor)
+    whole = isinstance(mode, str) and not isinstance(pad_width, Tensor)
     sides = _sides(mode, x.dtype) if whole else None
     if sides is None or kwargs.keys() - {_OPTION.get(mode)}:
         return by_numpy(np.pad, (array, pad_width, mode), kwargs)
