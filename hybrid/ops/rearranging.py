@@ -221,11 +221,10 @@ def widths(x: Tensor, width: Any) -> Width:
     rows = list(given) if isinstance(given, Iterable) else [given]
     if not any(isinstance(row, Iterable) for row in rows):
         rows = [rows]  # what is not nested is for all axes
-    ends = [tuple(row) if isinstance(row, Iterable) else (row,) for row in rows]
-    pairs = [_pair(row) for row in ends]
+    pairs = [_pair(row if isinstance(row, Iterable) else (row,)) for row in rows]
     if len(pairs) == 1:
         pairs *= x.ndim
-    if len(pairs) != x.ndim or None in pairs or len({*map(len, ends)}) > 1:
+    if len(pairs) != x.ndim or None in pairs:
         raise ShapeError(located(f"pad: width {width} does not fit the shape {x.shape}"))
     return tuple(pair for pair in pairs if pair is not None)
 

@@ -10,8 +10,10 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.making import asarray
 from hybrid.core.number import each
+from hybrid.core.source import located
 from hybrid.core.tensor import Tensor
 from hybrid.core.watched import holds_tensors
+from hybrid.errors import ShapeError
 from hybrid.ops import creation, joining, rearranging, reduction
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.elementwise import astype
@@ -35,6 +37,10 @@ def _pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> A
     x = asarray(array)
     if isinstance(pad_width, dict):
         pad_width = rearranging.widths(x, pad_width)
+    elif isinstance(pad_width, list | tuple):
+        # hybrid's own `pad` takes ints among the pairs, NumPy's does not.
+        if len({len(row) if isinstance(row, list | tuple) else 0 for row in pad_width}) > 1:
+            raise ShapeError(located(f"np.pad: the widths {pad_width} are not as many in each row"))
     values = kwargs.get("constant_values", 0)
     if mode == "empty" and not kwargs:
         return rearranging.pad(x, pad_width)
