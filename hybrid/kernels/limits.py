@@ -32,6 +32,15 @@ def lanes_of(dtype: str | np.dtype[Any]) -> int:
     return registers()[0] // np.dtype(dtype).itemsize
 
 
+def vectors_across(columns: int, lanes: int, choices: tuple[int, ...]) -> int:
+    """Return the vectors in a row of a block, 0 where the columns fill none of the choices.
+
+    Of those that compute the fewest columns the first, which is to be the widest: it loads least.
+    """
+    fitting = (n for n in choices if n * lanes <= columns)
+    return min(fitting, key=lambda n: -(-columns // (n * lanes)) * n, default=0)
+
+
 def takes(dtype: np.dtype[Any], *arrays: Array) -> bool:
     """Whether there are kernels for arrays of `dtype`."""
     known = dtype in (np.float32, np.float64) and registers()[1] > 0

@@ -16,7 +16,7 @@ import numpy as np
 from hybrid.core.layout import Layout
 from hybrid.kernels.cpu import Source
 from hybrid.kernels.handwritten import geometry, tiled_source
-from hybrid.kernels.limits import RATE, lanes_of, registers, takes
+from hybrid.kernels.limits import RATE, lanes_of, registers, takes, vectors_across
 from hybrid.kernels.spec import Geometry
 
 # Numbers that are added up and columns of the result, at most, and rows, at least: for others BLAS
@@ -107,11 +107,9 @@ def panel_kernel(
     if inner > _INNER or columns > _COLUMNS or rows < _ROWS or rows * inner * columns < _LEAST:
         return None
     lanes = lanes_of(dtype)
-    fitting = [vectors for vectors in _VECTORS if vectors * lanes <= columns]
-    if not fitting:
+    vectors = vectors_across(columns, lanes, _VECTORS)
+    if not vectors:
         return None
-    # Of blocks that compute the fewest columns, the one with the fewest loads.
-    vectors = min(fitting, key=lambda vectors: -(-columns // (vectors * lanes)) * vectors)
     panels, blocks = -(-columns // (vectors * lanes)), -(-rows // (registers()[1] // vectors))
     if panels * vectors * lanes > _WASTE * columns:
         return None

@@ -17,7 +17,7 @@ import numpy as np
 from hybrid.core.layout import Layout
 from hybrid.kernels.cpu import Source
 from hybrid.kernels.handwritten import geometry, tiled_source
-from hybrid.kernels.limits import RATE, lanes_of, registers, takes
+from hybrid.kernels.limits import RATE, lanes_of, registers, takes, vectors_across
 from hybrid.kernels.spec import Geometry
 
 # Numbers that are added up one by one; of both operands so many rows lie in the second-level cache.
@@ -114,10 +114,9 @@ def tall_kernel(
     if inner < _PART * _PARTS or rows > _MOST or columns > _MOST or other.strides[1] != 1:
         return None
     lanes = lanes_of(dtype)
-    fitting = [vectors for vectors in _VECTORS if vectors * lanes <= columns]
-    if not fitting:
+    vectors = vectors_across(columns, lanes, _VECTORS)
+    if not vectors:
         return None
-    vectors = min(fitting, key=lambda vectors: -(-columns // (vectors * lanes)) * vectors)
     panels = -(-columns // (vectors * lanes))
     high, lines = _block(operator.index(rows), vectors)
     if panels * vectors * lanes * high * lines > _WASTE * rows * columns:
