@@ -124,6 +124,7 @@ def binary_call(op: Op, ufunc: Callable[..., Any]) -> Callable[[ArrayLike, Array
 
 
 def into(out: Any, value: Tensor) -> Tensor:
+    """Put a result into what was given as ``out=``; see :func:`hybrid.ops.inplace.deliver`."""
     from hybrid.ops.inplace import deliver
 
     return deliver(value, out)
