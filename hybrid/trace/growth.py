@@ -21,6 +21,8 @@ _CHANCES = 4
 """How many calls in a row may make or replace something under the same name and be traced again."""
 
 _NAMED = (CellType, dict, Slots, MappingProxyType, PerThread, InContext)
+_MOST = 1000
+"""Sizes that are remembered."""
 
 Sizes = tuple[Any, ...]
 """The shapes of the arguments of a call."""
@@ -55,6 +57,8 @@ class Growth:
         """Return what was made or replaced, as it was before the trace at hand."""
         found = tuple(_changed(before))
         so_far = self._in_a_row.pop(sizes, Counter())
+        if len(self._in_a_row) >= _MOST:
+            self._in_a_row.clear()
         if found:
             self._in_a_row[sizes] = Counter({b.name: so_far[b.name] + 1 for b in found})
         return found
