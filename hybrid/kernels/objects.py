@@ -40,7 +40,7 @@ def _of_numpy(place: int) -> int:
     return ctypes.c_void_p.from_address(start + place * _POINTER).value or 0
 
 
-def written(code: str, known: Mapping[str, Any], numbers: Mapping[str, int] = {}) -> str:
+def written(code: str, known: Mapping[str, Any], numbers: Mapping[str, int | str] = {}) -> str:
     """Return code with :data:`COMMON` before it, in which names in ``<>`` are written out.
 
     Parameters
@@ -48,8 +48,9 @@ def written(code: str, known: Mapping[str, Any], numbers: Mapping[str, int] = {}
     code : str
     known : mapping of str to object
         ``tensor``, whose fields are looked at, and ``large``, if it is used.
-    numbers : mapping of str to int
-        What other names stand for. The rest stand for addresses, which `load` is given.
+    numbers : mapping of str to int or str
+        What other names stand for, numbers or text. The rest stand for addresses, which `load` is
+        given.
     """
     numbers = {
         **FIELDS,

@@ -1,7 +1,6 @@
-"""What is not plain: Python's functions, and the ufuncs themselves."""
+"""What is not plain to a loop: the ufuncs themselves."""
 
 CALLS = """
-declare i32 @PyType_IsSubtype(ptr, ptr)
 declare ptr @PyEval_GetGlobals()
 declare i32 @PyContextVar_Get(ptr, ptr, ptr)
 declare ptr @PyContext_Copy(ptr)
@@ -9,50 +8,6 @@ declare i32 @PyContext_Enter(ptr)
 declare i32 @PyContext_Exit(ptr)
 declare ptr @PyDict_GetItem(ptr, ptr)
 declare i64 @PyUnicode_Tailmatch(ptr, ptr, i64, i64, i32)
-
-; None of a function, which has no Python function of its own.
-define internal ptr @python_of_one(ptr %x, ptr %way) noinline {
-  %otherwise = call ptr @word(ptr %way, i64 1)
-  %none = icmp eq ptr %otherwise, null
-  br i1 %none, label %nothing, label %call
-call:
-  %r = call ptr @long(ptr %otherwise, ptr %x, ptr null, i64 0, ptr null)
-  ret ptr %r
-nothing:
-  call void @Py_IncRef(ptr <None>)
-  ret ptr <None>
-}
-
-; Python calls an operator with its operands in their order, of which the second may be the Tensor.
-define internal ptr @python_of_two(ptr %x, ptr %y, ptr %way) noinline {
-  %given = alloca ptr
-  %forward = call ptr @word(ptr %way, i64 1)
-  %reflected = call ptr @word(ptr %way, i64 2)
-  %none = icmp eq ptr %forward, null
-  br i1 %none, label %nothing, label %ask
-ask:
-  %type = call ptr @field(ptr %x, i64 <type>)
-  %mine = call i32 @PyType_IsSubtype(ptr %type, ptr <Tensor>)
-  %first = icmp ne i32 %mine, 0
-  br i1 %first, label %forwards, label %swapped
-forwards:
-  store ptr %y, ptr %given
-  %f = call ptr @long(ptr %forward, ptr %x, ptr %given, i64 1, ptr null)
-  ret ptr %f
-swapped:
-  %has = icmp ne ptr %reflected, null
-  br i1 %has, label %backwards, label %unknown
-backwards:
-  store ptr %x, ptr %given
-  %r = call ptr @long(ptr %reflected, ptr %y, ptr %given, i64 1, ptr null)
-  ret ptr %r
-unknown:
-  call void @Py_IncRef(ptr <NotImplemented>)
-  ret ptr <NotImplemented>
-nothing:
-  call void @Py_IncRef(ptr <None>)
-  ret ptr <None>
-}
 
 ; A Tensor alone with what a call gives, an array or a scalar; null where it failed. The operands
 ; are held meanwhile: another thread may give a Tensor another array.
@@ -142,12 +97,10 @@ no:
   ret i1 0
 }
 
-; The ufunc of a way for arrays, of which x and y are the operands; where that raises, and Python
-; may go on, its function explains it. Null after an error, which may be there already. A function
-; and an operator in hybrid's own code, has warnings name the user's line.
-define internal ptr @by_ufunc(
-  ptr %way, ptr %x, ptr %y, ptr %left, ptr %right, i64 %n
-) noinline {
+; What the ufunc of a way gives for arrays. Where that raises, and Python may go on, its function
+; explains it. Null after an error, which may be there already. A function, and an operator in
+; hybrid's own code, has warnings name the user's line.
+define internal ptr @by_ufunc(ptr %way, ptr %x, ptr %y, i64 %n) noinline {
   %error = call ptr @PyErr_Occurred()
   %none = icmp eq ptr %error, null
   br i1 %none, label %who, label %no
@@ -156,7 +109,7 @@ who:
   %function = icmp eq ptr %otherwise, null
   br i1 %function, label %heard, label %where
 heard:
-  %h = call ptr @called_heard(ptr %way, ptr %left, ptr %right, i64 %n)
+  %h = call ptr @called_heard(ptr %way, ptr %x, ptr %y, i64 %n)
   %done = icmp ne ptr %h, null
   br i1 %done, label %give_heard, label %missing
 give_heard:
@@ -169,7 +122,7 @@ where:
   %users = call i1 @in_users_frame()
   br i1 %users, label %call, label %python
 call:
-  %r = call ptr @called(ptr %way, ptr %left, ptr %right, i64 %n)
+  %r = call ptr @called(ptr %way, ptr %x, ptr %y, i64 %n)
   %made = icmp ne ptr %r, null
   br i1 %made, label %give, label %explain
 give:
@@ -178,14 +131,7 @@ explain:
   %forgiven = call i1 @forgiven()
   br i1 %forgiven, label %python, label %no
 python:
-  %single = icmp eq i64 %n, 1
-  br i1 %single, label %one, label %two
-one:
-  %p1 = call ptr @python_of_one(ptr %x, ptr %way)
-  ret ptr %p1
-two:
-  %p2 = call ptr @python_of_two(ptr %x, ptr %y, ptr %way)
-  ret ptr %p2
+  ret ptr <undone>
 no:
   ret ptr null
 }

@@ -22,11 +22,10 @@ general:
   %small = icmp slt i64 %count, <large>
   br i1 %small, label %ufunc, label %python
 ufunc:
-  %r = call ptr @by_ufunc(ptr %way, ptr %self, ptr null, ptr %x, ptr null, i64 1)
+  %r = call ptr @by_ufunc(ptr %way, ptr %x, ptr null, i64 1)
   ret ptr %r
 python:
-  %p = call ptr @python_of_one(ptr %self, ptr %way)
-  ret ptr %p
+  ret ptr <undone>
 }
 
 define internal ptr @binary(ptr %x, ptr %y, ptr %way) {
@@ -83,11 +82,10 @@ general:
   %small = icmp slt i64 %count, <large>
   br i1 %small, label %ufunc, label %python
 ufunc:
-  %r = call ptr @by_ufunc(ptr %way, ptr %x, ptr %y, ptr %left, ptr %right, i64 2)
+  %r = call ptr @by_ufunc(ptr %way, ptr %left, ptr %right, i64 2)
   ret ptr %r
 python:
-  %p = call ptr @python_of_two(ptr %x, ptr %y, ptr %way)
-  ret ptr %p
+  ret ptr <undone>
 }
 
 ; The words of these are the elements of their `self`.
@@ -95,7 +93,8 @@ define ptr @function_of_one(ptr %self, ptr %args, i64 %n) {
   %way = call ptr @field(ptr %self, i64 <header>)
   %x = call ptr @word(ptr %args, i64 0)
   %r = call ptr @unary(ptr %x, ptr %way)
-  ret ptr %r
+  %t = call ptr @or_none(ptr %r)
+  ret ptr %t
 }
 
 define ptr @function_of_two(ptr %self, ptr %args, i64 %n) {
@@ -103,6 +102,7 @@ define ptr @function_of_two(ptr %self, ptr %args, i64 %n) {
   %x = call ptr @word(ptr %args, i64 0)
   %y = call ptr @word(ptr %args, i64 1)
   %r = call ptr @binary(ptr %x, ptr %y, ptr %way)
-  ret ptr %r
+  %t = call ptr @or_none(ptr %r)
+  ret ptr %t
 }
 """

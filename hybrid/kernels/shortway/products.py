@@ -115,11 +115,10 @@ short:
 yes:
   ret ptr %t
 general:
-  %r = call ptr @by_ufunc(ptr %way, ptr %x, ptr %y, ptr %a, ptr %b, i64 2)
+  %r = call ptr @by_ufunc(ptr %way, ptr %a, ptr %b, i64 2)
   ret ptr %r
 python:
-  %p = call ptr @python_of_two(ptr %x, ptr %y, ptr %way)
-  ret ptr %p
+  ret ptr <undone>
 }
 
 define ptr @function_of_a_product(ptr %self, ptr %args, i64 %n) {
@@ -127,6 +126,7 @@ define ptr @function_of_a_product(ptr %self, ptr %args, i64 %n) {
   %x = call ptr @word(ptr %args, i64 0)
   %y = call ptr @word(ptr %args, i64 1)
   %r = call ptr @product(ptr %x, ptr %y, ptr %way)
-  ret ptr %r
+  %t = call ptr @or_none(ptr %r)
+  ret ptr %t
 }
 """

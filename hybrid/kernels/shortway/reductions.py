@@ -184,7 +184,7 @@ forget:
   call void @PyErr_Clear()
   br label %python
 python:
-  call void @Py_IncRef(ptr <None>)
-  ret ptr <None>
+  %none_too = call ptr @or_none(ptr <undone>)
+  ret ptr %none_too
 }
 """

@@ -15,12 +15,15 @@ from hybrid.kernels.layouts import check_layouts, offset
 from hybrid.kernels.objects import load, written
 from hybrid.kernels.shortway.calls import CALLS
 from hybrid.kernels.shortway.described import DESCRIBED
+from hybrid.kernels.shortway.endings import ENDINGS, METHOD, ending
+from hybrid.kernels.shortway.inplace import INPLACE
 from hybrid.kernels.shortway.item import ITEM
 from hybrid.kernels.shortway.loops import LOOPS
 from hybrid.kernels.shortway.operators import OPERATORS
 from hybrid.kernels.shortway.products import PRODUCTS
 from hybrid.kernels.shortway.reductions import REDUCTIONS
 from hybrid.kernels.shortway.reshape import RESHAPE
+from hybrid.kernels.shortway.told import TOLD
 from hybrid.kernels.shortway.views import VIEWS
 from hybrid.kernels.shortway.writes import WRITES
 from hybrid.kernels.spare import SPARED, check_slots, keep_spare
@@ -29,8 +32,8 @@ from hybrid.records import dataclass
 Words = np.ndarray[Any, np.dtype[np.int64]]
 
 _TEXTS = (
-    *(SPARED, CALLS, LOOPS, OPERATORS, PRODUCTS, VIEWS, ITEM, RESHAPE, REDUCTIONS),
-    *(WRITES, DESCRIBED),
+    *(SPARED, ENDINGS, CALLS, LOOPS, OPERATORS, PRODUCTS, VIEWS, ITEM, RESHAPE, REDUCTIONS),
+    *(TOLD, WRITES, INPLACE, DESCRIBED),
 )
 _COMPARISONS = ("__lt__", "__le__", "__eq__", "__ne__", "__gt__", "__ge__")  # as Python counts them
 _SHARED = {
@@ -43,16 +46,15 @@ _SHARED = {
 """Entries that serve all ways of a kind."""
 
 # What each kind of way is written as: the parameters, and the function that they are passed on to.
-_METHOD = "ptr %self, ptr %args, i64 %n, ptr %names"
 _ENTRIES = {
     "unary": ("ptr %self", "unary"),
     "binary": ("ptr %x, ptr %y", "binary"),
     "product": ("ptr %x, ptr %y", "product"),
     "in place": ("ptr %x, ptr %y", "in_place"),
-    "item": ("ptr %self, ptr %index", "item"),
+    "item": ("ptr %x, ptr %y", "item"),
     "set item": ("ptr %self, ptr %index, ptr %value", "set_item"),
-    "reshape": (_METHOD, "reshape"),
-    "transpose": (_METHOD, "turned"),
+    "reshape": (METHOD, "reshape"),
+    "transpose": (METHOD, "turned"),
     "float": ("ptr %self", "as_float"),
     "int": ("ptr %self", "as_int"),
     "bool": ("ptr %self", "as_bool"),
@@ -200,7 +202,8 @@ def _is_named(way: Way) -> bool:
 def _written(ways: Sequence[Way], known: Mapping[str, Any]) -> str:
     check_layouts()
     alias = known["alias"]
-    numbers = {
+    numbers: dict[str, int | str] = {
+        "undone": "inttoptr (i64 1 to ptr)",
         "storage": offset(alias, "storage"),
         "seen_version": offset(alias, "version"),
         **{name: offset(alias.storage, field) for name, field in _STORED.items()},
@@ -222,10 +225,7 @@ def _entry(number: int, way: Way) -> str:
     result = _RESULTS.get(way.kind, "ptr")
     return f"""
 define {result} @way{number}({parameters}) {{
-  %r = tail call {result} @{target}({parameters}, ptr <way{number}>)
-  ret {result} %r
-}}
-"""
+{ending(result, parameters, target, f"<way{number}>")}"""
 
 
 def _comparisons(ways: Sequence[Way]) -> str:
@@ -242,10 +242,7 @@ define ptr @comparison(ptr %x, ptr %y, i32 %which) {{
   switch i32 %which, label %case0 [ {table} ]
 {blocks}go:
   %way = phi ptr {chosen}
-  %r = tail call ptr @binary(ptr %x, ptr %y, ptr %way)
-  ret ptr %r
-}}
-"""
+{ending("ptr", "ptr %x, ptr %y", "binary", "%way")}"""
 
 
 def _attributes(way: Way, address: int, words: Words, kind: type) -> dict[str, Any]:
