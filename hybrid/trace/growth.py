@@ -33,10 +33,10 @@ def made(before: Reached) -> Iterator[Binding]:
 
     Of globals, of functions and of classes; what objects and containers hold is one binding.
     """
-    for name, fields, keys in before.spaces:
-        for key in [key for key in fields if key not in keys]:
-            if not key.startswith("__") and not is_inserted(fields.get(key)):
-                yield Binding(f"{name}.{key}" if name else key, fields, key, MISSING)
+    for name, space in before.spaces:
+        for key in space.come():
+            if not key.startswith("__") and not is_inserted(space.fields.get(key)):
+                yield Binding(f"{name}.{key}" if name else key, space.fields, key, MISSING)
 
 
 class Growth:

@@ -39,7 +39,7 @@ from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.records import dataclass
 from hybrid.trace import bytecode
-from hybrid.trace.environment import STAND_INS, Absent, Binding, Builtins, is_inserted
+from hybrid.trace.environment import STAND_INS, Binding, Builtins, Space, is_inserted
 from hybrid.trace.holders import InContext, Items, Own, PerThread, Referent, Slots
 
 # What holds nothing that a program could change; arrays are looked at by themselves.
@@ -85,9 +85,8 @@ class Reached:
         Globals of the user's code, the built-in functions that it names, and the code.
     classes : list of (mappingproxy, type)
         The attributes of the user's classes, which are read-only by themselves, and the classes.
-    spaces : list of (str, dict, set of str)
-        The names of globals, functions and classes in which code may make new ones, and those that
-        are there.
+    spaces : list of (str, Space)
+        Where code may make new names: globals, modules, classes and functions.
     elsewhere : bool
         The code names something of an installed package, other than NumPy and Python's library.
     """
@@ -100,7 +99,7 @@ class Reached:
     names: set[str] = field(default_factory=set)
     builtins: list[Named] = field(default_factory=list)
     classes: list[tuple[Any, type]] = field(default_factory=list)
-    spaces: list[tuple[str, Any, frozenset[str]]] = field(default_factory=list)
+    spaces: list[tuple[str, Space]] = field(default_factory=list)
     elsewhere: bool = False
 
     @property
@@ -172,7 +171,7 @@ class _Walk:
         self._seen: dict[int, Any] = {}  # holds the objects, so that no identity is used twice
         self._holders: list[tuple[str, Any, dict[str, Any], bool, set[str]]] = []
         self._pending: list[tuple[str, Any]] = []
-        self._spaces: set[int] = set()
+        self._spaces: dict[int, tuple[str, Any]] = {}  # by the identity of what holds the names
 
     def visit(self, name: str, value: Any, *, named: bool = False) -> None:
         """Look at `value` and what it holds; its attributes are all read if it is `named`."""
@@ -238,10 +237,16 @@ class _Walk:
     def finish(self) -> None:
         """Follow everything that was found until nothing is new."""
         self._follow()
+        names = self.reached.names
+        asked = None if names & _DYNAMIC else names
+        spaces = {key: (name, Space(x, asked)) for key, (name, x) in self._spaces.items()}
+        self.reached.spaces.extend(spaces.values())
         for name, obj, fields, _, _ in self._holders:
-            if isinstance(obj, type | ModuleType | FunctionType) or "__wrapped__" in fields:
-                self._absent(name, obj, fields)
-        if self.reached.names & _ENVIRON:
+            # A subclass may get one, or a module; code asks a function whether it has one.
+            missed = isinstance(obj, type | ModuleType) or "AttributeError" in names
+            if id(fields) in spaces and (missed or asked is None):
+                self._bind(name, spaces[id(fields)][1], None)
+        if names & _ENVIRON:
             self._bind("os.environ", os.environ._data, None)  # type: ignore[attr-defined]
 
     def _follow(self) -> None:
@@ -256,14 +261,6 @@ class _Walk:
                     if isinstance(obj, type | ModuleType | FunctionType) or "__wrapped__" in fields:
                         self._bind(f"{name}.{key}", fields, key)
                     self._later(f"{name}.{key}", fields[key])
-
-    def _absent(self, name: str, obj: Any, fields: Any) -> None:
-        """Guard that what has no attribute of some name gets none: a subclass may, or a module."""
-        names, asked = self.reached.names, not self.reached.names.isdisjoint(_DYNAMIC)
-        if isinstance(obj, type | ModuleType):
-            self._bind(name, Absent(fields, None if asked else names), None)
-        elif asked or "AttributeError" in names:  # functions, and what has the dict of one
-            self._bind(name, Absent(fields, None), None)
 
     def _later(self, name: str, value: Any) -> None:
         self._pending.append((name, value))
@@ -299,9 +296,7 @@ class _Walk:
         self._holders.append((name, function, function.__dict__, False, set()))
 
     def _space(self, name: str, fields: Any) -> None:
-        if id(fields) not in self._spaces:
-            self._spaces.add(id(fields))
-            self.reached.spaces.append((name, fields, frozenset(fields)))
+        self._spaces.setdefault(id(fields), (name, fields))
 
     def _held(self, function: FunctionType) -> None:
         """Follow the functions that one of hybrid's or of a package was made of: ``hb.grad(f)``."""

@@ -175,6 +175,31 @@ def of_a_class() -> tuple[Any, Any]:
     return lambda x: x * getattr(thing, "k", 1.0), lambda: setattr(Kind, "k", 5.0)
 
 
+def of_a_subclass_that_loses_another() -> tuple[Any, Any]:
+    class Inner(Base):
+        other = 3
+
+    thing = Inner()
+
+    def change() -> None:
+        del Inner.other
+        Inner.k = 5.0
+
+    return lambda x: x * thing.k, change
+
+
+def of_a_module_that_loses_another() -> tuple[Any, Any]:
+    module: Any = types.ModuleType("of_a_test")
+    sys.modules["of_a_test"] = module
+    module.other = 3
+
+    def change() -> None:
+        del module.other
+        module.k = 5.0
+
+    return lambda x: x * getattr(module, "k", 1.0), change
+
+
 def of_a_metaclass() -> tuple[Any, Any]:
     class Meta(type):
         k = 1.0
@@ -260,6 +285,8 @@ CHANGES = [
     of_a_subclass,
     method_of_a_subclass,
     of_a_class,
+    of_a_subclass_that_loses_another,
+    of_a_module_that_loses_another,
     of_a_metaclass,
     of_a_function,
     of_a_module,
