@@ -176,6 +176,8 @@ class Op:
         ``into(*specs, **attrs)`` gives a function of ndarrays that writes the result into the
         memory that it is given as ``out=``, and raises only if the op `raises`; None where there is
         nothing better than `eager`. For Plans on the CPU.
+    changes : bool
+        What `into` gives may be told to write into the memory of its first input.
     narrow : callable, optional
         ``narrow(used, **attrs)`` gives, for an op with bodies of whose results only some are used,
         which inputs and results are to stay and the attrs for them; None where all stay.
@@ -226,6 +228,7 @@ class Op:
     bodies: tuple[str, ...] = ()
     prepare: Callable[..., Callable[..., Any]] | None = None
     into: Callable[..., Callable[..., None] | None] | None = None
+    changes: bool = False
     narrow: Callable[..., Any] | None = None
     recorded: Callable[..., Attrs] | None = None
     examples: tuple[Example, ...] = ()

@@ -12,6 +12,7 @@ import numpy as np
 
 from hybrid.kernels.cpu import Source
 from hybrid.kernels.handwritten import Array, geometry, run, source_of
+from hybrid.kernels.limits import lanes_of
 
 # Elements of a row that one item adds up: a thread has columns of its own, whatever the places.
 _WIDTH = 32
@@ -38,7 +39,7 @@ def {name}_run(args, lo, hi):
             for i in range(count):
                 source = i * columns + first
                 to = from_end(load(index, i), size) * columns + first
-                for j in range({width}):
+                for j in {steps}:
                     store(out, to + j, add(load(out, to + j), load(value, source + j)))
         else:
             for i in range(count):
@@ -51,7 +52,12 @@ def {name}_run(args, lo, hi):
 
 @functools.cache
 def _source(dtype: str, width: int) -> Source:
-    return source_of("scatter_add", _ADD, ("run",), _SLOTS, 3, dtype=dtype, width=width)
+    lanes = min(lanes_of(dtype), width)
+    # LLVM would make single numbers of so short a loop, and takes five times as long then.
+    steps = f"range({width})" if width % lanes else f"lanes(0, {width}, {lanes})"
+    return source_of(
+        "scatter_add", _ADD, ("run",), _SLOTS, 3, dtype=dtype, width=width, steps=steps
+    )
 
 
 def takes(out: Array) -> bool:

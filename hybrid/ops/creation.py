@@ -99,6 +99,12 @@ def _batch_full(op: Op, size: int, lanes: Lanes, attrs: Attrs) -> Tensor | None:
     return bind(op, (aligned,), {**attrs, "shape": (size, *attrs["shape"])})
 
 
+def _into_full(value: TensorSpec, *, shape: Shape, dtype: DType) -> Callable[..., None] | None:
+    if value.dtype != dtype:
+        return None  # a number that does not fit raises
+    return lambda value, *, out: np.copyto(out, value)
+
+
 FULL = register(
     Op(
         name="full",
@@ -106,6 +112,7 @@ FULL = register(
         batch=_batch_full,
         infer=_infer_full,
         eager=lambda xp, value, *, shape, dtype: xp.full(shape, value, dtype),
+        into=_into_full,
         vjp=(
             lambda g, out, value, *, shape, dtype: sum_to(g, value.shape).astype(
                 value.dtype, copy=False

@@ -2,7 +2,8 @@
 
 Arrays that are returned get fresh memory at each call. All others lie in one arena: arrays that
 live at the same time never overlap, others may. A kernel may write over an input that it is the
-last to read, where it writes each element at the very place where it has just read it.
+last to read, where it writes each element at the very place where it has just read it; so may an
+op that changes some elements of its first input.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from hybrid.core.recycle import ALIGNMENT as ALIGNMENT
 from hybrid.records import dataclass
 from hybrid.runtime.steps import (
     KernelStep,
+    LibraryStep,
     Place,
     Return,
     Root,
@@ -192,6 +194,11 @@ def _in_place(
     for number, step in enumerate(schedule.steps):
         new = {output for output in step.outputs if output not in written}
         written |= new
+        if isinstance(step, LibraryStep):
+            changed = changed_by(step)
+            if changed is not None and last_use[changed] == number and not new & set(donated):
+                holder[step.outputs[0]] = holder[changed]
+            continue
         if not isinstance(step, KernelStep):
             continue
         taken: set[Root] = set()
@@ -205,6 +212,19 @@ def _in_place(
                     holder[output] = holder[source]
                     break
     return holder
+
+
+def changed_by(step: LibraryStep) -> Root | None:
+    """Return the planned array of the first input, if the result may be written over it."""
+    if step.into is None or not step.node.op.changes:
+        return None
+    first, *others = step.args
+    if not isinstance(first, Place) or first.layout != first.root.layout or not first.root.planned:
+        return None
+    read_too = any(isinstance(x, Place) and x.root.owner is first.root for x in others)
+    same = (first.root.spec.dtype, first.root.layout)
+    (output,) = step.outputs
+    return first.root if not read_too and same == (output.spec.dtype, output.layout) else None
 
 
 def may_overwrite(step: KernelStep, source: Root, position: int) -> bool:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import random
 from itertools import combinations
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hybrid.core.fused import space_of
+from hybrid.core.graph import Const
 from hybrid.runtime.memory import (
     ALIGNMENT,
     Interval,
@@ -25,6 +28,7 @@ from tests.runtime.graphs import (
     add_bias,
     draw_arrays,
     draw_graph,
+    f32,
     layouts_of,
     softmax,
 )
@@ -119,6 +123,38 @@ def test_epilogues_run_in_place_in_the_memory_of_the_output() -> None:
     assert memory.arena == 0
     assert len(set(map(id, memory.fresh.values()))) == 1
     assert len(order.planned) == 3
+
+
+INTO_ROWS = {"axes": (0,), "at": 0}
+
+
+@pytest.mark.parametrize("mode", ["add", "set"])
+def test_rows_are_written_in_the_array_they_change_where_nothing_reads_it_later(mode: str) -> None:
+    sketch = Sketch()
+    rows = sketch.input(3, dtype=np.int64)
+    base = sketch("full", Const(0.0, f32), shape=(40_000, 4), dtype=f32)
+    new = sketch("index_update", base, sketch.capture(3, 4), rows, **INTO_ROWS, mode=mode)
+    order, memory = planned(sketch, sketch("sort", new, axis=0, descending=False, stable=True))
+    filled, changed = order.planned
+    assert memory.offsets[filled] == memory.offsets[changed]
+    assert memory.arena == filled.spec.nbytes
+
+
+def test_rows_are_written_elsewhere_where_the_array_is_read_again() -> None:
+    for again in ("later", "as the rows"):
+        sketch = Sketch()
+        rows = sketch.input(3, dtype=np.int64)
+        base = sketch("matmul", sketch.capture(3, 3), sketch.capture(3, 4))
+        value = base if again == "as the rows" else sketch.capture(3, 4)
+        new = sketch("index_update", base, value, rows, **INTO_ROWS, mode="add")
+        order, memory = planned(
+            sketch,
+            sketch("matmul", sketch.capture(4, 3), new),
+            *((base,) if again == "later" else ()),
+        )
+        where = {id(memory.fresh.get(root)) for root in order.planned[:2]}
+        places = {memory.offsets.get(root) for root in order.planned[:2]}
+        assert len(where) == 2 or len(places) == 2
 
 
 def test_an_input_that_is_read_in_another_order_is_not_overwritten() -> None:

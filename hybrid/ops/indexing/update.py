@@ -60,30 +60,39 @@ def _eager_update(
         accumulate(xp, mode, out, value.astype(out.dtype, copy=False), index, axes, at)
         return out
     out = xp.array(base)
-    native, value = to_numpy(xp, out, value, index, axes, at)
-    if xp is not np:
-        _set_in_order(xp, out, native, value)
-        return out
-    try:
-        out[native] = value
-    except IndexError as error:
-        raise out_of_bounds(base.shape, index, axes) or error from None
+    if xp is np:
+        _set(mode, out, value, index, axes, at)
+    else:
+        _set_in_order(xp, out, *to_numpy(xp, out, value, index, axes, at))
     return out
 
 
 def _into_update(
     base: TensorSpec, value: TensorSpec, *index: TensorSpec, axes: Axes, at: int, mode: str
 ) -> Any:
-    """Accumulate in the memory of a Plan: a table's gradient in fresh memory is page faults."""
-    if mode == "set":
-        return None
+    """Write in the memory of a Plan: a table's gradient in fresh memory is page faults."""
+    apply = _set if mode == "set" else _accumulate
 
     def write(base: Any, value: Any, *index: Any, out: Any) -> None:
-        np.copyto(out, base)
-        given = np.asarray(value).astype(out.dtype, copy=False)
-        accumulate(np, mode, out, given, index, axes, at)
+        if out is not base:
+            np.copyto(out, base)
+        apply(mode, out, np.asarray(value), index, axes, at)
 
     return write
+
+
+def _accumulate(
+    mode: str, out: Any, value: Any, index: tuple[Any, ...], axes: Axes, at: int
+) -> None:
+    accumulate(np, mode, out, value.astype(out.dtype, copy=False), index, axes, at)
+
+
+def _set(mode: str, out: Any, value: Any, index: tuple[Any, ...], axes: Axes, at: int) -> None:
+    native, value = to_numpy(np, out, value, index, axes, at)
+    try:
+        out[native] = value
+    except IndexError as error:
+        raise out_of_bounds(out.shape, index, axes) or error from None
 
 
 def _update_on_card(
@@ -235,6 +244,7 @@ INDEX_UPDATE = register(
         eager=_eager_update,
         by_kernel=_update_on_card,
         into=_into_update,
+        changes=True,
         raises=True,
         first_index=2,
         vjp=_vjp_update,
