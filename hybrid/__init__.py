@@ -368,6 +368,8 @@ else:
         from hybrid import compiled
 
         globals().update((later, getattr(compiled, later)) for later in compiled.__all__)
+        # Python finds attributes of a module that has this by name each time: 40 ns instead of 12.
+        globals().pop("__getattr__", None)  # of threads one is first
         return getattr(compiled, name)
 
 
