@@ -3,7 +3,8 @@
 Python allocates an object of a class of its own, clears it, and frees it by way of everything such
 a class could have: 40 ns. The few fields of a Tensor are let go here, and the object is kept.
 NumPy takes 40 ns for the ndarray of a view, which is kept too where nothing else knows it: without
-the memory it showed, but with the room for its sizes.
+the memory it showed, but with the room for its sizes. So is the ndarray of a number, with its dtype
+and its memory.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ SPARE = np.zeros(1 + _KEPT, np.int64)
 
 _KEPT_VIEWS, _AXES = 32, 3
 SPARE_VIEWS = np.zeros((1 + _AXES, 1 + _KEPT_VIEWS), np.int64)
-"""The same of views, a row for each number of axes."""
+"""The same of views, a row for each number of axes; the first is that of numbers."""
 
 # Of the flags of an ndarray. Others are of what is odd: a copy to be written back, a warning.
 _C_ORDER, _F_ORDER, _OWNER, _ALIGNED, _WRITEABLE = 1, 2, 4, 0x100, 0x400
@@ -159,7 +160,25 @@ measure:
   %c = and i1 %unlent, %view
   %ab = and i1 %a, %b
   %abc = and i1 %ab, %c
-  br i1 %abc, label %room, label %drop
+  br i1 %abc, label %room, label %number
+number:
+  %own = icmp eq i64 %flags, {_PLAIN_FLAGS}
+  %single = icmp eq i64 %nd, 0
+  %d = and i1 %own, %single
+  %e = and i1 %alone, %unseen
+  %f = and i1 %d, %e
+  %fg = and i1 %f, %unlent
+  br i1 %fg, label %room_for_one, label %drop
+room_for_one:
+  %numbers = load i64, ptr <spare_views>
+  %numbers.left = icmp slt i64 %numbers, {_KEPT_VIEWS}
+  br i1 %numbers.left, label %keep_one, label %drop
+keep_one:
+  %numbers.up = add i64 %numbers, 1
+  %one.to = getelementptr i64, ptr <spare_views>, i64 %numbers.up
+  store ptr %x, ptr %one.to
+  store i64 %numbers.up, ptr <spare_views>
+  br label %done
 room:
   %count = load i64, ptr %row
   %left = icmp slt i64 %count, {_KEPT_VIEWS}
@@ -179,6 +198,28 @@ drop:
   br label %done
 done:
   ret void
+}}
+
+; A kept array of one number of a dtype, whatever it is now. Null where the last one kept is of
+; another, which makes room.
+define internal ptr @kept_number(ptr %descr) {{
+  %count = load i64, ptr <spare_views>
+  %some = icmp sgt i64 %count, 0
+  br i1 %some, label %look, label %no
+look:
+  %last = call ptr @word(ptr <spare_views>, i64 %count)
+  %its = call ptr @field(ptr %last, i64 <descr>)
+  %same = icmp eq ptr %its, %descr
+  %down = sub i64 %count, 1
+  store i64 %down, ptr <spare_views>
+  br i1 %same, label %take, label %drop
+take:
+  ret ptr %last
+drop:
+  call void @Py_DecRef(ptr %last)
+  br label %no
+no:
+  ret ptr null
 }}
 
 ; A kept view, that shows memory of x now, with all that NumPy sets; null where there is none, or x

@@ -419,6 +419,9 @@ def test_threads_get_their_own_results() -> None:
         own = hb.asarray(np.full((4, 4), float(seed)))
         for i in range(400):
             part = (own * 2.0 + shared)[1:, i % 4]
+            long = hb.ones(2000) * float(seed)
+            if (long + long)[i] != 2.0 * seed:
+                return False
             with np.errstate(all="raise" if i % 2 else "ignore"):
                 quotient = own / 1.0 if i % 2 else own / 0.0
             fine = part.numpy() == 2.0 * seed + np.arange(16.0).reshape(4, 4)[1:, i % 4]
@@ -447,10 +450,12 @@ def test_nothing_is_kept_alive_and_nothing_dies_early() -> None:
     index = (slice(1, None), None)
     view = hb.ones((2, 2)).T
     square, zero = hb.ones((2, 2)), hb.asarray(0.0)
+    long = hb.ones(600)
 
     def run() -> None:
         for _ in range(50):
             x + y, number * x, -x, x @ y, hb.exp(x), x[1:], x[index], x[0], x == y, x[...], 2 / x
+            long + long, long * 2.0, zero - long, hb.exp(long), -long, long / (long - long)
             x[1], x[1:], square[:, 0] = 1.0, 1.0, square[:, 1]
             x[x > 5], square[0], x[2] = 1.0, square[1], x[0]
             w = view[1:]
@@ -477,6 +482,7 @@ def test_nothing_is_kept_alive_and_nothing_dies_early() -> None:
 
     run()
     held = [x, y, square, x._data, y._data, square._data, number, index, x._data.dtype]
+    held += [long, long._data, zero._data]
     gc.collect()
     before = [sys.getrefcount(h) for h in held]
     tracemalloc.start()
@@ -517,6 +523,35 @@ def test_a_view_that_something_else_knows_is_not_used_again() -> None:
     assert (told(), len(seen)) == (None, 1)
     assert lent.tolist() == [3.0, 4.0]
     assert [k.tolist() for k in kept] == [[float(i) for i in range(j, 6)] for j in range(6)]
+
+
+def test_a_number_that_something_else_knows_is_not_used_again() -> None:
+    x = hb.arange(6.0)
+    mine, lent, locked = x[1].numpy(), memoryview(x[2].numpy()), x[3].numpy()
+    shown = x[4].numpy().reshape(1)
+    locked.flags.writeable = False
+    seen: list[Any] = []
+    told = weakref.ref(x[5].numpy(), seen.append)
+    del locked
+    others = [x[0] + i for i in range(40)]
+    assert mine == 1.0
+    assert lent.tolist() == 2.0
+    assert shown == 4.0
+    assert (told(), len(seen)) == (None, 1)
+    assert [o.item() for o in others] == [*range(40)]
+    assert all(o.numpy().flags.writeable for o in others)
+
+
+def test_numbers_of_many_dtypes_are_used_again_as_what_they_are() -> None:
+    dtypes = ("bool", "int8", "int64", "uint16", "float16", "float32", "float64", "complex128")
+    rows = [hb.asarray(np.array([1, 0, 1]).astype(d)) for d in dtypes]
+    for n in range(100):
+        kept = [row[i % 3] for i in range(n % 40) for row in rows[:: 1 + n % 3]]
+        for i in range(n % 40):
+            for j, row in enumerate(rows[:: 1 + n % 3]):
+                found = kept[i * len(rows[:: 1 + n % 3]) + j]
+                assert (found.dtype, found.item()) == (row.dtype, i % 3 != 1)
+        del kept
 
 
 def test_the_memory_of_a_view_that_was_dropped_is_let_go() -> None:

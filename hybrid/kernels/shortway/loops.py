@@ -3,7 +3,8 @@
 NumPy takes 0.3 us to find out how to call a loop. For arrays of one dtype, in C order and of one
 shape (or where one is a number) that is known beforehand. The loop leaves what it finds wrong in
 the floating-point flags: where they say something the ufunc itself is called, on the same operands,
-and warns or raises as the caller has asked it to. As in NumPy the lock is kept up to 500 elements.
+and warns or raises as the caller has asked it to. As in NumPy the lock is kept up to 500 elements,
+and given up for more.
 """
 
 LOOPS = """
@@ -12,6 +13,8 @@ declare i32 @feclearexcept(i32)
 declare double @llvm.fabs.f64(double)
 declare float @llvm.fabs.f32(float)
 declare double @PyFloat_AsDouble(ptr)
+declare ptr @PyEval_SaveThread()
+declare void @PyEval_RestoreThread(ptr)
 
 ; The loop for operands of a dtype; null where there is none.
 define internal ptr @loop_of(ptr %way, ptr %descr) alwaysinline {
@@ -33,6 +36,15 @@ no:
 
 ; An array in C order, whose elements are not set; null after an error.
 define internal ptr @new_array_of(ptr %descr, i64 %nd, ptr %sizes) {
+  %single = icmp eq i64 %nd, 0
+  br i1 %single, label %number, label %make
+number:
+  %kept = call ptr @kept_number(ptr %descr)
+  %some = icmp ne ptr %kept, null
+  br i1 %some, label %give, label %make
+give:
+  ret ptr %kept
+make:
   %nd32 = trunc i64 %nd to i32
   call void @Py_IncRef(ptr %descr)
   %out = call ptr <new_array>(
@@ -82,7 +94,18 @@ run:
   %to = getelementptr ptr, ptr %addresses, i64 %last
   store ptr %data, ptr %to
   call void @clear_flags()
+  %n = load i64, ptr %counts
+  %long = icmp sgt i64 %n, 500
+  br i1 %long, label %unlocked, label %locked
+unlocked:
+  %thread = call ptr @PyEval_SaveThread()
   call void @run_loop(ptr %loop, ptr %addresses, ptr %counts, ptr %strides)
+  call void @PyEval_RestoreThread(ptr %thread)
+  br label %ask
+locked:
+  call void @run_loop(ptr %loop, ptr %addresses, ptr %counts, ptr %strides)
+  br label %ask
+ask:
   %well = call i1 @went_well()
   br i1 %well, label %good, label %drop
 good:
@@ -146,14 +169,15 @@ define internal void @array_operand(
   ret void
 }
 
-; The Tensor that the loop of a way makes of operands of one dtype, the result to be like one of
-; them; null where there is no such loop, or too many elements.
+; The Tensor that the loop of a way makes of operands of one dtype, whose arrays (one of them twice)
+; are a and b, the result to be like one of them; null where there is no such loop, or too many
+; elements.
 define internal ptr @elementwise(
-  ptr %way, ptr %like, ptr %addresses, ptr %strides, i64 %last
+  ptr %way, ptr %like, ptr %addresses, ptr %strides, i64 %last, ptr %a, ptr %b
 ) {
   %counts = alloca i64
   %count = call i64 @size_of(ptr %like)
-  %few = icmp sle i64 %count, 500
+  %few = icmp slt i64 %count, <large>
   br i1 %few, label %find, label %no
 find:
   store i64 %count, ptr %counts
@@ -167,9 +191,21 @@ yes:
   call void @operand(ptr %addresses, ptr %strides, i64 %last, ptr null, i64 %itemsize)
   %nd = call i64 @number_in(ptr %like, i64 <nd>)
   %sizes = call ptr @field(ptr %like, i64 <sizes>)
+  %long = icmp sgt i64 %count, 500
+  br i1 %long, label %hold, label %run
+run:
   %t = call ptr @looped(ptr %loop, i64 %nd, ptr %sizes, ptr %counts, ptr %addresses,
     ptr %strides, i64 %last)
   ret ptr %t
+hold:
+  ; Without the lock another thread may give a Tensor another array.
+  call void @Py_IncRef(ptr %a)
+  call void @Py_IncRef(ptr %b)
+  %h = call ptr @looped(ptr %loop, i64 %nd, ptr %sizes, ptr %counts, ptr %addresses,
+    ptr %strides, i64 %last)
+  call void @Py_DecRef(ptr %a)
+  call void @Py_DecRef(ptr %b)
+  ret ptr %h
 no:
   ret ptr null
 }

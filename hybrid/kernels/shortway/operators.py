@@ -12,7 +12,8 @@ look:
   br i1 %plain, label %loop, label %general
 loop:
   call void @array_operand(ptr %addresses, ptr %strides, i64 0, ptr %x)
-  %t = call ptr @elementwise(ptr %way, ptr %x, ptr %addresses, ptr %strides, i64 1)
+  %t = call ptr @elementwise(ptr %way, ptr %x, ptr %addresses, ptr %strides, i64 1,
+    ptr %x, ptr %x)
   %good = icmp ne ptr %t, null
   br i1 %good, label %done, label %general
 done:
@@ -72,7 +73,10 @@ one:
   br label %loop
 loop:
   %shape = phi ptr [ %like, %both ], [ %array, %one ]
-  %t = call ptr @elementwise(ptr %way, ptr %shape, ptr %addresses, ptr %strides, i64 2)
+  %held = phi ptr [ %a, %both ], [ %array, %one ]
+  %held.too = phi ptr [ %b, %both ], [ %array, %one ]
+  %t = call ptr @elementwise(ptr %way, ptr %shape, ptr %addresses, ptr %strides, i64 2,
+    ptr %held, ptr %held.too)
   %good = icmp ne ptr %t, null
   br i1 %good, label %done, label %general
 done:

@@ -49,15 +49,15 @@ Operator = Callable[..., Any]
 def unary_call(op: Op, ufunc: Callable[..., Any] | None) -> Callable[[ArrayLike], Tensor]:
     """Return the public function of one array; `ufunc` is what it may call directly."""
 
-    short: Callable[[Tensor], Tensor | None] | None = None
+    short: Callable[[Any], Tensor | None] | None = None
 
     def function(x: ArrayLike, /, out: Any = None) -> Tensor:
         if out is not None:
             return into(out, function(x))
-        if ufunc is None or type(x) is not Tensor:
-            return _bind(op, *strong(x))
         if short is not None and (done := short(x)) is not None:
             return done
+        if ufunc is None or type(x) is not Tensor:
+            return _bind(op, *strong(x))
         if not busy or (taping := state.taping) is None:
             try:
                 data = x._data
