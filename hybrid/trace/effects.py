@@ -28,7 +28,7 @@ from hybrid.core.tensor import Array
 from hybrid.errors import TraceError
 from hybrid.trace.blame import is_only_filled, line_that_changes, line_that_names
 from hybrid.trace.environment import MISSING, Binding, literal_changed
-from hybrid.trace.growth import Growth, Sizes, made
+from hybrid.trace.growth import Changes, Growth, Sizes, changes_since
 from hybrid.trace.holders import Slots
 from hybrid.trace.reach import Named, Reached, numpys_generators, reach
 from hybrid.trace.sharing import may_share, memory_of
@@ -162,20 +162,27 @@ class Watch:
         written : sequence
             Arrays that the trace itself has written to already.
         """
-        return self.decisive(self.after(), written) is None and self.incidental() is None
+        now, changes = self.after(), self.changes()
+        return self.decisive(now, changes, written) is None and self.incidental(changes) is None
 
-    def decisive(self, now: Reached, written: Sequence[Any]) -> Effect | None:
+    def changes(self) -> Changes:
+        """Return what means something else than before, outside arrays and generators."""
+        return changes_since(self._before)
+
+    def decisive(self, now: Reached, changes: Changes, written: Sequence[Any]) -> Effect | None:
         """Return an effect that changes the result, or what others see, at each call.
 
         Parameters
         ----------
         now : Reached
             As the function has left it.
+        changes : Changes
+            By now.
         written : sequence
             Arrays that the trace itself has written to already.
         """
         found = self._kept(now) or self._measured or self._drawn() or self._used_up()
-        return found or self._overwritten(written) or self._counted()
+        return found or self._overwritten(written) or self._counted(changes)
 
     def _kept(self, now: Reached) -> Effect | None:
         for name, _ in now.traced:
@@ -244,43 +251,36 @@ class Watch:
             if type(before) is not object and state_of(obj) != before:
                 line = line_that_names(self._before.codes, name)
                 raise TraceError(_twice(f"the iterator {name} was used up", "use it up", line))
-        for binding in made(self._before):
+        changes = self.changes()
+        for binding in (*changes.made, *changes.replaced):
             put_back(binding, self._before.classes)
-        for binding in self._before.bindings:
-            if binding.changed:
-                put_back(binding, self._before.classes)
 
-    def _counted(self) -> Effect | None:
+    def _counted(self, changes: Changes) -> Effect | None:
         given = {id(obj) for _, obj in self._objects}
-        for binding in self._before.bindings:
-            if id(binding.holder) in given and binding.changed:
+        for binding in changes.replaced:
+            if id(binding.holder) in given:
                 name, line = change_of(binding, self._before)
                 return Effect(f"it changes its argument {name}", line)
-            if binding.changed and _literals_changed(binding):
+            if _literals_changed(binding):
                 name, line = change_of(binding, self._before)
                 return Effect(f"it changes {name}, a Python value that it also reads", line)
-            if _is_sequence(binding) and binding.changed:
-                if not is_only_filled(self._before.codes, binding.name):
-                    name, line = change_of(binding, self._before)
-                    return Effect(f"it changes {name}, which it also reads", line)
+            if _is_sequence(binding) and not is_only_filled(self._before.codes, binding.name):
+                name, line = change_of(binding, self._before)
+                return Effect(f"it changes {name}, which it also reads", line)
         return None
 
-    def restless(self, growth: Growth, sizes: Sizes) -> Effect | None:
+    def restless(self, changes: Changes, growth: Growth, sizes: Sizes) -> Effect | None:
         """Return an effect that has another result at each call, as several in a row have shown."""
-        binding = growth.restless(self._before, sizes)
+        binding = growth.restless(changes, sizes)
         if binding is None:
             return None
         name, line = change_of(binding, self._before)
         return Effect(f"it changes {name} at every call", line)
 
-    def grown(self, growth: Growth, sizes: Sizes) -> Sequence[Binding]:
-        """Return what the function has made or replaced outside, as it was before."""
-        return growth.take(self._before, sizes)
-
-    def incidental(self) -> Effect | None:
+    def incidental(self, changes: Changes) -> Effect | None:
         """Return a change of a container outside that does not change the result."""
-        for binding in self._before.bindings:
-            if binding.name.endswith("[...]") and binding.changed:
+        for binding in changes.replaced:
+            if binding.name.endswith("[...]"):
                 name, line = change_of(binding, self._before)
                 return Effect(f"it changes {name} while it is traced", line)
         return None

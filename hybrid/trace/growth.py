@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from types import CellType, MappingProxyType
 from typing import Any
 
+from hybrid.records import dataclass
 from hybrid.trace.environment import MISSING, Binding, is_inserted
 from hybrid.trace.holders import InContext, PerThread, Slots
 from hybrid.trace.reach import Reached
@@ -39,6 +40,33 @@ def made(before: Reached) -> Iterator[Binding]:
                 yield Binding(f"{name}.{key}" if name else key, space.fields, key, MISSING)
 
 
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What means something else than before a trace, each as it was then.
+
+    Attributes
+    ----------
+    made : tuple of Binding
+        Names that meant nothing.
+    replaced : tuple of Binding
+        Names that meant something else, and containers and objects that held something else.
+    """
+
+    made: tuple[Binding, ...]
+    replaced: tuple[Binding, ...]
+
+    @property
+    def named(self) -> Iterator[Binding]:
+        """Those of which what has changed has a name or a key."""
+        yield from self.made
+        yield from filter(_is_named, self.replaced)
+
+
+def changes_since(before: Reached) -> Changes:
+    """Return what means something else now; it looks at all names and contents once."""
+    return Changes(tuple(made(before)), tuple([b for b in before.bindings if b.changed]))
+
+
 class Growth:
     """What the traces of a function have made outside, one after the other."""
 
@@ -46,27 +74,22 @@ class Growth:
         # By sizes: a cache may have an entry for each.
         self._in_a_row: dict[Sizes, Counter[str]] = {}
 
-    def restless(self, before: Reached, sizes: Sizes) -> Binding | None:
+    def restless(self, changes: Changes, sizes: Sizes) -> Binding | None:
         """Return what is another one after each call; None where that is not known yet."""
         so_far = self._in_a_row.get(sizes)
         if so_far is None:
             return None
-        return next((b for b in _changed(before) if so_far[b.name] >= _CHANCES), None)
+        return next((b for b in changes.named if so_far[b.name] >= _CHANCES), None)
 
-    def take(self, before: Reached, sizes: Sizes) -> Sequence[Binding]:
+    def take(self, changes: Changes, sizes: Sizes) -> Sequence[Binding]:
         """Return what was made or replaced, as it was before the trace at hand."""
-        found = tuple(_changed(before))
+        found = tuple(changes.named)
         so_far = self._in_a_row.pop(sizes, Counter())
         if len(self._in_a_row) >= _MOST:
             self._in_a_row.clear()
         if found:
             self._in_a_row[sizes] = Counter({b.name: so_far[b.name] + 1 for b in found})
         return found
-
-
-def _changed(before: Reached) -> Iterator[Binding]:
-    yield from made(before)
-    yield from (b for b in before.bindings if _is_named(b) and b.changed)
 
 
 def _is_named(binding: Binding) -> bool:

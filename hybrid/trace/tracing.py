@@ -24,7 +24,7 @@ from hybrid.trace.background import Planner
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.cutting import Unstable
 from hybrid.trace.differentiate import run_under
-from hybrid.trace.effects import Watch
+from hybrid.trace.effects import Effect, Watch
 from hybrid.trace.garbage import garbage_kept
 from hybrid.trace.growth import Growth, Sizes
 from hybrid.trace.mutation import Copies, deliver, joined
@@ -162,9 +162,10 @@ class Subject:
             tracer.close()
         self._take(concrete, tracer, now, known)
         # As it was before, so that the next call is traced too, and shows what has stayed.
-        if not tracer.gave_up and (grown := watch.grown(self._growth, _sizes(call))):
+        changes = watch.changes()  # callbacks, too, have made some
+        if not tracer.gave_up and (grown := self._growth.take(changes, _sizes(call))):
             concrete.bindings = (*grown, *concrete.bindings)
-        self._tell(concrete, tracer, watch, resumes)
+        self._tell(concrete, tracer, lambda: watch.incidental(changes), resumes)
         # What is of this one call is not kept: Variables made, memory that happens to be shared,
         # defaults that another thread has changed meanwhile.
         usual = not tracer.made_variables and not tracer.entangled
@@ -227,7 +228,11 @@ class Subject:
         self._made_variables |= tracer.made_variables
 
     def _tell(
-        self, concrete: ConcreteFunction, tracer: Tracer, watch: Watch, resumes: str | None
+        self,
+        concrete: ConcreteFunction,
+        tracer: Tracer,
+        incidental: Callable[[], Effect | None],
+        resumes: str | None,
     ) -> None:
         """Warn of what is not as the user may expect it."""
         if tracer.entangled:
@@ -235,8 +240,7 @@ class Subject:
         elif tracer.gave_up is not None and resumes is None:
             self.fall_back(concrete, tracer.gave_up)
         elif not tracer.made_variables and "effect" not in self.warned:
-            effect = watch.incidental()
-            if effect is not None:
+            if (effect := incidental()) is not None:
                 self.warned.add("effect")
                 report.warn_of_effect(self.name, effect)
 
@@ -310,7 +314,9 @@ def _run(
                 )
             now = watch.after()
             if tracer.open:
-                effect = watch.decisive(now, tracer.written) or watch.restless(growth, _sizes(call))
+                changed = watch.changes()
+                effect = watch.decisive(now, changed, tracer.written)
+                effect = effect or watch.restless(changed, growth, _sizes(call))
                 if effect is not None:
                     tracer.give_up(effect.why, effect.line)
             handed = copies.handed_on(returned) | tracer.ranges.told(returned)
