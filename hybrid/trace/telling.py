@@ -3,8 +3,8 @@
 Log records, warnings and what is written to ``sys.stdout`` would come once, while the function is
 traced. So the methods of loggers note, for as long as a trace takes, what the user's own code logs,
 and the names `warnings`, `sys` and `pprint` in it have stand-ins. Level, handlers and filters are
-those of each run; the line is that of the user. What needs the contents of a traced value ends the
-trace, as its text is made.
+those of each run; the line is that of the user, and other threads log as ever. What needs the
+contents of a traced value ends the trace, as its text is made.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from functools import wraps
-from types import FrameType, ModuleType
-from typing import Any
+from types import FrameType, FunctionType, ModuleType
+from typing import Any, cast
 
 import numpy as np
 
@@ -68,37 +68,57 @@ def _checked(text: str) -> str:
 def _logging(name: str, original: Callable[..., None]) -> Callable[..., None]:
     @wraps(original)
     def method(self: logging.Logger, *args: Any, **options: Any) -> None:
-        given = options | {"stacklevel": options.get("stacklevel", 1) + 1}  # this frame
-        recorder = None if state.recorder is None or not _by_user() else _tracing()
+        recorder = _tracing() if state.recorder is not None and _by_user() else None
         if recorder is not None and (name == "exception" or options.get("exc_info")):
             recorder.give_up("it logs an exception")
-            recorder = None
-        level = args[0] if name == "log" else _LEVELS[name]
-        parts = args[1:] if name == "log" else args
-        if recorder is None or not parts or type(level) is not int:
-            return original(self, *args, **given)
-        if not all(map(_is_constant, parts)):
-            if not self.isEnabledFor(level):
-                return None
-            text = str(parts[0])
-            parts = (_checked(text % _fields(parts[1:]) if parts[1:] else text),)
-            if _tracing() is None:  # the text needed contents
-                return original(self, *args, **given)
-        where, line, function, stack = self.findCaller(
-            options.get("stack_info", False), given["stacklevel"]
-        )
-        extra = dict(options.get("extra") or {})
+        elif recorder is not None and type(self)._log is not logging.Logger._log:
+            recorder.give_up(f"it logs by a {type(self).__name__}, which has a way of its own")
+        elif recorder is not None and _noted(self, *_said(name, args, dict(options))):
+            return None
+        return original(self, *args, **options)
 
-        def log() -> None:
-            if self.isEnabledFor(level):
-                record = self.makeRecord(
-                    self.name, level, where, line, parts[0], parts[1:], None, function, extra, stack
-                )
-                self.handle(record)
-
-        callback(log, None)
-
+    # Where a record comes from is the innermost frame of another file: other threads log as ever.
+    function = cast(FunctionType, method)
+    function.__code__ = function.__code__.replace(co_filename=logging.__file__)
     return method
+
+
+def _said(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...]:
+    """Return the level, message and arguments of a call of a logger, and its other options."""
+    level = _LEVELS.get(name)
+    if level is None:
+        level, args = (args[0], args[1:]) if args else (options.pop("level", None), ())
+    return level, args or tuple(options.pop(key) for key in ("msg",) if key in options), options
+
+
+def _noted(
+    logger: logging.Logger, level: Any, parts: tuple[Any, ...], options: dict[str, Any]
+) -> bool:
+    """Let a trace log at each run; return False where it is to be logged now, the trace ended."""
+    if not parts or type(level) is not int:
+        return False
+    if not all(map(_is_constant, parts)):
+        if not logger.isEnabledFor(level):
+            return True
+        text = str(parts[0])
+        parts = (_checked(text % _fields(parts[1:]) if parts[1:] else text),)
+        if _tracing() is None:  # the text needed contents
+            return False
+    # This frame is one more than those of logging between the user's line and what looks for it.
+    where, line, function, stack = logger.findCaller(
+        options.get("stack_info", False), options.get("stacklevel", 1) + 1
+    )
+    extra = dict(options.get("extra") or {})
+
+    def log() -> None:
+        if logger.isEnabledFor(level):
+            record = logger.makeRecord(
+                logger.name, level, where, line, parts[0], parts[1:], None, function, extra, stack
+            )
+            logger.handle(record)
+
+    callback(log, None)
+    return True
 
 
 def _fields(args: tuple[Any, ...]) -> Any:

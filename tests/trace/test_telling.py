@@ -7,6 +7,7 @@ import io
 import logging
 import pprint
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from pprint import pp
@@ -228,3 +229,92 @@ def test_other_threads_and_later_calls_log_as_ever() -> None:
     hb.compile(by_loggers)(hb.ones(2))
     assert logging.Logger.info is info
     assert warnings.warn.__module__ != "hybrid.trace.telling"
+
+
+class Narrow(logging.Logger):
+    """A logger of a program, which knows of no stack levels and looks for lines by itself."""
+
+    def _log(self, level: int, msg: object, args: Any, *rest: Any, **options: Any) -> None:
+        assert not options.keys() - {"exc_info", "extra"}
+        super()._log(level, msg, args, *rest, **options)
+
+
+def _in_all_ways(logger: logging.Logger) -> None:
+    logger.info("by place %d", 1)
+    logger.info(msg="by name")
+    logger.log(level=logging.ERROR, msg="a level by name")
+    logger.log(logging.INFO, msg="half by name")
+    logger.info("not of a number %s", object)
+    logging.LoggerAdapter(logger, {}).warning("adapted")
+    if type(logger) is logging.Logger:
+        logger.warning("from the caller's line", stacklevel=2)
+        logger.info("with its stack", stack_info=True)
+
+
+def _records(logger: logging.Logger) -> list[Any]:
+    found: list[Any] = []
+
+    class Keeping(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            parts = vars(record)
+            line = (record.filename, record.lineno, record.funcName, record.stack_info)
+            found.append((*line, record.getMessage(), record.levelno, sorted(parts)))
+
+    keeping = Keeping()
+    logger.addHandler(keeping)
+    try:
+        _in_all_ways(logger)
+        raise ValueError("raised")
+    except ValueError:
+        logger.exception("with what was raised")
+    finally:
+        logger.removeHandler(keeping)
+    return found
+
+
+@pytest.mark.parametrize("kind", [logging.Logger, Narrow])
+def test_what_another_thread_logs_during_a_trace_is_as_if_there_were_none(kind: Any) -> None:
+    logger = kind("another")
+    logger.setLevel(logging.INFO)
+    results: list[Any] = []
+
+    @hb.compile
+    def f(x: Any) -> Any:
+        thread = threading.Thread(target=lambda: results.append(_records(logger)))
+        thread.start()
+        thread.join()
+        return x * 2
+
+    def outside() -> None:
+        thread = threading.Thread(target=lambda: results.append(_records(logger)))
+        thread.start()
+        thread.join()
+
+    outside()
+    f(hb.ones(2))
+    assert len(results) == 2
+    strip = [[(*r[:3], (r[3] or "").count("_in_all_ways"), *r[4:]) for r in x] for x in results]
+    assert strip[0] == strip[1]
+
+
+@pytest.mark.parametrize("kind", [logging.Logger, Narrow])
+def test_all_ways_to_log_tell_in_a_trace_what_they_tell_in_eager_code(kind: Any) -> None:
+    logger = kind("of a trace")
+    logger.setLevel(logging.INFO)
+
+    def f(x: Any) -> Any:
+        _in_all_ways(logger)
+        return x * 2
+
+    def lines(g: Any) -> Any:
+        kept = _Kept()
+        logger.addHandler(kept)
+        try:
+            g(hb.ones(2))
+        finally:
+            logger.removeHandler(kept)
+        return kept.lines
+
+    traced = hb.compile(f)
+    for _ in range(3):
+        assert lines(traced) == lines(f)
