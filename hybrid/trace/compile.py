@@ -28,7 +28,7 @@ from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.fleeting import Fleeting
 from hybrid.trace.generalise import Generaliser, as_specs
 from hybrid.trace.launcher import Launcher
-from hybrid.trace.reach import is_iterator
+from hybrid.trace.owners import is_iterator
 from hybrid.trace.replaying import in_python, once, refused_eagerly, replay, resumed
 from hybrid.trace.segment import Failed
 from hybrid.trace.signature import (

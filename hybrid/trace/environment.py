@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from itertools import chain, repeat
 from operator import is_
 from types import CellType, FunctionType
@@ -24,6 +24,8 @@ from hybrid.core.tensor import Tensor
 from hybrid.records import dataclass
 
 MISSING = object()
+_FEW = 8
+"""How many objects are looked at one by one: a loop in C takes 0.2 us to begin."""
 
 STAND_INS: dict[int, Any] = {}
 """What an object stands for, by identity, while some function is traced: see `stand_in`."""
@@ -60,15 +62,18 @@ class Builtins:
 class Space:
     """Where code may make new names: globals, a module, a class, a function; holds what has come.
 
+    Special methods are among them (``__len__``, ``__getattr__``), which no code names that is
+    given them.
+
     Parameters
     ----------
     fields : mapping
         The names and what they mean, as it is now.
-    asked : set of str, optional
+    asked : container of str, optional
         The names that some code reads; all, if left out. Others may come as they like.
     """
 
-    def __init__(self, fields: Any, asked: set[str] | None) -> None:
+    def __init__(self, fields: Any, asked: Container[str] | None) -> None:
         self.fields = fields
         self.size = len(fields)
         self.last = next(reversed(fields), None)
@@ -81,7 +86,8 @@ class Space:
 
         Those with two underscores, which every class has, stay.
         """
-        unread = self._known - (self._known if self._asked is None else self._asked)
+        asked = self._known if self._asked is None else self._asked
+        unread = (name for name in self._known if name not in asked)
         return not all(name.startswith("__") for name in unread)
 
     def come(self) -> list[str]:
@@ -89,8 +95,31 @@ class Space:
         return [name for name in self.fields if name not in self._known]
 
     def __iter__(self) -> Iterator[str]:
-        asked = self._asked
-        return (name for name in self.come() if asked is None or name in asked)
+        return (name for name in self.come() if self._reads(name))
+
+    def _reads(self, name: str) -> bool:
+        special = name.startswith("__") and callable(self.fields.get(name))
+        return special or self._asked is None or name in self._asked
+
+
+class Kind:
+    """The class of an object, which ``x.__class__ = Other`` changes, as a container of it."""
+
+    def __init__(self, obj: Any) -> None:
+        self.obj = obj
+
+    def __iter__(self) -> Iterator[Any]:
+        yield type(self.obj)
+
+
+class Bases:
+    """The classes that a class inherits from, all the way up, as a container of their tuple."""
+
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+
+    def __iter__(self) -> Iterator[Any]:
+        yield self.kind.__mro__
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +240,8 @@ def unchanged(found: tuple[Binding, ...]) -> Callable[[], bool]:
     tests: list[str] = []
     plain: list[Binding] = []
     spaces: list[Space] = []
+    objects: list[Any] = []
+    kinds: list[type] = []
     for i, binding in enumerate(found):
         holder = binding.holder
         scope |= {f"h{i}": holder, f"v{i}": binding.value}
@@ -221,6 +252,12 @@ def unchanged(found: tuple[Binding, ...]) -> Callable[[], bool]:
             tests.append(f"h{i}.isdisjoint(v{i})")
         elif type(holder) is Space:
             spaces.append(holder)
+        elif type(holder) is Kind:
+            objects.append(holder.obj)
+            kinds += binding.value
+        elif type(holder) is Bases:
+            scope |= {f"h{i}": holder.kind, f"v{i}": holder.kind.__mro__}
+            tests.append(f"h{i}.__mro__ is v{i}")
         elif type(holder) is Contents:
             tests.append(f"h{i}.same()")
         elif isinstance(holder, np.ndarray):
@@ -241,7 +278,13 @@ def unchanged(found: tuple[Binding, ...]) -> Callable[[], bool]:
         lengths = [len(b.value) // (2 if isinstance(b.holder, dict) else 1) for b in plain]
         scope |= {"lengths": lengths, "values": [x for b in plain for x in b.value]}
         tests.append("[*map(len, holders)] == lengths and all(map(is_, flat(views), values))")
-
+    scope |= {"objects": objects, "kinds": kinds, "type": type}
+    if len(objects) > _FEW:
+        tests.append("all(map(is_, map(type, objects), kinds))")
+    else:
+        scope |= {f"o{i}": obj for i, obj in enumerate(objects)}
+        scope |= {f"k{i}": kind for i, kind in enumerate(kinds)}
+        tests += [f"type(o{i}) is k{i}" for i in range(len(objects))]
     fields, sizes = [x.fields for x in spaces], [x.size for x in spaces]
     if spaces:
         scope |= {"spaces": fields, "sizes": sizes}

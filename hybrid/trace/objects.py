@@ -25,7 +25,7 @@ from hybrid.core.variable import Variable
 from hybrid.core.watched import Watched
 from hybrid.trace.environment import MISSING
 from hybrid.trace.holders import Slots
-from hybrid.trace.reach import users_own
+from hybrid.trace.owners import users_own
 
 _HEAP_TYPE = 1 << 9  # of a class that is written in Python: nothing of its objects is hidden
 _ATOMS = (int, float, complex, str, bytes, type(None), np.generic, np.ndarray, Tensor, Variable)

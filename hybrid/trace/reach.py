@@ -33,14 +33,16 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.number import Number
-from hybrid.core.source import INSTALLED, is_framework, is_installed
+from hybrid.core.source import is_framework, is_installed
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.records import dataclass
 from hybrid.trace import bytecode
-from hybrid.trace.environment import STAND_INS, Binding, Builtins, Space, is_inserted
+from hybrid.trace.environment import STAND_INS, Bases, Binding, Builtins, Kind, Space, is_inserted
 from hybrid.trace.holders import InContext, Items, Own, PerThread, Referent, Slots
+from hybrid.trace.lookups import modules_imported, names_looked_up, takes_any_module
+from hybrid.trace.owners import UsersModules, is_elsewhere, is_iterator, is_package, users_own
 
 # What holds nothing that a program could change; arrays are looked at by themselves.
 _SCALARS = frozenset({int, float, complex, bool, str, bytes, NoneType, Variable})
@@ -106,7 +108,7 @@ class Reached:
     def alone(self) -> bool:
         """Whether no installed package may look at the code or its globals, as compilers do."""
         imported = (name for code in self.codes for name in bytecode.imports(code))
-        return not self.elsewhere and not any(map(_is_package, imported))
+        return not self.elsewhere and not any(map(is_package, imported))
 
     @property
     def reads_memory(self) -> bool:
@@ -137,12 +139,6 @@ def reach(function: Callable[..., Any], objects: list[tuple[str, Any]]) -> Reach
     return walk.reached
 
 
-def is_iterator(obj: Any) -> bool:
-    """Tell whether looping over `obj` uses it up, in a way that no attribute tells."""
-    kind = type(obj)
-    return hasattr(kind, "__next__") and not users_own(kind.__module__)
-
-
 def _users(code: CodeType) -> bool:
     return not is_framework(code) and not is_installed(code)
 
@@ -167,7 +163,7 @@ class _Walk:
 
     def __init__(self, weakly: set[int]) -> None:
         self.reached = Reached()
-        self._weakly = weakly  # arguments, which a trace must not keep alive
+        self._weakly = weakly  # arguments and the like, which a trace must not keep alive
         self._seen: dict[int, Any] = {}  # holds the objects, so that no identity is used twice
         self._holders: list[tuple[str, Any, dict[str, Any], bool, set[str]]] = []
         self._pending: list[tuple[str, Any]] = []
@@ -178,7 +174,7 @@ class _Walk:
         value = STAND_INS.get(id(value), value)
         if type(value) in _SCALARS or id(value) in self._seen:
             return
-        self.reached.elsewhere |= _is_elsewhere(value)
+        self.reached.elsewhere |= is_elsewhere(value)
         self._seen[id(value)] = value
         match value:
             case np.ndarray():
@@ -205,6 +201,7 @@ class _Walk:
                 self._later(f"{name}.get()", value.get(None))
             case weakref.ref():
                 self._bind(f"{name}()", Referent(value), None)
+                self._weakly.add(id(value()))
                 self._later(f"{name}()", value())
             case memoryview():
                 self.reached.names.add("memoryview")  # whoever has it reads with it
@@ -237,6 +234,9 @@ class _Walk:
     def finish(self) -> None:
         """Follow everything that was found until nothing is new."""
         self._follow()
+        if takes_any_module(self.reached.names):
+            self._any_module()
+            self._follow()
         names = self.reached.names
         asked = None if names & _DYNAMIC else names
         spaces = {key: (name, Space(x, asked)) for key, (name, x) in self._spaces.items()}
@@ -280,7 +280,7 @@ class _Walk:
             self._later(free, self.reached.bindings[-1].value)
         scope, unbound = function.__globals__, []
         self._space("", scope)
-        for used in _global_names(code):
+        for used in self._names_in(code, scope):
             if used in scope and not is_inserted(scope[used]):
                 self._bind(used, scope, used)
                 self._later(used, scope[used])
@@ -294,6 +294,25 @@ class _Walk:
         self._own(name, function)
         self._space(name, function.__dict__)
         self._holders.append((name, function, function.__dict__, False, set()))
+
+    def _names_in(self, code: CodeType, scope: dict[str, Any]) -> Iterable[str]:
+        """Return the globals that code reads, and follow the modules that it imports itself."""
+        for module in modules_imported(code, scope):
+            if module in sys.modules and users_own(module):
+                self._bind(f"sys.modules[{module!r}]", sys.modules, module)
+                self._later(module, sys.modules[module])
+        looked_up = names_looked_up(code)
+        if looked_up is None:
+            self._bind("globals()", Space(scope, None), None)
+            looked_up = frozenset(key for key in scope if not key.startswith("__"))
+        return dict.fromkeys((*_global_names(code), *sorted(looked_up)))
+
+    def _any_module(self) -> None:
+        """Follow all modules of the user's, since any of them may be looked up by a text."""
+        self._bind("sys.modules", Space(sys.modules, UsersModules()), None)
+        for name, module in list(sys.modules.items()):
+            if users_own(name):
+                self._later(name, module)
 
     def _space(self, name: str, fields: Any) -> None:
         self._spaces.setdefault(id(fields), (name, fields))
@@ -322,6 +341,8 @@ class _Walk:
 
     def _class(self, kind: type) -> None:
         self._later(type(kind).__name__, type(kind))
+        if any(users_own(base.__module__) for base in kind.__mro__[1:]):
+            self._bind(f"the bases of {kind.__name__}", Bases(kind), None)
         for base in kind.__mro__:
             if users_own(base.__module__) and (base is kind or id(base) not in self._seen):
                 self._seen[id(base)] = base
@@ -365,6 +386,8 @@ class _Walk:
             return
         if users_own(kind.__module__):
             self._later(kind.__name__, kind)
+            if id(obj) not in self._weakly:  # of arguments the signature knows the class
+                self._bind(f"the class of {name}", Kind(obj), None)
         fields = getattr(obj, "__dict__", None)
         if type(fields) is dict:
             self._bind(f"{name}.*", fields, None)
@@ -382,29 +405,3 @@ def _attribute_names(code: CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _attribute_names(constant)
-
-
-def _is_elsewhere(value: Any) -> bool:
-    """Tell whether something is of an installed package, other than NumPy and Python's library."""
-    if isinstance(value, np.ufunc | np.ndarray | np.generic):
-        return False
-    owner = value if isinstance(value, ModuleType | type | FunctionType) else type(value)
-    module = owner.__name__ if isinstance(owner, ModuleType) else owner.__module__
-    return _is_package((module or "").partition(".")[0]) and not users_own(module or "")
-
-
-def _is_package(name: str) -> bool:
-    """Tell whether a module is none of NumPy, Python's library and hybrid."""
-    return name not in ("numpy", "hybrid") and name not in sys.stdlib_module_names
-
-
-def users_own(module_name: str) -> bool:
-    """Tell whether a module is of the user's own program, as opposed to an installed package."""
-    if module_name == "__main__":
-        return True  # though its file be of a package: `python -m pytest` runs the user's code
-    module = sys.modules.get(module_name)
-    home = getattr(module, "__file__", None) or ""
-    package, _, rest = module_name.partition(".")
-    framework = package == "hybrid" and not rest.startswith("demo")
-    frozen = package in sys.builtin_module_names or package in sys.stdlib_module_names
-    return not framework and not frozen and not home.startswith(INSTALLED)

@@ -23,7 +23,7 @@ from hybrid.records import dataclass
 from hybrid.trace.environment import same_value
 from hybrid.trace.holders import slots_of
 from hybrid.trace.mutation import Groups, same_containers
-from hybrid.trace.reach import users_own
+from hybrid.trace.owners import users_own
 from hybrid.trace.sharing import identical
 
 
