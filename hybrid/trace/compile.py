@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import sys
 import types
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple, cast, overload
 
 from hybrid.core import defaults, dispatch
 from hybrid.core.folding import fold
@@ -28,7 +29,6 @@ from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.fleeting import Fleeting
 from hybrid.trace.generalise import Generaliser, as_specs
 from hybrid.trace.launcher import Launcher
-from hybrid.trace.owners import is_iterator
 from hybrid.trace.replaying import in_python, once, refused_eagerly, replay, resumed
 from hybrid.trace.segment import Failed
 from hybrid.trace.signature import (
@@ -43,6 +43,7 @@ from hybrid.trace.signature import (
 from hybrid.trace.sources import start
 from hybrid.trace.tracer import EagerFrom
 from hybrid.trace.tracing import NumberRefused, Subject
+from hybrid.trace.untraced import reason_against
 
 RETRACES_BEFORE_WARNING = 8
 
@@ -70,6 +71,7 @@ class CompiledFunction:
         "_generaliser",
         "_hits",
         "_misses",
+        "_options",
         "_shortcuts",  # where native code finds it
         "_signature",
         "_subject",
@@ -89,6 +91,12 @@ class CompiledFunction:
     ) -> None:
         functools.update_wrapper(self, function)
         self.__wrapped__ = function
+        self._options: dict[str, Any] = {
+            "fullgraph": fullgraph,
+            "dynamic": dynamic,
+            "input_signature": input_signature,
+            "background": background,
+        }
         self._subject = Subject(function, fullgraph=fullgraph, background=background)
         self._shortcuts = self._subject.shortcuts
         self._traces = self._subject.traces
@@ -138,13 +146,12 @@ class CompiledFunction:
             return self.__wrapped__(*args, **kwargs)
         call, tree, names = self._bind(args, kwargs)
         _refuse_leaked(call.leaves)
-        signature = self._describe(call, tree, names())
-        if any(isinstance(x, Identity) for x in signature.leaves):
-            pairs = zip(signature.names, call.leaves)
-            used_up = next((n for n, x in pairs if is_iterator(x)), None)
-            if used_up is not None:
-                self._refuse_iterator(used_up)
-                return self._subject.run_eagerly(call, tree)
+        spelled = names()
+        against = reason_against(spelled, call.leaves)
+        if against is not None:
+            self._refuse(*against)
+            return self.__wrapped__(*args, **kwargs)
+        signature = self._describe(call, tree, spelled)
         concrete = self._find(signature, call.leaves)
         if concrete is None:
             with self._subject.lock:
@@ -183,14 +190,13 @@ class CompiledFunction:
         leaves = [asarray(x) if is_dlpack(x) else dispatch.after_trace(x) for x in leaves]
         return Call(bound, leaves), tree, names
 
-    def _refuse_iterator(self, name: str) -> None:
-        """Warn of a call that is given an iterator, which no trace could use up again."""
-        why = f"the argument {name} is an iterator, which a call uses up; pass a list"
+    def _refuse(self, where: str, why: str) -> None:
+        """Warn of a call that is given what no trace can be made of."""
         if self.fullgraph:
             raise TraceError(located(f"{self.name}: fullgraph=True, but {why}"))
-        if "iterator" not in self._subject.warned:
-            self._subject.warned.add("iterator")
-            report.warn_eager(self.name, "where it is given an iterator", EagerFrom(why, None))
+        if where not in self._subject.warned:
+            self._subject.warned.add(where)
+            report.warn_eager(self.name, where, EagerFrom(why, None))
 
     def _is_fleeting(self, signature: Signature, call: Call) -> bool:
         """Tell whether to run eagerly, and warn, since each call brings an object of its own."""
@@ -359,13 +365,24 @@ class CompiledFunction:
         found: Any = sys.modules.get(self.__module__)
         for part in name.split("."):
             found = getattr(found, part, None)
-        return name if found is self else (CompiledFunction, (self.__wrapped__,))
+        if found is self:
+            return name
+        return functools.partial(CompiledFunction, **self._options), (self.__wrapped__,)
 
     def __copy__(self) -> CompiledFunction:
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CompiledFunction:
-        return self
+        # As Python does: a function is what it is, a method goes over to the object's copy.
+        function = copy.deepcopy(self.__wrapped__, memo)
+        if function is self.__wrapped__:
+            return self
+        if id(self) in memo:  # it is an attribute of the object whose method it is
+            return cast(CompiledFunction, memo[id(self)])
+        copied = memo[id(self)] = CompiledFunction(function, **self._options)
+        own = {name: x for name, x in vars(self).items() if name not in vars(copied)}
+        vars(copied).update(copy.deepcopy(own, memo))
+        return copied
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)

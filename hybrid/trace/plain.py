@@ -13,6 +13,7 @@ from hybrid.core import containers
 from hybrid.core.making import asarray
 from hybrid.core.tensor import Tensor
 from hybrid.trace.mutation import Copies, deliver, given_containers
+from hybrid.trace.signature import is_numpys
 
 
 def run_plainly(
@@ -29,9 +30,9 @@ def run_plainly(
     tree : PyTreeSpec
         The same, flattened.
     """
-    if not any(isinstance(x, np.ndarray | np.generic) for x in leaves):
+    if not any(map(is_numpys, leaves)):
         return function(*bound.args, **bound.kwargs)
-    given = [asarray(x) if isinstance(x, np.ndarray | np.generic) else x for x in leaves]
+    given = [asarray(x) if is_numpys(x) else x for x in leaves]
     values = containers.unflatten(tree, given)
     call = inspect.BoundArguments(bound.signature, OrderedDict(zip(bound.arguments, values)))
     original = {id(t): x for t, x in zip(given, leaves) if t is not x}

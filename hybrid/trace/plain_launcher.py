@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from hybrid.core import containers
 from hybrid.core.making import asarray
 from hybrid.core.tensor import Tensor
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.environment import unbound
 from hybrid.trace.launcher import Launcher
+from hybrid.trace.signature import is_numpys
 
 
 class PlainLauncher(Launcher):
@@ -40,7 +39,7 @@ class PlainLauncher(Launcher):
         self.times = 0
         self.valid = unbound  # eager code asks for each name outside
         self.clear = _nothing_open
-        places = [i for i, x in enumerate(args) if isinstance(x, np.ndarray | np.generic)]
+        places = [i for i, x in enumerate(args) if is_numpys(x)]
         self.run = _around(function, places)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid import dtypes
 from hybrid.core import containers
 from hybrid.core.devices import CPU
 from hybrid.core.making import asarray
@@ -166,14 +167,14 @@ def leaf_key(leaf: Leaf) -> TensorSpec | Literal | Identity:
     """Return what one leaf contributes to the key."""
     if isinstance(leaf, Tensor):
         return leaf.spec
-    if isinstance(leaf, np.ndarray | np.generic) or is_dlpack(leaf):
+    if is_numpys(leaf) or is_dlpack(leaf):
         return asarray(leaf).spec
     if type(leaf) in _NUMBERS:
         return weak_scalar(leaf)
     if not isinstance(leaf, Variable):
         try:
             hash(leaf)
-        except TypeError:
+        except (TypeError, ValueError):  # ValueError says a memoryview that may be written
             pass
         else:
             if isinstance(leaf, PYTHON_SCALARS) or not _by_identity(leaf):
@@ -194,6 +195,13 @@ def _by_identity(leaf: Any) -> bool:
     return type(leaf).__hash__ is by_identity and not isinstance(leaf, type)
 
 
+def is_numpys(leaf: Leaf) -> bool:
+    """Tell whether a leaf is an array or a number of NumPy's; its texts and dates are values."""
+    if isinstance(leaf, np.generic):
+        return leaf.dtype in dtypes.SUPPORTED
+    return isinstance(leaf, np.ndarray)
+
+
 def is_dlpack(leaf: Any) -> bool:
     """Tell whether `leaf` is an array of another library."""
     return hasattr(type(leaf), "__dlpack__") and not isinstance(leaf, Tensor | np.ndarray)
@@ -201,7 +209,7 @@ def is_dlpack(leaf: Any) -> bool:
 
 def is_array(leaf: Leaf) -> bool:
     """Tell whether a leaf becomes an input of the graph."""
-    if isinstance(leaf, Tensor | np.ndarray | np.generic) or is_dlpack(leaf):
+    if isinstance(leaf, Tensor) or is_numpys(leaf) or is_dlpack(leaf):
         return True
     return type(leaf) in _NUMBERS
 

@@ -85,3 +85,12 @@ def test_matplotlib_draws_tensors() -> None:
         figure.canvas.draw()
     finally:
         plt.close(figure)
+
+
+def test_sparse_matrices_multiply_by_themselves() -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    x = np.arange(6.0).reshape(2, 3)
+    for kind in (sparse.csr_array, sparse.coo_matrix):
+        a = kind(np.diag([1.0, 2.0, 3.0]))
+        assert np.array_equal(hb.asarray(x) @ a, x @ a)
+        assert np.array_equal(a @ hb.asarray(x.T), a @ x.T)

@@ -9,6 +9,7 @@ import pickle
 import random
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -205,6 +206,48 @@ def test_copies_of_traced_values_are_apart() -> None:
 def test_pickling_a_traced_value_pickles_its_contents() -> None:
     with falls_back("pickling"):
         agree(lambda x: pickle.loads(pickle.dumps(x * 2)) + 1, up, down)
+
+
+class Scaled:
+    """A model that compiles a method of its own."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = hb.Variable(factor)
+        self.run = hb.compile(self.forward, fullgraph=True)
+        self.partly = hb.compile(partial(self.forward, plus=1.0))
+
+    def forward(self, x: hb.Tensor, plus: float = 0.0) -> hb.Tensor:
+        return x * self.factor + plus
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_the_compiled_methods_of_a_copied_object_are_those_of_the_copy(copied: Any) -> None:
+    first = Scaled(2.0)
+    assert first.run(hb.ones(1)).tolist() == [2.0]
+    second = copied(first)
+    second.factor.assign(5.0)
+    assert second.run(hb.ones(1)).tolist() == [5.0]
+    assert second.partly(hb.ones(1)).tolist() == [6.0]
+    assert first.run(hb.ones(1)).tolist() == [2.0]
+    assert second.run.fullgraph
+    alone = copied(first.run)
+    assert alone.__wrapped__.__self__ is not first
+    assert copied is not copy.deepcopy or alone.__wrapped__.__self__.run is alone
+
+
+def test_the_copy_of_a_compiled_object_is_another_one() -> None:
+    f = hb.compile(Constant(3.0))
+    g = copy.deepcopy(f)
+    f.__wrapped__.value = 4.0
+    assert [h(hb.ones(1)).tolist() for h in (f, g)] == [[4.0], [3.0]]
+
+
+class Constant:
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def __call__(self, x: hb.Tensor) -> hb.Tensor:
+        return x * self.value
 
 
 def test_a_compiled_function_is_copied_and_pickled_by_its_name() -> None:

@@ -14,6 +14,7 @@ from hybrid.core.dispatch import state
 from hybrid.core.making import asarray
 from hybrid.core.number import Number, in_graph
 from hybrid.core.op import Op
+from hybrid.core.own_rules import has_own_rules
 from hybrid.core.refusals import too_wide
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
@@ -29,6 +30,15 @@ DIRECT = frozenset((int, float))
 
 KNOWN = (Tensor, Variable, np.ndarray, np.generic, int, float, complex, list, tuple)
 """What operators take on the other side; anything else is asked by Python what it can do itself."""
+
+
+def is_known(x: Any) -> bool:
+    """Tell whether an operator takes `x` on the other side; matrices have operators themselves."""
+    # Masked arrays are refused where they are read, with the way out.
+    return isinstance(x, KNOWN) and (
+        not isinstance(x, np.ndarray) or not has_own_rules(type(x)) or hasattr(x, "filled")
+    )
+
 
 _DOUBLE = frozenset((dtypes.float64, dtypes.complex128))
 _NO_LISTS = SCALARS | {Tensor, Variable, np.ndarray, Number, Unknown}

@@ -24,9 +24,9 @@ from hybrid.ops import _shortways
 from hybrid.ops.elementwise.large import LARGE, large
 from hybrid.ops.elementwise.operands import (
     DIRECT,
-    KNOWN,
     SCALARS,
     check_integers,
+    is_known,
     is_weak,
     operand,
     strong,
@@ -247,7 +247,7 @@ def _forward(op: Op, ufunc: Callable[..., Any]) -> Operator:
             taped = binary_on_tape(taping, op, ufunc, self, other)
             if taped is not None:
                 return taped
-        if not isinstance(other, KNOWN):
+        if not is_known(other):
             return _beside_no_array(op.name, self, other)
         special = follow_python(op.name, self, other)
         if special is not None:
@@ -292,7 +292,7 @@ def _reflected(op: Op, ufunc: Callable[..., Any]) -> Operator:
             taped = binary_on_tape(taping, op, ufunc, other, self)
             if taped is not None:
                 return taped
-        if not isinstance(other, KNOWN):
+        if not is_known(other):
             return NotImplemented
         special = follow_python(op.name, other, self)
         if special is not None:
@@ -417,10 +417,10 @@ def attach_divmod(function: Callable[[Any, Any], tuple[Tensor, Tensor]]) -> None
     """Let Python's ``divmod`` use `function`."""
 
     def operator(self: Tensor, other: Any) -> Any:
-        return _divmod(function, self, other) if isinstance(other, KNOWN) else NotImplemented
+        return _divmod(function, self, other) if is_known(other) else NotImplemented
 
     def reflected(self: Tensor, other: Any) -> Any:
-        return _divmod(function, other, self) if isinstance(other, KNOWN) else NotImplemented
+        return _divmod(function, other, self) if is_known(other) else NotImplemented
 
     _attach("__divmod__", operator)
     _attach("__rdivmod__", reflected)

@@ -191,6 +191,14 @@ def _put(native: dict[str, Any]) -> None:
 _shortways.offer(Way("matmul", "function of a product", _matmul), _put)
 
 
+def __matmul__(self: Tensor, other: Any) -> Any:
+    kind = type(other)
+    if kind is Tensor or hasattr(kind, "__array__") or hasattr(kind, "__dlpack__"):
+        return matmul(self, other)
+    # A sparse matrix is no array of any kind, and multiplies by itself.
+    return NotImplemented if hasattr(kind, "__rmatmul__") else matmul(self, other)
+
+
 def _rmatmul_method(self: Tensor, other: Any) -> Tensor:
     return matmul(other, self)
 
@@ -480,9 +488,9 @@ def _contracted(a: Tensor, b: Tensor, axes: Any) -> tuple[Axes, Axes]:
 
 
 attach(
-    __matmul__=matmul,
+    __matmul__=__matmul__,
     __rmatmul__=_rmatmul_method,
     dot=dot,
 )
-_shortways.on_tensor(Way("__matmul__", "product", _matmul, matmul, _rmatmul_method))
-attach_inplace("__imatmul__", MATMUL, None, matmul)
+_shortways.on_tensor(Way("__matmul__", "product", _matmul, __matmul__, _rmatmul_method))
+attach_inplace("__imatmul__", MATMUL, None, __matmul__)

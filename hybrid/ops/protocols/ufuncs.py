@@ -19,6 +19,7 @@ from hybrid.core.dispatch import busy, resolve, state
 from hybrid.core.heard import heard
 from hybrid.core.making import asarray
 from hybrid.core.number import in_graph
+from hybrid.core.own_rules import answers_ufuncs
 from hybrid.core.source import located
 from hybrid.core.tensor import Tensor, wrap
 from hybrid.core.variable import Variable
@@ -91,11 +92,11 @@ def __array_ufunc__(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **opt
             inputs = with_lists(*inputs)
     if method == "__call__" and not options:  # what ndarray's own operators ask for
         function = UFUNCS.get(ufunc)
-        if function is not None and all(isinstance(x, KNOWN) for x in inputs):
+        if function is not None and all(map(_takes, inputs)):
             return function(*inputs)
     out = options.pop("out", None)
     targets = out if isinstance(out, tuple) else (out,)
-    if not all(isinstance(x, KNOWN) for x in (*inputs, *targets) if x is not None):
+    if not all(_takes(x) for x in (*inputs, *targets) if x is not None):
         if method == "__call__":
             return NotImplemented
     if method == "at":
@@ -113,6 +114,10 @@ def __array_ufunc__(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **opt
     put = spread if method in ("__call__", "outer") else deliver
     written = tuple(put(r, t) for r, t in zip(results, targets, strict=True))
     return written if isinstance(result, tuple) else written[0]
+
+
+def _takes(x: Any) -> bool:
+    return isinstance(x, KNOWN) and not answers_ufuncs(type(x))
 
 
 # --- where nothing records ------------------------------------------------------------------------
