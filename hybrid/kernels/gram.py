@@ -29,11 +29,12 @@ _LEAST = 4 * _BAND
 # Bytes that are copied in a nanosecond.
 _COPYING = 40
 
-_SLOTS = ("bands", "panels", "size", "inner", "row", "column")
+_SLOTS = ("bands", "panels", "size", "inner", "row_step", "column_step")
 
-# The matrix is packed in panels of as many rows as a block has columns. An item computes a band of
-# rows, and the one that is as far from the last as this one from the first: together they are as
-# long for each item. What is beyond the last row is computed from rows before it once more.
+# The second operand is the matrix turned over, whose columns are the rows; it is packed in panels
+# of as many as a block has columns. An item computes a band of rows, and the one that is as far
+# from the last as this one from the first: together they are as long for each item. What is beyond
+# the last row is computed from rows before it once more.
 _TEXT = """# {dtype} by its own transpose, in blocks of {rows_} rows by {vectors} vectors of {lanes}
 geometry_pointer = operand(0, "int64", "geometry")
 x_pointer = operand(1, "{dtype}", "x")
@@ -47,11 +48,9 @@ def {name}_pack(args, lo, hi):
     geometry, x, packed = geometry_pointer(args), x_pointer(args), packed_pointer(args)
 {unpack}
     for panel in range(lo, hi):
-        first = min(panel * {block}, size - {block}) * row
+        first = min(panel * {block}, size - {block}) * column_step
         to = panel * inner * {block}
-        for j in range({block}):
-            for k in range(inner):
-                store(packed, to + k * {block} + j, load(x, first + j * row + k * column))
+{pack_x}
 
 
 def {name}_run(args, lo, hi):
@@ -69,14 +68,14 @@ def {name}_run(args, lo, hi):
                     for line in range(top, bottom, {rows_}):
                         at = min(line, bottom - {rows_})
                         tile(
-                            x, at * row, row, column, inner,
+                            x, at * column_step, column_step, row_step, inner,
                             packed, panel * inner * {block}, {block}, out, at * size + to, size,
                         )
                 for beyond in range(bottom, size, {lanes}):
                     to = min(beyond, size - {lanes})
                     for line in range(top, bottom, {lanes}):
                         at = min(line, bottom - {lanes})
-                        turn(out, at * size + to, to * size + at, size)
+                        turn(out, at * size + to, size, out, to * size + at, size)
 """
 
 
@@ -114,8 +113,8 @@ def gram_kernel(
         "panels": panels,
         "size": rows,
         "inner": columns,
-        "row": one.strides[0],
-        "column": one.strides[1],
+        "row_step": one.strides[1],
+        "column_step": one.strides[0],
     }
     products = rows * rows * columns // 2
     cost = products * dtype.itemsize // (4 * RATE) + rows * rows * dtype.itemsize // _COPYING

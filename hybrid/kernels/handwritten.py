@@ -16,6 +16,27 @@ from hybrid.kernels.spec import PARALLEL_NS, Geometry, as_geometry
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+# Copies `inner` rows of a panel, `block` columns of a matrix from the place `first` on, to the
+# place `to` in ``packed``: from rows by vectors, from columns by squares that are turned over.
+_PACK = """
+        if column_step == 1:
+            for k in range(inner):
+                for j in lanes(0, {block}, {lanes}):
+                    store(packed, to + k * {block} + j, load({matrix}, first + k * row_step + j))
+        else:
+            turned = select((row_step == 1) & (inner >= {lanes}), inner, 0)
+            for part in range(0, turned, {lanes}):
+                k = min(part, inner - {lanes})
+                for j in range(0, {block}, {lanes}):
+                    at = first + j * column_step + k
+                    turn({matrix}, at, column_step, packed, to + k * {block} + j, {block})
+            for k in range(turned, inner):
+                for j in range({block}):
+                    value = load({matrix}, first + k * row_step + j * column_step)
+                    store(packed, to + k * {block} + j, value)
+"""
+
+
 def source_of(
     kind: str,
     text: str,
@@ -58,11 +79,14 @@ def tiled_source(
     """Return a kernel that adds up blocks of registers; before that, most pack an operand.
 
     `tile` is the rows of a block and the vectors in each; the text calls them ``rows_`` and
-    ``vectors``, the elements of a vector ``lanes`` and those of a row ``block``.
+    ``vectors``, the elements of a vector ``lanes`` and those of a row ``block``. ``{pack_x}``
+    becomes the statements that copy a panel of the matrix ``x``.
     """
     rows, vectors = tile
     lanes = lanes_of(dtype)
     numbers = {"rows_": rows, "vectors": vectors, "lanes": lanes, "block": vectors * lanes}
+    for name in re.findall(r"{pack_(\w+)}", text):
+        values[f"pack_{name}"] = _PACK.strip("\n").format(matrix=name, **numbers)
     return source_of(kind, text, phases, slots, arrays, dtype=dtype, **numbers, **values)
 
 

@@ -39,8 +39,8 @@ _SLOTS = (
     "panels",
     "row_one",
     "inner_one",
-    "inner_other",
-    "column_other",
+    "row_step",
+    "column_step",
 )
 
 # A last panel, and a last block, that would go beyond the end begin earlier: what they share with
@@ -52,18 +52,16 @@ other_pointer = operand(2, "{dtype}", "other")
 out_pointer = operand(3, "{dtype}", "out", clear_of=("one", "packed"))
 packed_pointer = operand(4, "{dtype}", "packed", clear_of=("other",))
 tile = product_tile("{dtype}", {rows_}, {vectors}, {lanes})
+turn = turned_tile("{dtype}", {lanes})
 
 
 def {name}_pack(args, lo, hi):
     geometry, other, packed = geometry_pointer(args), other_pointer(args), packed_pointer(args)
 {unpack}
     for panel in range(lo, hi):
-        first = min(panel * {block}, columns - {block}) * column_other
+        first = min(panel * {block}, columns - {block}) * column_step
         to = panel * inner * {block}
-        for k in range(inner):
-            for j in range({block}):
-                value = load(other, first + k * inner_other + j * column_other)
-                store(packed, to + k * {block} + j, value)
+{pack_other}
 
 
 def {name}_run(args, lo, hi):
@@ -122,8 +120,8 @@ def panel_kernel(
         "panels": panels,
         "row_one": one.strides[0],
         "inner_one": one.strides[1],
-        "inner_other": other.strides[0],
-        "column_other": other.strides[1],
+        "row_step": other.strides[0],
+        "column_step": other.strides[1],
     }
     cost = rows * columns * inner * dtype.itemsize // (4 * RATE)
     packed = panels * vectors * lanes * inner * dtype.itemsize

@@ -143,29 +143,32 @@ def product_tile(dtype: str, rows: int, vectors: int, lanes: int) -> Any:
 
 
 def turned_tile(dtype: str, lanes: int) -> Any:
-    """A function that copies a square of `lanes` numbers on a side to where it is transposed.
+    """A function that transposes a square of `lanes` numbers on a side.
 
-    ``turn(matrix, of, to, width)``: rows begin `width` apart, both squares lie in the same matrix.
+    ``turn(source, of, width, target, to, step)``: rows begin `width` apart in the source, from `of`
+    on, and `step` in the target, from `to` on.
     """
 
     @intrinsic
-    def turn(typingctx: Any, matrix: Any, of: Any, to: Any, width: Any) -> Any:
+    def turn(
+        typingctx: Any, source: Any, of: Any, width: Any, target: Any, to: Any, step: Any
+    ) -> Any:
         word = types.int64
 
         def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             kind = _vector(context, dtype, lanes)
-            matrix, of, to, width = values
-            steps = [builder.mul(width, _INDEX(r)) for r in range(lanes)]
-            rows = [_load(builder, kind, matrix, builder.add(of, step)) for step in steps]
+            source, of, width, target, to, step = values
+            starts = [builder.add(of, builder.mul(width, _INDEX(r))) for r in range(lanes)]
+            rows = [_load(builder, kind, source, start) for start in starts]
             # Squares within the square change places: halves first, single numbers last.
             half = lanes // 2
             while half:
                 rows = with_corners_swapped(builder, rows, half)
                 half //= 2
-            _store_rows(builder, rows, 1, matrix, to, width)
+            _store_rows(builder, rows, 1, target, to, step)
             return context.get_dummy_value()
 
-        return types.none(matrix, word, word, word), codegen
+        return types.none(source, word, word, target, word, word), codegen
 
     return turn
 

@@ -60,6 +60,18 @@ def test_products_are_numpys(
     np.testing.assert_allclose(product(a, b), a @ b, rtol=0, atol=bound)
 
 
+@pytest.mark.parametrize("inner", [1, 7, 8, 15, 16, 17, 33])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_second_operand_may_have_any_number_of_rows_and_lie_turned_over(
+    inner: int, dtype: str
+) -> None:
+    rng = np.random.default_rng(inner)
+    a = rng.integers(-9, 10, (5000, inner)).astype(dtype)
+    b = rng.integers(-9, 10, (inner, 90)).astype(dtype)
+    for other in (b, np.asfortranarray(b)):
+        np.testing.assert_array_equal(product(a, other), a @ b)
+
+
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_what_is_not_finite_reaches_its_row_or_column_alone() -> None:
     a, b = np.ones((130, 40), np.float32), np.ones((40, 96), np.float32)
