@@ -10,7 +10,7 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core import dlpack
-from hybrid.core.heard import heard
+from hybrid.core.heard import converts, heard
 from hybrid.core.source import located, user_line
 from hybrid.core.state import state
 from hybrid.errors import DTypeError
@@ -18,6 +18,7 @@ from hybrid.errors import DTypeError
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+@converts
 def to_ndarray(obj: Any, dtype: Any = None, copy: bool | None = None) -> Array:
     """Turn an array-like that holds no Tensor into an ndarray of a supported dtype.
 
@@ -98,6 +99,7 @@ def _unsupported(dtype: dtypes.DType, of: Any) -> DTypeError:
     return DTypeError(f"{message}\n  at {line.describe()}" if line else message)
 
 
+@converts
 def of_numbers(obj: Any) -> Array | None:
     """Return the array of a Python number, or of a list, perhaps of lists, of nothing else.
 

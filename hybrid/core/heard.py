@@ -14,8 +14,8 @@ import threading
 from collections.abc import Callable
 from contextvars import Context, ContextVar
 from importlib import import_module
-from types import FrameType
-from typing import Any
+from types import CodeType, FrameType
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,8 @@ None where it warns of nothing, or calls a function of the user's."""
 KNOWN = np.zeros(2, np.int64)
 """The addresses of both, for native code; 0 for None."""
 _lock = threading.Lock()
+_CONVERTING: set[CodeType] = set()
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 _QUIET = frozenset(("control", "movement", "indexing", "sizes", "placement", "random"))
 """Families of ops that compute nothing of which NumPy would warn, or that call what users wrote."""
@@ -62,6 +64,12 @@ def heard() -> Callable[..., Any]:
     if now is not wanted:
         context = _context_for(now)
     return _call if context is None else context.copy().run
+
+
+def converts(function: _F) -> _F:
+    """Say of a function that what NumPy warns of in it is a cast, whatever asks for it."""
+    _CONVERTING.add(function.__code__)
+    return function
 
 
 def _call(function: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
@@ -96,6 +104,8 @@ def _name() -> str:
         frame = frame.f_back  # of NumPy
     name = "cast"
     while frame is not None and is_framework(frame.f_code):
+        if frame.f_code in _CONVERTING:
+            return "cast"
         ufunc, method, op = map(frame.f_locals.get, ("ufunc", "method", "op"))
         if method is not None and method != "__call__":
             return str(getattr(method, "__name__", method))
@@ -105,8 +115,4 @@ def _name() -> str:
             return "cast" if op.scalar == "cast" or op.family == "creation" else str(op.name)
         name = frame.f_code.co_name.strip("_")
         frame = frame.f_back
-    return "cast" if name in _CONVERTING else name
-
-
-_CONVERTING = frozenset(("asarray", "array", "astype", "full", "setitem"))
-"""Functions that convert numbers without an op, where nothing records one."""
+    return name

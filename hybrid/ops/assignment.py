@@ -8,7 +8,7 @@ import numpy as np
 
 from hybrid.core.aliases import is_current
 from hybrid.core.dispatch import busy, resolve, state
-from hybrid.core.heard import heard
+from hybrid.core.heard import converts, heard
 from hybrid.core.making import asarray
 from hybrid.core.number import Number, in_index
 from hybrid.core.operands import spec_of
@@ -116,6 +116,7 @@ def _set_part(x: Tensor, found: Selection, value: Any) -> None:
         write_part(x, chain, spec, _trimmed(value, spec.shape))
 
 
+@converts
 def _set_plain(x: Tensor, index: Any, value: Any) -> None:
     data = x._data
     source = value if type(value) in SCALARS else plain_value(value, x)

@@ -41,6 +41,15 @@ CASES = {
     "X.astype('int8')": "cast",
     "hb.asarray(1e300)": "cast",
     "X.copy().__setitem__(0, 1e300)": "cast",
+    "hb.asarray([1e300])": "cast",
+    "hb.asarray(np.array([1e300]), dtype='float32')": "cast",
+    "hb.array([[1e300]])": "cast",
+    "hb.full((2,), 1e300)": "cast",
+    "hb.abs([1e300])": "cast",
+    "hb.sum([1e300])": "cast",
+    "hb.stack([[1e300], [1.0]])": "cast",
+    "hb.Variable([1e300])": "cast",
+    "(X + 1) @ [1e300, 1, 1, 1]": "cast",
     "hb.sqrt(hb.Variable(X - 2))": "sqrt",
 }
 

@@ -12,7 +12,7 @@ from hybrid import dtypes
 from hybrid.core.aliases import one_step, seen
 from hybrid.core.devices import as_device
 from hybrid.core.dispatch import bind, busy, state
-from hybrid.core.heard import heard
+from hybrid.core.heard import converts, heard
 from hybrid.core.making import asarray
 from hybrid.core.op import Example, Op, register
 from hybrid.core.scalars import is_scalar
@@ -32,6 +32,7 @@ _NO_ATTRS: dict[str, Any] = {}
 # --- astype ---------------------------------------------------------------------------------------
 
 
+@converts
 def _cast(array: Any, dtype: DType) -> Any:
     if dtype == np.uint32 and array.dtype.kind == "f":
         # NumPy's own loops differ among themselves for NaN and what is out of range.
