@@ -148,13 +148,19 @@ def _written(x: Watched) -> Tensor | None:
     return None if state.recorder.written_since(tensor) is None else tensor
 
 
-def current(x: Any) -> Any:
-    """Return arguments with Tensors for the arrays that the trace has written to."""
-    if type(x) is dict:
-        return {key: current(value) for key, value in x.items()}
-    if type(x) in (list, tuple):
-        return type(x)(map(current, x))
-    if type(x) is not Watched or (written := _written(x)) is None:
+def current(x: Any, numbers: Callable[[Number], Any] | None = None) -> Any:
+    """Return arguments with Tensors for the arrays that the trace has written to.
+
+    Numbers in them are what `numbers` makes of them, if it is given.
+    """
+    kind = type(x)
+    if kind is dict:
+        return {key: current(value, numbers) for key, value in x.items()}
+    if kind is list or kind is tuple:
+        return kind([current(item, numbers) for item in x])
+    if kind is Number and numbers is not None:
+        return numbers(x)
+    if kind is not Watched or (written := _written(x)) is None:
         return x
     return written
 

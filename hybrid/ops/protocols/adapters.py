@@ -37,7 +37,7 @@ from hybrid.ops.elementwise.operands import is_weak, strong
 from hybrid.ops.elementwise.selection import where as _choose
 from hybrid.ops.inplace import write
 from hybrid.ops.linalg import contraction, products
-from hybrid.ops.protocols.by_numpy import by_numpy, deliver, spread
+from hybrid.ops.protocols.by_numpy import by_numpy, put_into, spread
 from hybrid.ops.protocols.functions import implements, translated
 from hybrid.ops.protocols.writers import within
 from hybrid.ops.ranges import linspace
@@ -55,7 +55,7 @@ def _concatenate(
     dtype: Any = None,
     casting: str = "same_kind",
 ) -> Any:
-    return deliver(_as_cast("concatenate", joining.concat(arrays, axis=axis), dtype, casting), out)
+    return put_into(_as_cast("concatenate", joining.concat(arrays, axis=axis), dtype, casting), out)
 
 
 def _as_cast(name: str, x: Tensor, dtype: Any, casting: str) -> Tensor:
@@ -143,14 +143,14 @@ for _widening in (np.cov, np.corrcoef):
 
 @implements(np.dot)
 def _dot(a: Any, b: Any, out: Any = None) -> Any:
-    return deliver(products.dot(a, b), out)
+    return put_into(products.dot(a, b), out)
 
 
 @implements(np.einsum)
 def _einsum(*operands: Any, out: Any = None, optimize: Any = True, **options: Any) -> Any:
     if options:
         return by_numpy(np.einsum, operands, {"out": out, "optimize": optimize, **options})
-    return deliver(contraction.einsum(*operands, optimize=optimize), out)
+    return put_into(contraction.einsum(*operands, optimize=optimize), out)
 
 
 @implements(np.linalg.svd)
@@ -235,7 +235,7 @@ def _take(
 ) -> Any:
     x = asarray(a)
     size = x.size if axis is None else x.shape[one_axis("take", axis, x.shape)]
-    return deliver(indexing.take(x, within(indices, size, mode), axis), out)
+    return put_into(indexing.take(x, within(indices, size, mode), axis), out)
 
 
 @implements(np.shape)
@@ -296,7 +296,7 @@ def _trace(
     a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None
 ) -> Any:
     found = diagonals.diagonal(a, offset, axis1, axis2)
-    return deliver(reduction.sum(found, axis=-1, dtype=dtype), out)
+    return put_into(reduction.sum(found, axis=-1, dtype=dtype), out)
 
 
 @implements(np.common_type)
@@ -352,7 +352,7 @@ def _averager(func: Function, of_chosen: Function) -> None:
         x, out = asarray(given.pop("a")), given.pop("out", None)
         found = of_chosen(x, **given)
         inexact = dtypes.is_inexact(x.dtype) and not (func is not np.mean and x.dtype.kind == "c")
-        return deliver(found.astype(x.dtype, copy=False) if inexact else found, out)
+        return put_into(found.astype(x.dtype, copy=False) if inexact else found, out)
 
 
 def _mean_of_chosen(x: Tensor, where: Any, axis: Any = None, keepdims: bool = False) -> Tensor:

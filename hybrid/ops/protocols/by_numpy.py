@@ -10,7 +10,6 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.devices import CPU
 from hybrid.core.dispatch import state
-from hybrid.core.lost import warn_of_array
 from hybrid.core.making import asarray
 from hybrid.core.source import located
 from hybrid.core.spec import fits
@@ -19,7 +18,7 @@ from hybrid.core.unknown import same_shape
 from hybrid.core.variable import Variable
 from hybrid.errors import DeviceError, GradientError
 from hybrid.ops.broadcasting import broadcast_to
-from hybrid.ops.inplace import check_shape_of_out, write
+from hybrid.ops.inplace import check_shape_of_out, deliver
 
 SUBSTITUTES: dict[str, str] = {
     "np.cross": "hb.linalg.cross takes vectors of three elements",
@@ -82,7 +81,7 @@ def written_by_numpy(func: Callable[..., Any], target: Any, args: Any, kwargs: A
     result = func(changed, *concrete(args, why), **concrete(kwargs, why))
     check_gradient(func, (target, args, kwargs), changed)
     if cell:
-        deliver(asarray(changed, device=target.device), target)
+        put_into(asarray(changed, device=target.device), target)
     return result
 
 
@@ -107,8 +106,8 @@ def concrete(x: Any, why: str) -> Any:
     return x
 
 
-def deliver(value: Any, target: Any) -> Any:
-    """Write a result into what was given as ``out=``, and return that.
+def put_into(value: Any, target: Any) -> Any:
+    """Write a result into what was given as ``out=``, and return that, as NumPy does.
 
     Raises
     ------
@@ -119,14 +118,14 @@ def deliver(value: Any, target: Any) -> Any:
         return value
     if isinstance(target, tuple):
         (target,) = target
-    check_shape_of_out(value.shape, target.shape)
     if isinstance(target, Variable):
+        check_shape_of_out(value.shape, target.shape)
         target.assign(value)
     elif isinstance(target, np.ndarray) and target.dtype not in dtypes.SUPPORTED:
+        check_shape_of_out(value.shape, target.shape)
         np.copyto(target, asarray(value).numpy(), casting="same_kind")
     else:
-        warn_of_array(value, target)
-        write(asarray(target), value)
+        deliver(value, target)
     return target
 
 
@@ -138,7 +137,7 @@ def spread(value: Any, target: Any) -> Any:
         (target,) = target
     if not same_shape(value.shape, target.shape) and fits(value.shape, target.shape):
         value = broadcast_to(value, target.shape)
-    return deliver(value, target)
+    return put_into(value, target)
 
 
 def check_gradient(func: Callable[..., Any], inputs: Any, result: Any) -> None:

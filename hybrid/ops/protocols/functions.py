@@ -23,7 +23,7 @@ from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
 from hybrid.core.unknown import Unknown
 from hybrid.errors import DTypeError, HybridError
-from hybrid.ops.protocols.by_numpy import by_numpy, deliver, spread
+from hybrid.ops.protocols.by_numpy import by_numpy, put_into, spread
 
 Function = Callable[..., Any]
 
@@ -164,7 +164,7 @@ def _translated(func: Function, ours: Function, args: Any, kwargs: Any) -> Any:
             out = value
         elif not _is_default(value, theirs):
             return _NOT_HANDLED
-    put = spread if func in _SPREADING else deliver
+    put = spread if func in _SPREADING else put_into
     return put(ours(*positional, **keyword), out)
 
 

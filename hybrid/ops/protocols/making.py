@@ -39,7 +39,7 @@ class Maker:
 
     __wrapped__: Function
 
-    def __init__(self, func: Function, ours: Function, numbers: Function) -> None:
+    def __init__(self, func: Function, ours: Function, numbers: Function | None) -> None:
         update_wrapper(self, func)
         self._ours = ours
         self._numbers = numbers
@@ -47,9 +47,10 @@ class Maker:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if state.recorder is None:
             return self.__wrapped__(*args, **kwargs)
-        args, kwargs = current((args, kwargs))  # what the trace has written is not in memory yet
-        made = self._ours(*each(args, self._numbers), **each(kwargs, self._numbers))
-        return by_numpy_itself(self.__wrapped__, args, kwargs) if made is None else made
+        # What the trace has written is not in memory yet.
+        known, named = current((args, kwargs), self._numbers)
+        made = self._ours(*known, **named)
+        return by_numpy_itself(self.__wrapped__, *current((args, kwargs))) if made is None else made
 
     # numba knows functions by what they are equal to, when it compiles one during a trace.
     def __eq__(self, other: object) -> bool:
@@ -89,11 +90,11 @@ def writable(made: Any, *, shown: bool = False) -> Any:
 
 
 def _stands_for(
-    func: Function, numbers: Function = as_numpy_would
+    func: Function, numbers: Function | None = as_numpy_would
 ) -> Callable[[Function], Function]:
     """Register a function that is tried in traces in place of `func`.
 
-    Numbers of the trace are given to it as `numbers` makes them.
+    Numbers of the trace are given to it as `numbers` makes them, or as they are.
     """
 
     def decorate(ours: Function) -> Function:
@@ -216,10 +217,6 @@ def _arange(*args: Any, **named: Any) -> Tensor | None:
 # --- arrays of traced values ----------------------------------------------------------------------
 
 
-def _as_it_is(x: Any) -> Any:
-    return x
-
-
 def _array(
     obj: Any, dtype: Any = None, *, copy: bool | None = True, order: str = "K", **rest: Any
 ) -> Tensor | None:
@@ -240,7 +237,7 @@ def _array(
     return packed(made, order) if order in ("C", "F") and made.ndim else made
 
 
-_stands_for(np.array, _as_it_is)(_array)
+_stands_for(np.array, None)(_array)
 
 
 def gathered(x: Any) -> Any:
@@ -258,7 +255,7 @@ def _is_number(x: Any) -> bool:
     return is_weak(x) or isinstance(x, np.generic) or (type(x) is Tensor and not x.ndim)
 
 
-@_stands_for(np.asarray, _as_it_is)
+@_stands_for(np.asarray, None)
 def _asarray(
     obj: Any, dtype: Any = None, order: str = "K", *, copy: bool | None = None, **rest: Any
 ) -> Any:

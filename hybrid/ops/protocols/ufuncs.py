@@ -31,7 +31,7 @@ from hybrid.ops.elementwise.declare import UFUNCS, key_of
 from hybrid.ops.elementwise.operands import KNOWN, SCALARS, hold_lists, with_lists
 from hybrid.ops.elementwise.selection import where as choose
 from hybrid.ops.inplace import check_write, writing
-from hybrid.ops.protocols.by_numpy import by_numpy, deliver, spread, written_by_numpy
+from hybrid.ops.protocols.by_numpy import by_numpy, put_into, spread, written_by_numpy
 from hybrid.ops.protocols.compositions import reduced_at
 from hybrid.ops.updating import At
 
@@ -111,7 +111,7 @@ def __array_ufunc__(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **opt
     if out is None:
         return result
     results = result if isinstance(result, tuple) else (result,)
-    put = spread if method in ("__call__", "outer") else deliver
+    put = spread if method in ("__call__", "outer") else put_into
     written = tuple(put(r, t) for r, t in zip(results, targets, strict=True))
     return written if isinstance(result, tuple) else written[0]
 
@@ -389,7 +389,7 @@ def _at(ufunc: np.ufunc, target: Any, index: Any, *values: Any) -> None:
             _ = x[index]  # which says what is wrong
             raise
     elif ufunc in _UPDATES and type(x) is Tensor:
-        deliver(_UPDATES[ufunc](At(x, index), resolve(values[0])), target)
+        put_into(_UPDATES[ufunc](At(x, index), resolve(values[0])), target)
     else:
         written_by_numpy(ufunc.at, x, (index, *values), {})
 

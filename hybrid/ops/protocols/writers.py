@@ -18,7 +18,7 @@ from hybrid.ops.indexing import take
 from hybrid.ops.indexing.along import put_along_axis
 from hybrid.ops.indexing.update import index_update
 from hybrid.ops.movement import ravel, reshape
-from hybrid.ops.protocols.by_numpy import deliver
+from hybrid.ops.protocols.by_numpy import put_into
 from hybrid.ops.protocols.functions import implements
 from hybrid.ops.reduction import cumsum
 
@@ -59,7 +59,7 @@ def _put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
     if places.size and np.size(v):
         values = cycled(v, places.size).astype(target.dtype, copy=False)
         found = index_update(ravel(target), values, (places,), (0,), 0, "set")
-        deliver(reshape(found, target.shape), a)
+        put_into(reshape(found, target.shape), a)
 
 
 attach(put=_put)
@@ -76,7 +76,7 @@ def _place(arr: Any, mask: Any, vals: Any) -> None:
         raise ValueError("place: there are no values to insert")
     order = cumsum(flat.astype(bool).astype(dtypes.int64)) - 1
     chosen = take(values, order % values.size).astype(target.dtype, copy=False)
-    deliver(reshape(where(flat.astype(bool), chosen, ravel(target)), target.shape), arr)
+    put_into(reshape(where(flat.astype(bool), chosen, ravel(target)), target.shape), arr)
 
 
 @implements(np.putmask)
@@ -85,7 +85,7 @@ def _putmask(a: Any, mask: Any, values: Any) -> None:
     if not np.size(values) or not target.size:
         return
     wanted = reshape(cycled(values, target.size), target.shape).astype(target.dtype, copy=False)
-    deliver(where(reshape(asarray(mask), target.shape).astype(bool), wanted, target), a)
+    put_into(where(reshape(asarray(mask), target.shape).astype(bool), wanted, target), a)
 
 
 @implements(np.put_along_axis)
@@ -94,7 +94,7 @@ def _put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None = -1) 
     warn_of_array(values, arr)
     put_along_axis(target, indices, values, axis)
     if target is not arr and not isinstance(arr, np.ndarray):  # what a Variable holds
-        deliver(target, arr)
+        put_into(target, arr)
 
 
 @implements(np.fill_diagonal)
