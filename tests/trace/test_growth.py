@@ -17,6 +17,8 @@ import pytest
 
 import hybrid as hb
 from hybrid.errors import EagerFallbackWarning, SideEffectWarning
+from hybrid.trace.environment import MISSING, Binding
+from hybrid.trace.growth import Changes, Growth
 
 Function = Callable[[Any], Any]
 
@@ -310,3 +312,16 @@ def test_a_cache_that_is_filled_for_each_shape_is_replayed() -> None:
         for n in (2, 3, 4, 5, 6, 7) * 3:
             assert traced(hb.ones(n)).tolist() == list(range(n))
     assert all(c.fallback is None for c in traced.concrete_functions)
+
+
+def test_no_more_than_a_thousand_sizes_are_remembered_and_a_counter_is_still_found() -> None:
+    growth = Growth()
+    changes = Changes((Binding("count", {}, "count", MISSING),), ())
+    for n in range(2500):
+        growth.take(changes, (n,))
+    assert len(growth._in_a_row) <= 1000
+    for _ in range(4):
+        assert growth.restless(changes, (3000,)) is None
+        growth.take(changes, (3000,))
+    assert growth.restless(changes, (3000,)) is not None
+    assert growth.restless(changes, (3001,)) is None
