@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,14 @@ from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Array, Tensor, moved, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.core.watched import Watched, noted, plain
+from hybrid.dtypes import DType
 
 # Tensors made from ndarrays of the same memory must see each other's writes on a tape, so that the
 # first Tensor around a block of memory is found again, for as long as it lives.
 _external: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
+
+short_way_of_lists: Callable[[list[Any], DType], Tensor | None] | None = None
+"""Makes Tensors of short lists of numbers, once it is compiled."""
 
 
 def asarray(
@@ -32,6 +37,10 @@ def asarray(
     if type(obj) is Tensor and dtype is None and not copy and device is None:
         return obj
     if not busy and dtype is None and copy is None and device is None:
+        if short_way_of_lists is not None and type(obj) is list:
+            done = short_way_of_lists(obj, state.defaults.floats)
+            if done is not None:
+                return done
         numbers = of_numbers(obj)
         if numbers is not None:
             return wrap(numbers)

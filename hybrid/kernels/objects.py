@@ -27,7 +27,7 @@ PLAIN = 0x101
 """Of the flags of an ndarray: in C order, and aligned."""
 
 # Places in NumPy's table of C functions, which never change.
-_NEW_ARRAY, _SET_BASE = 94, 282
+_NEW_ARRAY, _SET_BASE, _ARGMAX, _ARGMIN = 94, 282, 132, 133
 
 
 def _of_numpy(place: int) -> int:
@@ -113,6 +113,7 @@ def load(
         "float": float,
         "slice": slice,
         "tuple": tuple,
+        "list": list,
         "Ellipsis": ...,
         "zero": 0,
         "nothing": (),
@@ -124,6 +125,7 @@ def load(
     native.keep(objects)
     given = {name: id(value) for name, value in objects.items()}
     given |= {"new_array": _of_numpy(_NEW_ARRAY), "set_base": _of_numpy(_SET_BASE)}
+    given |= {"argmax": _of_numpy(_ARGMAX), "argmin": _of_numpy(_ARGMIN)}
     given |= {"spare": SPARE.ctypes.data, "spare_views": SPARE_VIEWS.ctypes.data, **addresses}
     return assembly.load(text, {_PREFIX + name: address for name, address in given.items()})
 

@@ -58,6 +58,11 @@ def on_tensor(way: Way) -> None:
     offer(way, put)
 
 
+def in_module(way: Way, names: dict[str, Any], name: str) -> None:
+    """Have a function of a module compiled, which finds it in its `names` then."""
+    offer(way, lambda native: names.update({name: native[way.name]}))
+
+
 def tick() -> None:
     """Count one operator that went the Python way."""
     global _left

@@ -9,6 +9,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from hybrid import dtypes
+from hybrid.core import making
 from hybrid.core.aliases import as_array
 from hybrid.core.batch import Lanes
 from hybrid.core.devices import CPU, DeviceScope, as_device
@@ -22,6 +23,8 @@ from hybrid.core.tensor import ArrayLike, Tensor, wrap
 from hybrid.core.unknown import is_unknown
 from hybrid.dtypes import DType
 from hybrid.errors import ShapeError
+from hybrid.kernels.shortway import Way
+from hybrid.ops import _shortways
 from hybrid.ops._axes import as_dtype, as_shape
 from hybrid.ops.broadcasting import sum_to
 from hybrid.ops.unit_axes import expand_dims
@@ -154,6 +157,10 @@ def full(
     if device is not None and device != state.device:
         return placed("full", device, full, shape, fill_value, dtype=dtype)
     if dtype is None and type(fill_value) is float and (not busy or state.plain):
+        if _short is not None:
+            done = _short(shape, state.defaults.floats, fill_value)
+            if done is not None:
+                return done
         made = _filled_with(fill_value, shape)
         if made is not None:
             return made
@@ -196,8 +203,16 @@ def float_or(name: str, dtype: Any) -> DType:
     return state.defaults.floats if dtype is None else as_dtype(name, dtype)
 
 
+_short: Callable[[Any, DType, Any], Tensor | None] | None = None
+_shortways.in_module(Way("full", "function of a shape"), globals(), "_short")
+_shortways.in_module(Way("asarray", "function of numbers"), vars(making), "short_way_of_lists")
+
+
 def _filled(name: str, shape: Any, value: int, dtype: Any, device: Any) -> Tensor:
     wanted = state.defaults.floats if dtype is None else as_dtype(name, dtype)
+    if _short is not None and device is None:
+        if (done := _short(shape, wanted, value)) is not None:
+            return done
     if (not busy or state.plain) and (device is None or device == CPU):
         try:  # at once, where nothing records it
             if value:
@@ -232,6 +247,9 @@ def zeros(shape: int | Iterable[int], dtype: Any = None, *, device: Any = None) 
     Tensor([[0, 0],
             [0, 0]], dtype=int64)
     """
+    if _short is not None and dtype is None and device is None:
+        if (done := _short(shape, state.defaults.floats, 0)) is not None:
+            return done
     return _filled("zeros", shape, 0, dtype, device)
 
 
@@ -255,6 +273,9 @@ def ones(shape: int | Iterable[int], dtype: Any = None, *, device: Any = None) -
     Tensor([[1., 1.],
             [1., 1.]], dtype=float32)
     """
+    if _short is not None and dtype is None and device is None:
+        if (done := _short(shape, state.defaults.floats, 1)) is not None:
+            return done
     return _filled("ones", shape, 1, dtype, device)
 
 

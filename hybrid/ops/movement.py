@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import prod
 from typing import Any, cast
 
@@ -273,13 +273,15 @@ def permute_dims(x: ArrayLike, /, axes: Iterable[int] | None = None) -> Tensor:
     Tensor([[1, 3],
             [2, 4]], dtype=int64)
     """
+    if _short_turn is not None and (done := _short_turn(x, axes)) is not None:
+        return done
     if (not busy or state.plain) and type(x) is Tensor and type(x._data) is np.ndarray:
         data = x._data
         if axes is None:
-            return seen(x, data.T, _reversed, data.ndim)
+            return seen(x, data.T, _permuted, *range(data.ndim - 1, -1, -1))
         if type(axes) is tuple and len(axes) == data.ndim and set(map(type, axes)) == {int}:
             try:
-                return seen(x, data.transpose(axes), _permuted, axes)
+                return seen(x, data.transpose(axes), _permuted, *axes)
             except ValueError:
                 pass  # explained below
     x = asarray(x)
@@ -290,11 +292,10 @@ def permute_dims(x: ArrayLike, /, axes: Iterable[int] | None = None) -> Tensor:
     return bind(PERMUTE_DIMS, (x,), {"axes": order})
 
 
-def _reversed(ndim: int) -> Chain:
-    return ((PERMUTE_DIMS, {"axes": tuple(range(ndim - 1, -1, -1))}),)
+_short_turn: Callable[[Any, Any], Tensor | None] | None = None
 
 
-def _permuted(axes: Axes) -> Chain:
+def _permuted(*axes: int) -> Chain:
     n = len(axes)
     return ((PERMUTE_DIMS, {"axes": tuple([a % n for a in axes])}),)
 
@@ -485,8 +486,9 @@ attach(
 )
 _shortways.on_tensor(Way("reshape", "reshape", _reshaped, _reshape_method))
 _shortways.offer(
-    Way("T", "transpose", _reversed, permute_dims),
+    Way("T", "transpose", _permuted, permute_dims),
     lambda native: attach_properties(T=native["T"]),
 )
-_shortways.on_tensor(Way("transpose", "transpose", _reversed, _transpose_method))
+_shortways.on_tensor(Way("transpose", "transpose", _permuted, _transpose_method))
+_shortways.in_module(Way("permute_dims", "function of axes", _permuted), globals(), "_short_turn")
 attach_properties(T=permute_dims, mT=matrix_transpose)

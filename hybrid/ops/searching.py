@@ -21,6 +21,8 @@ from hybrid.core.spec import TensorSpec, promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor, wrap
 from hybrid.errors import ShapeError
 from hybrid.kernels import extreme_places
+from hybrid.kernels.shortway import Way
+from hybrid.ops import _shortways
 from hybrid.ops._axes import all_axes, batch_elements, lead_axis, one_axis, without
 from hybrid.ops._methods import as_numpy, attach
 from hybrid.ops.creation import zeros
@@ -137,6 +139,7 @@ ARGMIN = register(
 def _argument(
     op: Op, method: Callable[..., Any], x: ArrayLike, axis: int | None, keepdims: bool
 ) -> Tensor:
+    """Find the place of an extreme by a method of ndarrays, or by `op`."""
     if (axis is None or type(axis) is int) and not busy and type(x) is Tensor:
         data = x._data
         if type(data) is np.ndarray and not keepdims:
@@ -173,6 +176,8 @@ def argmax(
     """
     if out is not None:
         return as_numpy(np.argmax, x, axis=axis, keepdims=keepdims, out=out)
+    if _short_max is not None and (done := _short_max(x, axis, keepdims)) is not None:
+        return done
     return _argument(ARGMAX, np.ndarray.argmax, x, axis, keepdims)
 
 
@@ -203,8 +208,15 @@ def argmin(
     """
     if out is not None:
         return as_numpy(np.argmin, x, axis=axis, keepdims=keepdims, out=out)
+    if _short_min is not None and (done := _short_min(x, axis, keepdims)) is not None:
+        return done
     return _argument(ARGMIN, np.ndarray.argmin, x, axis, keepdims)
 
+
+_short_max: Callable[[Any, Any, Any], Tensor | None] | None = None
+_short_min: Callable[[Any, Any, Any], Tensor | None] | None = None
+_shortways.in_module(Way("argmax", "function of the largest"), globals(), "_short_max")
+_shortways.in_module(Way("argmin", "function of the smallest"), globals(), "_short_min")
 
 # --- what is not zero -----------------------------------------------------------------------------
 

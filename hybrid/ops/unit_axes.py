@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.storage import Chain
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import ShapeError
+from hybrid.kernels.shortway import Way
+from hybrid.ops import _shortways
 from hybrid.ops._axes import Axes, lead_axis, some_axes
 from hybrid.ops._methods import attach
 from hybrid.ops.movement import reshape
@@ -69,13 +72,15 @@ def squeeze(x: ArrayLike, /, axis: int | Axes | None = None) -> Tensor:
     >>> squeeze([[[1, 2]]], axis=0)
     Tensor([[1, 2]], dtype=int64)
     """
+    if axis is None and _short is not None and (done := _short(x)) is not None:
+        return done
     if (
         axis is None
         and (not busy or state.plain)
         and type(x) is Tensor
         and type(x._data) is np.ndarray
     ):
-        return seen(x, x._data.squeeze(), _squeezed, x._data.shape)
+        return seen(x, x._data.squeeze(), _squeezed, *x._data.shape)
     x = asarray(x)
     if axis is None:
         axes = tuple([i for i, n in enumerate(x.shape) if n == 1])
@@ -84,7 +89,10 @@ def squeeze(x: ArrayLike, /, axis: int | Axes | None = None) -> Tensor:
     return bind(SQUEEZE, (x,), {"axis": tuple(sorted(axes))})
 
 
-def _squeezed(shape: Shape) -> Chain:
+_short: Callable[[Any], Tensor | None] | None = None
+
+
+def _squeezed(*shape: int) -> Chain:
     return ((SQUEEZE, {"axis": tuple([i for i, n in enumerate(shape) if n == 1])}),)
 
 
@@ -150,3 +158,5 @@ def expand_dims(x: ArrayLike, /, axis: int | Axes = 0) -> Tensor:
 
 
 attach(squeeze=squeeze)
+_shortways.on_tensor(Way("squeeze", "squeeze", _squeezed, squeeze))
+_shortways.in_module(Way("squeeze", "function of unit axes", _squeezed), globals(), "_short")

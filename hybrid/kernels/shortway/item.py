@@ -8,6 +8,7 @@ declare ptr @PyObject_GetItem(ptr, ptr)
 declare i32 @PySlice_Unpack(ptr, ptr, ptr, ptr)
 declare i64 @PySlice_AdjustIndices(i64, ptr, ptr, i64)
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
 
 ; Whether a bound of a slice is an int or None.
 define internal i1 @bound(ptr %slice, i64 %offset) alwaysinline {

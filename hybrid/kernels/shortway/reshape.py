@@ -1,4 +1,4 @@
-"""``x.reshape`` of ints, where `x` lies in C order, which is a view, and ``x.T``."""
+"""``x.reshape`` of ints, where `x` lies in C order, which is a view."""
 
 RESHAPE = """
 ; The sizes that ints say, of which one may be -1, of so many elements; false where they do not fit.
@@ -109,50 +109,6 @@ view:
   %part = call ptr @view_of(ptr %x, ptr %data, i64 %nd, ptr %sizes, ptr %strides)
   %function = call ptr @word(ptr %way, i64 0)
   %t = call ptr @tied(ptr %self, ptr %part, ptr %function, ptr null, i64 %nd, ptr %sizes)
-  ret ptr %t
-python:
-  ret ptr <undone>
-}
-
-; The axes the other way round. The view ops are told how many there are.
-define internal ptr @turned(ptr %self, ptr %args, i64 %n, ptr %names, ptr %way) {
-  %sizes = alloca [64 x i64]
-  %strides = alloca [64 x i64]
-  %axes = alloca i64
-  %x = call ptr @plain_array(ptr %self)
-  %some = icmp ne ptr %x, null
-  %none = icmp eq i64 %n, 0
-  %bare = icmp eq ptr %names, null
-  %unasked = and i1 %none, %bare
-  %go = and i1 %some, %unasked
-  br i1 %go, label %start, label %python
-start:
-  %nd = call i64 @number_in(ptr %x, i64 <nd>)
-  %x.sizes = call ptr @field(ptr %x, i64 <sizes>)
-  %x.strides = call ptr @field(ptr %x, i64 <strides>)
-  store i64 %nd, ptr %axes
-  br label %next
-next:
-  %i = phi i64 [ 0, %start ], [ %i.up, %put ]
-  %more = icmp slt i64 %i, %nd
-  br i1 %more, label %put, label %view
-put:
-  %i.up = add i64 %i, 1
-  %from = sub i64 %nd, %i.up
-  %size = call i64 @number(ptr %x.sizes, i64 %from)
-  %stride = call i64 @number(ptr %x.strides, i64 %from)
-  %size.to = getelementptr i64, ptr %sizes, i64 %i
-  %stride.to = getelementptr i64, ptr %strides, i64 %i
-  store i64 %size, ptr %size.to
-  store i64 %stride, ptr %stride.to
-  br label %next
-view:
-  %data = call ptr @field(ptr %x, i64 <header>)
-  call void @Py_IncRef(ptr %x)
-  %part = call ptr @view_of(ptr %x, ptr %data, i64 %nd, ptr %sizes, ptr %strides)
-  %function = call ptr @word(ptr %way, i64 0)
-  %t = call ptr @tied(ptr %self, ptr %part, ptr %function, ptr null, i64 1, ptr %axes)
-  call void @Py_DecRef(ptr %x)
   ret ptr %t
 python:
   ret ptr <undone>

@@ -13,7 +13,10 @@ from hybrid.kernels import assembly, native
 from hybrid.kernels.innerloops import FLAGS, inner_loops
 from hybrid.kernels.layouts import check_layouts, offset
 from hybrid.kernels.objects import load, written
+from hybrid.kernels.shortway.axes import AXES
 from hybrid.kernels.shortway.calls import CALLS
+from hybrid.kernels.shortway.choice import CHOICE
+from hybrid.kernels.shortway.creation import CREATION
 from hybrid.kernels.shortway.described import DESCRIBED
 from hybrid.kernels.shortway.endings import ENDINGS, METHOD, ending
 from hybrid.kernels.shortway.inplace import INPLACE
@@ -33,7 +36,7 @@ Words = np.ndarray[Any, np.dtype[np.int64]]
 
 _TEXTS = (
     *(SPARED, ENDINGS, CALLS, LOOPS, OPERATORS, PRODUCTS, VIEWS, ITEM, RESHAPE, REDUCTIONS),
-    *(TOLD, WRITES, INPLACE, DESCRIBED),
+    *(AXES, TOLD, WRITES, INPLACE, DESCRIBED, CREATION, CHOICE),
 )
 _COMPARISONS = ("__lt__", "__le__", "__eq__", "__ne__", "__gt__", "__ge__")  # as Python counts them
 _SHARED = {
@@ -42,6 +45,13 @@ _SHARED = {
     "function of two": "function_of_two",
     "function of a product": "function_of_a_product",
     "function of an axis": "reduction",
+    "function of axes": "function_of_axes",
+    "function of unit axes": "function_of_unit_axes",
+    "function of a shape": "function_of_a_shape",
+    "function of numbers": "function_of_numbers",
+    "function of a choice": "function_of_a_choice",
+    "function of the largest": "function_of_the_largest",
+    "function of the smallest": "function_of_the_smallest",
 }
 """Entries that serve all ways of a kind."""
 
@@ -55,6 +65,7 @@ _ENTRIES = {
     "set item": ("ptr %self, ptr %index, ptr %value", "set_item"),
     "reshape": (METHOD, "reshape"),
     "transpose": (METHOD, "turned"),
+    "squeeze": (METHOD, "squeezed"),
     "float": ("ptr %self", "as_float"),
     "int": ("ptr %self", "as_int"),
     "bool": ("ptr %self", "as_bool"),
@@ -94,15 +105,21 @@ class Way:
     kind : str
         ``"unary"``, ``"binary"``, ``"comparison"``, ``"product"`` (of arrays of one floating-point
         dtype), ``"in place"`` (``x += y``), ``"item"`` (``x[index]``), ``"set item"``,
-        ``"reshape"``, ``"transpose"`` (the axes the other way round), ``"length"``, ``"float"``,
-        ``"int"`` and ``"bool"`` (of one element), the name of a property, ``"function"`` or
-        ``"function of two"``, ``"function of a product"``
-        (of so many arguments and no method; it gives None where the way is not plain), or
-        ``"function of an axis"``: of an array, an axis and `keepdims`.
+        ``"reshape"``, ``"transpose"``, ``"squeeze"``, ``"length"``, ``"float"``, ``"int"`` and
+        ``"bool"`` (of one element), the name of a property, or that of a function, which gives None
+        where the way is not plain: ``"function"``, ``"function of two"`` and ``"function of a
+        product"`` of so many arrays, ``"function of an axis"``, ``"function of the largest"`` and
+        ``"function of the smallest"`` (where it is) of an array, an axis and `keepdims`,
+        ``"function of axes"`` and ``"function of unit axes"`` of an array and perhaps what the
+        methods ``transpose`` and ``squeeze`` are given, ``"function of a choice"`` of three,
+        ``"function of a shape"`` of one, a dtype and a number, and ``"function of numbers"`` of a
+        list and the dtype of floats.
     call : callable
         What does it to ndarrays: a ufunc. It gives one, or a NumPy scalar. Of ``"item"``:
         ``call(index, *shape)`` gives the view ops that lead to what the index shows, of
-        ``"reshape"`` it is ``call(*shape)``, of ``"transpose"`` ``call(ndim)``.
+        ``"reshape"`` it is ``call(*shape)``, where shape is the result's, of ``"transpose"``
+        ``call(*axes)``, of ``"squeeze"`` ``call(*shape)``. Functions of a choice, of a shape and of
+        numbers, and those of places, call nothing.
     otherwise : callable
         The Python function for what is not plain.
     reflected : callable, optional
@@ -111,7 +128,7 @@ class Way:
 
     name: str
     kind: str
-    call: Callable[..., Any]
+    call: Callable[..., Any] | None = None
     otherwise: Callable[..., Any] | None = None
     reflected: Callable[..., Any] | None = None
 
@@ -249,7 +266,7 @@ def _attributes(way: Way, address: int, words: Words, kind: type) -> dict[str, A
     if way.otherwise is None:  # a function, whose `self` are its words
         definition, create = native.method(address, way.name)
         return {way.name: create(ctypes.addressof(definition), words, None)}
-    if way.kind in ("reshape", "transpose"):
+    if way.kind in ("reshape", "transpose", "squeeze"):
         method = native.method_of(kind, address, way.name, way.otherwise, keywords=True)
         return {way.name: method}
     if way.kind in _PROPERTIES:
