@@ -285,6 +285,10 @@ def canonical(region: Region) -> tuple[KernelSpec, Geometry]:
         length = tile_length(inputs, rows) if shared else max(64, STAGED // rows // 64 * 64)
         blocks = _cut(nest.inner.size, length, rows, rows)
     streamed = _wants_streaming(nest, outputs)
+    if streamed:
+        assert nest.inner is not None
+        # The last one has what is left too: each is long enough for blocks of whole lines.
+        blocks = Blocks(MAP_BLOCK, nest.inner.size // MAP_BLOCK, 1, 1)
     spec = KernelSpec(
         nest.form, split, staged, shared, *counts, inputs, region.body, outputs, streamed
     )
@@ -328,8 +332,9 @@ def _wants_streaming(nest: _Nest, outputs: tuple[tuple[int, Operand], ...]) -> b
     if nest.form != "map" or nest.period or nest.inner is None:
         return False
     elements = math.prod(loop.size for loop in (*nest.kept, nest.inner))
-    widths = [np.dtype(operand.dtype).itemsize for _, operand in outputs if operand.inner == "1"]
-    return nest.inner.size >= MAP_BLOCK and elements * max(widths, default=0) >= STREAMED
+    contiguous = all(operand.inner == "1" for _, operand in outputs)
+    width = max(np.dtype(operand.dtype).itemsize for _, operand in outputs)
+    return contiguous and nest.inner.size >= MAP_BLOCK and elements * width >= STREAMED
 
 
 def _itemsize(spec: KernelSpec, value: int) -> int:

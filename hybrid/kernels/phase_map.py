@@ -6,10 +6,10 @@ import numpy as np
 
 from hybrid.kernels.phase import Base, Phase
 from hybrid.kernels.region import COMPLEX
-from hybrid.kernels.spec import is_heavy, longest_chain
+from hybrid.kernels.spec import INTERLEAVED, is_heavy, longest_chain
 
-# Elements that are computed before they are stored past the caches: at most 16 KiB of a result.
-TILE = 1024
+# Bytes of a vector; on processors with shorter ones LLVM takes several.
+VECTOR = 64
 # Functions that wait for each other: from here on one vector leaves the processor idle, and four at
 # once take a third less time. Fewer gain little, and more code takes longer to compile.
 CHAIN = 2
@@ -26,7 +26,10 @@ class MapPhase(Phase):
         """A stretch of the inner loop."""
         emit = self.emit
         emit("first = block * length")
-        emit("width = minimum(length, n_j - first)")
+        if self.spec.streamed:
+            emit("width = select(block + 1 == blocks, n_j - first, length)")
+        else:
+            emit("width = minimum(length, n_j - first)")
         self.locate(list(self.operands))
         for name in self.operands:
             if self._drawn(name):
@@ -50,19 +53,59 @@ class MapPhase(Phase):
             self._loop("count", lambda name: f"{name}_here")
 
     def _stream(self) -> None:
-        """Compute stretches in the cache, and send each past it."""
-        emit = self.emit
+        """Compute blocks of whole lines in registers, and send each past the caches.
+
+        A first block and a last one are computed twice where the lines do not begin and end with
+        the item. What they have in common with others is not stored by them: so results may be
+        stored over what they are computed from.
+        """
+        emit, (size, loop) = self.emit, self._registers()
         sent = [name for name in self.operands if self._sent(name)]
+        send, copy = (
+            self.header.define(f"{word}_{size}", f"{what}({size})")
+            for word, what in (("send", "sender"), ("copy", "edge"))
+        )
         for name in sent:
-            self.allocate(f"{name}_tile", self.operands[name].dtype, f"minimum(length, {TILE})")
-        with emit.block(f"for part in range(0, width, {TILE}):"):
-            emit(f"count = minimum({TILE}, width - part)")
+            dtype = self.operands[name].dtype
+            make = self.header.define(f"{name}_of", f'registers("{dtype}", {size}, "{name}_tile")')
+            emit(f"{name}_tile = {make}(args)")
+        emit(f"lead = until_line({sent[0]}, {sent[0]}_at)")
+        emit(f"whole = (width - lead) // {size}")
+        emit(f"after = width - lead - whole * {size}")
+        with emit.block("for step in range(select(lead + after == 0, 0, -2), whole):"):
+            emit(f"edges = (step + 2) * (width - {size})")
+            emit(f"part = select(step < 0, edges, lead + step * {size})")
             for name, operand in self.operands.items():
-                step = {"1": " + part", "s": f" + part * {name}_j"}.get(operand.inner, "")
-                emit(f"{name}_here = {name}_at{step}")
-            self._loop("count", lambda name: f"{name}_here")
-            for name in sent:
-                emit(f"stream({name}, {name}_here, {name}_tile, count)")
+                to = {"1": " + part", "s": f" + part * {name}_j"}.get(operand.inner, "")
+                emit(f"{name}_here = {name}_at{to}")
+            self._fetch(size)
+            self._steps(loop, lambda name: f"{name}_here")
+            with emit.block("if step < 0:"):
+                emit(f"low = (step + 2) * ({size} - after)")
+                emit(f"high = select(step < -1, lead, {size})")
+                for name in sent:
+                    emit(f"{copy}({name}, {name}_here, {name}_tile, low, high)")
+            with emit.block("else:"):
+                for name in sent:
+                    emit(f"{send}({name}, {name}_here, {name}_tile)")
+
+    def _registers(self) -> tuple[int, str]:
+        """How many elements are computed at a time, and the loop over them."""
+        values = range(self.count + len(self.spec.body))
+        dtypes = [*map(self.dtype, values), *(x.dtype for x in self.operands.values())]
+        sizes = [np.dtype(dtype).itemsize for dtype in dtypes]
+        width, least = VECTOR // max(sizes), VECTOR // min(sizes)
+        vectors = 1 if self._maskable() and not self._several() else INTERLEAVED
+        size = max(vectors * width, least)
+        return size, f"for j in lanes(0, {size}, {width}, {vectors}):"
+
+    def _fetch(self, size: int) -> None:
+        """Ask for what is read some blocks later, one line after the other."""
+        fetch = self.header.define(f"fetch_{size}", f"fetcher({size})")
+        for number, operand in enumerate(self.spec.inputs):
+            special = operand.picks or operand.windows or operand.is_position or operand.words
+            if operand.inner == "1" and not special:
+                self.emit(f"{fetch}(in{number}, in{number}_here)")
 
     def steps(self) -> str:
         """Copies, and what is computed of single numbers, are short; a stencil took 2 % longer."""
@@ -87,15 +130,21 @@ class MapPhase(Phase):
                     self._repeat(name, f"{name}_offset")
 
     def _loop(self, count: str, base: Base) -> None:
+        steps = "interleaved" if self._several() else "masked" if self._maskable() else "range"
+        self._steps(f"for j in {steps}({count}):", base)
+
+    def _steps(self, loop: str, base: Base) -> None:
         roots = self.roots(0)
         names = self.hoisted(roots, base)
-        body = self.spec.body
-        chained = longest_chain(self.count, body) >= CHAIN
-        several = chained and sum(map(is_heavy, body)) <= MOST_HEAVY
-        steps = "interleaved" if several else "masked" if self._maskable() else "range"
-        with self.emit.block(f"for j in {steps}({count}):"):
+        with self.emit.block(loop):
             names = self.compute(roots, base, "", names)
             self.write_outputs(self.flow.inner_outputs, names, base)
+
+    def _several(self) -> bool:
+        """Whether functions wait for each other, so that several vectors are to be under way."""
+        body = self.spec.body
+        chained = longest_chain(self.count, body) >= CHAIN
+        return chained and sum(map(is_heavy, body)) <= MOST_HEAVY
 
     def _maskable(self) -> bool:
         """Whether masks are cheap: beside functions, where operands lie one after the other."""
@@ -114,7 +163,8 @@ class MapPhase(Phase):
         """Draw the words of an item, in whole blocks."""
         emit, words = self.emit, self.operands[name].words
         size = 32 // np.dtype(words).itemsize  # words in a block of 32 bytes
-        self.allocate(f"{name}_row", words, f"length + {2 * size}")
+        most = "2 * length" if self.spec.streamed else "length"
+        self.allocate(f"{name}_row", words, f"{most} + {2 * size}")
         emit(f"{name}_first = {name}_at // {size}")
         emit(f"{name}_last = ({name}_at + width - 1) // {size}")
         with emit.block(f"for drawn in range({name}_last - {name}_first + 1):"):

@@ -25,6 +25,9 @@ Geometry = npt.NDArray[np.int64]
 # threads costs 2 to 10 microseconds.
 PARALLEL_NS = 25_000
 
+# Vectors that are under way at once where functions wait for each other.
+INTERLEAVED = 4
+
 # Functions of the templates that cost about one instruction; all others count as transcendental.
 CHEAP_FUNCTIONS = frozenset(
     (

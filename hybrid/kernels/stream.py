@@ -1,14 +1,17 @@
 """Storing past the caches: results too large for them are written without being read first.
 
-A usual store reads the line that it changes, and throws others out of the cache. So a copy of 64 MB
-moves 31 GB/s on one thread by such stores, 21 by others. A kernel computes a stretch of its result
-in the first-level cache and sends it from there; whoever reads it next finds it in memory.
+A usual store reads the line that it changes, and throws others out of the cache. So results of that
+size are computed a few whole lines at a time, in registers, and sent to memory from there; whoever
+reads them next finds them there. What is to be read is asked for some blocks ahead: the processor
+sees few of the loads to come while it computes functions.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -20,24 +23,108 @@ _BYTE = ir.IntType(8)
 _ADDRESS = _BYTE.as_pointer()
 _INT = ir.IntType(64)
 _LINE = 64  # bytes of a line of the cache
+# Bytes by which what is read is asked for ahead.
+AHEAD = 1024
 _VECTOR = ir.VectorType(ir.IntType(32), _LINE // 4)
 
 
 @intrinsic
-def stream(typingctx: Any, target: Any, at: Any, tile: Any, count: Any) -> Any:
-    """Copy the first ``count`` elements of a tile to where ``at`` is, past the caches."""
-    if not (isinstance(target, Operand) and isinstance(tile, Operand)):
+def until_line(typingctx: Any, target: Any, at: Any) -> Any:
+    """How many elements lie between where ``at`` is and the next line of the cache."""
+    if not isinstance(target, Operand):
         return None
 
     def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        place = builder.bitcast(builder.gep(values[0], [values[1]]), _ADDRESS)
-        end = builder.gep(values[2], [values[3]])
-        size = builder.sub(builder.ptrtoint(end, _INT), builder.ptrtoint(values[2], _INT))
-        source = builder.bitcast(values[2], _ADDRESS)
-        builder.call(_copier(builder.module), [place, source, size])
-        return context.get_dummy_value()
+        place = builder.gep(values[0], values[1:])
+        odd = builder.and_(builder.neg(builder.ptrtoint(place, _INT)), _INT(_LINE - 1))
+        return builder.udiv(odd, _INT(np.dtype(target.stored).itemsize))
 
-    return types.none(target, types.int64, tile, types.int64), codegen
+    return types.int64(target, types.int64), codegen
+
+
+@functools.cache
+def sender(count: int) -> Any:
+    """A function that stores a tile of ``count`` elements to where ``at`` is, past the caches.
+
+    Not past them where no line begins there.
+    """
+
+    @intrinsic
+    def send(typingctx: Any, target: Any, at: Any, tile: Any) -> Any:
+        lines = count * np.dtype(target.stored).itemsize // _LINE
+
+        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            place = builder.gep(values[0], [values[1]])
+            to, of = (builder.bitcast(x, _VECTOR.as_pointer()) for x in (place, values[2]))
+            number = [_INT(line) for line in range(lines)]
+            found = [builder.load(builder.gep(of, [line]), align=_LINE) for line in number]
+            odd = builder.and_(builder.ptrtoint(place, _INT), _INT(_LINE - 1))
+            mark = builder.module.add_metadata([ir.IntType(32)(1)])
+            with builder.if_else(builder.icmp_unsigned("==", odd, _INT(0))) as (even, uneven):
+                with even:
+                    for line, value in zip(number, found, strict=True):
+                        store = builder.store(value, builder.gep(to, [line]), align=_LINE)
+                        store.set_metadata("nontemporal", mark)
+                with uneven:
+                    for line, value in zip(number, found, strict=True):
+                        store = builder.store(value, builder.gep(to, [line]), align=1)
+                        # Or LLVM would make one usual store of both.
+                        store.volatile = True
+            return context.get_dummy_value()
+
+        return types.none(target, types.int64, tile), codegen
+
+    return send
+
+
+@functools.cache
+def edge(count: int) -> Any:
+    """A function that copies the elements from ``low`` to ``high`` of a tile of ``count``."""
+
+    @intrinsic
+    def copy(typingctx: Any, target: Any, at: Any, tile: Any, low: Any, high: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            _, _, registers, low, high = values
+            place = builder.gep(values[0], [values[1]])
+            width = np.dtype(target.stored).itemsize
+            # Of which LLVM does not know where it is read: the tile itself is to be registers.
+            whole = ir.ArrayType(_VECTOR, count * width // _LINE)
+            with builder.goto_entry_block():
+                spare = builder.alloca(whole)
+            for line in range(whole.count):
+                of = builder.gep(builder.bitcast(registers, _VECTOR.as_pointer()), [_INT(line)])
+                to = builder.gep(spare, [_INT(0), _INT(line)])
+                builder.store(builder.load(of, align=_LINE), to)
+            first = builder.gep(builder.bitcast(spare, place.type), [low])
+            size = builder.mul(builder.sub(high, low), _INT(width))
+            cgutils.raw_memcpy(builder, builder.gep(place, [low]), first, size, 1)
+            return context.get_dummy_value()
+
+        return types.none(target, types.int64, tile, types.int64, types.int64), codegen
+
+    return copy
+
+
+@functools.cache
+def fetcher(count: int) -> Any:
+    """A function that asks for ``count`` elements some way beyond where ``at`` is."""
+
+    @intrinsic
+    def fetch(typingctx: Any, source: Any, at: Any) -> Any:
+        lines = max(count * np.dtype(source.stored).itemsize // _LINE, 1)
+
+        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            kind = ir.FunctionType(ir.VoidType(), [_ADDRESS, *[ir.IntType(32)] * 3])
+            ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            place = builder.bitcast(builder.gep(values[0], [values[1]]), _ADDRESS)
+            for line in range(lines):
+                there = builder.gep(place, [_INT(AHEAD + line * _LINE)])
+                builder.call(ask, [there, *(ir.IntType(32)(x) for x in (0, 3, 1))])
+            return context.get_dummy_value()
+
+        return types.none(source, types.int64), codegen
+
+    return fetch
 
 
 @intrinsic
@@ -49,36 +136,3 @@ def streamed(typingctx: Any, args: Any) -> Any:
         return context.get_dummy_value()
 
     return types.none(args), codegen
-
-
-def _copier(module: Any) -> Any:
-    """The function ``void (target, source, size)`` of a module, once."""
-    name = "hybrid_stream"
-    found = module.globals.get(name)
-    if found is not None:
-        return found
-    kind = ir.FunctionType(ir.VoidType(), [_ADDRESS, _ADDRESS, _INT])
-    function = ir.Function(module, kind, name)
-    function.linkage = "internal"
-    function.attributes.add("noinline")
-    target, source, size = function.args
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
-    # Up to the first whole line, the lines, and what is left.
-    odd = builder.and_(builder.neg(builder.ptrtoint(target, _INT)), _INT(_LINE - 1))
-    head = builder.select(builder.icmp_unsigned("<", odd, size), odd, size)
-    cgutils.raw_memcpy(builder, target, source, head, 1)
-    lines = builder.udiv(builder.sub(size, head), _INT(_LINE))
-    to, of = (
-        builder.bitcast(builder.gep(pointer, [head]), _VECTOR.as_pointer())
-        for pointer in (target, source)
-    )
-    with cgutils.for_range(builder, lines) as loop:
-        value = builder.load(builder.gep(of, [loop.index]), align=1)
-        store = builder.store(value, builder.gep(to, [loop.index]), align=_LINE)
-        store.set_metadata("nontemporal", module.add_metadata([ir.IntType(32)(1)]))
-    done = builder.add(head, builder.mul(lines, _INT(_LINE)))
-    rest = builder.sub(size, done)
-    places = (builder.gep(pointer, [done]) for pointer in (target, source))
-    cgutils.raw_memcpy(builder, *places, rest, 1)
-    builder.ret_void()
-    return function

@@ -1,14 +1,15 @@
 """Kernel source -> LLVM's code, by running the statements of its functions on Scalars.
 
 The source is Python, of which this understands what kernels need: assignments, ``for`` over
-``range`` with a positive step, ``while``, ``if``, and calls;
-``lanes(first, count, width)`` is a range of
-`count` numbers that becomes vectors of `width`, without a loop, ``interleaved(count)`` a range of
-which several vectors are under way at once, and ``masked(count)`` one whose last vector has lanes
-that do nothing. ``items(first, last)`` is a range over what is worth a loop of its own. Expressions
-are computed by Python: operators and intrinsics of ``Scalar`` append their instructions. A variable
-that is assigned once, and read only where that has been, is its value; any other is memory on the
-stack, which LLVM makes a register, and keeps the type of its first value.
+``range`` with a positive step, ``while``, ``if``, and calls. ``lanes(first, count, width)`` is a
+range of `count` numbers that becomes vectors of `width`, without a loop; with a fourth argument in
+a loop of as many vectors as that says, where vectors can be made of its body at all.
+``interleaved(count)`` is a range of which several vectors are under way at once, and
+``masked(count)`` one whose last vector has lanes that do nothing. ``items(first, last)`` is a range
+over what is worth a loop of its own. Expressions are computed by Python: operators and intrinsics
+of ``Scalar`` append their instructions. A variable that is assigned once, and read only where that
+has been, is its value; any other is memory on the stack, which LLVM makes a register, and keeps the
+type of its first value.
 
 Numba's own way, by bytecode and type inference, took 390 ms of processor time for the 180 lines of
 a log-softmax with its gradient before LLVM saw it, where this takes 21; and 300 more to get
@@ -29,11 +30,11 @@ from llvmlite import ir
 
 from hybrid.kernels import wide
 from hybrid.kernels.scalar import Scalar, scalar, types
+from hybrid.kernels.spec import INTERLEAVED
 
 _ADDRESS = ir.IntType(8).as_pointer()
 _INT = ir.IntType(64)
 WIDEST = 16  # numbers of vector math in a vector at most
-INTERLEAVED = 4  # vectors that an interleaved loop has under way
 
 
 def phase(module: Any, definition: ast.FunctionDef, names: Mapping[str, Any], symbol: str) -> None:
@@ -63,14 +64,15 @@ class inlined:
         _Function(builder, self.names, self.definition, arguments).write()
 
 
-def _straightened(module: Any, width: int, vectors: int) -> Any:
+def _straightened(module: Any, width: int, vectors: int, surely: bool) -> Any:
     """What tells LLVM to make a loop of `width` times `vectors` steps that many vectors.
 
-    Left to itself it unrolls short ones first, and has a row of scalars then.
+    Left to itself it unrolls short ones first, and has a row of scalars then. Where it is told to
+    do so `surely`, it complains of bodies of which it cannot make vectors.
     """
     return _options(
         module,
-        ("vectorize.enable", ir.IntType(1)(1)),
+        *(("vectorize.enable", ir.IntType(1)(1)) for _ in range(surely)),
         ("vectorize.width", ir.IntType(32)(width)),
         ("interleave.count", ir.IntType(32)(vectors)),
         ("unroll.disable",),
@@ -222,13 +224,14 @@ class _Function:
                 target=ast.Name(id=name),
                 iter=ast.Call(
                     func=ast.Name(id="lanes"),
-                    args=[first, ast.Constant(int(count)), ast.Constant(int(width))],
+                    args=[first, ast.Constant(int(count)), ast.Constant(int(width)), *rest],
                 ),
                 body=body,
                 orelse=[],
             ):
                 start = self.value(first)
-                options = _straightened(self.builder.module, width, count // width)
+                vectors = self.value(rest[0]) if rest else count // width
+                options = _straightened(self.builder.module, width, vectors, not rest)
                 self.loop(name, [start, start + count], body, options)
             case ast.While(test=test, body=body, orelse=[]):
                 self.repeat(test, body)

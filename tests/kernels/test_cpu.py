@@ -187,6 +187,67 @@ def test_rows_between_others_are_stored_past_the_caches_over_their_input() -> No
     np.testing.assert_array_equal(matrix, want)
 
 
+@pytest.mark.usefixtures("all_streamed")
+@pytest.mark.parametrize("size", [8192, 8193, 16_383, 24_700])
+@pytest.mark.parametrize("shift", [0, 1, 15])
+def test_results_past_the_caches_are_computed_from_what_they_overwrite(
+    size: int, shift: int
+) -> None:
+    memory = normal((size + shift + 3,))
+    before = memory.copy()
+    want = before[shift:-3] * before[shift:-3] + before[shift:-3]
+    access = Access(F32, 1, shift, (1,))
+    body = (mapped("grow", "{0} * {0} + {0}", (0,), F32),)
+    kernel, geometry = kernel_of(Region((size,), (), (access,), body, ((1, access),)))
+    assert kernel.spec.streamed
+    kernel.call(parallel.driver_address(), geometry, memory, memory)
+    np.testing.assert_array_equal(memory[shift:-3], want)
+    np.testing.assert_array_equal(memory[:shift], before[:shift])
+    np.testing.assert_array_equal(memory[-3:], before[-3:])
+
+
+FUNCTIONS = {
+    "one": ("exp({0})",),
+    "one waits for another": ("exp({0})", "log({0})"),
+    "side by side": ("exp({0})", "tanh({1})", "log({0} * {0})"),
+    "of other sizes": ("exp({0})", "cast int8", "cast float64"),
+    "of both parts": ("cast complex64", "{0} * {0}", "cast complex128"),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("shift", [0, 3])
+def test_results_have_the_same_bits_past_the_caches(
+    name: str, shift: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    size = 10_001
+    pair = [normal((size,)) + 3, normal((size,), seed=1)]
+    body: list[Instr] = []
+    for expr in FUNCTIONS[name]:
+        last = len(body) + 1 if body else 0
+        if expr.startswith("cast"):
+            body.append(Instr("cast", "cast", "", (last,), expr.removeprefix("cast ")))
+        else:
+            dtype = body[-1].dtype if body else F32
+            args = (last, 1) if "{1}" in expr else (last,)
+            body.append(mapped("function", expr, args, dtype))
+    inputs = (Access(F32, 1, 0, (1,)),) * 2
+    outputs = tuple(
+        (number, Access(instr.dtype, 1, shift, (1,))) for number, instr in enumerate(body, 2)
+    )
+    found = []
+    for least in (1 << 40, 1):
+        monkeypatch.setattr(loopnest, "STREAMED", least)
+        kernel, geometry = kernel_of(Region((size,), (), inputs, tuple(body), outputs))
+        assert kernel.spec.streamed == (least == 1)
+        results = [np.zeros(size + shift, instr.dtype) for instr in body]
+        kernel.call(0, geometry, *pair, *results)
+        found.append([result.tobytes() for result in results])
+    assert found[0] == found[1]
+    # LLVM says on the process's own stream what it could not do.
+    assert capfd.readouterr().err == ""
+
+
 def test_softmax_in_place() -> None:
     x = normal((30, 70))
     region, (result,) = make_region((30, 70), (1,), [(x, x)], softmax(F32), [(5, F32, False)])

@@ -41,6 +41,14 @@ FORMS = {
         for i in lanes(1, 8, 4):
             store(words, i, i * n)
         """,
+    "lanes of several vectors at a time are a range": """
+        for i in lanes(0, 16, 4, 2):
+            store(words, i, i * n)
+        """,
+    "lanes of what cannot be vectors are a range": """
+        for i in lanes(1, 8, 4, 1):
+            store(words, i, load(words, i - 1) * n + m)
+        """,
     "an interleaved loop counts as any": """
         for i in interleaved(n):
             store(words, i, i * m)
@@ -145,7 +153,7 @@ def _python(text: str, words: Words, n: int, m: int) -> None:
         "interleaved": range,
         "masked": range,
         "items": range,
-        "lanes": lambda first, count, width: range(first, first + count),
+        "lanes": lambda first, count, width, *at_once: range(first, first + count),
     }
     exec(textwrap.dedent(text), names | {"words": words, "n": n, "m": m})
 
