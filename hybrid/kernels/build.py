@@ -21,7 +21,7 @@ from hybrid.kernels import (
     extrema,
     half,
     intrinsics,
-    line_passes,
+    line_tiles,
     machine,
     memory,
     normals,
@@ -120,7 +120,7 @@ def namespace() -> dict[str, Any]:
         "draw_block": philox.draw_block,
         "fill_planes": planes.fill_planes,
         "first_extreme": search.first_extreme,
-        "line_transform": line_passes.line_transform,
+        "line_transform": line_tiles.line_transform,
         "dot_tile": tiles.dot_tile,
         # Of ints, for sizes.
         "min": intrinsics.minimum,
