@@ -21,6 +21,7 @@ from hybrid.kernels import (
     extrema,
     half,
     intrinsics,
+    line_blocks,
     line_tiles,
     machine,
     memory,
@@ -120,6 +121,7 @@ def namespace() -> dict[str, Any]:
         "draw_block": philox.draw_block,
         "fill_planes": planes.fill_planes,
         "first_extreme": search.first_extreme,
+        "block_transform": line_blocks.block_transform,
         "line_transform": line_tiles.line_transform,
         "dot_tile": tiles.dot_tile,
         # Of ints, for sizes.

@@ -1,7 +1,8 @@
 """The passes of Fourier transforms over tiles, whose rows are vectors.
 
 A row has what has the same place in each of several lines, and a pass does to them what it would do
-to one number, from one tile to another.
+to one number, from one tile to another. Or it has neighbours of one long line, for which a pass
+does the same, but with roots of unity of their own: kinds that begin with "own".
 """
 
 from __future__ import annotations
@@ -12,16 +13,25 @@ from typing import Any
 from llvmlite import ir
 
 from hybrid.kernels.butterflies import BACKWARD, BY, FORWARD, Pair, turned
-from hybrid.kernels.line_writer import INT, Writer
+from hybrid.kernels.line_writer import INT, Vector, Writer
 
-_NUMBERS = 4  # of each pass
+NUMBERS = 4  # of each pass
 
 
-def _complex_pass(w: Writer, radix: int, given: Sequence[Any]) -> None:
+def _complex_pass(w: Writer, radix: int, own: bool, given: Sequence[Any]) -> None:
     """Write a pass over pairs, the real part of each before the other."""
     source, target, roots, length, groups = given
     builder = w.builder
     pairs = w.times(2, length)
+
+    def rotated(value: Pair, i: Any, j: int) -> Pair:
+        if not j or (i is zero and not own):
+            return value
+        if not own:
+            return turned(value, _root(w, roots, builder.sub(i, INT(1)), radix, j))
+        root = _own_root(w, roots, i, radix, j)
+        found = turned(value, root)
+        return found if i is not zero else _unless_one(w, root, value, found)
 
     def group(k: Any, i: Any) -> None:
         # A step between operands, and one between results: few addresses stay in registers.
@@ -33,10 +43,8 @@ def _complex_pass(w: Writer, radix: int, given: Sequence[Any]) -> None:
         first = w.row(target, w.times(2, w.total(i, w.times(length, k))))
         apart = w.times(pairs, groups)
         for j, result in enumerate(BY[radix](operands)):
-            if j and i is not zero:
-                result = turned(result, _root(w, roots, builder.sub(i, INT(1)), radix, j))
             at = w.row(first, w.times(apart, j))
-            for part, value in enumerate(result):
+            for part, value in enumerate(rotated(result, i, j)):
                 w.put(at, INT(part), value)
 
     zero = INT(0)
@@ -49,6 +57,27 @@ def _complex_pass(w: Writer, radix: int, given: Sequence[Any]) -> None:
 def _root(w: Writer, roots: Any, number: Any, radix: int, j: int) -> Pair:
     at = w.times(2, w.total(w.times(number, radix - 1), INT(j - 1)))
     return w.spread(roots, at), w.spread(roots, w.builder.add(at, INT(1)))
+
+
+def _own_root(w: Writer, roots: Any, number: Any, radix: int, j: int) -> Pair:
+    """The roots of the lanes, a vector of cosines before one of sines."""
+    at = w.times(2 * w.lanes, w.total(w.times(number, radix - 1), INT(j - 1)))
+    parts = (w.read(roots, w.total(at, INT(part * w.lanes))) for part in (0, 1))
+    re, im = (Vector(w.builder, part) for part in parts)
+    return re, im
+
+
+def _unless_one(w: Writer, root: Pair, value: Pair, otherwise: Pair) -> Pair:
+    """What is not multiplied where a root is 1: an infinity would become NaN."""
+    builder = w.builder
+    one, zero = ir.Constant(w.kind, [1.0] * w.lanes), ir.Constant(w.kind, None)
+    is_one = builder.fcmp_ordered("==", root[0].value, one)
+    is_one = builder.and_(is_one, builder.fcmp_ordered("==", root[1].value, zero))
+    re, im = (
+        Vector(builder, builder.select(is_one, a.value, b.value))
+        for a, b in zip(value, otherwise, strict=True)
+    )
+    return re, im
 
 
 def _real_pass(w: Writer, radix: int, forward: bool, given: Sequence[Any]) -> None:
@@ -81,13 +110,9 @@ def _real_pass(w: Writer, radix: int, forward: bool, given: Sequence[Any]) -> No
         reads, writes = (plain, ends) if forward else (ends, plain)
         number = builder.sub(builder.lshr(i, INT(1)), INT(1))
         roots_of = [None, *(_root(w, roots, number, radix, j) for j in range(1, radix))]
-        operands = []
-        for at, root in zip(reads, roots_of, strict=True):
-            operand = w.get(source, builder.sub(at, INT(1))), w.get(source, at)
-            operands.append(turned(operand, root) if forward and root else operand)
-        for at, root, (re, im) in zip(writes, roots_of, pairs(operands), strict=True):
-            if root and not forward:
-                re, im = root[0] * re - root[1] * im, root[0] * im + root[1] * re
+        operands = [(w.get(source, builder.sub(at, INT(1))), w.get(source, at)) for at in reads]
+        results = _of_pairs(pairs, forward, operands, roots_of)
+        for at, (re, im) in zip(writes, results, strict=True):
             w.put(target, builder.sub(at, INT(1)), re)
             w.put(target, at, im)
 
@@ -99,6 +124,46 @@ def _real_pass(w: Writer, radix: int, forward: bool, given: Sequence[Any]) -> No
                 single(last, k, end, INT(0))
         with w.loop(length, start=2, step=2) as i:
             pair(k, i)
+
+
+def _of_pairs(
+    compute: Any, forward: bool, operands: Sequence[Pair], roots: Sequence[Pair | None]
+) -> list[Pair]:
+    """The results of pairs, which are turned before, or back after that."""
+    if forward:
+        given = zip(operands, roots, strict=True)
+        return list(compute([turned(x, root) if root else x for x, root in given]))
+    found = []
+    for (re, im), root in zip(compute(operands), roots, strict=True):
+        back = (root[0] * re - root[1] * im, root[0] * im + root[1] * re) if root else (re, im)
+        found.append(back)
+    return found
+
+
+def _own_pairs_pass(w: Writer, radix: int, forward: bool, given: Sequence[Any]) -> None:
+    """Write a pass over pairs of half a spectrum.
+
+    Of each of `groups` pieces it makes one of `radix`, `length` places each, or the way back. What
+    a place of the longer one has lies beside what came of the same place: in the array that would
+    be in the middle of the line, or in its other half backwards.
+    """
+    source, target, roots, length, groups = given
+    compute = (FORWARD if forward else BACKWARD)[radix][2]
+
+    with w.loop(groups) as k, w.loop(length) as q:
+        piece = w.row(source if forward else target, w.times(2, w.total(w.times(k, length), q)))
+        apart = w.times(w.times(2, length), groups)
+        pieces = [w.row(piece, w.times(apart, j)) for j in range(radix)]
+        place = w.times(2 * radix, w.total(w.times(k, length), q))
+        whole = w.row(target if forward else source, place)
+        places = [w.row(whole, INT(2 * j)) for j in range(radix)]
+        reads, writes = (pieces, places) if forward else (places, pieces)
+        operands = [(w.get(at, INT(0)), w.get(at, INT(1))) for at in reads]
+        roots_of = [None, *(_own_root(w, roots, q, radix, j) for j in range(1, radix))]
+        results = _of_pairs(compute, forward, operands, roots_of)
+        for at, result in zip(writes, results, strict=True):
+            for part, value in enumerate(result):
+                w.put(at, INT(part), value)
 
 
 def _pass(w: Writer, kind: str, radix: int) -> Any:
@@ -113,8 +178,10 @@ def _pass(w: Writer, kind: str, radix: int) -> Any:
     for argument in function.args[:3]:
         argument.add_attribute("noalias")
     inner = Writer(ir.IRBuilder(function.append_basic_block("entry")), w.element, w.lanes)
-    if kind == "complex":
-        _complex_pass(inner, radix, function.args)
+    if kind.endswith("complex"):
+        _complex_pass(inner, radix, kind == "own_complex", function.args)
+    elif kind.startswith("own"):
+        _own_pairs_pass(inner, radix, kind == "own_forward", function.args)
     else:
         _real_pass(inner, radix, kind == "forward", function.args)
     inner.builder.ret_void()
@@ -133,8 +200,8 @@ def all_passes(
         return builder.select(odd, *reversed(bodies)), builder.select(odd, *bodies)
 
     with w.loop(count) as number:
-        at = w.times(_NUMBERS, number)
-        places = (builder.gep(passes, [w.total(at, INT(i))]) for i in range(_NUMBERS))
+        at = w.times(NUMBERS, number)
+        places = (builder.gep(passes, [w.total(at, INT(i))]) for i in range(NUMBERS))
         radix, length, groups, root = (builder.load(place) for place in places)
         numbers = builder.gep(roots, [root]), length, groups
         for known in radices:

@@ -147,7 +147,19 @@ def scatter(w: Writer, lines: Lines, tile: Any, scale: Any) -> None:
     _by_form(w, lines, rows, columns, single)
 
 
-def line_transform(kind: str, dtype: str, lanes: int, radices: Sequence[int]) -> Any:
+def with_zeros(w: Writer, body: Any, size: Any) -> Any:
+    """Half a spectrum in pairs, of which those of real numbers have a zero; where it begins."""
+    front = w.row(body, INT(-1))
+    zero = Vector(w.builder, ir.Constant(w.kind, None))
+    w.put(front, INT(0), w.get(body, INT(0)))
+    w.put(body, INT(0), zero)
+    w.put(body, size, zero)
+    return front
+
+
+def line_transform(
+    kind: str, dtype: str, lanes: int, radices: Sequence[int], bare: bool = False
+) -> Any:
     """A function that transforms at most `lanes` lines.
 
     ``transform(passes, count, roots, scale, x, at, step, inner, out, to, out_step, out_inner,
@@ -157,6 +169,9 @@ def line_transform(kind: str, dtype: str, lanes: int, radices: Sequence[int]) ->
     apart, and `out` likewise. `swapped` is 1 for the backward transform of complex lines, else 0.
     `tile` and `other` have two vectors more than a line has numbers. `kind` is "complex", "forward"
     for real lines to half of a spectrum, or "backward".
+
+    `bare` lines are parts of longer ones: half of a spectrum has neither the zero behind its first
+    number nor one behind its last, and what is read of complex lines is not swapped.
     """
 
     @intrinsic
@@ -194,29 +209,25 @@ def line_transform(kind: str, dtype: str, lanes: int, radices: Sequence[int]) ->
             half = w.times(2, builder.add(builder.lshr(size, INT(1)), INT(1)))
             whole = {"complex": w.times(2, size)}.get(kind, half)
             starts = builder.gep(x, [at]), builder.gep(out, [to])
-            one = kind == "forward", kind == "backward"
+            real = bare and kind != "complex"
+            plain = kind == "forward" or real, kind == "backward" or real
+            turns = INT(0) if bare else swapped, swapped
             given, made = (
-                Lines(memory, *steps, 1 if plain else 2, valid, size if plain else whole, swapped)
-                for memory, steps, plain in zip(
-                    starts, ((step, inner), (out_step, out_inner)), one, strict=True
+                Lines(memory, *steps, 1 if one else 2, valid, size if one else whole, turn)
+                for memory, steps, one, turn in zip(
+                    starts, ((step, inner), (out_step, out_inner)), plain, turns, strict=True
                 )
             )
-            # Half of a spectrum begins with a zero, as a tile has it behind the first number.
-            shift = INT(int(kind != "complex"))
-            gather(w, given, builder.gep(tiles[0], [INT(int(kind == "forward"))]))
-            if kind == "backward":
-                builder.store(builder.load(tiles[0]), w.row(tiles[0], INT(1)))
-            bodies = [builder.gep(tile, [shift]) for tile in tiles]
-            body = all_passes(w, kind, radices, (passes, count, roots), bodies)
-            if kind == "forward":
-                front = builder.gep(body, [INT(-1)])
-                builder.store(builder.load(body), front)
-                zero = ir.Constant(w.kind, None)
-                builder.store(zero, body)
-                builder.store(zero, w.row(body, size))
-                scatter(w, made, front, scale)
+            bodies = [tile if bare or kind == "complex" else w.row(tile, INT(1)) for tile in tiles]
+            if kind == "backward" and not bare:
+                gather(w, given, tiles[0])
+                w.put(bodies[0], INT(0), w.get(tiles[0], INT(0)))
             else:
-                scatter(w, made, body, scale)
+                gather(w, given, bodies[0])
+            body = all_passes(w, kind, radices, (passes, count, roots), bodies)
+            if kind == "forward" and not bare:
+                body = with_zeros(w, body, size)
+            scatter(w, made, body, scale)
             return context.get_dummy_value()
 
         return signature, codegen

@@ -27,7 +27,7 @@ _LONGEST, _SHORTEST = 1 << 13, 8
 # Lines that are computed for each that is wanted, at most.
 _WASTE = 2
 # Operations on numbers that a core does in a nanosecond.
-_RATE = 8
+RATE = 8
 
 _SLOTS = (
     *("count", "size", "passes", "swapped"),
@@ -119,6 +119,35 @@ def _root(index: int, size: int, angle: float) -> tuple[float, float]:
     return -math.cos(rest * angle), math.sin(rest * angle)
 
 
+def passes_over(
+    kind: str, radices: Sequence[int], size: int, step: int, unity: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    """The numbers of passes over a line, four each, and their roots of unity one behind the other.
+
+    Those are every `step`-th of `unity`.
+    """
+    cosines, sines = unity
+    numbers, roots, size_of_roots = [], [], 0
+    for radix, groups in zip(radices, accumulate((1, *radices), mul), strict=False):
+        length = size // (groups * radix)
+        numbers.append((radix, length, groups, size_of_roots))
+        number = np.arange(1, length if kind == "complex" else (length - 1) // 2 + 1)
+        places = number[:, None] * np.arange(1, radix) * (groups * step)
+        roots.append(np.stack([cosines[places], sines[places]], axis=-1).ravel())
+        size_of_roots += roots[-1].size
+    if kind == "forward":
+        numbers.reverse()
+    # Never empty: an array without elements may lie anywhere.
+    every = np.concatenate([*roots, np.zeros(1)])
+    return np.array(numbers, np.int64).ravel(), every
+
+
+def known_radices(kind: str, radices: Sequence[int]) -> tuple[int, ...]:
+    """Those of some radices for which there are passes, in one order: part of a kernel's text."""
+    known = COMPLEX_RADICES if kind == "complex" else REAL_RADICES
+    return tuple(radix for radix in known if radix in radices)
+
+
 @dataclass(frozen=True)
 class _Passes:
     """The numbers of the passes over a line, and their roots of unity."""
@@ -133,22 +162,8 @@ def _passes(size: int, kind: str, dtype: str) -> _Passes | None:
     radices = factors(size, kind != "complex")
     if radices is None:
         return None
-    cosines, sines = roots_of_unity(size)
-    numbers, roots, size_of_roots = [], [], 0
-    for radix, groups in zip(radices, accumulate((1, *radices), mul), strict=False):
-        length = size // (groups * radix)
-        numbers.append((radix, length, groups, size_of_roots))
-        number = np.arange(1, length if kind == "complex" else (length - 1) // 2 + 1)
-        places = number[:, None] * np.arange(1, radix) * groups
-        roots.append(np.stack([cosines[places], sines[places]], axis=-1).ravel())
-        size_of_roots += roots[-1].size
-    if kind == "forward":
-        numbers.reverse()
-    known = COMPLEX_RADICES if kind == "complex" else REAL_RADICES
-    found = tuple(radix for radix in known if radix in radices)
-    # Never empty: an array without elements may lie anywhere.
-    every = np.concatenate([*roots, np.zeros(1)]).astype(dtype)
-    return _Passes(np.array(numbers, np.int64).ravel(), every, found)
+    numbers, roots = passes_over(kind, radices, size, 1, roots_of_unity(size))
+    return _Passes(numbers, roots.astype(dtype), known_radices(kind, radices))
 
 
 @functools.cache
@@ -222,7 +237,7 @@ def line_kernel(
         "swapped": int(inverse),
         **dict(zip(("x_step", "x_inner", "out_step", "out_inner"), steps, strict=True)),
     }
-    cost = int(5 * size * math.log2(size) * count) // _RATE
+    cost = int(5 * size * math.log2(size) * count) // RATE
     numbers = geometry(cost, 0, (-(-count // lanes),), _SLOTS, values)
     source = _source(kind, dtype, lanes, passes.radices)
     return LineKernel(source, numbers, passes.numbers, passes.roots)

@@ -1,9 +1,10 @@
 """Fourier transforms of many lines, shared among the threads of kernels, into given memory.
 
-Kernels do several lines at once (``lines.py``). NumPy's inner loops do single lines, very long ones
-and those of sizes with large factors, with the factor that SciPy computes. In either way the bits
-are those of ``scipy.fft``. SciPy's transforms give new memory each time, which the system has to
-clear page by page: of a real transform of 2**18 numbers that takes half of the time.
+Kernels do several lines at once (``lines.py``), or the parts of long ones (``long_lines.py``).
+NumPy's inner loops do lines of sizes with large factors, with the factor that SciPy computes. In
+either way the bits are those of ``scipy.fft``. SciPy's transforms give new memory each time, which
+the system has to clear page by page: of a real transform of 2**18 numbers by its passes that takes
+half of the time.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from hybrid.kernels import lines, parallel
+from hybrid.kernels import lines, long_lines, parallel
 from hybrid.kernels.gufunc import loop_of
 from hybrid.kernels.handwritten import Array
 from hybrid.kernels.products import can_limit, multiply
@@ -30,7 +31,8 @@ _SLABS = 64
 Strides = tuple[int, ...]
 Axes = tuple[int, ...]
 # In how many slabs lines lie evenly; the kernel, or the numbers for NumPy's loop, of each.
-_Plan = tuple[int, lines.LineKernel | Array]
+_Kernel = lines.LineKernel | long_lines.LongKernel
+_Plan = tuple[int, _Kernel | Array]
 
 
 @functools.cache
@@ -115,7 +117,7 @@ def _lie(x: Array, out: Array) -> tuple[Strides, Strides, Strides, Strides]:
 
 def _run(plan: _Plan, x: Array, out: Array, axis: int, scale: float) -> None:
     slabs, numbers = plan
-    transform = numbers if isinstance(numbers, lines.LineKernel) else _by_loop(numbers)
+    transform = _by_loop(numbers) if isinstance(numbers, np.ndarray) else numbers
     if slabs == 1:
         transform(x, out, scale)
         return
@@ -163,15 +165,16 @@ def _numbers(
 
 def _kernel(
     name: str, types: str, sizes: tuple[int, int], count: int, steps: tuple[int, int, int, int]
-) -> lines.LineKernel | None:
-    """What transforms several lines at once, where that is known and worth it."""
+) -> _Kernel | None:
+    """What transforms several lines at once, or long ones, where that is known and worth it."""
     dtype = np.dtype(types[1])
     kind = {"fft": "complex", "ifft": "complex", "irfft": "backward"}.get(name, "forward")
     size = sizes[0 if kind != "backward" else 1]
     if any(step % dtype.itemsize for step in steps):
         return None
     numbers = [step // dtype.itemsize for step in steps]
-    return lines.line_kernel(kind, dtype.name, size, count, numbers, name == "ifft")
+    given = kind, dtype.name, size, count, numbers, name == "ifft"
+    return lines.line_kernel(*given) or long_lines.long_kernel(*given)
 
 
 def _merged(
