@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hybrid.core import limits
 from hybrid.core.identity import tells_identity
 from hybrid.core.source import is_framework
 from hybrid.core.spec import PYTHON_TYPES
@@ -30,6 +31,7 @@ from hybrid.core.symbol import Symbol
 from hybrid.core.unknown import Unknown
 
 if TYPE_CHECKING:
+    from hybrid.core.limits import Limits
     from hybrid.core.tensor import Tensor
 
 _PLAIN = frozenset((bool, int, float, complex, Unknown))
@@ -43,12 +45,15 @@ class Number:
     ----------
     tensor : Tensor
         Stands for it in the graph: weak, without axes.
+    limits : tuple of int, optional
+        Of an int, which Python counts with: see :mod:`hybrid.core.limits`.
     """
 
-    __slots__ = ("__weakref__", "tensor")
+    __slots__ = ("__weakref__", "limits", "tensor")
 
-    def __init__(self, tensor: Tensor) -> None:
+    def __init__(self, tensor: Tensor, limits: Limits | None = None) -> None:
         self.tensor = tensor
+        self.limits = limits
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -62,13 +67,13 @@ class Number:
         return type(data) is not Symbol or data.array is not None
 
     def value(self, why: str) -> Any:
-        """Return the number itself: a bool is a decision, any other one ends the trace.
+        """Return the number itself: a bool or int is a decision, any other one ends the trace.
 
         `why` is empty where it is for what the user's line calls.
         """
         tensor = self.tensor
-        if tensor._data.dtype.kind == "b" and not self.known:
-            return bool(tensor)
+        if tensor._data.dtype.kind in "bi" and not self.known:
+            return _kind(self)(tensor)
         return tensor._concrete(why).item()
 
     def __getattr__(self, name: str) -> Any:
@@ -118,7 +123,10 @@ class Number:
         return found
 
     def __hash__(self) -> int:
-        return hash(self.value("hash()"))
+        found = self.value("hash()")
+        if self.limits is not None and not self.known:
+            state.recorder.trace.keyed(self, found)
+        return hash(found)
 
     def __repr__(self) -> str:
         return repr(self.value("repr()"))
@@ -204,14 +212,54 @@ def _apply(function: Callable[..., Any], *numbers: Any) -> Any:
     if any(type(x) is Number and x.known for x in numbers):
         return function(*(x.value("") if type(x) is Number else x for x in numbers))
     if _stays_in_python(function, numbers):
-        return function(*(bool(x) if _kind(x) is bool else x for x in numbers))
+        kind = int if int in map(_kind, numbers) else bool
+        return function(*(kind(x) if _kind(x) is bool else x for x in numbers))
     if function is operator.pos and _kind(numbers[0]) is not bool:
         return numbers[0]
+    within = None
+    if int in [_kind(x) for x in numbers if type(x) is Number]:
+        try:
+            within = _limits(function, numbers)
+        except limits.TooLarge:
+            return function(*(int(x) if _kind(x) is int else x for x in numbers))
     found = function(*map(_operand, numbers))
     found = tuple(map(of_tensor, found)) if type(found) is tuple else of_tensor(found)
+    if type(found) is Number and _kind(found) is int:
+        found.limits = within
     if type(found) is Number and _kind(found) is bool and _is_told_apart():
         return bool(found)
     return found
+
+
+def _limits(function: Callable[..., Any], numbers: tuple[Any, ...]) -> Limits | None:
+    """Return the limits of what ints give; see :func:`hybrid.core.limits.result`."""
+    found = [_limits_of(x) for x in numbers]
+    if function in _VOUCHED and limits.is_harmless(function, *found):
+        recorder = state.recorder
+        if recorder is not None and recorder.decides:
+            recorder.harmless.add((_VOUCHED[function], *map(told_by, map(_operand, numbers))))
+    if None in found:
+        raise limits.TooLarge
+    ints = [x for x in found if type(x) is tuple]
+    if len(ints) == len(found):
+        return limits.result(function, *ints)
+    limits.result(operator.lt, *ints)
+    return None
+
+
+def _limits_of(x: Any) -> Any:
+    """Return the limits of an int, a float that is a literal as it is, True for other numbers."""
+    if type(x) is Number:
+        return x.limits if _kind(x) is int else True
+    if isinstance(x, int):
+        return int(x), int(x)
+    return x if type(x) is float else True
+
+
+def told_by(x: Any) -> Any:
+    """Return what the same number has, computed alike in another step of a loop."""
+    data = getattr(x, "_data", None)
+    return state.recorder.number_of(data.value) if type(data) is Symbol else (type(x), x)
 
 
 def _stays_in_python(function: Callable[..., Any], numbers: tuple[Any, ...]) -> bool:
@@ -309,6 +357,12 @@ _COMPARISONS = _ORDERINGS | {operator.eq, operator.ne}
 _OF_ORDER = _ORDERINGS | {operator.floordiv, operator.mod, divmod}
 _LOGICAL = frozenset((operator.and_, operator.or_, operator.xor))
 _OF_BITS = _LOGICAL | {operator.lshift, operator.rshift}
+_VOUCHED: dict[Callable[..., Any], str] = {
+    operator.truediv: "divide",
+    operator.floordiv: "floor_divide",
+    operator.mod: "remainder",
+    operator.pow: "pow",
+}
 _BINARY: dict[str, Callable[..., Any]] = {
     **{name: getattr(operator, name) for name in ("add", "sub", "mul", "truediv", "floordiv")},
     **{name: getattr(operator, name) for name in ("mod", "pow", "lshift", "rshift")},

@@ -11,6 +11,7 @@ _ENDS = ("RETURN", "RAISE", "RERAISE")
 LOOKS = frozenset({"locals", "vars", "dir", "eval", "exec"})  # these read variables by name
 
 SILENT = ("CACHE", "EXTENDED_ARG", "PRECALL", "NOP")
+_VALUE = "value"
 _IMPORT = dis.opmap["IMPORT_NAME"]
 _STORES = ("STORE_FAST", "STORE_FAST_LOAD_FAST")
 
@@ -35,6 +36,46 @@ def once_a_step(code: CodeType, at: int) -> bool:
     head, asks = _number(steps, around[0]), _number(steps, at)
     from_head = reached(steps, head, {head, asks})
     return head not in from_head and asks not in reached(steps, asks, {head, asks})
+
+
+@lru_cache(maxsize=256)
+def asks_alone(code: CodeType, at: int) -> bool:
+    """Tell whether nothing waits on the stack for an answer, but iterators and what ends blocks."""
+    steps = steps_of(code)
+    found: dict[int, tuple[str, ...]] = {}
+    pending: list[tuple[int, tuple[str, ...]]] = [(0, ())]
+    while pending:
+        number, stack = pending.pop()
+        if number in found:
+            continue
+        found[number] = stack
+        step = steps[number]
+        if step.offset == at:
+            return stack[:-1].count(_VALUE) == 0
+        for following in _following(steps, number):
+            jumps = following != number + 1
+            change = dis.stack_effect(step.opcode, step.arg, jump=jumps)
+            kept = stack[: len(stack) + min(change, 0)]
+            if step.opname == "GET_ITER":
+                kept = (*kept[:-1], "iterator")
+            elif step.opname == "BEFORE_WITH":
+                kept = (*kept[:-1], "exit")
+            pending.append((following, kept + (_VALUE,) * max(change, 0)))
+    return False
+
+
+@lru_cache(maxsize=256)
+def indexed_by(code: CodeType) -> frozenset[tuple[str, str]]:
+    """Return which variables are an index, and of what: another variable, or nothing that shows."""
+    plain = [step for step in steps_of(code) if step.opname not in SILENT]
+    found = set()
+    for i, step in enumerate(plain):
+        subscript = "_SUBSCR" in step.opname or step.argrepr == "[]"
+        if subscript and plain[i - 1].opname.startswith("LOAD_FAST"):
+            loads = [x.argval for x in plain[max(i - 2, 0) : i] if x.opname.startswith("LOAD_FAST")]
+            names = ["", *(y for x in loads for y in (x if isinstance(x, tuple) else (x,)))]
+            found.add((names[-1], names[-2]))
+    return frozenset(found)
 
 
 def reached(steps: list[dis.Instruction], start: int, ends: set[int]) -> set[int]:

@@ -26,6 +26,7 @@ from hybrid.core.tensor import Tensor
 from hybrid.core.tracelog import counted, listened, note, timed
 from hybrid.trace.background import Planner
 from hybrid.trace.bodies import in_order, same_body
+from hybrid.trace.counters import Counters
 from hybrid.trace.counting import Ranges
 from hybrid.trace.filled import FilledOnes
 from hybrid.trace.meeting import MAX_STEPS as MAX_TWINS
@@ -94,6 +95,7 @@ class Cutter(OutsideRecorder):
         self._failed: Failed | None = None
         self._questions = questions
         self.skips = Skipping(self, questions) if questions.native else None
+        self.counters = Counters(self, questions.home)
         self._visits = Visits(questions)
         self.ranges = questions.ranges = Ranges(self, questions)
         self.filled = FilledOnes(self, questions.home)
@@ -122,6 +124,7 @@ class Cutter(OutsideRecorder):
     def _cut(self, extra: list[Value], guard: type | None = None) -> Any:
         """End a segment that others follow: run it, and return its guard's value."""
         self._refuse_to_go_on()
+        self.counters.unlock()
         self._visits.forget_frames()
         self._questions.seen = None
         size = self._size
@@ -139,7 +142,10 @@ class Cutter(OutsideRecorder):
             value = self._take(segment, extra)
         self.nodes = []
         self.acted = False
-        repeat = self.passed[-1][0].repeat
+        segment = self.passed[-1][0]
+        if segment.counters:
+            self.counters.take(segment.counters)
+        repeat = segment.repeat
         if repeat is None or repeat.bound is None or repeat.bound.over is None:
             return value
         return self._past_range(repeat, value)

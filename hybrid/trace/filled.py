@@ -18,6 +18,7 @@ import numpy as np
 
 from hybrid.core import containers, dispatch
 from hybrid.core.graph import Value
+from hybrid.core.number import Number
 from hybrid.core.source import is_framework
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
@@ -107,6 +108,8 @@ class FilledOnes:
         """Tell whether an item can wait until the function returns: an array, or a literal."""
         if not is_literal(key):
             return False
+        if type(x) is Number:
+            return not x.known
         return self._source(x) is not None if type(x) is Tensor else is_literal(x)
 
     def _kept(self, filled: _Filled) -> list[tuple[Any, Any]]:
@@ -119,10 +122,13 @@ class FilledOnes:
     def values(self) -> list[Value]:
         """Return the values of the trace that the next cut takes."""
         items = [x for filled in self._found.values() for _, x in self._kept(filled)]
-        found = [self._source(x) for x in items if type(x) is Tensor]
+        found: list[Any] = [self._source(x) for x in items if type(x) is Tensor]
+        found += [self._tracer.value_of(x.tensor) for x in items if type(x) is Number]
         return [x for x in found if isinstance(x, Value)]
 
     def _item(self, x: Any, places: dict[Value, int]) -> Item:
+        if type(x) is Number:
+            return Item(places[self._tracer.value_of(x.tensor)], weak=True)
         if type(x) is not Tensor:
             return Item(literal=x)
         dispatch.refresh(x)

@@ -195,6 +195,8 @@ class Questions:
                 if self.untouched()
                 else None
             )
+        if tracer.counters.sought(before.state, now.state):
+            return None  # they become values of the graph
         if numbers or now.state.counts:
             code, at = now.state.where[0]
             read = bytecode.read_after(code, at, not answer)
@@ -252,8 +254,7 @@ def is_body(before: Question, now: Question) -> bool:
         return False
     if not writes_alike(before.segment, segment):
         return False
-    weak = any(x.spec.weak for x in segment.graph.outputs)
-    if weak or any(map(has_effects, segment.graph.nodes)):
+    if any(map(has_effects, segment.graph.nodes)):
         return False
     results = [x.spec for x in before.segment.graph.outputs[: len(before.results)]]
     same = results == [x.spec for x in segment.graph.outputs]

@@ -124,6 +124,7 @@ def _fillings(segment: Segment, first: int, scope: dict[str, Any]) -> list[str]:
                 late = item.place - first
                 taken = f"found[{late}]" if late >= 0 else f"env[{item.place}]"
                 taken = f"({taken}, {name})" if item.chain else taken
+                taken = f"{taken}.item()" if item.weak else taken
             lines.append(f"c[{name}k] = {taken}" if fill.kind is dict else f"c.append({taken})")
     return lines
 

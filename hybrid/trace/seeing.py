@@ -215,7 +215,7 @@ class _Seeing:
         if kind is Tensor:
             self._tensor(x)
         elif kind is Number and not x.known:
-            self.seen.append(kind)
+            self.seen.append((kind, x.limits))
             self._tensor(x.tensor)
         elif is_literal(x):
             self.seen.append(_literal(x))

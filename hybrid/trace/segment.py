@@ -114,6 +114,8 @@ class Segment:
         Where its guard was asked before.
     at : At, optional
         Its place in a loop.
+    counters : frozenset of str
+        The variables that Python counts with no more after its guard.
     twin : Segment, optional
         The one whose Plans it shares, which does the same.
     turn : callable, optional
@@ -138,6 +140,7 @@ class Segment:
     parent: tuple[Segment, Any] | None = None
     meeting: Meeting | None = None
     at: At | None = None
+    counters: frozenset[str] = frozenset()
     twin: Segment | None = None
     turn: tuple[Callable[[Environment], Any], Segment] | None = None
     turns: dict[Any, Callable[[Environment], Any]] = field(default_factory=dict)

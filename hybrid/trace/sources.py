@@ -48,6 +48,8 @@ class Item:
         The view ops from there.
     silent : bool
         Whether no tape looks at them.
+    weak : bool
+        Whether it is a number of Python's.
     literal : object
         What it is if it is neither.
     """
@@ -56,6 +58,7 @@ class Item:
     leaf: int | None = None
     chain: Chain = ()
     silent: bool = False
+    weak: bool = False
     literal: Any = None
 
     def taken(self, environment: Environment) -> Any:
@@ -63,6 +66,8 @@ class Item:
         if self.place is None:
             return self.literal if self.leaf is None else self
         found = environment[self.place]
+        if self.weak:
+            return found.item()
         return (found, self) if self.chain else found
 
 

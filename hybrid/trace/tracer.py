@@ -15,7 +15,7 @@ from hybrid.autodiff.joining import hand_over, joined
 from hybrid.core import containers, dispatch, placed
 from hybrid.core.asking import asked
 from hybrid.core.graph import Value, acts, has_effects, may_fail
-from hybrid.core.number import in_graph
+from hybrid.core.number import Number, in_graph
 from hybrid.core.op import Attrs, Op
 from hybrid.core.places import DeviceArray
 from hybrid.core.refusals import leaked
@@ -205,7 +205,10 @@ class Tracer(Cutter):
             why = f"more than {MAX_DEPTH} decisions of Python on traced values in one call"
             self.give_up(why)
             return kind(self.environment[self._index[symbol.value]])
-        return self._cut([symbol.value], guard=kind)
+        value = self._cut([symbol.value], guard=kind)
+        if kind is int and symbol.spec.weak:
+            self.counters.settle()
+        return value
 
     def materialize(self, tensor: Tensor, why: str) -> Array:
         """Return the contents of `tensor`: end tracing, and go on eagerly in the same place.
@@ -311,6 +314,10 @@ class Tracer(Cutter):
             return "stdout"
         return "stderr" if file is self._streams[1] else None
 
+    def keyed(self, number: Number, value: int) -> None:
+        """Note that what stands for an int may have become a key."""
+        self.counters.keyed(number, value)
+
     def warns_as_around(self, kind: type) -> bool:
         """Tell whether warnings are filtered as when the trace began, and one is no error."""
         same = warnings.filters is self._filters and warnings.showwarning is self._shows
@@ -337,6 +344,7 @@ class Tracer(Cutter):
             raise TraceError(f"{self.name}: fullgraph=True, but {why}{where}")
         with dispatch.scope(recorder=self, tapes=()):  # not that of a vmap
             self._settle()
+        self.counters.release()
         self.gave_up = EagerFrom(why, line)
         note("eager", why, line)
         self._leave()
@@ -425,6 +433,7 @@ class Tracer(Cutter):
         self._questions.close()
         self._visits.close()
         self.filled.close()
+        self.counters.close()
         self._known = []
         self.inputs = []
         self.variables = {}

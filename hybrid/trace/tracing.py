@@ -307,7 +307,10 @@ def _run(
             with watch.calls(), stand_ins as stands:
                 for array in watch.unwatched(stands):
                     tracer.note_read(array)
-                returned = function(*traced.args, **traced.kwargs)
+                try:
+                    returned = function(*traced.args, **traced.kwargs)
+                finally:
+                    tracer.counters.unlock()
             if Symbol in map(type, containers.leaves_of(returned)):
                 raise TraceError(
                     f"{tracer.name} returns what np.ma.getdata gave: {TAKEN_BY_MASKED}"

@@ -123,10 +123,13 @@ class Visits:
         before, self._last = self._last, None if now is None else (now.loop.where, answer)
         if now is None or segment.repeat is not None:
             return None
+        inside = {index: value.spec for value, index in places.items()}
+        segment.counters = self._counted(tracer, now, inside, places)
+        if segment.counters:
+            return None
         if before == self._last and now.loop.where not in self._waited:
             self._waited.add(now.loop.where)  # a step more shows whether it may run in native code
             return None
-        inside = {index: value.spec for value, index in places.items()}
         for visit in reversed(self._of(now.loop.where)):
             if visit is now:
                 continue
@@ -136,6 +139,19 @@ class Visits:
             self._visits.remove(now)
             return self._meeting(visit, now, moves)
         return None
+
+    def _counted(
+        self, tracer: Cutter, now: Visit, inside: dict[int, TensorSpec], places: dict[Value, int]
+    ) -> frozenset[str]:
+        """Return the variables by which alone a question differs from one that was asked."""
+        if not self._questions.native:
+            return frozenset()
+        for visit in reversed(self._of(now.loop.where)):
+            names = tracer.counters.sought(visit.state, now.state)
+            moves = self._moves(visit, now, inside) if names else None
+            if moves is not None and self._all_seen(tracer, visit, now, moves, places):
+                return names
+        return frozenset()
 
     def see(
         self,

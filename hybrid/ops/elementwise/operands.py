@@ -133,11 +133,24 @@ def check_integers(op: Op, x: Any, y: Any) -> tuple[Any, Any]:
     """
     if state.recorder is None:
         return x, y
+    x, y = _as_it_fits(x, y), _as_it_fits(y, x)
     if type(known(y)) is int and type(x) is Tensor:
         return x, _checked(op, y, x.dtype, flipped=False)
     if type(known(x)) is int and type(y) is Tensor:
         return _checked(op, x, y.dtype, flipped=True), y
     return x, y
+
+
+def _as_it_fits(x: Any, y: Any) -> Any:
+    """Return an int that Python counts with as Python has it, where the other dtype is not int64.
+
+    That may not hold it, which is an error in eager code.
+    """
+    if type(y) is not Tensor or y.dtype.kind not in "iu" or y.dtype == dtypes.int64:
+        return x
+    if type(x) is not Tensor or x.dtype.kind != "i" or not is_weak(x) or is_weak(y):
+        return x
+    return int(x) if state.recorder.decides else x
 
 
 def _checked(op: Op, value: int, dtype: DType, *, flipped: bool) -> int | float:
