@@ -6,12 +6,8 @@ traced: what it has changed there, or used up, or drawn, ends tracing, with the 
 
 from __future__ import annotations
 
-import datetime
-import gc
-import os
 import random
 import sys
-import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -23,34 +19,22 @@ import numpy as np
 
 from hybrid.core.identity import NAMES, tells_identity
 from hybrid.core.places import DeviceArray
-from hybrid.core.source import SourceLine, is_framework, is_installed
+from hybrid.core.source import SourceLine
 from hybrid.core.tensor import Array
 from hybrid.errors import TraceError
 from hybrid.trace.blame import is_only_filled, line_that_changes, line_that_names
 from hybrid.trace.environment import MISSING, Binding, literal_changed
 from hybrid.trace.growth import Changes, Growth, Sizes, changes_since
 from hybrid.trace.holders import Slots
-from hybrid.trace.reach import Named, Reached, numpys_generators, reach
+from hybrid.trace.measuring import NAMES as NAMES_OF_CALLS
+from hybrid.trace.measuring import why_it_ends
+from hybrid.trace.reach import numpys_generators, reach
+from hybrid.trace.reached import Named, Reached
 from hybrid.trace.sharing import may_share, memory_of
 from hybrid.trace.taking_back import draw_again, drawn_from, put_back
 
 Objects = list[tuple[str, Any]]
 
-_CLOCKS = frozenset(
-    getattr(time, name)
-    for name in ("time", "monotonic", "perf_counter", "process_time", "thread_time")
-) | frozenset(
-    getattr(time, f"{name}_ns")
-    for name in ("time", "monotonic", "perf_counter", "process_time", "thread_time")
-)
-_MEASURES = _CLOCKS | {os.urandom, input}
-# What code that reads one of these names: only then is every call of it watched, which costs.
-_MEASURING_NAMES = frozenset(
-    {f.__name__ for f in _MEASURES}
-    | {"now", "utcnow", "today", "uuid1", "uuid4", "token_bytes", "token_hex", "token_urlsafe"}
-    | {"SystemRandom", "choice", "randbelow"}
-)
-_DATES = {"now", "utcnow", "today"}
 # Above it, arrays are compared by samples (a checksum reads about 1 GB/s), and no copy is kept.
 _WHOLE = 1 << 26
 
@@ -62,11 +46,14 @@ class Effect:
     ----------
     why : str
     line : SourceLine, optional
+    may_be_for_once : bool
+        It may have filled a cache outside, if something there has changed.
     """
 
-    def __init__(self, why: str, line: SourceLine | None) -> None:
+    def __init__(self, why: str, line: SourceLine | None, *, may_be_for_once: bool = False) -> None:
         self.why = why
         self.line = line
+        self.may_be_for_once = may_be_for_once
 
 
 class Watch:
@@ -129,8 +116,8 @@ class Watch:
 
     @contextmanager
     def calls(self) -> Iterator[None]:
-        """Notice, within a ``with`` block, calls that read a clock or ask for random bytes."""
-        watched = bool(self._before.names & _MEASURING_NAMES) and sys.getprofile() is None
+        """Notice, within a ``with`` block, calls that read a clock, open a file and so on."""
+        watched = bool(self._before.names & NAMES_OF_CALLS) and sys.getprofile() is None
         if watched:
             sys.setprofile(self._notice)
         try:
@@ -140,15 +127,21 @@ class Watch:
                 sys.setprofile(None)
 
     def _notice(self, frame: FrameType, event: str, function: Any) -> None:
-        if event == "c_call" and self._measured is None and _measures(function):
-            caller: FrameType | None = frame
-            while caller is not None and is_installed(caller.f_code):
-                caller = caller.f_back
-            if caller is not None and not is_framework(caller.f_code) and not _of_gc(frame):
-                why = f"it calls {function.__name__}(), which gives another value at each call"
-                code = caller.f_code
-                line = SourceLine(code.co_filename, caller.f_lineno, code.co_name)
-                self._measured = Effect(why, line)
+        if event != "c_call" or self._measured is not None:
+            return
+        found = why_it_ends(frame, function)
+        if found is not None and not self._is_remembered(found.caller):
+            code = found.caller.f_code
+            line = SourceLine(code.co_filename, found.caller.f_lineno, code.co_name)
+            self._measured = Effect(found.text, line, may_be_for_once=found.acts)
+
+    def _is_remembered(self, frame: FrameType | None) -> bool:
+        """Tell whether ``functools.cache`` keeps what comes of a call, which is for once."""
+        while frame is not None and self._before.cached:
+            if frame.f_code in self._before.cached:
+                return True
+            frame = frame.f_back
+        return False
 
     def after(self) -> Reached:
         """Return what the function reaches now."""
@@ -181,7 +174,10 @@ class Watch:
         written : sequence
             Arrays that the trace itself has written to already.
         """
-        found = self._kept(now) or self._measured or self._drawn() or self._used_up()
+        measured = self._measured
+        if measured is not None and measured.may_be_for_once and any(changes.named):
+            measured = None  # the next call, which is traced again, shows whether that stays
+        found = self._kept(now) or measured or self._drawn() or self._used_up()
         return found or self._overwritten(written) or self._counted(changes)
 
     def _kept(self, now: Reached) -> Effect | None:
@@ -325,30 +321,6 @@ def _fields(holder: Any, found: tuple[Any, ...]) -> dict[str, Any]:
 
 
 # --- states ---------------------------------------------------------------------------------------
-
-
-def _of_gc(frame: FrameType | None) -> bool:
-    """Tell whether a frame is run by the garbage collector, in the middle of whatever happens."""
-    codes = {getattr(callback, "__code__", None) for callback in gc.callbacks}
-    while frame is not None:
-        if frame.f_code in codes or frame.f_code.co_name == "__del__":
-            return True
-        frame = frame.f_back
-    return False
-
-
-def _measures(function: Any) -> bool:
-    try:
-        if function in _MEASURES:
-            return True
-    except TypeError:  # a method of something that has no hash
-        return False
-    owner = getattr(function, "__self__", None)
-    return (
-        isinstance(owner, type)
-        and issubclass(owner, datetime.date)
-        and (function.__name__ in _DATES)
-    )
 
 
 def _global_states() -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ from typing import Any
 from hybrid.records import dataclass
 from hybrid.trace.environment import MISSING, Binding, is_inserted
 from hybrid.trace.holders import InContext, PerThread, Slots
-from hybrid.trace.reach import Reached
+from hybrid.trace.reached import Reached
 
 _CHANCES = 4
 """How many calls in a row may make or replace something under the same name and be traced again."""

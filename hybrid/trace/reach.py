@@ -5,8 +5,11 @@ Helpers are followed through the user's own code; installed packages are taken a
 
 from __future__ import annotations
 
+import abc
 import builtins
+import decimal
 import dis
+import logging
 import os
 import random
 import sys
@@ -16,7 +19,6 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
-from dataclasses import field
 from functools import lru_cache, partial
 from itertools import chain
 from types import (
@@ -37,83 +39,34 @@ from hybrid.core.source import is_framework, is_installed
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
-from hybrid.records import dataclass
-from hybrid.trace import bytecode
 from hybrid.trace.environment import STAND_INS, Bases, Binding, Builtins, Kind, Space, is_inserted
 from hybrid.trace.holders import InContext, Items, Own, PerThread, Referent, Slots
 from hybrid.trace.lookups import modules_imported, names_looked_up, takes_any_module
-from hybrid.trace.owners import UsersModules, is_elsewhere, is_iterator, is_package, users_own
+from hybrid.trace.owners import UsersModules, is_elsewhere, is_iterator, users_own
+from hybrid.trace.reached import Reached
+from hybrid.trace.settings import Setting, settings_asked, subclasses_of
 
 # What holds nothing that a program could change; arrays are looked at by themselves.
 _SCALARS = frozenset({int, float, complex, bool, str, bytes, NoneType, Variable})
 # Modules of Python's library whose objects hold what a program puts there.
-_HOLDERS = frozenset({"types", "argparse", "collections", "threading", "weakref", "configparser"})
+_HOLDERS = frozenset(
+    {
+        "types",
+        "argparse",
+        "collections",
+        "threading",
+        "weakref",
+        "_weakrefset",
+        "configparser",
+        "queue",
+    }
+)
 # The body of a class inside of a function reads globals by LOAD_NAME.
 _OF_GLOBALS = frozenset({"LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_NAME"})
 # Code with one of these names may read any attribute.
 _DYNAMIC = frozenset({"getattr", "vars", "__dict__", "hasattr", "attrgetter"})
-# What reads memory as it is: of builtins, Python's library, and NumPy.
-_READERS = """
-    memoryview bytes bytearray hashlib zlib struct array pickle ctypes ascontiguousarray
-    asfortranarray asanyarray require frombuffer nditer ndenumerate as_strided broadcast poly1d
-    vectorize from_dlpack
-"""
-_MEMORY_READERS = frozenset(_READERS.split())
+_OF_LOGGERS = frozenset({"level", "disabled", "manager"})
 _ENVIRON = frozenset({"environ", "getenv", "environb"})
-
-
-Named = tuple[dict[str, Any], str, CodeType]
-"""Globals, a built-in function, and the code that names it."""
-
-
-@dataclass(slots=True)
-class Reached:
-    """What a function can reach.
-
-    Attributes
-    ----------
-    bindings : list of Binding
-        The names, and the contents of containers and objects, that a trace depends on.
-    codes : list of CodeType
-        The user's code: of the function and its helpers.
-    arrays : list of (str, Tensor or ndarray)
-    traced : list of (str, Tensor)
-        Tensors of a trace that something outside holds.
-    stateful : list of (str, object)
-        Iterators and generators of random numbers: reading them changes them.
-    names : set of str
-        Attributes and globals that the code names.
-    builtins : list of (dict, str, code)
-        Globals of the user's code, the built-in functions that it names, and the code.
-    classes : list of (mappingproxy, type)
-        The attributes of the user's classes, which are read-only by themselves, and the classes.
-    spaces : list of (str, Space)
-        Where code may make new names: globals, modules, classes and functions.
-    elsewhere : bool
-        The code names something of an installed package, other than NumPy and Python's library.
-    """
-
-    bindings: list[Binding] = field(default_factory=list)
-    codes: list[CodeType] = field(default_factory=list)
-    arrays: list[tuple[str, Any]] = field(default_factory=list)
-    traced: list[tuple[str, Tensor]] = field(default_factory=list)
-    stateful: list[tuple[str, Any]] = field(default_factory=list)
-    names: set[str] = field(default_factory=set)
-    builtins: list[Named] = field(default_factory=list)
-    classes: list[tuple[Any, type]] = field(default_factory=list)
-    spaces: list[tuple[str, Space]] = field(default_factory=list)
-    elsewhere: bool = False
-
-    @property
-    def alone(self) -> bool:
-        """Whether no installed package may look at the code or its globals, as compilers do."""
-        imported = (name for code in self.codes for name in bytecode.imports(code))
-        return not self.elsewhere and not any(map(is_package, imported))
-
-    @property
-    def reads_memory(self) -> bool:
-        """Whether code may read an array in a way that no array can notice: in C."""
-        return self.elsewhere or not self.names.isdisjoint(_MEMORY_READERS)
 
 
 def numpys_generators() -> tuple[type, ...]:
@@ -225,7 +178,14 @@ class _Walk:
                 if users_own(value.__name__):
                     self._space(name, vars(value))
                     self._holders.append((name, value, vars(value), False, set()))
+            case decimal.Decimal():
+                self.reached.names.add("Decimal")
+            case logging.Logger():
+                if not self.reached.names.isdisjoint(_OF_LOGGERS):
+                    self.reached.names.add("getEffectiveLevel")
             case type():
+                if value is decimal.Decimal:
+                    self.reached.names.add("Decimal")
                 self._class(value)
             case _:
                 self._container(name, value)
@@ -248,6 +208,11 @@ class _Walk:
                 self._bind(name, spaces[id(fields)][1], None)
         if names & _ENVIRON:
             self._bind("os.environ", os.environ._data, None)  # type: ignore[attr-defined]
+        if "__subclasses__" in names:
+            for _, kind in self.reached.classes:
+                self._bind(f"{kind.__name__}.__subclasses__()", Setting(subclasses_of(kind)), None)
+        for name, setting in settings_asked(names):
+            self._bind(name, setting, None)
 
     def _follow(self) -> None:
         while self._pending:
@@ -319,6 +284,8 @@ class _Walk:
 
     def _held(self, function: FunctionType) -> None:
         """Follow the functions that one of hybrid's or of a package was made of: ``hb.grad(f)``."""
+        if "registry" in function.__dict__:  # of functools.singledispatch
+            self._later(f"{function.__name__}.registry", function.__dict__["registry"])
         for free, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
             held = Binding(free, cell, None, None).read()
             for value in held if isinstance(held, list | tuple) else (held,):
@@ -341,6 +308,8 @@ class _Walk:
 
     def _class(self, kind: type) -> None:
         self._later(type(kind).__name__, type(kind))
+        if isinstance(kind, abc.ABCMeta) and users_own(kind.__module__):
+            self.reached.names.add("ABC")
         if any(users_own(base.__module__) for base in kind.__mro__[1:]):
             self._bind(f"the bases of {kind.__name__}", Bases(kind), None)
         for base in kind.__mro__:
@@ -381,6 +350,8 @@ class _Walk:
             inner = getattr(obj, "__wrapped__", None)  # a compiled function, functools.lru_cache
             if inner is not None:
                 self._later(name, inner)
+                if hasattr(obj, "cache_parameters") and isinstance(inner, FunctionType):
+                    self.reached.cached.add(inner.__code__)
                 self._space(name, vars(obj))
                 self._holders.append((name, obj, vars(obj), False, set()))
             return

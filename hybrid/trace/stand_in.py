@@ -41,7 +41,7 @@ from hybrid.trace.counting import Range
 from hybrid.trace.environment import INSERTED, STAND_INS, Binding
 from hybrid.trace.holders import Slots
 from hybrid.trace.printing import PRINT
-from hybrid.trace.reach import Named
+from hybrid.trace.reached import Named
 from hybrid.trace.telling import TELLING, logs_told
 
 _FUNCTIONS = (FunctionType, BuiltinFunctionType, type(np.sum))

@@ -30,7 +30,7 @@ from hybrid.trace.growth import Growth, Sizes
 from hybrid.trace.mutation import Copies, deliver, joined
 from hybrid.trace.objects import Sealed, settle, taken_apart
 from hybrid.trace.plain import run_plainly
-from hybrid.trace.reach import Reached
+from hybrid.trace.reached import Reached
 from hybrid.trace.repeats import Questions
 from hybrid.trace.results import Result
 from hybrid.trace.segment import Failed, Segment
