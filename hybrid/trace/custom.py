@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.autodiff.lanes import Lanes
 from hybrid.autodiff.record import boundary, node_of, now, spec_of_node
 from hybrid.autodiff.transforms import vjp
-from hybrid.autodiff.vmap import Lanes, vmap
+from hybrid.autodiff.vmap import vmap
 from hybrid.core import containers, dispatch
 from hybrid.core.batch import Lane
 from hybrid.core.making import asarray

@@ -255,3 +255,110 @@ def test_control_flow_is_mapped(traced: bool) -> None:
     got = (hb.compile(mapped) if traced else mapped)(x)
     for part, wanted in zip(got, zip(*(f(row) for row in x), strict=True), strict=True):
         same(part, np.stack([w.numpy() for w in wanted]))
+
+
+def _square(p: hb.Tensor) -> hb.Tensor:
+    return hb.reshape(p, (2, 2))
+
+
+BESIDE_NUMBERS: dict[str, Any] = {
+    "powers": lambda p, rate, n: p**rate + rate**2 + p**n + rate**n,
+    "sums": lambda p, rate, n: p * rate + n * p.shape[0] + hb.arange(4) * n,
+    "comparisons": lambda p, rate, n: p * (rate == n) + (p > rate) * n,
+    "a decision": lambda p, rate, n: p if n > 2 and rate < 3 else -p,
+    "a division": lambda p, rate, n: p / n + rate / n + rate // n,
+    "the gradient": lambda p, rate, n: hb.grad(lambda q: (q**n).sum() * rate)(p),
+    "within another": lambda p, rate, n: hb.vmap(lambda q: q * rate + n**rate)(p),
+    "a loop": lambda p, rate, n: hb.while_loop(lambda c: c.sum() < n * 10, lambda c: c + 1, p),
+    "sizes": lambda p, rate, n: hb.reshape(p, (-1, 2)) * p.shape[0] + p.size,
+    "columns": lambda p, rate, n: _square(p)[:, hb.asarray([0, 1, 1])] * rate,
+    "a column of its own": lambda p, rate, n: _square(p)[:, hb.astype(p[0], hb.int64) % 2] * n,
+    "a written column": lambda p, rate, n: _column_written(p, n),
+    "whether it is an ndarray": lambda p, rate, n: p * (2 if isinstance(p, np.ndarray) else 3),
+    "what type it is of": lambda p, rate, n: p * (2 if type(p) is np.ndarray else 3),
+    "converted": lambda p, rate, n: hb.asarray(p) * rate,
+}
+
+
+def _column_written(p: hb.Tensor, n: int) -> hb.Tensor:
+    grid = hb.zeros((4, 4), dtype=p.dtype)
+    grid[:, hb.astype(p[0], hb.int64) % 4] += p * n
+    return grid
+
+
+@pytest.mark.parametrize("name", BESIDE_NUMBERS)
+@pytest.mark.parametrize("dynamic", [None, True])
+def test_in_a_trace_the_function_may_use_numbers_that_are_not_known_yet(
+    name: str, dynamic: bool | None
+) -> None:
+    def mapped(x: Any, rate: float, n: int) -> hb.Tensor:
+        return hb.vmap(lambda p: BESIDE_NUMBERS[name](p, rate, n))(x)
+
+    traced = hb.compile(mapped, dynamic=dynamic)
+    for x in (np.arange(20.0).reshape(5, 4), hb.reshape(hb.arange(20.0), (5, 4))):
+        for rate, n in ((1.5, 3), (0.5, 4), (2.5, 2)):
+            expected = np.stack(
+                [np.asarray(BESIDE_NUMBERS[name](p, rate, n)) for p in hb.asarray(x)]
+            )
+            for f in (mapped, traced):
+                np.testing.assert_allclose(np.asarray(f(x, rate, n)), expected, rtol=1e-5)
+
+
+def test_a_division_of_numbers_by_zero_is_pythons() -> None:
+    traced = hb.compile(lambda x, a, b: hb.vmap(lambda p: p + a / b)(x))
+    assert traced(hb.ones(2), 1.0, 2.0).tolist() == [1.5, 1.5]
+    with pytest.raises(ZeroDivisionError):
+        traced(hb.ones(2), 1.0, 0.0)
+
+
+class _Holder:
+    def __init__(self, x: hb.Tensor) -> None:
+        self.x = x
+
+
+def _filled_by_numpy(p: Any) -> Any:
+    out = np.zeros(2)
+    out[0] = p[0]
+    return out
+
+
+def _added_outside(x: hb.Tensor) -> Any:
+    total = hb.zeros(2)
+
+    def add(p: hb.Tensor) -> hb.Tensor:
+        total[...] += p  # here
+        return p
+
+    return hb.vmap(add)(x)
+
+
+MISTAKES: dict[str, tuple[Any, type[Exception], str]] = {
+    "an axis that no result has": (
+        hb.vmap(hb.sum, out_axes=1),
+        ShapeError,
+        r"vmap: out_axes asks for axis 1 of a result of shape \(3,\).*\n  at .*test_vmap",
+    ),
+    "axes for fewer arguments": (
+        lambda x: hb.vmap(lambda p, q: p, in_axes=(0,))(x, x),
+        ValueError,
+        r"in_axes=\(0,\) does not nest as the 2 arguments do\n  at .*test_vmap",
+    ),
+    "an object": (
+        lambda x: hb.vmap(lambda h: h.x)(_Holder(x)),
+        TypeError,
+        r"argument 0 is of type _Holder, which has no axis.*hb.register_container",
+    ),
+    "an ndarray filled number by number": (
+        hb.vmap(_filled_by_numpy),
+        TraceError,
+        r"writing into the ndarray out .* has a value of its own in each example",
+    ),
+    "a sum outside": (_added_outside, TraceError, r"different values.*at .*in add: total.*# here"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_told_with_the_line_and_the_way_out(name: str) -> None:
+    f, error, text = MISTAKES[name]
+    with pytest.raises(error, match=f"(?s){text}"):
+        f(hb.ones((3, 2)))

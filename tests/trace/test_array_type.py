@@ -127,3 +127,21 @@ def test_the_class_serves_as_numpys_does() -> None:
 
     np.testing.assert_array_equal(hb.compile(f)(np.ones(2)), [4.0, 4.0])
     assert np.ndarray is type(np.ones(2))
+
+
+@pytest.mark.parametrize("given", [np.ones(3), hb.ones(3)])
+def test_in_bodies_and_mapped_functions_what_is_outside_is_what_it_was(given: Any) -> None:
+    def scanned(x: Any) -> Any:
+        weight = 1.0 if isinstance(x, np.ndarray) else 100.0
+        return hb.scan(
+            lambda c, a: (c + a * (weight + isinstance(x, np.ndarray) * 10), c),
+            hb.zeros(()),
+            hb.ones(3),
+        )[0]
+
+    def mapped(x: Any) -> Any:
+        return hb.vmap(lambda p: p * (1.0 if type(x) is np.ndarray else 100.0))(hb.ones(3))
+
+    with compiled_throughout():
+        for f in (scanned, mapped):
+            assert np.array_equal(hb.compile(f)(given), f(given))

@@ -139,6 +139,18 @@ class BodyRecorder(GraphRecorder):
             raise self.untraceable("Python reads an array that was written before")
         return None
 
+    def is_array(self, tensor: Tensor) -> bool:
+        """Tell whether what is from outside is an ndarray in eager code; the carry is none."""
+        data = tensor._data
+        if type(data) is Symbol and data.recorder is self:
+            return False
+        with dispatch.scope(recorder=self.outer, tapes=self.tapes):
+            return self.outer.is_array(tensor)
+
+    def note_converted(self, tensor: Tensor) -> None:
+        """Let the trace around know of what ``hb.asarray`` gave as it was."""
+        self.outer.note_converted(tensor)
+
     def number(self, x: Unknown) -> Any:
         """Return what stands for an unknown number, which the trace around knows."""
         found = self.outer.number(x)
