@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
+import platform
+import subprocess
+import sys
 import threading
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -118,3 +123,28 @@ def test_a_replay_allocates_nothing_but_its_results() -> None:
     assert result.shape == (200, 50)
     # NumPy reports the memory of arrays; the rest is the objects around it.
     assert 200 * 50 * 4 <= peak < 200 * 50 * 4 + 2000
+
+
+STATEMENTS = """
+import resource
+import hybrid as hb
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+for n in (20_000, 100_000, 300_000, 1_000_000):
+    x = hb.ones(n)
+    for _ in range(5):
+        y = hb.exp(x + x) - x * x
+    before = faults()
+    for _ in range(20):
+        y = hb.exp(x + x) - x * x
+    assert faults() - before < 40, (n, faults() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library has other rules")
+def test_statements_with_several_large_results_lie_in_memory_used_before() -> None:
+    own = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_"))}
+    where = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", STATEMENTS], check=True, cwd=where, env=own)
