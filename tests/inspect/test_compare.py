@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import operator
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,6 +157,35 @@ def test_the_origin_is_found_behind_a_guard() -> None:
     if report.ulp:
         assert report.origin is not None
         assert report.origin.op == "tanh"
+
+
+@pytest.mark.parametrize(
+    "meet",
+    [
+        operator.add,
+        operator.sub,
+        operator.mul,
+        operator.truediv,
+        operator.floordiv,
+        operator.mod,
+        operator.pow,
+        operator.lt,
+        operator.eq,
+    ],
+)
+@pytest.mark.parametrize("number", [0.45, 0.45j, 3])
+def test_the_origin_is_looked_for_where_arguments_that_are_numbers_meet(
+    meet: Callable[[Any, Any], Any], number: Any
+) -> None:
+    def f(x: Any, a: Any, b: Any) -> Any:
+        return x * meet(a, b)
+
+    if isinstance(number, complex) and meet in (operator.floordiv, operator.mod, operator.lt):
+        pytest.skip("Python has none of complex numbers")
+    traced = hb.compile(f)
+    traced(X, number, number + 1)
+    traced(X, number + 1, number + 2)  # ints are inputs now
+    assert difference.find_origin(traced.concrete_functions[-1], [X, number, number + 1]) is None
 
 
 def test_a_function_that_falls_back_says_so() -> None:

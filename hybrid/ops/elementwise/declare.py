@@ -90,9 +90,9 @@ def _narrowed(eager: Callable[..., Any]) -> Callable[..., Any]:
     """Make Python scalars that meet bfloat16 weak, for which NumPy widens."""
 
     def narrowed(xp: Any, x: Any, y: Any) -> Any:
-        if type(x) in (int, float) and y.dtype == dtypes.bfloat16:
+        if type(x) in (int, float) and type(y) not in SCALARS and y.dtype == dtypes.bfloat16:
             x = y.dtype.type(x)
-        elif type(y) in (int, float) and x.dtype == dtypes.bfloat16:
+        elif type(y) in (int, float) and type(x) not in SCALARS and x.dtype == dtypes.bfloat16:
             y = x.dtype.type(y)
         return eager(xp, x, y)
 
