@@ -16,12 +16,11 @@ EXPM1 = (
     0.0013843953,
 )
 
-# The same on |r| <= 0.08
+# The same on |r| <= 0.066
 EXPM1_NEAR = (
-    0.49999997,
-    0.16666275,
-    0.041680623,
-    0.0090736225,
+    0.5,
+    0.16669665,
+    0.04166958,
 )
 
 # The same on |r| <= log(2)/2, weighted as a part of exp(r)

@@ -63,12 +63,12 @@ def hyperbolic_cosine(expm1_parts: Any, power: Any, two: Any, bound: Any) -> Any
     """cosh from exp(a) = (1 + p) * 2**k, a = |x|."""
 
     def cosh(x: Any) -> Any:
-        """h + 1 / (4h) with h = exp(a) / 2."""
+        """2q + 1 / (8q) with q = exp(a) / 4."""
         a = fabs(x)
         p, k = expm1_parts(select(bound < a, bound, a))
         quarter = power(sub(k, two))
-        h = fma(p, quarter, quarter) * like(x, 2.0)
-        return h + like(x, 0.25) / h
+        q = fma(p, quarter, quarter)
+        return fma(q, like(x, 2.0), like(x, 0.125) / q)
 
     return cosh
 

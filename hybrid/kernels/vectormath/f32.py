@@ -124,25 +124,26 @@ def exp2_f32(x: Any) -> Any:
 
 
 def expm1_f32(x: Any) -> Any:
-    """e**x - 1: 2**k (1 + p) - 1, in halves since 2**128 is not a float32.
+    """e**x - 1: 2**k (1 + p) - 1.
 
     k has 16ths, whose powers come from a table, in 11 bits so that 2**k - 1 is exact; r has what
-    these lose. Up to 0.08 k is 0; from there on the error of p is small beside the result.
+    these lose. Up to 0.066 k is 0; from there on the error of p is small beside the result. k stays
+    below 128, since 2**128 is not a float32; beyond that p grows, and with it the result.
     """
-    bounded = select(f32(89.0) < x, f32(89.0), x)
-    bounded = select(f32(-18.0) > bounded, f32(-18.0), bounded)
-    small = fabs(x) < f32(0.08)
-    rounded = select(small, _MAGIC, fma(bounded, f32(23.083120654223414), _MAGIC))
+    small = fabs(x) < f32(0.066)
+    rounded = fma(x, f32(23.083120654223414), _MAGIC)
+    limit = _MAGIC + f32(2047.0)
+    rounded = select(small, _MAGIC, select(limit < rounded, limit, rounded))
     k = rounded - _MAGIC
     bits = float_bits(rounded)
     rest = fma(k, f32(-1.9966365e-06), _ROOTS_REST(bits))
-    r = fma(k, f32(-0.0433197021484375), bounded) + rest
+    r = fma(k, f32(-0.0433197021484375), x) + rest
     p = fma(r * r, _EXPM1_NEAR(r), r)
-    # The bits of k above the 16ths are added to the exponent.
-    half = bits_float(add(float_bits(_ROOTS(bits)), shl(and_(bits, np.int32(-16)), 19)))
-    less = half - _HALF
-    y = less + fma(p, half, (half - less) - _HALF)
-    return copysign(select(small, p, y + y), x)
+    # k is added to the exponent, and its 16ths to what the table has less.
+    power = bits_float(add(float_bits(_ROOTS(bits)), shl(bits, 19)))
+    less = power - _ONE
+    y = less + fma(p, power, (power - less) - _ONE)
+    return copysign(select(x < f32(-18.0), -_ONE, y), x)
 
 
 def tanh_f32(x: Any) -> Any:
