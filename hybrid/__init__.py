@@ -102,14 +102,11 @@ from hybrid.ops.creation import (
     array,
     empty,
     empty_like,
-    eye,
     from_dlpack,
     full,
     full_like,
-    identity,
     ones,
     ones_like,
-    tri,
     zeros,
     zeros_like,
 )
@@ -354,8 +351,9 @@ from hybrid.ops.statistics import (
     ptp,
     quantile,
 )
-from hybrid.ops.triangles import tril, triu
+from hybrid.ops.triangles import tri, tril, triu
 from hybrid.ops.unit_axes import expand_dims, squeeze
+from hybrid.ops.unit_matrices import eye, identity
 
 if TYPE_CHECKING:
     from hybrid.compiled import *

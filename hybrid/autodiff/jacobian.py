@@ -15,9 +15,9 @@ from hybrid.core.source import located
 from hybrid.core.tensor import Tensor
 from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError
-from hybrid.ops.creation import eye
 from hybrid.ops.movement import moveaxis, reshape
 from hybrid.ops.slicing import split
+from hybrid.ops.unit_matrices import eye
 
 Mode = Literal["auto", "forward", "reverse"]
 

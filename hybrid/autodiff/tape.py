@@ -34,8 +34,9 @@ from hybrid.core.variable import Variable
 from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError, ShapeError
 from hybrid.ops.broadcasting import broadcast_to
-from hybrid.ops.creation import eye, ones, zeros
+from hybrid.ops.creation import ones, zeros
 from hybrid.ops.movement import moveaxis, reshape
+from hybrid.ops.unit_matrices import eye
 
 _tape_ids = itertools.count()
 

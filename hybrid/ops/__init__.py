@@ -34,6 +34,7 @@ from hybrid.ops import (
     statistics,
     telling,
     triangles,
+    unit_matrices,
     updating,
 )
 
@@ -69,5 +70,6 @@ __all__ = [
     "statistics",
     "telling",
     "triangles",
+    "unit_matrices",
     "updating",
 ]

@@ -13,7 +13,6 @@ from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops import random
 from hybrid.ops._axes import Axes, one_axis, some_axes
 from hybrid.ops.composite import softmax
-from hybrid.ops.creation import tri
 from hybrid.ops.data_types import finfo
 from hybrid.ops.elementwise.arithmetic import rsqrt
 from hybrid.ops.elementwise.selection import where
@@ -22,6 +21,7 @@ from hybrid.ops.linalg import matmul
 from hybrid.ops.movement import reshape, swapaxes
 from hybrid.ops.reduction import mean as mean_of
 from hybrid.ops.reduction import var
+from hybrid.ops.triangles import tri
 
 
 def dropout(

@@ -1,4 +1,4 @@
-"""Ops that keep one triangle of matrices and put zeros into the other."""
+"""Ops that keep one triangle of matrices and put zeros into the other, and triangles of ones."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import lead_as_is
+from hybrid.ops.creation import ones
 
 
 def _infer_triangle(name: str) -> Any:
@@ -96,3 +97,28 @@ def tril(x: ArrayLike, /, k: int = 0) -> Tensor:
             [3, 4]], dtype=int64)
     """
     return bind(TRIL, (asarray(x),), {"k": operator.index(k)})
+
+
+def tri(n: int, m: int | None = None, k: int = 0, dtype: Any = None) -> Tensor:
+    """Return a matrix of ones at and below diagonal `k`, zeros above.
+
+    Parameters
+    ----------
+    n : int
+        Rows.
+    m : int, optional
+        Columns, as many as rows if left out.
+    k : int
+    dtype : dtype, optional
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> tri(2, 3)
+    Tensor([[1., 0., 0.],
+            [1., 1., 0.]], dtype=float32)
+    """
+    return tril(ones((n, n if m is None else m), dtype), k)

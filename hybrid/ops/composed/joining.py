@@ -15,7 +15,6 @@ from hybrid.core.variable import Variable
 from hybrid.core.watched import noted
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import one_axis
-from hybrid.ops.creation import eye
 from hybrid.ops.diagonals import diagonal
 from hybrid.ops.elementwise.operands import together
 from hybrid.ops.elementwise.selection import where
@@ -25,6 +24,7 @@ from hybrid.ops.movement import ravel, reshape
 from hybrid.ops.rearranging import pad
 from hybrid.ops.searching import beside
 from hybrid.ops.unit_axes import expand_dims
+from hybrid.ops.unit_matrices import eye
 
 
 def _each(arrays: tuple[ArrayLike, ...], raised: Any) -> Any:

@@ -11,7 +11,7 @@ from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import GradientError
 from hybrid.ops._axes import lead_as_is
-from hybrid.ops.creation import eye, zeros
+from hybrid.ops.creation import zeros
 from hybrid.ops.elementwise.casting import real
 from hybrid.ops.joining import concat
 from hybrid.ops.linalg._matrices import (
@@ -26,6 +26,7 @@ from hybrid.ops.linalg._matrices import (
 from hybrid.ops.linalg.products import conjugated, matmul
 from hybrid.ops.linalg.solving import solve_triangular
 from hybrid.ops.triangles import tril, triu
+from hybrid.ops.unit_matrices import eye
 
 
 class QRResult(NamedTuple):

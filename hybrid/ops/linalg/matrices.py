@@ -18,7 +18,7 @@ from hybrid.errors import LinAlgError, ShapeError
 from hybrid.ops import diagonals
 from hybrid.ops._axes import lead_as_is, one_axis
 from hybrid.ops.broadcasting import broadcast_arrays, broadcast_to
-from hybrid.ops.creation import eye, zeros
+from hybrid.ops.creation import zeros
 from hybrid.ops.elementwise.operands import together
 from hybrid.ops.joining import concat, stack
 from hybrid.ops.linalg._matrices import (
@@ -32,6 +32,7 @@ from hybrid.ops.linalg.products import matmul
 from hybrid.ops.linalg.products import outer as _outer
 from hybrid.ops.linalg.solving import inv
 from hybrid.ops.movement import matrix_transpose, moveaxis
+from hybrid.ops.unit_matrices import eye
 
 # --- diagonals ------------------------------------------------------------------------------------
 

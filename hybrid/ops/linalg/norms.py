@@ -16,7 +16,6 @@ from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import DTypeError, LinAlgError
 from hybrid.ops import reduction
 from hybrid.ops._axes import Axes, all_axes, lead_axis, some_axes, without
-from hybrid.ops.creation import eye
 from hybrid.ops.elementwise.arithmetic import absolute, sqrt
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.linalg._matrices import as_lapack, check_axes, check_square, checked, real_dtype
@@ -28,6 +27,7 @@ from hybrid.ops.movement import moveaxis
 from hybrid.ops.reduction.declare import restore
 from hybrid.ops.searching import count_nonzero
 from hybrid.ops.unit_axes import expand_dims, squeeze
+from hybrid.ops.unit_matrices import eye
 
 
 def _largest(sizes: Tensor, axis: int | Axes, keepdims: bool = False) -> Tensor:

@@ -19,7 +19,6 @@ from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import GradientError
 from hybrid.ops._axes import lead_as_is
-from hybrid.ops.creation import eye
 from hybrid.ops.elementwise.casting import imag
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.linalg._matrices import (
@@ -33,6 +32,7 @@ from hybrid.ops.linalg._matrices import (
     symmetric,
 )
 from hybrid.ops.linalg.products import conjugated, matmul
+from hybrid.ops.unit_matrices import eye
 
 
 class EighResult(NamedTuple):

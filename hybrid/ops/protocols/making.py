@@ -23,7 +23,7 @@ from hybrid.core.number import as_numpy_would, each, in_graph, items
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.core.watched import Watched, current, holds_tensors, noted, plain
-from hybrid.ops import creation, ranges
+from hybrid.ops import creation, ranges, triangles, unit_matrices
 from hybrid.ops.elementwise.operands import is_weak
 from hybrid.ops.joining import joined
 from hybrid.ops.movement import packed
@@ -178,18 +178,18 @@ def _eye(
     N: Any, M: Any = None, k: int = 0, dtype: Any = float, order: str = "C", **rest: Any
 ) -> Tensor | None:
     dtype = float if dtype is None else dtype
-    return creation.eye(N, M, k=k, dtype=dtype) if _supported(dtype, order, rest) else None
+    return unit_matrices.eye(N, M, k=k, dtype=dtype) if _supported(dtype, order, rest) else None
 
 
 @_stands_for(np.identity)
 def _identity(n: Any, dtype: Any = None, **rest: Any) -> Tensor | None:
     dtype = float if dtype is None else dtype
-    return creation.eye(n, dtype=dtype) if _supported(dtype, "C", rest) else None
+    return unit_matrices.eye(n, dtype=dtype) if _supported(dtype, "C", rest) else None
 
 
 @_stands_for(np.tri)
 def _tri(N: Any, M: Any = None, k: int = 0, dtype: Any = float, **rest: Any) -> Tensor | None:
-    return creation.tri(N, M, k, dtype) if _supported(dtype, "C", rest) else None
+    return triangles.tri(N, M, k, dtype) if _supported(dtype, "C", rest) else None
 
 
 # --- ranges between traced values -----------------------------------------------------------------
