@@ -10,12 +10,13 @@ from hybrid.core.conditions import Condition
 from hybrid.core.formula import reader
 from hybrid.core.graph import FuncGraph
 from hybrid.records import dataclass
-from hybrid.trace.environment import Binding, unchanged
+from hybrid.trace.environment import Binding
 from hybrid.trace.segment import Segment
 from hybrid.trace.sharing import entangled, memory_of
 from hybrid.trace.signature import Signature
 from hybrid.trace.sources import Local
 from hybrid.trace.tracer import EagerFrom
+from hybrid.trace.unchanged import unchanged
 
 
 def _always(arguments: Sequence[Any]) -> bool:

@@ -7,11 +7,8 @@ again.
 
 from __future__ import annotations
 
-import gc
 import weakref
-from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator
-from itertools import chain, repeat
+from collections.abc import Container, Iterable, Iterator
 from operator import is_
 from types import CellType, FunctionType
 from typing import Any
@@ -19,13 +16,10 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.number import Number
-from hybrid.core.source import run_generated
 from hybrid.core.tensor import Tensor
 from hybrid.records import dataclass
 
 MISSING = object()
-_FEW = 8
-"""How many objects are looked at one by one: a loop in C takes 0.2 us to begin."""
 
 STAND_INS: dict[int, Any] = {}
 """What an object stands for, by identity, while some function is traced: see `stand_in`."""
@@ -215,105 +209,6 @@ def same_value(now: Any, before: Any) -> bool:
             a is b or same_value(a, b) for a, b in zip(now, before, strict=True)
         )
     return False
-
-
-def _dict_of(fields: Any) -> dict[str, Any]:
-    """Return the dict that the read-only attributes of a class show; another dict as it is."""
-    found: dict[str, Any] = fields if type(fields) is dict else gc.get_referents(fields)[0]
-    return found
-
-
-def unbound() -> bool:
-    """Tell of a function that reads no names that they mean the same."""
-    return True
-
-
-def unchanged(found: tuple[Binding, ...]) -> Callable[[], bool]:
-    """Return a function that tells, as fast as Python can, whether all names mean the same.
-
-    All that is held by containers is compared in one loop in C: a model of 1000 layers has
-    thousands of attributes. Only where something is another object, values are compared.
-    """
-    if not found:
-        return unbound
-    scope: dict[str, Any] = {"missing": MISSING, "all": all, "map": map, "is_": is_, "len": len}
-    tests: list[str] = []
-    plain: list[Binding] = []
-    spaces: list[Space] = []
-    objects: list[Any] = []
-    kinds: list[type] = []
-    for i, binding in enumerate(found):
-        holder = binding.holder
-        scope |= {f"h{i}": holder, f"v{i}": binding.value}
-        if isinstance(holder, FunctionType):
-            tests.append(f"h{i}.{binding.key} is v{i}")
-        elif type(holder) is Builtins:
-            scope |= {f"h{i}": holder.scope.keys(), f"v{i}": holder.names}
-            tests.append(f"h{i}.isdisjoint(v{i})")
-        elif type(holder) is Space:
-            spaces.append(holder)
-        elif type(holder) is Kind:
-            objects.append(holder.obj)
-            kinds += binding.value
-        elif type(holder) is Bases:
-            scope |= {f"h{i}": holder.kind, f"v{i}": holder.kind.__mro__}
-            tests.append(f"h{i}.__mro__ is v{i}")
-        elif type(holder) is Contents:
-            tests.append(f"h{i}.same()")
-        elif isinstance(holder, np.ndarray):
-            tests.append(f"h{i}.shape == v{i}")
-        elif binding.key is not None:
-            tests.append(f"h{i}.get({binding.key!r}, missing) is v{i}")
-        elif type(holder) is CellType:
-            tests.append(f"h{i}.cell_contents is v{i}")
-        elif isinstance(holder, dict | list | set | deque):
-            plain.append(binding)
-        else:
-            scope[f"b{i}"] = binding
-            tests.append(f"not b{i}.changed")
-    if plain:
-        holders = [b.holder for b in plain]
-        views = [v for h in holders for v in ((h, h.values()) if isinstance(h, dict) else (h,))]
-        scope |= {"holders": holders, "views": views, "flat": chain.from_iterable}
-        lengths = [len(b.value) // (2 if isinstance(b.holder, dict) else 1) for b in plain]
-        scope |= {"lengths": lengths, "values": [x for b in plain for x in b.value]}
-        tests.append("[*map(len, holders)] == lengths and all(map(is_, flat(views), values))")
-    scope |= {"objects": objects, "kinds": kinds, "type": type}
-    if len(objects) > _FEW:
-        tests.append("all(map(is_, map(type, objects), kinds))")
-    else:
-        scope |= {f"o{i}": obj for i, obj in enumerate(objects)}
-        scope |= {f"k{i}": kind for i, kind in enumerate(kinds)}
-        tests += [f"type(o{i}) is k{i}" for i in range(len(objects))]
-    fields, sizes = [x.fields for x in spaces], [x.size for x in spaces]
-    if spaces:
-        scope |= {"spaces": fields, "sizes": sizes}
-        tests.append("[*map(len, spaces)] == sizes")
-    losing = [x for x in spaces if x.may_lose]
-    dicts, last = [_dict_of(x.fields) for x in losing], [x.last for x in losing]
-    if losing:  # 0.15 us each: whatever has come is the last one
-        scope |= {"dicts": dicts, "last": last, "next": next, "back": dict.__reversed__}
-        tests.append("[*map(next, map(back, dicts))] == last")
-
-    def same() -> bool:
-        if any(binding.changed for binding in found):
-            return False
-        sizes[:] = map(len, fields)  # nobody names what has come
-        last[:] = map(next, map(dict.__reversed__, dicts), repeat(None))
-        return True
-
-    scope["same"] = same
-    # A cell may have been emptied, a container may change in another thread.
-    test = " and ".join(tests)
-    run_generated(
-        "def valid():\n    try:\n"
-        f"        return ({test}) or same()\n"
-        "    except (ValueError, RuntimeError):\n        return same()\n",
-        "launcher",
-        scope,
-    )
-    valid: Callable[[], bool] = scope["valid"]
-    return valid
 
 
 def literal_changed(before: Any, now: Any) -> bool:

@@ -9,9 +9,9 @@ from hybrid.core import containers
 from hybrid.core.making import asarray
 from hybrid.core.tensor import Tensor
 from hybrid.trace.concrete import ConcreteFunction
-from hybrid.trace.environment import unbound
 from hybrid.trace.launcher import Launcher
 from hybrid.trace.signature import is_numpys
+from hybrid.trace.unchanged import unbound
 
 
 class PlainLauncher(Launcher):

@@ -19,7 +19,6 @@ from hybrid.trace import modes
 from hybrid.trace.any_size_launcher import AnySizeLaunchers
 from hybrid.trace.arguments import Call
 from hybrid.trace.concrete import ConcreteFunction
-from hybrid.trace.environment import unbound
 from hybrid.trace.keys import fast_key, is_flat, key_of_tensors, key_without
 from hybrid.trace.launcher import CLEAR, Launcher, chain_of, is_pure
 from hybrid.trace.nested import Nested
@@ -28,6 +27,7 @@ from hybrid.trace.plain_launcher import PlainLauncher
 from hybrid.trace.signature import Signature
 from hybrid.trace.steps import Resume
 from hybrid.trace.traces import Traces
+from hybrid.trace.unchanged import unbound
 
 WORTH_COMPILING = 500
 """Answers of a launcher before native code takes over: once for a process, that is compiled, which
