@@ -25,6 +25,7 @@ from hybrid.runtime.driver_calls import Borrowed, adopt_result, new_workspace
 from hybrid.runtime.load import LoadedKernel
 from hybrid.runtime.memory import MemoryPlan, used_roots
 from hybrid.runtime.native_calls import divided_product, product_kernel
+from hybrid.runtime.picks import outside, pick_kernel
 from hybrid.runtime.steps import (
     KernelStep,
     Later,
@@ -203,13 +204,15 @@ class _Writer(Arrays):
         arrays = [self._array(root)[0] for root in (*step.inputs, *step.outputs)]
         self._call(kernel, arrays, step.node)
 
-    def _call(self, kernel: LoadedKernel, arrays: list[str], node: Node) -> None:
+    def _call(self, kernel: LoadedKernel, arrays: list[str], node: Node) -> str:
+        """Write the call of a kernel; return the name of its geometry."""
         call = self._constant("k", kernel.entry)
         geometry = self._geometry(kernel.geometry)
         if kernel.parallel:
             self.namespace["par"] = kernel.parallel
         parallel = "par" if kernel.parallel else 0
         self._line(f"{call}({parallel}, {geometry}, {', '.join(arrays)})", node)
+        return geometry
 
     def _library(self, step: LibraryStep) -> None:
         if step.into is not None:
@@ -274,6 +277,8 @@ class _Writer(Arrays):
             kernel, places = found
             self._call(kernel, [*(self._view(place) for place in places), out], step.node)
             return
+        if self._picked(step, out):
+            return
         args = [self._argument(arg, step.node) for arg in step.args]
         divided = divided_product(step)
         if divided is not None:
@@ -290,6 +295,31 @@ class _Writer(Arrays):
             return
         function = self._helper(step.node.op.name, into)
         self._line(f"{function}({', '.join(args)}, out={out})", step.node)
+
+    def _picked(self, step: LibraryStep, out: str) -> bool:
+        """Write the call of a kernel for single elements; False where there is none."""
+        picked = pick_kernel(step)
+        if picked is None:
+            return False
+        kernel, operands = picked
+        node, attrs = step.node, step.node.attrs
+        if node.op.changes and (base := self._argument(step.args[0], node)) != out:
+            self._line(f"{self._helper('copyto', np.copyto)}({out}, {base})", node)
+        arrays = [
+            self._literal_array(x) if isinstance(x, Const) else self._array(x.root)[0]
+            for x in operands
+        ]
+        flag = self._fresh_name("f")
+        empty, int64 = self._helper("empty", np.empty), self._dtype(np.dtype(np.int64))
+        self._line(f"{flag} = {empty}(1, {int64})")
+        geometry = self._call(kernel, [*arrays, flag], node)
+        where = self._constant("q", (attrs.get("shape"), attrs["axes"]))
+        index = ", ".join(arrays[-len(attrs["axes"]) :])
+        wrong = f"{self._helper('outside', outside)}({where}, {geometry}, {index})"
+        self._line(f"if {flag}[0]: raise {wrong}", node)
+        if len(operands) == len(attrs["axes"]):  # nothing but a look at the indices
+            self._line(f"{out}.fill(True)", node)
+        return True
 
     def _release(self, number: int, step: Step) -> None:
         for root in dict.fromkeys((*used_roots(step), *step.outputs)):

@@ -20,6 +20,7 @@ from hybrid.runtime.load import LoadedKernel, load_kernels
 from hybrid.runtime.memory import MemoryPlan, plan_memory
 from hybrid.runtime.native_calls import product_sources
 from hybrid.runtime.order import free_early
+from hybrid.runtime.picks import pick_sources
 from hybrid.runtime.schedule import schedule
 from hybrid.runtime.steps import KernelStep, LibraryStep, Step
 
@@ -190,7 +191,7 @@ def make_draft(
     donations = find_donations(order, replaced)
     memory = plan_memory(order, [donation.result for donation in donations])
     regions = [step.region for step in order.steps if isinstance(step, KernelStep)]
-    kernels = load_kernels(regions, product_sources(order.steps))
+    kernels = load_kernels(regions, product_sources(order.steps) + pick_sources(order.steps))
     driver = make_driver(order, memory, kernels, donations, space)
     loaded = iter(kernels)
     steps = tuple(_described(step, loaded) for step in order.steps)

@@ -16,11 +16,17 @@ from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec, broadcast_shapes
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import ArrayLike, Tensor
+from hybrid.core.unknown import is_unknown
 from hybrid.errors import IndexingError
+from hybrid.kernels import picking
 from hybrid.ops._axes import Axes
 from hybrid.ops.creation import zeros
 from hybrid.ops.movement import moveaxis, reshape
 from hybrid.ops.ranges import arange
+
+# Elements along one axis from which on NumPy's `take`, which looks at each index once, is as fast
+# as a kernel that looks at all of them first.
+TAKEN = 1 << 12
 
 
 def picked_shape(base: TensorSpec, index: tuple[Any, ...], axes: Axes, at: int) -> Shape:
@@ -102,6 +108,18 @@ def _eager_gather(xp: Any, base: Any, *index: Any, axes: Axes, at: int) -> Any:
         raise out_of_bounds(base.shape, index, axes) or error from None
 
 
+def _into_gather(base: TensorSpec, *index: TensorSpec, axes: Axes, at: int) -> Any:
+    if not picking.takes(base, index, axes):
+        return None
+    if base.ndim == 1 and (is_unknown(index[0].size) or index[0].size > TAKEN):
+        return None
+
+    def read(base: Any, *index: Any, out: Any) -> None:
+        np.copyto(out, _eager_gather(np, base, *index, axes=axes, at=at))
+
+    return picking.Picking("gather", base.dtype.name, base.shape, read)
+
+
 def _indexed(xp: Any, base: Any, *index: Any, axes: Axes, at: int) -> Any:
     native, place = numpy_index(base.ndim, index, axes)
     count = max((np.ndim(i) for i in index), default=0)
@@ -165,6 +183,7 @@ GATHER = register(
         batch=_batch_gather,
         infer=_infer_gather,
         eager=_eager_gather,
+        into=_into_gather,
         raises=True,
         first_index=1,
         vjp=_vjp_gather,
@@ -203,12 +222,23 @@ def _eager_in_bounds(xp: Any, *index: Any, axes: Axes, shape: Shape) -> Any:
     return xp.asarray(True)
 
 
+def _into_in_bounds(*index: TensorSpec, axes: Axes, shape: Shape) -> Any:
+    if not picking.are_plain(*index):
+        return None
+
+    def check(*index: Any, out: Any) -> None:
+        out[()] = _eager_in_bounds(np, *index, axes=axes, shape=shape)
+
+    return picking.Picking("check", "int64", tuple(shape[axis] for axis in axes), check)
+
+
 IN_BOUNDS = register(
     Op(
         name="in_bounds",
         family="indexing",
         infer=lambda *index, axes, shape: TensorSpec((), dtypes.bool_, index[0].device),
         eager=_eager_in_bounds,
+        into=_into_in_bounds,
         raises=True,
         examples=(Example(((4,),), {"axes": (1,), "shape": (3, 7)}, ("int64",)),),
         doc="True where indices are inside of their axes, an error otherwise.",

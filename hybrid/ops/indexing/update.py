@@ -17,6 +17,7 @@ from hybrid.core.places import Place
 from hybrid.core.spec import TensorSpec, fits
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import ShapeError
+from hybrid.kernels import picking
 from hybrid.ops._axes import Axes
 from hybrid.ops.broadcasting import broadcast_to, sum_to
 from hybrid.ops.creation import ones, zeros
@@ -78,6 +79,9 @@ def _into_update(
             np.copyto(out, base)
         apply(mode, out, np.asarray(value), index, axes, at)
 
+    plain = base.dtype == value.dtype and not value.weak
+    if mode in ("add", "set") and plain and picking.takes(base, index, axes):
+        return picking.Picking(mode, base.dtype.name, base.shape, write)
     return write
 
 
