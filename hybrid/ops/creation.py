@@ -358,7 +358,9 @@ def zeros_like(
     Tensor([0, 0], dtype=int64)
     """
     if _like_alone(x, dtype, device, shape):
-        return wrap(np.zeros(x._data.shape, x._data.dtype))
+        data = x._data
+        made = None if _short is None else _short(data.shape, data.dtype, 0)
+        return wrap(np.zeros(data.shape, data.dtype)) if made is None else made
     return full_like(x, 0, dtype=dtype, device=device, shape=shape)
 
 
@@ -387,7 +389,9 @@ def ones_like(
     Tensor([1, 1], dtype=int64)
     """
     if _like_alone(x, dtype, device, shape):
-        return wrap(np.ones(x._data.shape, x._data.dtype))
+        data = x._data
+        made = None if _short is None else _short(data.shape, data.dtype, 1)
+        return wrap(np.ones(data.shape, data.dtype)) if made is None else made
     return full_like(x, 1, dtype=dtype, device=device, shape=shape)
 
 

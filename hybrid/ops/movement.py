@@ -490,5 +490,6 @@ _shortways.offer(
     lambda native: attach_properties(T=native["T"]),
 )
 _shortways.on_tensor(Way("transpose", "transpose", _permuted, _transpose_method))
+_shortways.on_tensor(Way("copy", "copy", otherwise=copy))
 _shortways.in_module(Way("permute_dims", "function of axes", _permuted), globals(), "_short_turn")
 attach_properties(T=permute_dims, mT=matrix_transpose)

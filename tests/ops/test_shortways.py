@@ -354,6 +354,25 @@ def test_a_small_product_gives_the_bits_of_matmul(dtype: str) -> None:
             assert got.shape == (x @ y).shape
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
+def test_a_product_of_vectors_gives_the_bits_of_matmul(dtype: str) -> None:
+    rng = np.random.default_rng(4)
+    for n in (*range(1, 70), 500, 4096, 4097):
+        a, b = rng.normal(size=(2, n)).astype(dtype)
+        for x, y in ((a, b), (a[::-1], b), (a, a), (a, np.repeat(b, 2)[::2])):
+            mine, too = hb.asarray(x, copy=False), hb.asarray(y, copy=False)
+            for got in (mine @ too, hb.matmul(mine, too), mine.dot(too), np.dot(mine, too)):
+                assert (got.dtype, got.shape) == (dtype, ())
+                assert got.numpy().tobytes() == np.asarray(x @ y).tobytes()
+    x = hb.asarray(np.ones(3, dtype))
+    for wrong in (hb.asarray(np.ones(2, dtype)), hb.asarray(np.ones(0, dtype))):
+        with pytest.raises(ValueError, match="matmul"):
+            x @ wrong
+    with pytest.warns(RuntimeWarning) if dtype == "float32" else contextlib.nullcontext():
+        big = hb.asarray(np.full(8, 1e30, dtype))
+        assert dtype != "float32" or (big @ big).item() == np.inf
+
+
 @pytest.mark.parametrize("kind", ["over", "under", "divide", "invalid"])
 def test_what_a_loop_finds_wrong_is_told_as_numpy_is_asked_to(kind: str) -> None:
     big, small, zero = (hb.asarray(np.full(4, v, "float32")) for v in (3e38, 1e-38, 0.0))
@@ -462,7 +481,18 @@ def test_nothing_is_kept_alive_and_nothing_dies_early() -> None:
             w += 0.0
             w[:1] *= 1.0
             square.shape, len(x), float(zero), int(zero), bool(zero), x.ndim, x.size, x.dtype
-            square @ square, x + zero, square[1, :, None], square[0, 1], x + 1e300, x / (x - x)
+            (
+                square @ square,
+                x @ x,
+                x.copy(),
+                square.T.copy(),
+                zero.copy(),
+                x + zero,
+                square[1, :, None],
+                square[0, 1],
+                x + 1e300,
+                x / (x - x),
+            )
             x.reshape(3, 1), x.reshape((1, -1)), view.reshape(4), view[1:].reshape(2)
             for wrong in (
                 lambda: x[7],

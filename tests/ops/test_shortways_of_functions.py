@@ -304,3 +304,79 @@ def test_functions_keep_nothing_alive_and_let_nothing_die_early() -> None:
     tracemalloc.stop()
     assert [sys.getrefcount(h) for h in held] == before
     assert grown < 2000
+
+
+def test_copies_are_tensors_of_their_own() -> None:
+    for x, a in zip(TENSORS, ARRAYS, strict=True):
+        for mine, wanted in (
+            (x.copy(), a.copy()),
+            (x.copy("F"), a.copy("F")),
+            (x.copy(order="C"), a.copy()),
+        ):
+            assert mine._alias is None or wanted.flags.f_contiguous
+            got = mine.numpy()
+            assert (got.dtype, got.shape, got.strides) == (a.dtype, a.shape, wanted.strides)
+            assert got.flags.writeable
+            assert got.tobytes("A") == wanted.tobytes("A")
+            assert not np.shares_memory(got, a)
+    for wrong in (("G",), (1, 2)):
+        with pytest.raises((TypeError, ValueError)):
+            TENSORS[0].copy(*wrong)
+    x = hb.asarray(CUBE, copy=True)
+    assert hb.grad(lambda v: (v.copy() * 3).sum())(x).numpy().min() == 3.0
+    traced = hb.compile(lambda v: v.copy(), fullgraph=True)(x)
+    traced += 1.0
+    np.testing.assert_array_equal(x.numpy(), CUBE)
+
+
+def test_few_elements_are_sorted_as_by_numpy() -> None:
+    odd = np.array([3.0, np.nan, -0.0, 0.0, np.inf, -1.0, 0.0, -0.0])
+    for dtype in ("float64", "float32", "float16", "int8", "uint64", "bool"):
+        for a in (
+            odd,
+            odd.reshape(2, 4),
+            odd.reshape(2, 4).T,
+            odd[::-2],
+            odd[:0],
+            odd.reshape(2, 2, 2),
+        ):
+            with np.errstate(all="ignore"):
+                given = np.asarray(a.astype(dtype))
+            x = hb.asarray(given, copy=False)
+            for axis in range(-given.ndim, given.ndim):
+                mine, wanted = hb.sort(x, axis), np.sort(given, axis, stable=True)
+                assert mine.numpy().tobytes() == wanted.tobytes()
+                assert (mine.dtype, mine.shape) == (wanted.dtype, wanted.shape)
+            with pytest.raises(ValueError, match="sort"):
+                hb.sort(x, given.ndim)
+    z = hb.asarray(odd)
+    hb.sort(z)
+    np.testing.assert_array_equal(z.numpy(), odd)
+    assert hb.grad(lambda v: (hb.sort(v) * hb.arange(3.0)).sum())(
+        hb.asarray([3.0, 1.0, 2.0])
+    ).tolist() == [2.0, 0.0, 1.0]
+
+
+def test_differences_and_norms_of_few_elements_are_numpys() -> None:
+    for a in (
+        CUBE,
+        CUBE.T,
+        CUBE[:, ::-1],
+        CUBE.astype("float64"),
+        np.array([3.0]),
+        np.zeros((0, 3)),
+    ):
+        x = hb.asarray(a, copy=False)
+        got = hb.linalg.norm(x)
+        wanted = np.linalg.norm(a)
+        assert (got.dtype, got.shape, got.numpy().tobytes()) == (a.dtype, (), wanted.tobytes())
+        for axis in range(-a.ndim, a.ndim):
+            for n in (0, 1, 2, 5):
+                mine = hb.diff(x, n, axis)
+                np.testing.assert_array_equal(mine.numpy(), np.diff(a, n, axis), strict=True)
+    x = hb.asarray(CUBE, copy=True)
+    parts = hb.split(x, 3, axis=1)
+    parts[1][...] = -1.0
+    assert (x.numpy()[:, 1] == -1.0).all()
+    assert hb.linalg.norm(hb.asarray([3, 4])).item() == 5.0
+    assert hb.grad(hb.linalg.norm)(hb.asarray([3.0, 4.0])).tolist() == pytest.approx([0.6, 0.8])

@@ -1,4 +1,4 @@
-"""Small Tensors made of nothing: filled with a number, or with those of a list."""
+"""Small Tensors of their own: filled with a number, with those of a list, copies."""
 
 CREATION = """
 ; A Tensor of a shape (an int, or a tuple of them), a dtype and one number in each of its places, of
@@ -55,6 +55,45 @@ forget:
 python:
   %none = call ptr @or_none(ptr <undone>)
   ret ptr %none
+}
+
+; A copy of few elements in C order.
+define internal ptr @copied(ptr %self, ptr %args, i64 %n, ptr %names, ptr %way) {
+  %x = call ptr @plain_array(ptr %self)
+  %some = icmp ne ptr %x, null
+  %bare = icmp eq ptr %names, null
+  %none = icmp eq i64 %n, 0
+  %unasked = and i1 %bare, %none
+  %go = and i1 %some, %unasked
+  br i1 %go, label %look, label %python
+look:
+  %plain = call i1 @lies_plainly(ptr %x)
+  %total = call i64 @size_of(ptr %x)
+  %few = icmp ult i64 %total, 501
+  %good = and i1 %plain, %few
+  br i1 %good, label %make, label %python
+make:
+  %descr = call ptr @field(ptr %x, i64 <descr>)
+  %nd = call i64 @number_in(ptr %x, i64 <nd>)
+  %sizes = call ptr @field(ptr %x, i64 <sizes>)
+  %bytes = call i64 @number_at(ptr %descr, i64 <itemsize>)
+  %all = mul i64 %total, %bytes
+  call void @Py_IncRef(ptr %x)
+  %out = call ptr @new_array_of(ptr %descr, i64 %nd, ptr %sizes)
+  %failed = icmp eq ptr %out, null
+  br i1 %failed, label %no, label %fill
+fill:
+  %to = call ptr @field(ptr %out, i64 <header>)
+  %from = call ptr @field(ptr %x, i64 <header>)
+  call void @llvm.memcpy.p0.p0.i64(ptr %to, ptr %from, i64 %all, i1 false)
+  call void @Py_DecRef(ptr %x)
+  %t = call ptr @made_alone(ptr %out)
+  ret ptr %t
+no:
+  call void @Py_DecRef(ptr %x)
+  ret ptr null
+python:
+  ret ptr <undone>
 }
 
 ; The sizes that ints say, and their product: of what is no size, or of many, a large number.

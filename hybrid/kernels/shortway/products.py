@@ -1,6 +1,47 @@
-"""Products: of small matrices by NumPy's loop of `matmul`, which is given their sizes too."""
+"""Products of small matrices or vectors by NumPy's loop of `matmul`, which is given their sizes."""
 
 PRODUCTS = """
+; The sizes of a product of two vectors, not long and in C order: as NumPy has it, of a row by a
+; column, of which the loop sees how far their numbers are apart, and nothing else.
+define internal i1 @product_of_vectors(ptr %a, ptr %b, ptr %counts) {
+  %a.plain = call i1 @lies_plainly(ptr %a)
+  %b.plain = call i1 @lies_plainly(ptr %b)
+  %plain = and i1 %a.plain, %b.plain
+  %a.nd = call i64 @number_in(ptr %a, i64 <nd>)
+  %b.nd = call i64 @number_in(ptr %b, i64 <nd>)
+  %a.vector = icmp eq i64 %a.nd, 1
+  %b.vector = icmp eq i64 %b.nd, 1
+  %vectors = and i1 %a.vector, %b.vector
+  %good = and i1 %plain, %vectors
+  br i1 %good, label %sizes, label %no
+sizes:
+  %a.sizes = call ptr @field(ptr %a, i64 <sizes>)
+  %b.sizes = call ptr @field(ptr %b, i64 <sizes>)
+  %k = call i64 @number(ptr %a.sizes, i64 0)
+  %k.too = call i64 @number(ptr %b.sizes, i64 0)
+  %meet = icmp eq i64 %k, %k.too
+  %less = sub i64 %k, 1
+  %few = icmp ult i64 %less, 4096
+  %go = and i1 %meet, %few
+  br i1 %go, label %yes, label %no
+yes:
+  call void @count_put(ptr %counts, i64 1, i64 %k, i64 1)
+  ret i1 1
+no:
+  ret i1 0
+}
+
+define internal void @count_put(ptr %counts, i64 %n, i64 %k, i64 %m) alwaysinline {
+  store i64 1, ptr %counts
+  %n.to = getelementptr i64, ptr %counts, i64 1
+  store i64 %n, ptr %n.to
+  %k.to = getelementptr i64, ptr %counts, i64 2
+  store i64 %k, ptr %k.to
+  %m.to = getelementptr i64, ptr %counts, i64 3
+  store i64 %m, ptr %m.to
+  ret void
+}
+
 ; The sizes of a small product of two matrices in C order, (n, k) and (k, m), none of which is 1:
 ; of such an axis NumPy may pass on another stride, on which the choice of its algorithm depends.
 define internal i1 @small_product(ptr %a, ptr %b, ptr %counts) {
@@ -37,13 +78,7 @@ sizes:
   %s4 = and i1 %s3, %small
   br i1 %s4, label %yes, label %no
 yes:
-  store i64 1, ptr %counts
-  %n.to = getelementptr i64, ptr %counts, i64 1
-  store i64 %n, ptr %n.to
-  %k.to = getelementptr i64, ptr %counts, i64 2
-  store i64 %k, ptr %k.to
-  %m.to = getelementptr i64, ptr %counts, i64 3
-  store i64 %m, ptr %m.to
+  call void @count_put(ptr %counts, i64 %n, i64 %k, i64 %m)
   ret i1 1
 no:
   ret i1 0
@@ -94,8 +129,12 @@ look:
   br i1 %has, label %size, label %general
 size:
   %small = call i1 @small_product(ptr %a, ptr %b, ptr %counts)
-  br i1 %small, label %short, label %general
+  br i1 %small, label %short, label %vectors
+vectors:
+  %inner = call i1 @product_of_vectors(ptr %a, ptr %b, ptr %counts)
+  br i1 %inner, label %short, label %general
 short:
+  %axes = phi i64 [ 2, %size ], [ 0, %vectors ]
   %n = call i64 @number(ptr %counts, i64 1)
   %k = call i64 @number(ptr %counts, i64 2)
   %m = call i64 @number(ptr %counts, i64 3)
@@ -108,7 +147,7 @@ short:
   store i64 %n, ptr %shape
   %m.to = getelementptr i64, ptr %shape, i64 1
   store i64 %m, ptr %m.to
-  %t = call ptr @looped(ptr %loop, i64 2, ptr %shape, ptr %counts, ptr %addresses,
+  %t = call ptr @looped(ptr %loop, i64 %axes, ptr %shape, ptr %counts, ptr %addresses,
     ptr %strides, i64 2)
   %done = icmp ne ptr %t, null
   br i1 %done, label %yes, label %general

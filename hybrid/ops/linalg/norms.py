@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hybrid import dtypes
-from hybrid.core.dispatch import bind
+from hybrid.core.dispatch import at_once, bind, busy
 from hybrid.core.making import asarray
 from hybrid.core.op import Example, Op, register
 from hybrid.core.source import located
@@ -38,6 +38,8 @@ def _largest(sizes: Tensor, axis: int | Axes, keepdims: bool = False) -> Tensor:
     return sizes.max(axis=axis, keepdims=keepdims)
 
 
+_REAL = (dtypes.float32, dtypes.float64)
+
 _REDUCE: dict[Any, Any] = {
     "nuc": reduction.sum,
     **dict.fromkeys((1, 2, np.inf), _largest),
@@ -52,8 +54,9 @@ def _infer_norm(x: TensorSpec, *, axis: Axes, keepdims: bool) -> TensorSpec:
 
 
 def _eager_norm(xp: Any, x: Any, *, axis: Axes, keepdims: bool) -> Any:
-    if len(axis) == x.ndim and not keepdims and x.dtype in (dtypes.float32, dtypes.float64):
-        return xp.linalg.norm(x)  # by one call of BLAS
+    if len(axis) == x.ndim and not keepdims and x.dtype in _REAL:
+        row = x.ravel("K")  # one call of BLAS, as in `numpy.linalg.norm`
+        return xp.sqrt(row.dot(row))
     wide = x.astype(dtypes.float32) if x.dtype.itemsize == 2 else x
     found = xp.linalg.vector_norm(wide, axis=axis, keepdims=keepdims)
     return xp.asarray(found).astype(real_dtype(x.dtype), copy=False)
@@ -224,6 +227,11 @@ def norm(
     >>> norm([[1.0, 2.0], [3.0, 4.0]], ord=np.inf)
     Tensor(7., dtype=float32)
     """
+    if ord is None and axis is None and not keepdims and type(x) is Tensor:
+        if not busy and x.dtype in _REAL:
+            found = at_once(NORM, x, {"axis": tuple(range(x.ndim)), "keepdims": False})
+            if found is not None:
+                return found
     x = asarray(x)
     if ord is None and axis is None:
         return vector_norm(x, keepdims=keepdims)
