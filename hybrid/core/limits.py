@@ -78,25 +78,53 @@ def _result(function: Callable[..., Any], x: Limits, *rest: Limits) -> Limits:
     raise TooLarge
 
 
+def of_floats(function: Callable[..., Any], *given: Any) -> tuple[float, float] | None:
+    """Return between which floats a result lies, but for rounding; None where that is not known.
+
+    Parameters
+    ----------
+    function : callable
+    given : tuple of two numbers, or None
+        The limits of each operand.
+    """
+    if None in given or len(given) != 2 or function not in _STEADY:
+        return None
+    x, y = given
+    if function is operator.truediv and y[0] <= 0 <= y[1]:
+        return None
+    if function is operator.pow and x[0] <= _NEAR_NOUGHT:
+        return None
+    try:
+        corners = [float(function(a, b)) for a in x for b in y]
+    except OverflowError:
+        return None
+    return min(corners), max(corners)
+
+
+_STEADY = frozenset((operator.add, operator.sub, operator.mul, operator.truediv, operator.pow))
+_NEAR_NOUGHT = 1e-9
+_FAR = 1e300
+
+
 def is_harmless(function: Callable[..., Any], x: Any, y: Any) -> bool:
-    """Tell whether Python cannot raise.
+    """Tell whether Python cannot raise, nor make a complex number.
 
     Parameters
     ----------
     function : callable
         A division or ``pow``.
-    x, y : tuple of int, or float
-        Limits of ints; floats that are literals.
+    x, y : tuple of two numbers, or None
+        Limits.
     """
+    if y is None:
+        return False
     if function is not operator.pow:
-        return type(y) is tuple and not y[0] <= 0 <= y[1]
+        if type(y[0]) is int:
+            return not y[0] <= 0 <= y[1]
+        return bool(y[0] > _NEAR_NOUGHT or y[1] < -_NEAR_NOUGHT)
+    if x is None or x[0] < 0 or (x[0] <= _NEAR_NOUGHT and y[0] < 0):
+        return False
     try:
-        if type(x) is tuple and type(y) is float:
-            return bool(x[0] >= (0 if y > 0 else 1) and float(x[1]) ** abs(y) < 1e300)
-        if type(x) is float and type(y) is tuple:
-            return x > 0 and all(0 < x**n < 1e300 for n in y) if x > 1 else x > 0 and y[0] >= 0
-        if type(x) is tuple and type(y) is tuple:
-            return bool(x[0] >= 0 and 0 <= y[0] == y[1] and float(x[1]) ** y[1] < 1e300)
-    except OverflowError:
-        pass
-    return False
+        return all(abs(float(a) ** b) < _FAR for a in x for b in y)
+    except (OverflowError, ZeroDivisionError):
+        return False

@@ -31,7 +31,6 @@ from hybrid.core.symbol import Symbol
 from hybrid.core.unknown import Unknown
 
 if TYPE_CHECKING:
-    from hybrid.core.limits import Limits
     from hybrid.core.tensor import Tensor
 
 _PLAIN = frozenset((bool, int, float, complex, Unknown))
@@ -45,13 +44,13 @@ class Number:
     ----------
     tensor : Tensor
         Stands for it in the graph: weak, without axes.
-    limits : tuple of int, optional
-        Of an int, which Python counts with: see :mod:`hybrid.core.limits`.
+    limits : tuple of two numbers, optional
+        Of an int with which Python counts, or a float made of such: see :mod:`hybrid.core.limits`.
     """
 
     __slots__ = ("__weakref__", "limits", "tensor")
 
-    def __init__(self, tensor: Tensor, limits: Limits | None = None) -> None:
+    def __init__(self, tensor: Tensor, limits: tuple[Any, Any] | None = None) -> None:
         self.tensor = tensor
         self.limits = limits
 
@@ -124,7 +123,7 @@ class Number:
 
     def __hash__(self) -> int:
         found = self.value("hash()")
-        if self.limits is not None and not self.known:
+        if type(found) is int and not self.known:
             state.recorder.trace.keyed(self, found)
         return hash(found)
 
@@ -217,43 +216,42 @@ def _apply(function: Callable[..., Any], *numbers: Any) -> Any:
     if function is operator.pos and _kind(numbers[0]) is not bool:
         return numbers[0]
     within = None
-    if int in [_kind(x) for x in numbers if type(x) is Number]:
+    if any(type(x) is Number and (x.limits or _kind(x) is int) for x in numbers):
         try:
             within = _limits(function, numbers)
         except limits.TooLarge:
             return function(*(int(x) if _kind(x) is int else x for x in numbers))
     found = function(*map(_operand, numbers))
     found = tuple(map(of_tensor, found)) if type(found) is tuple else of_tensor(found)
-    if type(found) is Number and _kind(found) is int:
+    if type(found) is Number:
         found.limits = within
     if type(found) is Number and _kind(found) is bool and _is_told_apart():
         return bool(found)
     return found
 
 
-def _limits(function: Callable[..., Any], numbers: tuple[Any, ...]) -> Limits | None:
-    """Return the limits of what ints give; see :func:`hybrid.core.limits.result`."""
+def _limits(function: Callable[..., Any], numbers: tuple[Any, ...]) -> Any:
+    """Return the limits of what ints and floats give; see :mod:`hybrid.core.limits`."""
     found = [_limits_of(x) for x in numbers]
     if function in _VOUCHED and limits.is_harmless(function, *found):
         recorder = state.recorder
         if recorder is not None and recorder.decides:
             recorder.harmless.add((_VOUCHED[function], *map(told_by, map(_operand, numbers))))
-    if None in found:
+    ints = [x for x, n in zip(found, numbers, strict=True) if _kind(n) is int]
+    if None in ints:
         raise limits.TooLarge
-    ints = [x for x in found if type(x) is tuple]
-    if len(ints) == len(found):
+    if len(ints) < len(found):
+        limits.result(operator.lt, *ints)
+    elif function is not operator.truediv:
         return limits.result(function, *ints)
-    limits.result(operator.lt, *ints)
-    return None
+    return limits.of_floats(function, *found)
 
 
 def _limits_of(x: Any) -> Any:
-    """Return the limits of an int, a float that is a literal as it is, True for other numbers."""
+    """Return between which numbers one lies; None where that is not known."""
     if type(x) is Number:
-        return x.limits if _kind(x) is int else True
-    if isinstance(x, int):
-        return int(x), int(x)
-    return x if type(x) is float else True
+        return x.limits
+    return (x, x) if type(x) in (int, float) else None
 
 
 def told_by(x: Any) -> Any:

@@ -65,6 +65,23 @@ def asks_alone(code: CodeType, at: int) -> bool:
 
 
 @lru_cache(maxsize=256)
+def computes_with(code: CodeType, name: str) -> bool:
+    """Tell whether a variable is read for more than to be compared with literals, as ``k % 9``."""
+    plain = [step for step in steps_of(code) if step.opname not in SILENT]
+    for i, step in enumerate(plain):
+        if name not in _touched(step)[0]:
+            continue
+        if step.opname != "LOAD_FAST":
+            return True
+        following = plain[i + 1 :]
+        while [x.opname for x in following[:2]] == ["LOAD_CONST", "BINARY_OP"]:
+            following = following[2:]
+        if [x.opname for x in following[:2]] != ["LOAD_CONST", "COMPARE_OP"]:
+            return True
+    return False
+
+
+@lru_cache(maxsize=256)
 def indexed_by(code: CodeType) -> frozenset[tuple[str, str]]:
     """Return which variables are an index, and of what: another variable, or nothing that shows."""
     plain = [step for step in steps_of(code) if step.opname not in SILENT]

@@ -33,9 +33,16 @@ if TYPE_CHECKING:
 _LARGEST = 2**31
 
 
-def counted(before: State, now: State) -> frozenset[str]:
-    """Return the variables that count from one question to another; none where more differs."""
-    names = {x for x in now.differs(before) if not x.startswith((LONG, "of "))}
+def counted(before: State, now: State, known: set[str]) -> frozenset[str]:
+    """Return the variables that count from one question to another; none where more differs.
+
+    Parameters
+    ----------
+    before, now : State
+    known : set of str
+        Variables that are left as they are.
+    """
+    names = {x for x in now.differs(before) if not x.startswith((LONG, "of "))} - known
     code, at = now.where[0]
     if not names or now.frame is None or before.frame is not now.frame or now.counts:
         return frozenset()
@@ -70,13 +77,19 @@ class Counters:
         """Return the variables that are to become values of the graph at a question."""
         if self._known or self._tracer.tells_identity:
             return frozenset()
-        names = counted(before, now)
+        names = counted(before, now, self._of_loops(now.frame))
         if names and now.frame is not None:
             held = locals_of(now.frame)
             for index, of in bytecode.indexed_by(now.frame.f_code):
                 if index in names and type(held.get(of)) is not Tensor:
                     return frozenset()  # a list or dict wants the int
         return names
+
+    def _of_loops(self, frame: FrameType | None) -> set[str]:
+        """Return the variables that loops set, which know how far they are."""
+        if frame is None or self._tracer.ranges is None:
+            return set()
+        return {x.reads for x in self._tracer.ranges.of(frame) if x.reads is not None}
 
     def take(self, names: frozenset[str]) -> None:
         """Let variables of the innermost frame hold what stands for the ints that they are."""
@@ -104,6 +117,7 @@ class Counters:
         if self._known:
             return
         self._known = True
+        self._tracer.ranges.settle()
         for frame in self._frames():
             found = {k: x for k, x in locals_of(frame).items() if _is_counter(x)}
             set_locals(frame, {k: operator.index(x) for k, x in found.items()})
@@ -113,7 +127,7 @@ class Counters:
         for frame in self._frames():
             held = locals_of(frame).items()
             found = {k: x for k, x in held if type(x) is Number and x.limits and x.known}
-            set_locals(frame, {k: int(x) for k, x in found.items()})
+            set_locals(frame, {k: x.value("") for k, x in found.items()})
 
     def keyed(self, number: Number, value: int) -> None:
         """Note that what stands for an int may have become a key, which must be the int itself."""
@@ -149,7 +163,7 @@ def _replace(holder: Any, key: Any, value: Any) -> None:
 
 
 def _is_counter(x: Any) -> bool:
-    return type(x) is Number and x.limits is not None and not x.known
+    return type(x) is Number and x.limits is not None and not x.known and x.__class__ is int
 
 
 def set_locals(frame: FrameType, values: dict[str, Any]) -> None:

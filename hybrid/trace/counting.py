@@ -12,6 +12,7 @@ step is left is a question as any other: loops within loops then come back to wh
 
 from __future__ import annotations
 
+import operator
 import sys
 import weakref
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from hybrid import dtypes
 from hybrid.core import containers
 from hybrid.core.dispatch import bind, scope
 from hybrid.core.graph import Const
+from hybrid.core.number import Number
 from hybrid.core.op import OPS
 from hybrid.core.source import is_framework
 from hybrid.core.state import state
@@ -30,7 +32,7 @@ from hybrid.core.tensor import Tensor
 from hybrid.trace import bytecode
 from hybrid.trace.count import LONG, Count
 from hybrid.trace.filling import is_only_returned
-from hybrid.trace.seeing import Opaque
+from hybrid.trace.seeing import Opaque, locals_of
 
 if TYPE_CHECKING:
     from hybrid.trace.cutting import Cutter
@@ -57,18 +59,28 @@ class Counting:
         The identity of the frame, which lives as long as the iterator.
     told : bool
         Whether the function returns how far it came.
+    reads : str, optional
+        The variable, where steps read it.
     """
 
     def __init__(
-        self, tracer: Cutter, numbers: range, loop: int, frame: int, *, told: bool
+        self,
+        tracer: Cutter,
+        numbers: range,
+        loop: int,
+        frame: int,
+        *,
+        told: bool,
+        reads: str | None = None,
     ) -> None:
         self.numbers, self.loop, self.frame = numbers, loop, frame
         self.at = Count(numbers)
         self.at.loop = weakref.ref(self)
-        self._told = told
+        self._told, self.reads = told, reads
+        self.index: Tensor | None = None  # the position, in the graph, before there is a counter
         self.name = f"{LONG if len(numbers) >= LEAST else 'of '}{loop}"
         self._tracer = tracer
-        skips, places = tracer.skips, range(len(numbers))
+        skips, places = tracer.skips if reads is None else None, range(len(numbers))
         self._steps: Iterator[int] = skips.steps(places, self.name) if skips else iter(places)
         self._asked = 0  # questions in this step, as many as matter
         self._since: int | None = None  # the first step that asked
@@ -77,10 +89,30 @@ class Counting:
     def __iter__(self) -> Counting:
         return self
 
-    def __next__(self) -> int | Count:
+    def __next__(self) -> int | Count | Number:
         if not (self._more() if self.at.counter is not None else self._goes_on()):
             raise StopIteration
+        if self.reads is not None:
+            standing = self._standing()
+            if standing is not None:
+                return standing
+            further = 0 if self.counter is None else int(self.counter.numpy())
+            return self.numbers[self.position + further]
         return self.at if self._told else self.numbers[0]
+
+    def _standing(self) -> Number | None:
+        """Return what stands for the number of a step, once steps have asked."""
+        tracer, numbers = self._tracer, self.numbers
+        if self._fixed or self._since is None or not tracer.open or state.recorder is not tracer:
+            self.index = None
+            return None
+        base, index = 0, self.counter
+        if index is None:
+            self.index = index = tracer.ranges.next_of(self.index, self.position)
+        else:
+            base, self.index = self.position, None
+        found: Number = tracer.ranges.number(index, numbers[base], numbers)
+        return found
 
     @property
     def position(self) -> int:
@@ -104,6 +136,16 @@ class Counting:
             return self.loop, repr(self.numbers), self.position
         return self.loop, repr(self.numbers), self._asked, self._since, self._fixed
 
+    def settle(self) -> None:
+        """Give Python the numbers themselves from here on."""
+        if self.reads is None:
+            return
+        self._fixed = True
+        if self.at.counter is not None:
+            self.at.position += operator.index(self.at.counter)
+            self.at.counter = None
+            self._steps = iter(range(self.position + 1, len(self.numbers)))
+
     def note_question(self, kind: type) -> None:
         """Note that Python asks for a traced value."""
         self._fixed |= kind is not bool
@@ -117,6 +159,7 @@ class Counting:
             self.at.position = len(self.numbers) - 1
             self._steps = iter(())
         else:
+            self.index = None
             self.at.counter = steps
 
     def _goes_on(self) -> bool:
@@ -137,7 +180,8 @@ class Counting:
         tracer = self._tracer
         if self._fixed or state.recorder is not tracer or not tracer.open:
             return False
-        if asked < MANY and self._since is not None and self.at.position - self._since < ALONE:
+        alone = ALONE + (self.reads is not None)
+        if asked < MANY and self._since is not None and self.at.position - self._since < alone:
             return False
         shown: bool = tracer.ranges.shows_all()
         return shown
@@ -181,16 +225,56 @@ class Ranges:
         if found is None:
             return None
         loop, name, told = found
+        reads = None
         if told and not (
             frame.f_back is not None
             and frame.f_back.f_code is self._questions.home
             and is_only_returned(frame.f_code, name)
             and all(abs(x) < _LARGEST for x in (numbers.start, numbers.stop))
         ):
-            return None
-        made = Counting(self._tracer, numbers, loop, id(frame), told=told)
+            if not self._may_stand(numbers, name, frame):
+                return None
+            told, reads = False, name
+        made = Counting(self._tracer, numbers, loop, id(frame), told=told, reads=reads)
         self._alive.append(weakref.ref(made))
         return made
+
+    def _may_stand(self, numbers: range, name: str, frame: FrameType) -> bool:
+        """Tell whether something may stand for the numbers of a loop that its steps read."""
+        if not self._questions.native or len(numbers) < LEAST or name in frame.f_code.co_cellvars:
+            return False
+        if max(abs(numbers.start), abs(numbers.stop)) >= 2**31 or self._tracer.tells_identity:
+            return False
+        if not bytecode.computes_with(frame.f_code, name):
+            return False  # decisions that are known for each number cost nothing in a replay
+        held = locals_of(frame)
+        return all(
+            type(held.get(of)) is Tensor
+            for index, of in bytecode.indexed_by(frame.f_code)
+            if index == name
+        )
+
+    def next_of(self, index: Tensor | None, position: int) -> Tensor:
+        """Return the position in the graph: one more than it was."""
+        one = Const(1, dtypes.int64)
+        if index is None:
+            return self.constant(position)
+        data = self._tracer.value_of(index)
+        return self._tracer.tensor(self._tracer.emit(OPS["add"], (data, one), {}, None)[0], None)
+
+    def number(self, index: Tensor, first: int, numbers: range) -> Number:
+        """Return what stands for a number so many steps after the first one."""
+        emit, value = self._tracer.emit, self._tracer.value_of(index)
+        step, start = Const(numbers.step, dtypes.int64), Const(first, dtypes.int64)
+        value = emit(OPS["multiply"], (value, step), {}, None)[0] if numbers.step != 1 else value
+        found = emit(OPS["add"], (value, start), {}, None, weak=True)[0]
+        ends = sorted((numbers[0], numbers[-1]))
+        return Number(self._tracer.tensor(found, None), (ends[0], ends[1]))
+
+    def settle(self) -> None:
+        """Give Python the numbers themselves: it needs one of them."""
+        for x in self._live():
+            x.settle()
 
     def told(self, returned: Any) -> dict[int, Any]:
         """Return the numbers for what stands for them in what is returned, by its identity."""
@@ -220,8 +304,12 @@ class Ranges:
 
     def zero(self) -> Tensor:
         """Return a number of the graph that is 0."""
-        attrs, nought = {"shape": (), "dtype": dtypes.int64}, Const(0, dtypes.int64)
-        return self._tracer.tensor(self._tracer.emit(OPS["full"], (nought,), attrs, None)[0], None)
+        return self.constant(0)
+
+    def constant(self, x: int) -> Tensor:
+        """Return a number of the graph that is `x`."""
+        attrs, value = {"shape": (), "dtype": dtypes.int64}, Const(x, dtypes.int64)
+        return self._tracer.tensor(self._tracer.emit(OPS["full"], (value,), attrs, None)[0], None)
 
     def shows_all(self) -> bool:
         """Tell whether all that Python can see can be looked at."""

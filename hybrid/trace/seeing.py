@@ -145,6 +145,8 @@ def look(
                 seeing.seen.append(loop.position)
             elif loop.name != counter:
                 numbers[loop.name] = loop.position
+            if loop.index is not None:
+                seeing.look(loop.index)
             seeing.seen.append(loop.seen)
         where.append((code, frame.f_lasti))
         for name, value in locals_of(frame).items():
