@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import hybrid as hb
 from hybrid.errors import AxisError, DTypeError, ShapeError
+from tests.ops.agreement import slopes
 
 pytestmark = pytest.mark.filterwarnings("ignore::hybrid.errors.RetraceWarning")
 
@@ -126,17 +127,6 @@ def gradient(f: Callable[[Any], Any], point: np.ndarray) -> hb.Tensor:
         tape.watch(x)
         y = f(x)
     return tape.gradient(y, x)
-
-
-def slopes(f: Callable[[Any], Any], point: np.ndarray) -> np.ndarray:
-    found = np.zeros(point.shape, complex)
-    for place in np.ndindex(point.shape):
-        for direction in (1, 1j):
-            step = np.zeros(point.shape, complex)
-            step[place] = 1e-6 * direction
-            change = (f(point + step) - f(point - step)).item() / 2e-6
-            found[place] += change if direction == 1 else -1j * change
-    return found
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -8,18 +8,10 @@ import scipy.special
 
 import hybrid as hb
 from hybrid.errors import DTypeError, IndexingError, ShapeError
+from tests.ops.agreement import in_both_modes
 
 rng = np.random.default_rng(0)
 REDUCE = {"none": lambda x: x, "mean": np.mean, "sum": np.sum}
-
-
-def in_both_modes(function, *arrays):
-    """Return the result of eager code, after checking that compiled code gives the same."""
-    eager = function(*map(hb.asarray, arrays)).numpy()
-    traced = hb.compile(function)(*map(hb.asarray, arrays)).numpy()
-    np.testing.assert_allclose(traced, eager, rtol=1e-6, atol=1e-6)
-    assert traced.dtype == eager.dtype
-    return eager
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])

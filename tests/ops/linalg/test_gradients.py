@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import hybrid as hb
+from tests.ops.agreement import slopes
 
 L = hb.linalg
 rng = np.random.default_rng(0)
@@ -20,18 +21,6 @@ def gradient(f: Callable[..., Any], *points: np.ndarray) -> list[np.ndarray]:
         tape.watch(tensors)
         y = f(*tensors)
     return [g.numpy() for g in tape.gradient(y, tensors, unconnected_gradients="zero")]
-
-
-def slopes(f: Callable[..., Any], point: np.ndarray) -> np.ndarray:
-    """The derivative by real parts less i times that by imaginary parts, by differences."""
-    found = np.zeros(point.shape, complex)
-    for place in np.ndindex(point.shape):
-        for direction in (1, 1j):
-            step = np.zeros(point.shape, complex)
-            step[place] = 1e-6 * direction
-            change = (f(point + step) - f(point - step)).item() / 2e-6
-            found[place] += change if direction == 1 else -1j * change
-    return found
 
 
 def complex_normal(*shape: int) -> np.ndarray:
