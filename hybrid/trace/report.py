@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -60,12 +61,16 @@ def _loops(segments: Sequence[Segment]) -> list[str]:
 
 def _sizes(templates: Templates) -> list[str]:
     """Say for which sizes there are Plans already, and why others are planned anew."""
-    lines = []
+    found: Counter[str] = Counter()
     for conditions in templates.conditions:
         shown = [str(c) for c in conditions[:MOST_CONDITIONS]]
         more = len(conditions) - len(shown)
         text = ", ".join(shown) + (f" and {counted(more, 'condition')} more" if more else "")
-        lines.append(f"planned once for {f'sizes where {text}' if text else 'all sizes'}")
+        found[f"sizes where {text}" if text else "all sizes"] += 1
+    lines = [
+        f"planned {'once' if times == 1 else f'{times} times'} for {sizes}"
+        for sizes, times in found.items()
+    ]
     if templates.refused and not templates.conditions:
         lines.append(f"planned anew for each size: a Plan depends on {templates.refused[-1]}")
     return lines

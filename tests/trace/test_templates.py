@@ -112,6 +112,17 @@ class TestNewSize:
         assert len(segment.templates.conditions) == 2
         assert f.explain().count("planned once for sizes where n >= 2") == 2
 
+    def test_plans_of_which_the_same_is_said_are_counted_in_one_line(self) -> None:
+        @hb.compile
+        def smooth(x: hb.Tensor) -> hb.Tensor:
+            sums = hb.cumulative_sum(x, include_initial=True)
+            return (sums[20:] - sums[:-20]) / 20
+
+        for n in (100, 200, 300, 4000):
+            smooth(hb.ones(n))
+        text = smooth.explain()
+        assert "planned 2 times for sizes where n >= 2, n <= 8190 and 11 conditions more" in text
+
     def test_arguments_that_lie_otherwise_are_planned_for_themselves(self) -> None:
         f = hb.compile(lambda x: hb.exp(x) * 2 + x.sum(axis=1)[:, None], dynamic=True)
         for n in (4, 5, 6):
