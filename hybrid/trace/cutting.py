@@ -73,6 +73,8 @@ class Cutter(OutsideRecorder):
         The segments that have run by now, with the values met at their guards.
     again : bool
         Whether the last one did what another has done before, in a loop.
+    broken : bool
+        Whether the last one has come to an error.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class Cutter(OutsideRecorder):
         self._walk: Walk | None = None
         self._walked: dict[Repeat, int] = {}
         self.acted = False
+        self.broken = False
         self._index: dict[Value, int] = {}
         self._seen_captures = 0
         self._size = 0
@@ -480,7 +483,9 @@ class Cutter(OutsideRecorder):
         """Run a segment on what was captured as it was when the function first used it."""
         graph = segment.graph
         with timed("segment", f"{graph.name}: {counted(len(graph.nodes), 'node')}"):
+            self.broken = True  # until it has run: no error may let it act a second time
             self._run(segment, self.environment, self.arguments, self._fetch)
+            self.broken = False
         for write in segment.writes:
             if id(write.target) in self.expected:
                 self.expected[id(write.target)] = np.array(write.target._data)

@@ -451,6 +451,8 @@ class Tracer(Cutter):
         if not self.open:
             return
         try:
+            if self.broken:
+                return
             if kept and not self._known:
                 self._settle()
                 return

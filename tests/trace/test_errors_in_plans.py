@@ -326,3 +326,41 @@ def test_an_error_that_nobody_catches_shows_the_users_line_and_no_second_error()
         with pytest.raises(np.linalg.LinAlgError, match="test_errors_in_plans") as caught:
             compiled(np.zeros((2, 2)))
         assert caught.value.__context__ is None or caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("acts", [False, True])
+def test_a_body_that_raises_acts_once_and_keeps_what_it_wrote_unless_it_acts(acts: bool) -> None:
+    seen: list[int] = []
+    total = hb.Variable(0.0)
+
+    def count() -> None:
+        seen.append(1)
+
+    def f(x: Any, changed: Any, most: Any) -> Any:
+        def body(c: Any) -> Any:
+            if acts:
+                hb.callback(count, None)
+            changed[1] += 1
+            total.assign_add(10.0)
+            hb.assert_(c < most, "too large")  # noqa: PT009
+            return c + 1
+
+        changed[0] = 5
+        return hb.while_loop(lambda c: c < 9, body, x)
+
+    compiled = hb.compile(f)
+    most = hb.asarray(3.0)
+    for warm in (False, True, True):
+        if warm:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                compiled(hb.asarray(0.0), hb.zeros(2), hb.asarray(100.0))
+        seen.clear()
+        total.assign(0.0)
+        changed = hb.zeros(2)
+        with warnings.catch_warnings(), pytest.raises(hb.errors.AssertionFailed):  # noqa: PT012
+            warnings.simplefilter("ignore")
+            compiled(hb.asarray(0.0), changed, most)
+        assert len(seen) == (4 if acts else 0)
+        assert changed.tolist() == [5, 0 if acts else 4]
+        assert float(total) == (0 if acts else 40)
