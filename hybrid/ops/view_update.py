@@ -10,6 +10,7 @@ from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import (
     bind,
 )
+from hybrid.core.heard import converts
 from hybrid.core.making import asarray
 from hybrid.core.op import OPS, Attrs, Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec, fits
@@ -69,6 +70,7 @@ def _viewed(xp: Any, array: Any, chain: FrozenChain) -> Any:
     return array
 
 
+@converts
 def _eager_view_update(xp: Any, base: Any, value: Any, *, chain: FrozenChain) -> Any:
     out = xp.array(base, order="C")
     part = _viewed(xp, out, chain)
