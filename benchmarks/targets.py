@@ -93,18 +93,20 @@ def bandwidth(m: Measured) -> tuple[str, bool]:
         raise ValueError("no such case was measured")
     below = sorted((share, name) for name, share in shares.items() if share < 0.8)
     text = f"{len(shares) - len(below)} of {len(shares)} cases"
-    # What a case's functions take alone, where that is more than a copy.
-    bound = {
+    # What a case's functions take alone, where that is more than a copy. Only where it is most of
+    # the time does it excuse a case: elsewhere both take their turns.
+    functions = {
         name: m.functions[name] / m.time(name)
         for share, name in below
         if m.functions.get(name, 0.0) > share * m.time(name)
     }
-    copied = [f"{name} {100 * share:.0f} %" for share, name in below if name not in bound]
-    computed = [
-        f"{name} {100 * share:.0f} % (its functions {100 * bound[name]:.0f} %)"
+    shown = {
+        name: f"{name} {100 * share:.0f} %"
+        + (f" (its functions {100 * functions[name]:.0f} %)" if name in functions else "")
         for share, name in below
-        if name in bound
-    ]
+    }
+    computed = [text for name, text in shown.items() if functions.get(name, 0.0) >= 0.8]
+    copied = [text for name, text in shown.items() if functions.get(name, 0.0) < 0.8]
     if copied:
         text += "; below: " + ", ".join(copied)
     if computed:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.kernels import (
+    blocks,
     casts,
     complexes,
     engine,
@@ -108,7 +109,10 @@ def namespace() -> dict[str, Any]:
         "registers": memory.registers,
         "release": memory.release,
         "edge": stream.edge,
-        "fetcher": stream.fetcher,
+        "elsewhere": blocks.elsewhere,
+        "fetcher": blocks.fetcher,
+        "padded": blocks.padded,
+        "put_back": blocks.put_back,
         "sender": stream.sender,
         "until_line": stream.until_line,
         "streamed": stream.streamed,

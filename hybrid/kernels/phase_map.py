@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from hybrid.kernels.phase import Base, Phase
@@ -10,17 +12,23 @@ from hybrid.kernels.spec import INTERLEAVED, is_heavy, longest_chain
 
 # Bytes of a vector; on processors with shorter ones LLVM takes several.
 VECTOR = 64
+# Bytes by which what is read is asked for ahead.
+AHEAD = 1024
 # Functions that wait for each other: from here on one vector leaves the processor idle, and four at
 # once take a third less time. Fewer gain little, and more code takes longer to compile.
 CHAIN = 2
 MOST_HEAVY = 8
-# Functions of which one vector at a time keeps the processor busy; of one alone LLVM has several
-# under way, and one takes up to 20 % longer.
-MASKED = 2
+# Functions of which few numbers at a time keep the processor busy; of one alone LLVM has several
+# vectors under way, and one takes up to 20 % longer.
+FUNCTIONS = 2
+AT_ONCE = 16
 
 
 class MapPhase(Phase):
     """Elementwise kernels."""
+
+    # Whether what is written now reads and stores a block of elements, wherever that is.
+    blocks = False
 
     def item(self) -> None:
         """A stretch of the inner loop."""
@@ -69,6 +77,7 @@ class MapPhase(Phase):
             dtype = self.operands[name].dtype
             make = self.header.define(f"{name}_of", f'registers("{dtype}", {size}, "{name}_tile")')
             emit(f"{name}_tile = {make}(args)")
+        names = self.hoisted(self.roots(0), self.at)
         emit(f"lead = until_line({sent[0]}, {sent[0]}_at)")
         emit(f"whole = (width - lead) // {size}")
         emit(f"after = width - lead - whole * {size}")
@@ -78,8 +87,8 @@ class MapPhase(Phase):
             for name, operand in self.operands.items():
                 to = {"1": " + part", "s": f" + part * {name}_j"}.get(operand.inner, "")
                 emit(f"{name}_here = {name}_at{to}")
-            self._fetch(size)
-            self._steps(loop, lambda name: f"{name}_here")
+            self._fetch(size, lambda name: f"{name}_at", "part", "width")
+            self._steps(loop, lambda name: f"{name}_here", names)
             with emit.block("if step < 0:"):
                 emit(f"low = (step + 2) * ({size} - after)")
                 emit(f"high = select(step < -1, lead, {size})")
@@ -95,17 +104,24 @@ class MapPhase(Phase):
         dtypes = [*map(self.dtype, values), *(x.dtype for x in self.operands.values())]
         sizes = [np.dtype(dtype).itemsize for dtype in dtypes]
         width, least = VECTOR // max(sizes), VECTOR // min(sizes)
-        vectors = 1 if self._maskable() and not self._several() else INTERLEAVED
+        several = self._several() or not self._in_blocks()
+        vectors = INTERLEAVED if several else max(1, AT_ONCE // width)
         size = max(vectors * width, least)
         return size, f"for j in lanes(0, {size}, {width}, {vectors}):"
 
-    def _fetch(self, size: int) -> None:
-        """Ask for what is read some blocks later, one line after the other."""
-        fetch = self.header.define(f"fetch_{size}", f"fetcher({size})")
+    def _fetch(self, size: int, base: Base, start: str, count: str) -> None:
+        """Ask for what is read some blocks later, but for nothing beyond the end."""
+        asked = []
         for number, operand in enumerate(self.spec.inputs):
             special = operand.picks or operand.windows or operand.is_position or operand.words
             if operand.inner == "1" and not special:
-                self.emit(f"{fetch}(in{number}, in{number}_here)")
+                asked.append((f"in{number}", np.dtype(operand.dtype).itemsize))
+        if asked:
+            fetch = self.header.define(f"fetch_{size}", f"fetcher({size})")
+            ahead = max(1, AHEAD // max(width for _, width in asked))
+            self.emit(f"later = minimum({start} + {ahead}, {count} - 1)")
+            for name, _ in asked:
+                self.emit(f"{fetch}({name}, {base(name)} + later)")
 
     def steps(self) -> str:
         """Copies, and what is computed of single numbers, are short; a stencil took 2 % longer."""
@@ -130,14 +146,54 @@ class MapPhase(Phase):
                     self._repeat(name, f"{name}_offset")
 
     def _loop(self, count: str, base: Base) -> None:
-        steps = "interleaved" if self._several() else "masked" if self._maskable() else "range"
-        self._steps(f"for j in {steps}({count}):", base)
+        if self._in_blocks():
+            self._blocks(count, base)
+            return
+        names = self.hoisted(self.roots(0), base)
+        steps = "interleaved" if self._several() else "range"
+        self._steps(f"for j in {steps}({count}):", base, names)
 
-    def _steps(self, loop: str, base: Base) -> None:
-        roots = self.roots(0)
-        names = self.hoisted(roots, base)
+    def _blocks(self, count: str, base: Base) -> None:
+        """Compute blocks of some vectors. What is left is copied to a whole one, and back.
+
+        So there is one body, which takes two thirds of the time to compile; LLVM by itself has
+        another one of shorter vectors, and one of numbers.
+        """
+        emit, (size, loop) = self.emit, self._registers()
+        names = self.hoisted(self.roots(0), base)
+        moving = [name for name in self.operands if self._moving(name)]
+        function = {
+            word: self.header.define(f"{word}_{size}", f"{word}({size})")
+            for word in ("padded", "elsewhere", "put_back")
+        }
+        for name in moving:
+            dtype = self.operands[name].words or self.operands[name].dtype
+            make = self.header.define(f"{name}_of", f'registers("{dtype}", {size}, "{name}_rest")')
+            emit(f"{name}_rest = {make}(args)")
+        with emit.block(f"for start in range(0, {count}, {size}):"):
+            emit(f"some = minimum({count} - start, {size})")
+            self._fetch(size, base, "start", count)
+            for name in moving:
+                place = re.sub(r"\bj\b", "start", self.place(name, base))
+                emit(f"{name}_whole = advance({self.memory(name)}, {place})")
+                choose = function["padded" if name.startswith("in") else "elsewhere"]
+                emit(f"{name}_block = {choose}({name}_whole, {name}_rest, some)")
+            self.blocks = True
+            self._steps(loop, lambda name: f"{base(name)} + start", names)
+            self.blocks = False
+            for name in moving:
+                if name.startswith("out"):
+                    emit(f"{function['put_back']}({name}_whole, {name}_rest, some)")
+
+    def _moving(self, name: str) -> bool:
+        """Whether an operand is read or written at another place for each element."""
+        operand = self.operands[name]
+        position = operand.is_position and self.memory(name) == name
+        return operand.inner != "0" and not position
+
+    def _steps(self, loop: str, base: Base, names: dict[int, str]) -> None:
         with self.emit.block(loop):
-            names = self.compute(roots, base, "", names)
+            names = self.compute(self.roots(0), base, "", names)
             self.write_outputs(self.flow.inner_outputs, names, base)
 
     def _several(self) -> bool:
@@ -146,11 +202,12 @@ class MapPhase(Phase):
         chained = longest_chain(self.count, body) >= CHAIN
         return chained and sum(map(is_heavy, body)) <= MOST_HEAVY
 
-    def _maskable(self) -> bool:
-        """Whether masks are cheap: beside functions, where operands lie one after the other."""
-        real = all(instr.dtype not in COMPLEX for instr in self.spec.body)
-        plain = all(op.inner in "01p" and not op.picks for op in self.operands.values())
-        return real and plain and sum(map(is_heavy, self.spec.body)) >= MASKED
+    def _in_blocks(self) -> bool:
+        """Whether blocks pay: for functions, where operands lie one after the other."""
+        operands = self.operands.values()
+        kinds = {instr.dtype for instr in self.spec.body} | {x.dtype for x in operands}
+        plain = all(x.inner in "01p" and not x.picks and not x.windows for x in operands)
+        return plain and not kinds & COMPLEX and sum(map(is_heavy, self.spec.body)) >= FUNCTIONS
 
     def _periodic(self, name: str) -> bool:
         return self.operands[name].inner == "p"
@@ -181,12 +238,16 @@ class MapPhase(Phase):
 
     def memory(self, name: str) -> str:
         """The operand itself, or its row: repeated, or drawn; or the tile that is sent to it."""
+        if self.blocks and self._moving(name):
+            return f"{name}_block"
         if self._sent(name):
             return f"{name}_tile"
         return f"{name}_row" if self._periodic(name) or self._drawn(name) else name
 
     def place(self, name: str, base: Base) -> str:
         """Index of the operand's element, or of the row's, for inner index ``j``."""
+        if self.blocks and self._moving(name):
+            return "j"
         if self._drawn(name):
             size = 32 // np.dtype(self.operands[name].words).itemsize
             return f"{base(name)} - {name}_first * {size} + j"

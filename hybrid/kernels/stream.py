@@ -2,8 +2,7 @@
 
 A usual store reads the line that it changes, and throws others out of the cache. So results of that
 size are computed a few whole lines at a time, in registers, and sent to memory from there; whoever
-reads them next finds them there. What is to be read is asked for some blocks ahead: the processor
-sees few of the loads to come while it computes functions.
+reads them next finds them there.
 """
 
 from __future__ import annotations
@@ -23,8 +22,6 @@ _BYTE = ir.IntType(8)
 _ADDRESS = _BYTE.as_pointer()
 _INT = ir.IntType(64)
 _LINE = 64  # bytes of a line of the cache
-# Bytes by which what is read is asked for ahead.
-AHEAD = 1024
 _VECTOR = ir.VectorType(ir.IntType(32), _LINE // 4)
 
 
@@ -103,28 +100,6 @@ def edge(count: int) -> Any:
         return types.none(target, types.int64, tile, types.int64, types.int64), codegen
 
     return copy
-
-
-@functools.cache
-def fetcher(count: int) -> Any:
-    """A function that asks for ``count`` elements some way beyond where ``at`` is."""
-
-    @intrinsic
-    def fetch(typingctx: Any, source: Any, at: Any) -> Any:
-        lines = max(count * np.dtype(source.stored).itemsize // _LINE, 1)
-
-        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            kind = ir.FunctionType(ir.VoidType(), [_ADDRESS, *[ir.IntType(32)] * 3])
-            ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-            place = builder.bitcast(builder.gep(values[0], [values[1]]), _ADDRESS)
-            for line in range(lines):
-                there = builder.gep(place, [_INT(AHEAD + line * _LINE)])
-                builder.call(ask, [there, *(ir.IntType(32)(x) for x in (0, 3, 1))])
-            return context.get_dummy_value()
-
-        return types.none(source, types.int64), codegen
-
-    return fetch
 
 
 @intrinsic

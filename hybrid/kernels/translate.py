@@ -5,11 +5,10 @@ The source is Python, of which this understands what kernels need: assignments, 
 range of `count` numbers that becomes vectors of `width`, without a loop; with a fourth argument in
 a loop of as many vectors as that says, where vectors can be made of its body at all.
 ``interleaved(count)`` is a range of which several vectors are under way at once, and
-``masked(count)`` one whose last vector has lanes that do nothing. ``items(first, last)`` is a range
-over what is worth a loop of its own. Expressions are computed by Python: operators and intrinsics
-of ``Scalar`` append their instructions. A variable that is assigned once, and read only where that
-has been, is its value; any other is memory on the stack, which LLVM makes a register, and keeps the
-type of its first value.
+``items(first, last)`` one over what is worth a loop of its own. Expressions are computed by Python:
+operators and intrinsics of ``Scalar`` append their instructions. A variable that is assigned once,
+and read only where that has been, is its value; any other is memory on the stack, which LLVM makes
+a register, and keeps the type of its first value.
 
 Numba's own way, by bytecode and type inference, took 390 ms of processor time for the 180 lines of
 a log-softmax with its gradient before LLVM saw it, where this takes 21; and 300 more to get
@@ -28,13 +27,11 @@ from typing import Any
 
 from llvmlite import ir
 
-from hybrid.kernels import wide
 from hybrid.kernels.scalar import Scalar, scalar, types
 from hybrid.kernels.spec import INTERLEAVED
 
 _ADDRESS = ir.IntType(8).as_pointer()
 _INT = ir.IntType(64)
-WIDEST = 16  # numbers of vector math in a vector at most
 
 
 def phase(module: Any, definition: ast.FunctionDef, names: Mapping[str, Any], symbol: str) -> None:
@@ -215,13 +212,6 @@ class _Function:
                 self.loop(name, [self.value(bound)], body, options)
             case ast.For(
                 target=ast.Name(id=name),
-                iter=ast.Call(func=ast.Name(id="masked"), args=[bound]),
-                body=body,
-                orelse=[],
-            ):
-                self.masked(name, self.value(bound), body)
-            case ast.For(
-                target=ast.Name(id=name),
                 iter=ast.Call(
                     func=ast.Name(id="lanes"),
                     args=[first, ast.Constant(int(count)), ast.Constant(int(width)), *rest],
@@ -277,24 +267,6 @@ class _Function:
             self.statement(statement)
         builder.branch(head)
         builder.position_at_end(after)
-
-    def masked(self, name: str, bound: Any, body: list[ast.stmt]) -> None:
-        """``for name in range(bound)``: whole vectors, and what is left as one, under a mask.
-
-        LLVM by itself has what is left in shorter vectors and numbers. With a mask for all, the
-        body is there once, but each of its steps takes a quarter longer: stores under a mask are
-        slow, and the registers for constants are moved about.
-        """
-        if not wide.has_masks():
-            self.loop(name, [bound], body)
-            return
-        module, builder = self.builder.module, self.builder
-        count = scalar(builder, bound)
-        whole = Scalar(builder, types.int64, builder.and_(count.value, _INT(-WIDEST)))
-        once = _options(module, ("interleave.count", ir.IntType(32)(1)))
-        self.loop(name, [whole], body, once)
-        rest = _options(module, ("vectorize.predicate.enable", ir.IntType(1)(1)))
-        self.loop(name, [whole, count], body, rest)
 
     def branch(self, test: Scalar, body: list[ast.stmt], orelse: list[ast.stmt]) -> None:
         """``if test: body; else: orelse``."""

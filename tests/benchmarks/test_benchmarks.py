@@ -226,18 +226,22 @@ def test_what_could_not_be_measured_is_no_finding(name: str) -> None:
 
 
 def test_the_bandwidth_promise_tells_what_the_functions_of_a_case_allow() -> None:
-    names = "elementwise float32 1e6", "max over rows 2000x2000", "softmax 1000x1000"
-    seconds = 1e-3, 3.2e-4, 1e-4
+    names = (
+        *("elementwise float32 1e6", "max over rows 2000x2000", "softmax 1000x1000"),
+        "logsumexp 1000x1000",
+    )
+    seconds = 1e-3, 3.2e-4, 1e-4, 1e-4
     rows = [
         (CASES[name], [Result(name, "hybrid", (taken,))])
         for name, taken in zip(names, seconds, strict=True)
     ]
-    functions = {names[0]: 9e-4, names[2]: 5e-5}
+    functions = {names[0]: 9e-4, names[2]: 5e-5, names[3]: 6e-5}
     text, met = targets.bandwidth(targets.Measured(rows, MACHINE, {}, functions))
     assert not met
     assert text == (
-        "1 of 3 cases; below: max over rows 2000x2000 50 %; below, but bound by the time of "
-        "their functions: elementwise float32 1e6 12 % (its functions 90 %)"
+        "1 of 4 cases; below: logsumexp 1000x1000 40 % (its functions 60 %), "
+        "max over rows 2000x2000 50 %; below, but bound by the time of their functions: "
+        "elementwise float32 1e6 12 % (its functions 90 %)"
     )
 
 

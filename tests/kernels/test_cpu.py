@@ -148,6 +148,59 @@ def test_outputs_over_inputs() -> None:
     np.testing.assert_array_equal(a, want[1])
 
 
+@pytest.mark.parametrize("dtype", [F32, "float64"])
+@pytest.mark.parametrize("chained", [False, True])
+def test_what_fills_no_vector_is_computed_as_the_rest_is(dtype: str, chained: bool) -> None:
+    body = (
+        mapped("exp", "exp({0})", (0,), dtype),
+        mapped("tanh", "tanh({0})", (3 if chained else 1,), dtype),
+        mapped("sum", "{0} + {1} * {2}", (3, 4, 2), dtype),
+        Instr("cast", "cast", "", (5,), "float32" if dtype == "float64" else "int8"),
+    )
+    x, y, bias = normal((300,), dtype), normal((300,), dtype, seed=1), normal((1,), dtype, seed=2)
+    one, none = Access(dtype, 1, 0, (1,)), Access(dtype, 1, 0, (0,))
+    outputs = (3, one), (5, one), (6, Access(body[-1].dtype, 1, 0, (1,)))
+    whole: list[np.ndarray] = []
+    for size in (300, 1, 7, 8, 15, 16, 17, 63, 64, 65, 100):
+        kernel, geometry = kernel_of(Region((size,), (), (one, one, none), body, outputs))
+        results = [np.full(300, 77, operand.dtype) for _, operand in outputs]
+        # The first is stored over what it is computed from.
+        results[0][:size] = x[:size]
+        kernel.call(0, geometry, results[0], y, bias, *results)
+        whole = whole or results
+        for result, expected in zip(results, whole, strict=True):
+            np.testing.assert_array_equal(result[:size], expected[:size])
+            assert (result[size:] == 77).all()
+    np.testing.assert_allclose(whole[0], np.exp(x), rtol=RTOL[dtype])
+
+
+def test_functions_of_complex_numbers_of_positions_and_of_repeated_rows() -> None:
+    z = (normal((12, 9)) + 1j * normal((12, 9), seed=1)).astype("complex64")
+    body = (
+        mapped("abs", "abs({0})", (0,), F32),
+        mapped("exp", "exp({0})", (1,), F32),
+        mapped("tanh", "tanh({0})", (1,), F32),
+    )
+    region, results = make_region(z.shape, (), [(z, z)], body, [(2, F32, False), (3, F32, False)])
+    kernel, geometry = kernel_of(region)
+    kernel.call(0, geometry, z, *results)
+    np.testing.assert_allclose(results[0], np.exp(abs(z)), rtol=1e-5)
+    np.testing.assert_allclose(results[1], np.tanh(abs(z)), rtol=1e-5)
+
+    row = normal((9,))
+    x = normal((12, 9))
+    pair = (
+        mapped("exp", "exp({0} + {1})", (0, 1), F32),
+        mapped("tanh", "tanh({0} * {1})", (0, 1), F32),
+    )
+    operands = [(x, x), (np.broadcast_to(row, x.shape), row)]
+    region, results = make_region(x.shape, (), operands, pair, [(2, F32, False), (3, F32, False)])
+    kernel, geometry = kernel_of(region)
+    kernel.call(0, geometry, x, row, *results)
+    np.testing.assert_allclose(results[0], np.exp(x + row), rtol=2e-6)
+    np.testing.assert_allclose(results[1], np.tanh(x * row), rtol=2e-6)
+
+
 @pytest.fixture
 def all_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loopnest, "STREAMED", 1)

@@ -222,18 +222,16 @@ def test_functions_that_wait_for_each_other_are_computed_of_several_vectors_at_o
     body = [mapped("f", expr, (given,), F32) for expr, given in calls]
     outputs = [(value, F32, False) for value in range(1, len(body) + 1)]
     region, _ = make_region(x.shape, (), [(x, x)], body, outputs)
-    assert ("in interleaved(" in source(canonical(region)[0]).text) == several
+    assert ("in lanes(0, 64, 16, 4)" in source(canonical(region)[0]).text) == several
 
 
-def test_functions_beside_each_other_have_two_bodies_for_all_lengths() -> None:
+def test_functions_beside_each_other_have_one_body_for_all_lengths() -> None:
     x = zeros(64)
     calls = [mapped("f", "tanh({0})", (0,), F32), mapped("f", "exp({0})", (0,), F32)]
     outputs = [(1, F32, False), (2, F32, False)]
-    for count in (1, 2):
-        region, _ = make_region(x.shape, (), [(x, x)], calls[:count], outputs[:count])
-        text = source(canonical(region)[0]).text
-        assert ("in masked(" in text) == (count == 2)
+    region, _ = make_region(x.shape, (), [(x, x)], calls, outputs)
+    assert "in lanes(0, 16, 16, 1)" in source(canonical(region)[0]).text
     if wide.has_masks():
         assembly = build.assembly(source(canonical(region)[0]))
-        assert len(re.findall("vscalefps", assembly)) == 2  # for vectors, and for what is left
+        assert len(re.findall("vscalefps", assembly)) == 1
         assert "ss\t%xmm" not in assembly

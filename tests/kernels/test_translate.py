@@ -53,10 +53,6 @@ FORMS = {
         for i in interleaved(n):
             store(words, i, i * m)
         """,
-    "a masked loop ends where a range does": """
-        for i in masked(n):
-            store(words, i, i * m)
-        """,
     "items are a range": """
         for i in items(m, n):
             for j in range(i):
@@ -151,7 +147,6 @@ def _python(text: str, words: Words, n: int, m: int) -> None:
         "load": lambda words, i: int(words[i]),
         "store": lambda words, i, x: words.put(i, x),
         "interleaved": range,
-        "masked": range,
         "items": range,
         "lanes": lambda first, count, width, *at_once: range(first, first + count),
     }
