@@ -31,6 +31,7 @@ ADAPTERS: dict[Function, Function] = {}
 """What stands in for a NumPy function, called with the same arguments."""
 
 _NOT_HANDLED = object()
+_NO_VALUE = np._NoValue
 
 
 def implements(*functions: Function) -> Callable[[Function], Function]:
@@ -146,8 +147,15 @@ def _is_foreign(x: Any) -> bool:
 
 def _translated(func: Function, ours: Function, args: Any, kwargs: Any) -> Any:
     """Call `ours` with the arguments of `func`; those left at their defaults do not matter."""
-    if not kwargs and _is_direct(func, ours, len(args)):
-        return ours(*args)
+    told = _told(func, ours, len(args), tuple(kwargs) if kwargs else ())
+    if told is not None:
+        if not kwargs:
+            return ours(*args, **told) if told else ours(*args)
+        for value in kwargs.values():
+            if value is _NO_VALUE:  # which stands for the default
+                break
+        else:
+            return ours(*args, **told, **kwargs)
     route = _route(func, ours, len(args), tuple(kwargs))
     if route is None:
         return _NOT_HANDLED
@@ -169,19 +177,36 @@ def _translated(func: Function, ours: Function, args: Any, kwargs: Any) -> Any:
 
 
 @cache
-def _is_direct(func: Function, ours: Function, count: int) -> bool:
-    """Tell whether so many arguments by place mean the same to both, and the rest by default."""
-    route = _route(func, ours, count, ())
-    if route is None or _other_defaults(func, ours):
-        return False
+def _told(func: Function, ours: Function, count: int, keys: tuple[str, ...]) -> Told | None:
+    """Tell what else `ours` is told where all that is given means the same to both.
+
+    None where so many arguments by place and those by name do not: under another name, with a
+    default of its own, or only to `func`.
+    """
+    route = _route(func, ours, count, keys)
+    if route is None:
+        return None
     mine = list(inspect.signature(ours).parameters.values())[:count]
-    return len(mine) == count and all(
-        own is not None
-        and own.name == parameter.name
-        and own.kind in (own.POSITIONAL_ONLY, own.POSITIONAL_OR_KEYWORD)
-        and (theirs.default is theirs.empty or theirs.default is own.default)
-        for (theirs, own), parameter in zip(route, mine)
-    )
+    if len(mine) < count:
+        return None
+    for i, (theirs, own) in enumerate(route):
+        if own is None or own.kind not in _PLACED[i < count]:
+            return None
+        if own.name != (mine[i].name if i < count else theirs.name):
+            return None
+        alike = theirs.default is theirs.empty or theirs.default is own.default
+        if not alike and (i < count or theirs.default is not _NO_VALUE):
+            return None
+    given = {own.name for _, own in route if own is not None}
+    return {name: value for name, value in _other_defaults(func, ours) if name not in given}
+
+
+Told = dict[str, Any]
+_PLACED = {
+    True: (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD),
+    False: (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY),
+}
+"""The kinds of parameters that are given by place, or not."""
 
 
 Route = tuple[tuple[inspect.Parameter, inspect.Parameter | None], ...]
