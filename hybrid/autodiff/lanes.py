@@ -14,6 +14,7 @@ import numpy as np
 
 from hybrid.autodiff.batching import batched_op
 from hybrid.core import dispatch
+from hybrid.core.aliases import aliases
 from hybrid.core.asking import asked
 from hybrid.core.batch import Lane
 from hybrid.core.graph import Value
@@ -158,8 +159,14 @@ class Lanes:
     def is_array(self, tensor: Tensor) -> bool:
         """Tell whether what is from outside is an ndarray in eager code; an example is none."""
         recorder, data = self._around[0], tensor._data
-        if recorder is None or (type(data) is Symbol and data.recorder is self):
+        if recorder is None:
             return False
+        if type(data) is Symbol and data.recorder is self:
+            shown = (x for x, mine, _ in self._shadows.values() if aliases(mine, tensor))
+            lane = self.lane(tensor)
+            if not tensor.ndim or lane.batched:
+                return False
+            tensor = next(shown, lane.tensor)  # a view of what is outside
         with self.outside():
             found: bool = recorder.is_array(tensor)
         return found

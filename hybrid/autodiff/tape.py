@@ -28,6 +28,7 @@ from hybrid.autodiff.record import (
 )
 from hybrid.core import containers, dispatch
 from hybrid.core.making import asarray
+from hybrid.core.operands import PYTHON_SCALARS
 from hybrid.core.source import located
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
@@ -127,7 +128,11 @@ class GradientTape:
         if isinstance(leaf, np.ndarray):
             leaf = asarray(leaf)
         if not isinstance(leaf, Tensor | Variable):
-            raise TypeError(f"watch takes Tensors and Variables, not {type(leaf).__name__}")
+            kind = type(leaf).__name__
+            way_out = (
+                "; hb.register_container says what it holds" if type(leaf).__dictoffset__ else ""
+            )
+            raise TypeError(located(f"watch takes Tensors and Variables, not {kind}{way_out}"))
         if not is_inexact(leaf.dtype):
             raise GradientError(
                 located(
@@ -344,8 +349,7 @@ class GradientTape:
         for tensor, seed in zip(targets, given, strict=True):
             tensor = dispatch.resolve(tensor) if isinstance(tensor, Tensor | Variable) else tensor
             if not isinstance(tensor, Tensor) or not is_inexact(tensor.dtype):
-                kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
-                raise GradientError(located(f"gradient: a target of type {kind} has no gradient"))
+                raise no_target("gradient: the target", tensor)
             with dispatch.scope(tapes=(*dispatch.state.tapes, self)):
                 dispatch.refresh(tensor)
             if tensor._node is not None:
@@ -411,3 +415,22 @@ def _answer(sources: Any, found: list[Tensor | None], unconnected: str) -> Any:
             for g, x in zip(found, leaves, strict=True)
         ]
     return containers.unflatten(tree, found)
+
+
+def no_target(what: str, x: Any) -> GradientError:
+    """Return the error for what has no gradient, with what to do."""
+    if isinstance(x, Tensor):
+        text = f"{what} is of dtype {x.dtype.name}, which has no gradient"
+    elif isinstance(x, np.ndarray | np.generic):
+        text = (
+            f"{what} is NumPy's {type(x).__name__}, of which no tape knows how it was computed: "
+            "begin with hb.asarray, and compute with Tensors"
+        )
+    elif isinstance(x, PYTHON_SCALARS):
+        text = (
+            f"{what} is a {type(x).__name__}, of which no tape knows how it was computed: leave "
+            "out float(), int(), .item() and .tolist() on the way to it"
+        )
+    else:
+        text = f"{what} is of type {type(x).__name__}, which has no gradient"
+    return GradientError(located(text))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
-from hybrid.autodiff.tape import GradientTape
+from hybrid.autodiff.tape import GradientTape, no_target
 from hybrid.core import containers
 from hybrid.core.making import asarray
 from hybrid.core.source import located
@@ -162,6 +162,9 @@ def linearize(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callabl
     Tensor(12., dtype=float32)
     """
     result, pull = vjp(function, *primals)
+    for x in containers.leaves_of(result):
+        if not isinstance(x, Tensor | Variable):
+            raise no_target("linearize, jvp: what the function returns", x)
     seeds = containers.map_leaves(lambda x: zeros(x.shape, dtype=x.dtype, device=x.device), result)
     with GradientTape(persistent=True, watch_accessed_variables=False) as tape:
         tape.watch(seeds)
@@ -259,6 +262,11 @@ def _numbers(argnums: ArgNums) -> tuple[int, ...]:
 
 def _own(x: Any) -> Tensor:
     """Return a Tensor of its own for an argument: one Tensor may be passed in several places."""
+    of = type(x)  # asking a number of a trace for its attributes would end that
+    if of.__dictoffset__ and not (hasattr(of, "shape") or hasattr(of, "__float__")):
+        kind = of.__name__
+        text = f"grad takes Tensors and containers of them, not {kind}"
+        raise TypeError(located(f"{text}; hb.register_container says what it holds"))
     tensor = x.read() if isinstance(x, Variable) else asarray(x)
     if not is_inexact(tensor.dtype):
         raise GradientError(

@@ -113,7 +113,7 @@ def _fronted(x: Any, axis: int | None, path: tuple[Any, ...]) -> Any:
         known = isinstance(x, (*PYTHON_SCALARS, str)) or x is None
         what = repr(x) if known else f"of type {type(x).__name__}"
         way_out = "give None for it in in_axes"
-        if hasattr(x, "__dict__"):
+        if type(x).__dictoffset__:
             way_out += ", or hb.register_container its class for what it holds"
         raise TypeError(
             located(f"vmap: {_written(path)} is {what}, which has no axis to map over; {way_out}")

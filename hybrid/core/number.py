@@ -220,7 +220,9 @@ def _apply(function: Callable[..., Any], *numbers: Any) -> Any:
         try:
             within = _limits(function, numbers)
         except limits.TooLarge:
-            return function(*(int(x) if _kind(x) is int else x for x in numbers))
+            # The body of a loop has no number to give to Python: it counts in 64 bits.
+            if state.recorder is None or state.recorder.decides:
+                return function(*(int(x) if _kind(x) is int else x for x in numbers))
     found = function(*map(_operand, numbers))
     found = tuple(map(of_tensor, found)) if type(found) is tuple else of_tensor(found)
     if type(found) is Number:

@@ -202,7 +202,7 @@ def scalar(builder: Any, value: Any) -> Scalar:
     return Scalar(builder, kind, llvm_type(python))
 
 
-class _Callable(_Intrinsic):  # type: ignore[misc]
+class ScalarIntrinsic(_Intrinsic):  # type: ignore[misc]
     """An intrinsic of numba's that Python can call as well."""
 
     def __call__(self, *args: Any) -> Scalar:  # type: ignore[override]
@@ -218,7 +218,7 @@ class _Callable(_Intrinsic):  # type: ignore[misc]
 
 def intrinsic(define: Callable[..., Any]) -> Any:
     """``numba.extending.intrinsic``, which Python may also call with Scalars."""
-    made = _Callable(define.__name__, define)
+    made = ScalarIntrinsic(define.__name__, define)
     made._register()
     return made
 

@@ -27,7 +27,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from hybrid.kernels.scalar import Scalar, scalar, types
+from hybrid.kernels.scalar import Scalar, ScalarIntrinsic, scalar, types
 from hybrid.kernels.spec import INTERLEAVED
 
 _ADDRESS = ir.IntType(8).as_pointer()
@@ -147,7 +147,10 @@ class _Function:
     def called(self, expression: ast.Call) -> Any:
         """What a call without keywords returns."""
         function = self.value(expression.func)
-        return function(*[self.value(argument) for argument in expression.args])
+        given = [self.value(argument) for argument in expression.args]
+        if isinstance(function, ScalarIntrinsic) and not any(isinstance(x, Scalar) for x in given):
+            given = [scalar(self.builder, x) for x in given]  # of constants alone
+        return function(*given)
 
     def combined(self, expression: ast.BinOp) -> Any:
         """What an operator makes of two values."""

@@ -224,6 +224,10 @@ def test_writes_in_place_inside_the_function() -> None:
     same(hb.jacobian(lambda x: x.at[0].set(5.0))(hb.ones(2)), [[0, 0], [0, 1]])
 
 
+class _Held:
+    x = 1.0
+
+
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
@@ -237,6 +241,14 @@ def test_writes_in_place_inside_the_function() -> None:
         (lambda: hb.jvp(hb.sin, (1.0,), (1.0, 2.0)), ValueError, "1 primals but 2"),
         (lambda: hb.jacobian(hb.argmax)(hb.ones(2)), GradientError, "int64"),
         (lambda: hb.jacobian(hb.sin, mode="both"), ValueError, "both"),
+        (lambda: hb.jvp(float, (1.0,), (1.0,)), GradientError, r"a float.*leave out float\(\)"),
+        (
+            lambda: hb.jacobian(lambda x: np.sin(x.numpy()))(hb.ones(2)),
+            GradientError,
+            r"NumPy's ndarray.*begin with hb.asarray",
+        ),
+        (lambda: hb.grad(lambda h: h.x)(_Held()), TypeError, "not _Held; hb.register_container"),
+        (lambda: hb.GradientTape().watch(_Held()), TypeError, "not _Held; hb.register_container"),
     ],
 )
 def test_errors_say_what_is_wrong(call: Any, error: type[Exception], text: str) -> None:

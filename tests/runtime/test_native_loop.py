@@ -291,6 +291,18 @@ def test_steps_of_a_few_numbers_are_one_function(
     assert all(isinstance(loop, native_scalars.ScalarLoop) for loop in found)
 
 
+def test_steps_that_begin_with_constants_alone_are_one_function(found: list[Any]) -> None:
+    def ramps(x: Any, n: int) -> Any:
+        step = lambda c, p: (c + 1, (hb.arange(4) * n + p, hb.maximum(hb.arange(4) - 2, n)))
+        return hb.scan(step, hb.zeros(()), x)[1]
+
+    g = hb.compile(ramps)
+    for n in (3, 4, 5):
+        assert_alike(g(hb.asarray(X[:, :4]), n), ramps(hb.asarray(X[:, :4]), n))
+    assert found
+    assert all(isinstance(loop, native_scalars.ScalarLoop) for loop in found)
+
+
 def test_no_bit_differs_from_a_loop_of_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     results = []
     for most in (0, native_scalars.MOST):

@@ -129,19 +129,31 @@ def test_the_class_serves_as_numpys_does() -> None:
     assert np.ndarray is type(np.ones(2))
 
 
-@pytest.mark.parametrize("given", [np.ones(3), hb.ones(3)])
+@pytest.mark.parametrize("given", [np.ones((3, 2)), hb.ones((3, 2))])
 def test_in_bodies_and_mapped_functions_what_is_outside_is_what_it_was(given: Any) -> None:
+    def weight(p: Any) -> float:
+        return 1.0 if isinstance(p, np.ndarray) else 100.0
+
     def scanned(x: Any) -> Any:
-        weight = 1.0 if isinstance(x, np.ndarray) else 100.0
-        return hb.scan(
-            lambda c, a: (c + a * (weight + isinstance(x, np.ndarray) * 10), c),
-            hb.zeros(()),
-            hb.ones(3),
-        )[0]
+        step = lambda c, a: (c + a * weight(x) + weight(x[0]) + weight(a) + weight(c), c)
+        return hb.scan(step, hb.zeros(2), hb.ones((3, 2)))[0]
+
+    def chosen(x: Any) -> Any:
+        return hb.cond(x.sum() > 0, lambda: x[1] * weight(x[1]), lambda: x[0] * weight(x))
 
     def mapped(x: Any) -> Any:
-        return hb.vmap(lambda p: p * (1.0 if type(x) is np.ndarray else 100.0))(hb.ones(3))
+        return hb.vmap(lambda p: p * weight(x) + weight(x[1:]) + weight(p))(hb.ones(3))
 
     with compiled_throughout():
-        for f in (scanned, mapped):
+        for f in (scanned, chosen, mapped):
             assert np.array_equal(hb.compile(f)(given), f(given))
+
+
+def test_in_bodies_it_warns_of_what_is_computed() -> None:
+    def rows(x: Any) -> Any:
+        return hb.fori_loop(
+            0, 2, lambda i, c: c + (1.0 if isinstance(x[i], np.ndarray) else 100.0), hb.zeros(())
+        )
+
+    with pytest.warns(ArrayTypeWarning):
+        hb.compile(rows)(np.ones((3, 2)))

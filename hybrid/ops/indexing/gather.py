@@ -211,6 +211,7 @@ def _counts(index: Any) -> Any:
 
 
 def _eager_in_bounds(xp: Any, *index: Any, axes: Axes, shape: Shape) -> Any:
+    index = tuple(x if hasattr(x, "dtype") else xp.asarray(x) for x in index)  # loops give ints
     for axis, array in zip(axes, index):
         n = shape[axis]
         if not array.size or _counts(array).max() < n:

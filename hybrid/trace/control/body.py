@@ -143,7 +143,10 @@ class BodyRecorder(GraphRecorder):
         """Tell whether what is from outside is an ndarray in eager code; the carry is none."""
         data = tensor._data
         if type(data) is Symbol and data.recorder is self:
-            return False
+            cell = self._cell_of(tensor)
+            if not tensor.ndim or data.value in self.inputs or (cell and cell.variable):
+                return False
+            tensor = tensor if cell is None else cell.outside  # a view of what is outside
         with dispatch.scope(recorder=self.outer, tapes=self.tapes):
             return self.outer.is_array(tensor)
 

@@ -13,6 +13,7 @@ import hybrid as hb
 from hybrid.core import containers
 from hybrid.core.graph import verify
 from hybrid.errors import DTypeError, EagerFallbackWarning, ShapeError, TraceError
+from tests.trace.agreement import compiled_throughout
 
 X = np.array([1.0, -2.0, 3.0], np.float32)
 M = np.arange(12, dtype=np.float32).reshape(4, 3) / 7 - 0.5
@@ -479,3 +480,25 @@ class TestGraphs:
         inner = hb.compile(lambda c, x: hb.tanh(c * x))
         f = hb.compile(lambda x: hb.fori_loop(0, 3, lambda i, c: inner(c, x), x))
         assert_alike(f(hb.asarray(X)), f.__wrapped__(hb.asarray(X)))
+
+
+NUMBERED_STEPS: dict[str, Any] = {
+    "times two": lambda i, c: c + i * 2,
+    "half": lambda i, c: c + i // 2 + i % 3,
+    "compared": lambda i, c: c + (i < 2),
+    "negated": lambda i, c: c - abs(-i),
+    "a matrix": lambda i, c: c + hb.linalg.inv(hb.eye(2) * (i + 1)).sum(),
+    "asserted": lambda i, c: (hb.assert_(i < 9, "too far"), c + 1)[1],  # noqa: PT009
+    "an element that nobody reads": lambda i, c: (hb.ones((9, 2))[i], c + 1)[1],
+}
+
+
+@pytest.mark.parametrize("name", NUMBERED_STEPS)
+def test_steps_compute_with_their_number_however_many_there_are(name: str) -> None:
+    def run(x: hb.Tensor, n: int) -> Any:
+        return hb.fori_loop(0, n, NUMBERED_STEPS[name], x.sum())
+
+    with compiled_throughout():
+        for traced in (hb.compile(run), hb.compile(run, fullgraph=True, dynamic=True)):
+            for n in (3, 4, 2, 0):
+                assert traced(hb.ones(3), n).item() == pytest.approx(run(hb.ones(3), n).item())
