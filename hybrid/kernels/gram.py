@@ -47,7 +47,7 @@ turn = turned_tile("{dtype}", {lanes})
 def {name}_pack(args, lo, hi):
     geometry, x, packed = geometry_pointer(args), x_pointer(args), packed_pointer(args)
 {unpack}
-    for panel in range(lo, hi):
+    for panel in items(lo, hi):
         first = min(panel * {block}, size - {block}) * column_step
         to = panel * inner * {block}
 {pack_x}

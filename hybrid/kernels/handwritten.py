@@ -18,20 +18,21 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 # Copies `inner` rows of a panel, `block` columns of a matrix from the place `first` on, to the
 # place `to` in ``packed``: from rows by vectors, from columns by squares that are turned over.
+# Loops are ``items``: LLVM would write the squares out several times, and take four times as long.
 _PACK = """
         if column_step == 1:
-            for k in range(inner):
+            for k in items(0, inner):
                 for j in lanes(0, {block}, {lanes}):
                     store(packed, to + k * {block} + j, load({matrix}, first + k * row_step + j))
         else:
             turned = select((row_step == 1) & (inner >= {lanes}), inner, 0)
-            for part in range(0, turned, {lanes}):
-                k = min(part, inner - {lanes})
-                for j in range(0, {block}, {lanes}):
-                    at = first + j * column_step + k
-                    turn({matrix}, at, column_step, packed, to + k * {block} + j, {block})
-            for k in range(turned, inner):
-                for j in range({block}):
+            for part in items(0, (turned + {lanes} - 1) // {lanes}):
+                k = min(part * {lanes}, inner - {lanes})
+                for v in items(0, {vectors}):
+                    at = first + v * {lanes} * column_step + k
+                    turn({matrix}, at, column_step, packed, to + k * {block} + v * {lanes}, {block})
+            for k in items(turned, inner):
+                for j in items(0, {block}):
                     value = load({matrix}, first + k * row_step + j * column_step)
                     store(packed, to + k * {block} + j, value)
 """

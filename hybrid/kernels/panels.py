@@ -58,7 +58,7 @@ turn = turned_tile("{dtype}", {lanes})
 def {name}_pack(args, lo, hi):
     geometry, other, packed = geometry_pointer(args), other_pointer(args), packed_pointer(args)
 {unpack}
-    for panel in range(lo, hi):
+    for panel in items(lo, hi):
         first = min(panel * {block}, columns - {block}) * column_step
         to = panel * inner * {block}
 {pack_other}
