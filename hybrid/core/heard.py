@@ -36,7 +36,8 @@ _CONVERTING: set[CodeType] = set()
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 _QUIET = frozenset(("control", "movement", "indexing", "sizes", "placement", "random"))
-"""Families of ops that compute nothing of which NumPy would warn, or that call what users wrote."""
+"""Families of ops of which NumPy has nothing to warn, but for those that say so, or that call what
+users wrote."""
 
 
 def heard_of(op: Op) -> Callable[..., Any] | None:
@@ -44,7 +45,7 @@ def heard_of(op: Op) -> Callable[..., Any] | None:
 
     Another function around it would take 0.3 us more.
     """
-    if op.family in _QUIET:
+    if op.family in _QUIET and not op.warns:
         return None
     wanted, context = _known
     now = ASKED.get()
@@ -109,8 +110,8 @@ def _name() -> str:
         ufunc, method, op = map(frame.f_locals.get, ("ufunc", "method", "op"))
         if method is not None and method != "__call__":
             return str(getattr(method, "__name__", method))
-        if isinstance(ufunc, np.ufunc):
-            return ufunc.__name__
+        if isinstance(ufunc, np.ufunc | str):
+            return ufunc if isinstance(ufunc, str) else ufunc.__name__
         if op is not None:
             return "cast" if op.scalar == "cast" or op.family == "creation" else str(op.name)
         name = frame.f_code.co_name.strip("_")

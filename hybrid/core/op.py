@@ -165,6 +165,9 @@ class Op:
     acts : bool
         Somebody outside notices each run of an impure op, or answers it: what a trace has written
         by then is committed first, and no run is ever repeated.
+    warns : bool
+        NumPy may warn of the numbers to which the eager form comes, though its family only moves
+        or picks them: it converts some, or adds them up.
     anywhere : bool
         The eager form is given what Tensors hold, wherever that is: it runs Plans.
     bodies : tuple of str
@@ -224,6 +227,7 @@ class Op:
     no_gradient: str = ""
     impure: bool = False
     acts: bool = False
+    warns: bool = False
     anywhere: bool = False
     bodies: tuple[str, ...] = ()
     prepare: Callable[..., Callable[..., Any]] | None = None

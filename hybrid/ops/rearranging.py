@@ -11,6 +11,7 @@ import numpy as np
 
 from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind
+from hybrid.core.heard import converts
 from hybrid.core.making import asarray
 from hybrid.core.op import Attrs, Block, Blocks, Example, Op, Parts, register
 from hybrid.core.source import located
@@ -120,6 +121,7 @@ def _infer_pad(x: TensorSpec, *, width: Width, mode: str, value: Any) -> TensorS
     return TensorSpec(shape, x.dtype, x.device)
 
 
+@converts
 def _eager_pad(xp: Any, x: Any, *, width: Width, mode: str, value: Any) -> Any:
     if mode != "constant":
         return xp.pad(x, width, mode=mode)
@@ -162,6 +164,7 @@ PAD = register(
     Op(
         name="pad",
         family="movement",
+        warns=True,
         lead=lambda attrs, size, x: {**attrs, "width": ((0, 0), *attrs["width"])},
         infer=_infer_pad,
         eager=_eager_pad,

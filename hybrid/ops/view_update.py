@@ -125,6 +125,7 @@ VIEW_UPDATE = register(
     Op(
         name="view_update",
         family="inplace",
+        warns=True,
         batch=_batch_view_update,
         infer=_infer_view_update,
         eager=_eager_view_update,

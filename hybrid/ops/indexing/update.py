@@ -10,6 +10,7 @@ import numpy as np
 from hybrid import dtypes
 from hybrid.core.batch import Lanes
 from hybrid.core.dispatch import bind
+from hybrid.core.heard import converts
 from hybrid.core.making import asarray
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.operands import spec_of
@@ -91,6 +92,7 @@ def _accumulate(
     accumulate(np, mode, out, value.astype(out.dtype, copy=False), index, axes, at)
 
 
+@converts
 def _set(mode: str, out: Any, value: Any, index: tuple[Any, ...], axes: Axes, at: int) -> None:
     native, value = to_numpy(np, out, value, index, axes, at)
     try:
@@ -243,6 +245,7 @@ INDEX_UPDATE = register(
     Op(
         name="index_update",
         family="indexing",
+        warns=True,
         batch=_batch_update,
         infer=_infer_update,
         eager=_eager_update,
