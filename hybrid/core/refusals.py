@@ -49,6 +49,14 @@ def leaked(symbol: Symbol) -> HybridError:
     home = getattr(symbol.recorder, "home", None)
     if home is not None:
         return LeakedTensorError(located(f"this Tensor ({symbol.spec}) belongs to {home}. {made}"))
+    if getattr(symbol.recorder, "open", False):
+        return LeakedTensorError(
+            located(
+                f"this Tensor ({symbol.spec}) belongs to a trace that is under way, and has no "
+                "value yet where nothing is traced, as in another thread. Start threads outside of "
+                f"compiled functions, and let these call compiled functions. {made}"
+            )
+        )
     keeper = _keeper(symbol)
     kept = f" It is kept {keeper}." if keeper else ""
     return LeakedTensorError(

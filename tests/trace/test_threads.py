@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import hybrid as hb
+from hybrid.errors import LeakedTensorError
 
 
 @hb.compile
@@ -158,3 +159,14 @@ def test_an_eager_thread_beside_a_tracing_one_is_not_traced() -> None:
         assert tape.gradient(y, x).tolist() == [2, 2]
         go_on.set()
         assert future.result(60).tolist() == [2, 2]
+
+
+def test_a_thread_that_a_compiled_function_starts_is_told_that_its_trace_is_under_way() -> None:
+    @hb.compile
+    def total(x: hb.Tensor) -> hb.Tensor:
+        doubled = x * 2
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(lambda: doubled.sum()).result()
+
+    with pytest.raises(LeakedTensorError, match=r"(?s)under way.*Start threads outside.*x \* 2"):
+        total(hb.ones(3))
