@@ -32,17 +32,32 @@ def fetcher(count: int) -> Any:
         lines = max(count * np.dtype(source.stored).itemsize // _LINE, 1)
 
         def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            kind = ir.FunctionType(ir.VoidType(), [_ADDRESS, *[_LANE] * 3])
-            ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
             place = builder.bitcast(builder.gep(values[0], [values[1]]), _ADDRESS)
             for line in range(lines):
-                there = builder.gep(place, [_INT(line * _LINE)])
-                builder.call(ask, [there, *(_LANE(x) for x in (0, 3, 1))])
+                _ask(builder, builder.gep(place, [_INT(line * _LINE)]), write=False)
             return context.get_dummy_value()
 
         return types.none(source, types.int64), codegen
 
     return fetch
+
+
+@intrinsic
+def fetch_to_write(typingctx: Any, target: Any, at: Any) -> Any:
+    """Ask for the line where ``at`` is, to change it."""
+
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        place = builder.bitcast(builder.gep(values[0], [values[1]]), _ADDRESS)
+        _ask(builder, place, write=True)
+        return context.get_dummy_value()
+
+    return types.none(target, types.int64), codegen
+
+
+def _ask(builder: Any, place: Any, write: bool) -> None:
+    kind = ir.FunctionType(ir.VoidType(), [_ADDRESS, *[_LANE] * 3])
+    ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(ask, [place, *(_LANE(x) for x in (int(write), 3, 1))])
 
 
 @functools.cache

@@ -110,6 +110,7 @@ def namespace() -> dict[str, Any]:
         "release": memory.release,
         "edge": stream.edge,
         "elsewhere": blocks.elsewhere,
+        "fetch_to_write": blocks.fetch_to_write,
         "fetcher": blocks.fetcher,
         "padded": blocks.padded,
         "put_back": blocks.put_back,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 
+import numpy as np
+
 from hybrid.kernels.expression import literal
 from hybrid.kernels.moments import SAMPLE, Moment
 from hybrid.kernels.phase import Base, Phase, cascades, start, step
@@ -12,6 +14,10 @@ from hybrid.kernels.spec import arguments, quotients_by_root
 
 # Elements that a vectorised accumulation covers: 1024 over 64 lanes makes 16 additions in a row.
 REDUCE_BLOCK = 1024
+# Bytes of a line of the cache, and how many lines of a result are asked for: half of what the first
+# level has.
+LINE = 64
+MOST = 256
 # Block results that are added before they move up in the cascade; a power of two.
 CASCADE = 64
 
@@ -35,8 +41,21 @@ class RowsPhase(Phase):
             if len(self.passes) > 1:
                 self.emit(f"# pass {number}")
             self.keep(number, f"rows * {self._inner}")
+            if number < self.flow.store_pass and self.kept_by(number):
+                self._ask()
             self._sweep(number, ("0", "rows"), ("0", self._inner))
         self._finish()
+
+    def _ask(self) -> None:
+        """Ask for the row that a later pass writes: it comes while functions are computed."""
+        for index in self.flow.inner_outputs if self.spec.reduced == 1 else ():
+            name, operand = f"out{index}", self.operands[f"out{index}"]
+            line = LINE // np.dtype(operand.dtype).itemsize
+            if operand.inner == "1":
+                with self.emit.block(
+                    f"for j in items(0, minimum({self._inner} // {line}, {MOST})):"
+                ):
+                    self.emit(f"fetch_to_write({name}, {name}_at + j * {line})")
 
     def _block(self) -> None:
         emit = self.emit

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid.kernels import loopnest, parallel
+from hybrid.kernels import cpu, loopnest, parallel
 from hybrid.kernels.kernel import kernel_of
 from hybrid.kernels.region import Access, Instr, Literal, Region
 from hybrid.kernels.spec import dataflow, quotients_by_root
@@ -299,6 +299,22 @@ def test_results_have_the_same_bits_past_the_caches(
     assert found[0] == found[1]
     # LLVM says on the process's own stream what it could not do.
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("columns", [60, 1000, 20_001])
+def test_rows_that_are_asked_for_before_they_are_written_are_softmax(columns: int) -> None:
+    x = normal((3, columns), "float64")
+    region, (result,) = make_region(
+        x.shape, (1,), [(x, x)], softmax("float64"), [(5, "float64", False)]
+    )
+    kernel, geometry = kernel_of(region)
+    assert "fetch_to_write(out0" in cpu.source(kernel.spec).text
+    memory = np.full(result.size + 2, 7.0)
+    kernel.call(0, geometry, x, memory)
+    weights = np.exp(x - x.max(1, keepdims=True))
+    expected = weights / weights.sum(1, keepdims=True)
+    np.testing.assert_allclose(memory[:-2].reshape(x.shape), expected, rtol=RTOL["float64"])
+    assert (memory[-2:] == 7).all()
 
 
 def test_softmax_in_place() -> None:
