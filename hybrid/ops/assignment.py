@@ -238,5 +238,13 @@ def _fill(x: Tensor, value: ArrayLike) -> None:
     setitem(x, ..., value)
 
 
-attach(__setitem__=setitem, fill=_fill)
+def _delitem(x: Tensor, index: Any) -> None:
+    """Refuse ``del x[index]``, as NumPy does."""
+    text = (
+        "del: elements of a Tensor cannot be deleted; hb.delete(x, index, axis) makes another one"
+    )
+    raise ValueError(located(text))
+
+
+attach(__setitem__=setitem, __delitem__=_delitem, fill=_fill)
 _shortways.on_tensor(Way("__setitem__", "set item", setitem, setitem))

@@ -1,4 +1,4 @@
-"""What ``np.ndarray`` means while a function is traced: arguments are what the call was given.
+"""What ``np.ndarray`` and ``isinstance`` mean in a trace: arguments are what the call was given.
 
 An ndarray among the arguments is a Tensor in the trace, so that a branch on ``isinstance(x,
 np.ndarray)`` would go the other way than in eager code. So the name stands for a class whose
@@ -8,21 +8,84 @@ becomes a condition of the trace, since a call with a Tensor may replay it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from numbers import Number
+from types import UnionType
 from typing import Any
 
 import numpy as np
 
+from hybrid.core.source import warn_user
 from hybrid.core.state import state
 from hybrid.core.tensor import Tensor
 from hybrid.core.watched import Watched
+from hybrid.errors import ArrayTypeWarning
+
+_COMPUTED = (
+    "what is computed from ndarrays is a Tensor in a compiled function: without @hb.compile it "
+    "may be an np.ndarray or a scalar of NumPy's, for which this line may give another answer. Ask "
+    "for np.ndarray | hb.Tensor, hasattr(x, 'shape') or np.ndim(x), or decide by an argument"
+)
+
+
+_NUMBERS = (bool, int, float, complex, np.generic, Number)
 
 
 def stands_for_array(x: Any) -> bool:
     """Tell whether a Tensor of the trace at hand is an ndarray in eager code."""
+    found = _is_array(x)
+    if found is None and x.ndim:  # what has no axes is none in either
+        warn_user(_COMPUTED, ArrayTypeWarning)
+    return bool(found)
+
+
+def _is_array(x: Any) -> bool | None:
+    """Tell the same, or None where it may be one and nobody knows."""
     if type(x) is not Tensor or state.recorder is None:
         return False
-    found: bool = state.recorder.is_array(x)
+    found: bool | None = state.recorder.is_array(x)
     return found
+
+
+def is_instance(x: Any, kinds: Any, /) -> bool:
+    """Return what ``isinstance`` gives in eager code; of a Tensor that may be none there it warns.
+
+    A Tensor of a trace stands for an ndarray that was given, or for what NumPy may have computed
+    of one: an ndarray, or a scalar such as ``np.float64``, which is a float too.
+    """
+    asked = [] if type(x) is not Tensor or state.recorder is None else [*_each(kinds)]
+    ours = Tensor in asked
+    arrays = any(kind is ARRAY or kind is np.ndarray for kind in asked)
+    scalars = any(_is_of_numbers(kind) for kind in asked)
+    if ours and arrays and (scalars or x.ndim):
+        return True  # whatever it is
+    if ours or (scalars and not x.ndim):
+        found = _is_array(x)
+        if found is None:
+            warn_user(_COMPUTED, ArrayTypeWarning)
+        elif found and not arrays:
+            return isinstance(x, tuple(kind for kind in asked if kind is not Tensor))
+    return isinstance(x, kinds)
+
+
+def is_scalar(element: Any) -> bool:
+    """Return what ``np.isscalar`` gives; of a Tensor that may be a scalar of NumPy's it warns."""
+    return is_instance(element, np.generic) or np.isscalar(element)
+
+
+def _each(kinds: Any) -> Iterator[Any]:
+    """Yield the classes of what ``isinstance`` takes: a class, a tuple or a union of some."""
+    for kind in kinds if isinstance(kinds, tuple) else getattr(kinds, "__args__", (kinds,)):
+        if isinstance(kind, tuple | UnionType):
+            yield from _each(kind)
+        else:
+            yield kind
+
+
+def _is_of_numbers(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(
+        kind, (bool, int, float, complex, np.generic, Number)
+    )
 
 
 class _TypeOfArrays(type):
@@ -65,6 +128,11 @@ ARRAY.__module__ = "numpy"
 
 def as_named(kind: type, x: Any) -> Any:
     """Return the type of `x`, which is `kind`, as names of NumPy mean it in a trace."""
-    if kind is np.ndarray or kind is Watched or (kind is Tensor and stands_for_array(x)):
+    if kind is np.ndarray or kind is Watched:
+        return ARRAY
+    found = _is_array(x)
+    if found is None:
+        warn_user(_COMPUTED, ArrayTypeWarning)
+    if found:
         return ARRAY
     return kind

@@ -24,14 +24,14 @@ from hybrid.core.formula import Call, Formula, Input, Sum
 from hybrid.core.graph import Value
 from hybrid.core.making import asarray
 from hybrid.core.scalars import is_scalar
-from hybrid.core.source import located, user_line, warn_user
+from hybrid.core.source import located, user_line
 from hybrid.core.spec import TensorSpec
 from hybrid.core.storage import Alias, Storage
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Array, Tensor
 from hybrid.core.unknown import Unknown
 from hybrid.core.variable import Variable
-from hybrid.errors import ArrayTypeWarning, TraceError
+from hybrid.errors import TraceError
 from hybrid.runtime.arguments import layout_of
 from hybrid.trace.environment import Binding, Contents
 from hybrid.trace.memory_order import Order
@@ -49,11 +49,6 @@ def _hangs_on(tensor: Tensor, storage: Storage) -> bool:
     return tensor._alias is not None and tensor._alias.storage is storage
 
 
-_COMPUTED = (
-    "what is computed from ndarrays is a Tensor in a compiled function: it is no np.ndarray here, "
-    "and may be one without @hb.compile. Ask for np.ndarray | hb.Tensor, hasattr(x, 'shape') or "
-    "np.ndim(x), or decide by an argument"
-)
 _INTO_ARRAY = "writing into an ndarray (hb.asarray(...) makes it a Tensor, which takes it as it is)"
 
 
@@ -224,18 +219,24 @@ class OutsideRecorder(GraphRecorder):
                 return found
         return super().is_scalar(tensor)
 
-    def is_array(self, tensor: Tensor) -> bool:
-        """Tell whether eager code has an ndarray here; of an argument each call says it."""
-        given = [isinstance(self.arguments[leaf], np.ndarray) for leaf, _, _ in self.inputs]
+    def is_array(self, tensor: Tensor) -> bool | None:
+        """Tell whether eager code has an ndarray here; of an argument each call says it.
+
+        None of what is computed from ndarrays: by NumPy's functions it is one or a scalar of
+        NumPy's, by hybrid's it is a Tensor.
+        """
+        arguments = [self.arguments[leaf] for leaf, _, _ in self.inputs]
+        given = [isinstance(x, np.ndarray) for x in arguments]
         for (leaf, argument, _), found in zip(self.inputs, given, strict=True):
             if argument is tensor or (tensor.ndim and aliases(argument, tensor)):
                 self._depend("is_array", leaf, found)
+                if isinstance(self.arguments[leaf], np.generic):
+                    return None
                 if found and leaf in self._converted:
                     break  # which of both is asked about, the array or what was made of it?
                 return found
-        if any(given) and tensor.ndim and type(tensor._data) is Symbol:
-            warn_user(_COMPUTED, ArrayTypeWarning)
-        return False
+        given = [isinstance(x, np.ndarray | np.generic) for x in arguments]
+        return None if any(given) and type(tensor._data) is Symbol else False
 
     def note_converted(self, tensor: Tensor) -> None:
         """Note that ``hb.asarray`` has given the Tensor that stands for an argument already."""

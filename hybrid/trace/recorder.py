@@ -400,8 +400,8 @@ class GraphRecorder:
         """Tell whether ``+=`` rebinds what has no axes, or writes it."""
         return is_scalar(tensor)
 
-    def is_array(self, tensor: Tensor) -> bool:
-        """Tell whether what Python asks about is an ndarray in eager code."""
+    def is_array(self, tensor: Tensor) -> bool | None:
+        """Tell whether what Python asks about is an ndarray in eager code; None if nobody knows."""
         return False
 
     def note_converted(self, tensor: Tensor) -> None:

@@ -35,7 +35,7 @@ from hybrid.core.watched import ASK_NOTHING, Watched, current, holds_tensors, pl
 from hybrid.ops.joining import joined
 from hybrid.ops.protocols.concatenators import CONCATENATORS
 from hybrid.ops.protocols.making import MAKERS, by_numpy_itself, gathered
-from hybrid.trace.array_type import ARRAY, as_named
+from hybrid.trace.array_type import ARRAY, as_named, is_instance, is_scalar
 from hybrid.trace.bytecode import only_calls
 from hybrid.trace.counting import Range
 from hybrid.trace.environment import INSERTED, STAND_INS, Binding
@@ -140,9 +140,10 @@ def _joined(x: Any) -> Any:
 _PARTS: tuple[Any, ...] = (np.linalg, np.fft)
 _makers = {func.__name__: maker for func, maker in MAKERS.items()}
 _ORIGINALS = (
-    (_Module(np, ndarray=ARRAY, **_makers, **CONCATENATORS), np),
+    (_Module(np, ndarray=ARRAY, isscalar=is_scalar, **_makers, **CONCATENATORS), np),
     *((_Module(part), part) for part in _PARTS),
     (ARRAY, np.ndarray),
+    (is_scalar, np.isscalar),
     *((maker, func) for func, maker in MAKERS.items()),
     *((ours, getattr(np, name)) for name, ours in CONCATENATORS.items()),
     (PRINT, print),
@@ -184,8 +185,13 @@ class _Type(type, metaclass=_TypeOfTypes):
 
 
 _NUMBERS = frozenset((Number, Unknown))
-_INSERTS: dict[str, Any] = {"len": _length, "type": _Type, "range": Range, "print": PRINT}
-_ONLY_CALLED = ("range",)  # in whose place nothing stands in code that does more with it
+_INSERTS: dict[str, Any] = {
+    "len": _length, "type": _Type, "range": Range, "print": PRINT, "isinstance": is_instance,
+}  # fmt: skip
+_ONLY_CALLED = (
+    "range",
+    "isinstance",
+)  # in whose place nothing stands in code that does more with it
 INSERTED.update({id(function): function for function in _INSERTS.values()})
 
 _lock = threading.Lock()

@@ -29,6 +29,7 @@ MISTAKES = {
     "hb.pad(x, 1, mode='some')": "mode 'some' is not one of constant",
     "hb.asarray([[1, 2], [3]])": "inhomogeneous shape",
     "x.__setitem__(0, y)": "(5,) does not fit the part that is written, of shape (4,)",
+    "x.__delitem__(0)": "del: elements of a Tensor cannot be deleted; hb.delete(x, index, axis)",
     "x.__iand__(x)": "bitwise operations need integers or booleans",
     "hb.linalg.inv(x)": "shape (3, 4) is not square",
     "hb.where(mask, x, y)": "(2,), (3, 4) and (5,) do not broadcast",
@@ -54,3 +55,11 @@ def test_a_message_names_shapes_and_the_line_in_both_modes(code: str) -> None:
     assert str(eager).endswith("at user.py:2 in mistaken")
     assert eager.__context__ is None or eager.__suppress_context__  # one traceback
     assert (type(compiled), str(compiled)) == (type(eager), str(eager))
+
+
+def test_del_is_numpys_error_whichever_way_writes_take() -> None:
+    x = hb.ones(4)
+    for _ in range(25_000):  # from some number on writes are done in native code
+        x[1] = 2.0
+    with pytest.raises(ValueError, match="cannot be deleted"):
+        del x[0]

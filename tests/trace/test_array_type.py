@@ -54,6 +54,22 @@ def imported_inside(x: Any) -> Any:
     return x * 2 if isinstance(x, numpy.ndarray) else -x
 
 
+def by_being_a_tensor(x: Any) -> Any:
+    return x * 2 if isinstance(x, hb.Tensor) else -x
+
+
+def a_tensor_among_others(x: Any) -> Any:
+    return x * 2 if isinstance(x, (hb.Tensor, list, float)) else -x
+
+
+def a_view_that_is_a_tensor(x: Any) -> Any:
+    return x * 2 if isinstance(x[::2], hb.Tensor | list) else -x
+
+
+def either(x: Any) -> Any:
+    return x * 2 if isinstance(x + 1, np.ndarray | hb.Tensor) else -x
+
+
 def by_a_table(x: Any) -> Any:
     return {np.ndarray: 2.0}.get(type(x), -1.0) * x
 
@@ -64,7 +80,8 @@ def of_a_captured_one(x: Any) -> Any:
 
 FUNCTIONS: list[Callable[[Any], Any]] = [
     by_isinstance, among_others, by_union, by_type, by_equal_types, by_match,
-    in_a_helper_of_a_view, imported_inside, by_a_table, of_a_captured_one,
+    in_a_helper_of_a_view, imported_inside, by_a_table, of_a_captured_one, by_being_a_tensor,
+    a_tensor_among_others, a_view_that_is_a_tensor, either,
 ]  # fmt: skip
 
 
@@ -157,3 +174,39 @@ def test_in_bodies_it_warns_of_what_is_computed() -> None:
 
     with pytest.warns(ArrayTypeWarning):
         hb.compile(rows)(np.ones((3, 2)))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x * 2 if isinstance(x + 1, hb.Tensor) else -x,
+        lambda x: x * 2 if isinstance(x.sum(), np.floating) else -x,
+        lambda x: x * 2 if isinstance(x[0], float) else -x,
+        lambda x: x * 2 if isinstance(x[0], (int, float)) else -x,
+        lambda x: x * 2 if type(x.sum()) is np.float64 else -x,
+        lambda x: x * 2 if np.isscalar(x[0]) else -x,
+    ],
+)
+def test_what_may_be_a_scalar_of_numpys_or_an_array_is_told_of(f: Callable[[Any], Any]) -> None:
+    with pytest.warns(ArrayTypeWarning, match="what is computed from ndarrays") as caught:
+        hb.compile(f)(np.ones(3))
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(hb.compile(f)(hb.ones(3)), f(hb.ones(3)))
+
+
+def test_a_scalar_of_numpys_that_is_given_is_told_of() -> None:
+    f = hb.compile(lambda x, rate: x * 2 if isinstance(rate, float) else -x)
+    with pytest.warns(ArrayTypeWarning):
+        f(hb.ones(3), np.float64(2))
+
+
+def test_numbers_are_what_they_are() -> None:
+    f = hb.compile(
+        lambda x, rate, n: x * rate if isinstance(rate, float) and isinstance(n, int) else x
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for n in range(3):
+            np.testing.assert_array_equal(f(np.ones(2), 3.0, n), [3.0, 3.0])
