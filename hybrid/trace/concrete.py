@@ -129,7 +129,8 @@ class ConcreteFunction:
         if not targets:
             return False
         captured = [source for segment in segments for source in segment.captured]
-        return entangled(targets, leaves, captured)
+        read = [binding.holder.array() for binding in self.read.values()]
+        return entangled(targets, leaves, [*captured, *(x for x in read if x is not None)])
 
     def again(self) -> ConcreteFunction:
         """Return an untraced one for the same signature."""

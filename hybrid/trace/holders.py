@@ -24,6 +24,16 @@ class Items:
         return iter((*self._view, *self._view.values()))
 
 
+class Viewed:
+    """What a view of a dict shows, ``d.values()``, as a container of it."""
+
+    def __init__(self, view: Any) -> None:
+        self._view = view
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._view)
+
+
 class Own:
     """What is of a function itself, as a container that does not keep the function alive."""
 

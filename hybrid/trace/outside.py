@@ -124,9 +124,11 @@ class OutsideRecorder(GraphRecorder):
         return self.tensor(value, user_line())
 
     def note_read(self, array: Array) -> None:
-        """Remember the contents that Python has read of an array from outside."""
-        given = any(memory_of(x) is array for x in self.arguments)
-        if self.open and not given and id(array) not in self._read:
+        """Remember the contents that Python reads of an array from outside; eager, if written."""
+        written = (i for i, t, value in self.inputs if self.value_of(t) is not value)
+        if self.open and any(may_share(self.arguments[i], array) for i in written):
+            self._disentangle()
+        if self.open and id(array) not in self._read:
             self._read[id(array)] = Contents(array)
 
     def contents_read(self, arrays: Sequence[tuple[str, Any]]) -> dict[int, Binding]:

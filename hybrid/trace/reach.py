@@ -17,7 +17,7 @@ import threading
 import weakref
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, ValuesView
 from contextvars import ContextVar
 from functools import lru_cache, partial
 from itertools import chain
@@ -27,6 +27,7 @@ from types import (
     FunctionType,
     MappingProxyType,
     MethodType,
+    MethodWrapperType,
     ModuleType,
     NoneType,
 )
@@ -40,7 +41,7 @@ from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.trace.environment import STAND_INS, Bases, Binding, Builtins, Kind, Space, is_inserted
-from hybrid.trace.holders import InContext, Items, Own, PerThread, Referent, Slots
+from hybrid.trace.holders import InContext, Items, Own, PerThread, Referent, Slots, Viewed
 from hybrid.trace.lookups import modules_imported, names_looked_up, takes_any_module
 from hybrid.trace.owners import UsersModules, is_elsewhere, is_iterator, users_own
 from hybrid.trace.reached import Reached
@@ -161,6 +162,10 @@ class _Walk:
                 self._later(name, value.obj)
             case BuiltinFunctionType():
                 self.reached.names.add(value.__name__)  # by whatever name it was imported
+                if isinstance(value.__self__, list | dict | set | deque):  # that of `get = d.get`
+                    self._later(name, value.__self__)
+            case MethodWrapperType():
+                self._later(name, value.__self__)
             case FunctionType():
                 self._function(name, value)
             case MethodType():
@@ -215,7 +220,7 @@ class _Walk:
             self._bind(name, setting, None)
 
     def _follow(self) -> None:
-        while self._pending:
+        while True:
             while self._pending:
                 self.visit(*self._pending.pop())
             for name, obj, fields, everything, done in self._holders:
@@ -226,6 +231,8 @@ class _Walk:
                     if isinstance(obj, type | ModuleType | FunctionType) or "__wrapped__" in fields:
                         self._bind(f"{name}.{key}", fields, key)
                     self._later(f"{name}.{key}", fields[key])
+            if not self._pending:
+                return
 
     def _later(self, name: str, value: Any) -> None:
         self._pending.append((name, value))
@@ -331,6 +338,9 @@ class _Walk:
         elif isinstance(value, MappingProxyType):
             self._bind(f"{name}[...]", Items(value), None)
             held = enumerate(value.values())
+        elif isinstance(value, KeysView | ValuesView | ItemsView):
+            self._bind(f"{name}[...]", Viewed(value), None)
+            held = enumerate(value)
         elif isinstance(value, tuple | frozenset):
             held = enumerate(value)
         elif isinstance(value, bytearray | array):

@@ -13,6 +13,7 @@ from typing import Any
 
 from hybrid.core import containers, dispatch
 from hybrid.core.number import Number
+from hybrid.core.operands import PYTHON_SCALARS
 from hybrid.core.source import SourceLine, is_framework, is_installed
 from hybrid.core.symbol import TAKEN_BY_MASKED, Symbol
 from hybrid.core.tensor import Tensor
@@ -35,7 +36,7 @@ from hybrid.trace.repeats import Questions
 from hybrid.trace.results import Result
 from hybrid.trace.segment import Failed, Segment
 from hybrid.trace.shortcuts import Shortcuts
-from hybrid.trace.signature import Identity
+from hybrid.trace.signature import Identity, Literal
 from hybrid.trace.sources import Environment
 from hybrid.trace.stand_in import stood_in, where_only_called, wherever_named
 from hybrid.trace.tracer import EagerFrom, Tracer
@@ -143,7 +144,7 @@ class Subject:
             for name, leaf, key in zip(
                 concrete.signature.names, call.leaves, concrete.signature.leaves, strict=True
             )
-            if isinstance(key, Identity) and not isinstance(leaf, Variable)
+            if not isinstance(leaf, Variable) and (isinstance(key, Identity) or _holds(leaf, key))
         ]
         watch = Watch(self.function, objects)
         held = dispatch.state.defaults
@@ -253,6 +254,11 @@ class Subject:
         concrete.fallback = why
         self.shortcuts.forget((concrete,))
         report.warn_eager(self.name, "from now on", why)
+
+
+def _holds(leaf: Any, key: Any) -> bool:
+    """Tell whether an argument that is known by its value may hold what changes: a class does."""
+    return isinstance(key, Literal) and not isinstance(leaf, PYTHON_SCALARS)
 
 
 def _sizes(call: Call) -> Sizes:
