@@ -156,7 +156,7 @@ class Lanes:
     def lay_out(self, op: Op, inputs: tuple[Any, ...], attrs: Attrs, outputs: Any) -> None:
         """Leave all results in C order."""
 
-    def is_array(self, tensor: Tensor) -> bool:
+    def is_array(self, tensor: Tensor) -> bool | None:
         """Tell whether what is from outside is an ndarray in eager code; an example is none."""
         recorder, data = self._around[0], tensor._data
         if recorder is None:

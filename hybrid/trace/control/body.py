@@ -139,7 +139,7 @@ class BodyRecorder(GraphRecorder):
             raise self.untraceable("Python reads an array that was written before")
         return None
 
-    def is_array(self, tensor: Tensor) -> bool:
+    def is_array(self, tensor: Tensor) -> bool | None:
         """Tell whether what is from outside is an ndarray in eager code; the carry is none."""
         data = tensor._data
         if type(data) is Symbol and data.recorder is self:
