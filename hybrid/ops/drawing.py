@@ -16,6 +16,7 @@ from hybrid import dtypes
 from hybrid.core.batch import Lane, Lanes
 from hybrid.core.devices import CPU
 from hybrid.core.dispatch import bind
+from hybrid.core.heard import converts
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.places import Place
 from hybrid.core.spec import Shape, TensorSpec
@@ -147,6 +148,7 @@ def words_for(count: int, dtype: DType) -> int:
     return count if dtype == dtypes.float64 else (count + 1) // 2
 
 
+@converts
 def _eager_uniform(
     xp: Any, state: Any, *, shape: Shape, dtype: DType, low: float, high: float
 ) -> Any:
@@ -219,6 +221,7 @@ RANDOM_UNIFORM = register(
     Op(
         name="random_uniform",
         family="random",
+        warns=True,
         batch=_batch_draw,
         infer=_infer_float,
         by_kernel=_by_kernel("random_uniform"),
@@ -244,6 +247,7 @@ RANDOM_UNIFORM = register(
 # --- normal ---------------------------------------------------------------------------------------
 
 
+@converts
 def _eager_normal(
     xp: Any, state: Any, *, shape: Shape, dtype: DType, mean: float, std: float
 ) -> Any:
@@ -267,6 +271,7 @@ RANDOM_NORMAL = register(
     Op(
         name="random_normal",
         family="random",
+        warns=True,
         batch=_batch_draw,
         infer=_infer_float,
         by_kernel=_by_kernel("random_normal"),

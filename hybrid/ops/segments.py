@@ -102,6 +102,7 @@ SEGMENT_SUM = register(
     Op(
         name="segment_sum",
         family="indexing",
+        warns=True,
         batch=_batch,
         infer=_infer_sum,
         eager=_eager_sum,
