@@ -28,6 +28,7 @@ from hybrid.trace.background import Planner
 from hybrid.trace.bodies import in_order, same_body
 from hybrid.trace.counters import Counters
 from hybrid.trace.counting import Ranges
+from hybrid.trace.cycles import cycle
 from hybrid.trace.filled import FilledOnes
 from hybrid.trace.meeting import MAX_STEPS as MAX_TWINS
 from hybrid.trace.meeting import Meeting, follow, moved, way_to
@@ -194,6 +195,9 @@ class Cutter(OutsideRecorder):
     def _meet(self, segment: Segment, meeting: Meeting, value: bool) -> bool | Steps:
         """Go on from where the question was asked before; return the answer to give to Python."""
         segment.meeting = meeting
+        if meeting.target is not None and meeting.target.cycle is None and self._questions.native:
+            specs = {index: value.spec for value, index in self._index.items()}
+            meeting.target.cycle = cycle(self.passed, meeting, specs)
         self._questions.forget()  # it knows where things were
         meeting.move(self.environment)
         self._move(meeting)

@@ -53,6 +53,9 @@ def _loops(segments: Sequence[Segment]) -> list[str]:
     repeats = [s.repeat for s in segments if s.repeat is not None]
     free = sum(not x.grows for x in repeats)
     lines = [f"{counted(free, 'segment')} repeated as a loop while Python says so"] if free else []
+    ways = sum(s.cycle is not None for s in segments)
+    if ways:
+        lines.append(f"{counted(ways, 'way')} through several questions gone as a loop")
     for repeat in repeats:
         if repeat.bound is not None and repeat.grows:
             lines.append(f"a loop of up to {counted(repeat.bound.most, 'step')}, as Python took it")

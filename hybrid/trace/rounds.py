@@ -146,7 +146,15 @@ def _written(segment: Segment, first: int, arrays: list[Any], args: tuple[Any, .
     asks = segment.asks
     if meeting is None or asks.guard is None:
         return None
-    key = (meeting.moves, meeting.size, first, asks.guard, repr(segment.fills), asks.repeat)
+    key = (
+        meeting.moves,
+        meeting.size,
+        first,
+        asks.guard,
+        repr(segment.fills),
+        asks.repeat,
+        asks.cycle,
+    )
     known: Turn | None = segment.turns.get(key)
     if known is not None:
         return known
@@ -181,7 +189,8 @@ def _written(segment: Segment, first: int, arrays: list[Any], args: tuple[Any, .
         lines.append(f"env += ({', '.join(kept)},)")
     lines += [f"env[{place}] = {name}" for place, name in moved.items()]
     scope["decide"] = asks.decide
-    way = f"bool(env[{asks.guard[1]}])" if asks.repeat is None else "decide(env, ())"
+    alone = asks.repeat is None and asks.cycle is None
+    way = f"bool(env[{asks.guard[1]}])" if alone else "decide(env, ())"
     lines.append(f"return {way}")
     run_generated("def turn(env):\n" + "".join(f"    {x}\n" for x in lines), "turn", scope)
     turn: Turn = scope["turn"]

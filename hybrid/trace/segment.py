@@ -34,6 +34,7 @@ from hybrid.trace.sources import Environment, Fill, Write, commit, contents
 from hybrid.trace.templates import Template, Templates
 
 if TYPE_CHECKING:
+    from hybrid.trace.cycles import Cycle
     from hybrid.trace.repeats import Repeat
 
 MAX_SIZES = 128  # for which a segment keeps its Plans
@@ -114,6 +115,8 @@ class Segment:
         Where its guard was asked before.
     at : At, optional
         Its place in a loop.
+    cycle : Cycle, optional
+        Steps that go one way from its question back to it.
     counters : frozenset of str
         The variables that Python counts with no more after its guard.
     twin : Segment, optional
@@ -140,6 +143,7 @@ class Segment:
     parent: tuple[Segment, Any] | None = None
     meeting: Meeting | None = None
     at: At | None = None
+    cycle: Cycle | None = None
     counters: frozenset[str] = frozenset()
     twin: Segment | None = None
     turn: tuple[Callable[[Environment], Any], Segment] | None = None
@@ -325,10 +329,13 @@ class Segment:
         Under tapes the loop is taken step by step.
         """
         repeat = self.repeat
-        if repeat is None:
-            return self.guard_value(environment)
-        steps = 0
         plain = self.guard is not None and type(environment[self.guard[1]]) is not Tensor
+        if repeat is None:
+            value = self.guard_value(environment)
+            if self.cycle is not None and plain and value is self.cycle.answer:
+                self.cycle.run(environment, arguments)
+            return value
+        steps = 0
         if plain and self.guard_value(environment) is repeat.answer:
             try:
                 steps = repeat.run(environment, arguments)
