@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,12 +17,28 @@ from hybrid.trace import sized
 SECONDS = 60.0
 
 
+class Gate:
+    """An Event without a lock: one that a thread holds at a fork is never let go in the child."""
+
+    def __init__(self) -> None:
+        self._open = False
+
+    def set(self) -> None:
+        self._open = True
+
+    def wait(self, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while not self._open and time.monotonic() < end:
+            time.sleep(0.001)
+        return self._open
+
+
 class Compiler:
     """Stands for the compiler: it makes Plans when it is let, or fails."""
 
     def __init__(self) -> None:
-        self.go = threading.Event()
-        self.asked = threading.Event()
+        self.go = Gate()
+        self.asked = Gate()
         self.thread: threading.Thread | None = None
         self.error: Exception | None = None
         self.make = sized.make_plan
