@@ -118,8 +118,6 @@ def load(
         "zero": 0,
         "nothing": (),
         "Exception": Exception,
-        "AttributeError": AttributeError,
-        "__delitem__": "__delitem__",
         **{dtype.str[1:]: dtype for dtype in map(np.dtype, ("?", "i8", "f4", "f8"))},
     }
     native.keep(objects)

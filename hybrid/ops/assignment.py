@@ -247,4 +247,4 @@ def _delitem(x: Tensor, index: Any) -> None:
 
 
 attach(__setitem__=setitem, __delitem__=_delitem, fill=_fill)
-_shortways.on_tensor(Way("__setitem__", "set item", setitem, setitem))
+_shortways.on_tensor(Way("__setitem__", "set item", _delitem, setitem))

@@ -119,7 +119,8 @@ class Way:
         What does it to ndarrays: a ufunc. It gives one, or a NumPy scalar. Of ``"item"``:
         ``call(index, *shape)`` gives the view ops that lead to what the index shows, of
         ``"reshape"`` it is ``call(*shape)``, where shape is the result's, of ``"transpose"``
-        ``call(*axes)``, of ``"squeeze"`` ``call(*shape)``. Functions of a choice, of a shape and of
+        ``call(*axes)``, of ``"squeeze"`` ``call(*shape)``, of ``"set item"`` it is what ``del
+        x[index]`` does. Functions of a choice, of a shape and of
         numbers, and those of places, call nothing.
     otherwise : callable
         The Python function for what is not plain.
@@ -276,6 +277,9 @@ def _attributes(way: Way, address: int, words: Words, kind: type) -> dict[str, A
         # Of its two slots Python takes what the second gives as it is: NotImplemented too.
         return {way.name: native.method_of_one(kind, address, way.name, way.otherwise)}
     made = {way.name: native.slot_of(kind, address, way.name, way.otherwise)}
+    if way.kind == "set item" and way.call is not None:
+        # Of one slot: beside a deletion in Python all would be looked up by name, 100 ns.
+        made["__delitem__"] = native.slot_of(kind, address, "__delitem__", way.call)
     if way.reflected is not None:
         swapped = f"__r{way.name.strip('_')}__"
         made[swapped] = native.slot_of(kind, address, swapped, way.reflected)

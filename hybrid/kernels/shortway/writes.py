@@ -5,7 +5,6 @@ Where NumPy would tell of what it does Python is asked.
 
 WRITES = """
 declare i32 @PyObject_SetItem(ptr, ptr, ptr)
-declare void @PyErr_SetObject(ptr, ptr)
 
 ; Puts an element of a number of bytes into places that are a stride apart.
 define internal void @filled(ptr %to, i64 %n, i64 %stride, ptr %from, i64 %step, i64 %bytes) {
@@ -113,8 +112,14 @@ define internal i32 @set_item(ptr %self, ptr %index, ptr %value, ptr %way) {
   %deleted = icmp eq ptr %value, null
   br i1 %deleted, label %refuse, label %begin
 refuse:
-  call void @PyErr_SetObject(ptr <AttributeError>, ptr <__delitem__>)
-  ret i32 -1
+  %delete = call ptr @word(ptr %way, i64 0)
+  store ptr %index, ptr %single
+  %gone = call ptr @long(ptr %delete, ptr %self, ptr %single, i64 1, ptr null)
+  %raised = icmp eq ptr %gone, null
+  br i1 %raised, label %no, label %deleted_it
+deleted_it:
+  call void @Py_DecRef(ptr %gone)
+  ret i32 0
 begin:
   %x = call ptr @plain_array(ptr %self)
   %some = icmp ne ptr %x, null
