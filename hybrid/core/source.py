@@ -91,6 +91,8 @@ def is_installed(code: CodeType) -> bool:
 
 @lru_cache(maxsize=4096)
 def _of_package(filename: str) -> bool:
+    if filename.startswith("<frozen "):  # os, abc and what imports modules are in the interpreter
+        return True
     return filename.startswith(INSTALLED) and not _OF_FRAMEWORK[filename]
 
 

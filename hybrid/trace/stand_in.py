@@ -19,7 +19,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from types import BuiltinFunctionType, CellType, FunctionType, ModuleType
 from typing import Any
@@ -284,33 +284,40 @@ def stood_in(
     inserted: dict[tuple[int, str | None], Insert]
     inserted = {(id(scope), name): (scope, name) for scope, name in inserts}
     seen: set[int] = set()
-    with _lock:
-        for key, (scope, name) in inserted.items():
-            _users[key] = _users.get(key, 0) + 1
-            scope.setdefault(name, _INSERTS[name])
-        for key, place in places.items():
-            _users[key] = _users.get(key, 0) + 1
-            _put(place, lambda x: _stand_in(x, seen))
+    taken: list[Any] = []
     try:
+        with _lock:
+            for key, (scope, name) in inserted.items():
+                _users[key] = _users.get(key, 0) + 1
+                taken.append(key)
+                scope.setdefault(name, _INSERTS[name])
+            for key, place in places.items():
+                _users[key] = _users.get(key, 0) + 1
+                taken.append(key)
+                _put(place, lambda x: _stand_in(x, seen))
         with _numpy_imported_as_stand_in(), logs_told():
             yield frozenset(seen)
     finally:
         with _lock:
-            for key, place in places.items():
+            for key in taken:
                 _users[key] -= 1
                 if not _users[key]:
                     del _users[key]
-                    _put(place, _restored)
-            for key, (scope, name) in inserted.items():
-                _users[key] -= 1
-                if not _users[key]:
-                    del _users[key]
-                    if scope.get(name) is _INSERTS[name]:
-                        del scope[name]
+                    _put_back(inserted.get(key), places.get(key))
             if not _users:
                 for stand_in in _made.values():
                     del STAND_INS[id(stand_in)]
                 _made.clear()
+
+
+def _put_back(insert: Insert | None, place: Place | None) -> None:
+    """Let a place hold what it held before."""
+    if place is not None:
+        _put(place, _restored)
+    if insert is not None:
+        scope, name = insert
+        if scope.get(name) is _INSERTS[name]:
+            del scope[name]
 
 
 def _can_rebind(binding: Binding) -> bool:
@@ -324,7 +331,8 @@ def _put(place: Place, change: Any) -> None:
     for key, value in _held(place):
         new = change(value)
         if new is not value:
-            _set(place[0], key, new)
+            with suppress(AttributeError):  # a member of a class in C that nobody can set
+                _set(place[0], key, new)
 
 
 def _held(place: Place) -> list[tuple[Any, Any]]:

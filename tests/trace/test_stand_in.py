@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import pickle
 import threading
+import types
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,9 @@ import pytest
 from numpy import zeros
 
 import hybrid as hb
+from hybrid.core.source import is_installed
 from hybrid.errors import EagerFallbackWarning, TraceError
+from hybrid.trace import stand_in
 from hybrid.trace.effects import Watch
 from hybrid.trace.stand_in import stood_in, wherever_named
 
@@ -184,6 +187,44 @@ def test_names_mean_numpy_again_after_a_trace_and_after_an_error() -> None:
     assert np.zeros is original
     assert type(np.zeros(2)) is np.ndarray
     assert type(zeros(2)) is np.ndarray
+
+
+class Pair(types.GenericAlias):
+    """Of a class in C whose members nobody can set."""
+
+
+def test_what_nobody_can_set_is_left_as_it_is() -> None:
+    held = Pair(list, (np, 2.0))
+
+    @hb.compile(fullgraph=True)
+    def f(x: Any) -> Any:
+        return x * held.__args__[1] + np.ones(5)
+
+    np.testing.assert_array_equal(f(X), X * 2 + 1)
+    assert held.__args__[0] is np
+
+
+def test_names_mean_numpy_again_where_one_of_them_cannot_be_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    numpy, array = np, X.copy()
+
+    def f(x: Any) -> Any:
+        return x + array.sum() + numpy.ones(5)
+
+    put = stand_in._put
+
+    def failing(place: Any, change: Any) -> None:
+        put(place, change)
+        if change is not stand_in._restored:
+            raise RuntimeError("in the middle")
+
+    monkeypatch.setattr(stand_in, "_put", failing)
+    with pytest.raises(RuntimeError, match="in the middle"):
+        hb.compile(f)(X)
+    assert numpy is np
+    assert type(array) is np.ndarray
+    assert not stand_in._users
 
 
 def test_other_threads_and_guards_see_numpy_meanwhile() -> None:
@@ -514,3 +555,12 @@ def test_arithmetic_with_what_masked_arrays_take_for_contents_is_refused_with_th
     for f in (lambda x: np.ma.getdata(x) * x, lambda x: 2.0 + np.ma.getdata(x)):
         with pytest.raises(TraceError, match=r"np.ma.getdata\(x.numpy\(\)\)"):
             hb.compile(f)(hb.ones(3))
+
+
+def test_code_that_is_in_the_interpreter_is_not_the_users() -> None:
+    import importlib
+    import os
+
+    assert is_installed(os.path.join.__code__)
+    assert is_installed(importlib.import_module.__code__)
+    assert is_installed(importlib._bootstrap._new_module.__code__)  # type: ignore[attr-defined]
