@@ -67,6 +67,7 @@ _OF_GLOBALS = frozenset({"LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_N
 # Code with one of these names may read any attribute.
 _DYNAMIC = frozenset({"getattr", "vars", "__dict__", "hasattr", "attrgetter"})
 _OF_LOGGERS = frozenset({"level", "disabled", "manager"})
+_OF_PYTHON = frozenset({"__builtins__"})  # in each module
 _ENVIRON = frozenset({"environ", "getenv", "environb"})
 
 
@@ -226,7 +227,7 @@ class _Walk:
             for name, obj, fields, everything, done in self._holders:
                 known = self.reached.names
                 names = set(fields) if everything or known & _DYNAMIC else known
-                for key in sorted((names & fields.keys()) - done):
+                for key in sorted((names & fields.keys()) - done - _OF_PYTHON):
                     done.add(key)
                     if isinstance(obj, type | ModuleType | FunctionType) or "__wrapped__" in fields:
                         self._bind(f"{name}.{key}", fields, key)

@@ -1,4 +1,4 @@
-"""Names that code makes itself, and classes that change: each call sees what is there by then."""
+"""Modules that code imports itself, classes that change: each call sees what is there by then."""
 
 from __future__ import annotations
 
@@ -23,68 +23,14 @@ Program = tuple[Callable[[Any], Any], Callable[[float], Any]]
 
 @pytest.fixture(autouse=True)
 def module() -> Iterator[types.ModuleType]:
-    global factor
-    factor = 1.0
     ours = sys.modules[_OURS] = types.ModuleType(_OURS)
     ours.factor = 1.0  # type: ignore[attr-defined]
     yield ours
     del sys.modules[_OURS]
 
 
-def set_global(value: float) -> None:
-    global factor
-    factor = value
-
-
 def set_attribute(value: float) -> None:
     sys.modules[_OURS].factor = value  # type: ignore[attr-defined]
-
-
-def by_globals() -> Program:
-    return lambda x: x * globals()["factor"], set_global
-
-
-def by_globals_get() -> Program:
-    return lambda x: x * globals().get("factor", 3.0), set_global
-
-
-def by_globals_of_a_made_name() -> Program:
-    return lambda x: x * globals()["fac" + "tor"], set_global
-
-
-def by_a_loop_over_globals() -> Program:
-    def f(x: Any) -> Any:
-        return x * sum(v for k, v in list(globals().items()) if k == "factor")
-
-    return f, set_global
-
-
-def in_a_helper() -> Program:
-    def value() -> Any:
-        return next(globals()[key] for key in ("factor",))
-
-    return lambda x: x * value(), set_global
-
-
-def by_eval() -> Program:
-    return lambda x: x * eval("factor"), set_global
-
-
-def by_exec() -> Program:
-    def f(x: Any) -> Any:
-        found: dict[str, Any] = {}
-        exec("y = factor * 2", globals(), found)
-        return x * found["y"]
-
-    return f, set_global
-
-
-def by_the_globals_of_a_function() -> Program:
-    return lambda x: x * set_global.__globals__["factor"], set_global
-
-
-def by_a_frame() -> Program:
-    return lambda x: x * sys._getframe().f_globals["factor"], set_global
 
 
 def by_import() -> Program:
@@ -260,12 +206,11 @@ def by_attributes_that_are_made_later() -> Program:
 
 
 PROGRAMS = [
-    by_globals, by_globals_get, by_globals_of_a_made_name, by_a_loop_over_globals, in_a_helper,
-    by_eval, by_exec, by_the_globals_of_a_function, by_a_frame, by_import, by_import_from,
-    by_a_relative_import, by_import_module, by_sys_modules, of_another_module_of_that_name,
-    of_a_module_imported_in_the_first_call, by_the_class_of_an_object, by_the_class_of_self,
-    by_the_class_of_one_of_many, by_the_bases_of_a_class, by_a_truth_value_that_comes_later,
-    by_a_length_that_comes_later, by_attributes_that_are_made_later,
+    by_import, by_import_from, by_a_relative_import, by_import_module, by_sys_modules,
+    of_another_module_of_that_name, of_a_module_imported_in_the_first_call,
+    by_the_class_of_an_object, by_the_class_of_self, by_the_class_of_one_of_many,
+    by_the_bases_of_a_class, by_a_truth_value_that_comes_later, by_a_length_that_comes_later,
+    by_attributes_that_are_made_later,
 ]  # fmt: skip
 
 
@@ -281,23 +226,11 @@ def test_what_is_looked_up_is_what_is_there(make: Callable[[], Program]) -> None
                 np.testing.assert_array_equal(traced(np.arange(3.0)), f(np.arange(3.0)))
 
 
-@pytest.mark.parametrize(
-    "make", [by_globals, by_globals_get, by_import, by_import_from], ids=lambda make: make.__name__
-)
+@pytest.mark.parametrize("make", [by_import, by_import_from], ids=lambda make: make.__name__)
 def test_other_names_trace_nothing_again(make: Callable[[], Program]) -> None:
     f, _ = make()
     traced = hb.compile(f)
     for number in range(4):
-        globals()["_of_no_interest"] = sys.modules[_OURS].other = number  # type: ignore[attr-defined]
+        sys.modules[_OURS].other = number  # type: ignore[attr-defined]
         traced(np.arange(3.0))
     assert traced.cache_info().misses == 1
-
-
-def test_a_name_that_globals_has_later_is_seen() -> None:
-    globals().pop("comes_later", None)
-    f = hb.compile(lambda x: x * 2 if "comes_later" in globals() else -x)
-    np.testing.assert_array_equal(f(np.ones(2)), [-1, -1])
-    globals()["comes_later"] = True
-    np.testing.assert_array_equal(f(np.ones(2)), [2, 2])
-    del globals()["comes_later"]
-    np.testing.assert_array_equal(f(np.ones(2)), [-1, -1])
