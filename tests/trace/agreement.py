@@ -97,3 +97,14 @@ def compiled_throughout() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("error", EagerFallbackWarning)
         yield
+
+
+def changes_are_seen(f: Callable[[Any], Any], change: Callable[[float], None]) -> None:
+    """Fail unless a compiled function gives the eager result after each change of what it reads."""
+    traced = hb.compile(f)
+    with compiled_throughout():
+        for value in (None, None, 4.0, 2.0, 3.0):
+            if value is not None:
+                change(value)
+            for _ in range(2):
+                np.testing.assert_array_equal(traced(np.arange(3.0)), f(np.arange(3.0)))

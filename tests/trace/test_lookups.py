@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import hybrid as hb
-from tests.trace.agreement import compiled_throughout
+from tests.trace.agreement import changes_are_seen
 
 factor = 1.0
 _OURS = "module_of_a_lookup_test"
@@ -216,14 +216,7 @@ PROGRAMS = [
 
 @pytest.mark.parametrize("make", PROGRAMS, ids=lambda make: make.__name__)
 def test_what_is_looked_up_is_what_is_there(make: Callable[[], Program]) -> None:
-    f, change = make()
-    traced = hb.compile(f)
-    with compiled_throughout():
-        for value in (None, None, 4.0, 2.0, 3.0):
-            if value is not None:
-                change(value)
-            for _ in range(2):
-                np.testing.assert_array_equal(traced(np.arange(3.0)), f(np.arange(3.0)))
+    changes_are_seen(*make())
 
 
 @pytest.mark.parametrize("make", [by_import, by_import_from], ids=lambda make: make.__name__)
