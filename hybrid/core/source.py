@@ -86,11 +86,12 @@ def _compiled(source: str, name: str) -> CodeType:
 
 def is_installed(code: CodeType) -> bool:
     """Tell whether code is of Python's library or of an installed package."""
-    return _of_package(code.co_filename)
+    return is_of_package(code.co_filename)
 
 
 @lru_cache(maxsize=4096)
-def _of_package(filename: str) -> bool:
+def is_of_package(filename: str) -> bool:
+    """Tell whether a file is of Python's library or of an installed package."""
     if filename.startswith("<frozen "):  # os, abc and what imports modules are in the interpreter
         return True
     return filename.startswith(INSTALLED) and not _OF_FRAMEWORK[filename]
@@ -108,7 +109,7 @@ def user_frame(depth: int = 0) -> FrameType | None:
     while start.f_back is not None and _OF_FRAMEWORK[start.f_code.co_filename]:
         start = start.f_back
     frame: FrameType | None = start
-    while frame is not None and _of_package(frame.f_code.co_filename):
+    while frame is not None and is_of_package(frame.f_code.co_filename):
         frame = frame.f_back
         while frame is not None and _OF_FRAMEWORK[frame.f_code.co_filename]:
             frame = frame.f_back

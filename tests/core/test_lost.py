@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import cmath
+import functools
 import inspect
 import io
 import json
+import logging
 import math
+import operator
 import statistics
 import warnings
 from collections.abc import Callable
@@ -14,12 +17,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import hybrid as hb
 from hybrid.errors import GradientWarning
 
 Function = Callable[[Any, Any], Any]
 
+LOG = logging.getLogger("of a test")
+AXES = Figure().subplots()
 GENERATOR = np.random.default_rng(0)
 ROWS = np.linspace(1.0, 3.0, 3)
 
@@ -114,11 +120,68 @@ CALLS: list[Function] = [
     lambda x, out: cmath.exp(x[0]),
     lambda x, out: statistics.fmean(x),
 ]
-CONSTANTS: list[Function] = [
+
+
+def handed_to_a_function(x: Any, out: Any) -> Any:
+    return float_of(np.asarray(x))
+
+
+def float_of(array: Any) -> float:
+    return float(array.sum())
+
+
+def made_of_a_variable(x: Any, out: Any) -> Any:
+    return np.asarray(hb.Variable(np.ones(3)))
+
+
+def kept_in_a_list(x: Any, out: Any) -> Any:
+    parts = []
+    for row in x:
+        parts.append(np.asarray(row))
+    return sum(parts)
+
+
+def logged(x: Any, out: Any) -> None:
+    logging.getLogger("of a test").debug("at %s", np.asarray(x))
+    LOG.debug("at %s", np.asarray(x))
+
+
+def drawn(x: Any, out: Any) -> None:
+    json.dump(np.asarray(x).tolist(), io.StringIO())
+    AXES.plot(np.asarray(x))
+
+
+CONVERSIONS: list[Function] = [
     lambda x, out: np.asarray(x),
     lambda x, out: np.array(x),
     lambda x, out: np.array(x, dtype=np.float32),
+    lambda x, out: np.asanyarray(x),
     lambda x, out: np.ascontiguousarray(x),
+    lambda x, out: np.asfortranarray(x),
+    lambda x, out: np.require(x, requirements="C"),
+    lambda x, out: np.asarray_chkfinite(x),
+    lambda x, out: x.__array__(),
+    lambda x, out: (x * np.asarray(x)).sum(),
+    lambda x, out: [value * value for value in np.asarray(x)],
+    lambda x, out: np.sin(np.asarray(x)).sum(),
+    lambda x, out: np.linalg.norm(np.asarray(x)),
+    lambda x, out: functools.reduce(operator.mul, np.asarray(x)),
+    lambda x, out: sum(np.asarray(x)),
+    *(handed_to_a_function, kept_in_a_list, made_of_a_variable),
+]
+SHOWN: list[Function] = [
+    lambda x, out: np.asarray(x) > 1,
+    lambda x, out: 1 if np.asarray(x).max() > 3 else 2,
+    lambda x, out: f"{np.asarray(x)} and {np.asarray(x)[0]:.3f}",
+    lambda x, out: print(np.asarray(x), file=io.StringIO()),
+    lambda x, out: print(float_of(np.asarray(x)), file=io.StringIO()),
+    lambda x, out: (str(np.asarray(x)), len(np.asarray(x)), np.asarray(x).shape),
+    lambda x, out: (np.argmax(np.asarray(x)), np.isfinite(np.asarray(x)).all()),
+    lambda x, out: np.testing.assert_allclose(np.asarray(x), np.array(x)),
+    *(logged, drawn),
+]
+ANYTHING = [f for f in WRITES + CALLS + CONVERSIONS if "variable" not in f.__name__]
+CONSTANTS: list[Function] = [
     lambda x, out: float(x[0]),
     lambda x, out: complex(x[0]),
     lambda x, out: np.float64(x[0]),
@@ -176,6 +239,35 @@ def test_a_function_that_computes_with_numbers_is_told(function: Function) -> No
         assert told(function, x)
 
 
+@pytest.mark.parametrize("function", CONVERSIONS, ids=text_of)
+def test_an_ndarray_that_is_made_of_a_tensor_is_told(function: Function) -> None:
+    tape, x = watched()
+    with tape:
+        assert told(function, x)
+
+
+@pytest.mark.parametrize("function", SHOWN, ids=text_of)
+def test_an_ndarray_that_is_shown_or_compared_goes_without_a_word(function: Function) -> None:
+    tape, x = watched()
+    with tape:
+        assert told(function, x) == []
+
+
+def squares(x: Any) -> Any:
+    x = np.asarray(x)
+    return (x * x).sum()
+
+
+def test_where_the_modes_differ_in_a_gradient_the_line_is_told() -> None:
+    x = hb.asarray([1.0, 2.0, 3.0], dtype="float64")
+    with pytest.warns(GradientWarning, match=r"np.asarray makes of a Tensor") as caught:
+        np.testing.assert_array_equal(hb.grad(squares)(x), [0.0, 0.0, 0.0])
+    assert [w.lineno for w in caught] == [squares.__code__.co_firstlineno + 1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(hb.compile(hb.grad(squares))(x), [2.0, 4.0, 6.0])
+
+
 @pytest.mark.parametrize("function", CONSTANTS, ids=text_of)
 def test_what_is_asked_for_by_name_is_a_constant_without_a_word(function: Function) -> None:
     tape, x = watched()
@@ -183,7 +275,7 @@ def test_what_is_asked_for_by_name_is_a_constant_without_a_word(function: Functi
         assert told(function, x) == []
 
 
-@pytest.mark.parametrize("function", [f for f in WRITES if "variable" not in f.__name__] + CALLS)
+@pytest.mark.parametrize("function", ANYTHING)
 def test_without_a_tape_that_watches_nothing_is_told(function: Function) -> None:
     tape, x = watched()
     assert told(function, x) == []  # closed
