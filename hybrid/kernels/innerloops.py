@@ -7,7 +7,6 @@ floating-point flags of its thread.
 from __future__ import annotations
 
 import ctypes
-import functools
 import platform
 from typing import NamedTuple
 
@@ -34,7 +33,6 @@ class InnerLoop(NamedTuple):
     data: int
 
 
-@functools.cache
 def inner_loops(ufunc: np.ufunc) -> tuple[InnerLoop, ...]:
     """Return the loops of a ufunc; none where it lies in memory otherwise than expected."""
     at = id(ufunc) + _HEADER
