@@ -133,15 +133,14 @@ def native_step(quick: bool) -> Measurement:
 
 
 def growth(quick: bool) -> Measurement:
-    """MB by which memory grows, as ``python -m benchmarks.growth`` measures it."""
+    """How memory grows, as ``python -m benchmarks.growth`` measures it."""
     from benchmarks import growth
 
     part = 10 if quick else 1
     return {
         "calls": growth.CALLS // part,
         "traces": growth.TRACES // part,
-        "megabytes": growth.grown_each(part),
-        "noise": growth.NOISE_MB,
+        "grown": {name: list(found) for name, found in growth.grown_each(part).items()},
     }
 
 

@@ -167,10 +167,13 @@ def jacobi(m: Measured) -> tuple[str, bool]:
 
 
 def growth(m: Measured) -> tuple[str, bool]:
+    from benchmarks.growth import Growth
+
     found = m.beyond["growth"]
-    parts = [f"{name} {grown:+.1f} MB" for name, grown in found["megabytes"].items()]
+    each = {name: Growth(*grown) for name, grown in found["grown"].items()}
+    parts = [f"{name} {grown}" for name, grown in each.items()]
     text = f"{found['calls']:,} calls, {found['traces']:,} traces each: {', '.join(parts)}"
-    return text, max(found["megabytes"].values()) <= found["noise"]
+    return text, all(grown.is_noise for grown in each.values())
 
 
 def vector_math(m: Measured) -> tuple[str, bool]:

@@ -274,7 +274,7 @@ def test_promises_name_cases_that_there_are() -> None:
         "traffic": {"eager": 6, "traced": 1, "ops": 10, "kernels": 1},
         "demo_step": {"eager": 5, "traced": 1},
         "importing": {"seconds": 0.2, "compiled": 0.1, "numba": False},
-        "growth": {"calls": 1, "traces": 1, "megabytes": {"calls": 0.0}, "noise": 2.0},
+        "growth": {"calls": 1, "traces": 1, "grown": {"calls": [0.0, 0, 0]}},
         "vector_math": {"exp": 1.5},
         "tracing": {"seconds": 5e-6, "nodes": 10},
         "native_step": {"scan": 1e-8},
