@@ -64,6 +64,7 @@ class Lanes:
         self._around, self._silent = (state.recorder, state.tapes), state.silent
         self._shadows: dict[tuple[int, int], tuple[Tensor, Tensor, Any]] = {}
         self._arguments: list[tuple[Tensor, Tensor, Any]] = []
+        self._own: dict[int, Any] = {}
 
     def outside(self) -> Any:
         """Return the scope in which the ops on whole batches run."""
@@ -161,15 +162,21 @@ class Lanes:
         recorder, data = self._around[0], tensor._data
         if recorder is None:
             return False
+        exact = True
         if type(data) is Symbol and data.recorder is self:
-            shown = (x for x, mine, _ in self._shadows.values() if aliases(mine, tensor))
+            shown = ((mine, x) for x, mine, _ in self._shadows.values() if aliases(mine, tensor))
             lane = self.lane(tensor)
-            if not tensor.ndim or lane.batched:
+            if not tensor.ndim or lane.batched or id(data) in self._own:
                 return False
-            tensor = next(shown, lane.tensor)  # a view of what is outside
+            mine, outside = next(shown, (tensor, lane.tensor))  # a view of what is outside
+            exact, tensor = mine is tensor, outside
         with self.outside():
-            found: bool = recorder.is_array(tensor)
-        return found
+            found: bool | None = recorder.is_array(tensor)
+        return None if found and self._own and not exact else found
+
+    def note_own(self, tensor: Tensor) -> None:
+        """Note that `tensor` is a Tensor in eager code too, though its memory be an ndarray's."""
+        self._own[id(tensor._data)] = tensor._data
 
     def after_write(self, target: Tensor) -> None:
         """All aliases follow by themselves."""

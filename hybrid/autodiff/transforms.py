@@ -11,7 +11,7 @@ from functools import wraps
 from typing import Any
 
 from hybrid.autodiff.tape import GradientTape, no_target
-from hybrid.core import containers
+from hybrid.core import containers, dispatch
 from hybrid.core.making import asarray
 from hybrid.core.source import located
 from hybrid.core.tensor import Tensor
@@ -275,7 +275,10 @@ def _own(x: Any) -> Tensor:
                 "floating-point dtype, or leave it out of argnums"
             )
         )
-    return reshape(tensor, tensor.shape)
+    own = reshape(tensor, tensor.shape)
+    if dispatch.state.recorder is not None:
+        dispatch.state.recorder.note_own(own)
+    return own
 
 
 def _parted(result: Any, has_aux: bool) -> tuple[Any, Any]:

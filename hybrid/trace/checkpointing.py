@@ -204,7 +204,9 @@ def _traced(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     places = [i for i, x in enumerate(leaves) if isinstance(x, Tensor | np.ndarray)]
     tensors = [asarray(leaves[i]) for i in places]
     with tracing("checkpoint") as body:
-        for i, x in zip(places, body.parameters([x.spec for x in tensors]), strict=True):
+        parameters = body.parameters([x.spec for x in tensors])
+        body.hand(parameters, [leaves[i] for i in places])
+        for i, x in zip(places, parameters, strict=True):
             leaves[i] = x
         inner_args, inner_kwargs = containers.unflatten(tree, leaves)
         found, nest = flatten("checkpoint", "result", function(*inner_args, **inner_kwargs))

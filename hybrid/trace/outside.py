@@ -91,7 +91,8 @@ class OutsideRecorder(GraphRecorder):
         self.expected: dict[int, Array] = {}
         self._made_here: dict[int, weakref.ref[Tensor]] = {}
         self._bare: dict[int, weakref.ref[Tensor]] = {}
-        self._converted: set[int] = set()
+        self._converted: set[int] = set()  # by `hb.asarray`, which gave them as they are
+        self._with_own: set[int] = set()  # that a transform has made Tensors of
         self.entangled = False
         self.unknowns = Unknowns()
         self._read: dict[int, Contents] = {}
@@ -227,6 +228,8 @@ class OutsideRecorder(GraphRecorder):
         None of what is computed from ndarrays: by NumPy's functions it is one or a scalar of
         NumPy's, by hybrid's it is a Tensor.
         """
+        if self.is_own(tensor):
+            return False
         arguments = [self.arguments[leaf] for leaf, _, _ in self.inputs]
         given = [isinstance(x, np.ndarray) for x in arguments]
         for (leaf, argument, _), found in zip(self.inputs, given, strict=True):
@@ -234,7 +237,10 @@ class OutsideRecorder(GraphRecorder):
                 self._depend("is_array", leaf, found)
                 if isinstance(self.arguments[leaf], np.generic):
                     return None
-                if found and leaf in self._converted:
+                mixed = leaf in self._converted or (
+                    argument is not tensor and leaf in self._with_own
+                )
+                if found and mixed:
                     break  # which of both is asked about, the array or what was made of it?
                 return found
         given = [isinstance(x, np.ndarray | np.generic) for x in arguments]
@@ -242,7 +248,15 @@ class OutsideRecorder(GraphRecorder):
 
     def note_converted(self, tensor: Tensor) -> None:
         """Note that ``hb.asarray`` has given the Tensor that stands for an argument already."""
-        self._converted.update(leaf for leaf, argument, _ in self.inputs if argument is tensor)
+        self._converted.update(
+            leaf for leaf, argument, _ in self.inputs if aliases(argument, tensor)
+        )
+
+    def note_own(self, tensor: Tensor) -> None:
+        """Note that `tensor` is a Tensor in eager code too, and what is a view of it."""
+        super().note_own(tensor)
+        shown = [leaf for leaf, argument, _ in self.inputs if aliases(argument, tensor)]
+        self._with_own.update(shown)
 
     def _depend(self, function: str, leaf: int, found: bool) -> None:
         """Let the trace hold for calls of whose argument a function says the same."""

@@ -89,6 +89,7 @@ class GraphRecorder:
         # Of all that the trace has made: what is dead is sorted out when someone asks.
         self._symbols: list[weakref.ref[Symbol]] = []
         self._tensors: list[weakref.ref[Tensor]] = []
+        self._own: dict[int, weakref.ref[Tensor]] = {}
 
     @property
     def trace(self) -> GraphRecorder:
@@ -406,6 +407,15 @@ class GraphRecorder:
 
     def note_converted(self, tensor: Tensor) -> None:
         """Note that ``hb.asarray`` has given a Tensor as it was."""
+
+    def note_own(self, tensor: Tensor) -> None:
+        """Note that `tensor` is a Tensor in eager code too, though its memory be an ndarray's."""
+        self._own[id(tensor)] = weakref.ref(tensor)
+
+    def is_own(self, tensor: Tensor) -> bool:
+        """Tell whether a Tensor is one that :meth:`note_own` was told of."""
+        ref = self._own.get(id(tensor))
+        return ref is not None and ref() is tensor
 
     def note_order(self) -> None:
         """Note that the trace is wrong for arguments that lie in another order."""

@@ -94,6 +94,59 @@ def test_a_branch_goes_the_way_that_it_goes_in_eager_code(f: Callable[[Any], Any
                 np.testing.assert_array_equal(traced(x), f(x))
 
 
+def half_of_it(x: Any) -> Any:
+    return by_isinstance(x[1:]).sum() + x
+
+
+CALLERS: list[Callable[[Callable[[Any], Any]], Callable[[Any], Any]]] = [
+    lambda f: lambda x: hb.checkpoint(f)(x),
+    lambda f: lambda x: hb.checkpoint(f)(x[::-1]),
+    lambda f: lambda x: hb.checkpoint(f)(W) + x,
+    lambda f: lambda x: hb.checkpoint(hb.checkpoint(f))(x),
+    lambda f: lambda x: hb.cond(x.sum() > 0, lambda: hb.checkpoint(f)(x), lambda: 1 * f(x)),
+    lambda f: lambda x: hb.scan(lambda c, row: (c + hb.checkpoint(f)(x).sum(), row), W.sum(), W)[0],
+    lambda f: lambda x: hb.grad(lambda p: f(p).sum())(x) * f(x).sum(),
+    lambda f: lambda x: hb.jvp(f, (x,), (x,))[1],
+    lambda f: lambda x: hb.vjp(f, x)[0],
+    lambda f: lambda x: hb.jacobian(f)(x),
+    lambda f: lambda x: hb.grad(lambda p: hb.checkpoint(f)(p).sum())(x),
+    lambda f: lambda x: hb.checkpoint(lambda q: hb.grad(lambda p: f(p).sum())(q) * f(q).sum())(x),
+    lambda f: lambda x: hb.vmap(lambda row: hb.grad(lambda p: f(p).sum())(x) + row)(x),
+    lambda f: lambda x: hb.vmap(lambda row: f(x) + row)(x),
+    lambda f: lambda x: f(hb.asarray(x)),
+    lambda f: lambda x: f(hb.asarray(x[::-1])),
+    lambda f: lambda x: hb.cond(x.sum() > 0, lambda: f(hb.asarray(x)) * 2, lambda: 1 * f(x)),
+]
+
+
+@pytest.mark.parametrize("f", [by_isinstance, by_being_a_tensor, by_type, by_match, half_of_it])
+@pytest.mark.parametrize("caller", CALLERS, ids=range(len(CALLERS)))
+def test_what_a_function_is_handed_is_what_it_is_in_eager_code_or_that_is_told(
+    caller: Callable[[Callable[[Any], Any]], Callable[[Any], Any]], f: Callable[[Any], Any]
+) -> None:
+    function = caller(f)
+    traced = hb.compile(function)
+    for x in (np.ones(3), hb.ones(3, dtype=hb.float64)):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ArrayTypeWarning)
+            found = traced(x)
+        if not any(w.category is ArrayTypeWarning for w in caught):
+            np.testing.assert_array_equal(found, function(x))
+            np.testing.assert_array_equal(traced(x), function(x))
+
+
+@pytest.mark.parametrize("f", [by_isinstance, by_being_a_tensor, by_type, by_match])
+@pytest.mark.parametrize("caller", CALLERS[:14], ids=range(14))
+def test_the_parameters_of_transforms_and_checkpoints_are_known(
+    caller: Callable[[Callable[[Any], Any]], Callable[[Any], Any]], f: Callable[[Any], Any]
+) -> None:
+    function = caller(f)
+    traced = hb.compile(function)
+    with compiled_throughout():
+        for x in (np.ones(3), hb.ones(3, dtype=hb.float64), np.ones(3) * 2):
+            np.testing.assert_array_equal(traced(x), function(x))
+
+
 def test_a_compiled_function_in_another_is_given_what_it_is_given() -> None:
     inner = hb.compile(by_isinstance)
     outer = hb.compile(lambda x: inner(x) + 1)

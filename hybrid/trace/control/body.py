@@ -94,6 +94,7 @@ class BodyRecorder(GraphRecorder):
         self.results: tuple[Operand, ...] = ()
         self._views: dict[int, tuple[Tensor, Tensor]] = {}
         self._ties: list[tuple[weakref.ref[Tensor], Tensor, Any]] = []
+        self._handed: tuple[tuple[Tensor, Any], ...] = ()
 
     def parameters(self, specs: Sequence[TensorSpec]) -> list[Tensor]:
         """Return Tensors that stand for what the construct hands to the body."""
@@ -142,17 +143,39 @@ class BodyRecorder(GraphRecorder):
     def is_array(self, tensor: Tensor) -> bool | None:
         """Tell whether what is from outside is an ndarray in eager code; the carry is none."""
         data = tensor._data
+        mine, outside = tensor, tensor
         if type(data) is Symbol and data.recorder is self:
+            shown = self._shown_by(tensor)
             cell = self._cell_of(tensor)
-            if not tensor.ndim or data.value in self.inputs or (cell and cell.variable):
+            if self.is_own(tensor) or (cell is not None and cell.variable is not None):
                 return False
-            tensor = tensor if cell is None else cell.outside  # a view of what is outside
+            if shown is not None:
+                mine, outside = shown
+            elif not tensor.ndim or data.value in self.inputs:
+                return False
         with dispatch.scope(recorder=self.outer, tapes=self.tapes):
-            return self.outer.is_array(tensor)
+            found = True if type(outside) is not Tensor else self.outer.is_array(outside)
+        return None if found and self._own and mine is not tensor else found
+
+    def hand(self, parameters: Sequence[Tensor], given: Sequence[Any]) -> None:
+        """Note what a body is given that runs once: its parameters are no carries."""
+        self._handed = tuple(zip(parameters, given, strict=True))
+
+    def _shown_by(self, tensor: Tensor) -> tuple[Tensor, Any] | None:
+        """Return what stands for something outside and is `tensor`, or what this is a view of."""
+        cell = self._cell_of(tensor)
+        if cell is not None:
+            return (cell.tensor, cell.outside) if tensor.ndim else None
+        for parameter, given in self._handed:
+            if parameter is tensor or (tensor.ndim and aliases(parameter, tensor)):
+                return parameter, given
+        return None
 
     def note_converted(self, tensor: Tensor) -> None:
         """Let the trace around know of what ``hb.asarray`` gave as it was."""
-        self.outer.note_converted(tensor)
+        outside = (self._shown_by(tensor) or (tensor, tensor))[1]
+        if type(outside) is Tensor:
+            self.outer.note_converted(outside)
 
     def number(self, x: Unknown) -> Any:
         """Return what stands for an unknown number, which the trace around knows."""
