@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import inspect
 from collections.abc import Callable, Mapping
 from operator import is_
@@ -11,7 +12,7 @@ import numpy as np
 
 from hybrid.core.making import asarray
 from hybrid.core.tensor import Tensor
-from hybrid.trace.signature import Signature
+from hybrid.trace.signature import Identity, Signature, is_array, leaf_key
 
 Parameters = Mapping[str, inspect.Parameter]
 
@@ -54,12 +55,21 @@ def fast_key(args: tuple[Any, ...]) -> Any:
         elif kind.__hash__ is _BY_IDENTITY:
             # A model, a Variable: its trace, and with it this key, dies with it.
             key += (kind, id(x))
-        else:
+        elif isinstance(x, enum.Enum):  # which lives as long as its class
+            key += (kind, id(x))
+        elif kind in _CONTAINERS or is_array(x):
             return None
+        elif kind.__hash__ is _UNHASHABLE:  # a dataclass
+            key += (kind, id(x))
+        else:  # one that is frozen
+            known = leaf_key(x)
+            key += (kind, id(x)) if type(known) is Identity else (known,)
     return tuple(key)
 
 
 _BY_IDENTITY: Any = object.__hash__
+_UNHASHABLE: Any = None
+_CONTAINERS = frozenset((list, tuple, dict))  # no leaves
 _SCALARS = frozenset(np.dtype(char).type for char in "?bhilqBHILQefdFD")  # NumPy's, by dtype
 
 

@@ -128,7 +128,6 @@ def _is_simple(concrete: ConcreteFunction) -> bool:
         root is not None
         and root.result is not None
         and not root.result.changed
-        and not concrete.signature.aliases
         and not concrete.signature.same
         and is_pure(concrete)
         and all(x.axis is not None for x in root.inputs)
