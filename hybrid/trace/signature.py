@@ -227,7 +227,10 @@ def array_text(leaf: Leaf, name: str) -> str:
 def difference(new: Signature, old: Signature) -> list[str]:
     """Say in words how two signatures of one function differ."""
     if new.tree != old.tree:
-        return [f"the arguments nest differently: {old} before, {new} now"]
+        before, now = str(old), str(new)
+        if before == now:  # a list where a tuple was: the names of the leaves are the same
+            before, now = _containers(old.tree), _containers(new.tree)
+        return [f"the arguments nest differently: {before} before, {now} now"]
     words = [
         _leaf_difference(name, before, now)
         for name, before, now in zip(new.names, old.leaves, new.leaves, strict=True)
@@ -245,7 +248,8 @@ def difference(new: Signature, old: Signature) -> list[str]:
 
 
 def _leaf_difference(name: str, before: Any, now: Any) -> str:
-    if isinstance(before, TensorSpec) and isinstance(now, TensorSpec):
+    numbers = [isinstance(spec, TensorSpec) and spec.weak for spec in (before, now)]
+    if isinstance(before, TensorSpec) and isinstance(now, TensorSpec) and not any(numbers):
         parts = [
             f"{what} {getattr(before, field)} -> {getattr(now, field)}"
             for what, field in (("shape", "shape"), ("dtype", "dtype"), ("device", "device"))
@@ -257,3 +261,8 @@ def _leaf_difference(name: str, before: Any, now: Any) -> str:
     if isinstance(before, Identity) and isinstance(now, Identity):
         return f"{name}: another {now.kind} object"
     return f"{name}: {before} -> {now}"
+
+
+def _containers(tree: Any) -> str:
+    """Write how arguments nest, with a star for each leaf: ``([*, *], *)``."""
+    return str(tree).removeprefix("PyTreeSpec(").partition(", NoneIsLeaf")[0]

@@ -542,3 +542,24 @@ def test_the_short_key_of_tensors_tells_apart_what_the_long_one_does() -> None:
             assert (short(one) == short(other)) == (fast_key(one) == fast_key(other))
     for args in ((pairs[0][0],), (*pairs[0], 1.0), (pairs[0][0], 1.0), (base, base)):
         assert short(args) == fast_key(args)
+
+
+# --- the words for a difference -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        (1.0, np.float64(1.0), "a: f64*[] -> f64[]"),
+        (np.float32(1.0), 1.0, "a: f32[] -> f64*[]"),
+        (1j, hb.asarray(1j), "a: c128*[] -> c64[]"),
+        ((1.0, 2.0), [1.0, 2.0], "the arguments nest differently: ((*, *),) before, ([*, *],) now"),
+    ],
+)
+def test_the_reason_for_a_trace_names_what_differs_where_shapes_and_names_are_the_same(
+    first: Any, second: Any, words: str
+) -> None:
+    f = hb.compile(lambda a: a)
+    f(first)
+    f(second)
+    assert f"traced because {words}\n" in f.explain()
