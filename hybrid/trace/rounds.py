@@ -16,7 +16,7 @@ from hybrid.core.source import run_generated
 from hybrid.errors import OutOfMemoryError
 from hybrid.trace.meeting import follow
 from hybrid.trace.segment import Failed, Segment
-from hybrid.trace.sources import Environment
+from hybrid.trace.sources import Environment, number
 
 if TYPE_CHECKING:
     from hybrid.trace.concrete import ConcreteFunction
@@ -124,7 +124,7 @@ def _fillings(segment: Segment, first: int, scope: dict[str, Any]) -> list[str]:
                 late = item.place - first
                 taken = f"found[{late}]" if late >= 0 else f"env[{item.place}]"
                 taken = f"({taken}, {name})" if item.chain else taken
-                taken = f"{taken}.item()" if item.weak else taken
+                taken = f"number({taken})" if item.weak else taken
             lines.append(f"c[{name}k] = {taken}" if fill.kind is dict else f"c.append({taken})")
     return lines
 
@@ -163,7 +163,7 @@ def _written(segment: Segment, first: int, arrays: list[Any], args: tuple[Any, .
     def other(*arrays: Any) -> Any:
         return sized.plan_for(arrays).run(*arrays)
 
-    scope: dict[str, Any] = {"plan": sized.plan_for(arrays).run, "other": other}
+    scope: dict[str, Any] = {"number": number, "plan": sized.plan_for(arrays).run, "other": other}
     names = [f"a{i}" for i in range(len(arrays))]
     lines = [f"{a} = env[{place}]" for a, place in zip(names, segment.parameters, strict=True)]
     tests = []

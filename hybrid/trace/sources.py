@@ -67,7 +67,7 @@ class Item:
             return self.literal if self.leaf is None else self
         found = environment[self.place]
         if self.weak:
-            return found.item()
+            return number(found)
         return (found, self) if self.chain else found
 
 
@@ -102,6 +102,11 @@ class Fill:
                 found[key] = item.taken(environment)
             else:
                 found.append(item.taken(environment))
+
+
+def number(found: Any) -> Any:
+    """Return what is in the environment as a number of Python's, which an argument is already."""
+    return found if _is_weak(found) else found.item()
 
 
 @dataclass(frozen=True, eq=False, slots=True)

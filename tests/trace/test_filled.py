@@ -243,6 +243,31 @@ def test_arguments_and_views_in_a_list_stay_what_they_are() -> None:
         assert held[1] is x
 
 
+def of_numbers(x: Any, rate: Any, n: Any, tol: Any) -> Any:
+    held, by_name = [rate, n], {"rate": rate, "n": n, "half": rate / 2}
+    while hb.max(hb.abs(x - 1)) > tol:
+        x = 0.98 * x + 0.02 / x
+        held.append(rate)
+        held.append(rate * n)
+        by_name["n"] = n
+    return held, by_name
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.5 + 1j], ids=["float", "complex"])
+def test_number_arguments_in_a_list_are_the_numbers_they_were(rate: complex) -> None:
+    traced = hb.compile(of_numbers)
+    for k, n in ((1, 2), (0, 3), (1, 4), (2, 4), (2, 5)):
+        x, tol = start(k)
+        held, by_name = traced(x, rate + k, n, tol)
+        wanted = of_numbers(x, rate + k, n, tol)
+        assert (held, by_name) == wanted
+        assert [type(v) for v in held] == [type(v) for v in wanted[0]]
+    with hb.GradientTape() as tape:
+        x = hb.asarray(ATOM)
+        tape.watch(x)
+        assert traced(x, rate, 5, tol)[0] == of_numbers(x, rate, 5, tol)[0]
+
+
 def test_gradients_go_through_what_a_list_holds() -> None:
     def loss(f: Callable[..., Any], x: Any, tol: Any) -> Any:
         with hb.GradientTape() as tape:
