@@ -311,6 +311,13 @@ def test_arguments_nearest_to_multiples_of_half_pi(name: str) -> None:
         assert ulps64(y, exact(name, (float(x),))) <= BOUNDS[name][1]
 
 
+def test_expm1_is_accurate_where_one_is_half_a_unit_of_the_power() -> None:
+    low, high = np.array([24, 25], np.float32) * np.float32(np.log(2)) + np.float32([-0.05, 0.05])
+    x = np.arange(low.view(np.int32), high.view(np.int32), dtype=np.int32).view(np.float32)
+    distance = ulps32(got := apply("expm1", (x,)), np.expm1(x.astype(np.float64)))
+    assert distance.max() <= BOUNDS["expm1"][0], worst(distance, (x,), got)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", sorted(BOUNDS))
 def test_instructions_of_avx512_change_no_bit(name: str, dtype: Any) -> None:

@@ -113,11 +113,11 @@ def thirds_f64() -> tuple[Any, Any]:
 
 
 def roots_of_2() -> tuple[Any, Any]:
-    """Tables of 2**(j/16) in 11 bits for j = 0 to 15, and the logarithm of the rest, float32.
+    """Tables of 2**(j/16) in 8 bits for j = 0 to 15, and the logarithm of the rest, float32.
 
     Of the bits of the first j 16ths of the exponent's least are taken, for a sum to bring back.
     """
-    whole, rest = _powers_of_2(16, range(16), 10)
+    whole, rest = _powers_of_2(16, range(16), 7)
     bits = whole.astype(np.float32).view(np.int32) - (np.arange(16, dtype=np.int32) << 19)
     return table("roots_f32", bits.view(np.float32)), table(
         "roots_rest_f32", np.log1p(rest).astype(np.float32)
