@@ -157,22 +157,22 @@ class Lanes:
     def lay_out(self, op: Op, inputs: tuple[Any, ...], attrs: Attrs, outputs: Any) -> None:
         """Leave all results in C order."""
 
-    def is_array(self, tensor: Tensor) -> bool | None:
-        """Tell whether what is from outside is an ndarray in eager code; an example is none."""
+    def kind_of(self, tensor: Tensor) -> type | None:
+        """Return the class that what is from outside has in eager code; an example is a Tensor."""
         recorder, data = self._around[0], tensor._data
         if recorder is None:
-            return False
+            return Tensor
         exact = True
         if type(data) is Symbol and data.recorder is self:
             shown = ((mine, x) for x, mine, _ in self._shadows.values() if aliases(mine, tensor))
             lane = self.lane(tensor)
             if not tensor.ndim or lane.batched or id(data) in self._own:
-                return False
+                return Tensor
             mine, outside = next(shown, (tensor, lane.tensor))  # a view of what is outside
             exact, tensor = mine is tensor, outside
         with self.outside():
-            found: bool | None = recorder.is_array(tensor)
-        return None if found and self._own and not exact else found
+            found: type | None = recorder.kind_of(tensor)
+        return None if found is not Tensor and self._own and not exact else found
 
     def note_own(self, tensor: Tensor) -> None:
         """Note that `tensor` is a Tensor in eager code too, though its memory be an ndarray's."""

@@ -76,10 +76,12 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], str]] = {
     "eq": (operator.eq, "({} == {})"),
     "is_scalar": (is_scalar, "is_scalar({})"),
     "is_array": (lambda x: isinstance(x, np.ndarray), "is_array({})"),
+    "is_number": (lambda x: isinstance(x, np.generic), "is_number({})"),
 }
 
 NAMES = {
-    name: FUNCTIONS[name][0] for name in ("trunc", "floor", "ceil", "is_scalar", "is_array")
+    name: FUNCTIONS[name][0]
+    for name in ("trunc", "floor", "ceil", "is_scalar", "is_array", "is_number")
 } | {
     "inf": math.inf,
     "nan": math.nan,

@@ -28,22 +28,23 @@ _COMPUTED = (
 )
 
 
+_ARRAYS = (Tensor, np.ndarray)
 _NUMBERS = (bool, int, float, complex, np.generic, Number)
 
 
 def stands_for_array(x: Any) -> bool:
     """Tell whether a Tensor of the trace at hand is an ndarray in eager code."""
-    found = _is_array(x)
+    found = _kind_of(x)
     if found is None and x.ndim:  # what has no axes is none in either
         warn_user(_COMPUTED, ArrayTypeWarning)
-    return bool(found)
+    return found is np.ndarray
 
 
-def _is_array(x: Any) -> bool | None:
-    """Tell the same, or None where it may be one and nobody knows."""
+def _kind_of(x: Any) -> type | None:
+    """Return the class that something has in eager code, or None where nobody knows."""
     if type(x) is not Tensor or state.recorder is None:
-        return False
-    found: bool | None = state.recorder.is_array(x)
+        return type(x)
+    found: type | None = state.recorder.kind_of(x)
     return found
 
 
@@ -53,19 +54,23 @@ def is_instance(x: Any, kinds: Any, /) -> bool:
     A Tensor of a trace stands for an ndarray that was given, or for what NumPy may have computed
     of one: an ndarray, or a scalar such as ``np.float64``, which is a float too.
     """
-    asked = [] if type(x) is not Tensor or state.recorder is None else [*_each(kinds)]
-    ours = Tensor in asked
-    arrays = any(kind is ARRAY or kind is np.ndarray for kind in asked)
-    scalars = any(_is_of_numbers(kind) for kind in asked)
+    if type(x) is not Tensor or state.recorder is None:
+        return isinstance(x, kinds)
+    asked = [np.ndarray if kind is ARRAY else kind for kind in _each(kinds)]
+    ours, arrays = Tensor in asked, np.ndarray in asked
+    scalars = any(map(_is_of_numbers, asked))
     if ours and arrays and (scalars or x.ndim):
         return True  # whatever it is
-    if ours or (scalars and not x.ndim):
-        found = _is_array(x)
-        if found is None:
-            warn_user(_COMPUTED, ArrayTypeWarning)
-        elif found and not arrays:
-            return isinstance(x, tuple(kind for kind in asked if kind is not Tensor))
-    return isinstance(x, kinds)
+    if not (ours or (arrays and x.ndim) or (scalars and not x.ndim)):
+        return isinstance(x, kinds)
+    found = _kind_of(x)
+    if found is None:
+        warn_user(_COMPUTED, ArrayTypeWarning)
+        return isinstance(x, tuple(asked))
+    return any(
+        issubclass(found, kind) if kind in _ARRAYS or _is_of_numbers(kind) else isinstance(x, kind)
+        for kind in asked
+    )
 
 
 def is_scalar(element: Any) -> bool:
@@ -83,9 +88,7 @@ def _each(kinds: Any) -> Iterator[Any]:
 
 
 def _is_of_numbers(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(
-        kind, (bool, int, float, complex, np.generic, Number)
-    )
+    return isinstance(kind, type) and issubclass(kind, _NUMBERS)
 
 
 class _TypeOfArrays(type):
@@ -130,9 +133,8 @@ def as_named(kind: type, x: Any) -> Any:
     """Return the type of `x`, which is `kind`, as names of NumPy mean it in a trace."""
     if kind is np.ndarray or kind is Watched:
         return ARRAY
-    found = _is_array(x)
+    found = _kind_of(x)
     if found is None:
         warn_user(_COMPUTED, ArrayTypeWarning)
-    if found:
-        return ARRAY
-    return kind
+        return kind
+    return ARRAY if found is np.ndarray else kind if type(x) is not Tensor else found

@@ -49,6 +49,7 @@ def _hangs_on(tensor: Tensor, storage: Storage) -> bool:
     return tensor._alias is not None and tensor._alias.storage is storage
 
 
+_OF_NUMPY = (np.ndarray, np.generic)
 _INTO_ARRAY = "writing into an ndarray (hb.asarray(...) makes it a Tensor, which takes it as it is)"
 
 
@@ -222,29 +223,29 @@ class OutsideRecorder(GraphRecorder):
                 return found
         return super().is_scalar(tensor)
 
-    def is_array(self, tensor: Tensor) -> bool | None:
-        """Tell whether eager code has an ndarray here; of an argument each call says it.
+    def kind_of(self, tensor: Tensor) -> type | None:
+        """Return the class that eager code has here; of an argument each call says it.
 
         None of what is computed from ndarrays: by NumPy's functions it is one or a scalar of
         NumPy's, by hybrid's it is a Tensor.
         """
         if self.is_own(tensor):
-            return False
-        arguments = [self.arguments[leaf] for leaf, _, _ in self.inputs]
-        given = [isinstance(x, np.ndarray) for x in arguments]
-        for (leaf, argument, _), found in zip(self.inputs, given, strict=True):
+            return Tensor
+        for leaf, argument, _ in self.inputs:
             if argument is tensor or (tensor.ndim and aliases(argument, tensor)):
-                self._depend("is_array", leaf, found)
-                if isinstance(self.arguments[leaf], np.generic):
-                    return None
-                mixed = leaf in self._converted or (
-                    argument is not tensor and leaf in self._with_own
-                )
-                if found and mixed:
-                    break  # which of both is asked about, the array or what was made of it?
-                return found
-        given = [isinstance(x, np.ndarray | np.generic) for x in arguments]
-        return None if any(given) and type(tensor._data) is Symbol else False
+                array = isinstance(self.arguments[leaf], np.ndarray)
+                self._depend("is_array", leaf, array)
+                if not tensor.ndim:
+                    number = isinstance(self.arguments[leaf], np.generic)
+                    self._depend("is_number", leaf, number)
+                    if number:
+                        return type(self.arguments[leaf])
+                mixed = argument is not tensor and leaf in self._with_own
+                if array and (mixed or leaf in self._converted):
+                    return None  # which is asked about, the array or what was made of it?
+                return np.ndarray if array else Tensor
+        arrays = (isinstance(self.arguments[leaf], _OF_NUMPY) for leaf, _, _ in self.inputs)
+        return None if type(tensor._data) is Symbol and any(arrays) else Tensor
 
     def note_converted(self, tensor: Tensor) -> None:
         """Note that ``hb.asarray`` has given the Tensor that stands for an argument already."""

@@ -401,9 +401,9 @@ class GraphRecorder:
         """Tell whether ``+=`` rebinds what has no axes, or writes it."""
         return is_scalar(tensor)
 
-    def is_array(self, tensor: Tensor) -> bool | None:
-        """Tell whether what Python asks about is an ndarray in eager code; None if nobody knows."""
-        return False
+    def kind_of(self, tensor: Tensor) -> type | None:
+        """Return the class that a Tensor of the trace has in eager code; None if nobody knows."""
+        return Tensor
 
     def note_converted(self, tensor: Tensor) -> None:
         """Note that ``hb.asarray`` has given a Tensor as it was."""

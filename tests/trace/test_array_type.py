@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -92,6 +93,56 @@ def test_a_branch_goes_the_way_that_it_goes_in_eager_code(f: Callable[[Any], Any
         for _ in range(2):
             for x in (np.ones(3), hb.ones(3, dtype=hb.float64), np.ones(3) * 2):
                 np.testing.assert_array_equal(traced(x), f(x))
+
+
+def by_type_of_number(x: Any, rate: Any) -> Any:
+    return x * 2 if type(rate) is np.float64 else -x
+
+
+def by_kind_of_number(x: Any, rate: Any) -> Any:
+    return x * 2 if isinstance(rate, np.floating) else -x
+
+
+def by_being_a_float(x: Any, rate: Any) -> Any:
+    return x * 2 if isinstance(rate, float) else -x
+
+
+def by_table_of_types(x: Any, rate: Any) -> Any:
+    table = {float: 2.0, np.float64: 3.0, hb.Tensor: 4.0, np.ndarray: 5.0}
+    return x * table[type(rate)] + rate
+
+
+def tensor_or_array(x: Any, rate: Any) -> Any:
+    return x * 2 if isinstance(rate, (hb.Tensor, np.ndarray)) else -x
+
+
+def scalar_or_not(x: Any, rate: Any) -> Any:
+    return x * 2 if np.isscalar(rate) else -x
+
+
+def in_a_checkpoint(x: Any, rate: Any) -> Any:
+    return hb.checkpoint(by_type_of_number)(x, rate)
+
+
+RATES = [hb.asarray(1.0, dtype="float64"), np.float64(1.0), np.ones(()), 1.0]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))), ids=str)
+@pytest.mark.parametrize(
+    "f",
+    [
+        *(by_type_of_number, by_kind_of_number, by_being_a_float, by_table_of_types),
+        *(tensor_or_array, scalar_or_not, in_a_checkpoint),
+    ],
+)
+def test_the_class_of_a_number_is_that_of_this_call(
+    f: Callable[[Any, Any], Any], order: tuple[int, ...]
+) -> None:
+    traced = hb.compile(f)
+    with compiled_throughout():
+        for i in (*order, *order):
+            x = hb.ones(2, dtype="float64")
+            np.testing.assert_array_equal(traced(x, RATES[i]), f(x, RATES[i]))
 
 
 def half_of_it(x: Any) -> Any:
@@ -247,12 +298,6 @@ def test_what_may_be_a_scalar_of_numpys_or_an_array_is_told_of(f: Callable[[Any]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         np.testing.assert_array_equal(hb.compile(f)(hb.ones(3)), f(hb.ones(3)))
-
-
-def test_a_scalar_of_numpys_that_is_given_is_told_of() -> None:
-    f = hb.compile(lambda x, rate: x * 2 if isinstance(rate, float) else -x)
-    with pytest.warns(ArrayTypeWarning):
-        f(hb.ones(3), np.float64(2))
 
 
 def test_numbers_are_what_they_are() -> None:

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from hybrid.core import dispatch
 from hybrid.core.aliases import aliases, own_alias
 from hybrid.core.asking import asked
@@ -140,22 +142,25 @@ class BodyRecorder(GraphRecorder):
             raise self.untraceable("Python reads an array that was written before")
         return None
 
-    def is_array(self, tensor: Tensor) -> bool | None:
-        """Tell whether what is from outside is an ndarray in eager code; the carry is none."""
+    def kind_of(self, tensor: Tensor) -> type | None:
+        """Return the class that what is from outside has in eager code; the carry is a Tensor."""
         data = tensor._data
         mine, outside = tensor, tensor
         if type(data) is Symbol and data.recorder is self:
             shown = self._shown_by(tensor)
             cell = self._cell_of(tensor)
             if self.is_own(tensor) or (cell is not None and cell.variable is not None):
-                return False
+                return Tensor
             if shown is not None:
                 mine, outside = shown
             elif not tensor.ndim or data.value in self.inputs:
-                return False
-        with dispatch.scope(recorder=self.outer, tapes=self.tapes):
-            found = True if type(outside) is not Tensor else self.outer.is_array(outside)
-        return None if found and self._own and mine is not tensor else found
+                return Tensor
+        if type(outside) is not Tensor:
+            found: type | None = np.ndarray
+        else:
+            with dispatch.scope(recorder=self.outer, tapes=self.tapes):
+                found = self.outer.kind_of(outside)
+        return None if found is not Tensor and self._own and mine is not tensor else found
 
     def hand(self, parameters: Sequence[Tensor], given: Sequence[Any]) -> None:
         """Note what a body is given that runs once: its parameters are no carries."""
