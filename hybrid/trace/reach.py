@@ -19,7 +19,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, ValuesView
 from contextvars import ContextVar
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial, partialmethod, singledispatchmethod
 from itertools import chain
 from types import (
     BuiltinFunctionType,
@@ -67,6 +67,8 @@ _OF_GLOBALS = frozenset({"LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_N
 # Code with one of these names may read any attribute.
 _DYNAMIC = frozenset({"getattr", "vars", "__dict__", "hasattr", "attrgetter"})
 _OF_LOGGERS = frozenset({"level", "disabled", "manager"})
+# What stands in a class under a special name: Python makes a static method of `__new__` by itself.
+_METHODS = (FunctionType, staticmethod, classmethod, property, partialmethod)
 _OF_PYTHON = frozenset({"__builtins__"})  # in each module
 _ENVIRON = frozenset({"environ", "getenv", "environb"})
 
@@ -172,7 +174,7 @@ class _Walk:
             case MethodType():
                 self._later(name, value.__func__)
                 self._later("self" if name == value.__name__ else name, value.__self__)
-            case partial():
+            case partial() | partialmethod():
                 self._later(name, value.func)
                 self._later(name, value.args)
                 self._later(name, value.keywords)
@@ -180,6 +182,10 @@ class _Walk:
                 self._later(name, value.fget)
             case classmethod() | staticmethod():
                 self._later(name, value.__func__)
+            case cached_property():
+                self._later(name, value.func)
+            case singledispatchmethod():
+                self._later(name, value.dispatcher)
             case ModuleType():
                 if users_own(value.__name__):
                     self._space(name, vars(value))
@@ -328,7 +334,7 @@ class _Walk:
                 self._space(base.__name__, fields)
                 self._holders.append((base.__name__, base, fields, False, set()))
                 for key, value in fields.items():
-                    if key.startswith("__") and isinstance(value, FunctionType):
+                    if key.startswith("__") and isinstance(value, _METHODS):
                         self._bind(f"{base.__name__}.{key}", fields, key)
                         self._later(f"{base.__name__}.{key}", value)
 

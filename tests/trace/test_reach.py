@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import enum
+import functools
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -150,6 +152,97 @@ def views_of_a_dict() -> Program:
         return ()
 
     return lambda x: x * sum(values) + len(keys) + sum(n for _, n in items), set_to
+
+
+class Made:
+    """One whose class reads a global wherever Python lets it."""
+
+    def __new__(cls) -> Made:
+        made = object.__new__(cls)
+        made.number = SHARED
+        return made
+
+    def __init_subclass__(cls) -> None:
+        cls.inherited = SHARED
+
+    def __class_getitem__(cls, item: float) -> float:
+        return item * SHARED
+
+    def times(self, k: float, x: Any) -> Any:
+        return x * k * SHARED
+
+    number: float
+    inherited: float
+    doubled = functools.partialmethod(times, 2.0)
+    __call__ = functools.partialmethod(times, 3.0)
+
+    @functools.cached_property
+    def cached(self) -> float:
+        return SHARED
+
+    @functools.singledispatchmethod
+    def dispatched(self, x: Any) -> Any:
+        return x * SHARED
+
+
+SHARED = 1.0
+
+
+class Typed(NamedTuple):
+    a: float
+    b: float
+
+
+Plain = collections.namedtuple("Plain", "a b", defaults=[1.0])
+
+
+class Couple(tuple[float, float]):
+    def __new__(cls, a: float, b: float = 1.0) -> Couple:
+        return tuple.__new__(cls, (a, b))
+
+
+def subclassed(x: Any) -> Any:
+    class Own(Made):
+        pass
+
+    return x * Own.inherited
+
+
+def of_a_global(f: Callable[[Any], Any]) -> Callable[[], Program]:
+    def set_to(value: float) -> tuple[Any, ...]:
+        globals()["SHARED"] = value
+        return ()
+
+    return lambda: (f, set_to)
+
+
+def of_a_default(kind: Any) -> Callable[[], Program]:
+    def set_to(value: float) -> tuple[Any, ...]:
+        kind.__new__.__defaults__ = (value,)
+        return ()
+
+    return lambda: (lambda x: x * kind(2.0)[1], set_to)
+
+
+IN_A_CLASS = {
+    "__new__": of_a_global(lambda x: x * Made().number),
+    "__init_subclass__": of_a_global(subclassed),
+    "__class_getitem__": of_a_global(lambda x: x * Made[2.0]),
+    "partialmethod": of_a_global(lambda x: Made().doubled(x)),
+    "partialmethod, called": of_a_global(lambda x: Made()(x)),
+    "cached_property": of_a_global(lambda x: x * Made().cached),
+    "singledispatchmethod": of_a_global(lambda x: Made().dispatched(x)),
+    "NamedTuple": of_a_default(Typed),
+    "namedtuple": of_a_default(Plain),
+    "tuple": of_a_default(Couple),
+}
+
+
+@pytest.mark.parametrize("make", IN_A_CLASS.values(), ids=IN_A_CLASS)
+def test_what_a_class_reads_when_python_calls_it_is_that_of_the_call(
+    make: Callable[[], Program],
+) -> None:
+    test_what_is_led_to_is_that_of_the_call(make)
 
 
 PROGRAMS = [
