@@ -34,10 +34,14 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False, slots=True)
 class _Filled:
-    """One of them: Python's own container, and where in the environment what it was given is."""
+    """One of them: Python's own container, and where in the environment what it was given is.
+
+    Of a list whose last items are read, so many of these stay with Python.
+    """
 
     container: list[Any] | dict[Any, Any]
     place: int
+    last: int
 
     def items(self) -> list[tuple[Any, Any]]:
         """Return what was put in since the last cut, with its keys; those of a list are None."""
@@ -114,6 +118,7 @@ class FilledOnes:
 
     def _kept(self, filled: _Filled) -> list[tuple[Any, Any]]:
         items = filled.items()
+        items = items[: max(len(items) - filled.last, 0)]
         for i, item in enumerate(items):
             if not self._is_kept(*item):
                 return items[:i]  # the others stay where they are, for Python to see
@@ -176,12 +181,12 @@ class FilledOnes:
         if is_framework(frame.f_code):
             return  # the function has returned
         names = filling.filled(frame.f_code)
-        if names <= self._found.keys():
+        if names.keys() <= self._found.keys():
             return
         held = locals_of(frame)
-        for name in sorted(names - self._found.keys()):
-            if type(held.get(name)) in (list, dict):
-                self._found[name] = _Filled(held[name], size)
+        for name, last in names.items():
+            if name not in self._found and type(held.get(name)) in (list, dict):
+                self._found[name] = _Filled(held[name], size, last)
                 size += 1
 
     def close(self) -> None:

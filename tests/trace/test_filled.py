@@ -69,7 +69,45 @@ def two_ways(x: Any, tol: Any) -> Any:
     return x, down, up, all_of_them
 
 
-LOOPS = [history, while_it_is_large, by_number, two_ways]
+def while_the_last_is_large(x: Any, tol: Any) -> Any:
+    errors = [hb.max(hb.abs(x - 1))]
+    while errors[-1] > tol:
+        x = 0.98 * x + 0.02 / x
+        errors.append(hb.max(hb.abs(x - 1)))
+    return x, errors
+
+
+def while_it_changes(x: Any, tol: Any) -> Any:
+    states, errors = [x, x * 1.1], []
+    for _ in range(300):
+        states.append(0.9 * states[-1] + 0.1 / states[-2])
+        errors.append(hb.max(hb.abs(states[-1] - states[-2])))
+        if errors[-1] < tol:
+            break
+    return states, errors
+
+
+def by_number_and_last(x: Any, tol: Any) -> Any:
+    n = 0
+    numbers, named = [], {}
+    kept = [x]
+    while hb.max(hb.abs(kept[-1] - 1)) > tol:
+        kept.append(0.98 * kept[-1] + 0.02 / kept[-1])
+        n += 1
+        numbers.append(n)
+        named[n] = kept[-1][0] * n
+    return kept[-1], named, numbers, kept
+
+
+LOOPS = [
+    history,
+    while_it_is_large,
+    by_number,
+    two_ways,
+    while_the_last_is_large,
+    while_it_changes,
+    by_number_and_last,
+]
 
 
 def start(k: int) -> tuple[Any, Any]:
@@ -106,7 +144,7 @@ def test_a_loop_that_fills_lists_gives_what_it_gives_eagerly(function: Callable[
     assert not any(c.fallback for c in traced.concrete_functions)
 
 
-@pytest.mark.parametrize("function", [while_it_is_large, two_ways])
+@pytest.mark.parametrize("function", [while_it_is_large, two_ways, while_the_last_is_large])
 def test_other_data_take_other_steps_in_the_same_trace(function: Callable[..., Any]) -> None:
     traced = hb.compile(function)
     for k in (2, 6):
@@ -178,6 +216,61 @@ def test_arrays_that_are_written_later_show_it_in_the_list(function: Callable[..
         same(traced(*start(1)), function(*start(1)))
     for k in (1, 4):
         same(traced(*start(k)), function(*start(k)))
+
+
+def last_written(x: Any, tol: Any) -> Any:
+    states = [x * 1.0]
+    while hb.max(hb.abs(states[-1] - 1)) > tol:
+        states.append(0.98 * states[-1] + 0.02 / states[-1])
+        states[-1][0] = 1.0
+    return states
+
+
+def written_once_more(x: Any, tol: Any) -> Any:
+    states = [x * 1.0]
+    while hb.max(hb.abs(states[-1] - 1)) > tol:
+        new = 0.98 * states[-1] + 0.02 / states[-1]
+        states.append(new)
+        states.append(new)
+        if hb.min(new) > 0:
+            states[-1][0] = 1.0
+    return states
+
+
+def set_by_place(x: Any, tol: Any) -> Any:
+    first, of_two = [x], [x, x]
+    while hb.max(hb.abs(x - 1)) > tol:
+        x = 0.98 * x + 0.02 / x
+        first.append(x)
+        first[0] = x * 2.0
+        of_two[1] = x
+    return first, of_two
+
+
+def last_of_none(x: Any, tol: Any) -> Any:
+    states = []
+    while hb.max(hb.abs(x - 1)) > tol:
+        x = 0.98 * x + 0.02 / x
+        states.append(x)
+        if hb.max(x) < 2.0:
+            x = x + 0.0 * states[-2]
+    return states
+
+
+@pytest.mark.parametrize("function", [last_written, written_once_more, set_by_place])
+def test_lists_whose_items_change_are_what_they_are_eagerly(function: Callable[..., Any]) -> None:
+    traced = hb.compile(function)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EagerFallbackWarning)
+        for k in (3, 0, 6, 1, 5, 6):
+            same(traced(*start(k)), function(*start(k)))
+
+
+def test_an_item_that_a_list_does_not_have_is_an_error() -> None:
+    traced = hb.compile(last_of_none)
+    for _ in range(2):
+        with pytest.raises(IndexError, match="list index out of range"):
+            traced(*start(3))
 
 
 def read_as_a_number(x: Any, tol: Any) -> Any:
@@ -293,6 +386,21 @@ def read_in_the_loop(x: Any) -> Any:
     return found
 
 
+def first_read(x: Any) -> Any:
+    found = [x]
+    for _ in range(5):
+        found.append(x + found[0])
+    return found
+
+
+def item_set(x: Any) -> Any:
+    found = [x]
+    for _ in range(5):
+        found.append(x)
+        found[0] = x
+    return found
+
+
 def returned_by_a_call(x: Any) -> Any:
     found = []
     for _ in range(5):
@@ -324,7 +432,15 @@ def in_a_closure(x: Any) -> Any:
 
 @pytest.mark.parametrize(
     "function",
-    [read_in_the_loop, returned_by_a_call, of_two_names, made_in_a_loop, in_a_closure],
+    [
+        read_in_the_loop,
+        first_read,
+        item_set,
+        returned_by_a_call,
+        of_two_names,
+        made_in_a_loop,
+        in_a_closure,
+    ],
 )
 def test_what_may_be_read_is_none_that_is_only_filled(function: Callable[..., Any]) -> None:
     assert not filled(function.__code__)
@@ -333,8 +449,11 @@ def test_what_may_be_read_is_none_that_is_only_filled(function: Callable[..., An
 def test_what_is_only_filled_and_returned_is_found() -> None:
     found = [filled(f.__code__) for f in LOOPS]
     assert found == [
-        {"errors"},
-        {"errors", "states"},
-        {"errors", "numbers"},
-        {"down", "up", "all_of_them"},
+        {"errors": 0},
+        {"errors": 0, "states": 0},
+        {"errors": 0, "numbers": 0},
+        {"down": 0, "up": 0, "all_of_them": 0},
+        {"errors": 1},
+        {"errors": 1, "states": 2},
+        {"kept": 1, "named": 0, "numbers": 0},
     ]
