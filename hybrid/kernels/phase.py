@@ -406,7 +406,7 @@ class Phase:
         names = {**{v: text.replace("@", "j") for v, text in self.known.items()}, **names}
         for value in sorted(self.references(roots) & self.flow.saved & self.saved):
             names[value] = f"v{value}{tag}"
-            emit(f"{names[value]} = load(v{value}_row, {saved_at})")
+            emit(f"{names[value]} = load({self.kept_at(value, saved_at, base)})")
         for value in inner_closure(self.spec, self._stops(), roots):
             if value in names:
                 continue
@@ -418,7 +418,7 @@ class Phase:
             emit(f"{names[value]} = {text}")
             self.ran(value, names[value])
             if value in self.flow.saved:
-                emit(f"store(v{value}_row, {saved_at}, {names[value]})")
+                emit(f"store({self.kept_at(value, saved_at, base)}, {names[value]})")
         return names
 
     def ran(self, value: int, name: str) -> None:
@@ -426,10 +426,12 @@ class Phase:
 
     def keep(self, number: int, size: str) -> None:
         """Allocate what this pass saves for later ones."""
-        computed = inner_closure(self.spec, self._stops(), self.roots(number))
-        for value in computed:
-            if value in self.flow.saved:
-                self.allocate(f"v{value}_row", self.dtype(value), size)
+        for value in sorted(self.kept_by(number)):
+            self.allocate(f"v{value}_row", self.dtype(value), size)
+
+    def kept_at(self, value: int, saved_at: str, base: Base) -> str:
+        """Pointer and index of what is saved of a value for inner index ``j``."""
+        return f"v{value}_row, {saved_at}"
 
     def kept_by(self, number: int) -> set[int]:
         """The values that a pass saves."""

@@ -8,9 +8,10 @@ from contextlib import nullcontext
 import numpy as np
 
 from hybrid.kernels.expression import literal
+from hybrid.kernels.lent import lent_rows
 from hybrid.kernels.moments import SAMPLE, Moment
 from hybrid.kernels.phase import Base, Phase, cascades, start, step
-from hybrid.kernels.spec import arguments, quotients_by_root
+from hybrid.kernels.spec import arguments, inner_closure, is_heavy, quotients_by_root
 
 # Elements that a vectorised accumulation covers: 1024 over 64 lanes makes 16 additions in a row.
 REDUCE_BLOCK = 1024
@@ -18,6 +19,8 @@ REDUCE_BLOCK = 1024
 # level has.
 LINE = 64
 MOST = 256
+# Lines of the next row that are asked for while functions of this one are computed.
+AHEAD = 32
 # Block results that are added before they move up in the cascade; a power of two.
 CASCADE = 64
 
@@ -43,12 +46,15 @@ class RowsPhase(Phase):
             self.keep(number, f"rows * {self._inner}")
             if number < self.flow.store_pass and self.kept_by(number):
                 self._ask()
+            if number == self._computing:
+                self._ask_next()
             self._sweep(number, ("0", "rows"), ("0", self._inner))
         self._finish()
 
     def _ask(self) -> None:
         """Ask for the row that a later pass writes: it comes while functions are computed."""
-        for index in self.flow.inner_outputs if self.spec.reduced == 1 else ():
+        written = set(self.flow.inner_outputs) - set(self._lent.values())
+        for index in sorted(written) if self.spec.reduced == 1 else ():
             name, operand = f"out{index}", self.operands[f"out{index}"]
             line = LINE // np.dtype(operand.dtype).itemsize
             if operand.inner == "1":
@@ -56,6 +62,45 @@ class RowsPhase(Phase):
                     f"for j in items(0, minimum({self._inner} // {line}, {MOST})):"
                 ):
                     self.emit(f"fetch_to_write({name}, {name}_at + j * {line})")
+
+    @property
+    def _lent(self) -> dict[int, int]:
+        return lent_rows(self.spec) if self.kind == "item" else {}
+
+    def keep(self, number: int, size: str) -> None:
+        """Allocate what this pass saves for later ones, but for what waits in a result."""
+        for value in sorted(self.kept_by(number) - self._lent.keys()):
+            self.allocate(f"v{value}_row", self.dtype(value), size)
+
+    def kept_at(self, value: int, saved_at: str, base: Base) -> str:
+        """In scratch memory, or in the row of a result that a later pass stores."""
+        if value not in self._lent:
+            return super().kept_at(value, saved_at, base)
+        name = f"out{self._lent[value]}"
+        return f"{name}, {self.place(name, base)}"
+
+    @property
+    def _computing(self) -> int:
+        """The first pass that computes functions of a row that another one has read."""
+        for number in range(1, self.flow.passes):
+            values = inner_closure(self.spec, self.flow.outer, self.roots(number))
+            if any(x >= self.count and is_heavy(self.instr(x)) for x in values):
+                return number
+        return 0
+
+    def _ask_next(self) -> None:
+        """Ask for the begin of the next row: rows begin where the processor does not look ahead."""
+        if self._computing == 0 or not self.spec.kept or self.spec.reduced > 1:
+            return
+        emit, loop = self.emit, f"k{self.spec.kept - 1}"
+        for index, operand in enumerate(self.spec.inputs):
+            special = operand.picks or operand.windows or operand.is_position or operand.words
+            if operand.inner == "1" and not operand.outer and not special:
+                name, line = f"in{index}", LINE // np.dtype(operand.dtype).itemsize
+                fetch = self.header.define(f"fetch_{line}", f"fetcher({line})")
+                emit(f"{name}_next = {name}_at + select(item + 1 < hi, {name}_{loop}, 0)")
+                with emit.block(f"for j in items(0, minimum({self._inner} // {line}, {AHEAD})):"):
+                    emit(f"{fetch}({name}, {name}_next + j * {line})")
 
     def _block(self) -> None:
         emit = self.emit
