@@ -272,27 +272,58 @@ def topk(x: ArrayLike, k: int, /, *, axis: int = -1, largest: bool = True) -> To
     return TopK(take_along_axis(x, indices, axis), indices)
 
 
+def stability(kind: Any, order: Any, stable: bool | None) -> bool:
+    """Return whether to sort stably where the arguments of NumPy's functions are these.
+
+    What NumPy promises of its other kinds a stable sort gives too, and the same in both modes.
+    """
+    if kind is not None or order is not None:
+        np.empty(0).sort(kind=kind, order=order, stable=stable)  # for NumPy to refuse what is wrong
+    return True if stable is None else bool(stable)
+
+
 def _argsort_method(
-    self: Tensor, axis: int | None = -1, *, descending: bool = False, stable: bool = True
+    self: Tensor,
+    axis: int | None = -1,
+    kind: str | None = None,
+    order: Any = None,
+    *,
+    descending: bool = False,
+    stable: bool | None = None,
 ) -> Tensor:
     """Return the indices that sort along an axis; arguments as of :func:`argsort`.
+
+    `kind` and `order` are those of the method of ndarray: all kinds are stable here.
 
     Examples
     --------
     >>> import hybrid as hb
     >>> hb.asarray([3, 1, 2]).argsort()
     Tensor([1, 2, 0], dtype=int64)
+    >>> hb.asarray([3, 1, 1]).argsort(kind="stable")
+    Tensor([1, 2, 0], dtype=int64)
     """
-    return argsort(self, axis=axis, descending=descending, stable=stable)
+    return argsort(self, axis=axis, descending=descending, stable=stability(kind, order, stable))
 
 
-def _sort_method(self: Tensor, axis: int = -1, *, descending: bool = False) -> None:
+def _sort_method(
+    self: Tensor,
+    axis: int = -1,
+    kind: str | None = None,
+    order: Any = None,
+    *,
+    descending: bool = False,
+    stable: bool | None = None,
+) -> None:
     """Sort in place along an axis, as the method of ndarray does.
 
     Parameters
     ----------
     axis : int
-    descending : bool
+    kind, order : optional
+        Those of the method of ndarray: all kinds are stable here.
+    descending, stable : bool
+        As of :func:`argsort`.
 
     Examples
     --------
@@ -304,7 +335,8 @@ def _sort_method(self: Tensor, axis: int = -1, *, descending: bool = False) -> N
     """
     from hybrid.ops.inplace import write
 
-    write(self, sort(self, axis=axis, descending=descending))
+    stably = stability(kind, order, stable)
+    write(self, sort(self, axis=axis, descending=descending, stable=stably))
 
 
 attach(argsort=_argsort_method, sort=_sort_method)

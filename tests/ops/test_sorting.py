@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -150,3 +151,58 @@ def test_a_number_is_sorted_by_one_index_as_in_numpy(run: Callable[..., Any]):
     for x in (np.float64(1.0), hb.asarray(3)):
         found = run(hb.argsort)(x)
         np.testing.assert_array_equal(found.numpy(), np.argsort(np.asarray(x)), strict=True)
+
+
+def _in_place(x: Any, *args: Any, **options: Any) -> Any:
+    x = x.copy()
+    assert x.sort(*args, **options) is None
+    return x
+
+
+SORTERS = {
+    "function": np.sort,
+    "places": np.argsort,
+    "method for places": lambda x, *args, **options: x.argsort(*args, **options),
+    "method": _in_place,
+}
+
+
+@RUN
+@pytest.mark.parametrize("sorter", SORTERS.values(), ids=SORTERS)
+@pytest.mark.parametrize(
+    ("args", "options"),
+    [
+        ((), {"kind": "stable"}),
+        ((), {"axis": 0, "kind": "mergesort"}),
+        ((0, "stable"), {}),
+        ((-1, "stable", None), {}),
+        ((), {"order": None, "stable": True}),
+    ],
+)
+def test_kinds_of_numpy_sort_in_the_graph(
+    run: Callable[..., Any], sorter: Callable[..., Any], args: Any, options: Any
+) -> None:
+    x = np.array([[3.0, 1.0, 2.0, 1.0], [1.0, np.nan, -0.0, 0.0], [1.0, 1.0, 0.0, 5.0]])
+    f = run(lambda x: sorter(x, *args, **options))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of what runs eagerly
+        same_bits(f(hb.asarray(x)).numpy(), sorter(x, *args, **options))
+
+
+@RUN
+@pytest.mark.parametrize("sorter", SORTERS.values(), ids=SORTERS)
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"kind": "bogus"}, "sort kind must be one of"),
+        ({"order": "f"}, "Cannot specify order"),
+        ({"kind": "stable", "stable": True}, "can't be provided at the same time"),
+    ],
+)
+def test_kinds_that_numpy_refuses_are_refused(
+    run: Callable[..., Any], sorter: Callable[..., Any], options: Any, words: str
+) -> None:
+    f = run(lambda x: sorter(x, **options))
+    for x in (np.ones(3), hb.ones(3)):
+        with pytest.raises(ValueError, match=words):
+            f(x)

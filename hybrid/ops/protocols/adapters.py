@@ -26,6 +26,7 @@ from hybrid.ops import (
     movement,
     rearranging,
     reduction,
+    sorting,
     triangles,
 )
 from hybrid.ops._axes import as_dtype, one_axis
@@ -236,6 +237,23 @@ def _take(
     x = asarray(a)
     size = x.size if axis is None else x.shape[one_axis("take", axis, x.shape)]
     return put_into(indexing.take(x, within(indices, size, mode), axis), out)
+
+
+def _sorted(
+    ours: Function,
+    a: Any,
+    axis: Any = -1,
+    kind: Any = None,
+    order: Any = None,
+    *,
+    stable: bool | None = None,
+) -> Tensor:
+    found: Tensor = ours(a, axis, stable=sorting.stability(kind, order, stable))
+    return found
+
+
+implements(np.sort)(partial(_sorted, sorting.sort))
+implements(np.argsort)(partial(_sorted, sorting.argsort))
 
 
 @implements(np.shape)
