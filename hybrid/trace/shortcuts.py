@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,12 +15,12 @@ from hybrid.core.folding import fold
 from hybrid.core.spec import TensorSpec
 from hybrid.core.state import USUAL
 from hybrid.core.tensor import Tensor
-from hybrid.kernels.quick import ticket
+from hybrid.kernels.quick import ARRAY, ITSELF, KIND, TENSOR, VALUE, Ticket, ticket
 from hybrid.trace import modes
 from hybrid.trace.any_size_launcher import AnySizeLaunchers
 from hybrid.trace.arguments import Call
 from hybrid.trace.concrete import ConcreteFunction
-from hybrid.trace.keys import fast_key, is_flat, key_of_tensors, key_without
+from hybrid.trace.keys import fast_key, is_by_identity, is_flat, key_of_tensors, key_without
 from hybrid.trace.launcher import CLEAR, Launcher, chain_of, is_pure
 from hybrid.trace.nested import Nested
 from hybrid.trace.plain import run_as_given
@@ -28,11 +29,14 @@ from hybrid.trace.signature import Signature
 from hybrid.trace.steps import Resume
 from hybrid.trace.traces import Traces
 from hybrid.trace.unchanged import unbound
+from hybrid.trace.watched_words import Watched
 
 WORTH_COMPILING = 500
 """Answers of a launcher before native code takes over: once for a process, that is compiled, which
 takes 20 milliseconds."""
 LAUNCHERS = 256  # at most, for one function
+TICKETS = 8
+"""Kinds of calls of one function that native code answers: layers of a class, sizes of batches."""
 VARIANTS = 8  # of them at most, for calls that differ in ints only
 
 
@@ -54,18 +58,27 @@ class Shortcuts:
         For calls with such arguments, of sizes that have no launcher.
     nested : Nested
         For the other calls.
-    ticket : tuple, optional
-        What native code is told of the calls that it answers by itself: those that a launcher
-        answered again and again.
+    tickets : tuple of tuple, optional
+        What native code is told of the calls that it answers by itself: those that launchers
+        answered again and again, the latest first.
     answered : ndarray
         How many they were.
     """
 
-    __slots__ = ("_open", "_traces", "answered", "any_size", "key", "launchers", "nested", "ticket")
+    __slots__ = (
+        "_open",
+        "_traces",
+        "answered",
+        "any_size",
+        "key",
+        "launchers",
+        "nested",
+        "tickets",
+    )
 
     def __init__(self, traces: Traces) -> None:
         self._traces = traces
-        self.ticket: Any = None
+        self.tickets: tuple[Ticket, ...] | None = None
         self.answered = np.zeros(1, np.int64)
         self._open: frozenset[int] = frozenset()
         self.launchers: dict[Any, Launcher] = {}
@@ -78,17 +91,21 @@ class Shortcuts:
         launcher.times += 1
         if launcher.times % WORTH_COMPILING or launcher.clear is not CLEAR:
             return False
-        arrays = [x._data for x in args if type(x) is Tensor]
-        if len(arrays) < len(args) or {*map(type, arrays)} != {np.ndarray}:
-            return False
         if launcher.ticket is None:
-            still = None if launcher.valid is unbound else launcher.valid
+            known = [k for x in args if (k := _known(x))]
+            if len(known) < len(args):
+                return False
+            still, words = None, np.zeros(1, np.int64)
+            if launcher.valid is not unbound:
+                watched = Watched(launcher.concrete.bindings, launcher.valid)
+                still, words = watched.still, watched.words
             run, order = launcher.direct or (_folding(launcher.run), None)
-            launcher.ticket = ticket(arrays, self.answered, still, run, order)
-        self.ticket = launcher.ticket
+            launcher.ticket = ticket(known, self.answered, still, words, run, order)
+        mine = launcher.ticket
+        self.tickets = (mine, *[x for x in self.tickets or () if x is not mine][: TICKETS - 1])
         if all(launcher is not x for x in self.launchers.values()):
-            self.ticket = None  # another thread has forgotten it meanwhile
-        return self.ticket is not None
+            self.tickets = None  # another thread has forgotten it meanwhile
+        return self.tickets is not None
 
     def special_key(self, args: tuple[Any, ...]) -> Any:
         """Return the key of a launcher where not all is as usual, in whatever thread."""
@@ -179,7 +196,7 @@ class Shortcuts:
     def _make_room(self) -> None:
         while len(self.launchers) >= LAUNCHERS:
             self.launchers.pop(next(iter(self.launchers)), None)
-            self.ticket = None
+            self.tickets = None
 
     def _leave_open(self, signature: Signature, args: tuple[Any, ...]) -> None:
         """Let the keys of launchers be without ints that are inputs of a trace."""
@@ -197,14 +214,27 @@ class Shortcuts:
         for key, launcher in list(self.launchers.items()):
             if any(x.concrete in concretes for x in chain_of(launcher)):
                 self.launchers.pop(key, None)
-        self.ticket = None
+        self.tickets = None
 
     def forget_all(self) -> None:
         """Forget everything."""
         self.launchers.clear()
         self.any_size.clear()
         self.nested.clear()
-        self.ticket = None
+        self.tickets = None
+
+
+def _known(x: Any) -> tuple[int, Any] | None:
+    """Return how native code knows an argument like `x`, as `fast_key` does; None where not."""
+    kind = type(x)
+    data = x._data if kind is Tensor else x
+    if kind is Tensor or kind is np.ndarray:
+        return (TENSOR if kind is Tensor else ARRAY, data) if type(data) is np.ndarray else None
+    if kind is float or kind is complex:
+        return KIND, kind
+    if kind is bool or kind is str or x is None or isinstance(x, enum.Enum | np.dtype | type):
+        return VALUE, x
+    return (ITSELF, x) if is_by_identity(x) else None
 
 
 def _folding(run: Callable[[tuple[Any, ...]], Any]) -> Callable[..., Any]:

@@ -24,7 +24,7 @@ def again(f: Any, *args: Any) -> Any:
     """Call until native code answers, then once more."""
     for _ in range(3):
         f(*args)
-    assert f._shortcuts.ticket is not None
+    assert f._shortcuts.tickets is not None
     before = f._shortcuts.answered[0]
     found = f(*args)
     assert f._shortcuts.answered[0] == before + 1
@@ -137,7 +137,7 @@ def test_hits_are_counted_and_forgotten() -> None:
         f(x)
     assert f.cache_info()[:2] == (9, 1)
     f.cache_clear()
-    assert f._shortcuts.ticket is None
+    assert f._shortcuts.tickets is None
     assert f.cache_info() == (0, 0, 0)
     f(x)
     assert f.cache_info()[:2] == (0, 1)
@@ -176,10 +176,114 @@ def test_nothing_is_kept_alive() -> None:
     again(f, x, y)
     seen = weakref.ref(f), weakref.ref(x), weakref.ref(f(x, y))
     assert seen[2]() is None
-    before = sys.getrefcount(x._data), sys.getrefcount(f._shortcuts.ticket)
+    before = sys.getrefcount(x._data), sys.getrefcount(f._shortcuts.tickets)
     for _ in range(100):
         f(x, y)
-    assert (sys.getrefcount(x._data), sys.getrefcount(f._shortcuts.ticket)) == before
+    assert (sys.getrefcount(x._data), sys.getrefcount(f._shortcuts.tickets)) == before
     del f, x
     gc.collect()
     assert [r() for r in seen] == [None] * 3
+
+
+class Layer:
+    """Has parameters, and a method that is compiled."""
+
+    def __init__(self, scale: float) -> None:
+        self.scale = scale
+        self.weight = hb.Variable([1.0, 2.0])
+
+    def spread(self, x: hb.Tensor) -> hb.Tensor:
+        return x + self.scale
+
+    @hb.compile
+    def forward(self, x: hb.Tensor) -> hb.Tensor:
+        return self.spread(x) * self.weight
+
+
+def forward(layer: Layer, x: hb.Tensor) -> list[float]:
+    found: list[float] = ((x + layer.scale) * layer.weight).tolist()
+    return found
+
+
+def test_methods_of_several_objects_are_answered() -> None:
+    layers = [Layer(float(i)) for i in range(4)]
+    x = hb.asarray([1.0, 2.0])
+    compiled = vars(Layer)["forward"]
+    for _ in range(4):
+        for layer in layers:
+            assert layer.forward(x).tolist() == forward(layer, x)
+    before = compiled._shortcuts.answered[0]
+    for layer in layers:
+        layer.weight.assign_add([1.0, 1.0])
+        assert layer.forward(x).tolist() == forward(layer, x)
+    assert compiled._shortcuts.answered[0] == before + 4
+    for layer in layers:
+        layer.scale += 1
+        for _ in range(4):
+            assert layer.forward(x).tolist() == forward(layer, x)
+
+
+def test_an_object_that_is_gone_is_not_taken_for_the_next() -> None:
+    x = hb.asarray([1.0, 2.0])
+    for i in range(6):
+        layer = Layer(float(i))
+        for _ in range(4):
+            assert layer.forward(x).tolist() == forward(layer, x)
+        del layer
+        gc.collect()
+
+
+@pytest.mark.parametrize(
+    "other", [np.ones(3), None, True, 2.5, 1j, "text", np.dtype("int8"), hb.float32, Layer(2.0)]
+)
+def test_arguments_of_other_kinds_are_answered(other: Any) -> None:
+    def f(x: Any, y: Any) -> Any:
+        if isinstance(y, Layer):
+            return x * y.scale
+        return x.astype(y) if isinstance(y, np.dtype) else x if isinstance(y, str | None) else x * y
+
+    compiled = hb.compile(f)
+    x = hb.asarray(np.arange(3.0))
+    assert repr(again(compiled, x, other)) == repr(f(x, other))
+    for y in (np.ones(3)[::-1], None, False, 3.5, "other", hb.int32, Layer(3.0)):
+        for _ in range(4):
+            assert repr(compiled(x, y)) == repr(f(x, y))
+    if isinstance(other, np.ndarray):
+        raw = np.zeros(25, np.uint8)[1:].view(np.float64)  # not aligned
+        assert repr(compiled(x, raw)) == repr(f(x, raw))
+    assert repr(compiled(x, other)) == repr(f(x, other))
+
+
+def test_a_number_that_is_replaced_by_its_equal_and_then_by_another() -> None:
+    global scale
+    f = hb.compile(lambda x: x * scale)
+    x = hb.asarray([1.0, 2.0])
+    for value in ("2.5", "2.5", "3.5", "3.5", "2.5"):
+        scale = float(value)  # another object each time
+        for _ in range(4):
+            assert f(x).tolist() == (x * scale).tolist()
+
+
+def test_other_names_come_and_change_while_native_code_answers() -> None:
+    global other_name
+    f = hb.compile(lambda x: x * scale + len([x]))
+    x = hb.asarray([1.0, 2.0])
+    global scale
+    scale = 2.0
+    again(f, x)
+    for i in range(20):
+        other_name = i  # of which the function knows nothing
+        before = f._shortcuts.answered[0]
+        globals()[f"_made_{i}"] = i
+        assert f(x).tolist() == [3.0, 5.0]
+        assert f(x).tolist() == [3.0, 5.0]
+        assert f._shortcuts.answered[0] == before + 2
+    for i in range(20):
+        del globals()[f"_made_{i}"]
+        assert f(x).tolist() == [3.0, 5.0]
+    globals()["len"] = lambda _: 10
+    try:
+        assert f(x).tolist() == [12.0, 14.0]
+    finally:
+        del globals()["len"]
+    assert f(x).tolist() == [3.0, 5.0]
