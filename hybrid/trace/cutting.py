@@ -131,6 +131,8 @@ class Cutter(OutsideRecorder):
         self.counters.unlock()
         self._visits.forget_frames()
         self._questions.seen = None
+        if guard is not bool:
+            self._questions.forget()  # what follows is not the whole of a step
         size = self._size
         value: Any
         self.again = False

@@ -414,3 +414,57 @@ def test_what_c_asks_in_the_middle_of_something_is_no_loop(ask: Any) -> None:
     for seed in range(4):
         x = hb.asarray(np.random.default_rng(seed).normal(size=(5, 4)) + 1)
         np.testing.assert_allclose(traced(x), ask(x), rtol=1e-12)
+
+
+# --- steps in which something else cuts the trace -------------------------------------------------
+
+
+def by_an_int(x: Any, tol: Any) -> Any:
+    n = hb.asarray(3)
+    while hb.max(x) > tol:
+        x = x * (0.9 - 0.03 * int(n))
+        n = n * 5 % 7
+    return x
+
+
+def by_a_size(x: Any, tol: Any) -> Any:
+    while hb.max(x) > tol:
+        x = x * (0.97 - 0.01 * len(x[x > 0.3]))
+    return x
+
+
+def by_a_count(x: Any, tol: Any) -> Any:
+    n = hb.asarray(1)
+    for _ in range(200):
+        for _ in range(int(n)):
+            x = x * 0.99
+        n = n * 2 % 5
+        if hb.max(x) < tol:
+            break
+    return x
+
+
+@pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+@pytest.mark.parametrize("f", [by_an_int, by_a_size, by_a_count])
+def test_a_number_that_a_step_asks_for_is_asked_for_in_each_step(f: Callable[..., Any]) -> None:
+    traced = hb.compile(f)
+    for scale, tol in ((1.0, 0.9), (1.2, 0.1), (0.9, 0.01), (1.2, 0.1)):
+        want = f(start(scale), tol)
+        np.testing.assert_allclose(traced(start(scale), tol), want, rtol=1e-12)
+
+
+def test_what_acts_before_what_may_fail_acts_in_each_step(capsys: Any) -> None:
+    matrix = hb.asarray(np.eye(6) * 1.05)
+
+    def shown(x: Any, tol: Any) -> Any:
+        while hb.max(x) > tol:
+            hb.print("first", x[0])
+            x = hb.linalg.solve(matrix, x)
+        return x
+
+    traced = hb.compile(shown)
+    for tol in (0.9, 0.3, 0.1, 0.5):
+        want = shown(start(1.0), tol)
+        lines = capsys.readouterr().out
+        np.testing.assert_allclose(traced(start(1.0), tol), want, rtol=1e-12)
+        assert capsys.readouterr().out == lines
