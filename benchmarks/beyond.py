@@ -154,12 +154,20 @@ def vector_math(quick: bool) -> Measurement:
     )
 
 
+def limits(quick: bool) -> Measurement:
+    """Seconds of the parts of kernels that more than a copy has to do, in the cache and whole."""
+    from benchmarks import limits
+
+    return dict(limits.measured(quick))
+
+
 MEASURES: dict[str, Callable[[bool], Measurement]] = {
     "importing": importing,
     "traffic": traffic,
     "demo_step": demo_step,
     "tracing": tracing,
     "native_step": native_step,
+    "limits": limits,
     "growth": growth,
     "vector_math": vector_math,
 }

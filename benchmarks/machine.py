@@ -85,7 +85,7 @@ def measure_machine(threads: int, quick: bool = False) -> Machine:
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
         threads=threads,
-        copies=tuple((size, _best_rate(size // 2, threads, rounds)) for size in MOVED),
+        copies=tuple((size, copy_rate(size // 2, threads, rounds)) for size in MOVED),
         gemm32=_gemm_rate("float32", rounds),
         gemm64=_gemm_rate("float64", rounds),
     )
@@ -110,7 +110,7 @@ def _seconds(call: Callable[[], object], rounds: int) -> float:
     return median(samples)
 
 
-def _best_rate(size: int, threads: int, rounds: int) -> float:
+def copy_rate(size: int, threads: int, rounds: int) -> float:
     return max(_copy_rate(size, threads, rounds), _stream_rate(size, threads, rounds))
 
 

@@ -100,11 +100,11 @@ def bandwidth(m: Measured) -> tuple[str, bool]:
         for share, name in below
         if m.functions.get(name, 0.0) > share * m.time(name)
     }
-    shown = {
-        name: f"{name} {100 * share:.0f} %"
-        + (f" (its functions {100 * functions[name]:.0f} %)" if name in functions else "")
-        for share, name in below
-    }
+    shown = {}
+    for share, name in below:
+        said = [f"its functions {100 * functions[name]:.0f} %"] if name in functions else []
+        said += _limited(m.beyond.get("limits", {}).get(name))
+        shown[name] = f"{name} {100 * share:.0f} %" + (f" ({'; '.join(said)})" if said else "")
     computed = [text for name, text in shown.items() if functions.get(name, 0.0) >= 0.8]
     copied = [text for name, text in shown.items() if functions.get(name, 0.0) < 0.8]
     if copied:
@@ -112,6 +112,14 @@ def bandwidth(m: Measured) -> tuple[str, bool]:
     if computed:
         text += "; below, but bound by the time of their functions: " + ", ".join(computed)
     return text, not below
+
+
+def _limited(limit: Mapping[str, float] | None) -> list[str]:
+    """What is left of a copy's bandwidth if memory takes no time: see `benchmarks.limits`."""
+    if limit is None:
+        return []
+    shares = (100 * limit["copied"] / limit[part] for part in ("functions", "cached"))
+    return ["of the bandwidth exp alone leaves {:.0f} %, all in the cache {:.0f} %".format(*shares)]
 
 
 def fewer_bytes(m: Measured) -> tuple[str, bool]:

@@ -15,7 +15,8 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from benchmarks import arithmetic, journal, readme, report, targets, worker
+import hybrid as hb
+from benchmarks import arithmetic, journal, limits, readme, report, targets, worker
 from benchmarks import harness as harnesses
 from benchmarks import vectormath as speeds
 from benchmarks.beyond import MEASURES
@@ -245,6 +246,32 @@ def test_the_bandwidth_promise_tells_what_the_functions_of_a_case_allow() -> Non
     )
 
 
+def test_the_bandwidth_promise_stays_unmet_where_limits_say_why() -> None:
+    name = "logsumexp 1000x1000"
+    rows = [(CASES[name], [Result(name, "hybrid", (1e-4,))])]
+    limit = {"copied": 4e-5, "functions": 5e-5, "passes": 9e-5, "cached": 8e-5, "whole": 1e-4}
+    measured = targets.Measured(rows, MACHINE, {"limits": {name: limit}}, {name: 6e-5})
+    assert targets.bandwidth(measured) == (
+        "0 of 1 cases; below: logsumexp 1000x1000 40 % (its functions 60 %; "
+        "of the bandwidth exp alone leaves 80 %, all in the cache 50 %)",
+        False,
+    )
+
+
+def test_limits_are_those_of_a_kernel_and_its_passes() -> None:
+    parts = limits.parts(hb)
+    x = np.random.default_rng(0).standard_normal((20, 300), dtype=np.float32)
+    for name, passes in limits.PASSES.items():
+        assert set(passes) < set(parts)
+        call = limits.kernel(parts[name][0], (x,), 0)
+        call()
+        np.testing.assert_allclose(call.args[-1], parts[name][0](hb.asarray(x)), rtol=1e-5)
+    cached = dict.fromkeys(parts, 1.0) | {"exp alone": 3.0, "maximum": 2.0}
+    found = limits.limits(cached, dict.fromkeys(parts, 4.0) | {"copy": 1.0})
+    assert found["softmax"] == limits.Limit(1.0, 1.0, 4.0, 1.0, 4.0)
+    assert found["logsumexp"] == limits.Limit(0.5, 1.0, 3.0, 1.0, 4.0)
+
+
 def test_the_calls_of_functions_are_those_of_the_kernels() -> None:
     def scores(hb: Any) -> Any:
         return lambda x: hb.log(hb.sum(hb.exp(x) / 3.1, axis=1))
@@ -278,8 +305,17 @@ def test_promises_name_cases_that_there_are() -> None:
         "vector_math": {"exp": 1.5},
         "tracing": {"seconds": 5e-6, "nodes": 10},
         "native_step": {"scan": 1e-8},
+        "limits": {
+            f"{name} {limits.ROWS}x{limits.COLUMNS}": {
+                "copied": 1.0,
+                "functions": 1.0,
+                "cached": 1.0,
+            }
+            for name in limits.PASSES
+        },
     }
     assert set(beyond) == set(MEASURES)
+    assert set(beyond["limits"]) <= set(CASES)
     rows = [(case, results) for case in CASES.values()]
     assert not [
         f for f in targets.findings(targets.Measured(rows, MACHINE, beyond)) if f.met is None
