@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cmath
 import math
 from typing import Any
 
@@ -304,11 +305,11 @@ Tensor([0., 2.], dtype=float32)
 hypot = binary(
     "hypot",
     "hypot({0}, {1})",
-    lambda g, out, x, y: g * (x / where(out == 0, 1, out)),
-    lambda g, out, x, y: g * (y / where(out == 0, 1, out)),
+    lambda g, out, x, y: g * (x / where(out == 0, math.inf, out)),
+    lambda g, out, x, y: g * (y / where(out == 0, math.inf, out)),
     ufunc=np.hypot,
     doc="``sqrt(x * x + y * y)`` without overflow in between.",
-    notes="The gradient at the origin is 0.",
+    notes="The gradients at the origin are 0, of any order.",
     example="""
 >>> hypot(3.0, 4.0)
 Tensor(5., dtype=float32)
@@ -327,9 +328,14 @@ def _power_by_base(g: Tensor, out: Tensor, x: Any, y: Any) -> Tensor | None:
 
 
 def _power_by_exponent(g: Tensor, out: Tensor, x: Any, y: Any) -> Tensor | None:
-    """``x^y log x``, and 0 where x is not positive: there out is 0, or y is an integer."""
+    """``x^y log x``; 0 where a real x is not positive: there out is 0, or y is an integer."""
     from hybrid.ops.elementwise.exponential import log
 
+    if out.dtype.kind == "c":  # where only 0 has no logarithm
+        if type(x) in SCALARS:
+            return g * out * cmath.log(x) if x != 0 else None
+        wide = x.astype(out.dtype, copy=False)
+        return g * out * log(where(wide != 0, wide, 1))
     if type(x) in SCALARS:
         return g * out * math.log(x) if x > 0 else None
     return g * out * log(where(x > 0, x, 1))
@@ -345,9 +351,9 @@ pow = binary(
     domain=_SMOOTH,
     doc="Raise the first array to the power of the second.",
     notes="""
-Integers to negative integer powers raise ValueError. The gradient by the exponent is 0 where the
-base is not positive. ``x ** 2``, ``x ** 0.5`` and ``x ** -1`` are computed by square, sqrt and
-reciprocal, as in NumPy.
+Integers to negative integer powers raise ValueError. The gradient by the exponent is 0 where a
+real base is not positive, and a complex one 0. ``x ** 2``, ``x ** 0.5`` and ``x ** -1`` are
+computed by square, sqrt and reciprocal, as in NumPy.
 """,
     example="""
 >>> pow([1, 2, 3], 2)
