@@ -92,6 +92,18 @@ CASES: list[tuple[str, Function, tuple[Any, ...], tuple[Any, ...]]] = [
     ("max", hb.max, ([2.0, 2.0, 1.0],), ([0.5, 0.5, 0],)),
     ("min", hb.min, ([1.0, 2.0, 1.0],), ([0.5, 0, 0.5],)),
     ("maximum", hb.maximum, ([1.0, 2.0], [1.0, 1.0]), ([0.5, 1], [0.5, 0])),
+    (
+        "max where, with an initial value",
+        lambda x: np.max(x, where=hb.asarray([True, False, True]), initial=2.0),
+        ([1.0, 0.0, 2.0],),
+        ([0, 0, 0.5],),
+    ),
+    (
+        "min where, with an initial value",
+        lambda x: np.minimum.reduce(x, where=hb.asarray([False, True]), initial=2.0),
+        ([1.0, 2.0],),
+        ([0, 0.5],),
+    ),
     ("sort", lambda x: hb.sort(x) * hb.arange(3.0), ([2.0, 2.0, 1.0],), ([1, 2, 0],)),
     # Infinities.
     ("logsumexp of -inf", hb.logsumexp, ([-INF, -INF],), ([0, 0],)),
@@ -163,6 +175,39 @@ def test_second_derivatives_and_forward_mode_know_the_branch_too(
     assert np.isfinite(second.numpy()).all()
     again = hb.grad(lambda x: hb.sum(slope(x)))(x)
     np.testing.assert_allclose(again.numpy(), second.numpy(), rtol=1e-12)
+
+
+KINKS = {
+    "hypot": lambda x: hb.hypot(x[0], x[1]),
+    "norm": hb.linalg.norm,
+    "norms of columns": lambda x: hb.linalg.norm(x[:, None], axis=0),
+    "another norm": lambda x: hb.linalg.norm(x, ord=1.5),
+    "std": hb.std,
+    "nanstd": hb.nanstd,
+    "std by kernels": hb.compile(hb.std),
+}
+
+
+@pytest.mark.parametrize("f", KINKS.values(), ids=KINKS)
+def test_a_gradient_that_is_taken_as_0_has_no_slope_of_its_own(f: Function) -> None:
+    """There the second derivative is infinite: 0 is a choice, a number of the formula's is none."""
+    x = hb.asarray(np.zeros(2))
+    slope = hb.grad(lambda x: hb.sum(f(x)))
+    np.testing.assert_array_equal(slope(x).numpy(), 0)
+    np.testing.assert_array_equal(hb.jacobian(slope)(x).numpy(), 0)
+    np.testing.assert_array_equal(hb.jvp(slope, (x,), (hb.ones_like(x),))[1].numpy(), 0)
+
+
+@pytest.mark.parametrize("x", [0.0, 1e-12, 1e-6, 0.1, 0.3, 0.4, -2.5])
+def test_the_derivatives_of_sinc_are_as_accurate_near_0_as_elsewhere(x: float) -> None:
+    """They are the integrals of the derivatives of ``cos(pi * x * t)`` over t from 0 to 1."""
+    nodes, weights = np.polynomial.legendre.leggauss(40)
+    t, w = np.pi * (nodes + 1) / 2, weights / 2
+    f, at = hb.sinc, hb.asarray(np.float64(x))
+    expected = [np.cos(t * x), -t * np.sin(t * x), -t * t * np.cos(t * x), t**3 * np.sin(t * x)]
+    for values in expected:
+        np.testing.assert_allclose(f(at).item(), w @ values, rtol=1e-12)
+        f = hb.grad(f)
 
 
 def test_vectors_of_values_that_repeat_have_no_derivative() -> None:

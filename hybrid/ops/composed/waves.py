@@ -56,9 +56,19 @@ def sinc(x: ArrayLike, /) -> Tensor:
     >>> sinc([0.0, 0.5, 1.0])
     Tensor([ 1.0000000e+00,  6.3661975e-01, -2.7827534e-08], dtype=float32)
     """
-    x = asarray(x) * 1.0
-    y = math.pi * where(x == 0, 1e-20, x)
-    return sin(y) / y
+    y = math.pi * (asarray(x) * 1.0)
+    near = abs(y) < 1
+    far = where(near, 1, y)
+    square = where(near, y, 0) ** 2
+    series: Any = 0.0
+    for coefficient in _SINC:
+        series = series * square + coefficient
+    return where(near, series, sin(far) / far)
+
+
+# The series of sin(y) / y by squares of y, the highest power first. In the slopes of the quotient
+# two large numbers cancel near 0, and at 0 it has none.
+_SINC = tuple((-1) ** n / math.factorial(2 * n + 1) for n in range(10, -1, -1))
 
 
 def unwrap(

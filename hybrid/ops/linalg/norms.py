@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -68,8 +69,9 @@ def _expand_norm(x: Tensor, *, axis: Axes, keepdims: bool) -> Tensor:
 
 
 def _vjp_norm(g: Tensor, out: Tensor, x: Tensor, *, axis: Axes, keepdims: bool) -> Tensor:
+    # Divided by infinity: at the origin this gradient, which is 0, has no slope either.
     length = restore(out, axis, keepdims)
-    return restore(g, axis, keepdims) * conjugated(x) / where(length == 0, 1, length)
+    return restore(g, axis, keepdims) * conjugated(x) / where(length == 0, math.inf, length)
 
 
 NORM = register(
@@ -140,7 +142,7 @@ def vector_norm(
     powered: Tensor = (size**ord).sum(axis=axes, keepdims=keepdims)
     root: Tensor = powered ** (1 / ord)
     # A root has no slope at 0; the norm of zeros has the gradient 0.
-    return root if ord < 0 else where(powered == 0, powered, root)
+    return root if ord < 0 else where(powered == 0, 0, root)
 
 
 def matrix_norm(

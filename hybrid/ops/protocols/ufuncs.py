@@ -65,6 +65,10 @@ _UPDATES: dict[np.ufunc, Function] = {
     np.maximum: At.max,
 }
 
+_NEVER_CHOSEN: dict[np.ufunc, float] = {
+    **dict.fromkeys((np.maximum, np.fmax), -np.inf),
+    **dict.fromkeys((np.minimum, np.fmin), np.inf),
+}
 _ASSOCIATIVE = frozenset(
     (np.fmax, np.fmin, np.logical_or, np.logical_and, np.logical_xor)
     + (np.bitwise_or, np.bitwise_and, np.bitwise_xor, np.logaddexp, np.logaddexp2, np.hypot)
@@ -293,6 +297,9 @@ def _reduced(
         neutral = ufunc.identity if ufunc.identity is not None else initial
         if neutral is np._NoValue:
             return NotImplemented
+        if dtypes.is_inexact(x.dtype):
+            # That what is left out has no share in the gradient of what ties with `initial`.
+            neutral = _NEVER_CHOSEN.get(ufunc, neutral)
         x = choose(where, x, asarray(neutral, x.dtype))
     function = _REDUCE.get(ufunc)
     if initial is not np._NoValue and ufunc.identity is None:

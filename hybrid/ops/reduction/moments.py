@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -234,10 +235,11 @@ VAR = register(
 def _vjp_std(
     g: Tensor, out: Tensor, x: Tensor, *, axis: Axes, correction: float, keepdims: bool
 ) -> Tensor:
-    # Where all elements are equal the deviation is 0; the subgradient 0 is taken there.
+    # Where all elements are equal the deviation is 0; the subgradient 0 is taken there, and for all
+    # that moves it: divided by infinity it has no slope.
     root = restore(out, axis, keepdims)
     share = divided(restore(g, axis, keepdims), _divisor(x, axis, correction))
-    return share / where(root == 0, 1, root) * _deviation(x, axis)
+    return share / where(root == 0, math.inf, root) * _deviation(x, axis)
 
 
 STD = register(

@@ -353,7 +353,7 @@ def nanstd(
     """
     spread = nanvar(x, axis, correction=correction, ddof=ddof, keepdims=keepdims)
     # Where all elements are equal the deviation is 0; the subgradient 0 is taken there.
-    return where(spread == 0, spread, sqrt(where(spread == 0, 1, spread)))
+    return where(spread == 0, 0, sqrt(where(spread == 0, 1, spread)))
 
 
 # --- replacement ----------------------------------------------------------------------------------
