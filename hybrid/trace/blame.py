@@ -5,6 +5,7 @@ from __future__ import annotations
 import dis
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from types import CodeType
 
 from hybrid.core.source import SourceLine
@@ -19,6 +20,10 @@ _MUTATING = """
     __setattr__
 """
 _MUTATORS = frozenset(_MUTATING.split())
+_WRITERS = _MUTATORS | {
+    *("at", "copyto", "fill_diagonal", "flat", "itemset", "out", "place", "put_along_axis"),
+    *("putmask", "shuffle"),
+}
 _ADDERS = frozenset(("append", "appendleft", "extend", "add"))
 """Methods that add to a container, and tell nothing of it."""
 
@@ -52,6 +57,19 @@ def line_that_changes(codes: Sequence[CodeType], name: str) -> SourceLine | None
         if named and writes:
             return SourceLine(code.co_filename, number, code.co_name)
     return line_that_names(codes, name)
+
+
+@lru_cache(maxsize=1024)
+def may_write(code: CodeType) -> bool:
+    """Tell whether code may write into an array: by an index, in place, or by what it calls."""
+    for op in dis.get_instructions(code):
+        in_place = op.opname == "BINARY_OP" and op.argrepr.endswith("=")
+        if in_place or op.opname in ("STORE_SUBSCR", "STORE_SLICE"):
+            return True
+    given = {x for names in code.co_consts if isinstance(names, tuple) for x in names}
+    named = {*code.co_names, *(x for x in given if isinstance(x, str))}
+    inner = (x for x in code.co_consts if isinstance(x, CodeType))
+    return not named.isdisjoint(_WRITERS) or any(map(may_write, inner))
 
 
 def is_only_filled(codes: Sequence[CodeType], name: str) -> bool:

@@ -26,6 +26,7 @@ from hybrid.errors import GradientError
 from hybrid.ops.movement import copy
 from hybrid.trace.control.body import graph_of, outside_of, tracing
 from hybrid.trace.control.nests import flatten, strong
+from hybrid.trace.control.surroundings import run_once
 from hybrid.trace.derivative import GraphCall
 from hybrid.trace.differentiate import CALL
 from hybrid.trace.recorder import GraphRecorder, Untraceable
@@ -203,7 +204,7 @@ def _traced(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     leaves, tree = containers.flatten((args, kwargs))
     places = [i for i, x in enumerate(leaves) if isinstance(x, Tensor | np.ndarray)]
     tensors = [asarray(leaves[i]) for i in places]
-    with tracing("checkpoint") as body:
+    with run_once("checkpoint", function), tracing("checkpoint") as body:
         parameters = body.parameters([x.spec for x in tensors])
         body.hand(parameters, [leaves[i] for i in places])
         for i, x in zip(places, parameters, strict=True):

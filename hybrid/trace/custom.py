@@ -31,6 +31,7 @@ from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError, ShapeError
 from hybrid.ops.creation import zeros
 from hybrid.trace.control.body import BodyRecorder, tracing
+from hybrid.trace.control.surroundings import run_once
 from hybrid.trace.differentiate import CUSTOM_CALL, Chosen, given_derivative
 from hybrid.trace.recorder import Untraceable
 
@@ -340,7 +341,7 @@ def _or_zeros(gradient: Tensor | None, spec: TensorSpec) -> Tensor:
 
 
 def _traced(name: str, joint: Joint, tensors: tuple[Tensor, ...]) -> list[Tensor]:
-    with tracing(name) as body:
+    with run_once(name, joint), tracing(name) as body:
         parameters = body.parameters([x.spec for x in tensors])
         results, pull = joint(*parameters)
         split = len(body.nodes)

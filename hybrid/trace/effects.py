@@ -74,7 +74,7 @@ class Watch:
         self._contents = [_small_copy(x) for _, x in self._before.arrays]
         self._states = [state_of(x) for _, x in self._before.stateful]
         self._random = _global_states()
-        generators = (*_global_generators(), *(x for _, x in self._before.stateful))
+        generators = (*global_generators(), *(x for _, x in self._before.stateful))
         self._drawn_from = [(x, state) for x in generators if (state := drawn_from(x))]
         self._measured: Effect | None = None
 
@@ -324,10 +324,11 @@ def _fields(holder: Any, found: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _global_states() -> tuple[Any, ...]:
-    return tuple(map(state_of, _global_generators()))
+    return tuple(map(state_of, global_generators()))
 
 
-def _global_generators() -> tuple[Any, ...]:
+def global_generators() -> tuple[Any, ...]:
+    """Return Python's and NumPy's generators of random numbers that all share."""
     # Imported here, if nobody had it: of one that comes later nobody knows whether it was asked.
     of_python: Any = random.getstate
     return of_python.__self__, np.random.mtrand._rand

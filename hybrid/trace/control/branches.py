@@ -229,13 +229,14 @@ def _traced(
 ) -> Any:
     bodies: list[BodyRecorder] = []
     found: list[tuple[Nest, list[TensorSpec]]] = []
-    for function in functions:
-        with run_once(construct, function), tracing(construct) as body:
-            leaves, nest = flatten(construct, "result", function(*operands))
-            results = [strong(x) for x in leaves]
-            body.returns(results)
-        bodies.append(body)
-        found.append((nest, [t.spec for t in results]))
+    with run_once(construct, *functions):
+        for function in functions:
+            with tracing(construct) as body:
+                leaves, nest = flatten(construct, "result", function(*operands))
+                results = [strong(x) for x in leaves]
+                body.returns(results)
+            bodies.append(body)
+            found.append((nest, [t.spec for t in results]))
     # The true branch is named first.
     ends = [partial(_origin, side, f) for side, f in zip(sides, functions, strict=True)]
     order = range(len(functions)) if construct == "switch" else (1, 0)

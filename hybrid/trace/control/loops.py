@@ -202,12 +202,13 @@ def _condition(cond_fn: Callable[[Any], Any], returned: Any) -> Tensor:
 
 
 def _while_traced(given: Given, cond_fn: Callable[[Any], Any]) -> Any:
-    with run_once("while_loop", cond_fn), tracing("while_loop") as asking:
-        carry = given.nest.build(asking.parameters(given.specs))
-        asking.returns([_condition(cond_fn, cond_fn(carry))])
-    with run_once("while_loop", given.function), tracing("while_loop") as body:
-        carry = given.nest.build(body.parameters(given.specs))
-        body.returns(given.carry(given.function(carry)))
+    with run_once("while_loop", cond_fn, given.function):
+        with tracing("while_loop") as asking:
+            carry = given.nest.build(asking.parameters(given.specs))
+            asking.returns([_condition(cond_fn, cond_fn(carry))])
+        with tracing("while_loop") as body:
+            carry = given.nest.build(body.parameters(given.specs))
+            body.returns(given.carry(given.function(carry)))
     outside = outside_of([asking, body])
     count = len(given.leaves)
     changed = any(cell.written for cell in asking.cells.values())

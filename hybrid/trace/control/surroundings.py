@@ -8,23 +8,33 @@ outside or a container, that is undone, and plain Python runs the body.
 from __future__ import annotations
 
 import inspect
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import CellType
+from types import CellType, FunctionType, MappingProxyType
 from typing import Any
+
+import numpy as np
 
 from hybrid.core import dispatch
 from hybrid.core.source import SourceLine
 from hybrid.errors import TraceError
-from hybrid.trace.blame import line_that_names
-from hybrid.trace.effects import change_of, state_of
+from hybrid.trace.blame import line_that_changes, line_that_names, may_write
+from hybrid.trace.effects import change_of, global_generators, state_of
 from hybrid.trace.environment import MISSING, Binding, literal_changed
+from hybrid.trace.growth import made
+from hybrid.trace.holders import InContext, PerThread, Slots
 from hybrid.trace.reach import reach
 from hybrid.trace.recorder import Untraceable
-from hybrid.trace.taking_back import put_back
+from hybrid.trace.taking_back import draw_again, drawn_from, put_back
 
-_CONTAINERS = (list, dict, set, deque)
+_HOLDERS = (
+    *(CellType, FunctionType, MappingProxyType, Slots, PerThread, InContext),
+    *(list, dict, set, deque, bytearray, array),
+)
+_MOST = 1 << 26
+"""Bytes of an array of which a copy is kept."""
 
 
 @contextmanager
@@ -41,12 +51,16 @@ def run_once(construct: str, *functions: Callable[..., Any]) -> Iterator[None]:
     before = Surroundings(functions)
     try:
         yield
-    except BaseException:
-        before.restore()  # they are run again
+    except BaseException:  # they are run again
+        before.check_iterators(construct)
+        before.restore()
         raise
     before.check_iterators(construct)
-    for name, line in before.restore():
-        why = f"it changes {name} outside of it; carry that along instead"
+    done = before.done()
+    if done:
+        before.restore()
+        what, line = done[0]
+        why = f"it {what} outside of it; carry that along instead"
         raise Untraceable(f"the body of hb.{construct} cannot be traced: {why}", line)
 
 
@@ -77,29 +91,67 @@ class Surroundings:
             (binding, where, _contents(binding))
             for where in self._reached
             for binding in where.bindings
-            if type(binding.holder) is CellType or isinstance(binding.holder, _CONTAINERS)
+            if isinstance(binding.holder, _HOLDERS)
         ]
+        stateful = [(name, x, where) for where in self._reached for name, x in where.stateful]
         self._iterators = [
-            (name, x, state_of(x), where)
+            (name, x, state_of(x), where) for name, x, where in stateful if drawn_from(x) is None
+        ]
+        everyones = (("random", x, where) for x in global_generators() for where in self._reached)
+        self._generators = [
+            (name, x, state_of(x), drawn_from(x), where)
+            for name, x, where in (*everyones, *stateful)
+            if drawn_from(x) is not None
+        ]
+        self._arrays = [
+            (name, x, x.copy(), where)
             for where in self._reached
-            for name, x in where.stateful
-            if not self._is_known(x)
+            if any(map(may_write, where.codes))
+            for name, x in where.arrays
+            if isinstance(x, np.ndarray) and x.nbytes <= _MOST and x.flags.writeable
         ]
 
-    def restore(self) -> list[tuple[str, SourceLine | None]]:
-        """Undo what has changed; return its names, and the lines that did it.
+    def done(self) -> list[tuple[str, SourceLine | None]]:
+        """Return what was changed, drawn and written, and the lines that did it.
 
         The trace around looks itself at containers that it reaches.
         """
-        changed = [
-            (binding, where, contents)
-            for binding, where, contents in self._found
+        changes = [
+            change_of(binding, where)
+            for binding, where, _ in self._found
             if binding.changed and (not self._is_known(binding.holder) or _is_read(binding))
         ]
-        named = [change_of(binding, where) for binding, where, _ in changed]
-        for binding, _, contents in changed:
-            put_back(Binding(binding.name, binding.holder, binding.key, contents), ())
-        return named
+        draws = [
+            (name, line_that_names(where.codes, name))
+            for name, x, before, _, where in self._generators
+            if state_of(x) != before
+        ]
+        writes = [
+            (name, line_that_changes(where.codes, name))
+            for name, x, held, where in self._arrays
+            if x.tobytes() != held.tobytes()
+        ]
+        return [
+            *((f"changes {name}", line) for name, line in changes),
+            *((f"draws random numbers from {name}", line) for name, line in draws),
+            *((f"writes to the ndarray {name}", line) for name, line in writes),
+        ]
+
+    def restore(self) -> None:
+        """Undo all that has changed."""
+        for _, x, before, drawn, _ in self._generators:
+            if state_of(x) != before:
+                draw_again(x, drawn)
+        for _, x, held, _ in self._arrays:
+            if x.tobytes() != held.tobytes():
+                x[...] = held
+        for where in self._reached:
+            for binding in made(where):
+                put_back(binding, where.classes)
+        for binding, where, contents in self._found:
+            if binding.changed:
+                as_it_was = Binding(binding.name, binding.holder, binding.key, contents)
+                put_back(as_it_was, where.classes)
 
     def check_iterators(self, construct: str) -> None:
         """Raise where something was drawn that cannot be put back."""
@@ -121,6 +173,8 @@ def _is_read(binding: Binding) -> bool:
 def _contents(binding: Binding) -> Any:
     """Return what is there itself, where others read what it stands for."""
     holder = binding.holder
+    if isinstance(holder, FunctionType):
+        return binding.value
     if type(holder) is CellType:
         try:
             return holder.cell_contents
