@@ -16,6 +16,11 @@ from functools import cache
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Before NumPy is loaded, here and in workers and child processes: after a product OpenBLAS's
+# threads wait 2^26 ticks for the next one, on cores that another worker has work for. That was a
+# fifth of the processor time of tests/ops/linalg.
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+
 _CACHE_DIR = "HYBRID_CACHE_DIR"
 _OWN_CACHE = pytest.StashKey[str]()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ def in_double(example: Example) -> Example:
     return replace(example, dtypes=tuple(WIDER.get(kind, kind) for kind in kinds))
 
 
+@cache
 def examples_in_double(op: Op) -> list[Example]:
     """Return the examples by which the op has derivatives."""
     if not (op.vjp or op.joint_vjp) or op.name in CONTROL:
@@ -56,6 +58,7 @@ def finite(op: Op, example: Example) -> bool:
     return all(np.isfinite(r).all() for r in (found if op.multi else (found,)))
 
 
+@cache
 def differentiable() -> list[Any]:
     return [
         pytest.param(op, example, id=f"{op.name}-{i}")
