@@ -126,6 +126,7 @@ def _description(spec: KernelSpec) -> Iterator[str]:
     inner = f"r{spec.reduced - 1}" if spec.form == "rows" else "j"
     split = ", split into blocks" if spec.split else ", staged" if spec.staged else ""
     split += ", results stored past the caches" if spec.streamed else ""
+    split += ", of short rows" if spec.short else ""
     yield f"{spec.form} kernel{split}: loops {', '.join([*outer_loops(spec), inner])}"
     for name, operand in named_operands(spec):
         at = "".join(f", at in{pick}" for pick in operand.picks)

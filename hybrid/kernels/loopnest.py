@@ -37,6 +37,7 @@ import numpy as np
 
 from hybrid.kernels.loops import Loop, loops_of, sorted_loops
 from hybrid.kernels.moments import LEAST, Moment, find_moments
+from hybrid.kernels.phase_map import has_short_rows
 from hybrid.kernels.region import COMPLEX, Access, Region, region_bytes
 from hybrid.kernels.sharing import shared_loops, tile_length
 from hybrid.kernels.spec import CHEAP_FUNCTIONS as CHEAP_FUNCTIONS
@@ -294,6 +295,8 @@ def canonical(region: Region) -> tuple[KernelSpec, Geometry]:
     )
     if not split:
         spec = replace(spec, moments=moments)
+    if nest.inner is not None and not nest.period and has_short_rows(spec, nest.inner.size):
+        spec = replace(spec, short=True)
     geometry = _geometry(spec, nest, blocks, offsets, _cost(region))
     slots = geometry_slots(spec)
     for number, access in enumerate(region.inputs):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 
 from hybrid.kernels.phase import Base, Phase
-from hybrid.kernels.region import COMPLEX
-from hybrid.kernels.spec import INTERLEAVED, is_heavy, longest_chain
+from hybrid.kernels.region import COMPLEX, register_dtype
+from hybrid.kernels.spec import INTERLEAVED, KernelSpec, Operand, is_heavy, longest_chain
 
 # Bytes of a vector; on processors with shorter ones LLVM takes several.
 VECTOR = 64
@@ -22,6 +23,45 @@ MOST_HEAVY = 8
 # vectors under way, and one takes up to 20 % longer.
 FUNCTIONS = 2
 AT_ONCE = 16
+
+
+def has_short_rows(spec: KernelSpec, columns: int) -> bool:
+    """Whether rows fill but a vector of the blocks that they are computed in."""
+    if spec.form != "map" or not spec.kept or not _in_blocks(spec):
+        return False
+    least, _, _ = _block(replace(spec, short=True))
+    return least < _block(spec)[0] and columns <= least
+
+
+def _block(spec: KernelSpec) -> tuple[int, int, int]:
+    """How many elements are computed at a time, those of a vector, and how many of these."""
+    kinds = [register_dtype(x.dtype) if not x.words else x.words for x in spec.inputs]
+    kinds += [instr.dtype for instr in spec.body] + [x.dtype for x in _operands(spec)]
+    sizes = [np.dtype(dtype).itemsize for dtype in kinds]
+    width, least = VECTOR // max(sizes), VECTOR // min(sizes)
+    several = _several(spec) or not _in_blocks(spec)
+    vectors = INTERLEAVED if several else max(1, AT_ONCE // width)
+    if spec.short:
+        vectors = 1
+    return max(vectors * width, least), width, vectors
+
+
+def _operands(spec: KernelSpec) -> list[Operand]:
+    return [*spec.inputs, *(operand for _, operand in spec.outputs)]
+
+
+def _several(spec: KernelSpec) -> bool:
+    """Whether functions wait for each other, so that several vectors are to be under way."""
+    chained = longest_chain(len(spec.inputs), spec.body) >= CHAIN
+    return chained and sum(map(is_heavy, spec.body)) <= MOST_HEAVY
+
+
+def _in_blocks(spec: KernelSpec) -> bool:
+    """Whether blocks pay: for functions, where operands lie one after the other."""
+    operands = _operands(spec)
+    kinds = {instr.dtype for instr in spec.body} | {x.dtype for x in operands}
+    plain = all(x.inner in "01p" and not x.picks and not x.windows for x in operands)
+    return plain and not kinds & COMPLEX and sum(map(is_heavy, spec.body)) >= FUNCTIONS
 
 
 class MapPhase(Phase):
@@ -100,13 +140,7 @@ class MapPhase(Phase):
 
     def _registers(self) -> tuple[int, str]:
         """How many elements are computed at a time, and the loop over them."""
-        values = range(self.count + len(self.spec.body))
-        dtypes = [*map(self.dtype, values), *(x.dtype for x in self.operands.values())]
-        sizes = [np.dtype(dtype).itemsize for dtype in dtypes]
-        width, least = VECTOR // max(sizes), VECTOR // min(sizes)
-        several = self._several() or not self._in_blocks()
-        vectors = INTERLEAVED if several else max(1, AT_ONCE // width)
-        size = max(vectors * width, least)
+        size, width, vectors = _block(self.spec)
         return size, f"for j in lanes(0, {size}, {width}, {vectors}):"
 
     def _fetch(self, size: int, base: Base, start: str, count: str) -> None:
@@ -146,11 +180,11 @@ class MapPhase(Phase):
                     self._repeat(name, f"{name}_offset")
 
     def _loop(self, count: str, base: Base) -> None:
-        if self._in_blocks():
+        if _in_blocks(self.spec):
             self._blocks(count, base)
             return
         names = self.hoisted(self.roots(0), base)
-        steps = "interleaved" if self._several() else "range"
+        steps = "interleaved" if _several(self.spec) else "range"
         self._steps(f"for j in {steps}({count}):", base, names)
 
     def _blocks(self, count: str, base: Base) -> None:
@@ -195,19 +229,6 @@ class MapPhase(Phase):
         with self.emit.block(loop):
             names = self.compute(self.roots(0), base, "", names)
             self.write_outputs(self.flow.inner_outputs, names, base)
-
-    def _several(self) -> bool:
-        """Whether functions wait for each other, so that several vectors are to be under way."""
-        body = self.spec.body
-        chained = longest_chain(self.count, body) >= CHAIN
-        return chained and sum(map(is_heavy, body)) <= MOST_HEAVY
-
-    def _in_blocks(self) -> bool:
-        """Whether blocks pay: for functions, where operands lie one after the other."""
-        operands = self.operands.values()
-        kinds = {instr.dtype for instr in self.spec.body} | {x.dtype for x in operands}
-        plain = all(x.inner in "01p" and not x.picks and not x.windows for x in operands)
-        return plain and not kinds & COMPLEX and sum(map(is_heavy, self.spec.body)) >= FUNCTIONS
 
     def _periodic(self, name: str) -> bool:
         return self.operands[name].inner == "p"

@@ -135,6 +135,7 @@ class KernelSpec:
     ``shared`` is the number of innermost kept loops in which the tiles of a staged kernel stay.
     ``moments`` are reductions that need no sweep of their own, where that was found to pay.
     ``streamed``: its results are larger than the caches and stored past them.
+    ``short``: its rows are computed a vector at a time.
     """
 
     form: str
@@ -148,6 +149,7 @@ class KernelSpec:
     outputs: tuple[tuple[int, Operand], ...]
     streamed: bool = False
     moments: tuple[Moment, ...] = ()
+    short: bool = False
 
     def worth_parallel(self, geometry: Geometry) -> bool:
         """Whether a run is long enough to be divided among threads."""

@@ -301,6 +301,23 @@ def test_results_have_the_same_bits_past_the_caches(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("columns", [1, 3, 8, 9, 16, 17, 40])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_that_fill_but_a_vector_are_computed_by_one(dtype: str, columns: int) -> None:
+    base = normal((50, 41), dtype)
+    view = base[:, :columns]
+    # One function waits for the other: whole blocks have several vectors.
+    body = [mapped("exp", "exp({0})", (0,), dtype), mapped("tanh", "tanh({0})", (1,), dtype)]
+    outputs = [(2, dtype, False)]
+    kernel, (result,) = check(view.shape, (), [view], body, outputs, RTOL[dtype], bases=[base])
+    assert kernel.spec.short == (1 < columns <= 64 // base.itemsize)
+    whole, (expected,) = check(base.shape, (), [base], body, outputs, RTOL[dtype])
+    assert not whole.spec.short
+    np.testing.assert_array_equal(
+        result.reshape(view.shape), expected.reshape(base.shape)[:, :columns]
+    )
+
+
 @pytest.mark.parametrize("columns", [60, 1000, 20_001])
 def test_rows_that_are_asked_for_before_they_are_written_are_right(columns: int) -> None:
     x = normal((3, columns), "float64")
