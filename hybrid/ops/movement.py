@@ -94,6 +94,10 @@ def reshape(
     """
     if order != "C":
         return _reshape_first_axis_fastest(x, shape, order, copy)
+    if _short is not None and type(x) is Tensor and copy is None:
+        done = _short(x, shape)
+        if done is not None:
+            return done
     if (
         copy is None
         and (not busy or state.plain)
@@ -183,6 +187,13 @@ def ravel(x: ArrayLike, /, order: str = "C") -> Tensor:
     if order in ("C", "F"):
         return reshape(packed(x, order), x.size, order)
     return reshape(x, x.size, order)
+
+
+_short: Callable[[Tensor, Any], Tensor | None] | None = None
+
+
+def _by_itself(x: Tensor, shape: Any) -> None:
+    """Stand behind the short way of :func:`reshape`, which goes on by itself."""
 
 
 def _reshape_method(
@@ -489,6 +500,12 @@ _shortways.offer(
     Way("T", "transpose", _permuted, permute_dims),
     lambda native: attach_properties(T=native["T"]),
 )
+_shortways.offer(
+    Way("shaped", "reshape", _reshaped, _by_itself),
+    lambda native: globals().update(_short=native["shaped"]),
+)
+_shortways.on_tensor(Way("ravel", "ravel", _reshaped, ravel))
+_shortways.on_tensor(Way("flatten", "flatten", otherwise=_flatten))
 _shortways.on_tensor(Way("transpose", "transpose", _permuted, _transpose_method))
 _shortways.on_tensor(Way("copy", "copy", otherwise=copy))
 _shortways.in_module(Way("permute_dims", "function of axes", _permuted), globals(), "_short_turn")

@@ -85,3 +85,23 @@ def test_no_value_stands_for_the_default() -> None:
     assert np.sort(x[:, ::-1], axis=0).tolist() == [[2.0, 1.0, 0.0], [5.0, 4.0, 3.0]]
     with pytest.raises((TypeError, ValueError)):
         np.sum(x, axis=1, keepdim=True)
+
+
+def test_a_call_of_a_form_seen_before_is_answered_as_the_first_was() -> None:
+    x = hb.asarray(np.arange(6.0).reshape(2, 3))
+    for _ in range(3):
+        assert np.sum(x, axis=1).tolist() == [3.0, 12.0]
+        assert np.sum(x, axis=None, keepdims=True).tolist() == [[15.0]]
+        assert np.where(x > 2, x, 0.0).dtype == np.where(x.numpy() > 2, x.numpy(), 0.0).dtype
+        assert np.where(x > 2, 1.5, 0.5).dtype == hb.float64
+        assert np.concatenate([x, [[0.5, 1, 2]]]).shape == (3, 3)
+        assert np.reshape(x, (3, -1)).shape == (3, 2)
+        with pytest.raises(ValueError, match="reshape"):
+            np.reshape(x, (4, -1))
+        with pytest.raises(TypeError):
+            np.sum(x, axis=0, keepdim=True)
+    with hb.GradientTape() as tape:
+        tape.watch(x)
+        y = np.sum(x * x, axis=1)
+    assert tape.gradient(y, x).tolist() == (2 * x).tolist()
+    assert hb.compile(lambda x: np.sum(x, axis=1))(x).tolist() == [3.0, 12.0]

@@ -17,6 +17,7 @@ import hybrid as hb
 from hybrid.core import making
 from hybrid.ops import _shortways, creation, movement, searching, unit_axes
 from hybrid.ops.elementwise import selection
+from hybrid.ops.reduction import moments
 
 Case = tuple[Any, ...]
 
@@ -112,6 +113,14 @@ CASES: dict[str, tuple[Any, str, Callable[..., Any], list[Case]]] = {
         *(unit_axes, "_short", hb.squeeze),
         [(x, *axes) for x in [*TENSORS, CUBE] for axes in UNIT_AXES],
     ),
+    "reshape": (
+        *(movement, "_short", hb.reshape),
+        [(x, shape) for x in [*TENSORS, CUBE] for shape in (-1, (4, -1), [2, 12], (3,), (), "a")],
+    ),
+    "mean": (
+        *(moments, "_short_sum", hb.mean),
+        [(x, *axes) for x in [*TENSORS, CUBE, hb.asarray([1e38] * 4)] for axes in PLACES],
+    ),
     "argmax": (
         *(searching, "_short_max", hb.argmax),
         [(x, *axes) for x in [*TENSORS, CUBE] for axes in PLACES],
@@ -184,17 +193,20 @@ def test_a_function_gives_the_same_without_its_short_way(
         assert repr(got) == repr(wanted), (name, case)
 
 
-@pytest.mark.parametrize("name", ["transpose", "squeeze"])
+@pytest.mark.parametrize("name", ["transpose", "squeeze", "ravel", "flatten"])
 def test_a_method_gives_what_its_python_way_gives(name: str) -> None:
     method = getattr(hb.Tensor, name)
     (way,) = [w for w, _ in _shortways.offered if w.kind == name and w.name == name]
     long = way.otherwise
     assert long is not None
     given = [*AXES, (2, 0, 1), (0, -1, 1), (0, 1), (1, 1, 0)] if name == "transpose" else UNIT_AXES
+    given += [("C",), ("F",), ("K",)] if name in ("ravel", "flatten") else []
     for x in TENSORS:
         for args in given:
             assert repr(outcome(method, x, *args)) == repr(outcome(long, x, *args)), (args, x.shape)
     named = {"axis": 0}
+    if name in ("ravel", "flatten"):
+        assert getattr(hb.asarray([[1, 2], [3, 4]]), name)(order="F").tolist() == [1, 3, 2, 4]
     if name == "squeeze":
         assert hb.ones((1, 3)).squeeze(**named).shape == (3,)
 

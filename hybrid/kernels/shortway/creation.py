@@ -57,8 +57,19 @@ python:
   ret ptr %none
 }
 
-; A copy of few elements in C order.
+; A copy of few elements in C order, with the axes that there are, or with one.
 define internal ptr @copied(ptr %self, ptr %args, i64 %n, ptr %names, ptr %way) {
+  %t = call ptr @copy_of(ptr %self, i64 %n, ptr %names, i1 0)
+  ret ptr %t
+}
+
+define internal ptr @flattened(ptr %self, ptr %args, i64 %n, ptr %names, ptr %way) {
+  %t = call ptr @copy_of(ptr %self, i64 %n, ptr %names, i1 1)
+  ret ptr %t
+}
+
+define internal ptr @copy_of(ptr %self, i64 %n, ptr %names, i1 %flat) {
+  %total_at = alloca i64
   %x = call ptr @plain_array(ptr %self)
   %some = icmp ne ptr %x, null
   %bare = icmp eq ptr %names, null
@@ -74,10 +85,13 @@ look:
   br i1 %good, label %make, label %python
 make:
   %descr = call ptr @field(ptr %x, i64 <descr>)
-  %nd = call i64 @number_in(ptr %x, i64 <nd>)
-  %sizes = call ptr @field(ptr %x, i64 <sizes>)
+  %x.nd = call i64 @number_in(ptr %x, i64 <nd>)
+  %x.sizes = call ptr @field(ptr %x, i64 <sizes>)
   %bytes = call i64 @number_at(ptr %descr, i64 <itemsize>)
   %all = mul i64 %total, %bytes
+  store i64 %total, ptr %total_at
+  %nd = select i1 %flat, i64 1, i64 %x.nd
+  %sizes = select i1 %flat, ptr %total_at, ptr %x.sizes
   call void @Py_IncRef(ptr %x)
   %out = call ptr @new_array_of(ptr %descr, i64 %nd, ptr %sizes)
   %failed = icmp eq ptr %out, null

@@ -88,11 +88,35 @@ done:
   ret void
 }
 
+; The sizes of x, with 1 for the axes that are reduced.
+define internal void @sizes_kept(ptr %x, i64 %axis, ptr %sizes) {
+  %nd = call i64 @number_in(ptr %x, i64 <nd>)
+  %own = call ptr @field(ptr %x, i64 <sizes>)
+  %all = icmp eq i64 %axis, -1
+  br label %next
+next:
+  %i = phi i64 [ 0, %0 ], [ %i.up, %put ]
+  %more = icmp slt i64 %i, %nd
+  br i1 %more, label %put, label %done
+put:
+  %size = call i64 @number(ptr %own, i64 %i)
+  %it = icmp eq i64 %i, %axis
+  %gone = or i1 %all, %it
+  %now = select i1 %gone, i64 1, i64 %size
+  %to = getelementptr i64, ptr %sizes, i64 %i
+  store i64 %now, ptr %to
+  %i.up = add i64 %i, 1
+  br label %next
+done:
+  ret void
+}
+
 define ptr @reduction(ptr %self, ptr %args, i64 %n) {
   %addresses = alloca [3 x ptr]
   %strides = alloca [3 x i64]
   %calls_at = alloca i64
   %count_at = alloca i64
+  %kept_at = alloca [64 x i64]
   %way = call ptr @field(ptr %self, i64 <header>)
   %t = call ptr @word(ptr %args, i64 0)
   %given = call ptr @word(ptr %args, i64 1)
@@ -100,7 +124,9 @@ define ptr @reduction(ptr %self, ptr %args, i64 %n) {
   %x = call ptr @plain_array(ptr %t)
   %some = icmp ne ptr %x, null
   %dropped = icmp eq ptr %keepdims, <False>
-  %go = and i1 %some, %dropped
+  %kept = icmp eq ptr %keepdims, <True>
+  %said = or i1 %dropped, %kept
+  %go = and i1 %some, %said
   br i1 %go, label %look, label %python
 look:
   %plain = call i1 @lies_plainly(ptr %x)
@@ -129,8 +155,11 @@ make:
   %down = and i1 %first, %several
   %results = select i1 %down, i64 %columns, i64 %rows
   store i64 %results, ptr %calls_at
-  %out.nd = zext i1 %several to i64
-  %out = call ptr @new_array_of(ptr %descr, i64 %out.nd, ptr %calls_at)
+  %wide = zext i1 %several to i64
+  call void @sizes_kept(ptr %x, i64 %axis, ptr %kept_at)
+  %out.nd = select i1 %kept, i64 %nd, i64 %wide
+  %out.sizes = select i1 %kept, ptr %kept_at, ptr %calls_at
+  %out = call ptr @new_array_of(ptr %descr, i64 %out.nd, ptr %out.sizes)
   %failed = icmp eq ptr %out, null
   br i1 %failed, label %forget, label %start
 start:

@@ -113,4 +113,35 @@ view:
 python:
   ret ptr <undone>
 }
+
+; The elements as one axis, where they lie in C order.
+define internal ptr @raveled(ptr %self, ptr %args, i64 %n, ptr %names, ptr %way) {
+  %size = alloca i64
+  %stride = alloca i64
+  %x = call ptr @plain_array(ptr %self)
+  %some = icmp ne ptr %x, null
+  %bare = icmp eq ptr %names, null
+  %none = icmp eq i64 %n, 0
+  %a = and i1 %bare, %none
+  %b = and i1 %a, %some
+  br i1 %b, label %look, label %python
+look:
+  %plain = call i1 @lies_plainly(ptr %x)
+  %total = call i64 @size_of(ptr %x)
+  %any = icmp sgt i64 %total, 0
+  %good = and i1 %plain, %any
+  br i1 %good, label %view, label %python
+view:
+  %data = call ptr @field(ptr %x, i64 <header>)
+  %descr = call ptr @field(ptr %x, i64 <descr>)
+  %itemsize = call i64 @number_at(ptr %descr, i64 <itemsize>)
+  store i64 %total, ptr %size
+  store i64 %itemsize, ptr %stride
+  %part = call ptr @view_of(ptr %x, ptr %data, i64 1, ptr %size, ptr %stride)
+  %function = call ptr @word(ptr %way, i64 0)
+  %t = call ptr @tied(ptr %self, ptr %part, ptr %function, ptr null, i64 1, ptr %size)
+  ret ptr %t
+python:
+  ret ptr <undone>
+}
 """

@@ -67,6 +67,8 @@ _ENTRIES = {
     "transpose": (METHOD, "turned"),
     "squeeze": (METHOD, "squeezed"),
     "copy": (METHOD, "copied"),
+    "ravel": (METHOD, "raveled"),
+    "flatten": (METHOD, "flattened"),
     "float": ("ptr %self", "as_float"),
     "int": ("ptr %self", "as_int"),
     "bool": ("ptr %self", "as_bool"),
@@ -106,15 +108,15 @@ class Way:
     kind : str
         ``"unary"``, ``"binary"``, ``"comparison"``, ``"product"`` (of arrays of one floating-point
         dtype), ``"in place"`` (``x += y``), ``"item"`` (``x[index]``), ``"set item"``,
-        ``"reshape"``, ``"transpose"``, ``"squeeze"``, ``"copy"``, ``"length"``,
-        ``"float"``, ``"int"`` and ``"bool"`` (of one element), the name of a property, or that of a
-        function, which gives None where the way is not plain: ``"function"``, ``"function of two"``
-        and ``"function of a product"`` of so many arrays, ``"function of an axis"``, ``"function of
-        the largest"`` and ``"function of the smallest"`` (where it is) of an array, an axis and
-        `keepdims`, ``"function of axes"`` and ``"function of unit axes"`` of an array and perhaps
-        what the methods ``transpose`` and ``squeeze`` are given, ``"function of a choice"`` of
-        three, ``"function of a shape"`` of one, a dtype and a number, and ``"function of numbers"``
-        of a list and the dtype of floats.
+        ``"reshape"``, ``"transpose"``, ``"squeeze"``, ``"ravel"``, ``"flatten"``, ``"copy"``,
+        ``"length"``, ``"float"``, ``"int"`` and ``"bool"`` (of one element), the name of a
+        property, or that of a function, which gives None where the way is not plain:
+        ``"function"``, ``"function of two"`` and ``"function of a product"`` of so many arrays,
+        ``"function of an axis"``, ``"function of the largest"`` and ``"function of the smallest"``
+        (where it is) of an array, an axis and `keepdims`, ``"function of axes"`` and ``"function of
+        unit axes"`` of an array and perhaps what the methods ``transpose`` and ``squeeze`` are
+        given, ``"function of a choice"`` of three, ``"function of a shape"`` of one, a dtype and a
+        number, and ``"function of numbers"`` of a list and the dtype of floats.
     call : callable
         What does it to ndarrays: a ufunc. It gives one, or a NumPy scalar. Of ``"item"``:
         ``call(index, *shape)`` gives the view ops that lead to what the index shows, of
@@ -268,7 +270,7 @@ def _attributes(way: Way, address: int, words: Words, kind: type) -> dict[str, A
     if way.otherwise is None:  # a function, whose `self` are its words
         definition, create = native.method(address, way.name)
         return {way.name: create(ctypes.addressof(definition), words, None)}
-    if way.kind in ("reshape", "transpose", "squeeze", "copy"):
+    if way.kind in ("reshape", "ravel", "flatten", "transpose", "squeeze", "copy"):
         method = native.method_of(kind, address, way.name, way.otherwise, keywords=True)
         return {way.name: method}
     if way.kind in _PROPERTIES:

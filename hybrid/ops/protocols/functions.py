@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from functools import cache, partial
 from itertools import zip_longest
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from hybrid import dtypes
 from hybrid.core.defaults import in_force, with_floats
+from hybrid.core.dispatch import busy
 from hybrid.core.number import Number
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
@@ -61,15 +62,49 @@ def __array_function__(self: Any, func: Function, types: Any, args: Any, kwargs:
 
     Numbers and lists that NumPy makes arrays of are float64, as they are there.
     """
+    if not busy:
+        key = (func, len(args), *kwargs) if kwargs else (func, len(args))
+        ours = _ANSWERED.get(key)
+        if ours is not None and _are_usual(args) and (not kwargs or _are_usual(kwargs.values())):
+            try:
+                return ours(*args, **kwargs)
+            except Exception:
+                pass  # explained below
     if _hold_fractions(args) or (kwargs and _hold_fractions(kwargs.values())):
         with in_force(with_floats(dtypes.float64)):
             return _answer(func, args, kwargs)
     return _answer(func, args, kwargs)
 
 
+_ANSWERED: dict[tuple[Any, ...], Function] = {}
+"""What is called at once, by NumPy's function, how many arguments are given by place, and the names
+of the others. It saves 1.5 us of 2.5."""
+
+
+def _are_usual(values: Iterable[Any]) -> bool:
+    """Tell whether none of `values` needs a look: Tensors, whole numbers, None, several such."""
+    for x in values:
+        kind = type(x)
+        if kind is Tensor:
+            if type(x._data) is not np.ndarray:
+                return False
+        elif kind is tuple or kind is list:
+            if not _are_usual(x):
+                return False
+        elif kind not in _USUAL:
+            return False
+    return True
+
+
+_USUAL = frozenset((np.ndarray, int, bool, str, slice, type(None)))
+
+
 def _answer(func: Function, args: Any, kwargs: Any) -> Any:
     adapter = ADAPTERS.get(func)
-    return translated(func, args, kwargs) if adapter is None else adapter(*args, **kwargs)
+    if adapter is None:
+        return translated(func, args, kwargs)
+    _ANSWERED[func, len(args), *kwargs] = adapter
+    return adapter(*args, **kwargs)
 
 
 def _hold_fractions(values: Iterable[Any]) -> bool:
@@ -149,6 +184,7 @@ def _translated(func: Function, ours: Function, args: Any, kwargs: Any) -> Any:
     """Call `ours` with the arguments of `func`; those left at their defaults do not matter."""
     told = _told(func, ours, len(args), tuple(kwargs) if kwargs else ())
     if told is not None:
+        _ANSWERED[func, len(args), *kwargs] = partial(ours, **told) if told else ours
         if not kwargs:
             return ours(*args, **told) if told else ours(*args)
         for value in kwargs.values():

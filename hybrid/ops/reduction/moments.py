@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.dtypes import DType
+from hybrid.kernels.shortway import Way
+from hybrid.ops import _shortways
 from hybrid.ops._axes import Axes, all_axes, as_dtype, lead_axis, without
 from hybrid.ops._methods import as_numpy, attach
 from hybrid.ops.elementwise.arithmetic import sqrt
@@ -89,6 +92,10 @@ MEAN = register(
 )
 
 
+_short_sum: Callable[[Any, Axis, bool], Tensor | None] | None = None
+_shortways.in_module(Way("sum of a mean", "function of an axis", np.add), globals(), "_short_sum")
+
+
 def mean(
     x: ArrayLike,
     /,
@@ -125,6 +132,11 @@ def mean(
     if options:
         return as_numpy(np.mean, x, axis=axis, dtype=dtype, keepdims=keepdims, **options)
     if dtype is None:
+        if _short_sum is not None and (total := _short_sum(x, axis, keepdims)) is not None:
+            data = total._data
+            if data.dtype.char in "fd":  # as _eager_mean does
+                found: Tensor = total / (x._data.size // data.size)  # type: ignore[union-attr]
+                return found
         return reduce(MEAN, x, axis, keepdims)
     wanted = as_dtype("mean", dtype)
     return reduce(MEAN, asarray(x).astype(wanted, copy=False), axis, keepdims).astype(wanted)
