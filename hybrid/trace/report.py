@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from hybrid.core.conditions import Condition
 from hybrid.core.source import warn_user
 from hybrid.core.tracelog import counted
 from hybrid.errors import EagerFallbackWarning, RetraceWarning, SideEffectWarning
@@ -20,6 +21,7 @@ from hybrid.trace.tracer import EagerFrom
 from hybrid.trace.traces import Traces
 
 MOST_CONDITIONS = 2  # that are written out for a Plan that serves many sizes
+MOST_OF_A_TRACE = 8  # a function that calls itself on halves of its argument has hundreds
 
 
 def explain(name: str, hits: int, misses: int, concretes: Sequence[ConcreteFunction]) -> str:
@@ -32,7 +34,7 @@ def explain(name: str, hits: int, misses: int, concretes: Sequence[ConcreteFunct
         lines.append(f"{number}. {name}{concrete.signature}")
         lines.append(f"   traced because {concrete.reason}")
         if concrete.conditions:
-            lines.append(f"   holds where {', '.join(map(str, concrete.conditions))}")
+            lines.append(f"   holds where {_shortest(concrete.conditions)}")
         segments = concrete.segments
         nodes = counted(sum(len(s.graph.nodes) for s in segments), "node")
         lines.append(f"   {nodes} in {counted(len(segments), 'segment')}")
@@ -46,6 +48,15 @@ def explain(name: str, hits: int, misses: int, concretes: Sequence[ConcreteFunct
         elif names := concrete.changed():
             lines.append(f"   out of date: {', '.join(names)} changed; the next call retraces")
     return "\n".join(lines)
+
+
+def _shortest(conditions: Sequence[Condition]) -> str:
+    """Write out conditions in their order: those of the shortest texts, where they are many."""
+    texts = [str(c) for c in conditions]
+    shown = sorted(sorted(range(len(texts)), key=lambda i: len(texts[i]))[:MOST_OF_A_TRACE])
+    more = len(texts) - len(shown)
+    text = ", ".join(texts[i] for i in shown)
+    return text + (f" and {counted(more, 'condition')} more" if more else "")
 
 
 def _loops(segments: Sequence[Segment]) -> list[str]:
@@ -121,7 +132,7 @@ def why(
         return "; ".join(generalised)
     if variants:
         broken = [c for c in variants[0].conditions if not c.holds(leaves)]
-        return "another trace holds only where " + ", ".join(map(str, broken))
+        return f"another trace holds only where {_shortest(broken)}"
     if not len(traces):
         objects = [n for n, x in zip(signature.names, signature.leaves) if isinstance(x, Identity)]
         if again and objects:

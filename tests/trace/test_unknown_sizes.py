@@ -603,3 +603,17 @@ def test_a_row_written_to_a_column_is_read_before_whatever_the_size() -> None:
         wanted[1] = x
         wanted[:, 2] = x
         np.testing.assert_array_equal(crossed(hb.asarray(x)), wanted)
+
+
+def test_of_many_conditions_the_shortest_are_told() -> None:
+    def halved(x: Any) -> Any:
+        return x if len(x) < 2 else halved(x[::2]) + halved(x[1::2])
+
+    f = hb.compile(halved)
+    for n in (8, 4, 16, 32):
+        assert f(hb.ones(n)).tolist() == [n]
+    told = [line.strip() for line in f.explain().splitlines() if "holds" in line]
+    assert len(told) > 1
+    for line in told:
+        assert line.endswith("conditions more")
+        assert len(line) < 500
