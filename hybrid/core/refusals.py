@@ -54,7 +54,8 @@ def leaked(symbol: Symbol) -> HybridError:
             located(
                 f"this Tensor ({symbol.spec}) belongs to a trace that is under way, and has no "
                 "value yet where nothing is traced, as in another thread. Start threads outside of "
-                f"compiled functions, and let these call compiled functions. {made}"
+                "compiled functions and let these call compiled functions, or hand over x.numpy(), "
+                f"from where on the function runs eagerly. {made}"
             )
         )
     keeper = _keeper(symbol)

@@ -39,6 +39,7 @@ from hybrid.trace.shortcuts import Shortcuts
 from hybrid.trace.signature import Identity, Literal
 from hybrid.trace.sources import Environment
 from hybrid.trace.stand_in import stood_in, where_only_called, wherever_named
+from hybrid.trace.threads import threads_noticed
 from hybrid.trace.tracer import EagerFrom, Tracer
 from hybrid.trace.traces import Traces
 
@@ -310,7 +311,7 @@ def _run(
         try:
             inserts = (where_only_called if watch.alone else wherever_named)(watch.builtins)
             stand_ins = stood_in(watch.bindings, inserts)
-            with watch.calls(), stand_ins as stands:
+            with watch.calls(), threads_noticed(), stand_ins as stands:
                 for array in watch.unwatched(stands):
                     tracer.note_read(array)
                 try:

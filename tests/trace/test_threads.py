@@ -6,6 +6,7 @@ import multiprocessing
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import hybrid as hb
-from hybrid.errors import LeakedTensorError
+from hybrid.errors import EagerFallbackWarning, LeakedTensorError, TraceError
 
 
 @hb.compile
@@ -161,12 +162,50 @@ def test_an_eager_thread_beside_a_tracing_one_is_not_traced() -> None:
         assert future.result(60).tolist() == [2, 2]
 
 
-def test_a_thread_that_a_compiled_function_starts_is_told_that_its_trace_is_under_way() -> None:
-    @hb.compile
-    def total(x: hb.Tensor) -> hb.Tensor:
-        doubled = x * 2
-        with ThreadPoolExecutor(1) as pool:
+def test_a_thread_of_a_pool_is_told_that_its_trace_is_under_way() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()
+
+        @hb.compile
+        def total(x: hb.Tensor) -> hb.Tensor:
+            doubled = x * 2
             return pool.submit(lambda: doubled.sum()).result()
 
-    with pytest.raises(LeakedTensorError, match=r"(?s)under way.*Start threads outside.*x \* 2"):
-        total(hb.ones(3))
+        match = r"(?s)under way.*Start threads outside.*x\.numpy\(\).*x \* 2"
+        with pytest.raises(LeakedTensorError, match=match):
+            total(hb.ones(3))
+
+
+def by_a_thread(x: Any) -> Any:
+    found = []
+    thread = threading.Thread(target=lambda: found.append(x * 2))
+    thread.start()
+    thread.join()
+    return found[0] if found else x
+
+
+def by_a_pool(x: Any) -> Any:
+    y = x + 1
+    with ThreadPoolExecutor(2) as pool:
+        return sum(pool.map(lambda k: y * k, [1, 2]))
+
+
+def by_a_timer(x: Any) -> Any:
+    found = []
+    timer = threading.Timer(0.0, lambda: found.append(x.sum()))
+    timer.start()
+    timer.join()
+    return found[0] + x
+
+
+@pytest.mark.parametrize("f", [by_a_thread, by_a_pool, by_a_timer])
+def test_a_function_that_starts_a_thread_runs_eagerly_from_there(f: Callable[[Any], Any]) -> None:
+    traced = hb.compile(f)
+    x = hb.ones(3)
+    starts = {key: value for key, value in vars(threading).items() if key.startswith("_start")}
+    with pytest.warns(EagerFallbackWarning, match="starts a thread"):
+        assert traced(x).tolist() == f(x).tolist()
+    assert traced(x * 3).tolist() == f(x * 3).tolist()
+    assert {key: vars(threading)[key] for key in starts} == starts
+    with pytest.raises(TraceError, match="starts a thread"):
+        hb.compile(f, fullgraph=True)(x)
