@@ -14,16 +14,26 @@ class Size(int):
     """
 
 
+class Exact(float):
+    """A float that Python asks for, told from others by its bits: 0.0 from -0.0."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, float) and self.hex() == other.hex()
+
+    def __hash__(self) -> int:
+        return hash(self.hex())
+
+
 def asked(kind: type) -> str:
     """Return what stands in messages for asking a traced value for a `kind`."""
     if kind is Size:
         return "a result that has as many elements as the data say"
-    return f"{kind.__name__}() of a traced value"
+    return f"{name_of(kind)} of a traced value"
 
 
 def name_of(kind: type) -> str:
     """Return what stands for a guard that asks for a `kind`."""
-    return "size" if kind is Size else f"{kind.__name__}()"
+    return {Size: "size", Exact: "float()"}.get(kind, f"{kind.__name__}()")
 
 
 def has_contents(x: Tensor) -> bool:

@@ -123,7 +123,7 @@ class Number:
 
     def __hash__(self) -> int:
         found = self.value("hash()")
-        if type(found) is int and not self.known:
+        if type(found) in (int, float) and not self.known:
             state.recorder.trace.keyed(self, found)
         return hash(found)
 

@@ -1,16 +1,18 @@
-"""``n += 1`` in a loop that asks: a number of Python's that becomes a value of the graph.
+"""``n += 1`` in a loop that asks: a number of Python that becomes a value of the graph.
 
 Where a question is asked again, and all that Python can see is as it was but for Tensors and some
-ints among the variables of the function, these ints count something. From then on the variables
-hold what stands for ints in a trace (:class:`~hybrid.core.number.Number`). So the steps look alike
-however far Python has counted, and the count that is returned is a result like any other. Where
-Python needs such an int itself (as a size, as text) it gets it, and counts by itself from there on.
+ints or floats among the variables of the function, these count something (``n += 1``) or shrink
+(``t *= 0.5``). From then on the variables hold what stands for numbers in a trace
+(:class:`~hybrid.core.number.Number`). So the steps look alike however far Python has counted, and
+the count that is returned is a result like any other. Where Python needs such a number itself (as a
+size, as text) it gets it, and counts by itself from there on.
 """
 
 from __future__ import annotations
 
 import ctypes
 import gc
+import math
 import operator
 import sys
 from types import CodeType, FrameType
@@ -48,13 +50,17 @@ def counted(before: State, now: State, known: set[str]) -> frozenset[str]:
         return frozenset()
     if not names.isdisjoint(code.co_cellvars) or not names <= {*code.co_varnames}:
         return frozenset()
-    if not all(_is_small(x.numbers.get(name)) for x in (before, now) for name in names):
+    if not all(_may_count(x.numbers.get(name)) for x in (before, now) for name in names):
         return frozenset()
     return frozenset(names) if bytecode.asks_alone(code, at) else frozenset()
 
 
-def _is_small(literal: Any) -> bool:
-    return literal is not None and literal[0] is int and abs(int(literal[1])) < _LARGEST
+def _may_count(literal: Any) -> bool:
+    if literal is None or literal[0] not in (int, float):
+        return False
+    if literal[0] is float:
+        return math.isfinite(float(literal[1]))
+    return abs(int(literal[1])) < _LARGEST
 
 
 class Counters:
@@ -71,7 +77,8 @@ class Counters:
         self._tracer = tracer
         self._home = home
         self._known = False
-        self._keyed: dict[int, tuple[Number, int]] = {}
+        self._keyed: dict[int, tuple[Number, int | float]] = {}
+        self.floats = False  # whether there was one: Python may ask for what was made of it
 
     def sought(self, before: State, now: State) -> frozenset[str]:
         """Return the variables that are to become values of the graph at a question."""
@@ -97,12 +104,16 @@ class Counters:
         held = locals_of(frame)
         set_locals(frame, {name: self._standing_for(held[name]) for name in sorted(names)})
 
-    def _standing_for(self, x: int) -> Number:
-        tracer, attrs = self._tracer, {"shape": (), "dtype": dtypes.int64}
-        first = tracer.emit(OPS["full"], (Const(x, dtypes.int64),), attrs, None)[0]
-        nought = Const(0, dtypes.int64)
-        found = tracer.emit(OPS["add"], (first, nought), {}, None, weak=True)[0]
-        return Number(tracer.tensor(found, None), COUNTED)
+    def _standing_for(self, x: int | float) -> Number:
+        is_float = type(x) is float
+        self.floats |= is_float
+        dtype = dtypes.float64 if is_float else dtypes.int64
+        tracer, attrs = self._tracer, {"shape": (), "dtype": dtype}
+        first = tracer.emit(OPS["full"], (Const(x, dtype),), attrs, None)[0]
+        # What leaves a number as it is: -0.0 added to 0.0 would not be.
+        name, same = ("multiply", Const(1.0, dtype)) if is_float else ("add", Const(0, dtype))
+        found = tracer.emit(OPS[name], (first, same), {}, None, weak=True)[0]
+        return Number(tracer.tensor(found, None), None if is_float else COUNTED)
 
     def _frames(self) -> Any:
         """Yield the frames of the user's code, the innermost first."""
@@ -123,14 +134,14 @@ class Counters:
             set_locals(frame, {k: operator.index(x) for k, x in found.items()})
 
     def release(self) -> None:
-        """Give Python the ints that are known since the trace has given up."""
+        """Give Python the numbers that are known since the trace has given up."""
         for frame in self._frames():
-            held = locals_of(frame).items()
-            found = {k: x for k, x in held if type(x) is Number and x.limits and x.known}
+            held = {k: x for k, x in locals_of(frame).items() if type(x) is Number and x.known}
+            found = {k: x for k, x in held.items() if x.limits or self.floats}
             set_locals(frame, {k: x.value("") for k, x in found.items()})
 
-    def keyed(self, number: Number, value: int) -> None:
-        """Note that what stands for an int may have become a key, which must be the int itself."""
+    def keyed(self, number: Number, value: int | float) -> None:
+        """Note that what stands for a number may have become a key, which must be that itself."""
         self._keyed[id(number)] = number, value
 
     def unlock(self) -> None:

@@ -9,6 +9,7 @@ There are a tenth as many as ``HYBRID_FUZZ_EXAMPLES`` says.
 
 from __future__ import annotations
 
+import math
 import random
 import warnings
 from collections.abc import Callable
@@ -106,6 +107,8 @@ def _asking_statement(draw: random.Random, depth: int) -> str:
         f"k = hb.asarray(1.0)\n@for _ in range(9):\n@    if abs({x} - k * {y}).max() < 0.9: break\n"
         f"@    k = k * 0.5\n@{x} = {x} * k",
         "if e < tol: return a, b, c, n, m, len(h), r", f"{n} = {n} * 2 if {n} < 9 else 1",
+        "z *= 0.9", "z += 0.25", f"{x} = {x} * (1 - 0.1 * z)", "r.append(z)", "z = 1 / (z + 2)",
+        f"if z > 2: z = 0.5; {x} = {x} * 0.9", f"{x} = {x} * 0.9 + 2e-3 * math.sqrt(abs(z))",
         f"{x} = {x} / ({n} + 1)", f"{x} = {x} * 0.9 ** {n}" if depth else f"m = {n} // {k}",
     ]  # fmt: skip
     return draw.choice(often)
@@ -140,13 +143,13 @@ def _asking_function(seed: int) -> tuple[str, Callable[..., Any]]:
     draw = random.Random(seed)
     lines = [
         "def f(a, b, p, tol):",
-        "    c = a + b; e = abs(a).max(); h = [a]; r = []; n = 0; m = 1; t = hb.arange(5.0)",
-        "    d = {}; u = hb.zeros(6); rows = a * 1",
+        "    c = a + b; e = abs(a).max(); h = [a]; r = []; n = 0; m = 1; z = 1.0",
+        "    d = {}; u = hb.zeros(6); rows = a * 1; t = hb.arange(5.0)",
         *_asking_body(draw, "    ", 1),
-        "    return a, b, c, e, n, m, r, h[-1], len(h), hb.stack(h[-1:]), u, d",
+        "    return a, b, c, e, n, m, z, r, h[-1], len(h), hb.stack(h[-1:]), u, d",
     ]
     source = "\n".join(lines)
-    names: dict[str, Any] = {"np": np, "hb": hb}
+    names: dict[str, Any] = {"np": np, "hb": hb, "math": math}
     exec(source, names)
     return source, names["f"]
 

@@ -1,8 +1,9 @@
-"""Ints that count in loops which ask are values of the graph: the same numbers, one trace."""
+"""Ints and floats that change in loops which ask are values of the graph: the same, one trace."""
 
 from __future__ import annotations
 
 import json
+import math
 import operator
 import warnings
 from collections.abc import Callable
@@ -247,13 +248,127 @@ def of_a_kind(x: Any, tol: Any) -> Any:
     return x, isinstance(n, int), type(n) is int, isinstance(n, float), n == 3, n in (20, 21, 22)
 
 
+# --- floats ---------------------------------------------------------------------------------------
+
+
+def decays(x: Any, tol: Any) -> Any:
+    rate = 0.5
+    while hb.max(x) > tol:
+        x = x * (1 - rate * 0.2) - 0.01 * x
+        rate *= 0.99
+    return x, rate, -rate, rate**2, rate // 0.3, rate % 0.3, rate > 0.3
+
+
+def time_of_day(x: Any, tol: Any) -> Any:
+    t, n = 0.0, 0
+    while hb.max(x) > tol and t < 5.0:
+        x = x * 0.95 - (3 + t) * 1e-4 * x
+        t += 0.05
+        n += 1
+    return x, t, n, t / n if n else -1.0
+
+
+def line_search(x: Any, tol: Any) -> Any:
+    def loss(x: Any) -> Any:
+        return hb.sum((x * x - 2.0) ** 2)
+
+    while True:
+        gradient = 4 * x * (x * x - 2.0)
+        if hb.sum(gradient * gradient) < tol:
+            return x
+        t = 1.0
+        while loss(x - t * gradient) > loss(x) - 1e-4 * t * hb.sum(gradient * gradient):
+            t *= 0.5
+        x = x - t * gradient
+
+
+def asked_for(x: Any, tol: Any) -> Any:
+    t = 1.0
+    while hb.max(x) > tol:
+        x = x * (0.9 - 0.05 * math.sqrt(t))
+        t *= 0.5
+    return x, t
+
+
+def asked_for_at_times(x: Any, tol: Any) -> Any:
+    t, said = 1.0, []
+    while hb.max(x) > tol:
+        x = x * 0.8
+        t *= 0.5
+        if x[0] < x[1] * 0.3:
+            said.append(f"{t:.3f}")
+    return x, said, t
+
+
+def asked_for_in_the_end(x: Any, tol: Any) -> Any:
+    t, found = 1.0, {}
+    while hb.max(x) > tol:
+        x = x * 0.8
+        t *= 0.5
+    found[t] = x
+    return x, f"{t}", round(t, 3), int(1 / t), found, {t: t}, math.log(t), t.is_integer()
+
+
+def signed_nought(x: Any, tol: Any) -> Any:
+    t = 1e-320
+    while hb.max(x) > tol:
+        x = x * 0.8
+        t *= -0.01
+    return x, t, math.copysign(1.0, t)
+
+
+def from_an_int(x: Any, tol: Any) -> Any:
+    t = 1
+    while hb.max(x) > tol:
+        x = x * 0.8
+        t = t / 2
+    return x, t, isinstance(t, float), x.astype("float32") * t, hb.asarray(t)
+
+
+def divided_by_less(x: Any, tol: Any) -> Any:
+    t, caught = 3.0, 0
+    while hb.max(x) > tol:
+        x = x * 0.8
+        try:
+            x = x + 1e-9 * (1.0 / t)
+        except ZeroDivisionError:
+            caught += 1
+        t -= 1.0
+    return x, t, caught
+
+
+def keys_of_floats(x: Any, tol: Any) -> Any:
+    t, found = 1.0, {}
+    while hb.max(x) > tol:
+        x = x * 0.8
+        t *= 0.5
+        found[t] = x[0]
+    return x, found, list(found)
+
+
+def gives_up_beside(x: Any, tol: Any) -> Any:
+    t, times = 1.0, []
+    while hb.max(x) > tol:
+        x = x * 0.8
+        t *= 0.5
+        times.append(t)
+    mean = float(x.mean())
+    return x, t, times, json.dumps([t, len(times)]), t * mean
+
+
+FLOATS = [
+    decays, time_of_day, line_search, asked_for, asked_for_at_times, asked_for_in_the_end,
+    signed_nought, from_an_int, divided_by_less, keys_of_floats, gives_up_beside,
+]  # fmt: skip
 ALL = [
-    returned, bounded, in_steps, of_two_kinds, patience, modulo, as_index, as_size,
+    *FLOATS, returned, bounded, in_steps, of_two_kinds, patience, modulo, as_index, as_size,
     rows_that_are_written, grows, fibonacci, text, keys, more_keys, gives_up, listed, narrow,
     nested, down,
     waits_on_the_stack, in_a_closure, divides_by_nought, of_a_kind,
 ]  # fmt: skip
-ONE_TRACE = [returned, bounded, in_steps, of_two_kinds, patience, as_index]
+ONE_TRACE = [
+    returned, bounded, in_steps, of_two_kinds, patience, as_index, decays, time_of_day,
+]  # fmt: skip
 
 
 def same(got: Any, want: Any) -> None:

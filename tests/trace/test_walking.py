@@ -409,13 +409,12 @@ def test_a_loop_without_end_in_sight_runs_eagerly_with_a_warning() -> None:
 
 def test_explain_says_how_long_python_was_followed() -> None:
     def f(x: Any, tol: Any) -> Any:
-        rate = 1.0
+        said = ""
         while hb.max(x) > tol:
             x = x * 0.875
-            rate *= 0.5
-        return x, rate
+            said += "."
+        return x, said
 
     compiled = hb.compile(f)
-    _, rate = compiled(hb.asarray(ATOM), 1e-3)
-    steps = round(-np.log2(rate))
-    assert f"a loop of up to {steps - 2} steps" in compiled.explain()
+    _, said = compiled(hb.asarray(ATOM), 1e-3)
+    assert f"a loop of up to {len(said) - 2} steps" in compiled.explain()
