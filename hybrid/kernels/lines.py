@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from itertools import accumulate
 from operator import mul
+from typing import Any
 
 import numpy as np
 
@@ -168,11 +169,26 @@ def _passes(size: int, kind: str, dtype: str) -> _Passes | None:
 
 @functools.cache
 def _source(kind: str, dtype: str, lanes: int, radices: tuple[int, ...]) -> Source:
+    return source_of_lines("lines", _TEXT, ("run",), _SLOTS, kind, dtype, lanes, radices)
+
+
+def source_of_lines(
+    name: str,
+    text: str,
+    phases: tuple[str, ...],
+    slots: tuple[str, ...],
+    kind: str,
+    dtype: str,
+    lanes: int,
+    radices: tuple[int, ...],
+    **values: Any,
+) -> Source:
+    """Return a kernel that writes what `radices` are passes over, `lanes` lines at once."""
     return source_of(
-        "lines",
-        _TEXT,
-        ("run",),
-        _SLOTS,
+        name,
+        text,
+        phases,
+        slots,
         5,
         form=kind,
         dtype=dtype,
@@ -180,6 +196,7 @@ def _source(kind: str, dtype: str, lanes: int, radices: tuple[int, ...]) -> Sour
         radices=radices,
         page=4096 // (lanes * np.dtype(dtype).itemsize),
         parts=2 if kind == "complex" else 1,
+        **values,
     )
 
 

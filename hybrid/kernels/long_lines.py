@@ -18,9 +18,16 @@ from operator import mul
 import numpy as np
 
 from hybrid.kernels.cpu import Source
-from hybrid.kernels.handwritten import Array, geometry, run, source_of
+from hybrid.kernels.handwritten import Array, geometry, run
 from hybrid.kernels.limits import lanes_of
-from hybrid.kernels.lines import RATE, factors, known_radices, passes_over, roots_of_unity
+from hybrid.kernels.lines import (
+    RATE,
+    factors,
+    known_radices,
+    passes_over,
+    roots_of_unity,
+    source_of_lines,
+)
 from hybrid.kernels.spec import Geometry
 from hybrid.records import dataclass
 
@@ -282,19 +289,9 @@ def _source(kind: str, dtype: str, lanes: int, radices: tuple[int, ...]) -> Sour
         "rows": _ROWS.replace("{memory}", rows).replace("{places}", places),
         "columns": _COLUMNS.replace("{memory}", columns).replace("{far}", far),
     }
-    return source_of(
-        "long_line",
-        _HEAD + "".join(text[phase] for phase in phases),
-        phases,
-        _SLOTS,
-        5,
-        form=kind,
-        dtype=dtype,
-        lanes=lanes,
-        radices=radices,
-        scale=scale,
-        page=4096 // (lanes * np.dtype(dtype).itemsize),
-        parts=2 if kind == "complex" else 1,
+    whole = _HEAD + "".join(text[phase] for phase in phases)
+    return source_of_lines(
+        "long_line", whole, phases, _SLOTS, kind, dtype, lanes, radices, scale=scale
     )
 
 

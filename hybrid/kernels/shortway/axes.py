@@ -3,7 +3,6 @@
 AXES = """
 ; The axes that ints say, from the front, each once; false where they are no permutation.
 define internal i1 @permutation_of(ptr %entries, i64 %nd, ptr %axes) {
-  %at = alloca i64
   br label %next
 next:
   %i = phi i64 [ 0, %0 ], [ %i.up, %put ]
@@ -12,16 +11,7 @@ next:
   br i1 %more, label %entry, label %yes
 entry:
   %x = call ptr @word(ptr %entries, i64 %i)
-  %int = call i1 @is_a(ptr %x, ptr <int>)
-  br i1 %int, label %value, label %no
-value:
-  %known = call i1 @short_int(ptr %x, ptr %at)
-  br i1 %known, label %check, label %no
-check:
-  %axis = load i64, ptr %at
-  %negative = icmp slt i64 %axis, 0
-  %from_end = add i64 %axis, %nd
-  %place = select i1 %negative, i64 %from_end, i64 %axis
+  %place = call i64 @axis_of(ptr %x, i64 %nd)
   %within = icmp ult i64 %place, %nd
   br i1 %within, label %mark, label %no
 mark:
@@ -35,6 +25,20 @@ mark:
   br i1 %new, label %put, label %no
 put:
   br label %next
+yes:
+  ret i1 1
+no:
+  ret i1 0
+}
+
+; Whether a method is given nothing, or None alone.
+define internal i1 @unasked(ptr %args, i64 %n) {
+  switch i64 %n, label %no [ i64 0, label %yes
+                             i64 1, label %look ]
+look:
+  %first = call ptr @word(ptr %args, i64 0)
+  %none = icmp eq ptr %first, <None>
+  ret i1 %none
 yes:
   ret i1 1
 no:
@@ -56,13 +60,7 @@ start:
   %nd = call i64 @number_in(ptr %x, i64 <nd>)
   %x.sizes = call ptr @field(ptr %x, i64 <sizes>)
   %x.strides = call ptr @field(ptr %x, i64 <strides>)
-  %unasked = icmp eq i64 %n, 0
-  br i1 %unasked, label %reverse, label %asked
-asked:
-  %first = call ptr @word(ptr %args, i64 0)
-  %is_none = icmp eq ptr %first, <None>
-  %single = icmp eq i64 %n, 1
-  %nothing = and i1 %is_none, %single
+  %nothing = call i1 @unasked(ptr %args, i64 %n)
   br i1 %nothing, label %reverse, label %given
 given:
   %entries = call ptr @entries_of(ptr %args, i64 %n, ptr %count_at)
@@ -73,7 +71,7 @@ permute:
   %right = call i1 @permutation_of(ptr %entries, i64 %nd, ptr %axes)
   br i1 %right, label %next, label %python
 reverse:
-  %r = phi i64 [ 0, %start ], [ 0, %asked ], [ %r.up, %turn ]
+  %r = phi i64 [ 0, %start ], [ %r.up, %turn ]
   %r.more = icmp slt i64 %r, %nd
   br i1 %r.more, label %turn, label %next
 turn:
@@ -112,15 +110,9 @@ define internal ptr @squeezed(ptr %self, ptr %args, i64 %n, ptr %names, ptr %way
   %some = icmp ne ptr %x, null
   %bare = icmp eq ptr %names, null
   %go = and i1 %some, %bare
-  br i1 %go, label %count, label %python
-count:
-  %unasked = icmp eq i64 %n, 0
-  br i1 %unasked, label %start, label %asked
-asked:
-  %first = call ptr @word(ptr %args, i64 0)
-  %is_none = icmp eq ptr %first, <None>
-  %single = icmp eq i64 %n, 1
-  %nothing = and i1 %is_none, %single
+  br i1 %go, label %ask, label %python
+ask:
+  %nothing = call i1 @unasked(ptr %args, i64 %n)
   br i1 %nothing, label %start, label %python
 start:
   %nd = call i64 @number_in(ptr %x, i64 <nd>)
