@@ -27,7 +27,7 @@ from hybrid.core import dispatch
 from hybrid.core.aliases import own_alias
 from hybrid.core.op import Attrs, Op
 from hybrid.core.spec import TensorSpec
-from hybrid.core.storage import SAVED
+from hybrid.core.storage import SAVED, Alias
 from hybrid.core.tensor import Tensor, wrap
 from hybrid.dtypes import is_inexact
 
@@ -98,6 +98,8 @@ def record(op: Op, inputs: tuple[Any, ...], attrs: Attrs, outputs: Any) -> None:
         node.mark = form.marked(wanted)
         node.parents = nodes[0] if len(nodes) == 1 else tuple(nodes)
         outputs._node = node  # first: a result that is kept gets a Storage, which has its node
+        if outputs._link is not None:
+            _tell_memory(outputs, node)
         node.saved = _saved(form.kept, inputs, (outputs,)) if form.kept else None
 
 
@@ -227,8 +229,23 @@ def _hang_parts(
     parents = nodes[0] if len(nodes) == 1 else tuple(nodes)
     node = TapeNode(form, parents, None, wanted)
     for i in places:
-        outputs[i]._node = PartNode(node, i)
+        part = outputs[i]._node = PartNode(node, i)
+        if outputs[i]._link is not None:
+            _tell_memory(outputs[i], part)
     node.saved = _saved(form.kept, inputs, outputs)
+
+
+def _tell_memory(result: Tensor, node: AnyNode) -> None:
+    """Let memory that a result came with know its node: a trace notes there how NumPy lays it out.
+
+    What is written to the result, or to a view of it, goes by the node of the memory.
+    """
+    link = result._link
+    if type(link) is Alias:
+        if not link.chain:
+            link.storage.node = node
+    elif type(link) is tuple and link[2] == ():  # a view has None: its memory is another's
+        link[0].node = node
 
 
 def record_from(op: Op, sources: list[AnyNode], outputs: tuple[Tensor, ...]) -> None:
