@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -153,12 +154,55 @@ def warn_eager(name: str, how_long: str, why: EagerFrom | None) -> None:
     """Warn that a function runs eagerly, with the reason and the line."""
     where = f"\n  at {why.line.describe()}" if why is not None and why.line else ""
     reason = why.why if why is not None else "it cannot be traced"
-    warn_user(
-        f"{name} runs eagerly {how_long}: {reason}{where}\n"
-        "  Use hb.where and array operations, keep such values out of the compiled function, "
-        "or compile a smaller part of it.",
-        EagerFallbackWarning,
-    )
+    text = f"{name} runs eagerly {how_long}: {reason}{where}\n  {_advice(reason)}"
+    warn_user(text, EagerFallbackWarning)
+
+
+def _advice(reason: str) -> str:
+    """Return what to do about a reason to run eagerly."""
+    found = (advice for pattern, advice in _ADVICE if re.search(pattern, reason))
+    return next(found, _ANY_ADVICE)
+
+
+_ADVICE = (
+    (
+        r"^(the body of|where )",  # which say it themselves
+        "What cannot be traced can also stay outside of the compiled function.",
+    ),
+    (
+        r"^(str|repr|format)\(\)|^text|pprint|^it (prints|writes|logs|warns|tells)",
+        "hb.print shows values at every run of a trace; or return them, and show them outside.",
+    ),
+    (
+        r"^(float|int|complex|bool|\w*item|tolist|hex)\b.*needs a concrete value",
+        "Compute with Tensors as they are (hb.where, array operations), or return the value and "
+        "convert it outside.",
+    ),
+    (
+        r"draws random numbers",
+        "Draw from hb.random, or pass such numbers in as an argument.",
+    ),
+    (
+        r"starts a thread",
+        "Start threads outside, and let these call compiled functions.",
+    ),
+    (
+        r"^it calls ",
+        "Do that outside, and pass in what it gives as an argument.",
+    ),
+    (
+        r"uses up the iterator|is an iterator",
+        "Pass a list or an array instead.",
+    ),
+    (
+        r"^it changes |keeps a Tensor",
+        "Return what is new, or keep it in an hb.Variable.",
+    ),
+)
+_ANY_ADVICE = (
+    "Use hb.where and array operations, keep such values out of the compiled function, or compile "
+    "a smaller part of it."
+)
 
 
 def warn_of_fleeting(name: str, what: str) -> None:
