@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -63,3 +64,15 @@ def test_del_is_numpys_error_whichever_way_writes_take() -> None:
         x[1] = 2.0
     with pytest.raises(ValueError, match="cannot be deleted"):
         del x[0]
+
+
+@pytest.mark.parametrize("how", [lambda f: f, hb.compile], ids=["eager", "compiled"])
+@pytest.mark.parametrize("f", [operator.add, operator.lt, operator.pow, operator.iadd])
+def test_a_tensor_of_another_library_is_named_with_its_module(f: Any, how: Any) -> None:
+    def no_device(self: Any) -> Any:
+        raise NotImplementedError
+
+    other = type("Tensor", (), {"__module__": "others.arrays", "__dlpack__": no_device})()
+    for function in (lambda x: f(x, other), lambda x: f(other, x)):
+        with pytest.raises(TypeError, match=r"(?s)hybrid.Tensor and a others.arrays.Tensor.* at "):
+            how(function)(hb.ones(2))

@@ -16,6 +16,7 @@ from hybrid.core.number import Number, in_graph
 from hybrid.core.op import Op
 from hybrid.core.own_rules import has_own_rules
 from hybrid.core.refusals import too_wide
+from hybrid.core.source import located
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
 from hybrid.core.unknown import Unknown, known
@@ -38,6 +39,22 @@ def is_known(x: Any) -> bool:
     return isinstance(x, KNOWN) and (
         not isinstance(x, np.ndarray) or not has_own_rules(type(x)) or hasattr(x, "filled")
     )
+
+
+def not_taken(name: str, other: Any) -> Any:
+    """Return NotImplemented, so that Python asks the other operand.
+
+    Raises
+    ------
+    TypeError
+        For Tensors of other libraries, of which Python would say 'Tensor' and 'Tensor' only.
+    """
+    kind = type(other)
+    if kind.__name__ == "Tensor" and hasattr(kind, "__dlpack__"):
+        theirs = f"{kind.__module__}.{kind.__qualname__}"
+        hint = "hb.asarray(x) shows its memory as a Tensor of hybrid's"
+        raise TypeError(located(f"{name} of a hybrid.Tensor and a {theirs}: {hint}"))
+    return NotImplemented
 
 
 _DOUBLE = frozenset((dtypes.float64, dtypes.complex128))

@@ -28,6 +28,7 @@ from hybrid.ops.elementwise.operands import (
     check_integers,
     is_known,
     is_weak,
+    not_taken,
     operand,
     strong,
     with_lists,
@@ -263,7 +264,9 @@ def _beside(x: Any, other: Any) -> tuple[Any, ...]:
 
 def _beside_no_array(name: str, x: Any, other: Any) -> Any:
     """Compare with None and texts as NumPy does, element by element: none is equal to them."""
-    if name not in ("equal", "not_equal") or not (other is None or isinstance(other, str)):
+    if name not in ("equal", "not_equal"):
+        return not_taken(name, other)
+    if not (other is None or isinstance(other, str)):
         return NotImplemented
     if is_weak(x):
         return name == "not_equal"
@@ -293,7 +296,7 @@ def _reflected(op: Op, ufunc: Callable[..., Any]) -> Operator:
             if taped is not None:
                 return taped
         if not is_known(other):
-            return NotImplemented
+            return not_taken(op.name, other)
         special = follow_python(op.name, other, self)
         if special is not None:
             return special
