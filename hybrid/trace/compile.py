@@ -34,6 +34,7 @@ from hybrid.trace.segment import Failed
 from hybrid.trace.signature import (
     Identity,
     Signature,
+    by_place,
     defaults_of,
     describe,
     flatten,
@@ -46,6 +47,7 @@ from hybrid.trace.tracing import NumberRefused, Subject
 from hybrid.trace.untraced import reason_against
 
 RETRACES_BEFORE_WARNING = 8
+_FORMS = 64  # of calls with names, of one function, that are remembered
 
 
 class CacheInfo(NamedTuple):
@@ -105,6 +107,7 @@ class CompiledFunction:
         self._signature = signature_of(function)
         self._defaults = defaults_of(function)
         self._generaliser = Generaliser(dynamic, as_specs(input_signature))
+        self._by_place: dict[tuple[Any, ...], tuple[str, ...]] = {}
         self._fleeting = Fleeting()
         self._hits = 0
         self._misses = 0
@@ -113,6 +116,8 @@ class CompiledFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
+            if kwargs and (placed := self._by_place.get((len(args), *kwargs))) is not None:
+                args, kwargs = (*args, *map(kwargs.__getitem__, placed)), {}
             short = self._shortcuts
             plain = not dispatch.busy or dispatch.state.plain
             if not kwargs and (plain or dispatch.state.unseen):
@@ -145,6 +150,11 @@ class CompiledFunction:
         if modes.functions_run_eagerly() or dispatch.state.recorder is not None:
             return self.__wrapped__(*args, **kwargs)
         call, tree, names = self._bind(args, kwargs)
+        if kwargs and len(self._by_place) < _FORMS:
+            placed = by_place(self.__wrapped__, self._signature, len(args), kwargs)
+            if placed is not None:
+                self._by_place[len(args), *kwargs] = placed
+                args, kwargs = (*args, *map(kwargs.__getitem__, placed)), {}
         _refuse_leaked(call.leaves)
         spelled = names()
         against = reason_against(spelled, call.leaves)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -127,6 +127,23 @@ def signature_of(function: Callable[..., Any]) -> inspect.Signature:
 
 
 def _anything(*args: Any, **kwargs: Any) -> None: ...
+
+
+def by_place(
+    function: Callable[..., Any], signature: inspect.Signature, count: int, names: Iterable[str]
+) -> tuple[str, ...] | None:
+    """Return in which order arguments given by name would be given by place, behind so many others.
+
+    None where one cannot be, or one would be left out before it, and where a function does not say
+    itself what it takes.
+    """
+    told = hasattr(function, "__wrapped__") or hasattr(function, "__signature__")
+    if type(function) is not FunctionType or told:
+        return None
+    wanted = set(names)
+    parameters = list(signature.parameters.values())[count : count + len(wanted)]
+    found = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+    return found if set(found) == wanted else None
 
 
 def defaults_of(function: Callable[..., Any]) -> tuple[int, int]:

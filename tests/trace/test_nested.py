@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,61 @@ def test_keyword_arguments_in_any_order_with_defaults_between() -> None:
         for args, kwargs in calls:
             same(compiled(*args, **kwargs), f(*args, **kwargs))
     assert compiled._shortcuts.nested
+
+
+def test_names_may_be_given_in_any_order_and_mean_what_they_do_by_place() -> None:
+    def f(a: Any, b: Any, scale: Any = 2.0, flag: bool = False) -> Any:
+        return (a - b) * scale if flag else (a - b) / scale
+
+    compiled = hb.compile(f)
+    x, y = hb.asarray([1.0, 2.0]), hb.asarray([3.0, 5.0])
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
+        ((x,), {"b": y}),
+        ((), {"b": y, "a": x}),
+        ((), {"a": y, "b": x, "scale": 4.0}),
+        ((x, y), {"flag": True}),
+        ((x, y), {"scale": 3.0, "flag": True}),
+        ((x,), {"flag": True, "scale": 3.0, "b": y}),
+        ((x,), {"flag": True, "b": y}),
+    ]
+    for _ in range(4):
+        for args, kwargs in calls:
+            same(compiled(*args, **kwargs), f(*args, **kwargs))
+    for wrong in ({"c": x}, {"a": x}, {"b": y, "a": x}, {"b": y, "c": x}, {"scale": 2.0}):
+        for _ in range(2):
+            with pytest.raises(TypeError):
+                compiled(x, **wrong)
+    with pytest.raises(TypeError):
+        compiled(x, y, b=y)
+    f.__defaults__ = (4.0, True)
+    for args, kwargs in calls:
+        same(compiled(*args, **kwargs), f(*args, **kwargs))
+
+
+def test_a_wrapper_sees_by_name_what_is_given_by_name() -> None:
+    def inner(x: Any, y: Any = 1.0) -> Any:
+        return x + y
+
+    @functools.wraps(inner)
+    def outer(*args: Any, **kwargs: Any) -> Any:
+        return inner(*args, **kwargs) * (len(kwargs) + 1)
+
+    compiled = hb.compile(outer)
+    x = hb.asarray([1.0, 2.0])
+    first = [compiled(x, y=x), compiled(x, x), compiled(x)]
+    for _ in range(3):
+        for a, b in zip(first, [compiled(x, y=x), compiled(x, x), compiled(x)], strict=True):
+            same(a, b)
+    assert not compiled._by_place
+
+
+def test_a_name_that_is_given_needs_no_key_of_its_own() -> None:
+    f = hb.compile(lambda x, y, flag=False: x * y if flag else x + y)
+    x = hb.asarray([1.0, 2.0])
+    for _ in range(3):
+        same(f(x, y=x, flag=True), x * x)
+    assert not f._shortcuts.nested
+    assert f.cache_info().misses == 1
 
 
 def test_positional_arguments_gathered_in_a_tuple_need_no_order() -> None:
