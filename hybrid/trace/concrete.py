@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import field
 from typing import Any
@@ -145,7 +146,8 @@ class ConcreteFunction:
 
     def changed(self) -> list[str]:
         """Return the names outside the arguments that mean something else by now."""
-        return [*dict.fromkeys(b.name for b in self.bindings if b.changed)]
+        names = [name for b in self.bindings if b.changed for name in b.changes()]
+        return [*dict.fromkeys(re.sub(r"\.\*\['(\w+)'\]", r".\1", name) for name in names)]
 
     def __repr__(self) -> str:
         return f"<concrete function {self.name}{self.signature}>"

@@ -161,6 +161,40 @@ class Binding:
         now = self.read()
         return now is not self.value and not same_value(now, self.value)
 
+    def changes(self) -> list[str]:
+        """Return what means something else now: the items of a container, where they are few."""
+        before, now = (_items(self.holder, held) for held in (self.value, self.read()))
+        if self.key is not None or before is None or now is None:
+            return [self.name]
+        keys = [k for k in {**before, **now} if not _same_item(now, before, k)]
+        if not 0 < len(keys) <= MOST_ITEMS or not all(isinstance(k, int | str) for k in keys):
+            return [self.name]
+        return [_name_of_item(self.name, k) for k in keys]
+
+
+MOST_ITEMS = 3
+
+
+def _items(holder: Any, held: Any) -> dict[Any, Any] | None:
+    """Return the contents of a container by key or place, from a tuple as `Binding.value` is."""
+    if type(held) is not tuple:
+        return None
+    if isinstance(holder, dict):
+        half = len(held) // 2
+        return dict(zip(held[:half], held[half:], strict=True))
+    return dict(enumerate(held)) if type(holder) is list else None
+
+
+def _same_item(now: dict[Any, Any], before: dict[Any, Any], key: Any) -> bool:
+    a, b = now.get(key, MISSING), before.get(key, MISSING)
+    return a is b or same_value(a, b)
+
+
+def _name_of_item(name: str, key: Any) -> str:
+    if name.endswith(".*"):
+        return f"{name[:-1]}{key}"
+    return f"{name.removesuffix('[...]')}[{key!r}]" if name.endswith("[...]") else name
+
 
 class Contents:
     """The contents of an array from outside that a trace has read, as a container.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import types
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -167,3 +168,35 @@ def test_attributes_of_an_argument_hold_plain_numbers_after_a_trace_that_gave_up
         advance(state, 0.25)
         assert type(state.t) is float
     assert (state.t, state.n) == (0.75, 3)
+
+
+class Settings:
+    pass
+
+
+@pytest.mark.parametrize("kind", [types.SimpleNamespace, Settings])
+def test_the_reason_for_a_trace_names_the_attribute_and_the_item_that_changed(kind: Any) -> None:
+    settings = kind()
+    settings.rate, settings.layers, settings.inner = 0.5, [2, 3], kind()
+    settings.inner.name = "abs"
+    functions = {"abs": np.abs, "other": np.negative}
+
+    @hb.compile
+    def f(x: Any) -> Any:
+        for n in settings.layers:
+            x = functions[settings.inner.name](x) * n
+        return x * settings.rate
+
+    f(hb.ones(2))
+    for change, told in (
+        (lambda: setattr(settings, "rate", 0.25), "settings.rate"),
+        (lambda: settings.layers.append(4), "settings.layers[2]"),
+        (lambda: settings.layers.__setitem__(0, 5), "settings.layers[0]"),
+        (lambda: setattr(settings.inner, "name", "other"), "settings.inner.name"),
+        (lambda: functions.update(other=np.square), "functions['other']"),
+    ):
+        change()
+        with hb.trace_log() as log:
+            f(hb.ones(2))
+        (entry,) = log.of("trace")
+        assert entry.text.endswith(f"because what it reads from outside changed: {told}")
