@@ -18,6 +18,7 @@ from hybrid.kernels.spec import (
     arguments,
     dataflow,
     inner_closure,
+    is_heavy,
     pass_roots,
 )
 
@@ -31,11 +32,14 @@ def lent_rows(spec: KernelSpec) -> dict[int, int]:
     one is read before the other is stored. Where there are moments, a pass reads a sample first.
     """
     flow = dataflow(spec)
-    if spec.form != "rows" or spec.moments or not flow.saved:
+    if spec.form != "rows" or spec.split or spec.moments:
         return {}
     passes = [inner_closure(spec, flow.outer, _roots(spec, flow, n)) for n in range(flow.passes)]
-    saving = next(number for number, values in enumerate(passes) if flow.saved & set(values))
-    saved = flow.saved & set(passes[saving])
+    wanted = flow.saved or _worth_a_row(spec, flow, passes)
+    if not wanted:
+        return {}
+    saving = next(number for number, values in enumerate(passes) if wanted & set(values))
+    saved = wanted & set(passes[saving])
     if _reads_after(spec, flow, saving, saved):
         return {}
     inputs = set(range(len(spec.inputs)))
@@ -51,6 +55,24 @@ def lent_rows(spec: KernelSpec) -> dict[int, int]:
                 free.remove(index)
                 break
     return found
+
+
+def _worth_a_row(spec: KernelSpec, flow: Dataflow, passes: list[list[int]]) -> frozenset[int]:
+    """What the last pass wants of one that computes functions, though it is no function itself.
+
+    Not to read the input again is little, but the lines of the result come meanwhile.
+    """
+    for number in range(max(flow.store_pass, 0)):
+        instrs = {
+            value: spec.body[value - len(spec.inputs)]
+            for value in passes[number]
+            if value >= len(spec.inputs)
+        }
+        if any(map(is_heavy, instrs.values())):
+            before = set().union(*passes[:number])
+            both = instrs.keys() & set(passes[flow.store_pass]) - before
+            return frozenset(sorted(both)[-1:])
+    return frozenset()
 
 
 def _roots(spec: KernelSpec, flow: Dataflow, number: int) -> set[int]:

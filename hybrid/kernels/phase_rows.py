@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 
-from hybrid.kernels.expression import literal
+from hybrid.kernels.expression import Header, literal
 from hybrid.kernels.lent import lent_rows
 from hybrid.kernels.moments import SAMPLE, Moment
-from hybrid.kernels.phase import Base, Phase, cascades, start, step
-from hybrid.kernels.spec import arguments, inner_closure, is_heavy, quotients_by_root
+from hybrid.kernels.phase import Base, Phase, Text, cascades, start, step
+from hybrid.kernels.spec import (
+    KernelSpec,
+    arguments,
+    inner_closure,
+    is_heavy,
+    quotients_by_root,
+)
 
 # Elements that a vectorised accumulation covers: 1024 over 64 lanes makes 16 additions in a row.
 REDUCE_BLOCK = 1024
@@ -27,6 +34,10 @@ CASCADE = 64
 
 class RowsPhase(Phase):
     """Kept loops outside, reduced loops inside."""
+
+    def __init__(self, spec: KernelSpec, kind: str, header: Header, emit: Text) -> None:
+        super().__init__(spec, kind, header, emit)
+        self.flow = replace(self.flow, saved=self.flow.saved | self._lent.keys())
 
     def item(self) -> None:
         """One result; or one block of it, if the reduction is split."""

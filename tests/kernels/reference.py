@@ -14,6 +14,7 @@ Array = np.ndarray[Any, Any]
 
 _FUNCTIONS: dict[str, Any] = {
     "exp": np.exp,
+    "log": np.log,
     "tanh": np.tanh,
     "maximum": np.maximum,
     "rsqrt": lambda x: 1 / np.sqrt(x),

@@ -89,6 +89,43 @@ def test_no_value_waits_where_another_input_may_be(body: tuple[Instr, ...]) -> N
     np.testing.assert_array_equal(y, result)
 
 
+def log_softmax(dtype: str) -> tuple[Instr, ...]:
+    return (
+        *softmax(dtype)[:4],
+        mapped("log", "log({0})", (4,), dtype),
+        mapped("subtract", "{0} - {1}", (2, 5), dtype),
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_exponentials_are_of_waits_for_a_log_softmax(dtype: str) -> None:
+    x = normal((5, 1000)).astype(dtype)
+    outputs = [(6, dtype, False)]
+    kernel, (result,) = check(x.shape, (1,), [x], log_softmax(dtype), outputs, 1e-5)
+    assert lent_rows(kernel.spec) == {2: 0}
+    region, _ = make_region(x.shape, (1,), [(x, x)], log_softmax(dtype), outputs)
+    kernel.call(0, kernel_of(region)[1], x, x)
+    np.testing.assert_array_equal(x, result)
+
+
+def test_what_is_no_function_does_not_wait_where_a_pass_computes_none_or_reads_on() -> None:
+    x = normal()
+    deviations = (
+        reduce("max", 0, F32),
+        mapped("subtract", "{0} - {1}", (0, 1), F32),
+        reduce("sum", 2, F32),
+        mapped("multiply", "{0} * {1}", (2, 3), F32),
+    )
+    region, _ = make_region(SHAPE, (1,), [(x, x)], deviations, [(4, F32, False)])
+    assert lent(region) == {}
+    again = (*log_softmax(F32), mapped("multiply", "{0} * {1}", (6, 0), F32))
+    kernel, (result,) = check(SHAPE, (1,), [x], again, [(7, F32, False)], 1e-5)
+    assert lent_rows(kernel.spec) == {}
+    region, _ = make_region(SHAPE, (1,), [(x, x)], again, [(7, F32, False)])
+    kernel.call(0, kernel_of(region)[1], x, x)
+    np.testing.assert_array_equal(x, result)
+
+
 def test_a_mask_that_the_weights_are_made_with_lets_them_wait() -> None:
     x, mask = normal(), np.random.default_rng(1).random(SHAPE) < 0.5
     body = (
