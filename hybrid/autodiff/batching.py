@@ -64,14 +64,17 @@ def _example_shape(lane: Lane) -> tuple[int, ...]:
 
 
 def _aligned(lanes: tuple[Lane, ...]) -> tuple[Any, ...]:
-    """Put axes of size 1 behind the batch axis, so that examples of fewer axes broadcast."""
+    """Put axes of size 1 behind the batch axis, so that examples of fewer axes broadcast.
+
+    What lacks none goes as it is: a view between an op and `where` hides which branch was taken.
+    """
     ndim = max(len(_example_shape(lane)) for lane in lanes)
-    return tuple(
-        expand_dims(lane.tensor, tuple(range(1, 1 + ndim - len(_example_shape(lane)))))
-        if lane.batched
-        else lane.tensor
-        for lane in lanes
-    )
+    aligned = []
+    for lane in lanes:
+        missing = ndim - len(_example_shape(lane)) if lane.batched else 0
+        axes = tuple(range(1, 1 + missing))
+        aligned.append(expand_dims(lane.tensor, axes) if missing else lane.tensor)
+    return tuple(aligned)
 
 
 def filled(lane: Lane, size: int) -> Tensor:

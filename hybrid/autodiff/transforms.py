@@ -19,7 +19,7 @@ from hybrid.core.variable import Variable
 from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError, ShapeError
 from hybrid.ops.broadcasting import broadcast_to
-from hybrid.ops.creation import zeros
+from hybrid.ops.creation import ones
 from hybrid.ops.movement import reshape
 
 ArgNums = int | Sequence[int]
@@ -165,7 +165,8 @@ def linearize(function: Callable[..., Any], *primals: Any) -> tuple[Any, Callabl
     for x in containers.leaves_of(result):
         if not isinstance(x, Tensor | Variable):
             raise no_target("linearize, jvp: what the function returns", x)
-    seeds = containers.map_leaves(lambda x: zeros(x.shape, dtype=x.dtype, device=x.device), result)
+    # Of ones, though of a linear function any will do: the rules of eigenvectors ask which are 0.
+    seeds = containers.map_leaves(lambda x: ones(x.shape, dtype=x.dtype, device=x.device), result)
     with GradientTape(persistent=True, watch_accessed_variables=False) as tape:
         tape.watch(seeds)
         pulled = pull(seeds)

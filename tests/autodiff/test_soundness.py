@@ -210,6 +210,21 @@ def test_the_derivatives_of_sinc_are_as_accurate_near_0_as_elsewhere(x: float) -
         f = hb.grad(f)
 
 
+@pytest.mark.parametrize("wrap", [lambda f: f, hb.compile], ids=["eager", "compiled"])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_vectors_of_values_that_repeat_have_no_tangent_in_forward_mode(wrap: Any) -> None:
+    x, way = hb.asarray(np.diag([1.0, 1.0, 2.0])), hb.asarray(np.ones((3, 3)))
+    for f, first, last in (
+        (lambda x: hb.linalg.eigh(x)[1], slice(0, 2), 2),
+        (lambda x: hb.swapaxes(hb.linalg.svd(x)[2], 0, 1), slice(1, 3), 0),
+    ):
+        tangent = wrap(lambda x, way, f=f: hb.jvp(f, (x,), (way,))[1])(x, way).numpy()
+        assert np.isnan(tangent[:, first]).any(axis=0).all()
+        assert np.isfinite(tangent[:, last]).all()
+        alone = hb.jvp(lambda x, f=f, last=last: f(x)[:, last], (x,), (way,))[1]
+        np.testing.assert_allclose(alone.numpy(), tangent[:, last])
+
+
 def test_vectors_of_values_that_repeat_have_no_derivative() -> None:
     """Any basis of their space is one of eigenvectors: a number would be wrong."""
     x = hb.asarray(np.eye(3))
@@ -246,6 +261,20 @@ def test_where_hides_no_nan_of_the_branch_that_is_taken() -> None:
     x = hb.asarray(np.array([0.0, 1.0]))
     (found,) = gradient(lambda x: hb.where(x >= 0, hb.sqrt(x) * x - hb.sqrt(x) * x, 0.0), x)
     assert np.isnan(found.numpy()[0])  # 0 times inf, which is nobody's 0
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, hb.compile], ids=["eager", "compiled"])
+def test_the_branch_that_an_example_does_not_take_has_no_gradient(wrap: Any) -> None:
+    def f(x: hb.Tensor) -> hb.Tensor:
+        return hb.where(x > 0, hb.sqrt(x), x * x)
+
+    x = hb.asarray(np.array([4.0, -2.0, 0.0]))
+    with np.errstate(all="ignore"):
+        found = wrap(hb.grad(lambda x: hb.sum(hb.vmap(f)(x))))(x)
+        rows = wrap(hb.grad(lambda x: hb.sum(hb.vmap(f)(x))))(x[None])
+        lanes = wrap(hb.vmap(hb.grad(f)))(x)
+    for slope in (found, rows[0], lanes):
+        np.testing.assert_allclose(slope.numpy(), [0.25, -4, 0])
 
 
 def test_what_flows_around_a_where_is_not_masked() -> None:
