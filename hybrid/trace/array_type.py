@@ -8,18 +8,19 @@ becomes a condition of the trace, since a call with a Tensor may replay it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from numbers import Number
-from types import UnionType
+from types import CodeType, UnionType
 from typing import Any
 
 import numpy as np
 
-from hybrid.core.source import warn_user
+from hybrid.core.source import SourceLine, warn_user
 from hybrid.core.state import state
 from hybrid.core.tensor import Tensor
 from hybrid.core.watched import Watched
 from hybrid.errors import ArrayTypeWarning
+from hybrid.trace.bytecode import line_that_matches
 
 _COMPUTED = (
     "what is computed from ndarrays is a Tensor in a compiled function: without @hb.compile it "
@@ -28,6 +29,10 @@ _COMPUTED = (
 )
 
 
+_MATCHED = (
+    "`case hb.Tensor():` takes ndarrays that are given to a compiled function for Tensors: without "
+    "@hb.compile they do not match. Write `case _ if isinstance(x, hb.Tensor):`"
+)
 _ARRAYS = (Tensor, np.ndarray)
 _NUMBERS = (bool, int, float, complex, np.generic, Number)
 
@@ -71,6 +76,25 @@ def is_instance(x: Any, kinds: Any, /) -> bool:
         issubclass(found, kind) if kind in _ARRAYS or _is_of_numbers(kind) else isinstance(x, kind)
         for kind in asked
     )
+
+
+def warn_of_patterns(codes: Iterable[CodeType], leaves: Iterable[Any]) -> None:
+    """Warn of ``case hb.Tensor():``, which an ndarray among the arguments matches in a trace.
+
+    Parameters
+    ----------
+    codes : iterable of CodeType
+        That of the function and its helpers.
+    leaves : iterable
+        What the arguments hold.
+    """
+    if not any(isinstance(x, np.ndarray | np.generic) for x in leaves):
+        return
+    for code in codes:
+        line = line_that_matches(code, "Tensor")
+        if line is not None:
+            where = SourceLine(code.co_filename, line, code.co_name)
+            warn_user(f"{_MATCHED}\n  at {where.describe()}", ArrayTypeWarning)
 
 
 def is_scalar(element: Any) -> bool:

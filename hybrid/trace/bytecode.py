@@ -193,6 +193,20 @@ def only_calls(code: CodeType, name: str) -> bool:
     return all(only_calls(x, name) for x in code.co_consts if isinstance(x, CodeType))
 
 
+@lru_cache(maxsize=4096)
+def line_that_matches(code: CodeType, name: str) -> int | None:
+    """Return the first line of code with a pattern ``case name():``, the name a module's or not."""
+    if name in code.co_names:
+        line = code.co_firstlineno
+        steps = steps_of(code)
+        for loaded, _, step in zip(steps, steps[1:], steps[2:]):
+            line = loaded.starts_line or line
+            if step.opname == "MATCH_CLASS" and loaded.argval == name:
+                return line
+    inner = (line_that_matches(x, name) for x in code.co_consts if isinstance(x, CodeType))
+    return next((line for line in inner if line is not None), None)
+
+
 @lru_cache(maxsize=256)
 def steps_of(code: CodeType) -> list[dis.Instruction]:
     """Return the instructions of a function."""

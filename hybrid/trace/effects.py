@@ -12,7 +12,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType, GeneratorType
+from types import CodeType, FrameType, GeneratorType
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,11 @@ class Watch:
     def builtins(self) -> Sequence[Named]:
         """Globals of the function and its helpers, and the built-in functions that they name."""
         return self._before.builtins
+
+    @property
+    def codes(self) -> Sequence[CodeType]:
+        """The code of the function and its helpers."""
+        return self._before.codes
 
     @property
     def alone(self) -> bool:

@@ -124,6 +124,32 @@ def in_a_checkpoint(x: Any, rate: Any) -> Any:
     return hb.checkpoint(by_type_of_number)(x, rate)
 
 
+def by_a_pattern(x: Any) -> Any:
+    match x:
+        case hb.Tensor(shape=(3,)):
+            return x * 2
+    return -x
+
+
+def by_a_pattern_in_a_list(x: Any) -> Any:
+    match [x, 1]:
+        case [hb.Tensor(), 1]:
+            return by_isinstance(x)
+        case _:
+            return -x
+
+
+@pytest.mark.parametrize("f", [by_a_pattern, lambda x: by_a_pattern_in_a_list(x)])
+def test_a_pattern_that_takes_an_ndarray_for_a_tensor_is_told_of(f: Callable[[Any], Any]) -> None:
+    traced = hb.compile(f)
+    with pytest.warns(ArrayTypeWarning, match=r"(?s)case hb.Tensor.*case .*hb.Tensor\("):
+        traced(np.ones(3))
+    with compiled_throughout():
+        for _ in range(2):
+            x = hb.ones(3, dtype="float64")
+            np.testing.assert_array_equal(traced(x), f(x))
+
+
 RATES = [hb.asarray(1.0, dtype="float64"), np.float64(1.0), np.ones(()), 1.0]
 
 
