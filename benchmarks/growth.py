@@ -1,8 +1,8 @@
 """Memory growth: over many calls, and over many traces that are dropped again.
 
 Run as ``python -m benchmarks.growth``; exits with 1 if memory grows. Looks are taken after each
-tenth of a run, of which the first is warm-up. Traces are dropped in the two ways there are: with
-the function, and with the object among its arguments that it knows by identity.
+tenth of a run, before which two tenths are warm-up. Traces are dropped in the two ways there are:
+with the function, and with the object among its arguments that it knows by identity.
 
 Resident memory also takes steps that say nothing of a leak: a heap that grows once by more than was
 asked for, code that is loaded when it begins to pay. So what is in use is counted as well, blocks
@@ -27,6 +27,7 @@ import hybrid as hb
 
 CALLS, TRACES = 1_000_000, 10_000
 STEPS = 10
+WARM_UP = 2  # of them: dicts with names that come and go are as large as they get after some 20,000
 OBJECTS = 4  # a function; after so many that do not come again it runs eagerly
 # What the allocator may keep between two looks without anything having leaked.
 NOISE_MB = 2.0
@@ -143,9 +144,11 @@ def objects(count: int) -> Callable[[], None]:
 
 
 def grown(name: str, count: int, make: Callable[[int], Callable[[], None]]) -> Growth:
-    """Run a tenth `STEPS` times; tell how memory grew after the first tenth."""
+    """Run a tenth `STEPS` times, after the warm-up; tell how memory grew."""
     run = make(count // STEPS)
-    looks = []
+    for _ in range(WARM_UP):
+        run()
+    looks = [look()]
     for _ in range(STEPS):
         run()
         looks.append(look())
