@@ -15,7 +15,7 @@ import numpy as np
 from hybrid.kernels import unmoved
 from hybrid.trace.environment import Bases, Binding, Builtins, Kind, Space
 
-_GIVEN_UP = 1000
+_GIVEN_UP = 200
 """Times that words are read anew: something is replaced by its equal again and again."""
 _ITEMS = 256  # of a list, at most
 
