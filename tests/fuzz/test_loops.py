@@ -2,8 +2,8 @@
 
 The body of each loop is drawn from a seed: views that are handed on, writes through them, lists
 that turn, things that happen in early steps only, flags, numbers that count, other loops. So are
-loops that ask for what they compute: lists that they fill and read, numbers that count and are
-read, ways out, loops within loops that ask.
+loops that ask for what they compute: lists that they fill and read, numbers that count or shrink
+and are read, ints that they ask for, what acts in a step, ways out, loops within loops that ask.
 There are a tenth as many as ``HYBRID_FUZZ_EXAMPLES`` says.
 """
 
@@ -100,13 +100,19 @@ def _asking_statement(draw: random.Random, depth: int) -> str:
         f"{x} = {x} + len(h) * 1e-3", f"if {n} % {k} == 0: {x} = {x} * 0.7",
         f"if {x}.sum() > {y}.sum(): {x} = {x} - 0.1; {n} += 1", f"{n} = 0", f"{x}[1:] *= 0.9",
         f"if abs({x}).max() < tol * 2: break", f"if {n} > 20: break", "if len(h) > 30: h = h[-2:]",
-        f"{x} = {y} * 0.7 if {x}[0] > 0.1 else {y} * 0.6", f"w = {n} * 0.5; {x} = {x} - w * 1e-3",
+        f"{x} = {y} * 0.7 if {x}[0] > 0.1 else {y} * 0.6", f"k = {n} * 0.5; {x} = {x} - k * 1e-3",
         f"{x} = {x} + t[{n} % 5] * 1e-2", f"d[{n} % {k}] = {x}", f"u[{n} % 6] = {x}[0]",
         f"s = {x} * 0.5; s[0] = {n}; {x} = s * 0.9", "e = e * 0.9", f"m = {n}", "p += a * 1e-3",
         f"k = 1.0\n@while abs({x} - k * {y}).max() > 1.5 and k > 0.01:\n@    k = k * 0.5",
         f"k = hb.asarray(1.0)\n@for _ in range(9):\n@    if abs({x} - k * {y}).max() < 0.9: break\n"
         f"@    k = k * 0.5\n@{x} = {x} * k",
         "if e < tol: return a, b, c, n, m, len(h), r", f"{n} = {n} * 2 if {n} < 9 else 1",
+        f"g.append({x})", f"g.append({x} * z)", f"{x} = g[-1] * 0.9 + {y} * 0.01", "g.append(z)",
+        f"{x} = g[-2] * 0.5 + g[-1] * 0.4", f"g[-1][0] = {y}[1] * 0.5", f"g.append({x}[1:])",
+        f"{x} = {x} * (0.9 - 0.01 * int(q)); q = q * 5 % 7", "q = q * 3 % 7",
+        f"@for _ in range(int(q)): {x} = {x} * 0.99",
+        f"{x} = {x} * (1 - 0.01 * len({y}[{y} > 0.1]))",
+        f"hb.callback(note, None, {x}[0]); {x} = hb.linalg.solve(w, {x})",
         "z *= 0.9", "z += 0.25", f"{x} = {x} * (1 - 0.1 * z)", "r.append(z)", "z = 1 / (z + 2)",
         f"if z > 2: z = 0.5; {x} = {x} * 0.9", f"{x} = {x} * 0.9 + 2e-3 * math.sqrt(abs(z))",
         f"{x} = {x} / ({n} + 1)", f"{x} = {x} * 0.9 ** {n}" if depth else f"m = {n} // {k}",
@@ -120,7 +126,7 @@ def _asking_body(draw: random.Random, indent: str, loop: int) -> list[str]:
     heads = [
         f"while abs({x}).max() > tol:", "while e > tol:", "while True:", "while n < 20:",
         f"while abs({x}).max() > tol and m < 15:", "for _ in range(15):", "for i in range(18):",
-        "for i in range(12):", "for q in rows:",
+        "for i in range(12):", "for row in rows:",
     ]  # fmt: skip
     head, inner = draw.choice(heads), indent + "    "
     found = [_asking_statement(draw, loop) for _ in range(draw.randint(1, 5))]
@@ -139,32 +145,37 @@ def _asking_body(draw: random.Random, indent: str, loop: int) -> list[str]:
     return [f"{indent}{steps} = 0", indent + head, *lines, *end]
 
 
-def _asking_function(seed: int) -> tuple[str, Callable[..., Any]]:
+def _asking_function(seed: int) -> tuple[str, Callable[..., Any], list[float]]:
     draw = random.Random(seed)
     lines = [
         "def f(a, b, p, tol):",
         "    c = a + b; e = abs(a).max(); h = [a]; r = []; n = 0; m = 1; z = 1.0",
         "    d = {}; u = hb.zeros(6); rows = a * 1; t = hb.arange(5.0)",
+        "    g = [a, b]",
+        "    q = hb.asarray(3); w = hb.eye(4) * 1.1",
         *_asking_body(draw, "    ", 1),
-        "    return a, b, c, e, n, m, z, r, h[-1], len(h), hb.stack(h[-1:]), u, d",
+        "    return a, b, c, e, n, m, z, q, r, h[-1], len(h), hb.stack(h[-1:]), u, d, g",
     ]
     source = "\n".join(lines)
+    noted: list[float] = []
     names: dict[str, Any] = {"np": np, "hb": hb, "math": math}
+    names["note"] = lambda x: noted.append(float(x))
     exec(source, names)
-    return source, names["f"]
+    return source, names["f"], noted
 
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + max(EXAMPLES // 10, 6)))
 def test_random_loops_that_ask_do_the_same_compiled(seed: int) -> None:
-    source, function = _asking_function(seed)
+    source, function, noted = _asking_function(seed)
     compiled = hb.compile(function)
 
     def results(call: Callable[..., Any], scale: float, tol: float) -> Any:
         rng = np.random.default_rng(seed)
         given = [hb.asarray(rng.uniform(-scale, scale, 4)) for _ in range(3)]
         given.append(hb.asarray(tol))
+        noted.clear()
         try:
-            return [plain(x) for x in leaves_of((call(*given), given))]
+            return [plain(x) for x in leaves_of((call(*given), given, noted))]
         except Exception as error:
             return [type(error), *map(plain, given)]
 
