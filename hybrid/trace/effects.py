@@ -6,6 +6,7 @@ traced: what it has changed there, or used up, or drawn, ends tracing, with the 
 
 from __future__ import annotations
 
+import io
 import random
 import sys
 import zlib
@@ -352,6 +353,8 @@ def state_of(obj: Any) -> Any:
                 return None
             # What it holds, too: a loop comes back to the same instruction.
             return frame.f_lasti, [(k, id(v)) for k, v in frame.f_locals.items()]
+        case io.StringIO() | io.BytesIO():
+            return None if obj.closed else (obj.tell(), obj.getvalue())
     if isinstance(obj, numpys_generators()):
         of_numpy: Any = obj
         legacy = hasattr(obj, "get_state")

@@ -21,6 +21,9 @@ from hybrid.core.state import state
 # What `threading.Thread.start` calls; Python 3.13 has given it another name.
 _NAME = next(x for x in ("_start_joinable_thread", "_start_new_thread") if hasattr(threading, x))
 
+# Where a trace begins, and what runs the Plans of its segments, callbacks of the user's included.
+_TRACING, _PLANS = "hybrid.trace.tracing", "hybrid.runtime."
+
 _lock = threading.Lock()
 _under_way: list[Callable[..., Any]] = []  # what starts threads otherwise, for each trace
 
@@ -53,8 +56,14 @@ def _noticing(start: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _is_ours() -> bool:
-    """Tell whether it is hybrid that starts a thread."""
+    """Tell whether it is hybrid that starts a thread, or what a Plan runs during a trace."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None and is_installed(frame.f_code):
         frame = frame.f_back
-    return frame is None or is_framework(frame.f_code)
+    if frame is None or is_framework(frame.f_code):
+        return True
+    while frame is not None and frame.f_globals.get("__name__") != _TRACING:
+        if frame.f_globals.get("__name__", "").startswith(_PLANS):
+            return True
+        frame = frame.f_back
+    return False

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import hybrid as hb
-from hybrid.errors import EagerFallbackWarning, LeakedTensorError, TraceError
+from hybrid.errors import EagerFallbackWarning, LeakedTensorError, SideEffectWarning, TraceError
 
 
 @hb.compile
@@ -209,3 +209,25 @@ def test_a_function_that_starts_a_thread_runs_eagerly_from_there(f: Callable[[An
     assert {key: vars(threading)[key] for key in starts} == starts
     with pytest.raises(TraceError, match="starts a thread"):
         hb.compile(f, fullgraph=True)(x)
+
+
+def test_a_callback_that_runs_in_the_midst_of_a_trace_may_start_a_thread() -> None:
+    seen: list[float] = []
+
+    def note(x: Any) -> None:
+        thread = threading.Thread(target=lambda: seen.append(float(x.sum())))
+        thread.start()
+        thread.join()
+
+    @hb.compile
+    def f(x: Any) -> Any:
+        hb.callback(note, None, x)
+        return x * 2 if x.sum() > 0 else x
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", EagerFallbackWarning)
+        warnings.simplefilter("ignore", SideEffectWarning)
+        for _ in range(2):
+            assert f(hb.ones(3)).tolist() == [2, 2, 2]
+    assert seen == [3, 3]
+    assert f.cache_info().misses == 1

@@ -285,6 +285,7 @@ class BodyRecorder(GraphRecorder):
         self.open = False
         self._views.clear()
         self._ties.clear()
+        self._handed = ()
         for cell in self.cells.values():
             cell.tensor = cell.outside
 
