@@ -275,11 +275,11 @@ def topk(x: ArrayLike, k: int, /, *, axis: int = -1, largest: bool = True) -> To
 def stability(kind: Any, order: Any, stable: bool | None) -> bool:
     """Return whether to sort stably where the arguments of NumPy's functions are these.
 
-    What NumPy promises of its other kinds a stable sort gives too, and the same in both modes.
+    Where they do not say so, equal elements come in the order of NumPy's fastest sort.
     """
     if kind is not None or order is not None:
         np.empty(0).sort(kind=kind, order=order, stable=stable)  # for NumPy to refuse what is wrong
-    return True if stable is None else bool(stable)
+    return bool(stable) or kind in ("stable", "mergesort")
 
 
 def _argsort_method(
@@ -293,7 +293,8 @@ def _argsort_method(
 ) -> Tensor:
     """Return the indices that sort along an axis; arguments as of :func:`argsort`.
 
-    `kind` and `order` are those of the method of ndarray: all kinds are stable here.
+    `kind` and `order` are those of the method of ndarray, and so is the order of equal elements:
+    that of their places only where `kind` or `stable` asks for it.
 
     Examples
     --------
@@ -321,7 +322,7 @@ def _sort_method(
     ----------
     axis : int
     kind, order : optional
-        Those of the method of ndarray: all kinds are stable here.
+        Those of the method of ndarray.
     descending, stable : bool
         As of :func:`argsort`.
 
