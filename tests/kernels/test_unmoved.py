@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from types import CellType
 from typing import Any
@@ -63,7 +62,6 @@ def test_tables_of_names_in_the_place_of_others() -> None:
             names[f"n{i}.{j}"] = j
         for j in range(20):
             del names[f"n{i}.{j}"]
-        gc.collect()
         assert not same(keys)
 
 
