@@ -135,18 +135,14 @@ def _write(
     rows: Rows, machine: Machine, beyond: dict[str, Measurement], output: Path, note: str
 ) -> str:
     """Write the three files; return the Markdown."""
-    from benchmarks import arithmetic, report, targets
+    from benchmarks import report, targets
 
-    traced = (case for case, results in rows if any(r.peer == "hybrid" for r in results))
-    functions = arithmetic.floors(traced, machine.threads)
-    measured = targets.Measured(rows, machine, beyond, functions)
+    measured = targets.Measured(rows, beyond)
     found = targets.findings(measured) if beyond else []
-    text = report.markdown(rows, machine, targets.markdown(found) if found else "", functions, note)
+    text = report.markdown(rows, machine, targets.markdown(found) if found else "", note)
     more = {"targets": [asdict(finding) for finding in found], "beyond": beyond} if found else None
     output.with_suffix(".md").write_text(text, encoding="utf-8")
-    output.with_suffix(".json").write_text(
-        report.as_json(rows, machine, more, functions), encoding="utf-8"
-    )
+    output.with_suffix(".json").write_text(report.as_json(rows, machine, more), encoding="utf-8")
     report.draw(rows, output.with_suffix(".png"))
     return text
 

@@ -2,10 +2,10 @@
 
 An ``exp`` takes longer than moving its number does, so where a case calls such functions, the share
 of the copy's bandwidth that it can reach is limited by them. How often which function is called is
-counted in the kernels of the case's Plan; what a call takes is measured here, function by function,
-over numbers that lie in the cache, on one thread: by NumPy's loop and by ours, whichever is faster.
-Where a processor does some of it beside the rest, as divisions beside products, a case may come to
-more than all of this bound.
+counted in the kernels of the case's Plan. What a call takes is measured in the case's turns (see
+`benchmarks.ceilings`), function by function, over numbers that lie in the cache, on one thread: by
+NumPy's loop and by ours, whichever is faster. Where a processor does some of it beside the rest, as
+divisions beside products, a case may come to more than all of this bound.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import ast
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -90,12 +90,8 @@ def _called(instr: Instr) -> Iterator[str]:
             yield "divide"
 
 
-def seconds_each(functions: set[Function]) -> dict[Function, float]:
-    """Measure what one number takes on one thread."""
-    return {function: _microseconds(*function) * 1e-6 / SIZE for function in sorted(functions)}
-
-
-def _microseconds(name: str, dtype: str) -> float:
+def ways(name: str, dtype: str) -> tuple[Callable[[], object], ...]:
+    """Return calls of one function over `SIZE` numbers: NumPy's loop and our kernel."""
     theirs: Callable[..., Any] = np.divide
     drawn = list(np.random.default_rng(0).uniform(0.1, 5.0, (2, SIZE)))
     if name != "divide":
@@ -103,8 +99,7 @@ def _microseconds(name: str, dtype: str) -> float:
     arguments = [x[:SIZE].astype(dtype) for x in drawn]
     out = np.empty(SIZE, dtype)
     ours = _kernel(name, dtype, len(arguments))
-    ways = (lambda: theirs(*arguments, out=out), lambda: ours(*arguments, out))
-    return min(vectormath.least(ways))
+    return lambda: theirs(*arguments, out=out), lambda: ours(*arguments, out)
 
 
 def _kernel(name: str, dtype: str, count: int) -> Callable[..., None]:
@@ -117,15 +112,3 @@ def _kernel(name: str, dtype: str, count: int) -> Callable[..., None]:
     body = (Instr("map", name, expr, tuple(range(count)), dtype),)
     kernel, geometry = kernel_of(Region((SIZE,), (), (access,) * count, body, ((count, access),)))
     return functools.partial(kernel.call, 0, geometry)
-
-
-def floor(counted: Mapping[Function, int], each: Mapping[Function, float], threads: int) -> float:
-    """Return the seconds that counted calls take, divided among the threads."""
-    return sum(count * each[function] for function, count in counted.items()) / threads
-
-
-def floors(cases: Iterable[Case], threads: int) -> dict[str, float]:
-    """Return the seconds of the functions of those cases whose ceiling is that of a copy."""
-    counted = {case.name: calls(case) for case in cases if case.traffic and not case.flops}
-    each = seconds_each({function for found in counted.values() for function in found})
-    return {name: floor(found, each, threads) for name, found in counted.items() if found}

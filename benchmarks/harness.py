@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.case import Case
+from benchmarks.ceilings import ceilings_of
 from benchmarks.peers import PEERS
 from benchmarks.worker import Problem, Worker, describe
 
@@ -107,6 +108,7 @@ class Harness:
             for name in PEERS
             if name in self._wanted and name in case.peers and PEERS[name].library in case.programs
         ]
+        names += ceilings_of(case)
         try:
             if case.measure == "call":
                 return self._calls(case, names)

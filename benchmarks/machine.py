@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from math import log2
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,7 +23,7 @@ _THREAD_VARIABLES = (
 )
 
 
-# Bytes that copies move: a case's ceiling is a copy of about as many as it moves itself.
+# Bytes that copies move, from the caches to memory.
 MOVED = (2**23, 2**24, 2**25, 2**26, 2**27, 2**29)
 
 
@@ -59,22 +58,6 @@ class Machine:
     copies: tuple[tuple[int, float], ...]
     gemm32: float
     gemm64: float
-
-    def floor(self, traffic: int, flops: int) -> float:
-        """Seconds below which a case cannot go, 0.0 where it has no such bound."""
-        return max(traffic / self.copy(traffic), flops / self.gemm32)
-
-    def copy(self, traffic: int) -> float:
-        """Bytes a second of a copy that moves so many: caches end gradually, and not everywhere
-        at the same size.
-        """
-        before, rate = self.copies[0]
-        for size, further in self.copies:
-            if traffic <= size:
-                part = log2(max(traffic, before) / before) / (log2(size / before) or 1.0)
-                return rate + (further - rate) * part
-            before, rate = size, further
-        return rate
 
 
 def measure_machine(threads: int, quick: bool = False) -> Machine:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import geometric_mean
@@ -16,9 +16,8 @@ from benchmarks.peers import OURS, PEERS, installed_versions
 from benchmarks.worker import Problem
 
 Rows = Sequence[tuple[Case, Sequence[Result]]]
-Floors = Mapping[str, float]
-"""Seconds by the name of the case."""
-NO_FLOORS: Floors = {}
+
+_OTHERS = set(PEERS) - set(OURS)
 
 SLOW = 0.8  # times as fast as the best peer, below which a case is listed
 FARTHEST = 30  # times the best peer's time, where the chart ends
@@ -69,7 +68,7 @@ def _figures(value: float) -> str:
 
 def best_peer(results: Sequence[Result]) -> Result | None:
     """The fastest result that is not hybrid's."""
-    others = [found for found in results if found.samples and found.peer not in OURS]
+    others = [found for found in results if found.samples and found.peer in _OTHERS]
     return min(others, key=lambda found: found.median, default=None)
 
 
@@ -88,6 +87,16 @@ def our_result(results: Sequence[Result]) -> Result | None:
     return None
 
 
+def bound(results: Sequence[Result], name: str) -> float:
+    """The seconds of one of `benchmarks.ceilings`; 0.0 where it was not measured."""
+    return next((found.median for found in results if found.peer == name and found.samples), 0.0)
+
+
+def ceiling(case: Case, results: Sequence[Result], machine: Machine) -> float:
+    """Seconds below which a case cannot go, 0.0 where it has no such bound."""
+    return max(bound(results, "copy"), case.flops / machine.gemm32)
+
+
 def our_speeds(rows: Rows) -> dict[str, float]:
     """How many times faster than the best peer hybrid is, for the cases that can tell."""
     speeds = {}
@@ -103,13 +112,9 @@ def markdown(
     rows: Rows,
     machine: Machine,
     promises: str = "",
-    functions: Floors = NO_FLOORS,
     note: str = "",
 ) -> str:
-    """What was left out, the verdict, what was promised, the table, what went wrong.
-
-    ``functions`` are the seconds that the functions of a case take by themselves.
-    """
+    """What was left out, the verdict, what was promised, the table, what went wrong."""
     peers = _peers_in(rows)
     lines = [
         "| case | " + " | ".join(peers) + " | times faster | of ceiling | of functions |",
@@ -117,7 +122,7 @@ def markdown(
     ]
     for case, results in rows:
         cells = [_cell(name, case, results) for name in peers]
-        cells += _summary(case, results, machine.floor(case.traffic, case.flops), functions)
+        cells += _summary(case, results, machine)
         lines.append(f"| {case.name} | {' | '.join(cells)} |")
     table = "\n".join(lines)
     parts = [note, summary(rows), promises, table, _legend(machine), "\n".join(_notes(rows))]
@@ -158,10 +163,11 @@ def _legend(machine: Machine) -> str:
     return (
         "Medians, with the distance between the quartiles in percent; the best peer in bold. "
         "Times faster: the best peer's time over hybrid's. "
-        "Of ceiling: a copy that moves as many bytes as the case has to, or the matrix products "
-        "alone, in percent of hybrid's time. "
-        "Of functions: where copying is the ceiling, exp, division and their kin alone, each by "
-        "the faster of NumPy's loop and hybrid's, in percent of hybrid's time.\n"
+        "Of ceiling: a copy that moves as many bytes as the case has to, in the case's turns, or "
+        "the matrix products alone, in percent of hybrid's time. "
+        "Of functions: where copying is the ceiling, exp, division and their kin alone, in the "
+        "case's turns, each by the faster of NumPy's loop and hybrid's, in percent of hybrid's "
+        "time.\n"
         f"{machine.processor}, {machine.threads} threads, {machine.system}, "
         f"Python {machine.python}; {versions}. "
         f"Copying {moved} MB moves {speeds} GB/s; "
@@ -187,12 +193,13 @@ def _cell(name: str, case: Case, results: Sequence[Result]) -> str:
     return f"{text} ±{100 * found.spread / 2:.0f}%"
 
 
-def _summary(case: Case, results: Sequence[Result], ceiling: float, functions: Floors) -> list[str]:
+def _summary(case: Case, results: Sequence[Result], machine: Machine) -> list[str]:
     ours = our_result(results)
     factor = speed(ours, results) if ours else None
     cells = [times(factor) if factor else ""]
     # A division for each row says nothing.
-    for floor, least in ((ceiling, 0.0), (functions.get(case.name, 0.0), 0.005)):
+    floors = ceiling(case, results, machine), bound(results, "functions")
+    for floor, least in zip(floors, (0.0, 0.005), strict=True):
         share = floor / ours.median if ours else 0.0
         cells.append(f"{100 * share:.0f}%" if share > least else "")
     return cells
@@ -202,7 +209,6 @@ def as_json(
     rows: Rows,
     machine: Machine,
     more: dict[str, Any] | None = None,
-    functions: Floors = NO_FLOORS,
 ) -> str:
     """Everything that was measured; `more` is what the cases do not show."""
     cases: list[dict[str, Any]] = []
@@ -216,13 +222,9 @@ def as_json(
                     "median": found.median,
                     "quartiles": [low, high],
                     "samples": len(found.samples),
-                    "times_faster": speed(found, results),
                 }
-                floor = machine.floor(case.traffic, case.flops)
-                if floor:
-                    entry["of_ceiling"] = floor / found.median
-                if case.name in functions:
-                    entry["of_functions"] = functions[case.name] / found.median
+                if found.peer in PEERS:
+                    entry |= _shares(case, found, results, machine)
             elif found.problem:
                 entry |= {"problem": found.problem.text, "wrong": found.problem.wrong}
             cases.append(entry)
@@ -236,6 +238,17 @@ def as_json(
         "results": cases,
     }
     return json.dumps(content, indent=1) + "\n"
+
+
+def _shares(
+    case: Case, found: Result, results: Sequence[Result], machine: Machine
+) -> dict[str, float | None]:
+    entry = {"times_faster": speed(found, results)}
+    if floor := ceiling(case, results, machine):
+        entry["of_ceiling"] = floor / found.median
+    if functions := bound(results, "functions"):
+        entry["of_functions"] = functions / found.median
+    return entry
 
 
 def draw(rows: Rows, path: Path) -> None:

@@ -8,7 +8,6 @@ from fnmatch import fnmatch
 from statistics import geometric_mean
 
 from benchmarks.beyond import Measurement
-from benchmarks.machine import Machine
 from benchmarks.report import SLOW, Rows, duration, our_speeds, times
 
 # Elementwise expressions and reductions of rows that move 4 MB and more.
@@ -41,9 +40,7 @@ class Measured:
     """All that a run measured."""
 
     rows: Rows
-    machine: Machine
     beyond: Mapping[str, Measurement]
-    functions: Mapping[str, float] = field(default_factory=dict)
     _times: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -55,6 +52,10 @@ class Measured:
     def time(self, case: str, peer: str = "hybrid") -> float:
         """The median of a case. Raises KeyError where there is none."""
         return self._times[case, peer]
+
+    def __contains__(self, measured: tuple[str, str]) -> bool:
+        """Whether there is a time of that case and peer."""
+        return measured in self._times
 
 
 Check = Callable[[Measured], tuple[str, bool]]
@@ -84,10 +85,10 @@ def none_slow(m: Measured) -> tuple[str, bool]:
 
 def bandwidth(m: Measured) -> tuple[str, bool]:
     shares = {
-        case.name: m.machine.floor(case.traffic, 0) / found.median
-        for case, results in m.rows
-        for found in results
-        if found.peer == "hybrid" and found.samples and _listed(case.name, BANDWIDTH)
+        case.name: m.time(case.name, "copy") / m.time(case.name)
+        for case, _ in m.rows
+        if _listed(case.name, BANDWIDTH)
+        if (case.name, "copy") in m and (case.name, "hybrid") in m
     }
     if not shares:
         raise ValueError("no such case was measured")
@@ -96,9 +97,9 @@ def bandwidth(m: Measured) -> tuple[str, bool]:
     # What a case's functions take alone, where that is more than a copy. Only where it is most of
     # the time does it excuse a case: elsewhere both take their turns.
     functions = {
-        name: m.functions[name] / m.time(name)
+        name: m.time(name, "functions") / m.time(name)
         for share, name in below
-        if m.functions.get(name, 0.0) > share * m.time(name)
+        if (name, "functions") in m and m.time(name, "functions") > share * m.time(name)
     }
     shown = {}
     for share, name in below:

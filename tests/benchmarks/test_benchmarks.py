@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 
 import hybrid as hb
-from benchmarks import arithmetic, journal, limits, readme, report, targets, worker
+from benchmarks import arithmetic, ceilings, journal, limits, readme, report, targets, worker
 from benchmarks import harness as harnesses
 from benchmarks import vectormath as speeds
 from benchmarks.beyond import MEASURES
 from benchmarks.case import Case, formula, uniform
 from benchmarks.cases import CASES
+from benchmarks.ceilings import CEILINGS, Copy, Functions, ceilings_of
 from benchmarks.eager_cost import Row, summary
 from benchmarks.harness import Effort, Harness, Result
 from benchmarks.machine import Machine
@@ -29,9 +30,10 @@ from benchmarks.peers import OURS, PEERS
 from benchmarks.worker import NEW_SHAPES, Bench, Problem, Worker
 from hybrid.kernels import vectormath
 
-COPIES = ((2**23, 1e11), (2**25, 1e11), (2**27, 1e10))
+COPIES = ((2**23, 1e11), (2**27, 1e10))
 MACHINE = Machine("processor", "system", "3.11", 2, COPIES, 1e11, 5e10)
 CASE = Case("add", uniform(2, "float32"), 16, formula(lambda xp: lambda a, b: a + b))
+PEER_AND_BOUNDS = "hybrid", "copy", "functions"
 FAR = replace(CASE, name="far")
 FIRST_CALLS = "compile", "restart", "shape"
 NONE = Problem("no compiler")
@@ -62,10 +64,12 @@ def test_the_table_compares_hybrid_with_the_best_peer() -> None:
         Result("add", "torch", problem=Problem("no compiler")),
         Result("add", "jax", (8e-6, 8e-6)),
         Result("add", "numpy", problem=Problem("differs", wrong=True)),
+        Result("add", "copy", (5e-7,)),
+        Result("add", "functions", (1e-6,)),
     ]
-    lines = report.markdown([(CASE, results)], MACHINE, functions={"add": 1e-6}).splitlines()
+    lines = report.markdown([(CASE, results)], MACHINE).splitlines()
     heads = "| case | numpy | hybrid | torch | jax | times faster | of ceiling | of functions |"
-    row = "| add | wrong | 2.00 µs ±0% | skipped | **8.00 µs** ±0% | 4.00 |  | 50% |"
+    row = "| add | wrong | 2.00 µs ±0% | skipped | **8.00 µs** ±0% | 4.00 | 25% | 50% |"
     assert lines[lines.index(heads) + 2] == row
     assert "- torch skipped (add): no compiler" in lines
     assert "- numpy WRONG (add): differs" in lines
@@ -206,7 +210,7 @@ def test_promises_are_met_or_not_or_were_not_measured() -> None:
         (CASES["new shape, MLP step"], [Result("", "hybrid", (5e-3,)), Result("", "jax", (1.0,))]),
     ]
     beyond = {"demo_step": {"eager": 4.3e-3, "traced": 1e-3}, "importing": {"problem": "no room"}}
-    found = targets.findings(targets.Measured(rows, MACHINE, beyond))
+    found = targets.findings(targets.Measured(rows, beyond))
     met = {finding.target.split(":")[0]: finding.met for finding in found}
     assert met["a new shape"] is True
     assert met["a call with four small Tensors"] is False
@@ -221,7 +225,7 @@ def test_promises_are_met_or_not_or_were_not_measured() -> None:
 @pytest.mark.parametrize("name", MEASURES)
 def test_what_could_not_be_measured_is_no_finding(name: str) -> None:
     beyond = {name: {"problem": "no result in 0 s"}}
-    found = targets.findings(targets.Measured([], MACHINE, beyond))
+    found = targets.findings(targets.Measured([], beyond))
     assert len(found) == len(targets.TARGETS)
     assert all(finding.met is None for finding in found)
 
@@ -232,12 +236,19 @@ def test_the_bandwidth_promise_tells_what_the_functions_of_a_case_allow() -> Non
         "logsumexp 1000x1000",
     )
     seconds = 1e-3, 3.2e-4, 1e-4, 1e-4
+    copied = 1.2e-4, 1.6e-4, 8e-5, 4e-5
+    functions = 9e-4, 0.0, 5e-5, 6e-5
     rows = [
-        (CASES[name], [Result(name, "hybrid", (taken,))])
-        for name, taken in zip(names, seconds, strict=True)
+        (
+            CASES[name],
+            [
+                Result(name, peer, (taken,))
+                for peer, taken in zip(PEER_AND_BOUNDS, each, strict=True)
+            ],
+        )
+        for name, *each in zip(names, seconds, copied, functions, strict=True)
     ]
-    functions = {names[0]: 9e-4, names[2]: 5e-5, names[3]: 6e-5}
-    text, met = targets.bandwidth(targets.Measured(rows, MACHINE, {}, functions))
+    text, met = targets.bandwidth(targets.Measured(rows, {}))
     assert not met
     assert text == (
         "1 of 4 cases; below: logsumexp 1000x1000 40 % (its functions 60 %), "
@@ -248,9 +259,10 @@ def test_the_bandwidth_promise_tells_what_the_functions_of_a_case_allow() -> Non
 
 def test_the_bandwidth_promise_stays_unmet_where_limits_say_why() -> None:
     name = "logsumexp 1000x1000"
-    rows = [(CASES[name], [Result(name, "hybrid", (1e-4,))])]
+    each = zip(PEER_AND_BOUNDS, (1e-4, 4e-5, 6e-5), strict=True)
+    rows = [(CASES[name], [Result(name, peer, (taken,)) for peer, taken in each])]
     limit = {"copied": 4e-5, "functions": 5e-5, "passes": 9e-5, "cached": 8e-5, "whole": 1e-4}
-    measured = targets.Measured(rows, MACHINE, {"limits": {name: limit}}, {name: 6e-5})
+    measured = targets.Measured(rows, {"limits": {name: limit}})
     assert targets.bandwidth(measured) == (
         "0 of 1 cases; below: logsumexp 1000x1000 40 % (its functions 60 %; "
         "of the bandwidth exp alone leaves 80 %, all in the cache 50 %)",
@@ -283,20 +295,42 @@ def test_the_calls_of_functions_are_those_of_the_kernels() -> None:
     counted = arithmetic.calls(case)
     names = {"exp": 1000, "divide": 1000, "log": 20}
     assert counted == {(name, "float32"): count for name, count in names.items()}
-    each = dict.fromkeys(counted, 2e-09)
-    assert arithmetic.floor(counted, each, threads=2) == pytest.approx(2020e-9)
 
 
-@pytest.mark.parametrize(
-    ("traffic", "rate"), [(0, 1e11), (2**24, 1e11), (2**26, 5.5e10), (2**27, 1e10), (2**30, 1e10)]
-)
-def test_the_ceiling_is_a_copy_of_as_many_bytes(traffic: int, rate: float) -> None:
-    assert MACHINE.copy(traffic) == pytest.approx(rate)
-    assert MACHINE.floor(traffic, 0) == pytest.approx(traffic / rate)
+def test_a_case_that_moves_memory_is_measured_in_turns_with_what_bounds_it() -> None:
+    name = "softmax 1000x1000"
+    harness = Harness(["hybrid"], 2, Effort(rounds=2, sample=1e-5, warm=1e-5))
+    try:
+        results = harness.run(CASES[name])
+    finally:
+        harness.close()
+    assert [found.peer for found in results] == ["hybrid", *CEILINGS]
+    assert all(len(found.samples) == 2 and found.median > 0 for found in results)
+
+
+def test_only_copies_bound_what_hybrid_does_not_trace_or_multiplies() -> None:
+    assert ceilings_of(CASES["pairwise squares 1000x32, by a product"]) == ("copy",)
+    assert ceilings_of(CASES["eager add 1e6"]) == ceilings_of(CASES["LeNet step, 64 images"]) == ()
+
+
+def test_the_seconds_of_functions_are_those_of_all_calls_on_all_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ceilings, "least", lambda ways, rounds: [30.0, 20.0])
+    functions = Functions(2, [0.5, 2.0], [(), ()])
+    assert functions.sample(1, 0.0) == pytest.approx(2.5 * 20e-6)
+
+
+@pytest.mark.parametrize("size", [2**20, 2**23, 2**27])
+def test_a_copy_takes_what_its_bytes_take(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    asked = []
+    monkeypatch.setattr(ceilings, "copy_rate", lambda size, *_, **__: asked.append(size) or 1e9)
+    assert Copy(2, size).sample(1, 0.0) == pytest.approx(size / 1e9)
+    assert asked == [max(size, 2**23) // 2]
 
 
 def test_promises_name_cases_that_there_are() -> None:
-    results = [Result("", peer, (1e-6,)) for peer in PEERS]
+    results = [Result("", peer, (1e-6,)) for peer in [*PEERS, *CEILINGS]]
     beyond: dict[str, Any] = {
         "traffic": {"eager": 6, "traced": 1, "ops": 10, "kernels": 1},
         "demo_step": {"eager": 5, "traced": 1},
@@ -317,9 +351,7 @@ def test_promises_name_cases_that_there_are() -> None:
     assert set(beyond) == set(MEASURES)
     assert set(beyond["limits"]) <= set(CASES)
     rows = [(case, results) for case in CASES.values()]
-    assert not [
-        f for f in targets.findings(targets.Measured(rows, MACHINE, beyond)) if f.met is None
-    ]
+    assert not [f for f in targets.findings(targets.Measured(rows, beyond)) if f.met is None]
     for pattern in targets.BANDWIDTH:
         assert fnmatch.filter(CASES, pattern)
 
