@@ -256,7 +256,8 @@ from hybrid.ops.layers import (
 )
 from hybrid.ops.linalg.contraction import einsum
 from hybrid.ops.linalg.norms import norm, vector_norm
-from hybrid.ops.linalg.products import dot, inner, kron, matmul, outer, tensordot, vdot, vecdot
+from hybrid.ops.linalg.products import matmul, vecdot
+from hybrid.ops.linalg.tensor_products import dot, inner, kron, outer, tensordot, vdot
 from hybrid.ops.losses import (
     binary_cross_entropy_with_logits,
     cross_entropy,

@@ -19,9 +19,10 @@ from hybrid.ops.linalg.matrices import (
     trace,
 )
 from hybrid.ops.linalg.norms import cond, matrix_norm, norm, vector_norm
-from hybrid.ops.linalg.products import matmul, tensordot, vecdot
+from hybrid.ops.linalg.products import matmul, vecdot
 from hybrid.ops.linalg.solving import inv, solve, solve_triangular
 from hybrid.ops.linalg.spectral import EighResult, SVDResult, eigh, eigvalsh, svd, svdvals
+from hybrid.ops.linalg.tensor_products import tensordot
 from hybrid.ops.movement import matrix_transpose
 
 __all__ = [

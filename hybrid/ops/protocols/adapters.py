@@ -37,7 +37,7 @@ from hybrid.ops.elementwise.casting import astype
 from hybrid.ops.elementwise.operands import is_weak, strong
 from hybrid.ops.elementwise.selection import where as _choose
 from hybrid.ops.inplace import write
-from hybrid.ops.linalg import contraction, products
+from hybrid.ops.linalg import contraction, products, tensor_products
 from hybrid.ops.protocols.by_numpy import by_numpy, put_into, spread
 from hybrid.ops.protocols.functions import implements, translated
 from hybrid.ops.protocols.writers import within
@@ -144,7 +144,7 @@ for _widening in (np.cov, np.corrcoef):
 
 @implements(np.dot)
 def _dot(a: Any, b: Any, out: Any = None) -> Any:
-    return put_into(products.dot(a, b), out)
+    return put_into(tensor_products.dot(a, b), out)
 
 
 @implements(np.einsum)
