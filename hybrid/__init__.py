@@ -98,6 +98,7 @@ from hybrid.ops.conv import (
     convolve,
     correlate,
 )
+from hybrid.ops.copying import copy
 from hybrid.ops.creation import (
     array,
     empty,
@@ -263,17 +264,8 @@ from hybrid.ops.losses import (
     cross_entropy,
     one_hot,
 )
-from hybrid.ops.movement import (
-    copy,
-    matrix_transpose,
-    moveaxis,
-    permute_dims,
-    ravel,
-    reshape,
-    swapaxes,
-    transpose,
-)
 from hybrid.ops.namespace import __array_namespace_info__
+from hybrid.ops.permuting import matrix_transpose, moveaxis, permute_dims, swapaxes, transpose
 from hybrid.ops.pooling import (
     avg_pool,
     avg_pool1d,
@@ -303,6 +295,7 @@ from hybrid.ops.reduction import (
     sum,
     var,
 )
+from hybrid.ops.reshaping import ravel, reshape
 from hybrid.ops.searching import (
     argmax,
     argmin,

@@ -27,7 +27,7 @@ from hybrid.errors import GradientError, ShapeError
 from hybrid.ops._methods import attach
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.creation import ones
-from hybrid.ops.movement import reshape
+from hybrid.ops.reshaping import reshape
 
 _TAPE = GradientTape(persistent=True, watch_accessed_variables=False)
 

@@ -15,7 +15,8 @@ from hybrid.core.source import located
 from hybrid.core.tensor import Tensor
 from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError
-from hybrid.ops.movement import moveaxis, reshape
+from hybrid.ops.permuting import moveaxis
+from hybrid.ops.reshaping import reshape
 from hybrid.ops.slicing import split
 from hybrid.ops.unit_matrices import eye
 

@@ -36,7 +36,8 @@ from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError, ShapeError
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.creation import ones, zeros
-from hybrid.ops.movement import moveaxis, reshape
+from hybrid.ops.permuting import moveaxis
+from hybrid.ops.reshaping import reshape
 from hybrid.ops.unit_matrices import eye
 
 _tape_ids = itertools.count()

@@ -20,7 +20,7 @@ from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError, ShapeError
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.creation import ones
-from hybrid.ops.movement import reshape
+from hybrid.ops.reshaping import reshape
 
 ArgNums = int | Sequence[int]
 

@@ -19,7 +19,7 @@ from hybrid.core.source import located
 from hybrid.core.unknown import same
 from hybrid.core.variable import Variable
 from hybrid.errors import ShapeError, TraceError
-from hybrid.ops.movement import moveaxis
+from hybrid.ops.permuting import moveaxis
 
 
 def vmap(

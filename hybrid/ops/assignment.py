@@ -30,7 +30,7 @@ from hybrid.ops.elementwise.selection import where
 from hybrid.ops.indexing import Selection, index_update, native, select
 from hybrid.ops.indexing.selection import key_of, selection
 from hybrid.ops.inplace import announce, plain_value, settle, write, write_part
-from hybrid.ops.movement import reshape
+from hybrid.ops.reshaping import reshape
 from hybrid.ops.view_update import READ_ONLY, misfit
 
 _array = np.ndarray

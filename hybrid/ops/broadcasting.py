@@ -18,7 +18,7 @@ from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.core.unknown import same, same_shape
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import as_shape
-from hybrid.ops.movement import reshape
+from hybrid.ops.reshaping import reshape
 from hybrid.ops.unit_axes import expand_dims
 
 

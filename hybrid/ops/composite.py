@@ -16,9 +16,9 @@ from hybrid.ops.elementwise.arithmetic import reciprocal
 from hybrid.ops.elementwise.comparison import isfinite
 from hybrid.ops.elementwise.exponential import exp, log
 from hybrid.ops.elementwise.selection import where
-from hybrid.ops.movement import reshape
 from hybrid.ops.reduction import Axis, max, restore, sum
 from hybrid.ops.reduction.blocks import blocked
+from hybrid.ops.reshaping import reshape
 
 
 def _wide(xp: Any, x: Any) -> Any:

@@ -17,7 +17,7 @@ from hybrid.ops import reduction
 from hybrid.ops._axes import lead_as_is
 from hybrid.ops._methods import attach
 from hybrid.ops.creation import zeros
-from hybrid.ops.movement import moveaxis
+from hybrid.ops.permuting import moveaxis
 
 
 def _view_diagonal(layout: Layout, *, offset: int) -> Layout:

@@ -17,7 +17,7 @@ from hybrid.ops._methods import attach
 from hybrid.ops.assignment import setitem
 from hybrid.ops.elementwise.operands import together
 from hybrid.ops.indexing import getitem, take, unravel_index
-from hybrid.ops.movement import ravel, reshape
+from hybrid.ops.reshaping import ravel, reshape
 from hybrid.ops.searching import nonzero
 
 

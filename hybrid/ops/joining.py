@@ -17,7 +17,7 @@ from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import lead_axis, one_axis
 from hybrid.ops.elementwise.operands import together
-from hybrid.ops.movement import ravel, reshape
+from hybrid.ops.reshaping import ravel, reshape
 from hybrid.ops.slicing import narrow
 from hybrid.ops.unit_axes import expand_dims, squeeze
 

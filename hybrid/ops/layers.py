@@ -18,9 +18,10 @@ from hybrid.ops.elementwise.arithmetic import rsqrt
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.indexing import take
 from hybrid.ops.linalg import matmul
-from hybrid.ops.movement import reshape, swapaxes
+from hybrid.ops.permuting import swapaxes
 from hybrid.ops.reduction import mean as mean_of
 from hybrid.ops.reduction import var
+from hybrid.ops.reshaping import reshape
 from hybrid.ops.triangles import tri
 
 

@@ -15,8 +15,8 @@ from hybrid.ops._axes import as_dtype, one_axis
 from hybrid.ops.composite import log_softmax
 from hybrid.ops.elementwise.activation import softplus
 from hybrid.ops.indexing import take_along_axis
-from hybrid.ops.movement import reshape
 from hybrid.ops.ranges import arange
+from hybrid.ops.reshaping import reshape
 from hybrid.ops.unit_axes import expand_dims, squeeze
 
 

@@ -20,8 +20,9 @@ from hybrid.core.unknown import is_unknown
 from hybrid.dtypes import DType
 from hybrid.ops._axes import as_dtype, as_shape
 from hybrid.ops.broadcasting import broadcast_to
+from hybrid.ops.copying import copy
 from hybrid.ops.creation import float_or, placed
-from hybrid.ops.movement import copy, reshape
+from hybrid.ops.reshaping import reshape
 
 
 def _steps(start: float, stop: float, step: float) -> int:

@@ -25,7 +25,7 @@ from hybrid.ops._axes import Axes, as_shape, lead_axis, one_axis
 from hybrid.ops._methods import attach
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.joining import concat
-from hybrid.ops.movement import ravel, reshape
+from hybrid.ops.reshaping import ravel, reshape
 from hybrid.ops.slicing import SLICE, narrow
 
 

@@ -29,11 +29,11 @@ from hybrid.ops.creation import zeros
 from hybrid.ops.elementwise.operands import is_weak, together
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.joining import stack
-from hybrid.ops.movement import ravel, reshape
 from hybrid.ops.ranges import arange
 from hybrid.ops.reduction.declare import Axis, not_empty
 from hybrid.ops.reduction.extremes import max, min
 from hybrid.ops.reduction.sums import sum
+from hybrid.ops.reshaping import ravel, reshape
 
 # --- argmax, argmin -------------------------------------------------------------------------------
 

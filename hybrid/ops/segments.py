@@ -24,9 +24,10 @@ from hybrid.ops.creation import ones
 from hybrid.ops.elementwise import where
 from hybrid.ops.indexing import take
 from hybrid.ops.indexing.accumulate import accumulate, add_in_order
-from hybrid.ops.movement import moveaxis, reshape
+from hybrid.ops.permuting import moveaxis
 from hybrid.ops.ranges import arange
 from hybrid.ops.reduction.declare import accumulator
+from hybrid.ops.reshaping import reshape
 
 
 def _check(name: str, x: TensorSpec, ids: TensorSpec) -> None:

@@ -19,7 +19,7 @@ from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, wrap
 from hybrid.ops._axes import batch_elements, one_axis
 from hybrid.ops.indexing import take
-from hybrid.ops.movement import ravel
+from hybrid.ops.reshaping import ravel
 from hybrid.ops.searching import beside, ordered
 
 

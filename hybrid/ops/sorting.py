@@ -17,7 +17,7 @@ from hybrid.errors import ShapeError
 from hybrid.ops._axes import lead_axis, one_axis
 from hybrid.ops._methods import attach
 from hybrid.ops.indexing import take_along_axis
-from hybrid.ops.movement import ravel, reshape
+from hybrid.ops.reshaping import ravel, reshape
 from hybrid.ops.searching import ordered
 
 # --- argsort --------------------------------------------------------------------------------------

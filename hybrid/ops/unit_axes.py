@@ -20,7 +20,7 @@ from hybrid.kernels.shortway import Way
 from hybrid.ops import _shortways
 from hybrid.ops._axes import Axes, lead_axis, some_axes
 from hybrid.ops._methods import attach
-from hybrid.ops.movement import reshape
+from hybrid.ops.reshaping import reshape
 
 
 def _infer_squeeze(x: TensorSpec, *, axis: Axes) -> TensorSpec:

@@ -18,7 +18,7 @@ from hybrid.core.storage import Chain
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import ShapeError
 from hybrid.ops.broadcasting import broadcast_to, sum_to
-from hybrid.ops.movement import reshape
+from hybrid.ops.reshaping import reshape
 
 FrozenChain = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
 

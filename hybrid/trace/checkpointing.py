@@ -23,7 +23,7 @@ from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError
-from hybrid.ops.movement import copy
+from hybrid.ops.copying import copy
 from hybrid.trace.control.body import graph_of, outside_of, tracing
 from hybrid.trace.control.nests import flatten, strong
 from hybrid.trace.control.surroundings import run_once

@@ -15,7 +15,7 @@ import pytest
 
 import hybrid as hb
 from hybrid.core import making
-from hybrid.ops import _shortways, creation, movement, searching, unit_axes
+from hybrid.ops import _shortways, creation, permuting, reshaping, searching, unit_axes
 from hybrid.ops.elementwise import selection
 from hybrid.ops.reduction import moments
 
@@ -106,7 +106,7 @@ MASKS: list[Any] = [
 
 CASES: dict[str, tuple[Any, str, Callable[..., Any], list[Case]]] = {
     "permute_dims": (
-        *(movement, "_short_turn", hb.permute_dims),
+        *(permuting, "_short_turn", hb.permute_dims),
         [(x, *axes) for x in [*TENSORS, CUBE] for axes in AXES],
     ),
     "squeeze": (
@@ -114,7 +114,7 @@ CASES: dict[str, tuple[Any, str, Callable[..., Any], list[Case]]] = {
         [(x, *axes) for x in [*TENSORS, CUBE] for axes in UNIT_AXES],
     ),
     "reshape": (
-        *(movement, "_short", hb.reshape),
+        *(reshaping, "_short", hb.reshape),
         [(x, shape) for x in [*TENSORS, CUBE] for shape in (-1, (4, -1), [2, 12], (3,), (), "a")],
     ),
     "mean": (

@@ -15,8 +15,8 @@ from hybrid.ops._axes import Axes, one_axis, some_axes
 from hybrid.ops.elementwise import power
 from hybrid.ops.elementwise.operands import is_weak, together, with_lists
 from hybrid.ops.joining import concat
-from hybrid.ops.movement import ravel, reshape
 from hybrid.ops.rearranging import diff
+from hybrid.ops.reshaping import ravel, reshape
 from hybrid.ops.slicing import narrow
 
 

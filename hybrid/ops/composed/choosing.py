@@ -21,7 +21,7 @@ from hybrid.ops.elementwise.operands import strong
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.indexing import take, take_along_axis
 from hybrid.ops.joining import stack
-from hybrid.ops.movement import ravel
+from hybrid.ops.reshaping import ravel
 from hybrid.ops.searching import nonzero
 
 

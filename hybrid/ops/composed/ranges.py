@@ -12,8 +12,8 @@ from hybrid.core.source import located
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.dtypes import DType
 from hybrid.ops.elementwise import ceil, floor, maximum, where
-from hybrid.ops.movement import reshape
 from hybrid.ops.ranges import arange
+from hybrid.ops.reshaping import reshape
 
 
 def arange_between(start: ArrayLike, stop: ArrayLike, step: ArrayLike, dtype: DType) -> Tensor:

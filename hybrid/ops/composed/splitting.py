@@ -11,7 +11,7 @@ from hybrid.core.source import located
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import one_axis, some_axes
-from hybrid.ops.movement import moveaxis, swapaxes
+from hybrid.ops.permuting import moveaxis, swapaxes
 from hybrid.ops.slicing import flip, split
 
 

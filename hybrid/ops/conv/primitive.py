@@ -21,7 +21,8 @@ from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.conv import compute
 from hybrid.ops.conv.geometry import Padding, positions
 from hybrid.ops.conv.library import computed
-from hybrid.ops.movement import reshape, swapaxes
+from hybrid.ops.permuting import swapaxes
+from hybrid.ops.reshaping import reshape
 
 
 def _check_channels(name: str, x: Shape, w: Shape, groups: int) -> None:

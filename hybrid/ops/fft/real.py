@@ -29,8 +29,8 @@ from hybrid.ops.fft._sizes import (
     sizes_and_axes,
 )
 from hybrid.ops.fft.transforms import FFT, AxesLike, Sizes, library, threads
-from hybrid.ops.movement import reshape
 from hybrid.ops.ranges import arange
+from hybrid.ops.reshaping import reshape
 
 # --- the two directions ---------------------------------------------------------------------------
 

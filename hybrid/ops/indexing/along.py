@@ -11,8 +11,8 @@ from hybrid.ops._axes import one_axis
 from hybrid.ops.elementwise.operands import with_lists
 from hybrid.ops.indexing.gather import gather, index_array
 from hybrid.ops.indexing.update import index_update
-from hybrid.ops.movement import ravel, reshape
 from hybrid.ops.ranges import arange
+from hybrid.ops.reshaping import ravel, reshape
 
 
 def take_along_axis(x: ArrayLike, /, indices: ArrayLike, axis: int | None = -1) -> Tensor:

@@ -21,8 +21,9 @@ from hybrid.errors import IndexingError
 from hybrid.kernels import picking
 from hybrid.ops._axes import Axes
 from hybrid.ops.creation import zeros
-from hybrid.ops.movement import moveaxis, reshape
+from hybrid.ops.permuting import moveaxis
 from hybrid.ops.ranges import arange
+from hybrid.ops.reshaping import reshape
 
 # Elements along one axis from which on NumPy's `take`, which looks at each index once, is as fast
 # as a kernel that looks at all of them first.

@@ -22,7 +22,7 @@ from hybrid.ops._axes import one_axis
 from hybrid.ops._methods import as_numpy, attach
 from hybrid.ops.indexing.gather import gather, index_array
 from hybrid.ops.indexing.selection import key_of, native, select, selection
-from hybrid.ops.movement import ravel
+from hybrid.ops.reshaping import ravel
 
 _array = np.ndarray
 

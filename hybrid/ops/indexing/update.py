@@ -33,9 +33,10 @@ from hybrid.ops.indexing.gather import (
     out_of_bounds,
     picked_shape,
 )
-from hybrid.ops.movement import moveaxis, reshape
+from hybrid.ops.permuting import moveaxis
 from hybrid.ops.ranges import arange
 from hybrid.ops.reduction.scans import shifted
+from hybrid.ops.reshaping import reshape
 from hybrid.ops.slicing import flip
 
 

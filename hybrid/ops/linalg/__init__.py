@@ -23,7 +23,7 @@ from hybrid.ops.linalg.products import matmul, vecdot
 from hybrid.ops.linalg.solving import inv, solve, solve_triangular
 from hybrid.ops.linalg.spectral import EighResult, SVDResult, eigh, eigvalsh, svd, svdvals
 from hybrid.ops.linalg.tensor_products import tensordot
-from hybrid.ops.movement import matrix_transpose
+from hybrid.ops.permuting import matrix_transpose
 
 __all__ = [
     "EighResult",

@@ -15,7 +15,7 @@ from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import DTypeError, LinAlgError
 from hybrid.ops.elementwise.casting import conj
 from hybrid.ops.elementwise.operands import together
-from hybrid.ops.movement import matrix_transpose
+from hybrid.ops.permuting import matrix_transpose
 
 Check = Callable[[str, TensorSpec], object]
 

@@ -23,7 +23,8 @@ from hybrid.ops.diagonals import DIAGONAL
 from hybrid.ops.elementwise.operands import together
 from hybrid.ops.linalg.notation import from_numbers, letter_sizes, parse
 from hybrid.ops.linalg.products import matmul, total
-from hybrid.ops.movement import permute_dims, reshape
+from hybrid.ops.permuting import permute_dims
+from hybrid.ops.reshaping import reshape
 from hybrid.ops.unit_axes import squeeze
 from hybrid.records import dataclass
 

@@ -19,7 +19,7 @@ from hybrid.ops.linalg._matrices import (
 )
 from hybrid.ops.linalg.products import matmul
 from hybrid.ops.linalg.solving import inv
-from hybrid.ops.movement import matrix_transpose
+from hybrid.ops.permuting import matrix_transpose
 
 
 class SlogdetResult(NamedTuple):

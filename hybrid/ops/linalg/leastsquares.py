@@ -29,7 +29,7 @@ from hybrid.ops.linalg._matrices import (
 )
 from hybrid.ops.linalg.products import conjugated, matmul
 from hybrid.ops.linalg.spectral import svd, svdvals
-from hybrid.ops.movement import reshape
+from hybrid.ops.reshaping import reshape
 from hybrid.ops.searching import count_nonzero
 from hybrid.ops.unit_axes import expand_dims
 

@@ -24,7 +24,7 @@ from hybrid.ops.linalg.determinants import slogdet
 from hybrid.ops.linalg.products import conjugated
 from hybrid.ops.linalg.solving import inv
 from hybrid.ops.linalg.spectral import svdvals
-from hybrid.ops.movement import moveaxis
+from hybrid.ops.permuting import moveaxis
 from hybrid.ops.reduction.declare import restore
 from hybrid.ops.searching import count_nonzero
 from hybrid.ops.unit_axes import expand_dims, squeeze

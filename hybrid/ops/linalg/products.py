@@ -25,7 +25,8 @@ from hybrid.ops.broadcasting import sum_to
 from hybrid.ops.elementwise.casting import conj
 from hybrid.ops.elementwise.operands import together
 from hybrid.ops.elementwise.operators import attach_inplace
-from hybrid.ops.movement import moveaxis, reshape, swapaxes
+from hybrid.ops.permuting import moveaxis, swapaxes
+from hybrid.ops.reshaping import reshape
 from hybrid.ops.unit_axes import expand_dims, squeeze
 
 # --- matmul ---------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from hybrid.ops.linalg._matrices import (
     regular,
 )
 from hybrid.ops.linalg.products import conjugated, matmul, stacked
-from hybrid.ops.movement import matrix_transpose
+from hybrid.ops.permuting import matrix_transpose
 from hybrid.ops.triangles import tril, triu
 from hybrid.ops.unit_axes import expand_dims
 

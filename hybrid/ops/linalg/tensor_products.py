@@ -16,7 +16,8 @@ from hybrid.ops._axes import Axes, some_axes
 from hybrid.ops._methods import as_numpy, attach
 from hybrid.ops.elementwise.operands import together
 from hybrid.ops.linalg.products import conjugated, matmul
-from hybrid.ops.movement import permute_dims, ravel, reshape
+from hybrid.ops.permuting import permute_dims
+from hybrid.ops.reshaping import ravel, reshape
 
 
 def dot(a: ArrayLike, b: ArrayLike, /, out: Any = None) -> Tensor:

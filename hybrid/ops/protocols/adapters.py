@@ -18,14 +18,16 @@ from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.errors import DTypeError
 from hybrid.ops import (
+    copying,
     diagonals,
     elementwise,
     indexing,
     joining,
     linalg,
-    movement,
+    permuting,
     rearranging,
     reduction,
+    reshaping,
     sorting,
     triangles,
 )
@@ -177,7 +179,7 @@ def _from_triangle(a: Any, uplo: str) -> Any:
     """Return the matrix whose lower triangle holds what the one that is named holds in `a`."""
     if uplo.upper() not in ("L", "U"):
         raise ValueError(f"UPLO is 'L' or 'U', not {uplo!r}")
-    return a if uplo.upper() == "L" else products.conjugated(movement.matrix_transpose(a))
+    return a if uplo.upper() == "L" else products.conjugated(permuting.matrix_transpose(a))
 
 
 @implements(np.linalg.qr)
@@ -200,19 +202,19 @@ def _pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = np.
 
 @implements(np.transpose)
 def _transpose(x: Any, axes: Any = None) -> Tensor:
-    return movement.permute_dims(x, axes)
+    return permuting.permute_dims(x, axes)
 
 
 @implements(np.reshape)
 def _reshape(x: Any, /, shape: Any, order: str = "C", *, copy: bool | None = None) -> Any:
     if order not in ("C", "F"):  # as the elements lie in memory, which Tensors do not know
         return by_numpy(np.reshape, (x, shape), {"order": order, "copy": copy})
-    return movement.reshape(x, shape, order, copy=copy)
+    return reshaping.reshape(x, shape, order, copy=copy)
 
 
 @implements(np.ravel)
 def _ravel(x: Any, order: str = "C") -> Any:
-    return movement.ravel(x, order) if order in ("C", "F") else by_numpy(np.ravel, (x, order), {})
+    return reshaping.ravel(x, order) if order in ("C", "F") else by_numpy(np.ravel, (x, order), {})
 
 
 @implements(np.copyto)
@@ -291,8 +293,8 @@ def _isrealobj(x: Any) -> bool:
 def _copy(x: Any, order: str = "K", subok: bool = False) -> Tensor:
     x = asarray(x)
     if order == "F":
-        return movement.permute_dims(movement.copy(movement.permute_dims(x)))
-    return movement.copy(x) if order == "C" else astype(x, x.dtype)
+        return permuting.permute_dims(copying.copy(permuting.permute_dims(x)))
+    return copying.copy(x) if order == "C" else astype(x, x.dtype)
 
 
 def _triangle(function: Function) -> Function:

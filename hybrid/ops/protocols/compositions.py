@@ -15,7 +15,17 @@ from hybrid.core.source import located
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.errors import IndexingError, LinAlgError
-from hybrid.ops import creation, joining, linalg, movement, ranges, reduction, sorting, unit_axes
+from hybrid.ops import (
+    creation,
+    joining,
+    linalg,
+    permuting,
+    ranges,
+    reduction,
+    reshaping,
+    sorting,
+    unit_axes,
+)
 from hybrid.ops._axes import one_axis
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.conv import convolve
@@ -79,7 +89,7 @@ def _union1d(ar1: Any, ar2: Any) -> Any:
 
 
 def _distinct(x: Any, assume_unique: bool) -> Tensor:
-    found = movement.ravel(asarray(x)) if assume_unique else unique(x)
+    found = reshaping.ravel(asarray(x)) if assume_unique else unique(x)
     assert isinstance(found, Tensor)
     return found
 
@@ -118,7 +128,7 @@ def _setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
 def _insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     x = asarray(arr)
     if axis is None:
-        x, axis = movement.ravel(x), 0
+        x, axis = reshaping.ravel(x), 0
     axis = one_axis("insert", axis, x.shape)
     n = x.shape[axis]
     places = np.arange(n)[obj] if isinstance(obj, slice) else obj
@@ -131,9 +141,9 @@ def _insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
         raise IndexingError(located(f"insert: {where}"))
     given = values if type(values) is Tensor else asarray(values, device=x.device)
     given = given.astype(x.dtype, copy=False)
-    given = movement.reshape(given, (1,) * (x.ndim - given.ndim) + given.shape)
+    given = reshaping.reshape(given, (1,) * (x.ndim - given.ndim) + given.shape)
     if not places.ndim:
-        given = movement.moveaxis(given, 0, axis)
+        given = permuting.moveaxis(given, 0, axis)
     if places.size == 1:
         places = places.reshape(1) % (n + 1) if places.flat[0] >= 0 else places.reshape(1) + n
         places = np.repeat(places, given.shape[axis])
@@ -152,10 +162,10 @@ def _resize(a: Any, new_shape: Any) -> Any:
     shape = new_shape if isinstance(new_shape, tuple | list) else (new_shape,)
     if any(n < 0 for n in shape):
         raise ValueError(f"resize: sizes in {tuple(shape)} are negative")
-    flat = movement.ravel(asarray(a))
+    flat = reshaping.ravel(asarray(a))
     if not flat.size or not prod(shape):
         return creation.zeros(tuple(shape), flat.dtype, device=flat.device)
-    return movement.reshape(take(flat, np.arange(prod(shape)) % flat.size), tuple(shape))
+    return reshaping.reshape(take(flat, np.arange(prod(shape)) % flat.size), tuple(shape))
 
 
 @implements(np.lib.stride_tricks.sliding_window_view)
@@ -174,7 +184,7 @@ def _sliding_window_view(
         if not 0 <= size <= x.shape[at]:
             raise ValueError(f"sliding_window_view: no window of {size} fits the shape {x.shape}")
         index = np.arange(x.shape[at] - size + 1)[:, None] + np.arange(size)
-        x = movement.moveaxis(take(x, index, at), at + 1, -1)
+        x = permuting.moveaxis(take(x, index, at), at + 1, -1)
     return x
 
 
@@ -182,12 +192,12 @@ def _sliding_window_view(
 def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Any:
     if not sparse:
         return tuple(ranges.meshgrid(*xi, indexing=indexing))
-    axes = [movement.ravel(asarray(x)) for x in xi]
+    axes = [reshaping.ravel(asarray(x)) for x in xi]
     places = list(range(len(axes)))
     if indexing == "xy" and len(axes) > 1:
         places[:2] = 1, 0
     shapes = (tuple(-1 if i == p else 1 for i in range(len(axes))) for p in places)
-    return tuple(movement.reshape(x, shape) for x, shape in zip(axes, shapes, strict=True))
+    return tuple(reshaping.reshape(x, shape) for x, shape in zip(axes, shapes, strict=True))
 
 
 @implements(np.ix_)
@@ -199,7 +209,7 @@ def _ix(*args: Any) -> tuple[Tensor, ...]:
             raise ValueError(located(f"ix_: expected vectors, not an array of shape {x.shape}"))
         x = nonzero(x)[0] if x.dtype.kind == "b" else x
         x = x if x.size else x.astype(np.int64)
-        axes.append(movement.reshape(x, [-1 if i == place else 1 for i in range(len(args))]))
+        axes.append(reshaping.reshape(x, [-1 if i == place else 1 for i in range(len(args))]))
     return tuple(axes)
 
 
@@ -252,15 +262,15 @@ def _piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> A
 def _apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any) -> Any:
     x = asarray(arr)
     axis = one_axis("apply_along_axis", axis, x.shape)
-    last = movement.moveaxis(x, axis, -1)
+    last = permuting.moveaxis(x, axis, -1)
     lead = last.shape[:-1]
     if not prod(lead):
         raise ValueError(f"apply_along_axis: shape {x.shape} has no part along axis {axis}")
-    rows = movement.reshape(last, (prod(lead), last.shape[-1]))
+    rows = reshaping.reshape(last, (prod(lead), last.shape[-1]))
     parts = joining.stack([asarray(func1d(row, *args, **kwargs)) for row in rows])
-    found = movement.reshape(parts, (*lead, *parts.shape[1:]))
+    found = reshaping.reshape(parts, (*lead, *parts.shape[1:]))
     new = parts.ndim - 1
-    return movement.moveaxis(
+    return permuting.moveaxis(
         found, tuple(range(len(lead), found.ndim)), tuple(range(axis, axis + new))
     )
 
@@ -284,10 +294,10 @@ def _cross(
 ) -> Any:
     if axis is not None:
         axisa = axisb = axisc = axis
-    a, b = movement.moveaxis(a, axisa, -1), movement.moveaxis(b, axisb, -1)
+    a, b = permuting.moveaxis(a, axisa, -1), permuting.moveaxis(b, axisb, -1)
     if a.shape[-1] != 3 or b.shape[-1] != 3:
         return by_numpy(np.cross, (a, b), {"axisc": axisc})
-    return movement.moveaxis(linalg.cross(a, b), -1, axisc)
+    return permuting.moveaxis(linalg.cross(a, b), -1, axisc)
 
 
 @implements(np.linalg.tensorinv)
@@ -298,8 +308,8 @@ def _tensorinv(a: Any, ind: int = 2) -> Any:
     rows = prod(x.shape[ind:])
     if rows**2 != x.size:
         raise LinAlgError(located(f"tensorinv: shape {x.shape} makes no square matrix at {ind}"))
-    return movement.reshape(
-        linalg.inv(movement.reshape(x, (rows, rows))), (*x.shape[ind:], *x.shape[:ind])
+    return reshaping.reshape(
+        linalg.inv(reshaping.reshape(x, (rows, rows))), (*x.shape[ind:], *x.shape[:ind])
     )
 
 
@@ -307,14 +317,14 @@ def _tensorinv(a: Any, ind: int = 2) -> Any:
 def _tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
     a, b = asarray(a), asarray(b)
     if axes is not None:
-        a = movement.moveaxis(a, tuple(axes), tuple(range(a.ndim - len(axes), a.ndim)))
+        a = permuting.moveaxis(a, tuple(axes), tuple(range(a.ndim - len(axes), a.ndim)))
     shape = a.shape[b.ndim :]
     if prod(shape) ** 2 != a.size:
         raise LinAlgError(
             located(f"tensorsolve: shape {a.shape} makes no square matrix for {b.shape}")
         )
-    matrix = movement.reshape(a, (prod(shape), prod(shape)))
-    return movement.reshape(linalg.solve(matrix, movement.ravel(b)), shape)
+    matrix = reshaping.reshape(a, (prod(shape), prod(shape)))
+    return reshaping.reshape(linalg.solve(matrix, reshaping.ravel(b)), shape)
 
 
 def _in_front(x: Tensor, count: int) -> Tensor:
@@ -324,7 +334,7 @@ def _in_front(x: Tensor, count: int) -> Tensor:
 def _sum_of_polynomials(func: Callable[..., Any], sign: int) -> None:
     @implements(func)
     def adapter(a1: Any, a2: Any) -> Any:
-        a, b = (movement.reshape(asarray(p), -1) for p in (a1, a2))
+        a, b = (reshaping.reshape(asarray(p), -1) for p in (a1, a2))
         n = max(a.size, b.size)
         a, b = _in_front(a, n - a.size), _in_front(b, n - b.size)
         return a + b if sign > 0 else a - b

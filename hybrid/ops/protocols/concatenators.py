@@ -19,8 +19,8 @@ from hybrid.core.tensor import Tensor
 from hybrid.core.watched import holds_tensors, noted
 from hybrid.ops.elementwise.operands import is_weak
 from hybrid.ops.joining import concat
-from hybrid.ops.movement import reshape
 from hybrid.ops.protocols.making import writable
+from hybrid.ops.reshaping import reshape
 
 
 class Concatenator:

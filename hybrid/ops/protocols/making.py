@@ -24,9 +24,9 @@ from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.core.watched import Watched, current, holds_tensors, noted, plain
 from hybrid.ops import creation, ranges, triangles, unit_matrices
+from hybrid.ops.copying import packed
 from hybrid.ops.elementwise.operands import is_weak
 from hybrid.ops.joining import joined
-from hybrid.ops.movement import packed
 
 Function = Callable[..., Any]
 

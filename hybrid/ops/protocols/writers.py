@@ -17,10 +17,10 @@ from hybrid.ops.flat import cycled
 from hybrid.ops.indexing import take
 from hybrid.ops.indexing.along import put_along_axis
 from hybrid.ops.indexing.update import index_update
-from hybrid.ops.movement import ravel, reshape
 from hybrid.ops.protocols.by_numpy import put_into
 from hybrid.ops.protocols.functions import implements
 from hybrid.ops.reduction import cumsum
+from hybrid.ops.reshaping import ravel, reshape
 
 
 def within(index: Any, size: int, mode: str) -> Tensor:

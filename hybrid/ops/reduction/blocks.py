@@ -13,7 +13,7 @@ from math import prod
 from hybrid.core.spec import Shape
 from hybrid.core.tensor import Tensor
 from hybrid.ops._axes import Axes
-from hybrid.ops.movement import reshape
+from hybrid.ops.reshaping import reshape
 from hybrid.records import dataclass
 
 CACHE = 1 << 20  # bytes of a core's own cache, about

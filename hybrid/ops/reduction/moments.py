@@ -22,10 +22,10 @@ from hybrid.ops._methods import as_numpy, attach
 from hybrid.ops.elementwise.arithmetic import sqrt
 from hybrid.ops.elementwise.casting import conj
 from hybrid.ops.elementwise.selection import maximum, where
-from hybrid.ops.movement import reshape
 from hybrid.ops.reduction.blocks import blocked
 from hybrid.ops.reduction.declare import REDUCTION_EXAMPLES, Axis, count, reduce, restore, spread
 from hybrid.ops.reduction.sums import sum
+from hybrid.ops.reshaping import reshape
 from hybrid.ops.sizes import divided
 
 

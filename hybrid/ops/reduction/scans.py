@@ -19,10 +19,11 @@ from hybrid.ops.creation import full, zeros
 from hybrid.ops.elementwise.comparison import isnan
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.joining import concat
-from hybrid.ops.movement import moveaxis, reshape
+from hybrid.ops.permuting import moveaxis
 from hybrid.ops.ranges import arange
 from hybrid.ops.rearranging import pad
 from hybrid.ops.reduction.declare import accumulator, eager_scan
+from hybrid.ops.reshaping import reshape
 from hybrid.ops.slicing import flip, narrow, split
 
 _EXAMPLES = (

@@ -13,7 +13,7 @@ from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.ops._axes import Axes, as_dtype, lead_axis, without
 from hybrid.ops._methods import as_numpy, attach
-from hybrid.ops.movement import moveaxis, reshape
+from hybrid.ops.permuting import moveaxis
 from hybrid.ops.reduction.declare import (
     EMPTY_EXAMPLE,
     REDUCTION_EXAMPLES,
@@ -25,6 +25,7 @@ from hybrid.ops.reduction.declare import (
     spread,
 )
 from hybrid.ops.reduction.scans import cumprod, shifted
+from hybrid.ops.reshaping import reshape
 from hybrid.ops.slicing import flip
 
 

@@ -22,8 +22,8 @@ from hybrid.ops.creation import zeros
 from hybrid.ops.elementwise import where
 from hybrid.ops.elementwise.operands import together, with_lists
 from hybrid.ops.indexing import take
-from hybrid.ops.movement import ravel, reshape
 from hybrid.ops.rearranging import diff
+from hybrid.ops.reshaping import ravel, reshape
 from hybrid.ops.searching import ordered, searchsorted
 
 # --- bincount -------------------------------------------------------------------------------------

@@ -13,8 +13,9 @@ from hybrid.errors import DTypeError
 from hybrid.ops._axes import Axes, all_axes
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.elementwise.operands import is_weak
-from hybrid.ops.movement import moveaxis, reshape
+from hybrid.ops.permuting import moveaxis
 from hybrid.ops.reduction import Axis, mean
+from hybrid.ops.reshaping import reshape
 from hybrid.ops.statistics.missing import warn_of_nothing
 from hybrid.ops.statistics.quantile_methods import METHODS
 from hybrid.ops.statistics.quantiles_of_rows import QUANTILE

@@ -16,8 +16,9 @@ from hybrid.ops.elementwise import clip, conj, imag, real, sqrt
 from hybrid.ops.elementwise.operands import with_lists
 from hybrid.ops.joining import concat
 from hybrid.ops.linalg import matmul
-from hybrid.ops.movement import permute_dims, reshape
+from hybrid.ops.permuting import permute_dims
 from hybrid.ops.reduction import Axis
+from hybrid.ops.reshaping import reshape
 from hybrid.ops.unit_axes import expand_dims
 
 # --- averages -------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Array, Tensor
 from hybrid.errors import DTypeError, GraphError, ShapeError
+from hybrid.ops.copying import copy
 from hybrid.ops.creation import full
-from hybrid.ops.movement import copy
 from hybrid.trace.control.body import audible, given_back, graph_of, outside_of, tracing
 from hybrid.trace.control.narrow import live_carries, narrowed, needs
 from hybrid.trace.control.nests import defined_at, describe, flatten, is_number, owned, strong

@@ -19,8 +19,8 @@ from hybrid.core.state import state
 from hybrid.core.tensor import Tensor, wrap
 from hybrid.core.variable import Variable
 from hybrid.errors import DTypeError, HybridError, ShapeError
+from hybrid.ops.copying import copy
 from hybrid.ops.creation import full
-from hybrid.ops.movement import copy
 from hybrid.records import dataclass
 
 

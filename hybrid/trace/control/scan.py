@@ -13,9 +13,9 @@ from hybrid.core.tensor import Tensor
 from hybrid.core.unknown import as_size
 from hybrid.core.variable import Variable
 from hybrid.errors import ShapeError
+from hybrid.ops.copying import copy
 from hybrid.ops.creation import zeros
 from hybrid.ops.joining import stack
-from hybrid.ops.movement import copy
 from hybrid.records import dataclass
 from hybrid.trace.control.body import (
     BodyRecorder,

@@ -9,7 +9,7 @@ from hybrid.core import dispatch
 from hybrid.core.batch import Lane
 from hybrid.core.graph import FuncGraph
 from hybrid.core.op import Attrs, Op
-from hybrid.ops.movement import moveaxis
+from hybrid.ops.permuting import moveaxis
 from hybrid.trace.control.batched import Flags, batched_graph, fitted
 from hybrid.trace.control.scan_gradient import recorded
 

@@ -1,0 +1,84 @@
+"""The same elements in memory of their own, or in C order."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hybrid.core.dispatch import bind, busy
+from hybrid.core.making import asarray
+from hybrid.core.op import Example, Op, always, register
+from hybrid.core.source import located
+from hybrid.core.spec import TensorSpec
+from hybrid.core.tensor import ArrayLike, Tensor, wrap
+from hybrid.kernels.shortway import Way
+from hybrid.ops import _shortways
+from hybrid.ops._methods import attach
+from hybrid.ops.permuting import permute_dims
+
+COPY = register(
+    Op(
+        name="copy",
+        family="movement",
+        infer=lambda x: TensorSpec(x.shape, x.dtype, x.device),
+        eager=lambda xp, x: xp.array(x, order="C"),  # as the method of ndarrays does
+        scalar="{0}",
+        compute=lambda specs: (specs[0].dtype,),
+        in_order=always,
+        vjp=(lambda g, out, x: g,),
+        examples=(Example(((2, 3),)),),
+        doc="The same elements in memory of their own.",
+    )
+)
+
+
+def copy(x: ArrayLike, /, order: str = "C") -> Tensor:
+    """Return a copy that shares no memory with `x`.
+
+    Parameters
+    ----------
+    x : array-like
+    order : {"C", "F"}
+        How the copy lies in memory: the last axis is contiguous, or the first one.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> copy([1.0, 2.0])
+    Tensor([1., 2.], dtype=float32)
+    """
+    if order == "C":
+        if not busy and type(x) is Tensor and type(x._data) is np.ndarray:
+            return wrap(x._data.copy())
+        return bind(COPY, (asarray(x),), {})
+    if order == "F":
+        return permute_dims(bind(COPY, (permute_dims(x),), {}))
+    raise ValueError(located(f"copy: order is 'C' or 'F', not {order!r}"))
+
+
+PACK = register(
+    Op(
+        name="pack",
+        family="movement",
+        lead=lambda attrs, size, x: {},
+        infer=lambda x: TensorSpec(x.shape, x.dtype, x.device),
+        eager=lambda xp, x: xp.asarray(x, order="C"),
+        vjp=(lambda g, out, x: g,),
+        view=lambda layout: layout if layout.is_contiguous else None,
+        examples=(Example(((2, 3),)), Example(((),))),
+        doc="The same elements in C order without gaps: a view where they lie so, else a copy.",
+    )
+)
+
+
+def packed(x: Tensor, order: str) -> Tensor:
+    """Return `x` where it lies in order ``"C"`` or ``"F"`` without gaps, else a copy that does."""
+    if order == "C":
+        return bind(PACK, (x,), {})
+    return permute_dims(bind(PACK, (permute_dims(x),), {}))
+
+
+attach(copy=copy)
+_shortways.on_tensor(Way("copy", "copy", otherwise=copy))
