@@ -16,7 +16,7 @@ from hybrid.inspect.svg import as_dot, as_svg
 from hybrid.records import dataclass
 from hybrid.trace.compile import CompiledFunction
 from hybrid.trace.concrete import ConcreteFunction
-from hybrid.trace.repeats import Repeat
+from hybrid.trace.looping import Repeat
 from hybrid.trace.segment import Segment
 
 

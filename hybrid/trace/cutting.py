@@ -30,10 +30,11 @@ from hybrid.trace.counters import Counters
 from hybrid.trace.counting import Ranges
 from hybrid.trace.cycles import cycle
 from hybrid.trace.filled import FilledOnes
+from hybrid.trace.looping import COUNT, Repeat
 from hybrid.trace.meeting import MAX_STEPS as MAX_TWINS
 from hybrid.trace.meeting import Meeting, follow, moved, way_to
 from hybrid.trace.outside import OutsideRecorder
-from hybrid.trace.repeats import COUNT, Questions, Repeat
+from hybrid.trace.repeats import Questions
 from hybrid.trace.segment import Failed, Runner, Segment, Steps
 from hybrid.trace.skipping import Skipping
 from hybrid.trace.sources import Environment, Write, contents

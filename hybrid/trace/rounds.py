@@ -20,7 +20,7 @@ from hybrid.trace.sources import Environment, number
 
 if TYPE_CHECKING:
     from hybrid.trace.concrete import ConcreteFunction
-    from hybrid.trace.repeats import Repeat
+    from hybrid.trace.looping import Repeat
     from hybrid.trace.steps import Resume
 
 Turn = Callable[[Environment], Any]

@@ -35,7 +35,7 @@ from hybrid.trace.templates import Template, Templates
 
 if TYPE_CHECKING:
     from hybrid.trace.cycles import Cycle
-    from hybrid.trace.repeats import Repeat
+    from hybrid.trace.looping import Repeat
 
 MAX_SIZES = 128  # for which a segment keeps its Plans
 # Each size of a result is traced by itself, which takes milliseconds: a mask that selects another

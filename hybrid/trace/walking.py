@@ -15,7 +15,8 @@ from hybrid.core.graph import Value
 from hybrid.records import dataclass
 from hybrid.trace import bytecode
 from hybrid.trace.bodies import in_order, same_body
-from hybrid.trace.repeats import Question, Questions, Repeat, has_more, is_body, stays
+from hybrid.trace.looping import Question, Repeat
+from hybrid.trace.repeats import Questions, has_more, is_body, stays
 from hybrid.trace.segment import Segment, Steps
 from hybrid.trace.sources import Environment
 
