@@ -9,7 +9,8 @@ from __future__ import annotations
 from hybrid.inspect.compare import Comparison, compare
 from hybrid.inspect.graphview import draw
 from hybrid.trace.checkpointing import checkpoint
-from hybrid.trace.compile import CompiledFunction, compile
+from hybrid.trace.compile import compile
+from hybrid.trace.compiled_function import CompiledFunction
 from hybrid.trace.control.branches import cond, switch
 from hybrid.trace.control.effects import assert_, callback, print
 from hybrid.trace.control.loops import fori_loop, while_loop

@@ -18,7 +18,7 @@ from hybrid.inspect.timing import Timing, interleaved
 from hybrid.kernels import kernel
 from hybrid.records import dataclass
 from hybrid.runtime.plan import Plan
-from hybrid.trace.compile import CompiledFunction
+from hybrid.trace.compiled_function import CompiledFunction
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.modes import eagerly
 from hybrid.trace.signature import flatten

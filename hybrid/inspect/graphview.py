@@ -14,7 +14,7 @@ from hybrid.errors import TraceError
 from hybrid.inspect.picture import Panel, panel
 from hybrid.inspect.svg import as_dot, as_svg
 from hybrid.records import dataclass
-from hybrid.trace.compile import CompiledFunction
+from hybrid.trace.compiled_function import CompiledFunction
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.looping import Repeat
 from hybrid.trace.segment import Segment

@@ -72,7 +72,7 @@ def test_the_long_way_is_taken_once(name: str, monkeypatch: pytest.MonkeyPatch) 
     def refuse(*_: Any) -> Any:
         raise AssertionError("the long way")
 
-    monkeypatch.setattr(hb.trace.compile.CompiledFunction, "_call", refuse)
+    monkeypatch.setattr(hb.CompiledFunction, "_call", refuse)
     for _ in range(3):
         same(compiled(*args), function(*args))
 
