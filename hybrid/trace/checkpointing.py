@@ -24,9 +24,9 @@ from hybrid.core.variable import Variable
 from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError
 from hybrid.ops.copying import copy
-from hybrid.trace.control.body import graph_of, outside_of, tracing
-from hybrid.trace.control.nests import flatten, strong
-from hybrid.trace.control.surroundings import run_once
+from hybrid.trace.control.body import BodyRecorder, graph_of, outside_of, tracing
+from hybrid.trace.control.nests import Nest, flatten, strong
+from hybrid.trace.control.surroundings import traced_once
 from hybrid.trace.derivative import GraphCall
 from hybrid.trace.differentiate import CALL
 from hybrid.trace.recorder import GraphRecorder, Untraceable
@@ -204,21 +204,27 @@ def _traced(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     leaves, tree = containers.flatten((args, kwargs))
     places = [i for i, x in enumerate(leaves) if isinstance(x, Tensor | np.ndarray)]
     tensors = [asarray(leaves[i]) for i in places]
-    with run_once("checkpoint", function), tracing("checkpoint") as body:
-        parameters = body.parameters([x.spec for x in tensors])
-        body.hand(parameters, [leaves[i] for i in places])
-        for i, x in zip(places, parameters, strict=True):
-            leaves[i] = x
-        inner_args, inner_kwargs = containers.unflatten(tree, leaves)
-        found, nest = flatten("checkpoint", "result", function(*inner_args, **inner_kwargs))
-        body.returns([strong(x) for x in found])
-        if any(has_effects(node) for node in body.nodes):
-            raise body.untraceable("what it prints or calls would happen again in the gradient")
+    given = [leaves[i] for i in places]
+
+    def trace() -> tuple[list[BodyRecorder], Nest]:
+        with tracing("checkpoint") as body:
+            parameters = body.parameters([x.spec for x in tensors])
+            body.hand(parameters, given)
+            for i, x in zip(places, parameters, strict=True):
+                leaves[i] = x
+            inner_args, inner_kwargs = containers.unflatten(tree, leaves)
+            found, nest = flatten("checkpoint", "result", function(*inner_args, **inner_kwargs))
+            body.returns([strong(x) for x in found])
+            if any(has_effects(node) for node in body.nodes):
+                raise body.untraceable("what it prints or calls would happen again in the gradient")
+        return [body], nest
+
+    (body,), nest = traced_once("checkpoint", (function,), trace)
     outside = outside_of([body])
     name = getattr(function, "__name__", "checkpoint")
     call = GraphCall(graph_of(body, name, outside, state_at=0))
-    given = (*outside.operands(outside.written), *tensors, *outside.operands(outside.read))
-    out = dispatch.bind_all(CALL, given, {"call": call})
+    operands = (*outside.operands(outside.written), *tensors, *outside.operands(outside.read))
+    out = dispatch.bind_all(CALL, operands, {"call": call})
     count = len(outside.written)
     outside.commit(out[:count])
     return nest.build(out[count:])

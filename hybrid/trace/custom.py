@@ -21,6 +21,7 @@ from hybrid.autodiff.transforms import vjp
 from hybrid.autodiff.vmap import vmap
 from hybrid.core import containers, dispatch
 from hybrid.core.batch import Lane
+from hybrid.core.graph import Operand, Value
 from hybrid.core.making import asarray
 from hybrid.core.op import Op
 from hybrid.core.source import located
@@ -30,8 +31,9 @@ from hybrid.core.variable import Variable
 from hybrid.dtypes import is_inexact
 from hybrid.errors import GradientError, ShapeError
 from hybrid.ops.creation import zeros
+from hybrid.records import dataclass
 from hybrid.trace.control.body import BodyRecorder, tracing
-from hybrid.trace.control.surroundings import run_once
+from hybrid.trace.control.surroundings import traced_once
 from hybrid.trace.differentiate import CUSTOM_CALL, Chosen, given_derivative
 from hybrid.trace.recorder import Untraceable
 
@@ -340,32 +342,60 @@ def _or_zeros(gradient: Tensor | None, spec: TensorSpec) -> Tensor:
 # --- in a trace -----------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """What the trace of a function with a gradient of its own has found.
+
+    Attributes
+    ----------
+    split : int
+        How many of the nodes compute results; the others compute gradients.
+    seeds : tuple of Value
+        What the gradients of results are.
+    outputs, gradients : tuple of Value or Const
+    places : tuple of two tuples of int
+        Of the results that have gradients, and of the arguments that get one.
+    """
+
+    split: int
+    seeds: tuple[Value, ...]
+    outputs: tuple[Operand, ...]
+    gradients: tuple[Operand, ...]
+    places: tuple[tuple[int, ...], tuple[int, ...]]
+
+
 def _traced(name: str, joint: Joint, tensors: tuple[Tensor, ...]) -> list[Tensor]:
-    with run_once(name, joint), tracing(name) as body:
-        parameters = body.parameters([x.spec for x in tensors])
-        results, pull = joint(*parameters)
-        split = len(body.nodes)
-        seeded = tuple(i for i, x in enumerate(results) if is_inexact(x.dtype))
-        seeds = {i: body.parameter(results[i].spec) for i in seeded}
-        found = pull(*(seeds.get(i, results[i]) for i in range(len(results))))
-        connected = tuple(i for i, g in enumerate(found) if g is not None)
-        outputs = tuple(map(body.operand, results))
-        gradients = tuple(body.operand(_as(found[i], tensors[i].spec)) for i in connected)
+    def trace() -> tuple[list[BodyRecorder], _Rule]:
+        with tracing(name) as body:
+            parameters = body.parameters([x.spec for x in tensors])
+            results, pull = joint(*parameters)
+            split = len(body.nodes)
+            seeded = tuple(i for i, x in enumerate(results) if is_inexact(x.dtype))
+            seeds = {i: body.parameter(results[i].spec) for i in seeded}
+            found = pull(*(seeds.get(i, results[i]) for i in range(len(results))))
+            connected = tuple(i for i, g in enumerate(found) if g is not None)
+            outputs = tuple(map(body.operand, results))
+            gradients = tuple(body.operand(_as(found[i], tensors[i].spec)) for i in connected)
+            body.results = (*outputs, *gradients)
+        of_seeds = tuple(seeds[i]._data.value for i in seeded)
+        return [body], _Rule(split, of_seeds, outputs, gradients, (seeded, connected))
+
+    (body,), rule = traced_once(name, (joint,), trace, certain=False)
     cells = tuple(body.cells.values())
     _check_pure(name, body)
-    inputs = (*(p._data.value for p in parameters), *(cell.value for cell in cells))
+    inputs = (*body.inputs, *(cell.value for cell in cells))
     call, derivative = given_derivative(
         name,
         body,
-        split,
-        (inputs, tuple(seeds[i]._data.value for i in seeded)),
-        (outputs, gradients),
-        (seeded, connected),
+        rule.split,
+        (inputs, rule.seeds),
+        (rule.outputs, rule.gradients),
+        rule.places,
     )
     own = tuple(i < len(tensors) for i in range(len(inputs)))
     given = (*tensors, *(cell.outside for cell in cells))
     attrs = {"call": call, "derivative": Chosen(own, derivative)}
-    return list(dispatch.bind_all(CUSTOM_CALL, given, attrs)[: len(results)])
+    return list(dispatch.bind_all(CUSTOM_CALL, given, attrs)[: len(rule.outputs)])
 
 
 def _as(gradient: Any, spec: TensorSpec) -> Tensor:

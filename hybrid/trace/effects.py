@@ -266,7 +266,7 @@ class Watch:
             if _literals_changed(binding):
                 name, line = change_of(binding, self._before)
                 return Effect(f"it changes {name}, a Python value that it also reads", line)
-            if _is_sequence(binding) and not is_only_filled(self._before.codes, binding.name):
+            if is_sequence(binding) and not is_only_filled(self._before.codes, binding.name):
                 name, line = change_of(binding, self._before)
                 return Effect(f"it changes {name}, which it also reads", line)
         return None
@@ -288,7 +288,7 @@ class Watch:
         return None
 
 
-def _is_sequence(binding: Binding) -> bool:
+def is_sequence(binding: Binding) -> bool:
     return binding.key is None and isinstance(binding.holder, list | deque | set | bytearray)
 
 

@@ -59,7 +59,7 @@ class Changes:
     def named(self) -> Iterator[Binding]:
         """Those of which what has changed has a name or a key."""
         yield from self.made
-        yield from filter(_is_named, self.replaced)
+        yield from filter(is_named, self.replaced)
 
 
 def changes_since(before: Reached) -> Changes:
@@ -92,7 +92,7 @@ class Growth:
         return found
 
 
-def _is_named(binding: Binding) -> bool:
+def is_named(binding: Binding) -> bool:
     """Tell whether what a binding looks at has a name or a key each."""
     holder = binding.holder
     return binding.key is not None or isinstance(holder, _NAMED)

@@ -29,7 +29,7 @@ from hybrid.trace.control.branch_gradient import recorded, vjp
 from hybrid.trace.control.narrow import narrowed, needs
 from hybrid.trace.control.nests import Nest, check_same, defined_at, flatten, owned, strong
 from hybrid.trace.control.run import Body
-from hybrid.trace.control.surroundings import run_once
+from hybrid.trace.control.surroundings import traced_once
 from hybrid.trace.recorder import Untraceable
 
 # --- the op ---------------------------------------------------------------------------------------
@@ -227,9 +227,8 @@ def _traced(
     operands: tuple[Any, ...],
     sides: tuple[str, ...],
 ) -> Any:
-    bodies: list[BodyRecorder] = []
-    found: list[tuple[Nest, list[TensorSpec]]] = []
-    with run_once(construct, *functions):
+    def trace() -> tuple[list[BodyRecorder], list[tuple[Nest, list[TensorSpec]]]]:
+        bodies, found = [], []
         for function in functions:
             with tracing(construct) as body:
                 leaves, nest = flatten(construct, "result", function(*operands))
@@ -237,6 +236,9 @@ def _traced(
                 body.returns(results)
             bodies.append(body)
             found.append((nest, [t.spec for t in results]))
+        return bodies, found
+
+    bodies, found = traced_once(construct, functions, trace, certain=False)
     # The true branch is named first.
     ends = [partial(_origin, side, f) for side, f in zip(sides, functions, strict=True)]
     order = range(len(functions)) if construct == "switch" else (1, 0)

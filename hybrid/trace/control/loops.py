@@ -21,14 +21,21 @@ from hybrid.core.tensor import Array, Tensor
 from hybrid.errors import DTypeError, GraphError, ShapeError
 from hybrid.ops.copying import copy
 from hybrid.ops.creation import full
-from hybrid.trace.control.body import audible, given_back, graph_of, outside_of, tracing
+from hybrid.trace.control.body import (
+    BodyRecorder,
+    audible,
+    given_back,
+    graph_of,
+    outside_of,
+    tracing,
+)
 from hybrid.trace.control.narrow import live_carries, narrowed, needs
 from hybrid.trace.control.nests import defined_at, describe, flatten, is_number, owned, strong
 from hybrid.trace.control.rows import by_rows
 from hybrid.trace.control.run import Body, NativeLoops, as_array, on_card
 from hybrid.trace.control.scan import Given
 from hybrid.trace.control.scan_op import bind_scan
-from hybrid.trace.control.surroundings import run_once
+from hybrid.trace.control.surroundings import traced_once
 from hybrid.trace.control.while_batching import batch
 from hybrid.trace.control.while_gradient import vjp
 from hybrid.trace.recorder import Untraceable
@@ -202,13 +209,17 @@ def _condition(cond_fn: Callable[[Any], Any], returned: Any) -> Tensor:
 
 
 def _while_traced(given: Given, cond_fn: Callable[[Any], Any]) -> Any:
-    with run_once("while_loop", cond_fn, given.function):
+    def trace() -> tuple[list[BodyRecorder], None]:
         with tracing("while_loop") as asking:
             carry = given.nest.build(asking.parameters(given.specs))
             asking.returns([_condition(cond_fn, cond_fn(carry))])
         with tracing("while_loop") as body:
             carry = given.nest.build(body.parameters(given.specs))
             body.returns(given.carry(given.function(carry)))
+        return [asking, body], None
+
+    functions = (cond_fn, given.function)
+    (asking, body), _ = traced_once("while_loop", functions, trace, certain=False)
     outside = outside_of([asking, body])
     count = len(given.leaves)
     changed = any(cell.written for cell in asking.cells.values())
@@ -304,10 +315,16 @@ _INDEX = TensorSpec((), np.dtype("int64"), weak=True)
 
 
 def _fori_traced(given: Given, ends: list[Any]) -> Any:
-    with run_once("fori_loop", given.function), tracing("fori_loop") as body:
-        index, *carry = body.parameters([_INDEX, *given.specs])
-        leaves = given.carry(given.function(of_tensor(index), given.nest.build(carry)))
-        body.returns([strong(index + 1), *leaves])
+    def trace() -> tuple[list[BodyRecorder], None]:
+        with tracing("fori_loop") as body:
+            index, *carry = body.parameters([_INDEX, *given.specs])
+            leaves = given.carry(given.function(of_tensor(index), given.nest.build(carry)))
+            body.returns([strong(index + 1), *leaves])
+        return [body], None
+
+    fixed = all(isinstance(end, int) and not isinstance(end, Tensor) for end in ends)
+    certain = fixed and ends[0] < ends[1]
+    (body,), _ = traced_once("fori_loop", (given.function,), trace, certain=certain)
     outside = outside_of([body])
     count = 1 + len(given.leaves)
     step = graph_of(body, getattr(given.function, "__name__", "body"), outside, state_at=count)
@@ -315,7 +332,7 @@ def _fori_traced(given: Given, ends: list[Any]) -> Any:
     first = ends[0].astype("int64") if isinstance(ends[0], Tensor) else full((), ends[0])
     start = (first, *given.leaves, *written)
     with audible():
-        if all(isinstance(end, int) and not isinstance(end, Tensor) for end in ends):
+        if fixed:
             course = range(ends[0], max(ends))
             step, rows = by_rows(step, read, len(start), course)
             out = bind_scan(step, start, rows, read, (len(course), False))

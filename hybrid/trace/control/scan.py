@@ -28,7 +28,7 @@ from hybrid.trace.control.body import (
 )
 from hybrid.trace.control.nests import Nest, check_same, defined_at, flatten, like, owned, strong
 from hybrid.trace.control.scan_op import bind_scan
-from hybrid.trace.control.surroundings import run_once, undone
+from hybrid.trace.control.surroundings import traced_once, undone
 from hybrid.trace.recorder import GraphRecorder, Untraceable
 
 # --- scan and map ---------------------------------------------------------------------------------
@@ -311,8 +311,12 @@ def trace_step(given: Given, rows: Rows) -> tuple[BodyRecorder, Nest, list[Tenso
 
 def scan_traced(given: Given, rows: Rows) -> tuple[Any, Any]:
     """Record a scan as one node."""
-    with run_once(given.construct, given.function):
+
+    def trace() -> tuple[list[BodyRecorder], Nest]:
         body, nest, _ = trace_step(given, rows)
+        return [body], nest
+
+    (body,), nest = traced_once(given.construct, (given.function,), trace)
     outside = outside_of([body])
     count = len(given.leaves)
     name = getattr(given.function, "__name__", given.construct)

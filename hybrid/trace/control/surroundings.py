@@ -3,6 +3,9 @@
 A body is traced once, and so is each branch of a choice; Python runs a body once a step, and one
 branch. So where the trace of a body has changed a variable of the function around it, a number
 outside or a container, that is undone, and plain Python runs the body.
+
+What a body makes outside, or puts in the place of nothing, may be a cache, which stays as it is, or
+a counter, which does not, or the sign that its first step is done. A second trace shows it.
 """
 
 from __future__ import annotations
@@ -10,22 +13,28 @@ from __future__ import annotations
 import inspect
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import CellType, FunctionType, MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from hybrid.core import dispatch
+from hybrid.core.graph import FuncGraph, format_graph
+from hybrid.core.number import Number
 from hybrid.core.source import SourceLine
+from hybrid.core.symbol import Symbol
+from hybrid.core.tensor import Tensor
 from hybrid.errors import TraceError
-from hybrid.trace.blame import line_that_changes, line_that_names, may_write
-from hybrid.trace.effects import change_of, global_generators, state_of
+from hybrid.trace.blame import is_only_filled, line_that_changes, line_that_names, may_write
+from hybrid.trace.control.body import BodyRecorder
+from hybrid.trace.effects import change_of, global_generators, is_sequence, state_of
 from hybrid.trace.environment import MISSING, Binding, literal_changed
-from hybrid.trace.growth import made
+from hybrid.trace.growth import is_named, made
 from hybrid.trace.holders import InContext, PerThread, Slots
 from hybrid.trace.reach import reach
+from hybrid.trace.reached import Reached
 from hybrid.trace.recorder import Untraceable
 from hybrid.trace.taking_back import draw_again, drawn_from, put_back
 
@@ -33,13 +42,34 @@ _HOLDERS = (
     *(CellType, FunctionType, MappingProxyType, Slots, PerThread, InContext),
     *(list, dict, set, deque, bytearray, array),
 )
+_LITERALS = (int, float, complex, str, bytes, type(None))
 _MOST = 1 << 26
 """Bytes of an array of which a copy is kept."""
 
+Found = TypeVar("Found")
+Change = tuple[Binding, Reached]
+Said = tuple[str, SourceLine | None]
 
-@contextmanager
-def run_once(construct: str, *functions: Callable[..., Any]) -> Iterator[None]:
-    """Trace bodies within a ``with`` block; stop where that has changed what is outside of them.
+
+def traced_once(
+    construct: str,
+    functions: Sequence[Callable[..., Any]],
+    trace: Callable[[], tuple[Sequence[BodyRecorder], Found]],
+    *,
+    certain: bool = True,
+) -> tuple[Sequence[BodyRecorder], Found]:
+    """Trace bodies; stop where that has changed what is outside of them.
+
+    Parameters
+    ----------
+    construct : str
+        ``scan``, ``cond``, ...
+    functions : sequence of callable
+        The bodies.
+    trace : callable
+        Traces them; returns their recorders, and what the caller likes. It may run twice.
+    certain : bool
+        Plain Python runs each of them at least once.
 
     Raises
     ------
@@ -49,19 +79,60 @@ def run_once(construct: str, *functions: Callable[..., Any]) -> Iterator[None]:
         Where it cannot be: an iterator was drawn from.
     """
     before = Surroundings(functions)
+    found = _undone_if_untraceable(before, construct, trace)
+    come = before.come()
+    if not come:
+        return found
+    if not certain and any(map(_is_literal, come)):
+        raise before.refused(construct, come)
+    again = Surroundings(functions)
     try:
-        yield
+        repeated = _undone_if_untraceable(again, construct, trace)
+        stays = not again.come() and _recorded(repeated[0]) == _recorded(found[0])
+    except BaseException:
+        before.restore()
+        raise
+    again.restore()  # a list that is filled
+    if not stays:
+        raise before.refused(construct, come)
+    return found
+
+
+def _undone_if_untraceable(
+    before: Surroundings,
+    construct: str,
+    trace: Callable[[], tuple[Sequence[BodyRecorder], Found]],
+) -> tuple[Sequence[BodyRecorder], Found]:
+    try:
+        found = trace()
     except BaseException:  # they are run again
         before.check_iterators(construct)
         before.restore()
         raise
     before.check_iterators(construct)
-    done = before.done()
+    done = before.done(found[0])
     if done:
-        before.restore()
-        what, line = done[0]
-        why = f"it {what} outside of it; carry that along instead"
-        raise Untraceable(f"the body of hb.{construct} cannot be traced: {why}", line)
+        raise before.stopped(construct, done)
+    return found
+
+
+def _recorded(bodies: Sequence[BodyRecorder]) -> list[tuple[Any, str]]:
+    """Return what tells one trace of bodies from another."""
+    return [
+        (
+            [*body.cells],
+            format_graph(
+                FuncGraph(
+                    body.construct,
+                    (*body.inputs, *(cell.value for cell in body.cells.values())),
+                    (),
+                    tuple(body.nodes),
+                    body.results,
+                )
+            ),
+        )
+        for body in bodies
+    ]
 
 
 @contextmanager
@@ -82,7 +153,7 @@ class Surroundings:
     functions : sequence of callable
     """
 
-    def __init__(self, functions: tuple[Callable[..., Any], ...]) -> None:
+    def __init__(self, functions: Sequence[Callable[..., Any]]) -> None:
         trace = dispatch.state.recorder.trace
         self._is_known: Callable[[Any], bool] = lambda x: trace is None or trace.reaches(x)
         wanted = {id(f): f for g in functions for f in (g, inspect.unwrap(g))}
@@ -111,15 +182,31 @@ class Surroundings:
             if isinstance(x, np.ndarray) and x.nbytes <= _MOST and x.flags.writeable
         ]
 
-    def done(self) -> list[tuple[str, SourceLine | None]]:
+    def done(self, bodies: Sequence[BodyRecorder]) -> list[Said]:
         """Return what was changed, drawn and written, and the lines that did it.
 
         The trace around looks itself at containers that it reaches.
+
+        Parameters
+        ----------
+        bodies : sequence of BodyRecorder
+            Whose Tensors mean nothing outside of them.
         """
         changes = [
             change_of(binding, where)
             for binding, where, _ in self._found
-            if binding.changed and (not self._is_known(binding.holder) or _is_read(binding))
+            if binding.changed
+            and (
+                not self._is_known(binding.holder)
+                or _is_read(binding, where)
+                or _holds_any_of(binding, bodies)
+            )
+        ]
+        changes += [
+            change_of(binding, where)
+            for where in self._reached
+            for binding in made(where)
+            if _holds_any_of(binding, bodies)
         ]
         draws = [
             (name, line_that_names(where.codes, name))
@@ -136,6 +223,23 @@ class Surroundings:
             *((f"draws random numbers from {name}", line) for name, line in draws),
             *((f"writes to the ndarray {name}", line) for name, line in writes),
         ]
+
+    def come(self) -> list[Change]:
+        """Return names, attributes and keys that were made, or mean something else."""
+        found = [(b, where) for b, where, _ in self._found if b.changed and is_named(b)]
+        return found + [(b, where) for where in self._reached for b in made(where)]
+
+    def refused(self, construct: str, changes: Sequence[Change]) -> Untraceable:
+        """Undo all that has changed; return what stops the trace."""
+        said = [change_of(binding, where) for binding, where in changes]
+        return self.stopped(construct, [(f"changes {name}", line) for name, line in said])
+
+    def stopped(self, construct: str, done: Sequence[Said]) -> Untraceable:
+        """Undo all that has changed; return what stops the trace."""
+        self.restore()
+        what, line = done[0]
+        why = f"it {what} outside of it; carry that along instead"
+        return Untraceable(f"the body of hb.{construct} cannot be traced: {why}", line)
 
     def restore(self) -> None:
         """Undo all that has changed."""
@@ -165,9 +269,35 @@ class Surroundings:
                 raise TraceError(f"{message}\n  at {line.describe()}" if line else message)
 
 
-def _is_read(binding: Binding) -> bool:
-    """Tell whether a number or text has changed, which Python computes with."""
-    return literal_changed(binding.value, binding.read())
+def _is_read(binding: Binding, where: Reached) -> bool:
+    """Tell whether a number, a text or a list has changed with which Python computes."""
+    if literal_changed(binding.value, binding.read()):
+        return True
+    return is_sequence(binding) and not is_only_filled(where.codes, binding.name)
+
+
+def _is_literal(change: Change) -> bool:
+    """Tell whether what has come is a number or a text: a sign, rather than a cache."""
+    return any(isinstance(x, _LITERALS) for x in _new_values(change[0]))
+
+
+def _new_values(binding: Binding) -> list[Any]:
+    """Return what names, attributes and keys mean that meant something else."""
+    now, holder = binding.read(), binding.holder
+    if binding.key is not None or type(holder) is CellType:
+        return [now]
+    known = set(map(id, binding.value))
+    values = now[len(now) // 2 :] if isinstance(holder, dict | PerThread) else now
+    return [x for x in values if id(x) not in known]
+
+
+def _holds_any_of(binding: Binding, bodies: Sequence[BodyRecorder]) -> bool:
+    """Tell whether a Tensor of a body is kept outside of it."""
+    now = binding.read()
+    held = now if isinstance(now, tuple) else (now,)
+    tensors = (x.tensor if type(x) is Number else x for x in held)
+    symbols = (x._data for x in tensors if type(x) is Tensor and type(x._data) is Symbol)
+    return any(x.recorder in bodies for x in symbols)
 
 
 def _contents(binding: Binding) -> Any:
