@@ -192,7 +192,11 @@ class CompiledFunction:
         if defaults_of(self.__wrapped__) != self._defaults:
             self._signature = signature_of(self.__wrapped__)
             self._defaults = defaults_of(self.__wrapped__)
-        bound = self._signature.bind(*args, **kwargs)
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError:
+            self.__wrapped__(*args, **kwargs)  # Python says it better, with the function's name
+            raise
         bound.apply_defaults()
         for name, x in bound.arguments.items():
             bound.arguments[name] = dispatch.after_trace(x)

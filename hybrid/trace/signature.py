@@ -119,11 +119,30 @@ _NUMBERS = frozenset((float, complex))
 
 def signature_of(function: Callable[..., Any]) -> inspect.Signature:
     """Return the parameters of a function; builtins bind their arguments by themselves."""
-    kind = type(function)
-    written_in_python = isinstance(getattr(kind, "__call__", None), FunctionType)  # noqa: B004
-    if written_in_python or isinstance(function, FunctionType | MethodType | functools.partial):
-        return inspect.signature(function)
-    return inspect.signature(_anything)
+    bare = _bare(function)
+    return inspect.signature(_anything if bare is None else bare)
+
+
+def _bare(function: Callable[..., Any]) -> Callable[..., Any] | None:
+    """Return what takes the arguments that calls of a function take, None where C code takes them.
+
+    A decorator often says by `functools.wraps` that its function has the parameters of another one,
+    and takes fewer, or more.
+    """
+    if isinstance(function, FunctionType):
+        own = FunctionType(
+            function.__code__, {}, argdefs=function.__defaults__, closure=function.__closure__
+        )
+        own.__kwdefaults__ = function.__kwdefaults__
+        return own
+    if isinstance(function, functools.partial):
+        bare = _bare(function.func)
+        return bare and functools.partial(bare, *function.args, **function.keywords)
+    if isinstance(function, MethodType):
+        bare = _bare(function.__func__)
+        return bare and MethodType(bare, function.__self__)
+    call = getattr(type(function), "__call__", None)  # noqa: B004
+    return _bare(MethodType(call, function)) if isinstance(call, FunctionType) else None
 
 
 def _anything(*args: Any, **kwargs: Any) -> None: ...
@@ -137,8 +156,7 @@ def by_place(
     None where one cannot be, or one would be left out before it, and where a function does not say
     itself what it takes.
     """
-    told = hasattr(function, "__wrapped__") or hasattr(function, "__signature__")
-    if type(function) is not FunctionType or told:
+    if type(function) is not FunctionType:
         return None
     wanted = set(names)
     parameters = list(signature.parameters.values())[count : count + len(wanted)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import functools
 import gc
+import inspect
 import weakref
 from collections import OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Callable, Iterator
@@ -338,6 +339,53 @@ def test_decorators_above_and_below() -> None:
         assert below(x3()).tolist() == [3, 5, 7]
         assert below(x3(), k=3.0).tolist() == [4, 7, 10]
         assert table(3).tolist() == [3, 3, 3]
+
+
+class _Doubles:
+    """Says that it takes nothing."""
+
+    __signature__ = inspect.Signature()
+
+    def __call__(self, x: Any) -> Any:
+        return x * 2.0
+
+
+def test_decorators_that_take_fewer_arguments_than_they_say_or_more() -> None:
+    def given(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def inner(*args: Any, twice: bool = False, **kwargs: Any) -> Any:
+            result = function(2.0, *args, **kwargs)
+            return result * 2.0 if twice else result
+
+        return inner
+
+    @given
+    def scale(by: Any, x: Any, *, offset: Any = 0.0) -> Any:
+        return by * x + offset
+
+    for function in (scale, functools.partial(scale, twice=True), _Doubles()):
+        agree(function, lambda: (x3(),))
+    traced = hb.compile(scale)
+    for kwargs in ({"twice": True}, {"offset": 1.0}):
+        alike(traced(x3(), **kwargs), scale(x3(), **kwargs))
+    alike(traced(x=x3()), scale(x=x3()))
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs"), [((), {}), ((1.0, 2.0, 3.0), {}), ((1.0,), {"rate": 2.0}), ((1.0,), {})]
+)
+def test_arguments_that_do_not_fit_raise_what_python_raises(
+    args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    def step(x: Any, y: Any = 1.0, *, scale: Any) -> Any:
+        return x * y * scale
+
+    with pytest.raises(TypeError) as eager:
+        step(*args, **kwargs)
+    with pytest.raises(TypeError) as traced:
+        hb.compile(step)(*args, **kwargs)
+    assert str(traced.value) == str(eager.value)
+    assert "step() " in str(traced.value)
 
 
 def test_decorated_twice_is_decorated_once() -> None:
