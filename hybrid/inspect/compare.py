@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable, Mapping
 from types import MethodType
@@ -21,7 +20,7 @@ from hybrid.runtime.plan import Plan
 from hybrid.trace.compiled_function import CompiledFunction
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.modes import eagerly
-from hybrid.trace.signature import flatten
+from hybrid.trace.signature import flatten, signature_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +178,7 @@ def _outcome(run: Callable[[], Any], state: State) -> tuple[list[Array], list[Ar
 def _leaves(
     plain: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> list[Any]:
-    bound = inspect.signature(plain).bind(*args, **kwargs)
+    bound = signature_of(plain).bind(*args, **kwargs)
     bound.apply_defaults()
     leaves, _, _ = flatten(dict(bound.arguments))
     return [np.asarray(x) if isinstance(x, np.generic) else x for x in leaves]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import operator
 from collections.abc import Callable
@@ -46,6 +47,14 @@ def test_keyword_arguments_and_containers() -> None:
 
     pair = {"a": hb.ones(3), "b": hb.zeros(2)}
     assert hb.compare(f, pair, scale=3.0, repeat=2).ulp == 0
+
+
+def test_decorators_that_give_an_argument_themselves() -> None:
+    def given(function: Callable[..., Any]) -> Callable[..., Any]:
+        return functools.wraps(function)(lambda *args: function(2.0, *args))
+
+    report = hb.compare(given(lambda by, x: by * wave(x)), X, repeat=2)
+    assert report.traced.median > 0
 
 
 def test_methods() -> None:
