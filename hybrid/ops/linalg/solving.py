@@ -205,22 +205,43 @@ def _infer_triangular(
 def _eager_triangular(
     xp: Any, a: Any, b: Any, *, lower: bool, transposed: bool, unit_diagonal: bool
 ) -> Any:
-    linalg = import_module("scipy.linalg" if xp.__name__ == "numpy" else "cupyx.scipy.linalg")
     n = a.shape[-1]
     right = b[:, None] if b.ndim == 1 else b
     batch = np.broadcast_shapes(a.shape[:-2], right.shape[:-2])
     out = xp.empty((*batch, *right.shape[-2:]), a.dtype)
     matrices = xp.broadcast_to(a, (*batch, n, n))
     sides = xp.broadcast_to(right, out.shape)
-    options = dict(trans=int(transposed), lower=lower, unit_diagonal=unit_diagonal)
+    solver = _by_blas if xp.__name__ == "numpy" else _by_cupy
     if not unit_diagonal and not xp.diagonal(a, 0, -2, -1).all():
         raise LinAlgError(f"solve_triangular: a matrix of shape {a.shape} has 0 on its diagonal")
     for index in np.ndindex(batch if out.size else ()):
         if out.size:
-            out[index] = linalg.solve_triangular(
-                matrices[index], sides[index], check_finite=False, **options
-            )
+            out[index] = solver(matrices[index], sides[index], lower, transposed, unit_diagonal)
     return out[..., 0] if b.ndim == 1 else out
+
+
+def _by_blas(a: Any, b: Any, lower: bool, transposed: bool, unit: bool) -> Any:
+    """Solve by BLAS, whose matrices lie column by column: those given here are its transposes.
+
+    Not LAPACK's ``trtrs``, by which SciPy solves: it wakes OpenBLAS threads for small matrices,
+    4 to 30 ms where another process runs beside. 30x30 with 30 right sides: 12 ms against 7 us.
+    """
+    blas = import_module("scipy.linalg.blas")
+    letter = _BLAS_LETTERS[a.dtype.char]
+    if b.shape[-1] == 1:
+        solve = getattr(blas, f"{letter}trsv")
+        return solve(a.T, b[:, 0], lower=not lower, trans=not transposed, diag=unit)[:, None]
+    solve = getattr(blas, f"{letter}trsm")
+    return solve(1, a.T, b.T, side=1, lower=not lower, trans_a=transposed, diag=unit).T
+
+
+_BLAS_LETTERS = {"f": "s", "d": "d", "F": "c", "D": "z"}
+
+
+def _by_cupy(a: Any, b: Any, lower: bool, transposed: bool, unit: bool) -> Any:
+    solve = import_module("cupyx.scipy.linalg").solve_triangular
+    options = dict(trans=int(transposed), lower=lower, unit_diagonal=unit)
+    return solve(a, b, check_finite=False, **options)
 
 
 def _vjp_triangular_matrix(g: Tensor, out: Tensor, a: Tensor, b: Tensor, **attrs: bool) -> Tensor:
