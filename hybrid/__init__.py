@@ -265,6 +265,7 @@ from hybrid.ops.losses import (
     one_hot,
 )
 from hybrid.ops.namespace import __array_namespace_info__
+from hybrid.ops.parting import argpartition, partition
 from hybrid.ops.permuting import matrix_transpose, moveaxis, permute_dims, swapaxes, transpose
 from hybrid.ops.pooling import (
     avg_pool,
@@ -403,6 +404,7 @@ __all__ = [
     "arctanh",
     "argmax",
     "argmin",
+    "argpartition",
     "argsort",
     "argwhere",
     "around",
@@ -652,6 +654,7 @@ __all__ = [
     "ones_like",
     "outer",
     "pad",
+    "partition",
     "percentile",
     "permute_dims",
     "pi",

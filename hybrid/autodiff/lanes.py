@@ -19,11 +19,11 @@ from hybrid.core.asking import asked
 from hybrid.core.batch import Lane
 from hybrid.core.graph import Value
 from hybrid.core.heard import ASKED
-from hybrid.core.layout import contiguous
+from hybrid.core.layout import Layout, contiguous
 from hybrid.core.op import Attrs, Op
 from hybrid.core.scalars import is_scalar
 from hybrid.core.source import located, user_line, wants_array
-from hybrid.core.storage import layout_through
+from hybrid.core.storage import Chain, layout_through
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor, wrap
 from hybrid.core.unknown import Unknown
@@ -143,10 +143,12 @@ class Lanes:
 
     def is_view(self, op: Op, source: Tensor, attrs: Attrs, made: Tensor) -> bool:
         """Tell whether eager code would get a view of `source` here."""
-        alias = source._alias
-        base = alias.storage.base if alias is not None else source._data
-        chain = alias.chain if alias is not None else ()
-        return layout_through((*chain, (op, attrs)), contiguous(base.shape)) is not None
+        return _layout_through(source, ((op, attrs),)) is not None
+
+    def layout_of(self, tensor: Tensor) -> Layout:
+        """Return how eager code would lay out a Tensor of one example."""
+        found = _layout_through(tensor, ())
+        return contiguous(tensor.shape) if found is None else found
 
     def note_order(self) -> None:
         """Let the trace around depend on how its arguments lie, if there is one."""
@@ -358,3 +360,11 @@ def _may_overlap(a: Tensor, b: Tensor) -> bool:
     x, y = a._data, b._data
     arrays = isinstance(x, np.ndarray) and isinstance(y, np.ndarray)
     return arrays and np.may_share_memory(x, y)
+
+
+def _layout_through(source: Tensor, more: Chain) -> Layout | None:
+    """Return how a view lies of what lies in C order; None where one of its ops must copy."""
+    alias = source._alias
+    base = alias.storage.base if alias is not None else source._data
+    chain = alias.chain if alias is not None else ()
+    return layout_through((*chain, *more), contiguous(base.shape))

@@ -11,6 +11,7 @@ import numpy as np
 from hybrid.core import placed
 from hybrid.core.aliases import hung, is_current, one_step, shares_memory
 from hybrid.core.heard import ASKED, heard_of
+from hybrid.core.layout import Layout
 from hybrid.core.making import asarray
 from hybrid.core.number import Number, in_graph, in_python
 from hybrid.core.op import OPS, Attrs, Op
@@ -305,7 +306,7 @@ def _stopped(recorder: Any, symbol: Symbol) -> Symbol:
 
 def _may_show(op: Op, source: Any) -> bool:
     """Tell whether the memory of an array is what an op shows: real numbers have no parts."""
-    return op.put is None or source.dtype.kind == "c"
+    return op.put is None or op.shown is not Layout.halved or source.dtype.kind == "c"
 
 
 def _link_view(op: Op, source: Tensor, attrs: Attrs, view: Tensor) -> None:

@@ -103,8 +103,11 @@ class Op:
         ``view(layout, **attrs)`` gives the layout of the result where it is a view of the input.
     put : Op, optional
         Of an op whose eager result shows a part of each element in memory (the real part of complex
-        numbers): ``put(x, part)`` is the input once the result is written. Such a result is a view
-        of another dtype, which kernels compute like any other op.
+        numbers): ``put(x, part, **attrs)`` is the input once the result is written. Such a result
+        is a view of another dtype, which kernels compute like any other op.
+    shown : callable, optional
+        Of such an op: ``shown(layout, **attrs)`` gives how its result lies, in steps of its own
+        elements.
     selects : bool
         The view shows some elements of its input, each of them once: the gradients of several such
         views are put together in one array.
@@ -206,6 +209,7 @@ class Op:
     chosen: Callable[..., Any] | None = None
     view: Callable[..., Layout | None] | None = None
     put: Op | None = None
+    shown: Callable[..., Layout] = Layout.halved
     selects: bool = False
     scatter: Callable[..., Any] | None = None
     scatter_into: Callable[..., None] | None = None
@@ -246,7 +250,7 @@ class Op:
     def lie(self, layout: Layout, attrs: Attrs) -> Layout | None:
         """Return how a view by this op lies, in steps of its own elements; None for a copy."""
         if self.view is None:
-            return layout.halved()
+            return self.shown(layout, **attrs)
         return self.view(layout, **attrs)
 
     @property

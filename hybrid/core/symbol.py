@@ -32,6 +32,9 @@ class Recorder(Protocol):
     def materialize(self, tensor: Tensor, why: str) -> Array:
         """Return the contents of `tensor`, if need be by ending the trace."""
 
+    def layout_of(self, tensor: Tensor) -> Layout:
+        """Return how eager code would lay out a Tensor here."""
+
 
 class Symbol:
     """A value of a trace, as the Tensors that stand for it hold it.

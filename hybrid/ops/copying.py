@@ -13,6 +13,7 @@ from hybrid.core.tensor import ArrayLike, Tensor, wrap
 from hybrid.kernels.shortway import Way
 from hybrid.ops import _shortways
 from hybrid.ops._methods import attach
+from hybrid.ops.lying import first_to_last, like_fortran
 from hybrid.ops.permuting import permute_dims
 
 COPY = register(
@@ -37,8 +38,9 @@ def copy(x: ArrayLike, /, order: str = "C") -> Tensor:
     Parameters
     ----------
     x : array-like
-    order : {"C", "F"}
-        How the copy lies in memory: the last axis is contiguous, or the first one.
+    order : {"C", "F", "A", "K"}
+        How the copy lies in memory: the last axis is contiguous, or the first one; the first if it
+        is in all of `x`; or the axes follow one another as in `x`.
 
     Returns
     -------
@@ -55,7 +57,13 @@ def copy(x: ArrayLike, /, order: str = "C") -> Tensor:
         return bind(COPY, (asarray(x),), {})
     if order == "F":
         return permute_dims(bind(COPY, (permute_dims(x),), {}))
-    raise ValueError(located(f"copy: order is 'C' or 'F', not {order!r}"))
+    if order == "A":
+        return copy(x, "F" if like_fortran(asarray(x)) else "C")
+    if order == "K":
+        axes = first_to_last(asarray(x))
+        turned = bind(COPY, (permute_dims(x, axes),), {})
+        return permute_dims(turned, sorted(range(len(axes)), key=axes.__getitem__))
+    raise ValueError(located(f"copy: order is 'C', 'F', 'A' or 'K', not {order!r}"))
 
 
 PACK = register(

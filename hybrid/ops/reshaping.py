@@ -24,6 +24,7 @@ from hybrid.ops._axes import as_shape
 from hybrid.ops._methods import attach
 from hybrid.ops.copying import copy as copied  # `copy` is the name of a parameter
 from hybrid.ops.copying import packed
+from hybrid.ops.lying import first_to_last, like_fortran
 from hybrid.ops.permuting import permute_dims
 
 
@@ -123,14 +124,12 @@ def reshape(
 
 
 def _reshape_first_axis_fastest(x: ArrayLike, shape: Any, order: str, copy: Any) -> Tensor:
-    if order != "F":
-        raise ValueError(
-            located(
-                f"reshape: order is 'C' or 'F', not {order!r}: how elements lie in memory is not "
-                "part of a Tensor"
-            )
-        )
     x = asarray(x)
+    if order == "A":
+        if not like_fortran(x):
+            return reshape(x, shape, copy=copy)
+    elif order != "F":
+        raise ValueError(located(f"reshape: order is 'C', 'F' or 'A', not {order!r}"))
     reversed_shape = _resolve_shape(x, shape)[::-1]
     return permute_dims(reshape(permute_dims(x), reversed_shape, copy=copy))
 
@@ -169,8 +168,9 @@ def ravel(x: ArrayLike, /, order: str = "C") -> Tensor:
     Parameters
     ----------
     x : array-like
-    order : {"C", "F"}
-        The last or the first index moves fastest.
+    order : {"C", "F", "A", "K"}
+        The last or the first index moves fastest; the first if all lies so, else the last; or the
+        axes follow one another as in memory.
 
     Returns
     -------
@@ -185,9 +185,13 @@ def ravel(x: ArrayLike, /, order: str = "C") -> Tensor:
         if x._data.flags.c_contiguous:
             return x.reshape(-1)
     x = asarray(x)
+    if order == "K":
+        return ravel(permute_dims(x, first_to_last(x)))
+    if order == "A":
+        order = "F" if like_fortran(x) else "C"
     if order in ("C", "F"):
         return reshape(packed(x, order), x.size, order)
-    return reshape(x, x.size, order)
+    raise ValueError(located(f"ravel: order is 'C', 'F', 'A' or 'K', not {order!r}"))
 
 
 _short: Callable[[Tensor, Any], Tensor | None] | None = None

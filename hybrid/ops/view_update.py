@@ -173,7 +173,9 @@ def _through_part(base: Tensor, value: ArrayLike, chain: Chain, at: int) -> Tens
     assert op.put is not None
     if chain[at + 1 :]:
         value = view_update(bind(op, (whole,), attrs), value, chain[at + 1 :])
-    new = bind(op.put, (whole, value), {})
+    if "dtype" in attrs and not isinstance(value, int | float | complex):
+        value = asarray(value).astype(attrs["dtype"], copy=False)
+    new = bind(op.put, (whole, value), attrs)
     return view_update(base, new, chain[:at]) if at else new
 
 

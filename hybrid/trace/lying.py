@@ -55,6 +55,14 @@ def layout_in(rules: Rules, tensor: Tensor) -> Layout | None:
     return layout
 
 
+def layout_of(rules: Rules, tensor: Tensor) -> Layout:
+    """Return how a Tensor lies, which somebody asks for."""
+    order_of(rules, tensor).found()
+    found = layout_in(rules, tensor)
+    assert found is not None
+    return found
+
+
 def order_of(rules: Rules, tensor: Tensor) -> Order:
     """Return what is known of how the memory of a Tensor lies."""
     storage = own_alias(tensor).storage

@@ -18,6 +18,7 @@ from hybrid.core.aliases import is_current
 from hybrid.core.asking import asked
 from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
 from hybrid.core.heard import ASKED
+from hybrid.core.layout import Layout
 from hybrid.core.making import asarray
 from hybrid.core.op import OPS, Attrs, Op
 from hybrid.core.refusals import leaked
@@ -313,6 +314,11 @@ class GraphRecorder:
         found = lying.is_view(self.rules, op, source, attrs, made)
         self.turned = self.rules.turned
         return found
+
+    def layout_of(self, tensor: Tensor) -> Layout:
+        """Return how eager code would lay out a Tensor here."""
+        self.note_order()
+        return lying.layout_of(self.rules, tensor)
 
     def lie(self, tensor: Tensor, order: Order) -> None:
         """Let a new Tensor lie otherwise than in C order."""

@@ -32,6 +32,7 @@ from hybrid.ops.elementwise.arithmetic import (
 )
 from hybrid.ops.elementwise.casting import (
     astype,
+    astype_method,
     conj,
     conj_method,
     conjugate,
@@ -253,7 +254,7 @@ __all__ = [
     "where",
 ]
 
-attach(astype=astype, clip=clip, round=round, conj=conj_method, conjugate=conj_method)
+attach(astype=astype_method, clip=clip, round=round, conj=conj_method, conjugate=conj_method)
 attach(
     real=property(real, set_real, doc="The real part, as a view; writable, as in NumPy."),
     imag=property(imag, set_imag, doc="The imaginary part, as a view; writable, as in NumPy."),

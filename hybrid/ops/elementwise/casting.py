@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -72,7 +72,9 @@ ASTYPE = register(
 )
 
 
-def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
+def astype(
+    x: ArrayLike, dtype: Any, /, *, copy: bool = True, device: Any = None, casting: str = "unsafe"
+) -> Tensor:
     """Convert to another dtype.
 
     Parameters
@@ -83,10 +85,17 @@ def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True, device: Any = None
         False returns `x` itself where it has the dtype already.
     device : str, optional
         Where the Tensor is to be; left out, where `x` is.
+    casting : {"unsafe", "same_kind", "safe", "equiv", "no"}
+        Which conversions are refused, by NumPy's rules.
 
     Returns
     -------
     Tensor
+
+    Raises
+    ------
+    DTypeError
+        For what is no dtype of a Tensor, or a conversion that `casting` refuses.
 
     Examples
     --------
@@ -94,6 +103,9 @@ def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True, device: Any = None
     Tensor([ 1, -1], dtype=int32)
     """
     wanted = _supported(dtype)
+    if casting != "unsafe":
+        x = asarray(x)
+        check_cast("astype", x.dtype, wanted, casting)
     if device is not None:
         where = as_device("astype", device)
         return astype(x, dtype, copy=copy).to_device(where)
@@ -106,6 +118,73 @@ def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True, device: Any = None
         return x
     result: Tensor = bind(ASTYPE, (x,), {"dtype": wanted})
     return result
+
+
+def check_cast(name: str, old: DType, new: DType, casting: str) -> None:
+    """Refuse a conversion that a rule of NumPy's does not allow.
+
+    Raises
+    ------
+    DTypeError
+        Naming both dtypes and the rule.
+    ValueError
+        For what is no rule.
+    """
+    if casting not in _RULES:
+        raise ValueError(located(f"{name}: casting is one of {', '.join(_RULES)}, not {casting!r}"))
+    if not np.can_cast(old, new, casting):  # type: ignore[arg-type]
+        raise DTypeError(
+            located(f"{name}: {old.name} does not become {new.name} by the rule {casting!r}")
+        )
+
+
+_RULES = ("unsafe", "same_kind", "safe", "equiv", "no")
+
+
+def astype_method(
+    x: Tensor,
+    dtype: Any,
+    order: Literal["C", "F", "A", "K"] = "K",
+    casting: str = "unsafe",
+    subok: bool = True,
+    copy: bool = True,
+    *,
+    device: Any = None,
+) -> Tensor:
+    """Convert to another dtype; arguments as of :func:`astype` and of the method of ndarray.
+
+    Parameters
+    ----------
+    x : Tensor
+    dtype : dtype or str
+    order : {"K", "A", "C", "F"}
+        How the result lies in memory: as `x` does, or in C or Fortran order.
+    subok : bool
+        Says nothing of Tensors.
+    casting, copy, device
+        As of :func:`astype`.
+
+    Returns
+    -------
+    Tensor
+
+    Examples
+    --------
+    >>> import hybrid as hb
+    >>> hb.asarray([1.5, 2.0]).astype("int32", casting="safe")
+    Traceback (most recent call last):
+      ...
+    hybrid.errors.DTypeError: astype: float32 does not become int32 by the rule 'safe'
+      ...
+    """
+    if order not in ("C", "F", "A", "K"):
+        raise ValueError(located(f"astype: order is 'C', 'F', 'A' or 'K', not {order!r}"))
+    result = astype(x, dtype, copy=copy, device=device, casting=casting)
+    if order in "KA":
+        return result
+    from hybrid.ops.copying import packed
+
+    return packed(result, order)
 
 
 @cache

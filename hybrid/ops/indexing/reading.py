@@ -142,7 +142,12 @@ def _apart(view: Tensor) -> Tensor:
 
 
 def take(
-    x: ArrayLike, /, indices: ArrayLike, axis: int | None = None, *, out: Any = None
+    x: ArrayLike,
+    /,
+    indices: ArrayLike,
+    axis: int | None = None,
+    out: Any = None,
+    mode: str = "raise",
 ) -> Tensor:
     """Take elements of one axis by their indices.
 
@@ -153,6 +158,10 @@ def take(
         Negative ones count from the end.
     axis : int, optional
         Left out: `x` is raveled.
+    out : Tensor or ndarray, optional
+        Where to write the result.
+    mode : {"raise", "wrap", "clip"}
+        What an index outside the axis means: an error, one counted around, the nearest end.
 
     Returns
     -------
@@ -161,15 +170,15 @@ def take(
     Raises
     ------
     IndexingError
-        For an index outside the axis.
+        For an index outside the axis, if `mode` is ``"raise"``.
 
     Examples
     --------
     >>> take([10, 20, 30], [2, 0])
     Tensor([30, 10], dtype=int64)
     """
-    if out is not None:
-        return as_numpy(np.take, x, indices, axis, out=out)
+    if out is not None or mode != "raise":
+        return as_numpy(np.take, x, indices, axis, out=out, mode=mode)
     if (not busy or state.plain) and type(x) is type(indices) is Tensor:
         data, places = x._data, indices._data
         if type(data) is type(places) is _array and places.dtype.kind in "iu":

@@ -13,10 +13,8 @@ from hybrid import dtypes
 from hybrid.core.lost import warn_of_array
 from hybrid.core.making import asarray
 from hybrid.core.operands import spec_of
-from hybrid.core.source import located
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
-from hybrid.errors import DTypeError
 from hybrid.ops import (
     copying,
     diagonals,
@@ -35,7 +33,7 @@ from hybrid.ops._axes import as_dtype, one_axis
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.composed import joining as joined
 from hybrid.ops.composed import ranges
-from hybrid.ops.elementwise.casting import astype
+from hybrid.ops.elementwise.casting import astype, check_cast
 from hybrid.ops.elementwise.operands import is_weak, strong
 from hybrid.ops.elementwise.selection import where as _choose
 from hybrid.ops.inplace import write
@@ -66,9 +64,7 @@ def _as_cast(name: str, x: Tensor, dtype: Any, casting: str) -> Tensor:
     if dtype is None:
         return x
     wanted = as_dtype(name, dtype)
-    if not np.can_cast(x.dtype, wanted, casting):  # type: ignore[arg-type]
-        rule = f"by the rule {casting!r}"
-        raise DTypeError(located(f"{name}: {x.dtype.name} does not become {wanted.name} {rule}"))
+    check_cast(name, x.dtype, wanted, casting)
     return x.astype(wanted, copy=False)
 
 

@@ -39,29 +39,6 @@ from hybrid.ops.sets import isin, unique
 # --- order ----------------------------------------------------------------------------------------
 
 
-@implements(np.partition)
-def _partition(a: Any, kth: Any, axis: int | None = -1, *rest: Any, **options: Any) -> Any:
-    if rest or options.get("order") is not None:
-        return by_numpy(np.partition, (a, kth, axis, *rest), options)
-    _check_places("partition", asarray(a), kth, axis)
-    return sorting.sort(a, axis=axis)  # a sorted array is parted everywhere
-
-
-@implements(np.argpartition)
-def _argpartition(a: Any, kth: Any, axis: int | None = -1, *rest: Any, **options: Any) -> Any:
-    if rest or options.get("order") is not None:
-        return by_numpy(np.argpartition, (a, kth, axis, *rest), options)
-    _check_places("argpartition", asarray(a), kth, axis)
-    return sorting.argsort(a, axis=axis)
-
-
-def _check_places(name: str, x: Tensor, kth: Any, axis: int | None) -> None:
-    n = x.size if axis is None else x.shape[one_axis(name, axis, x.shape)]
-    for k in np.atleast_1d(np.asarray(kth)):
-        if x.size and not -n <= k < n:
-            raise ValueError(located(f"{name}: kth is {k}, there are {n} elements"))
-
-
 @implements(np.lexsort)
 def _lexsort(keys: Any, axis: int = -1) -> Any:
     first, *others = [asarray(key) for key in keys]
