@@ -29,7 +29,8 @@ from hybrid.trace.control.nests import Nest, flatten, strong
 from hybrid.trace.control.surroundings import traced_once
 from hybrid.trace.derivative import GraphCall
 from hybrid.trace.differentiate import CALL
-from hybrid.trace.recorder import GraphRecorder, Untraceable
+from hybrid.trace.recorder import GraphRecorder
+from hybrid.trace.straight import Untraceable
 
 
 def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -35,7 +35,7 @@ from hybrid.records import dataclass
 from hybrid.trace.control.body import BodyRecorder, tracing
 from hybrid.trace.control.surroundings import traced_once
 from hybrid.trace.differentiate import CUSTOM_CALL, Chosen, given_derivative
-from hybrid.trace.recorder import Untraceable
+from hybrid.trace.straight import Untraceable
 
 Pull = Callable[..., Sequence[Tensor | None]]
 Joint = Callable[..., tuple[list[Tensor], Pull]]

@@ -9,19 +9,16 @@ to get Python to the same place, and the segments it passes are checked against 
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import chain
 from typing import Any, NoReturn
 
 import numpy as np
 
 from hybrid.core.asking import name_of
-from hybrid.core.graph import FuncGraph, Value
+from hybrid.core.graph import Value
 from hybrid.core.source import user_line
-from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor
 from hybrid.core.tracelog import counted, listened, note, timed
 from hybrid.trace.background import Planner
@@ -33,12 +30,11 @@ from hybrid.trace.filled import FilledOnes
 from hybrid.trace.looping import COUNT, Repeat
 from hybrid.trace.meeting import MAX_STEPS as MAX_TWINS
 from hybrid.trace.meeting import Meeting, follow, moved, way_to
-from hybrid.trace.outside import OutsideRecorder
 from hybrid.trace.repeats import Questions
 from hybrid.trace.segment import Failed, Runner, Segment, Steps
+from hybrid.trace.segmenting import SegmentRecorder
 from hybrid.trace.skipping import Skipping
-from hybrid.trace.sources import Environment, Write, contents
-from hybrid.trace.unread import recorded, with_unread
+from hybrid.trace.sources import Environment, Fill, contents
 from hybrid.trace.visits import Visits
 from hybrid.trace.walking import MAX_STEPS, Walk
 
@@ -47,7 +43,7 @@ class Unstable(BaseException):  # no `except Exception` of the user's may catch 
     """A path that was traced again and did not repeat itself."""
 
 
-class Cutter(OutsideRecorder):
+class Cutter(SegmentRecorder):
     """Records a call in segments.
 
     Parameters
@@ -71,8 +67,6 @@ class Cutter(OutsideRecorder):
 
     Attributes
     ----------
-    passed : list of (Segment, value)
-        The segments that have run by now, with the values met at their guards.
     again : bool
         Whether the last one did what another has done before, in a loop.
     broken : bool
@@ -91,8 +85,7 @@ class Cutter(OutsideRecorder):
         planner: Planner | None,
         questions: Questions,
     ) -> None:
-        super().__init__(name, arguments, environment, first=first)
-        self._planner = planner
+        super().__init__(name, arguments, environment, first=first, planner=planner)
         self._run = run
         self.root: Segment | None = known[0][0] if known else None
         self._known = list(known)
@@ -110,21 +103,7 @@ class Cutter(OutsideRecorder):
         self._walked: dict[Repeat, int] = {}
         self.acted = False
         self.broken = False
-        self._index: dict[Value, int] = {}
-        self._seen_captures = 0
-        self._size = 0
-        self.passed: list[tuple[Segment, Any]] = []
         self._grafts: list[tuple[Segment, Any, Segment]] = []
-
-    def argument(self, leaf: int, spec: TensorSpec) -> Tensor:
-        """Return the Tensor that stands for an argument, the next in the environment."""
-        tensor = super().argument(leaf, spec)
-        self._enter(tensor._data.value)
-        return tensor
-
-    def _enter(self, value: Value) -> None:
-        self._index[value] = self._size
-        self._size += 1
 
     def _cut(self, extra: list[Value], guard: type | None = None) -> Any:
         """End a segment that others follow: run it, and return its guard's value."""
@@ -311,93 +290,13 @@ class Cutter(OutsideRecorder):
                     note("guard", f"a loop while bool is {value!r}", user_line())
         return segment.decide(self.environment, self.arguments)
 
-    def _segment(self, extra: list[Value], guard: type | None, result: Any = ...) -> Segment:
-        new_captures = list(self.captures.values())[self._seen_captures :]
-        self._seen_captures = len(self.captures)
-        for _, value in new_captures:
-            self._enter(value)
-        before_writes = {leaf: value for leaf, _, value in self.inputs}
-        writes = self.pending_writes()
-        outputs = self._outputs(extra, result, len(writes))
-        written = [value for _, value, _ in writes]
-        parameters = self._parameters([*written, *outputs])
-        before = dict(self._index)
-        for value in outputs:
-            self._enter(value)
-        places: list[Write] = []
-        for target, _, rebind in writes:
-            # A fresh buffer for each write: the world outside must not share it with a result.
-            places.append(Write(target, self._size, rebind))
-            self._size += 1
-        fills = self.filled.take(self._index, self._size)
-        self._size += sum(fill.new for fill in fills)
-        new = {value for _, value in new_captures}
-        depth = len(self.passed)
-        graph = FuncGraph(
-            f"{self.name}.{depth}" if depth else self.name,
-            tuple(v for v in parameters if v not in new),
-            tuple(v for v in parameters if v in new),
-            with_unread(self.nodes, {*outputs, *written}),
-            (*outputs, *written),
-        )
-        return Segment(
-            graph,
-            tuple(before[v] for v in graph.parameters),
-            tuple(source for source, _ in new_captures),
-            tuple(places),
-            fills,
-            (guard, self._index[extra[0]]) if guard else None,
-            planner=self._planner,
-            replaced=dict(self._replaced(graph, writes, before_writes)),
-            fixed=frozenset(c for c in self.unknowns.conditions if c.fixes is not None),
-        )
+    def _known_segment(self) -> Segment | None:
+        if self._walk is not None:
+            return self._walk.segment
+        return self._known[0][0] if self._known else None
 
-    def _replaced(
-        self, graph: FuncGraph, writes: list[tuple[Any, Value, bool]], before: dict[int, Value]
-    ) -> Iterator[tuple[int, int]]:
-        """Yield the outputs that are written to the world outside, with what was there before."""
-        numbers = {value: number for number, value in enumerate(graph.parameters)}
-        first = len(graph.outputs) - len(writes)
-        for output, (target, _, _) in enumerate(writes, first):
-            captured = self.captures.get(id(target), (None, None))[1]
-            old = before[target] if type(target) is int else captured
-            if old in numbers:
-                yield output, numbers[old]
-
-    def _outputs(self, extra: list[Value], result: Any, written: int) -> list[Value]:
-        """Return what a segment hands on: `result`, or all that something still refers to.
-
-        Reference cycles keep more alive in one trace than in another, until the garbage collector
-        comes by. So a segment that is known already hands on what it did when it was traced first.
-        """
-        if result is not ...:
-            return self._new(extra, result)
-        alive = self._new(extra, self.live_values())
-        if self._walk is None and not self._known:
-            return alive
-        before = self._outputs_of_known(written)
-        if not before.keys() >= set(alive):
-            gc.collect()
-            alive = self._new(extra, self.live_values())
-        return list(before) if before.keys() >= set(alive) else alive
-
-    def _new(self, *values: list[Value]) -> list[Value]:
-        return list(dict.fromkeys(v for v in chain(*values) if v not in self._index))
-
-    def _outputs_of_known(self, written: int) -> dict[Value, None]:
-        """Return what the known segment of these nodes hands on, but for what it writes."""
-        graph = (self._known[0][0] if self._walk is None else self._walk.segment).graph
-        pairs = zip(recorded(graph.nodes), self.nodes, strict=False)
-        now = {a: b for old, new in pairs for a, b in zip(old.outputs, new.outputs, strict=False)}
-        handed_on = graph.outputs[: len(graph.outputs) - written]
-        return {now[x]: None for x in handed_on if isinstance(x, Value) and x in now}
-
-    def _parameters(self, results: list[Value]) -> list[Value]:
-        """Return the values from before this segment that it uses; the first takes all inputs."""
-        used = {x for node in self.nodes for x in node.inputs if isinstance(x, Value)}
-        used.update(results)
-        first = {value for _, _, value in self.inputs} if not self.passed else set()
-        return [v for v in self._index if v in used or v in first]
+    def _fills(self) -> tuple[Fill, ...]:
+        return self.filled.take(self._index, self._size)
 
     def _count_twin(self) -> None:
         self._twins += 1
@@ -443,11 +342,6 @@ class Cutter(OutsideRecorder):
             raise Unstable
         self.root = self.root or known
         return known, value
-
-    @property
-    def size(self) -> int:
-        """How many values the environment has."""
-        return self._size
 
     def held(self) -> list[Tensor]:
         """Return the Tensors that stand for what is outside, in the order of their first use."""

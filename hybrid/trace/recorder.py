@@ -15,15 +15,13 @@ import numpy as np
 
 from hybrid.core import dispatch
 from hybrid.core.aliases import is_current
-from hybrid.core.asking import asked
 from hybrid.core.graph import Const, FuncGraph, Node, Operand, Value
 from hybrid.core.heard import ASKED
 from hybrid.core.layout import Layout
 from hybrid.core.making import asarray
 from hybrid.core.op import OPS, Attrs, Op
 from hybrid.core.refusals import leaked
-from hybrid.core.scalars import is_scalar
-from hybrid.core.source import SourceLine, located, user_line, wants_array
+from hybrid.core.source import SourceLine, user_line
 from hybrid.core.spec import TensorSpec, weak_scalar
 from hybrid.core.state import state
 from hybrid.core.symbol import Symbol
@@ -34,6 +32,7 @@ from hybrid.errors import TraceError
 from hybrid.trace import lying, usual
 from hybrid.trace.memory_order import Order
 from hybrid.trace.rules import Rules, scalar_in
+from hybrid.trace.straight import StraightLine
 
 _ref = weakref.ref
 _NONE: Attrs = {}
@@ -41,16 +40,7 @@ _PASSIVE = ("ignore", "warn")  # what `np.errstate` may ask for and change no re
 _FRAMES = 3  # hybrid's own around each call of `record`: itself, `_record` and `bind`
 
 
-class Untraceable(BaseException):  # no `except Exception` of the user's may catch it
-    """A body of structured control flow that only eager code can run, and why."""
-
-    def __init__(self, why: str, line: SourceLine | None) -> None:
-        super().__init__(why)
-        self.why = why
-        self.line = line
-
-
-class GraphRecorder:
+class GraphRecorder(StraightLine):
     """Records nodes; Tensors and Variables from outside become captures.
 
     Attributes
@@ -60,18 +50,10 @@ class GraphRecorder:
         For each captured object (by identity) the object and the Value that stands for it.
     """
 
-    decides = False
-    """Whether Python may ask for traced values: that makes a segment end."""
-    tells_identity = False
-    """Whether code may tell a bool from what stands for it: see :mod:`hybrid.core.identity`."""
     layout_matters = False
     """Whether what is written depends on how arguments lie in memory."""
     turned = False
     """Whether there is anything that does not lie in C order, by the order of its axes."""
-    acted = False
-    """Whether a node since the last cut acts."""
-    _unknown_value = "a value that is not known yet"
-    """What it is called in the error where Python asks for one all the same."""
 
     def __init__(self, line: Callable[..., SourceLine | None] = user_line) -> None:
         self.nodes: list[Node] = []
@@ -334,109 +316,7 @@ class GraphRecorder:
         """Return what stands for an unknown number beside Tensors: here the number of this call."""
         return x.concrete()
 
-    # --- what a straight line of code cannot do ---------------------------------------------------
-
-    def reaches(self, holder: Any) -> bool:
-        """Tell whether what changes in a container is a matter of the code around the trace."""
-        return True
-
-    def stream(self, file: Any) -> str | None:
-        """Return the name in `sys` of what a file is in every run, if it is one that has any."""
-        return None
-
-    def warns_as_around(self, kind: type) -> bool:
-        """Tell whether a warning would be filtered as around the call, and raises nothing."""
-        return True
-
-    def abandon(self, error: Untraceable) -> None:
-        """Refuse: the body of a loop or a branch cannot be traced, and there is no eager code."""
-        raise error.__cause__ or TraceError(located(error.why))
-
-    def give_up(self, why: str, line: SourceLine | None = None) -> None:
-        """Leave it to eager code, where there is some."""
-        self.abandon(Untraceable(why, line or user_line()))
-
-    def concretize(self, symbol: Symbol, kind: type) -> Any:
-        """Refuse: there is no value here yet."""
-        raise TraceError(located(f"{asked(kind)}: it is {self._unknown_value}"))
-
-    def materialize(self, tensor: Tensor, why: str) -> Any:
-        """Refuse: there is no value here yet."""
-        raise TraceError(located(f"{why or wants_array()} of {self._unknown_value}"))
-
-    def note_read(self, array: Any) -> None:
-        """Take what Python reads of an array from outside for a constant."""
-
-    def note_made(self, tensor: Tensor) -> None:
-        """Note that an array was made from nothing, which Python may ask for."""
-
-    def note_bare(self, tensor: Tensor) -> None:
-        """Note a Tensor that shows the memory of an ndarray, which NumPy reads unasked."""
-
-    def written_since(self, tensor: Tensor) -> Tensor | None:
-        """Nothing outside is written here."""
-        return None
-
-    def before_effects(self, op: Op, attrs: Attrs) -> None:
-        """Nothing outside is written here, so that there is nothing to commit."""
-
-    def note_asked(self) -> None:
-        """Go on eagerly where the function asks NumPy to raise: kernels do not look.
-
-        What was asked for around the call holds for eager code alone.
-        """
-        self.asked = ASKED.get()
-        around = copy_context()
-        around.run(ASKED.set, self._asked_around)
-        new = np.geterr().items() - around.run(np.geterr).items()
-        acting = {what: does for what, does in sorted(new) if does not in _PASSIVE}
-        if acting:
-            alike = len(acting) == len(np.geterr()) and len(set(acting.values())) == 1
-            how = {"all": acting["over"]} if alike else acting
-            shown = ", ".join(f"{what}={does!r}" for what, does in how.items())
-            self.give_up(f"np.errstate({shown}) looks at what each op has met")
-
-    def before_write(self, target: Tensor) -> None:
-        """Note where arguments that lie otherwise would make a difference."""
-        # Only a write tells a view from a copy.
-        if target._alias is not None and (order := target._alias.storage.order) is not None:
-            if order.asked:
-                self.note_order()
-
-    def is_scalar(self, tensor: Tensor) -> bool:
-        """Tell whether ``+=`` rebinds what has no axes, or writes it."""
-        return is_scalar(tensor)
-
-    def kind_of(self, tensor: Tensor) -> type | None:
-        """Return the class that a Tensor of the trace has in eager code; None if nobody knows."""
-        return Tensor
-
-    def note_converted(self, tensor: Tensor) -> None:
-        """Note that ``hb.asarray`` has given a Tensor as it was."""
-
-    def note_own(self, tensor: Tensor) -> None:
-        """Note that `tensor` is a Tensor in eager code too, though its memory be an ndarray's."""
-        self._own[id(tensor)] = weakref.ref(tensor)
-
-    def is_own(self, tensor: Tensor) -> bool:
-        """Tell whether a Tensor is one that :meth:`note_own` was told of."""
-        ref = self._own.get(id(tensor))
-        return ref is not None and ref() is tensor
-
-    def note_order(self) -> None:
-        """Note that the trace is wrong for arguments that lie in another order."""
-        self.layout_matters = True
-
-    def after_write(self, target: Tensor) -> None:
-        """All aliases follow by themselves."""
-
-    def read_variable(self, variable: Any) -> Tensor:
-        """Capture a Variable by reference."""
-        raise TraceError("a Variable cannot be read here")
-
-    def assign_variable(self, variable: Any, value: Any) -> None:
-        """Refuse: a pure function writes nothing."""
-        raise TraceError("a Variable cannot be written here")
+    # --- what is noted of Tensors ---
 
     def contents_for(self, variable: Any, value: Any) -> Tensor:
         """Return a new Tensor with what `variable` holds once `value` is assigned to it.
@@ -460,13 +340,41 @@ class GraphRecorder:
                 value = stop_gradient(value)
         return self.tensor(self.lift(value), self._line())
 
-    def created(self, variable: Any) -> None:
-        """Refuse: a pure function makes no Variables."""
-        raise TraceError("a Variable cannot be made here")
+    def before_write(self, target: Tensor) -> None:
+        """Note where arguments that lie otherwise would make a difference."""
+        # Only a write tells a view from a copy.
+        if target._alias is not None and (order := target._alias.storage.order) is not None:
+            if order.asked:
+                self.note_order()
 
-    def initial_value(self, tensor: Tensor) -> Tensor:
-        """Refuse: a pure function makes no Variables."""
-        raise TraceError("a Variable cannot be made here")
+    def note_order(self) -> None:
+        """Note that the trace is wrong for arguments that lie in another order."""
+        self.layout_matters = True
+
+    def note_own(self, tensor: Tensor) -> None:
+        """Note that `tensor` is a Tensor in eager code too, though its memory be an ndarray's."""
+        self._own[id(tensor)] = weakref.ref(tensor)
+
+    def is_own(self, tensor: Tensor) -> bool:
+        """Tell whether a Tensor is one that :meth:`note_own` was told of."""
+        ref = self._own.get(id(tensor))
+        return ref is not None and ref() is tensor
+
+    def note_asked(self) -> None:
+        """Go on eagerly where the function asks NumPy to raise: kernels do not look.
+
+        What was asked for around the call holds for eager code alone.
+        """
+        self.asked = ASKED.get()
+        around = copy_context()
+        around.run(ASKED.set, self._asked_around)
+        new = np.geterr().items() - around.run(np.geterr).items()
+        acting = {what: does for what, does in sorted(new) if does not in _PASSIVE}
+        if acting:
+            alike = len(acting) == len(np.geterr()) and len(set(acting.values())) == 1
+            how = {"all": acting["over"]} if alike else acting
+            shown = ", ".join(f"{what}={does!r}" for what, does in how.items())
+            self.give_up(f"np.errstate({shown}) looks at what each op has met")
 
 
 def _literal_beside(x: Any, present: list[np.dtype[Any]]) -> Const:

@@ -32,7 +32,6 @@ from hybrid.trace.background import Planner
 from hybrid.trace.cutting import Cutter, Unstable
 from hybrid.trace.handing import Handing
 from hybrid.trace.known import known_value
-from hybrid.trace.recorder import Untraceable
 from hybrid.trace.repeats import Questions
 from hybrid.trace.results import Fixed, FromEnvironment, Leaf, Result, SharedView
 from hybrid.trace.returned import (
@@ -44,6 +43,7 @@ from hybrid.trace.returned import (
 )
 from hybrid.trace.segment import Runner, Segment
 from hybrid.trace.sources import Environment, Local
+from hybrid.trace.straight import Untraceable
 
 MAX_DEPTH = 128
 

@@ -30,7 +30,8 @@ from hybrid.ops.assignment import setitem
 from hybrid.ops.elementwise.casting import stop_gradient
 from hybrid.ops.inplace import join_watched, write, write_traced
 from hybrid.records import dataclass
-from hybrid.trace.recorder import GraphRecorder, Untraceable
+from hybrid.trace.recorder import GraphRecorder
+from hybrid.trace.straight import Untraceable
 from hybrid.trace.unread import with_unread
 
 

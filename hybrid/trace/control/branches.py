@@ -30,7 +30,7 @@ from hybrid.trace.control.narrow import narrowed, needs
 from hybrid.trace.control.nests import Nest, check_same, defined_at, flatten, owned, strong
 from hybrid.trace.control.run import Body
 from hybrid.trace.control.surroundings import traced_once
-from hybrid.trace.recorder import Untraceable
+from hybrid.trace.straight import Untraceable
 
 # --- the op ---------------------------------------------------------------------------------------
 

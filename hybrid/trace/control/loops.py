@@ -38,7 +38,7 @@ from hybrid.trace.control.scan_op import bind_scan
 from hybrid.trace.control.surroundings import traced_once
 from hybrid.trace.control.while_batching import batch
 from hybrid.trace.control.while_gradient import vjp
-from hybrid.trace.recorder import Untraceable
+from hybrid.trace.straight import Untraceable
 
 # --- the op ---------------------------------------------------------------------------------------
 

@@ -29,7 +29,8 @@ from hybrid.trace.control.body import (
 from hybrid.trace.control.nests import Nest, check_same, defined_at, flatten, like, owned, strong
 from hybrid.trace.control.scan_op import bind_scan
 from hybrid.trace.control.surroundings import traced_once, undone
-from hybrid.trace.recorder import GraphRecorder, Untraceable
+from hybrid.trace.recorder import GraphRecorder
+from hybrid.trace.straight import Untraceable
 
 # --- scan and map ---------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ from hybrid.trace.growth import is_named, made
 from hybrid.trace.holders import InContext, PerThread, Slots
 from hybrid.trace.reach import reach
 from hybrid.trace.reached import Reached
-from hybrid.trace.recorder import Untraceable
+from hybrid.trace.straight import Untraceable
 from hybrid.trace.taking_back import draw_again, drawn_from, put_back
 
 _HOLDERS = (
