@@ -26,6 +26,12 @@ def test_all_names_are_sorted_unique_and_there() -> None:
     assert all(hasattr(hb, name) for name in hb.__all__)
 
 
+def test_completing_a_name_shows_what_is_public_and_no_internals() -> None:
+    shown = {name for name in dir(hb) if not name.startswith("__")}
+    assert shown == {name for name in hb.__all__ if not name.startswith("__")}
+    assert "__version__" in dir(hb)
+
+
 @pytest.mark.parametrize("space", [hb.errors, hb.fft, hb.linalg, hb.random])
 def test_public_modules_show_what_is_theirs_and_nothing_that_is_imported(space: Any) -> None:
     assert space.__all__ == sorted(set(space.__all__))
