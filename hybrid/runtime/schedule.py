@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid import dtypes
 from hybrid.core.fused import is_view
 from hybrid.core.graph import Const, FuncGraph, Node, Operand
 from hybrid.core.layout import Layout, contiguous
@@ -45,8 +46,9 @@ def _into(node: Node) -> Into | None:
     if into is None or node.attrs:
         return None
     # NumPy casts and converts where dtypes differ; the op's own eager form knows how it wants it.
-    kinds = {operand.spec.dtype for operand in (*node.inputs, *node.outputs)}
-    return into if len(kinds) == 1 and kinds.pop().kind in "biufc" else None
+    (dtype, *others) = {operand.spec.dtype for operand in (*node.inputs, *node.outputs)}
+    plain = not others and dtype.kind in "biufc" and not dtypes.is_half(dtype)
+    return into if plain else None
 
 
 CPU = Target(refused_by_cpu, _into, plans_results=False, windows=True)

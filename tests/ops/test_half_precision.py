@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import hybrid as hb
+from hybrid.ops import _shortways
 from tests.modes import MODES
 
 HALVES = [hb.float16, hb.bfloat16]
@@ -52,3 +53,50 @@ def test_what_fits_does_not_overflow_on_the_way(dtype: Any, mode: Any) -> None:
     assert mode(hb.std, x).item() == 0
     assert mode(hb.vector_norm, x).item() == hb.asarray(3000.0).astype(dtype).item()
     assert mode(hb.sum, hb.ones(3000, dtype)).item() == hb.asarray(3000.0).astype(dtype).item()
+
+
+PRODUCTS: dict[str, Callable[..., Any]] = {
+    "matrices": lambda x, y: x @ y.T,
+    "vectors": lambda x, y: x[0] @ y[1],
+    "a vector": lambda x, y: x @ y[0],
+    "a batch": lambda x, y: x.reshape(4, 10, 200) @ y.reshape(4, 10, 200).mT,
+    "vecdot": lambda x, y: hb.vecdot(x, y),
+    "einsum of rows": lambda x, y: hb.einsum("ij,ij->i", x, y),
+    "einsum of a batch": lambda x, y: hb.einsum(
+        "bij,bkj->bki", x.reshape(4, 10, 200), y.reshape(4, 10, 200)
+    ),
+    "tensordot": lambda x, y: hb.tensordot(x, y, ((1,), (1,))),
+    "beside other ops": lambda x, y: (x * 2) @ (y + 1).T - 1,
+    "in a loop": lambda x, y: hb.scan(lambda c, row: ((c @ y.T @ y) * 0.001 + row, c), x[0], x)[0],
+    "its gradient": lambda x, y: hb.grad(lambda x: (x @ y.T).sum())(x),
+}
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=lambda d: d.name)
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products_have_the_same_bits_in_both_modes(name: str, dtype: Any) -> None:
+    draw = np.random.default_rng(1)
+    x, y = (hb.asarray(draw.normal(size=(40, 200)).astype(dtype)) for _ in range(2))
+    found, expected = hb.compile(PRODUCTS[name])(x, y), PRODUCTS[name](x, y)
+    assert found.dtype == expected.dtype == dtype
+    assert found.numpy().tobytes() == expected.numpy().tobytes()
+
+
+@MODES
+@pytest.mark.parametrize("dtype", HALVES, ids=lambda d: d.name)
+@pytest.mark.parametrize("product", [hb.vecdot, hb.matmul, lambda x, y: hb.einsum("i,i->", x, y)])
+def test_a_product_that_cancels_is_not_rounded_on_the_way(
+    product: Any, dtype: Any, mode: Any
+) -> None:
+    x = hb.asarray(np.array([1 + 2**-7, 1], dtype))
+    y = hb.asarray(np.array([1 + 2**-7, -1 - 2**-6], dtype))
+    assert mode(product, x, y).item() == 2**-14
+
+
+def test_the_short_way_of_products_leaves_float16_alone() -> None:
+    draw = np.random.default_rng(1)
+    x = hb.asarray(draw.normal(size=(60, 200)).astype(np.float16))
+    wide = x.astype(hb.float32)
+    expected = (wide @ wide.T).astype(hb.float16)
+    _shortways.install()
+    assert (x @ x.T).numpy().tobytes() == expected.numpy().tobytes()

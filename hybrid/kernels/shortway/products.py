@@ -126,7 +126,7 @@ compare:
 look:
   %loop = call ptr @loop_of(ptr %way, ptr %descr)
   %has = icmp ne ptr %loop, null
-  br i1 %has, label %size, label %general
+  br i1 %has, label %size, label %python ; float16 is computed in float32
 size:
   %small = call i1 @small_product(ptr %a, ptr %b, ptr %counts)
   br i1 %small, label %short, label %vectors

@@ -22,7 +22,7 @@ from hybrid.ops._axes import Axes
 from hybrid.ops.diagonals import DIAGONAL
 from hybrid.ops.elementwise.operands import together
 from hybrid.ops.linalg.notation import from_numbers, letter_sizes, parse
-from hybrid.ops.linalg.products import matmul, total
+from hybrid.ops.linalg.products import matmul, summed_products, total
 from hybrid.ops.permuting import permute_dims
 from hybrid.ops.reshaping import reshape
 from hybrid.ops.unit_axes import squeeze
@@ -156,7 +156,7 @@ def _run(step: _Step, taken: list[Tensor], sizes: dict[str, int]) -> Tensor:
     elif step.product == "multiply":
         found = a * b
     else:
-        found = total(a * b, -1)
+        found = summed_products(a, b)
     if step.letters is not None:
         found = reshape(found, tuple(sizes[c] for c in step.letters))
     return found if step.order is None else permute_dims(found, step.order)

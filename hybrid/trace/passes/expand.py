@@ -103,7 +103,9 @@ def _parts(
     graph = _expanded(graph, frozenset())
     if not graph.outputs:  # the rule itself says that it pays not
         return None
-    return graph if _is_closed(graph) and all(map(_fuses, graph.nodes)) else None
+    # The op itself, in another dtype, pays: the casts around it fuse with what is around them.
+    fused = all(node.op is op or _fuses(node) for node in graph.nodes)
+    return graph if fused and _is_closed(graph) else None
 
 
 def _fuses(node: Node) -> bool:
