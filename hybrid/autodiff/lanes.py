@@ -21,6 +21,7 @@ from hybrid.core.graph import Value
 from hybrid.core.heard import ASKED
 from hybrid.core.layout import Layout, contiguous
 from hybrid.core.op import Attrs, Op
+from hybrid.core.picked import Picked
 from hybrid.core.scalars import is_scalar
 from hybrid.core.source import located, user_line, wants_array
 from hybrid.core.storage import Chain, layout_through
@@ -65,6 +66,7 @@ class Lanes:
         self._shadows: dict[tuple[int, int], tuple[Tensor, Tensor, Any]] = {}
         self._arguments: list[tuple[Tensor, Tensor, Any]] = []
         self._own: dict[int, Any] = {}
+        self.selected: dict[int, tuple[Any, Picked]] = {}  # by the nodes of tapes
 
     def outside(self) -> Any:
         """Return the scope in which the ops on whole batches run."""
@@ -140,6 +142,25 @@ class Lanes:
 
     def track(self, tensor: Tensor) -> None:
         """Nothing here depends on which Tensors are alive."""
+
+    def note_picked(self, tensor: Tensor) -> None:
+        """Nothing here depends on which Tensors are alive."""
+
+    def are_alike(self, a: Tensor, b: Tensor) -> bool:
+        """Tell whether two Tensors are the same value in each example."""
+        if a._data.value is b._data.value:
+            return True
+        lanes = self.lane(a), self.lane(b)
+        if lanes[0].batched is not lanes[1].batched:
+            return False
+        with self.outside():
+            one, other = (dispatch.resolve(lane.tensor) for lane in lanes)
+            recorder = dispatch.state.recorder
+            if recorder is not None:
+                return bool(recorder.are_alike(one, other))
+        return type(one._data) is type(other._data) is np.ndarray and np.array_equal(
+            one._data, other._data
+        )
 
     def is_view(self, op: Op, source: Tensor, attrs: Attrs, made: Tensor) -> bool:
         """Tell whether eager code would get a view of `source` here."""

@@ -29,6 +29,7 @@ from hybrid.autodiff.record import (
 from hybrid.core import containers, dispatch
 from hybrid.core.making import asarray
 from hybrid.core.operands import PYTHON_SCALARS
+from hybrid.core.picked import Picked, picked_as
 from hybrid.core.source import located
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
@@ -331,9 +332,10 @@ class GradientTape:
     def _backward(self, target: Any, sources: Any, output_gradients: Any) -> list[Tensor | None]:
         seeds = self._seeds(target, output_gradients)
         wanted = [self._source_nodes(leaf) for leaf in containers.leaves_of(sources)]
-        keep = {node for nodes in wanted for node in nodes}
+        picked = {node: found for nodes in wanted for node in nodes if (found := picked_as(node))}
+        keep = {_node_of(node, picked) for nodes in wanted for node in nodes}
         totals = propagate(self._id, seeds, keep, release=not self.persistent)
-        return [_total([totals[n] for n in nodes if n in totals]) for nodes in wanted]
+        return [_total(list(_found(nodes, totals, picked))) for nodes in wanted]
 
     def _seeds(self, target: Any, output_gradients: Any) -> list[tuple[AnyNode, Tensor]]:
         targets, tree = containers.flatten(target)
@@ -376,6 +378,9 @@ class GradientTape:
         known = self._watched.get(id(leaf))  # watched outside of the trace or vmap we are in
         if known is not None and known[0]() is leaf:
             return [known[1]]
+        if type(leaf._link) is Picked:
+            with dispatch.scope(tapes=(*dispatch.state.tapes, self)):
+                dispatch.refresh(leaf)
         leaf = dispatch.resolve(leaf)
         known = self._watched.get(id(leaf))
         if known is not None and known[0]() is leaf:
@@ -395,6 +400,21 @@ def _seed(tensor: Tensor, seed: Any) -> Tensor:
             f"gradient: an output_gradient of shape {seed.shape} for a target of "
             f"shape {tensor.shape}"
         ) from None
+
+
+def _node_of(node: AnyNode, picked: dict[AnyNode, Picked]) -> AnyNode:
+    return picked[node].whole._node if node in picked else node
+
+
+def _found(
+    nodes: list[AnyNode], totals: dict[AnyNode, Tensor], picked: dict[AnyNode, Picked]
+) -> Iterator[Tensor]:
+    """Yield the gradients at nodes; of what a mask selects, those elements of the whole array's."""
+    for node in nodes:
+        total = totals.get(_node_of(node, picked))
+        if total is not None:
+            of = picked.get(node)
+            yield total if of is None else of.select(total, of.mask, of.lead)
 
 
 def _total(gradients: list[Tensor]) -> Tensor | None:

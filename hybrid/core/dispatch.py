@@ -16,6 +16,7 @@ from hybrid.core.making import asarray
 from hybrid.core.number import Number, in_graph, in_python
 from hybrid.core.op import OPS, Attrs, Op
 from hybrid.core.operands import PYTHON_SCALARS
+from hybrid.core.picked import Picked, lifted
 from hybrid.core.places import DeviceArray
 from hybrid.core.refusals import explained, leaked
 from hybrid.core.state import busy as busy
@@ -121,6 +122,10 @@ def bind(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Tensor:
                 continue
         elif type(x) is float or type(x) is int:
             continue
+        if recorder is not None:
+            whole = lifted(op, inputs, attrs, bind, resolve)
+            if whole is not None:
+                return whole
         inputs = tuple(map(resolve, inputs))  # which may end the trace
         recorder = state.recorder
         break
@@ -326,12 +331,27 @@ def _link_view(op: Op, source: Tensor, attrs: Attrs, view: Tensor) -> None:
     view._link = storage, storage.version, None, parent, one_step, op, attrs
 
 
+def _select(tensor: Tensor, picked: Picked) -> None:
+    source = picked.whole._data
+    if type(source) is Symbol and not source.recorder.open:
+        raise leaked(source)
+    recorder = source.recorder if type(source) is Symbol else None
+    if recorder is state.recorder:
+        picked.settle(tensor)
+        return
+    with scope(recorder=recorder):
+        picked.settle(tensor)
+
+
 def refresh(tensor: Tensor) -> None:
     """Bring a Tensor up to date whose memory was written through another alias."""
     if type(tensor._link) is Snapshot:
         return
     alias = tensor._alias
     if alias is None or alias.version == alias.storage.version:
+        return
+    if type(alias) is Picked:
+        _select(tensor, alias)
         return
     storage = alias.storage
     traced = type(storage.base) is Symbol

@@ -26,6 +26,10 @@ TAKEN_BY_MASKED = (
 class Recorder(Protocol):
     """What a trace offers to the Tensors that live in it."""
 
+    @property
+    def open(self) -> bool:
+        """Whether the trace goes on."""
+
     def concretize(self, symbol: Symbol, kind: type) -> Any:
         """Return the concrete value that Python asks a traced one for."""
 
@@ -40,12 +44,14 @@ class Symbol:
     """A value of a trace, as the Tensors that stand for it hold it.
 
     `given` says whether memory that was made for it may lie as arguments of the trace do; `layout`
-    is how a new view lies, where that is known.
+    is how a new view lies, where that is known. `picked` is what is known of what a mask selects,
+    which has no value until somebody asks for it (:mod:`hybrid.core.picked`).
     """
 
-    __slots__ = ("__weakref__", "array", "given", "layout", "line", "recorder", "value")
+    __slots__ = ("__weakref__", "array", "given", "layout", "line", "picked", "recorder", "value")
 
     layout: Layout | None
+    value: Value
 
     def __init__(self, value: Value, recorder: Recorder, line: SourceLine | None) -> None:
         self.value = value
@@ -53,6 +59,13 @@ class Symbol:
         self.recorder = recorder
         self.line = line
         self.given = False
+        self.picked: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        """Select what a mask selects, once its value is asked for."""
+        if name != "value" or self.picked is None:
+            raise AttributeError(f"a value of a trace has no attribute {name!r}")
+        return self.picked.settled().value
 
     # NumPy would take it for an object, and compare it by identity.
     def __array_ufunc__(self, *args: Any, **kwargs: Any) -> Any:
@@ -73,7 +86,7 @@ class Symbol:
     @property
     def spec(self) -> TensorSpec:
         """Shape and dtype of the value."""
-        return self.value.spec
+        return self.picked or self.value.spec
 
     # What NumPy's arrays offer too, so that a Tensor need not know which of both it holds.
     @property
@@ -84,12 +97,12 @@ class Symbol:
     @property
     def dtype(self) -> dtypes.DType:
         """The dtype."""
-        return self.value.spec.dtype
+        return (self.picked or self.value.spec).dtype
 
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        return self.value.spec.ndim
+        return (self.picked or self.value.spec).ndim
 
     @property
     def size(self) -> int:
@@ -99,7 +112,7 @@ class Symbol:
     @property
     def device(self) -> str:
         """The name of the device."""
-        return self.value.spec.device
+        return (self.picked or self.value.spec).device
 
     @property
     def strides(self) -> None:

@@ -12,6 +12,7 @@ from hybrid.core.heard import converts, heard
 from hybrid.core.making import asarray
 from hybrid.core.number import Number, in_index
 from hybrid.core.operands import spec_of
+from hybrid.core.picked import Picked
 from hybrid.core.places import apart
 from hybrid.core.refusals import leaked
 from hybrid.core.source import located
@@ -19,7 +20,6 @@ from hybrid.core.spec import Shape, broadcast_shapes, fits
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.core.unknown import Unknown, is_unknown
-from hybrid.core.variable import Variable
 from hybrid.errors import IndexingError, ShapeError
 from hybrid.kernels.shortway import Way
 from hybrid.ops import _shortways
@@ -28,6 +28,7 @@ from hybrid.ops.elementwise.operands import SCALARS
 from hybrid.ops.elementwise.operands import fits as holds
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.indexing import Selection, index_update, native, select
+from hybrid.ops.indexing.masks import masked
 from hybrid.ops.indexing.selection import key_of, selection
 from hybrid.ops.inplace import announce, plain_value, settle, write, write_part
 from hybrid.ops.reshaping import reshape
@@ -60,12 +61,18 @@ def setitem(x: Tensor, index: Any, value: ArrayLike) -> None:
     if key is not None:
         _set_part(x, selection(key, x.shape), value)
         return
-    x, value, index = resolve(x), assigned(value, x), in_index(index)
+    x, index = resolve(x), in_index(index)
+    place = masked(x, index)
+    if place is not None and type(value) is Tensor and type(value._link) is Picked:
+        whole = place.whole_of(value._link)
+        if whole is not None:
+            write(place.part, where(place.over, assigned(whole, x), place.part))
+            return
+    value = assigned(value, x)
     if type(value) is Tensor and value.ndim and value.size == 1:
         value = reshape(value, ())
-    mask = _mask(index, x, value)
-    if mask is not None:
-        write(x, where(mask, value, x))
+    if place is not None and fits(spec_of(value).shape, place.rest):
+        write(place.part, where(place.over, value, place.part))
         return
     key = key_of(index) if Unknown not in map(type, x.shape) else None
     found = select(index, x.shape) if key is None else selection(key, x.shape)
@@ -200,23 +207,6 @@ def _trimmed(value: Any, shape: Shape) -> Any:
     if any(n != 1 for n in value.shape[:extra]):
         raise ShapeError(located(misfit(value.shape, shape)))
     return reshape(value, value.shape[extra:])
-
-
-def _mask(index: Any, x: Tensor, value: Any) -> Tensor | None:
-    """Return the mask, broadcastable to `x`, if the write is a choice between `value` and `x`.
-
-    That is the form that a trace can hold: how many elements the mask selects plays no role.
-    """
-    if isinstance(index, tuple) and len(index) == 1:
-        (index,) = index
-    if isinstance(index, Variable):
-        index = index.read()
-    if not isinstance(index, Tensor | np.ndarray) or index.dtype.kind != "b" or not index.ndim:
-        return None
-    rest = x.shape[index.ndim :]
-    if index.shape != x.shape[: index.ndim] or not fits(spec_of(value).shape, rest):
-        return None
-    return reshape(index, index.shape + (1,) * len(rest))
 
 
 def _fill(x: Tensor, value: ArrayLike) -> None:

@@ -20,6 +20,7 @@ from hybrid.core.heard import ASKED
 from hybrid.core.layout import Layout
 from hybrid.core.making import asarray
 from hybrid.core.op import OPS, Attrs, Op
+from hybrid.core.picked import Picked
 from hybrid.core.refusals import leaked
 from hybrid.core.source import SourceLine, user_line
 from hybrid.core.spec import TensorSpec, weak_scalar
@@ -29,7 +30,7 @@ from hybrid.core.tensor import Tensor, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.dtypes import is_inexact, promote
 from hybrid.errors import TraceError
-from hybrid.trace import lying, usual
+from hybrid.trace import alike, lying, usual
 from hybrid.trace.memory_order import Order
 from hybrid.trace.rules import Rules, scalar_in
 from hybrid.trace.straight import StraightLine
@@ -73,6 +74,8 @@ class GraphRecorder(StraightLine):
         self._symbols: list[weakref.ref[Symbol]] = []
         self._tensors: list[weakref.ref[Tensor]] = []
         self._own: dict[int, weakref.ref[Tensor]] = {}
+        self._picked: list[weakref.ref[Tensor]] = []
+        self.selected: dict[int, tuple[Any, Picked]] = {}  # by the nodes of tapes
 
     @property
     def trace(self) -> GraphRecorder:
@@ -99,6 +102,19 @@ class GraphRecorder(StraightLine):
     def track(self, tensor: Tensor) -> None:
         """Remember a Tensor of this trace for as long as it lives."""
         self._tensors.append(weakref.ref(tensor))
+
+    def note_picked(self, tensor: Tensor) -> None:
+        """Remember a Tensor that a mask selects: see :mod:`hybrid.core.picked`."""
+        self._picked = [ref for ref in self._picked if ref() is not None]
+        self._picked.append(weakref.ref(tensor))
+
+    def live_picked(self) -> list[Tensor]:
+        """Return those of them that something still refers to."""
+        return [tensor for ref in self._picked if (tensor := ref()) is not None]
+
+    def are_alike(self, a: Tensor, b: Tensor) -> bool:
+        """Tell whether two Tensors of the trace are the same value, or are computed alike."""
+        return alike.are_alike(self.nodes, a._data.value, b._data.value)
 
     def live_symbols(self) -> list[Symbol]:
         """Return the Symbols that something still refers to, in order of their making."""

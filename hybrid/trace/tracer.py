@@ -251,6 +251,9 @@ class Tracer(Cutter):
         self._refuse_to_go_on()
         leaves, tree = containers.flatten(returned)
         leaves = [in_graph(plain(x)) for x in leaves]
+        for tensor in self.live_picked():  # which may end the trace
+            if any(tensor is x for x in leaves):
+                dispatch.refresh(tensor)
         if not self.open:
             given = {id(tensor): self.arguments[leaf] for leaf, tensor, _ in self.inputs}
             given |= {id(shadow): source for source, shadow, _ in self.shadows.values()}
@@ -351,6 +354,8 @@ class Tracer(Cutter):
         self.gave_up = EagerFrom(why, line)
         note("eager", why, line)
         self._leave()
+        for tensor in self.live_picked():
+            dispatch.refresh(tensor)
 
     def _settle(self) -> None:
         """Run what was recorded, and give every live Tensor its contents."""

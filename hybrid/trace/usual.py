@@ -119,6 +119,7 @@ def _made(
     symbol.array = None
     symbol.recorder = self
     symbol.line = line
+    symbol.picked = None
     symbol.given = given and self.rules.may_turn(op, value.spec)
     self._symbols.append(_ref(symbol))
     tensor: Tensor = _new(Tensor)

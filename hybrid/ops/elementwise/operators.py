@@ -13,6 +13,7 @@ from hybrid.core.dispatch import after_trace, bind, busy, state
 from hybrid.core.heard import heard
 from hybrid.core.op import OPS, VARIANTS, Op
 from hybrid.core.operands import spec_of
+from hybrid.core.picked import Picked
 from hybrid.core.scalars import is_scalar
 from hybrid.core.source import located
 from hybrid.core.tensor import ArrayLike, Tensor
@@ -33,6 +34,7 @@ from hybrid.ops.elementwise.operands import (
     strong,
     with_lists,
 )
+from hybrid.ops.elementwise.picked import in_place
 from hybrid.ops.elementwise.pythonic import follow_python
 from hybrid.ops.elementwise.taped import binary_on_tape, unary_on_tape
 
@@ -336,6 +338,8 @@ def attach_inplace(name: str, op: Op, ufunc: Callable[..., Any] | None, forward:
             right = other._data if type(other) is Tensor else _raw(other, self)
             if right is not None and _operate_in_place(ufunc, self, right):
                 return self
+        if type(self._link) is Picked and in_place(self, forward, other):
+            return self
         rebound = is_weak(self) or (not self.ndim and _is_scalar(self))
         result = forward(self, other)
         if result is NotImplemented or rebound:

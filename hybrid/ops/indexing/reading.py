@@ -21,6 +21,7 @@ from hybrid.ops import _shortways
 from hybrid.ops._axes import one_axis
 from hybrid.ops._methods import as_numpy, attach
 from hybrid.ops.indexing.gather import gather, index_array
+from hybrid.ops.indexing.masks import by_mask
 from hybrid.ops.indexing.selection import key_of, native, select, selection
 from hybrid.ops.reshaping import ravel
 
@@ -52,6 +53,10 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     key = key_of(index) if Unknown not in map(type, x.shape) else None
     if key is None and _makes_view(index, x):
         return _row(x, index)
+    if key is None:
+        picked = by_mask(x, index)
+        if picked is not None:
+            return picked
     found = select(index, x.shape) if key is None else selection(key, x.shape)
     view = found.view(x)
     if found.arrays:
