@@ -6,24 +6,22 @@ traced: what it has changed there, or used up, or drawn, ends tracing, with the 
 
 from __future__ import annotations
 
-import io
 import random
 import sys
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import CodeType, FrameType, GeneratorType
+from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
 
 from hybrid.core.identity import NAMES, tells_identity
-from hybrid.core.places import DeviceArray
 from hybrid.core.source import SourceLine
 from hybrid.core.tensor import Array
 from hybrid.errors import TraceError
 from hybrid.trace.blame import is_only_filled, line_that_changes, line_that_names
+from hybrid.trace.called_back import Look
 from hybrid.trace.environment import MISSING, Binding, literal_changed
 from hybrid.trace.growth import Changes, Growth, Sizes, changes_since
 from hybrid.trace.holders import Slots
@@ -32,12 +30,10 @@ from hybrid.trace.measuring import why_it_ends
 from hybrid.trace.reach import numpys_generators, reach
 from hybrid.trace.reached import Named, Reached
 from hybrid.trace.sharing import may_share, memory_of
-from hybrid.trace.taking_back import draw_again, drawn_from, put_back
+from hybrid.trace.states import States, checksum, global_states, small_copy, state_of
+from hybrid.trace.taking_back import draw_again, put_back
 
 Objects = list[tuple[str, Any]]
-
-# Above it, arrays are compared by samples (a checksum reads about 1 GB/s), and no copy is kept.
-_WHOLE = 1 << 26
 
 
 class Effect:
@@ -71,13 +67,10 @@ class Watch:
         self._function = function
         self._objects = objects
         self._before = reach(function, objects)
-        self._sums = [_checksum(x) for _, x in self._before.arrays]
-        self._contents = [_small_copy(x) for _, x in self._before.arrays]
-        self._states = [state_of(x) for _, x in self._before.stateful]
-        self._random = _global_states()
-        generators = (*global_generators(), *(x for _, x in self._before.stateful))
-        self._drawn_from = [(x, state) for x in generators if (state := drawn_from(x))]
+        self._held = States(self._before)
+        self._contents = [small_copy(x) for _, x in self._before.arrays]
         self._measured: Effect | None = None
+        self._called_back = False
 
     @property
     def bindings(self) -> Sequence[Binding]:
@@ -132,8 +125,24 @@ class Watch:
             if watched:
                 sys.setprofile(None)
 
+    @contextmanager
+    def called_back(self) -> Iterator[None]:
+        """Take what a callback does within a ``with`` block for done before the trace."""
+        if self._called_back:  # by a callback
+            yield
+            return
+        self._called_back = True
+        look, found = Look(self._before), States(self._before)
+        try:
+            yield
+        finally:
+            self._called_back = False
+            look.take()
+            for i in self._held.take(found, States(self._before)):
+                self._contents[i] = small_copy(self._before.arrays[i][1])
+
     def _notice(self, frame: FrameType, event: str, function: Any) -> None:
-        if event != "c_call" or self._measured is not None:
+        if event != "c_call" or self._measured is not None or self._called_back:
             return
         found = why_it_ends(frame, function)
         if found is not None and not self._is_remembered(found.caller):
@@ -193,13 +202,13 @@ class Watch:
         return None
 
     def _drawn(self) -> Effect | None:
-        if _global_states() == self._random:
+        if global_states() == self._held.everyones:
             return None
         line = line_that_names(self._before.codes, "random")
         return Effect("it draws random numbers that are not hb.random's", line)
 
     def _used_up(self) -> Effect | None:
-        for (name, obj), state in zip(self._before.stateful, self._states, strict=True):
+        for (name, obj), state in zip(self._before.stateful, self._held.states, strict=True):
             if state_of(obj) != state:
                 line = line_that_names(self._before.codes, name)
                 if isinstance(obj, (random.Random, *numpys_generators())):
@@ -208,8 +217,8 @@ class Watch:
         return None
 
     def _overwritten(self, written: Sequence[Any]) -> Effect | None:
-        for (name, array), before in zip(self._before.arrays, self._sums, strict=True):
-            if _checksum(array) != before and not any(may_share(array, x) for x in written):
+        for (name, array), before in zip(self._before.arrays, self._held.sums, strict=True):
+            if checksum(array) != before and not any(may_share(array, x) for x in written):
                 line = line_that_changes(self._before.codes, name)
                 return Effect(f"NumPy itself writes to {name}, an array from outside", line)
         return None
@@ -227,9 +236,9 @@ class Watch:
         TraceError
             Where nobody knows any more what an array held.
         """
-        rows = zip(self._before.arrays, self._sums, self._contents, strict=True)
+        rows = zip(self._before.arrays, self._held.sums, self._contents, strict=True)
         for (name, array), before, contents in rows:
-            if _checksum(array) == before or any(may_share(array, x) for x in written):
+            if checksum(array) == before or any(may_share(array, x) for x in written):
                 continue
             memory = memory_of(array)
             if not isinstance(memory, np.ndarray) or contents is None:
@@ -247,9 +256,9 @@ class Watch:
             Where it has used up an iterator: there is no way back in one.
         """
         if self._drawn() or self._used_up():
-            for generator, drawn in self._drawn_from:
+            for generator, drawn in self._held.drawn:
                 draw_again(generator, drawn)
-        for (name, obj), before in zip(self._before.stateful, self._states, strict=True):
+        for (name, obj), before in zip(self._before.stateful, self._held.states, strict=True):
             if type(before) is not object and state_of(obj) != before:
                 line = line_that_names(self._before.codes, name)
                 raise TraceError(_twice(f"the iterator {name} was used up", "use it up", line))
@@ -324,73 +333,3 @@ def _fields(holder: Any, found: tuple[Any, ...]) -> dict[str, Any]:
         return dict(zip(holder.names, found, strict=True))
     middle = len(found) // 2
     return dict(zip(found[:middle], found[middle:], strict=True))
-
-
-# --- states ---------------------------------------------------------------------------------------
-
-
-def _global_states() -> tuple[Any, ...]:
-    return tuple(map(state_of, global_generators()))
-
-
-def global_generators() -> tuple[Any, ...]:
-    """Return Python's and NumPy's generators of random numbers that all share."""
-    # Imported here, if nobody had it: of one that comes later nobody knows whether it was asked.
-    of_python: Any = random.getstate
-    return of_python.__self__, np.random.mtrand._rand
-
-
-def state_of(obj: Any) -> Any:
-    """Return something that differs once `obj` has been drawn from."""
-    match obj:
-        case random.SystemRandom():
-            return None
-        case random.Random():
-            return obj.getstate()
-        case GeneratorType():
-            frame = obj.gi_frame
-            if frame is None:
-                return None
-            # What it holds, too: a loop comes back to the same instruction.
-            return frame.f_lasti, [(k, id(v)) for k, v in frame.f_locals.items()]
-        case io.StringIO() | io.BytesIO():
-            return None if obj.closed else (obj.tell(), obj.getvalue())
-    if isinstance(obj, numpys_generators()):
-        of_numpy: Any = obj
-        legacy = hasattr(obj, "get_state")
-        return _spelled(
-            of_numpy.get_state(legacy=False) if legacy else of_numpy.bit_generator.state
-        )
-    try:
-        return repr(obj.__reduce__())
-    except Exception:
-        return object()  # cannot be told: as if it was used
-
-
-def _spelled(state: Any) -> Any:
-    if isinstance(state, dict):
-        return {k: _spelled(v) for k, v in state.items()}
-    return state.tobytes() if isinstance(state, np.ndarray) else state
-
-
-def _checksum(x: Any) -> int:
-    array = memory_of(x)
-    if array is None or array.dtype.hasobject or not array.flags.writeable:
-        return 0
-    return zlib.crc32(_bytes(array.get() if isinstance(array, DeviceArray) else array))
-
-
-def _small_copy(x: Any) -> np.ndarray[Any, Any] | None:
-    """Return the contents of an array that may be written, unless keeping them is too much."""
-    array = memory_of(x)
-    if not isinstance(array, np.ndarray) or array.dtype.hasobject or not array.flags.writeable:
-        return None
-    return array.copy() if array.nbytes <= _WHOLE else None
-
-
-def _bytes(array: Array) -> Any:
-    flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    if flat.size <= _WHOLE:
-        return flat.data
-    pages = flat[: flat.size // 4096 * 4096].reshape(-1, 4096)
-    return np.ascontiguousarray(pages[:: -(-flat.size // _WHOLE)]).data

@@ -88,6 +88,10 @@ class Space:
         """Return the names that were not there, whether any code reads them or not."""
         return [name for name in self.fields if name not in self._known]
 
+    def know(self, names: Iterable[str]) -> None:
+        """Take names for some that were there."""
+        self._known = self._known.union(names)
+
     def __iter__(self) -> Iterator[str]:
         return (name for name in self.come() if self._reads(name))
 

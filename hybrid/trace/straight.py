@@ -7,6 +7,7 @@ otherwise.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from hybrid.core.asking import asked
@@ -42,6 +43,10 @@ class StraightLine:
     def reaches(self, holder: Any) -> bool:
         """Tell whether what changes in a container is a matter of the code around the trace."""
         return True
+
+    def called_back(self) -> AbstractContextManager[None]:
+        """Return what is around a callback that runs in the middle of the trace."""
+        return nullcontext()
 
     def stream(self, file: Any) -> str | None:
         """Return the name in `sys` of what a file is in every run, if it is one that has any."""

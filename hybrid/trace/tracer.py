@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import cached_property
 from typing import Any, cast
 
@@ -78,6 +78,8 @@ class Tracer(Cutter):
         the trace.
     tells : callable
         Whether code that the function reaches may tell ``True`` from what stands for it.
+    called_back : callable
+        Gives what is around each callback.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Tracer(Cutter):
         questions: Questions,
         outside: frozenset[int] = frozenset(),
         tells: Callable[[], bool] = bool,
+        called_back: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         super().__init__(
             name,
@@ -110,6 +113,7 @@ class Tracer(Cutter):
         self.around = tapes
         self._outside = outside
         self._tells = tells
+        self._called_back = called_back
         self._streams = (sys.stdout, sys.stderr)
         self._filters, self._shows = warnings.filters, warnings.showwarning
         self.fullgraph = fullgraph
@@ -312,6 +316,10 @@ class Tracer(Cutter):
     def reaches(self, holder: Any) -> bool:
         """Tell whether something outside of the call holds a container."""
         return id(holder) in self._outside
+
+    def called_back(self) -> AbstractContextManager[None]:
+        """Return what lets a callback's changes be none of the function's."""
+        return self._called_back()
 
     def stream(self, file: Any) -> str | None:
         """Return which stream a file was when the trace began: the function may have made it."""

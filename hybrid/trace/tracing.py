@@ -208,6 +208,7 @@ class Subject:
             questions=questions,
             outside=frozenset(id(binding.holder) for binding in watch.bindings),
             tells=watch.tells_identity,
+            called_back=watch.called_back,
         )
         return tracer
 

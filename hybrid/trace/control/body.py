@@ -127,6 +127,11 @@ class BodyRecorder(GraphRecorder):
         self._views[id(found)] = found, view
         return view
 
+    def reaches(self, holder: Any) -> bool:
+        """Tell whether something outside of the call holds a container."""
+        around: GraphRecorder | None = self.outer.trace  # None in a vmap of eager code
+        return around is None or around.reaches(holder)
+
     def note_read(self, array: Any) -> None:
         """Let the trace around depend on the contents of an array."""
         self.outer.note_read(array)

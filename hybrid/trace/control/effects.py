@@ -10,7 +10,7 @@ import builtins
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from itertools import count
 from string import Formatter
@@ -259,7 +259,9 @@ class Called:
     def __call__(self, arrays: tuple[Any, ...], specs: tuple[TensorSpec, ...]) -> tuple[Array, ...]:
         given = containers.unflatten(self.arguments, [np.array(on_cpu(x)) for x in arrays])
         # The call may come from a Plan that runs in the middle of a trace.
-        with dispatch.scope(recorder=None, tapes=()):
+        trace = None if dispatch.state.recorder is None else dispatch.state.recorder.trace
+        around = nullcontext() if trace is None else trace.called_back()
+        with around, dispatch.scope(recorder=None, tapes=()):
             returned = self.function(*given)
         return _checked(str(self), returned, self.results, specs)
 

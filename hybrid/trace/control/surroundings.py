@@ -29,12 +29,13 @@ from hybrid.core.tensor import Tensor
 from hybrid.errors import TraceError
 from hybrid.trace.blame import is_only_filled, line_that_changes, line_that_names, may_write
 from hybrid.trace.control.body import BodyRecorder
-from hybrid.trace.effects import change_of, global_generators, is_sequence, state_of
+from hybrid.trace.effects import change_of, is_sequence
 from hybrid.trace.environment import MISSING, Binding, literal_changed
 from hybrid.trace.growth import is_named, made
 from hybrid.trace.holders import InContext, PerThread, Slots
 from hybrid.trace.reach import reach
 from hybrid.trace.reached import Reached
+from hybrid.trace.states import global_generators, state_of
 from hybrid.trace.straight import Untraceable
 from hybrid.trace.taking_back import draw_again, drawn_from, put_back
 

@@ -367,3 +367,18 @@ def test_a_cache_that_a_body_fills_stays_and_the_body_is_traced(
     assert left()
     assert all(f.fallback is None for f in compiled.concrete_functions)
     assert compiled.cache_info().hits
+
+
+def test_a_list_of_a_body_that_an_inner_body_fills_is_filled_at_each_step() -> None:
+    def outer(i: Any, x: Any) -> Any:
+        kept: list[int] = []
+
+        def inner(j: Any, y: Any) -> Any:
+            kept.append(1)
+            return y + 1
+
+        return hb.fori_loop(0, 3, inner, x) * len(kept)
+
+    f = _times(outer, 2)
+    with pytest.warns(EagerFallbackWarning, match="changes kept"):
+        np.testing.assert_array_equal(hb.compile(f)(hb.ones(2)), f(hb.ones(2)))
