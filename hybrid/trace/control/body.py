@@ -124,6 +124,7 @@ class BodyRecorder(GraphRecorder):
         view = self._cell(alias).tensor
         for op, attrs in alias.chain:
             view = dispatch.bind(op, (view,), attrs)
+        view._node = found._node  # a tape that is closed by now may be asked inside, as vjp's is
         self._views[id(found)] = found, view
         return view
 

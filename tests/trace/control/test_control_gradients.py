@@ -268,3 +268,54 @@ def test_what_takes_more_than_a_kernel_is_kept_of_each_step() -> None:
     assert len(forward.outputs) == 3  # the carry, and of each step the carry and the argument
     assert products(forward) == 1
     assert products(back) <= 2  # the gradients by the carry and by w
+
+
+BODIES: dict[str, Callable[..., hb.Tensor]] = {
+    "while": lambda g, u: hb.while_loop(lambda s: s[0] < 2, lambda s: (s[0] + 1, g(s[1])), (0, u))[
+        1
+    ],
+    "scan": lambda g, u: hb.scan(lambda u, _: (g(u), None), u, None, length=2)[0],
+    "fori": lambda g, u: hb.fori_loop(0, 2, lambda _, u: g(u), u),
+    "cond": lambda g, u: hb.cond(u.sum() < 99, g, lambda u: u, u),
+    "switch": lambda g, u: hb.switch(1, [lambda u: u, g], u),
+    "map": lambda g, u: hb.map(g, hb.stack([u, 2 * u])).sum(axis=0),
+    "checkpoint": lambda g, u: hb.checkpoint(g)(u),
+    "vmap": lambda g, u: hb.vmap(g)(hb.stack([u, 2 * u])).sum(axis=0),
+}
+"""What runs a function in a trace of its own."""
+
+
+def pull_of(x: hb.Tensor, w: hb.Tensor) -> Callable[[hb.Tensor], hb.Tensor]:
+    pull = hb.vjp(lambda x: hb.tanh(x @ w) * w[0], x)[1]
+    return lambda u: hb.sin(pull(u)[0])
+
+
+def push_of(x: hb.Tensor, w: hb.Tensor) -> Callable[[hb.Tensor], hb.Tensor]:
+    push = hb.linearize(lambda x: hb.tanh(x @ w) * w[0], x)[1]
+    return lambda u: hb.sin(push(u))
+
+
+def tape_of(x: hb.Tensor, w: hb.Tensor) -> Callable[[hb.Tensor], hb.Tensor]:
+    with hb.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        between = hb.tanh(x @ w)
+        y = between * between * w[0]
+    return lambda u: hb.sin(tape.gradient(y, between, u) * tape.gradient(y, x, u))
+
+
+@pytest.mark.parametrize("inner", [None, "scan", "cond", "vmap"])
+@pytest.mark.parametrize("outer", BODIES)
+@pytest.mark.parametrize("made", [pull_of, push_of, tape_of])
+def test_a_tape_that_ended_before_a_body_is_asked_inside(made: Any, outer: str, inner: str | None):
+    """As where the gradient of an implicit function is found by a loop: it was 0 in a trace."""
+
+    def solved(x: hb.Tensor, w: hb.Tensor) -> hb.Tensor:
+        g = made(x, w)
+        step = g if inner is None else lambda u: BODIES[inner](g, u)
+        return BODIES[outer](step, x + 1)
+
+    x, w = hb.asarray(X), hb.asarray(W)
+    for f in (solved, hb.grad(lambda x, w: (solved(x, w) ** 2).sum(), (0, 1))):
+        compiled = hb.compile(f, fullgraph=True)
+        for found, expected in zip(compiled(x, w), f(x, w), strict=True):
+            np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-9, atol=1e-12)
