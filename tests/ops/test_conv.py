@@ -239,3 +239,32 @@ def test_errors_name_what_does_not_fit(mode):
     refused(hb.convolve, (0,), (3,), match=r"convolve: shapes \(0,\) and \(3,\)")
     refused(hb.correlate, (3,), (3, 1), match="correlate: shapes")
     refused(hb.correlate, (3,), (3,), mode="half", error=ValueError, match="'half'")
+
+
+@pytest.mark.parametrize("mode", ["full", "same", "valid"])
+@pytest.mark.parametrize(("n", "m"), [(9, 3), (3, 9), (40, 12), (6000, 3), (700, 700)])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex128", "int64", "uint8"])
+def test_short_sequences_are_correlated_as_numpy_does(n, m, mode, dtype):
+    rng = np.random.default_rng(0)
+    a, v = (rng.uniform(-9, 9, size).astype("int8").astype(dtype) for size in (n, m))
+    if dtype in ("float64", "complex128"):
+        v[-1] = np.inf  # times what is not there is nothing
+    for func in (np.convolve, np.correlate):
+        with np.errstate(invalid="ignore"):
+            expected = func(a, v, mode)
+            for made in (lambda f: f, hb.compile):
+                found = made(lambda a, v, func=func: func(a, v, mode))(hb.asarray(a), hb.asarray(v))
+                np.testing.assert_array_equal(found.numpy(), expected)
+
+
+@pytest.mark.parametrize("mode", ["full", "same", "valid"])
+def test_gradients_of_short_sequences_are_those_of_long_ones(mode, monkeypatch):
+    a, v = (hb.asarray(np.random.default_rng(n).normal(size=n)) for n in (12, 5))
+
+    def both(a, v):
+        return hb.grad(lambda a, v: (hb.convolve(a, v, mode) ** 2).sum(), argnums=(0, 1))(a, v)
+
+    found = both(a, v)
+    monkeypatch.setattr("hybrid.ops.conv.compute._SHORT", 0)
+    for short, long in zip(found, both(a, v), strict=True):
+        np.testing.assert_allclose(short.numpy(), long.numpy(), rtol=1e-12, atol=1e-12)
