@@ -207,10 +207,70 @@ class Table(Function):
         numbers, integers = self.type(full), f"<{full} x i{self.bits}>"
         yield f"declare {numbers} {_PERMUTE[self.kind]}({numbers}, {integers})"
         yield f"declare {numbers} {_PERMUTE_TWO[self.kind]}({numbers}, {integers}, {numbers})"
+        yield self._entries()
+
+    def _entries(self) -> str:
         array, listed = f"[{len(self.entries)} x {self.kind}]", self._listed(self.entries)
-        yield f"@{self.symbol}_entries = private unnamed_addr constant {array} [{listed}], align 64"
+        return (
+            f"@{self.symbol}_entries = private unnamed_addr constant {array} [{listed}], align 64"
+        )
 
 
+class ShortTable(Table):
+    """The same for AVX2, which permutes eight numbers of 32 bits.
+
+    A table is read from each register that holds a part of it, and the higher bits of the number
+    choose between these. A number of float64 is two of 32 bits, next to each other.
+    """
+
+    def body(self, lanes: int) -> Iterable[str]:
+        full = 256 // self.bits
+        if lanes == 1:
+            yield from self._read()
+        elif lanes < full:
+            yield from self.in_wider(lanes, full)
+        elif lanes > full:
+            yield from self.in_halves(lanes)
+        else:
+            yield from self._chosen(full)
+
+    def _chosen(self, full: int) -> Iterable[str]:
+        integers, numbers = f"<{full} x i{self.bits}>", self.type(full)
+        yield f"  %i = bitcast {numbers} %a0 to {integers}"
+        yield from self._words(numbers)
+        parts = range(len(self.entries) // full)
+        for n in parts:
+            yield f"  %p{n} = bitcast {numbers} {self._part(n * full, full)} to <8 x float>"
+            yield f"  %q{n} = call <8 x float> {_PERMUTE_EIGHT}(<8 x float> %p{n}, <8 x i32> %w)"
+            yield f"  %of1_{n} = bitcast <8 x float> %q{n} to {numbers}"
+        count = 1
+        while count < len(parts):
+            yield f"  %bit{count} = and {integers} %i, splat (i{self.bits} {full * count})"
+            yield f"  %upper{count} = icmp ne {integers} %bit{count}, zeroinitializer"
+            for n in range(0, len(parts), 2 * count):
+                low, high = (f"{numbers} %of{count}_{i}" for i in (n, n + count))
+                result = f"%of{2 * count}_{n}" if 2 * count < len(parts) else "%r"
+                yield f"  {result} = select <{full} x i1> %upper{count}, {high}, {low}"
+            count *= 2
+
+    def _words(self, numbers: str) -> Iterable[str]:
+        """Which of eight words of 32 bits to take: ``%w``."""
+        if self.bits == 32:
+            yield f"  %w = bitcast {numbers} %a0 to <8 x i32>"
+            return
+        order = places([lane - lane % 2 for lane in range(8)])
+        second = ", ".join(f"i32 {lane % 2}" for lane in range(8))
+        yield f"  %words = bitcast {numbers} %a0 to <8 x i32>"
+        yield f"  %low = shufflevector <8 x i32> %words, <8 x i32> poison, {order}"
+        yield "  %twice = add <8 x i32> %low, %low"
+        yield f"  %w = add <8 x i32> %twice, <{second}>"
+
+    def needed(self) -> Iterable[str]:
+        yield f"declare <8 x float> {_PERMUTE_EIGHT}(<8 x float>, <8 x i32>)"
+        yield self._entries()
+
+
+_PERMUTE_EIGHT = "@llvm.x86.avx2.permps"
 _PERMUTE = {
     "float": "@llvm.x86.avx512.permvar.sf.512",
     "double": "@llvm.x86.avx512.permvar.df.512",

@@ -62,7 +62,7 @@ def lookup(name: str, values: np.ndarray[Any, Any]) -> Any:
 def table(name: str, values: np.ndarray[Any, Any]) -> Callable[[Any], Any]:
     """A function of an integer as wide as the numbers, whose lowest bits number an entry.
 
-    In vectors of AVX-512 it is a permutation of registers, else a read; 8 to 32 entries.
+    In vectors of AVX-512 and AVX2 it is a permutation of registers, else a read; 8 to 32 entries.
     """
     symbol = f"table_{name}"
     wide.table(symbol, {4: "float", 8: "double"}[values.itemsize], (float(v) for v in values))
@@ -70,7 +70,7 @@ def table(name: str, values: np.ndarray[Any, Any]) -> Callable[[Any], Any]:
     read = lookup(name, values)
 
     def entry(number: Any) -> Any:
-        if wide.available(number):
+        if wide.reads_tables(number):
             return wide.call(symbol, bits_float(number))
         return read(and_(number, last))
 

@@ -20,7 +20,16 @@ from llvmlite import ir
 from numba.core import cgutils as _cgutils
 
 from hybrid.kernels import engine
-from hybrid.kernels.forms import LANES, NAMES, PREFIX, TYPES, Function, Instruction, Table
+from hybrid.kernels.forms import (
+    LANES,
+    NAMES,
+    PREFIX,
+    TYPES,
+    Function,
+    Instruction,
+    ShortTable,
+    Table,
+)
 from hybrid.kernels.scalar import Scalar
 from hybrid.records import dataclass
 
@@ -59,6 +68,11 @@ def branches(x: Scalar) -> bool:
 def available(x: Scalar) -> bool:
     """Whether the code that computes `x` may call instructions of AVX-512."""
     return isinstance(x.builder.module, Module) and _has_avx512()
+
+
+def reads_tables(x: Scalar) -> bool:
+    """Whether the code that computes `x` may read tables from registers."""
+    return isinstance(x.builder.module, Module) and (_has_avx512() or _has("+avx2"))
 
 
 def call(name: str, *given: Scalar) -> Scalar:
@@ -201,6 +215,8 @@ _FUNCTIONS: tuple[Function, ...] = (
             ("mantissa", 1, "getmant i32 12"),
             # a * 2**floor(b), rounded once
             ("scale", 2, "scalef"),
+            # a or b, with the sign of a, whichever is nearer to 0; b where a is NaN
+            ("nearer_zero", 2, "range i32 2"),
             # 1 / sqrt(x) to 14 bits; infinite of 0, NaN of a negative number
             ("inverse_root", 1, "rsqrt14"),
             # x without what is left of it when rounded to 16ths; 0 of infinity
@@ -219,11 +235,13 @@ _FUNCTIONS: tuple[Function, ...] = (
 )
 
 _TABLES: dict[str, Table] = {}
+_SHORT_TABLES: dict[str, Table] = {}
 
 
 def table(name: str, kind: str, entries: Iterable[float]) -> None:
     """Make a table that ``call(name, x)`` reads, of numbers of LLVM's type `kind`."""
-    _TABLES[name] = Table(name, kind, 1, tuple(entries))
+    given = name, kind, 1, tuple(entries)
+    _TABLES[name], _SHORT_TABLES[name] = Table(*given), ShortTable(*given)
 
 
 def _module(lines: Iterable[str]) -> str:
@@ -231,7 +249,8 @@ def _module(lines: Iterable[str]) -> str:
 
 
 def _called(text: str) -> tuple[Function, ...]:
-    every = (*_FUNCTIONS, *_TABLES.values())
+    tables = _TABLES if _has_avx512() else _SHORT_TABLES
+    every = (*_FUNCTIONS, *tables.values())
     return tuple(function for function in every if f'{function.symbol}"' in text)
 
 

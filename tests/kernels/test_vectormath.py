@@ -131,9 +131,13 @@ def apply(name: str, arguments: tuple[Array, ...]) -> Array:
 
 
 def portable(name: str, dtype: str) -> Callable[..., None]:
-    """The kernel as it is for a processor without AVX-512."""
+    """The kernel as it is for a processor without vectors of which anything is known."""
+    no = mock.Mock(return_value=False)
+    return without(name, dtype, available=no, branches=no, reads_tables=no)
+
+
+def without(name: str, dtype: str, **off: mock.Mock) -> Callable[..., None]:
     source = speeds.source(name, dtype)
-    off = {"available": mock.Mock(return_value=False), "branches": mock.Mock(return_value=False)}
     with mock.patch.multiple(wide, **off):
         code = build.build(source)
     address = native.load_object(code)
@@ -328,6 +332,16 @@ def test_instructions_of_avx512_change_no_bit(name: str, dtype: Any) -> None:
     same = (got.view(np.uint8) == want.view(np.uint8)).reshape(got.size, -1).all(axis=1)
     differs = ~(same | (np.isnan(got) & np.isnan(want)))
     assert not differs.any(), worst(differs.astype(float), arguments, got)
+
+
+@pytest.mark.skipif(not wide._has("+avx2"), reason="AVX2")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["cbrt", "exp", "exp2", "expm1", "log", "log10", "pow"])
+def test_tables_in_registers_of_avx2_change_no_bit(name: str, dtype: Any) -> None:
+    arguments = arguments_for(name, dtype, 5_000)
+    got = np.empty_like(arguments[0])
+    without(name, got.dtype.name, _has_avx512=mock.Mock(return_value=False))(*arguments, got)
+    np.testing.assert_array_equal(got, apply(name, arguments))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -14,6 +14,8 @@ from typing import Any
 
 from hybrid.kernels.scalar import straight_line
 from hybrid.kernels.vectormath import (
+    exponentials_f32,
+    exponentials_f64,
     f32,
     f64,
     logarithms_f32,
@@ -55,8 +57,8 @@ NAMES = (
 )
 
 _MODULES = {
-    "float32": (f32, logarithms_f32, powers_f32),
-    "float64": (f64, logarithms_f64, powers_f64),
+    "float32": (f32, exponentials_f32, logarithms_f32, powers_f32),
+    "float64": (f64, exponentials_f64, logarithms_f64, powers_f64),
 }
 
 

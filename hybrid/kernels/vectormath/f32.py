@@ -34,6 +34,7 @@ from hybrid.kernels.intrinsics import (
 )
 from hybrid.kernels.vectormath import coefficients_f32 as coefficients
 from hybrid.kernels.vectormath import derived
+from hybrid.kernels.vectormath.exponentials_f32 import LN2_HI, LN2_LO, LOG2E, exp_f32
 from hybrid.kernels.vectormath.f64 import logaddexp_f64
 from hybrid.kernels.vectormath.logarithms_f32 import (
     log1p_parts,
@@ -58,69 +59,27 @@ _ZERO = f32(0)
 
 # --- exponentials -----------------------------------------------------------------------------
 
-# 1.5 * 2**23: adding it rounds to an integer, kept in the low bits of the sum. With twice the
-# exponent bias on top, halves of that integer are biased exponents.
+# 1.5 * 2**23: adding it rounds to an integer, kept in the low bits of the sum.
 _MAGIC = f32(12582912.0)
-_BIASED_MAGIC = _MAGIC + f32(254.0)
-_BIASED_MAGIC_BITS = np.int32(0x4B400000 + 254)
-_LOG2E = f32(1.4426950408889634)
-_LN2_HI = f32(0.693145751953125)  # 15 bits
-_LN2_LO = f32(1.428606765330187e-06)
+_MAGIC_BITS = np.int32(0x4B400000)
 
 _EXPM1 = polynomial("expm1_f32_tail", *coefficients.EXPM1)
 _EXPM1_NEAR = polynomial("expm1_f32_near", *coefficients.EXPM1_NEAR)
 _ROOTS, _ROOTS_REST = roots_of_2()
-_EXP = polynomial("exp_f32_reduced", 1.0, 1.0, *coefficients.EXP)
-_EXP2 = polynomial("exp2_f32_tail", *coefficients.EXP2)
 _TANH = polynomial("tanh_f32_tail", *coefficients.TANH)
 
 
-def _scale(y: Any, shifted: Any) -> Any:
-    """y * 2**k for shifted = k + _BIASED_MAGIC.
-
-    Two exact steps and one rounding, so that subnormal results are right.
-    """
-    if wide.available(y):
-        return wide.call("scale", y, shifted - _BIASED_MAGIC)
-    bits = float_bits(shifted)
-    half = sar(bits, 1)
-    return y * bits_float(shl(half, 23)) * bits_float(shl(sub(bits, half), 23))
-
-
-def _reduce_exp(x: Any) -> Any:
-    """(r, k + _BIASED_MAGIC): x = k log(2) + r, |r| <= log(2)/2."""
-    shifted = fma(x, _LOG2E, _BIASED_MAGIC)
-    k = shifted - _BIASED_MAGIC
-    return fma(k, -_LN2_LO, fma(k, -_LN2_HI, x)), shifted
-
-
 def _reduced(x: Any) -> tuple[Any, Any]:
-    """(r, k) with x = k log(2) + r, k an integer."""
-    r, shifted = _reduce_exp(x)
-    return r, sub(float_bits(shifted), _BIASED_MAGIC_BITS)
+    """(r, k) with x = k log(2) + r, |r| <= log(2)/2, k an integer."""
+    shifted = fma(x, LOG2E, _MAGIC)
+    k = shifted - _MAGIC
+    return fma(k, -LN2_LO, fma(k, -LN2_HI, x)), sub(float_bits(shifted), _MAGIC_BITS)
 
 
 def _expm1_parts(x: Any) -> Any:
     """(p, k) with exp(x) = (1 + p) * 2**k and |1 + p| between sqrt(1/2) and sqrt(2)."""
     r, k = _reduced(x)
     return fma(r * r, _EXPM1(r), r), k
-
-
-def exp_f32(x: Any) -> Any:
-    """e**x."""
-    x = select(f32(89.0) < x, f32(89.0), x)
-    x = select(f32(-104.0) > x, f32(-104.0), x)
-    r, shifted = _reduce_exp(x)
-    return _scale(_EXP(r), shifted)
-
-
-def exp2_f32(x: Any) -> Any:
-    """2**x."""
-    x = select(f32(129.0) < x, f32(129.0), x)
-    x = select(f32(-151.0) > x, f32(-151.0), x)
-    rounded = x + _BIASED_MAGIC
-    r = x - (rounded - _BIASED_MAGIC)
-    return _scale(fma(r, _EXP2(r), _ONE), rounded)
 
 
 def expm1_f32(x: Any) -> Any:

@@ -31,6 +31,13 @@ from hybrid.kernels.intrinsics import (
 )
 from hybrid.kernels.vectormath import coefficients_f64 as coefficients
 from hybrid.kernels.vectormath import derived
+from hybrid.kernels.vectormath.exponentials_f64 import (
+    LN2_HI,
+    LN2_LO,
+    LOG2E,
+    exp_f64,
+    power_of_two,
+)
 from hybrid.kernels.vectormath.logarithms_f64 import log1p_f64, log1p_parts
 from hybrid.kernels.vectormath.reduction import reduce_f64
 
@@ -42,19 +49,10 @@ MAGIC = 6755399441055744.0
 _BIASED_MAGIC = MAGIC + 2046.0
 MAGIC_BITS = np.int64(0x4338000000000000)
 _BIASED_MAGIC_BITS = np.int64(0x4338000000000000 + 2046)
-LOG2E = 1.4426950408889634
-LN2_HI = 0.6931471805582987  # 38 bits
-LN2_LO = 1.6465949582897082e-12
 
 _EXP = polynomial("exp_f64_tail", *coefficients.EXP)
 _EXPM1 = polynomial("expm1_f64_tail", *coefficients.EXPM1)
-_EXP2 = polynomial("exp2_f64_tail", *coefficients.EXP2)
 _TANH = polynomial("tanh_f64_tail", *coefficients.TANH)
-
-
-def power_of_two(k: Any) -> Any:
-    """2**k for an int64 k in [-1022, 1023]; 1024 gives infinity."""
-    return bits_float(shl(add(k, np.int64(1023)), 52))
 
 
 def _scale(y: Any, shifted: Any) -> Any:
@@ -86,26 +84,6 @@ def _expm1_parts(x: Any) -> Any:
     """(p, k) with exp(x) = (1 + p) * 2**k and |1 + p| between sqrt(1/2) and sqrt(2)."""
     r, k = _reduced(x)
     return fma(r * r, _EXPM1(r), r), k
-
-
-def _clamp_exp(x: Any) -> Any:
-    x = select(x > 710.0, 710.0, x)
-    return select(x < -746.0, -746.0, x)
-
-
-def exp_f64(x: Any) -> Any:
-    """e**x."""
-    r, shifted = _reduce_exp(_clamp_exp(x))
-    return _scale(1.0 + fma(r * r, _EXP(r), r), shifted)
-
-
-def exp2_f64(x: Any) -> Any:
-    """2**x."""
-    x = select(x > 1025.0, 1025.0, x)
-    x = select(x < -1076.0, -1076.0, x)
-    rounded = x + _BIASED_MAGIC
-    r = x - (rounded - _BIASED_MAGIC)
-    return _scale(fma(r, _EXP2(r), 1.0), rounded)
 
 
 def expm1_f64(x: Any) -> Any:

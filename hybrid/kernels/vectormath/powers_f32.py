@@ -7,26 +7,33 @@ from typing import Any
 import numpy as np
 
 from hybrid.kernels import wide
-from hybrid.kernels.formulas import polynomial, polynomial_at_once
+from hybrid.kernels.formulas import polynomial_at_once
 from hybrid.kernels.intrinsics import (
     fabs,
     float_bits,
     fma,
-    sar,
     select,
     shr,
     sub,
 )
 from hybrid.kernels.vectormath import coefficients_f32 as coefficients
 from hybrid.kernels.vectormath import derived
+from hybrid.kernels.vectormath.exponentials_f32 import (
+    EXP_NEAR,
+    LOG2E,
+    MAGIC,
+    POWERS,
+    POWERS_REST,
+    exponent,
+    in_two_steps,
+    scaled,
+)
 from hybrid.kernels.vectormath.logarithms_f32 import parts, power_of_two
-from hybrid.kernels.vectormath.tables import logarithms, powers_of_2, reciprocals
+from hybrid.kernels.vectormath.tables import logarithms, reciprocals
 
 f32 = np.float32
 _INF = f32(np.inf)
 _ZERO = f32(0)
-_MAGIC = f32(786432.0)  # 1.5 * 2**19: adding it rounds to 16ths, whose number is in the low bits
-_MAGIC_BITS = np.int32(0x49400000)
 _LEAST = f32(2.0**-126)
 _MOST = f32(105)  # e to it and to its negative are neither finite nor more than 0
 
@@ -34,10 +41,8 @@ _LN2_HI = f32(0.693115234375)  # 12 bits
 _LN2_LO = f32(3.1946184e-05)
 
 _LOG_NEAR = polynomial_at_once("log_f32_near", *coefficients.LOG_NEAR)
-_EXP_NEAR = polynomial("exp_f32_near", *coefficients.EXP_NEAR)
 _RECIPROCALS = reciprocals("reciprocals_32_f32", 32)
 _LOG_HIGH, _LOG_LOW, _LN2 = logarithms("ln_32_f32", 32, None, 17)
-_POWERS, _POWERS_REST = powers_of_2()
 
 
 def _log_pair(x: Any) -> Any:
@@ -49,34 +54,21 @@ def _log_pair(x: Any) -> Any:
 
 
 def _exp_parts(t: Any, low: Any) -> tuple[Any, Any, Any]:
-    """(root, p, rounded): e**(t + low) = root (1 + p) 2**n, n the floor of `rounded` - `_MAGIC`.
+    """(root, p, rounded): e**(t + low) = root (1 + p) 2**n, n the floor of `rounded` - `MAGIC`.
 
     The root is a power of the 16th root of 2, and the sixteenths that are left are its number.
     """
-    rounded = fma(t + low, f32(1.4426950408889634), _MAGIC)
-    k = rounded - _MAGIC
+    rounded = fma(t + low, LOG2E, MAGIC)
+    k = rounded - MAGIC
     r = fma(k, -_LN2_HI, t) + fma(k, -_LN2_LO, low)
     bits = float_bits(rounded)
-    p = fma(r * r, _EXP_NEAR(r), r + _POWERS_REST(bits))
-    return _POWERS(bits), p, rounded
-
-
-def _exponent(rounded: Any) -> Any:
-    """The floor of `rounded` - `_MAGIC`, an integer."""
-    return sar(sub(float_bits(rounded), _MAGIC_BITS), 4)
+    p = fma(r * r, EXP_NEAR(r), r + POWERS_REST(bits))
+    return POWERS(bits), p, rounded
 
 
 def _scaled(root: Any, p: Any, rounded: Any) -> Any:
     """root (1 + p) 2**n; subnormal numbers are rounded twice."""
-    y = fma(root, p, root)
-    if wide.available(y):
-        return wide.call("scale", y, rounded - _MAGIC)
-    return _in_two_steps(y, _exponent(rounded))
-
-
-def _in_two_steps(y: Any, n: Any) -> Any:
-    half = sar(n, 1)
-    return y * power_of_two(half) * power_of_two(sub(n, half))
+    return scaled(fma(root, p, root), rounded)
 
 
 def _magnitude(t: Any, rest: Any, _: Any) -> Any:
@@ -89,11 +81,11 @@ def _magnitude(t: Any, rest: Any, _: Any) -> Any:
     t = select(t < -_MOST, -_MOST, t)
     root, p, rounded = _exp_parts(t, rest)
     usual = _scaled(root, p, rounded)
-    n = _exponent(rounded)
+    n = exponent(rounded)
     unit = power_of_two(sub(np.int32(-126), n))
     total = unit + root
     y = (total + fma(root, p, root - (total - unit))) - unit
-    return select(usual < _LEAST, _in_two_steps(y, n), usual)
+    return select(usual < _LEAST, in_two_steps(y, n), usual)
 
 
 def pow_f32(x: Any, y: Any) -> Any:

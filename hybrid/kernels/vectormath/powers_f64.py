@@ -23,14 +23,8 @@ from hybrid.kernels.intrinsics import (
 )
 from hybrid.kernels.vectormath import coefficients_f64 as coefficients
 from hybrid.kernels.vectormath import derived
-from hybrid.kernels.vectormath.f64 import (
-    LN2_HI,
-    LN2_LO,
-    LOG2E,
-    MAGIC,
-    MAGIC_BITS,
-    power_of_two,
-)
+from hybrid.kernels.vectormath.exponentials_f64 import LN2_HI, LN2_LO, LOG2E, power_of_two
+from hybrid.kernels.vectormath.f64 import MAGIC, MAGIC_BITS
 from hybrid.kernels.vectormath.logarithms_f64 import parts
 from hybrid.kernels.vectormath.tables import (
     cubes_f64,
