@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -49,7 +50,7 @@ def by_numpy(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     args, kwargs
         Of the call; Tensors in lists, tuples and dicts are found.
     """
-    why = f"{_name(func)}, which is NumPy's own ({_substitute(func)}),"
+    why = f"{_name(func)}, which is {_whose(func)} ({_substitute(func)}),"
     result = func(*concrete(args, why), **concrete(kwargs, why))
     check_gradient(func, (args, kwargs), result)
     found = _wrapped(result)
@@ -76,7 +77,7 @@ def _moved(found: Any, device: str) -> Any:
 def written_by_numpy(func: Callable[..., Any], target: Any, args: Any, kwargs: Any) -> Any:
     """Let a NumPy function that changes its first argument do so on a copy, then write that."""
     cell = isinstance(target, Tensor | Variable)
-    why = f"{_name(func)}, which is NumPy's own,"
+    why = f"{_name(func)}, which is {_whose(func)},"
     changed = concrete(target, why).copy() if cell else target
     result = func(changed, *concrete(args, why), **concrete(kwargs, why))
     check_gradient(func, (target, args, kwargs), changed)
@@ -145,18 +146,32 @@ def check_gradient(func: Callable[..., Any], inputs: Any, result: Any) -> None:
     if state.tapes and _any_tracked(inputs) and _any_inexact(result):
         raise GradientError(
             located(
-                f"{_name(func)} is NumPy's own here, so that the tape cannot see what it computes; "
-                f"{_substitute(func)}, or pass x.numpy() to treat x as a constant"
+                f"{_name(func)} is {_whose(func)} here, so that the tape cannot see what it "
+                f"computes; {_substitute(func)}, or pass x.numpy() to treat x as a constant"
             )
         )
 
 
 def _name(func: Callable[..., Any]) -> str:
     """Return the name by which a user calls `func`."""
-    ufunc = getattr(func, "__self__", None)
+    ufunc = func if isinstance(func, np.ufunc) else getattr(func, "__self__", None)
     if isinstance(ufunc, np.ufunc):
-        return f"np.{ufunc.__name__}.{func.__name__}".removesuffix(".__call__")
+        home = _home(ufunc)
+        method = "" if func is ufunc else f".{func.__name__}".removesuffix(".__call__")
+        return f"{home and home + '.'}{ufunc.__name__}{method}".replace("numpy", "np", 1)
     return f"{func.__module__}.{func.__name__}".replace("numpy", "np", 1)
+
+
+def _home(ufunc: np.ufunc) -> str:
+    """Name the module that has a ufunc; it does not say so itself."""
+    for name in ("numpy", "scipy.special"):
+        if getattr(sys.modules.get(name), ufunc.__name__, None) is ufunc:
+            return name
+    return ""
+
+
+def _whose(func: Callable[..., Any]) -> str:
+    return "SciPy's own" if _name(func).startswith("scipy.") else "NumPy's own"
 
 
 def _wrapped(x: Any) -> Any:

@@ -33,6 +33,7 @@ from hybrid.ops.elementwise.selection import where as choose
 from hybrid.ops.inplace import check_write, writing
 from hybrid.ops.protocols.by_numpy import by_numpy, put_into, spread, written_by_numpy
 from hybrid.ops.protocols.compositions import reduced_at
+from hybrid.ops.protocols.special import of_scipy
 from hybrid.ops.updating import At
 
 Function = Callable[..., Any]
@@ -88,14 +89,14 @@ def _conjugated(x: Tensor) -> Tensor:
 def __array_ufunc__(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """Answer for `ufunc` where one of its operands is a Tensor."""
     if method == "__call__" and not options and _PLAIN.issuperset(map(type, inputs)):
-        function = UFUNCS.get(ufunc)
+        function = _counterpart(ufunc)
         if function is not None:
             return function(*inputs)
     if method in ("__call__", "outer") and hold_lists(inputs):
         with default_dtype(dtypes.float64):  # as NumPy makes arrays of lists
             inputs = with_lists(*inputs)
     if method == "__call__" and not options:  # what ndarray's own operators ask for
-        function = UFUNCS.get(ufunc)
+        function = _counterpart(ufunc)
         if function is not None and all(map(_takes, inputs)):
             return function(*inputs)
     out = options.pop("out", None)
@@ -118,6 +119,16 @@ def __array_ufunc__(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **opt
     put = spread if method in ("__call__", "outer") else put_into
     written = tuple(put(r, t) for r, t in zip(results, targets, strict=True))
     return written if isinstance(result, tuple) else written[0]
+
+
+def _counterpart(ufunc: np.ufunc) -> Function | None:
+    return UFUNCS.get(ufunc) or of_scipy(ufunc)
+
+
+def _function(ufunc: np.ufunc) -> Function:
+    function = _counterpart(ufunc)
+    assert function is not None, "asked before"
+    return function
 
 
 def _takes(x: Any) -> bool:
@@ -196,7 +207,7 @@ def _recorded(
     targets: tuple[Any, ...],
 ) -> Any:
     """Compute with hybrid's ops, or let NumPy do it on the concrete values."""
-    if ufunc in UFUNCS and method in _METHODS:
+    if method in _METHODS and _counterpart(ufunc) is not None:
         result = _METHODS[method](ufunc, *inputs, targets=targets, **options)
         if result is not NotImplemented:
             return result
@@ -223,7 +234,7 @@ def _called(
         loop = _loop(ufunc, inputs, dtype if signature is None else signature, casting)
         inputs = tuple(_cast(x, d) for x, d in zip(inputs, loop, strict=False))
         wanted = loop[ufunc.nin :]
-    results = UFUNCS[ufunc](*inputs)
+    results = _function(ufunc)(*inputs)
     parts = results if isinstance(results, tuple) else (results,)
     if wanted is not None:
         parts = tuple(r.astype(d, copy=False) for r, d in zip(parts, wanted, strict=True))
@@ -318,12 +329,12 @@ def _reduced(
         result = result.astype(dtype)
     if initial is np._NoValue:
         return result
-    return UFUNCS[ufunc](result, asarray(initial, result.dtype))
+    return _function(ufunc)(result, asarray(initial, result.dtype))
 
 
 def _by_halves(ufunc: np.ufunc, x: Tensor, axis: Any, keepdims: bool) -> Tensor:
     """Reduce with an associative function: halves onto halves."""
-    function = UFUNCS[ufunc]
+    function = _function(ufunc)
     axes = all_axes("reduce", axis, x.shape)
     x = _in_dtype_of(ufunc, x)
     if ufunc is np.hypot:  # of a single element and of 0
@@ -340,7 +351,7 @@ def _by_halves(ufunc: np.ufunc, x: Tensor, axis: Any, keepdims: bool) -> Tensor:
 def _in_dtype_of(ufunc: np.ufunc, x: Tensor) -> Tensor:
     """Return `x` in the dtype of results, which a single element takes too."""
     nothing = _part(x, 0, 0, 0) if x.ndim else x
-    return x.astype(UFUNCS[ufunc](nothing, nothing).dtype, copy=False)
+    return x.astype(_function(ufunc)(nothing, nothing).dtype, copy=False)
 
 
 def _part(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
@@ -372,7 +383,7 @@ def _accumulated(
     x = _in_dtype_of(ufunc, x)
     size = x.shape[axis]
     while shift < size:  # each round doubles the span that an element has seen
-        grown = UFUNCS[ufunc](_part(x, axis, 0, size - shift), _part(x, axis, shift, size))
+        grown = _function(ufunc)(_part(x, axis, 0, size - shift), _part(x, axis, shift, size))
         x = joining.concat([_part(x, axis, 0, shift), grown], axis=axis)
         shift *= 2
     return x
