@@ -83,6 +83,19 @@ def _eager_sum(xp: Any, x: Any, ids: Any, *, num: int) -> Any:
     return out.astype(spec.dtype, copy=False)
 
 
+def _sum_into(x: TensorSpec, ids: TensorSpec, *, num: int) -> Any:
+    """Write in the memory of a Plan; sums that are computed in a wider dtype are cast anyway."""
+    if accumulator(x.dtype) != x.dtype or dtypes.is_half(x.dtype):
+        return None
+
+    def write(x: Any, ids: Any, *, out: Any) -> None:
+        ids = _checked_ids("segment_sum", ids, num)
+        out.fill(0)
+        accumulate(np, "add", out, x, (ids,), (0,), 0)
+
+    return write
+
+
 def _sum_on_card(place: Place, x: Any, ids: Any, *, num: int) -> Any:
     from hybrid.kernels.cuda.scattering import DTYPES
 
@@ -107,6 +120,7 @@ SEGMENT_SUM = register(
         batch=_batch,
         infer=_infer_sum,
         eager=_eager_sum,
+        into=_sum_into,
         by_kernel=_sum_on_card,
         raises=True,
         vjp=(lambda g, out, x, ids, *, num: take(g, ids, axis=0), None),

@@ -113,3 +113,27 @@ def test_what_does_not_fit_is_refused(name: str, run: Callable[..., Any]):
         run(lambda x, ids: function(x, ids, 3))(np.ones(2), np.arange(3))
     with pytest.raises(DTypeError, match="ids are integers, not float64"):
         run(lambda x, ids: function(x, ids, 3))(np.ones(2), np.ones(2))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32", "complex64", "bool"])
+def test_rows_and_their_sums_are_the_same_in_planned_memory(dtype: str) -> None:
+    def function(x: hb.Tensor, i: hb.Tensor) -> tuple[hb.Tensor, ...]:
+        y = x * 3
+        rows = y[i]
+        return hb.segment_sum(rows, i, 30) * 2, y.T[i % 40][:, ::-1], hb.flip(rows, axis=0)
+
+    draw = np.random.default_rng(0)
+    x = hb.asarray((draw.normal(size=(500, 40)) * 10).astype(dtype))
+    i = hb.asarray(draw.integers(0, 30, 500))
+    for found, expected in zip(hb.compile(function)(x, i), function(x, i), strict=True):
+        assert found.dtype == expected.dtype
+        assert found.numpy().tobytes() == expected.numpy().tobytes()
+
+
+def test_rows_outside_of_the_table_are_refused_in_planned_memory() -> None:
+    compiled = hb.compile(lambda x, i: hb.segment_sum((x + 1)[i], i, 500))
+    x = hb.ones((500, 40))
+    compiled(x, hb.arange(500))
+    for wrong in (500, -501):
+        with pytest.raises(hb.errors.IndexingError, match=f"index {wrong} is out of bounds"):
+            compiled(x, hb.full(500, wrong))

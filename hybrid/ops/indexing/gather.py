@@ -18,7 +18,7 @@ from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.core.unknown import is_unknown
 from hybrid.errors import IndexingError
-from hybrid.kernels import picking
+from hybrid.kernels import picking, taking
 from hybrid.ops._axes import Axes
 from hybrid.ops.creation import zeros
 from hybrid.ops.permuting import moveaxis
@@ -110,6 +110,8 @@ def _eager_gather(xp: Any, base: Any, *index: Any, axes: Axes, at: int) -> Any:
 
 
 def _into_gather(base: TensorSpec, *index: TensorSpec, axes: Axes, at: int) -> Any:
+    if axes == (0,) and at == 0 and taking.takes(base):
+        return _rows_into
     if not picking.takes(base, index, axes):
         return None
     if base.ndim == 1 and (is_unknown(index[0].size) or index[0].size > TAKEN):
@@ -119,6 +121,16 @@ def _into_gather(base: TensorSpec, *index: TensorSpec, axes: Axes, at: int) -> A
         np.copyto(out, _eager_gather(np, base, *index, axes=axes, at=at))
 
     return picking.Picking("gather", base.dtype.name, base.shape, read)
+
+
+def _rows_into(base: Any, index: Any, out: Any) -> None:
+    """Write in the memory of a Plan: most of a `take` of many rows is page faults."""
+    index = np.asarray(index)
+    if not taking.pays(out):
+        np.copyto(out, _eager_gather(np, base, index, axes=(0,), at=0))
+        return
+    _eager_in_bounds(np, index, axes=(0,), shape=base.shape)
+    taking.take_rows(base, index, out)
 
 
 def _indexed(xp: Any, base: Any, *index: Any, axes: Axes, at: int) -> Any:
