@@ -117,6 +117,13 @@ class Lanes:
             self._shadows[key] = tensor, example, example._data.value
         return self._shadows[key][1]
 
+    def ask_around(self, opened_in: Any) -> None:
+        """Let the trace around know that a tape is asked which was opened in `opened_in`."""
+        recorder = self._around[0]
+        if recorder is not None and recorder is not opened_in:
+            with self.outside():
+                recorder.ask_around(opened_in)
+
     # --- what the dispatch asks for ---------------------------------------------------------------
 
     def note_asked(self) -> None:

@@ -72,6 +72,7 @@ class GradientTape:
         self._used = False
         self._open = False
         self._ended = False
+        self._opened_in: Any = None
         self._variables: dict[Variable, list[AnyNode]] = {}
         # By identity: Tensors compare elementwise, which no dictionary of them would survive.
         self._watched: dict[int, tuple[weakref.ref[Tensor], AnyNode]] = {}
@@ -84,6 +85,7 @@ class GradientTape:
         self._open = True
         self._ended = False
         state = dispatch.state
+        self._opened_in = state.recorder
         state.update(state.recorder, (*state.tapes, self))
         return self
 
@@ -95,6 +97,7 @@ class GradientTape:
     ) -> None:
         self._open = False
         self._ended = True
+        self._opened_in = None
         state = dispatch.state
         state.update(state.recorder, tuple(t for t in state.tapes if t is not self))
 
@@ -244,6 +247,9 @@ class GradientTape:
                     "Make it with GradientTape(persistent=True) to ask for more"
                 )
             )
+        recorder = dispatch.state.recorder
+        if self._open and recorder is not None and recorder is not self._opened_in:
+            recorder.ask_around(self._opened_in)  # the tape sees nothing of what happens in there
         with dispatch.scope(tapes=self._others()):
             found = self._backward(target, sources, output_gradients)
             result = _answer(sources, found, unconnected_gradients)
@@ -355,8 +361,11 @@ class GradientTape:
                 raise no_target("gradient: the target", tensor)
             with dispatch.scope(tapes=(*dispatch.state.tapes, self)):
                 dispatch.refresh(tensor)
-            if tensor._node is not None:
-                seeds.append((tensor._node, _seed(tensor, seed)))
+            node = tensor._node
+            if node is not None:
+                seeds.append((node, _seed(tensor, seed)))
+            elif self._open and dispatch.state.recorder is not self._opened_in:
+                raise GradientError(located(_OPENED_AROUND))
         return seeds
 
     def _source_nodes(self, leaf: Any) -> list[AnyNode]:
@@ -387,6 +396,12 @@ class GradientTape:
             return [known[1]]
         node = node_of(leaf)
         return [] if node is None else [node]
+
+
+_OPENED_AROUND = (
+    "gradient: the target is made in a vmap, and this tape was opened around it: it knows nothing "
+    "of single examples. Open a tape in the function that vmap is given, or use hb.grad there"
+)
 
 
 def _seed(tensor: Tensor, seed: Any) -> Tensor:

@@ -175,6 +175,12 @@ class _Seen:
     def record(self, op: Op, inputs: tuple[Any, ...], attrs: Any, outputs: Any) -> None:
         """The tapes behind it record."""
 
+    def record_one(self, *args: Any) -> None:
+        """Nothing, where the tape behind it is asked for a gradient."""
+
+    def record_two(self, *args: Any) -> None:
+        """Nothing either."""
+
     def accessed(self, variable: Variable, tensor: Tensor) -> None:
         """Note the contents of a Variable that is read."""
         self.seen.setdefault(variable, tensor)

@@ -64,6 +64,13 @@ class StraightLine:
         """Leave it to eager code, where there is some."""
         self.abandon(Untraceable(why, line or user_line()))
 
+    def ask_around(self, opened_in: Any) -> None:
+        """Leave it to eager code where a tape of the code around is asked, which sees nothing here.
+
+        `opened_in` is the trace in which the tape was opened, not this one.
+        """
+        self.give_up("a tape that was opened around it is asked for a gradient before it is closed")
+
     def concretize(self, symbol: Symbol, kind: type) -> Any:
         """Refuse: there is no value here yet."""
         raise TraceError(located(f"{asked(kind)}: it is {self._unknown_value}"))

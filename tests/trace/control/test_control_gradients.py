@@ -319,3 +319,41 @@ def test_a_tape_that_ended_before_a_body_is_asked_inside(made: Any, outer: str, 
         compiled = hb.compile(f, fullgraph=True)
         for found, expected in zip(compiled(x, w), f(x, w), strict=True):
             np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("outer", [k for k in BODIES if k != "vmap"])
+def test_a_tape_around_a_body_that_is_asked_inside_sends_it_to_eager_code(outer: str):
+    """The tape sees the node of the loop, nothing of its steps: the gradient was 0."""
+
+    def asked_inside(x: hb.Tensor, w: hb.Tensor) -> hb.Tensor:
+        with hb.GradientTape(persistent=True) as tape:
+            tape.watch(x)
+            y = x * x
+            return BODIES[outer](lambda u: hb.sin(tape.gradient(y * u * w[0], x)), x + 1)
+
+    x, w = hb.asarray(X), hb.asarray(W)
+    expected = asked_inside(x, w).numpy()
+    with pytest.warns(hb.errors.EagerFallbackWarning, match="a tape that was opened around it"):
+        found = hb.compile(asked_inside)(x, w)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9)
+
+
+def test_a_tape_around_a_compiled_function_that_is_asked_inside():
+    x = hb.asarray(X)
+    with hb.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        inside = hb.compile(lambda u: tape.gradient(x * x * u, x))
+        with pytest.warns(hb.errors.EagerFallbackWarning, match="a tape that was opened around it"):
+            found = inside(hb.asarray(W[0]))
+    np.testing.assert_allclose(found.numpy(), 2 * X * W[0])
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_tape_around_a_vmap_knows_nothing_of_an_example(compiled: bool):
+    def asked_inside(x: hb.Tensor) -> hb.Tensor:
+        with hb.GradientTape(persistent=True) as tape:
+            tape.watch(x)
+            return hb.vmap(lambda u: tape.gradient(x[0] * u, x))(x)
+
+    with pytest.raises(GradientError, match=r"opened around it(.|\n)*tape.gradient"):
+        (hb.compile(asked_inside) if compiled else asked_inside)(hb.asarray(X))
