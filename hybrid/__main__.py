@@ -26,12 +26,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     demo = commands.add_parser("demo", help="train on digits and filter a photograph, both modes")
     demo.add_argument("--epochs", type=_positive, help=f"of training (default {_EPOCHS})")
-    demo.add_argument("--output", type=Path, default=Path("hybrid-demo.png"), help="the picture")
-    demo.add_argument("--quick", action="store_true", help="fewer epochs and repetitions")
+    output = Path("hybrid-demo.png")
+    demo.add_argument("--output", type=Path, default=output, help=f"the picture (default {output})")
+    quick = f"{_QUICK_EPOCHS} epochs and fewer repetitions"
+    demo.add_argument("--quick", action="store_true", help=quick)
     demo.set_defaults(run=_demo)
-    info = commands.add_parser("info", help="versions, processor, kernel cache, ops")
+    info = commands.add_parser("info", help="print versions, processor, GPU and kernel cache")
     info.set_defaults(run=_info)
-    ops = commands.add_parser("ops", help="all ops and functions, as the page docs/ops.md")
+    ops = commands.add_parser("ops", help="print all ops and functions, as in docs/ops.md")
     ops.set_defaults(run=_ops)
     return parser
 

@@ -47,6 +47,7 @@ def compile(
     Parameters
     ----------
     function : callable
+        A function, a method in the body of a class, or an object that can be called.
     fullgraph : bool
         Raise :class:`hybrid.errors.TraceError` where the function cannot become one graph.
     dynamic : bool, optional
@@ -66,7 +67,13 @@ def compile(
     Returns
     -------
     CompiledFunction
-        Or a decorator, when called with options only.
+        It is called as the function is. Its methods ``explain``, ``cache_info`` and
+        ``get_concrete_function`` tell what was traced and why. With options only, a decorator.
+
+    Raises
+    ------
+    TypeError
+        Where `function` cannot be called.
 
     Examples
     --------
