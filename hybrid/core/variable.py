@@ -250,6 +250,12 @@ class Variable:
             raise AttributeError(f"a Variable has no attribute {name!r}")
         return getattr(self.read(), name)
 
+    def __setitem__(self, index: Any, value: Any) -> None:
+        """Assign contents of which some elements are others; what was read before keeps its own."""
+        contents = self.read().copy()
+        contents[index] = value
+        self.assign(contents)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return self.read().__array__(dtype, copy=copy)
 
@@ -280,5 +286,6 @@ def forward_operator(name: str) -> None:
     setattr(Variable, name, operator)
 
 
-for _name in ("getitem", "len", "iter", "bool", "int", "float", "complex", "index", "format"):
+_NUMBERS = ("bool", "int", "float", "complex", "index", "round", "format")
+for _name in ("getitem", "len", "iter", "contains", "matmul", "rmatmul", *_NUMBERS):
     forward_operator(f"__{_name}__")

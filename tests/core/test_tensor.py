@@ -223,3 +223,39 @@ def test_ranges_of_ints_are_those_that_are_made_beside_a_tape(args):
     with hb.GradientTape():
         wanted = hb.arange(*args)
     assert (got.dtype, got.tolist()) == (wanted.dtype, wanted.tolist())
+
+
+NOT_OF_A_VARIABLE = {
+    *("__annotations__", "__copy__", "__delitem__", "__bytes__"),
+    *("__dlpack__", "__dlpack_device__", "__array_namespace__"),
+}
+
+
+def test_a_variable_has_the_operators_of_its_contents():
+    """It lacked ``@``: Tensors beside it multiplied by it, two Variables did not."""
+    special = {name for name in vars(hb.Tensor) if name.startswith("__")}
+    assert {name for name in special if not hasattr(hb.Variable, name)} <= NOT_OF_A_VARIABLE
+    v, w = hb.Variable([[1.0, 2.0], [3.0, 4.0]]), hb.Variable([[0.5, 1.5], [1.0, 1.0]])
+    one, other = v.numpy(), w.numpy()
+    for product in (v @ w, hb.asarray(one) @ w, v @ hb.asarray(other), one @ w, v @ other):
+        np.testing.assert_array_equal(product.numpy(), one @ other)
+    assert 4.0 in v
+    assert 5.0 not in v
+    assert round(hb.Variable(2.6)).item() == 3
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_elements_of_a_variable_can_be_assigned(compiled: bool):
+    v = hb.Variable([1.0, 2.0, 3.0])
+
+    def write(x: hb.Tensor) -> hb.Tensor:
+        before = v.read()
+        v[1:] = x
+        v[0] += 10
+        return before
+
+    before = (hb.compile(write) if compiled else write)(hb.asarray([5.0, 6.0]))
+    assert before.tolist() == [1, 2, 3]
+    assert v.tolist() == [11, 5, 6]
+    with pytest.raises(hb.errors.IndexingError):
+        v[3] = 1
