@@ -15,6 +15,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
+from hybrid.kernels import wide
 from hybrid.kernels.scalar import intrinsic
 
 _ADDRESS = ir.IntType(8).as_pointer()
@@ -52,6 +53,28 @@ def fetch_to_write(typingctx: Any, target: Any, at: Any) -> Any:
         return context.get_dummy_value()
 
     return types.none(target, types.int64), codegen
+
+
+def _asking(write: bool) -> Any:
+    """A function that gives a float as it is, and asks for the line where ``at`` is.
+
+    Vectors of it ask for one line after the other: ``at`` has to move on with the loop's variable.
+    """
+
+    @intrinsic
+    def ask(typingctx: Any, value: Any, memory: Any, at: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            value, start, number = values
+            place = builder.gep(start, [number])
+            return wide.asking(builder, value, place, write)
+
+        return value(value, memory, types.int64), codegen
+
+    return ask
+
+
+asking = _asking(write=False)
+asking_to_write = _asking(write=True)
 
 
 def _ask(builder: Any, place: Any, write: bool) -> None:

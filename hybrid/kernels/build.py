@@ -108,6 +108,8 @@ def namespace() -> dict[str, Any]:
         "advance": memory.advance,
         "registers": memory.registers,
         "release": memory.release,
+        "asking": blocks.asking,
+        "asking_to_write": blocks.asking_to_write,
         "edge": stream.edge,
         "elsewhere": blocks.elsewhere,
         "fetch_to_write": blocks.fetch_to_write,

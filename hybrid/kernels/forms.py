@@ -47,11 +47,14 @@ class Function:
 
     def declarations(self) -> Iterable[str]:
         vectors = LANES[1:]
-        shape = "v" * self.arity
-        variants = (f"_ZGV_LLVM_N{n}{shape}_{self.symbol}({self.form(n)})" for n in vectors)
+        variants = map(self.variant, vectors)
         listed = f'"vector-function-abi-variant"="{",".join(variants)}"'
         yield f"declare {self.head(1)} {_ATTRIBUTES} {listed}"
         yield from (f"declare {self.head(n)} {_ATTRIBUTES}" for n in vectors)
+
+    def variant(self, lanes: int) -> str:
+        """What says that the form is one of the function, by the names that LLVM has for that."""
+        return f"_ZGV_LLVM_N{lanes}{'v' * self.arity}_{self.symbol}({self.form(lanes)})"
 
     def definitions(self, called: Iterable[int]) -> Iterable[str]:
         """Define forms, and those that they consist of."""
@@ -216,6 +219,32 @@ class Table(Function):
         )
 
 
+@dataclass(frozen=True)
+class Asking(Function):
+    """The number itself; its vectors ask for the line at an address, which moves on with them.
+
+    So lines are asked for one by one, in a loop over vectors that has other work to do.
+    """
+
+    write: int
+
+    def head(self, lanes: int) -> str:
+        return f"{self.type(lanes)} @{self.form(lanes)}({self.type(lanes)} %a0, ptr %a1)"
+
+    def variant(self, lanes: int) -> str:
+        return f"_ZGV_LLVM_N{lanes}vl{self.bits // 8}_{self.symbol}({self.form(lanes)})"
+
+    def body(self, lanes: int) -> Iterable[str]:
+        for byte in range(0, lanes * self.bits // 8, 64) if lanes > 1 else ():
+            yield f"  %p{byte} = getelementptr i8, ptr %a1, i64 {byte}"
+            yield f"  call void @llvm.prefetch.p0(ptr %p{byte}, i32 {self.write}, i32 3, i32 1)"
+        yield f"  %r = select i1 true, {self.type(lanes)} %a0, {self.type(lanes)} %a0"
+
+    def needed(self) -> Iterable[str]:
+        yield "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
+
+
+@dataclass(frozen=True)
 class ShortTable(Table):
     """The same for AVX2, which permutes eight numbers of 32 bits.
 

@@ -418,8 +418,13 @@ class Phase:
             emit(f"{names[value]} = {text}")
             self.ran(value, names[value])
             if value in self.flow.saved:
-                emit(f"store({self.kept_at(value, saved_at, base)}, {names[value]})")
+                text = self.kept_text(value, names[value])
+                emit(f"store({self.kept_at(value, saved_at, base)}, {text})")
         return names
+
+    def kept_text(self, value: int, name: str) -> str:
+        """The text of what is saved of a value."""
+        return name
 
     def ran(self, value: int, name: str) -> None:
         """Called when a value is computed, so that scans can keep it for the next element."""

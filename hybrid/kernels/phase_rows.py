@@ -14,6 +14,7 @@ from hybrid.kernels.moments import SAMPLE, Moment
 from hybrid.kernels.phase import Base, Phase, Text, cascades, start, step
 from hybrid.kernels.spec import (
     KernelSpec,
+    Operand,
     arguments,
     inner_closure,
     is_heavy,
@@ -26,8 +27,8 @@ REDUCE_BLOCK = 1024
 # level has.
 LINE = 64
 MOST = 256
-# Lines of the next row that are asked for while functions of this one are computed.
-AHEAD = 32
+# Bytes of a row up to which the next one is asked for while functions of this one are computed.
+AHEAD = 65536
 # Block results that are added before they move up in the cascade; a power of two.
 CASCADE = 64
 
@@ -38,6 +39,7 @@ class RowsPhase(Phase):
     def __init__(self, spec: KernelSpec, kind: str, header: Header, emit: Text) -> None:
         super().__init__(spec, kind, header, emit)
         self.flow = replace(self.flow, saved=self.flow.saved | self._lent.keys())
+        self._asked = set[str]()
 
     def item(self) -> None:
         """One result; or one block of it, if the reduction is split."""
@@ -60,6 +62,7 @@ class RowsPhase(Phase):
             if number == self._computing:
                 self._ask_next()
             self._sweep(number, ("0", "rows"), ("0", self._inner))
+            self._asked.clear()
         self._finish()
 
     def _ask(self) -> None:
@@ -100,18 +103,30 @@ class RowsPhase(Phase):
         return 0
 
     def _ask_next(self) -> None:
-        """Ask for the begin of the next row: rows begin where the processor does not look ahead."""
+        """Say where the next rows begin: they are asked for while functions of these are computed.
+
+        That is a line for each vector. All lines at once delay what they run beside.
+        """
         if self._computing == 0 or not self.spec.kept or self.spec.reduced > 1:
             return
-        emit, loop = self.emit, f"k{self.spec.kept - 1}"
-        for index, operand in enumerate(self.spec.inputs):
-            special = operand.picks or operand.windows or operand.is_position or operand.words
-            if operand.inner == "1" and not operand.outer and not special:
-                name, line = f"in{index}", LINE // np.dtype(operand.dtype).itemsize
-                fetch = self.header.define(f"fetch_{line}", f"fetcher({line})")
-                emit(f"{name}_next = {name}_at + select(item + 1 < hi, {name}_{loop}, 0)")
-                with emit.block(f"for j in items(0, minimum({self._inner} // {line}, {AHEAD})):"):
-                    emit(f"{fetch}({name}, {name}_next + j * {line})")
+        names = [f"in{i}" for i, x in enumerate(self.spec.inputs) if not _is_elsewhere(x)]
+        lent = self.kept_by(self._computing) & self._lent.keys()
+        loop = f"k{self.spec.kept - 1}"
+        for name in (*names, *(f"out{self._lent[value]}" for value in sorted(lent))):
+            operand = self.operands[name]
+            if operand.inner == "1" and operand.dtype in ("float32", "float64"):
+                most = AHEAD // np.dtype(operand.dtype).itemsize
+                there = f"(item + 1 < hi) & ({self._inner} <= {most})"
+                self.emit(f"{name}_next = {name}_at + select({there}, {name}_{loop}, 0)")
+                self._asked.add(name)
+
+    def element(self, name: str, base: Base) -> str:
+        text = super().element(name, base)
+        return f"asking({text}, {name}, {name}_next + j)" if name in self._asked else text
+
+    def kept_text(self, value: int, name: str) -> str:
+        out = f"out{self._lent.get(value)}"
+        return f"asking_to_write({name}, {out}, {out}_next + j)" if out in self._asked else name
 
     def _block(self) -> None:
         emit = self.emit
@@ -437,3 +452,9 @@ class RowsPhase(Phase):
         for value in self.squares:
             if value in reduces:
                 self._centre(value)
+
+
+def _is_elsewhere(operand: Operand) -> bool:
+    """Whether an operand's elements are not those of a row, one after the other."""
+    special = operand.picks or operand.windows or operand.is_position or operand.words
+    return operand.outer or bool(special)

@@ -25,6 +25,7 @@ from hybrid.kernels.forms import (
     NAMES,
     PREFIX,
     TYPES,
+    Asking,
     Function,
     Instruction,
     ShortTable,
@@ -37,6 +38,7 @@ cgutils: Any = _cgutils
 
 # Steps of a loop that is left for rare numbers: at most as many as there are lanes.
 BLOCK = 16
+_ASKING = ("asking", "asking_to_write")
 # From which size on an angle is rare, and how many results its loop has.
 FAR = 2.0**17
 
@@ -85,6 +87,19 @@ def call(name: str, *given: Scalar) -> Scalar:
         shape = ir.FunctionType(values[0].type, [value.type for value in values])
         found = ir.Function(builder.module, shape, symbol)
     return Scalar(builder, kind, builder.call(found, values))
+
+
+def asking(builder: Any, value: Any, address: Any, write: bool) -> Any:
+    """A float as it is; code over vectors asks for the line at the address, one of such floats."""
+    kind = value.type
+    if not isinstance(builder.module, Module) or not _has("+avx2"):
+        return value
+    symbol = f"{PREFIX}{_ASKING[write]}_{NAMES[str(kind)]}"
+    found = builder.module.globals.get(symbol)
+    if found is None:
+        shape = ir.FunctionType(kind, [kind, address.type])
+        found = ir.Function(builder.module, shape, symbol)
+    return builder.call(found, [value, address])
 
 
 @dataclass(frozen=True)
@@ -205,6 +220,7 @@ _EDGES_LOOPS = {kind: Loop(f"power_{name}", 5, 1) for kind, name in NAMES.items(
 # Powers whose logarithms are smaller are normal numbers.
 _NORMAL_LOGARITHMS = (87.0, 708.0)
 _FUNCTIONS: tuple[Function, ...] = (
+    *(Asking(name, kind, 1, write) for kind in NAMES for write, name in enumerate(_ASKING)),
     *(
         Instruction(name, kind, arity, instruction)
         for kind in NAMES

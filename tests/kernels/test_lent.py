@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
-from hybrid.kernels import cpu
+from hybrid.kernels import cpu, wide
 from hybrid.kernels.kernel import kernel_of
 from hybrid.kernels.lent import lent_rows
 from hybrid.kernels.loopnest import canonical
@@ -159,6 +161,34 @@ def test_of_two_results_one_lends_its_row_and_the_other_is_asked_for() -> None:
     text = cpu.source(kernel.spec).text
     assert "fetch_to_write(out1" in text
     assert "fetch_to_write(out0" not in text
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("columns", [7, 64, 1000, 9000])
+def test_the_next_rows_are_asked_for_by_vectors_that_compute_functions(
+    dtype: str, columns: int
+) -> None:
+    x = normal((4, columns)).astype(dtype)
+    kernel, _ = check(x.shape, (1,), [x], softmax(dtype), [(5, dtype, False)], 1e-5)
+    text = cpu.source(kernel.spec).text
+    assert text.count("asking(load(in0") == text.count("asking_to_write(v") == 1
+    if not wide._has("+avx2"):
+        pytest.skip("not an x86 processor with AVX2")
+    # Each vector of the loop asks for its line, of the input and of the result.
+    assert len(re.findall(r"prefetcht0\t", kernel.assembly())) >= 2
+    assert len(re.findall(r"prefetchw\t", kernel.assembly())) >= 2
+
+
+def test_rows_of_other_dtypes_or_with_gaps_are_not_asked_for() -> None:
+    x = normal()
+    region, _ = make_region(SHAPE, (1,), [(x, x)], softmax(F32), [(5, F32, False)])
+    gaps = Access(F32, 2 * x.size, 0, (2 * SHAPE[1], 2))
+    strided = Region(SHAPE, (1,), (gaps,), region.body, ((5, gaps),))
+    assert "asking" not in cpu.source(canonical(strided)[0]).text
+    half, _ = make_region(
+        SHAPE, (1,), [(x.astype("float16"),) * 2], softmax(F32), [(5, F32, False)]
+    )
+    assert "asking(load" not in cpu.source(canonical(half)[0]).text
 
 
 def test_a_row_of_which_a_sample_is_read_first_is_not_lent() -> None:
