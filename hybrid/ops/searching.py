@@ -356,6 +356,17 @@ def ordered(array: Any) -> Any:
     return array.astype(dtypes.float32) if narrow else array
 
 
+def compared(array: Any) -> Any:
+    """Return an array whose elements compare as those of `array`, and are compared quickly.
+
+    NumPy converts two numbers of float16 each time it compares them: a stable sort of 512 x 512
+    takes 19 ms, 2 in float32, casts included. Its faster sort leaves equal elements in another
+    order in each dtype, so that this is for results which do not show that.
+    """
+    narrow = dtypes.is_half(getattr(array, "dtype", dtypes.int64))  # a literal is a Python scalar
+    return array.astype(dtypes.float32) if narrow else array
+
+
 def beside(x: ArrayLike, other: ArrayLike) -> Tensor:
     """Return `x` as a Tensor; a Python float takes the dtype that it has in ``x == other``."""
     if isinstance(x, list | tuple):
@@ -374,7 +385,7 @@ SEARCHSORTED = register(
         family="indexing",
         batch=batch_elements(1),
         infer=lambda a, v, *, side: TensorSpec(v.shape, dtypes.int64, a.device),
-        eager=lambda xp, a, v, *, side: xp.searchsorted(ordered(a), ordered(v), side=side),
+        eager=lambda xp, a, v, *, side: xp.searchsorted(compared(a), compared(v), side=side),
         examples=(Example(((0,), (2, 3)), {"side": "left"}),),
         doc="Where values belong in a sorted array.",
     )

@@ -20,7 +20,7 @@ from hybrid.core.tensor import ArrayLike, Tensor, wrap
 from hybrid.ops._axes import batch_elements, one_axis
 from hybrid.ops.indexing import take
 from hybrid.ops.reshaping import ravel
-from hybrid.ops.searching import beside, ordered
+from hybrid.ops.searching import beside, compared, ordered
 
 
 class UniqueAllResult(NamedTuple):
@@ -49,7 +49,7 @@ class UniqueInverseResult(NamedTuple):
 def _places(x: Any, axis: int | None, **options: Any) -> tuple[Any, ...]:
     """Return where each distinct element is first, which each one is, and how many there are."""
     found = np.unique(
-        ordered(x), True, return_inverse=True, return_counts=True, axis=axis, **options
+        compared(x), True, return_inverse=True, return_counts=True, axis=axis, **options
     )
     return tuple(found[1:])
 
@@ -251,7 +251,7 @@ ISIN = register(
         family="indexing",
         batch=batch_elements(0),
         infer=lambda x, y, *, invert: TensorSpec(x.shape, dtypes.bool_, x.device),
-        eager=lambda xp, x, y, *, invert: xp.isin(ordered(x), ordered(y), invert=invert),
+        eager=lambda xp, x, y, *, invert: xp.isin(compared(x), compared(y), invert=invert),
         examples=(
             Example(((2, 3), (4,)), {"invert": False}, ("int32", "int32")),
             Example(((3,), ()), {"invert": True}, ("float32", "float32")),

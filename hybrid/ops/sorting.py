@@ -18,13 +18,13 @@ from hybrid.ops._axes import lead_axis, one_axis
 from hybrid.ops._methods import attach
 from hybrid.ops.indexing import take_along_axis
 from hybrid.ops.reshaping import ravel, reshape
-from hybrid.ops.searching import ordered
+from hybrid.ops.searching import compared, ordered
 
 # --- argsort --------------------------------------------------------------------------------------
 
 
 def _eager_argsort(xp: Any, x: Any, *, axis: int, descending: bool, stable: bool) -> Any:
-    x = ordered(x)
+    x = compared(x) if stable else ordered(x)
     if not descending:
         return xp.argsort(x, axis=axis, stable=stable)
     # Sorted backwards from the back, so that equal elements keep their order.
@@ -100,7 +100,10 @@ _FEW = 1000  # elements, which a stable sort takes no longer for than looking at
 
 def _eager_sort(xp: Any, x: Any, *, axis: int, descending: bool, stable: bool) -> Any:
     array = ordered(x)
-    stable = stable and (x.size < _FEW or _tells_equals_apart(xp, array))
+    apart = x.size < _FEW or _tells_equals_apart(xp, array)
+    if stable or not apart:
+        array = compared(array)
+    stable = stable and apart
     if not descending:
         found = _sorted(xp, array, axis, stable)
         return found if array is x else found.astype(x.dtype)
@@ -185,7 +188,7 @@ def _infer_top(x: TensorSpec, *, k: int, axis: int, largest: bool) -> TensorSpec
 
 def _eager_top(xp: Any, x: Any, *, k: int, axis: int, largest: bool) -> Any:
     _infer_top(TensorSpec(x.shape, x.dtype), k=k, axis=axis, largest=largest)
-    rows = xp.moveaxis(ordered(x), axis, -1)
+    rows = xp.moveaxis(compared(x), axis, -1)
     chosen = _candidates(xp, rows, k, largest)
     if chosen is None:
         order = _eager_argsort(xp, rows, axis=-1, descending=largest, stable=True)[..., :k]

@@ -210,3 +210,29 @@ def test_kinds_that_numpy_refuses_are_refused(
     for x in (np.ones(3), hb.ones(3)):
         with pytest.raises(ValueError, match=words):
             f(x)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("stable", [True, False])
+def test_16_bits_are_sorted_as_float32_is(dtype: str, stable: bool) -> None:
+    """Equal elements, zeros of both signs and NaN among them, are put as NumPy puts them."""
+    draw = np.random.default_rng(0)
+    x = np.round(draw.normal(size=(40, 300)) * 2, 1)
+    x[draw.random(x.shape) < 0.1] = -0.0
+    x[draw.random(x.shape) < 0.1] = 0.0
+    x[draw.random(x.shape) < 0.01] = np.nan
+    narrow = hb.asarray(x).astype(getattr(hb, dtype))
+    wide = narrow.astype(hb.float32).numpy()
+    order = hb.argsort(narrow, axis=1, stable=stable).numpy()
+    if stable:
+        np.testing.assert_array_equal(order, np.argsort(wide, axis=1, stable=True))
+        found = hb.sort(narrow, axis=1).numpy()
+        assert found.tobytes() == np.take_along_axis(narrow.numpy(), order, 1).tobytes()
+    elif dtype == "float16":
+        np.testing.assert_array_equal(order, np.argsort(narrow.numpy(), axis=1))
+        found = hb.sort(narrow, axis=1, stable=False).numpy()
+        assert found.tobytes() == np.sort(narrow.numpy(), axis=1).tobytes()
+    np.testing.assert_array_equal(
+        hb.searchsorted(hb.sort(narrow[0, :50]), narrow).numpy(),
+        np.searchsorted(np.sort(wide[0, :50]), wide),
+    )
