@@ -80,9 +80,11 @@ def is_only_filled(codes: Sequence[CodeType], name: str) -> bool:
     codes : sequence of CodeType
         The user's functions.
     name : str
-        As :class:`~hybrid.trace.environment.Binding` spells it.
+        As :class:`~hybrid.trace.environment.Binding` spells it. Where no code of the user's
+        names it, a library has changed it, and knows what for.
     """
     wanted = _identifiers(name)
+    found = False
     for code, _, ops in _lines(codes):
         if code.co_name == "__init__":
             continue  # of an object that is there
@@ -90,7 +92,8 @@ def is_only_filled(codes: Sequence[CodeType], name: str) -> bool:
             if op.opname in _LOADS and op.argval in wanted:
                 if following is None or following.argval not in _ADDERS:
                     return False
-    return True
+                found = True
+    return found
 
 
 def line_that_names(codes: Sequence[CodeType], name: str) -> SourceLine | None:

@@ -275,7 +275,7 @@ class Watch:
             if _literals_changed(binding):
                 name, line = change_of(binding, self._before)
                 return Effect(f"it changes {name}, a Python value that it also reads", line)
-            if is_sequence(binding) and not is_only_filled(self._before.codes, binding.name):
+            if is_sequence(binding) and not is_log(binding, self._before):
                 name, line = change_of(binding, self._before)
                 return Effect(f"it changes {name}, which it also reads", line)
         return None
@@ -299,6 +299,20 @@ class Watch:
 
 def is_sequence(binding: Binding) -> bool:
     return binding.key is None and isinstance(binding.holder, list | deque | set | bytearray)
+
+
+def is_log(binding: Binding, where: Reached) -> bool:
+    """Tell whether code only adds to a list or set: it has one name, and no methods of its own."""
+    if type(binding.holder) not in (list, deque, set, bytearray):
+        return False
+    names = {(id(b.holder), b.key) for b in where.bindings if _refers(b.value, binding.holder)}
+    return len(names) <= 1 and is_only_filled(where.codes, binding.name)
+
+
+def _refers(value: Any, holder: Any) -> bool:
+    if value is holder:
+        return True
+    return type(value) in (tuple, frozenset) and any(_refers(x, holder) for x in value)
 
 
 def _literals_changed(binding: Binding) -> bool:

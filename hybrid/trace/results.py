@@ -62,6 +62,19 @@ class Fixed:
     silent: bool = False
 
 
+class Kept:
+    """What stands, in what is returned, for a container that something outside holds too.
+
+    Parameters
+    ----------
+    container : object
+        Every call returns it itself.
+    """
+
+    def __init__(self, container: Any) -> None:
+        self.container = container
+
+
 @dataclass(frozen=True, slots=True)
 class FromFormula:
     """A result leaf that is a Python number which follows from sizes and int arguments."""

@@ -18,7 +18,7 @@ from hybrid.core.tensor import Tensor, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.dtypes import SUPPORTED
 from hybrid.trace.outside import OutsideRecorder
-from hybrid.trace.results import Fixed, FromArgument, FromFilled, FromFormula, Leaf, Same
+from hybrid.trace.results import Fixed, FromArgument, FromFilled, FromFormula, Kept, Leaf, Same
 from hybrid.trace.segment import Segment
 from hybrid.trace.sources import Environment
 
@@ -116,6 +116,8 @@ def result_leaf(
             return Same(j)
     if type(x) is FromFilled:
         return x
+    if type(x) is Kept:
+        return Fixed(x.container)
     data = x._data if type(x) is Tensor else x
     memory = isinstance(data, np.ndarray | DeviceArray)
     known = outside.shadows.get(id(data)) if memory else None

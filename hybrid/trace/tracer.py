@@ -33,7 +33,7 @@ from hybrid.trace.cutting import Cutter, Unstable
 from hybrid.trace.handing import Handing
 from hybrid.trace.known import known_value
 from hybrid.trace.repeats import Questions
-from hybrid.trace.results import Fixed, FromEnvironment, Leaf, Result, SharedView
+from hybrid.trace.results import Fixed, FromEnvironment, Kept, Leaf, Result, SharedView
 from hybrid.trace.returned import (
     capture_results,
     keep_apart,
@@ -311,6 +311,8 @@ class Tracer(Cutter):
     def _concrete_leaf(self, x: Any) -> Any:
         if type(x) is Tensor and type(x._data) is Symbol and x._data.array is None:
             raise leaked(x._data)
+        if type(x) is Kept:
+            return x.container
         return settled(dispatch.after_trace(x))
 
     def reaches(self, holder: Any) -> bool:

@@ -17,6 +17,7 @@ from hybrid.core.operands import PYTHON_SCALARS
 from hybrid.core.source import SourceLine, is_framework, is_installed
 from hybrid.core.symbol import TAKEN_BY_MASKED, Symbol
 from hybrid.core.tensor import Tensor
+from hybrid.core.unknown import Unknown
 from hybrid.core.variable import Variable
 from hybrid.errors import TraceError
 from hybrid.trace import report
@@ -34,7 +35,7 @@ from hybrid.trace.objects import Sealed, settle, taken_apart
 from hybrid.trace.plain import run_plainly
 from hybrid.trace.reached import Reached
 from hybrid.trace.repeats import Questions
-from hybrid.trace.results import Result
+from hybrid.trace.results import Kept, Result
 from hybrid.trace.segment import Failed, Segment
 from hybrid.trace.shortcuts import Shortcuts
 from hybrid.trace.signature import Identity, Literal
@@ -276,6 +277,25 @@ def _after_trace(contents: Any) -> Any:
     return containers.map_leaves(dispatch.after_trace, contents)
 
 
+def _kept_outside(returned: Any, now: Reached) -> dict[int, Kept]:
+    """Return what stands for containers that something outside holds too, by their identity."""
+    outside = {id(binding.holder) for binding in now.bindings}
+    found: dict[int, Kept] = {}
+
+    def note(x: Any) -> None:
+        if containers.held_by(x) is None or any(map(_is_of_trace, containers.leaves_of(x))):
+            return
+        if id(x) in outside or (hasattr(x, "__dict__") and id(vars(x)) in outside):
+            found[id(x)] = Kept(x)
+
+    containers.visit(note, [returned])
+    return found
+
+
+def _is_of_trace(x: Any) -> bool:
+    return type(x) in (Number, Unknown) or (type(x) is Tensor and type(x._data) is Symbol)
+
+
 def _apart(tracer: Tracer, returned: Any, call: Call, handed: dict[int, Any]) -> Any:
     """Return what was returned with the objects in it taken apart; eager where they cannot be."""
     given = set(map(id, call.leaves))
@@ -334,6 +354,7 @@ def _run(
                     tracer.give_up(effect.why, effect.line)
             handed = copies.handed_on(returned) | tracer.ranges.told(returned)
             changes = copies.changes(handed)
+            handed = _kept_outside(returned, now) | handed
             if changes:
                 returned = (returned, *(contents for _, contents in changes))
             returned = _apart(tracer, returned, call, handed)

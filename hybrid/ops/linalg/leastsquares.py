@@ -43,7 +43,7 @@ class LstsqResult(NamedTuple):
         The solution of smallest norm.
     residuals : Tensor
         Sums of squares, column by column, where there are more rows than columns; else empty.
-    rank : Tensor of int64
+    rank : Tensor of int32
     s : Tensor
         The singular values.
     """
@@ -213,7 +213,7 @@ def _infer_lstsq(a: TensorSpec, b: TensorSpec, *, rcond: float) -> tuple[TensorS
     return (
         TensorSpec((n, *b.shape[1:]), a.dtype, a.device),
         TensorSpec((columns if m > n else 0,), real, a.device),
-        TensorSpec((), dtypes.int64, a.device),
+        TensorSpec((), dtypes.int32, a.device),
         TensorSpec((min(m, n),), real, a.device),
     )
 
@@ -226,7 +226,7 @@ def _eager_lstsq(xp: Any, a: Any, b: Any, *, rcond: float) -> Any:
     if a.shape[0] > a.shape[1] and not residuals.size:  # of a rank less than the columns
         left = (b - a @ x).reshape(a.shape[0], -1)
         residuals = (left * left.conj()).real.sum(axis=0)
-    return x, residuals, xp.asarray(rank, dtypes.int64), s
+    return x, residuals, xp.asarray(rank, dtypes.int32), s
 
 
 def _joint_vjp_lstsq(

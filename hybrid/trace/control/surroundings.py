@@ -27,9 +27,9 @@ from hybrid.core.source import SourceLine
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
 from hybrid.errors import TraceError
-from hybrid.trace.blame import is_only_filled, line_that_changes, line_that_names, may_write
+from hybrid.trace.blame import line_that_changes, line_that_names, may_write
 from hybrid.trace.control.body import BodyRecorder
-from hybrid.trace.effects import change_of, is_sequence
+from hybrid.trace.effects import change_of, is_log, is_sequence
 from hybrid.trace.environment import MISSING, Binding, literal_changed
 from hybrid.trace.growth import is_named, made
 from hybrid.trace.holders import InContext, PerThread, Slots
@@ -274,7 +274,7 @@ def _is_read(binding: Binding, where: Reached) -> bool:
     """Tell whether a number, a text or a list has changed with which Python computes."""
     if literal_changed(binding.value, binding.read()):
         return True
-    return is_sequence(binding) and not is_only_filled(where.codes, binding.name)
+    return is_sequence(binding) and not is_log(binding, where)
 
 
 def _is_literal(change: Change) -> bool:
