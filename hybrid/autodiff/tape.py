@@ -412,8 +412,10 @@ def _seed(tensor: Tensor, seed: Any) -> Tensor:
         return broadcast_to(seed.astype(tensor.dtype), tensor.shape)
     except ShapeError:
         raise GradientError(
-            f"gradient: an output_gradient of shape {seed.shape} for a target of "
-            f"shape {tensor.shape}"
+            located(
+                f"gradient: an output_gradient of shape {seed.shape} for a target of "
+                f"shape {tensor.shape}"
+            )
         ) from None
 
 

@@ -295,6 +295,13 @@ def _real_number(value: Any) -> Tensor:
         raise GradientError(
             located("grad: the function returns None; it is to return one real number")
         )
+    if isinstance(value, dict) or (isinstance(value, tuple | list) and len(value) != 1):
+        raise GradientError(
+            located(
+                f"grad: the function returns a {type(value).__name__}; a gradient is of one real "
+                "number. To give more beside it, return (loss, more) and set has_aux=True"
+            )
+        )
     tensor = value.read() if isinstance(value, Variable) else asarray(value)
     if tensor.size != 1 or tensor.dtype.kind in "biuc":
         raise GradientError(

@@ -147,6 +147,7 @@ class Variable:
         """
         if isinstance(value, Variable):
             value = value.read()
+        _given("assign", value)
         recorder = dispatch.state.recorder
         if recorder is not None:
             recorder.assign_variable(self, value)
@@ -192,7 +193,7 @@ class Variable:
         >>> v
         Variable(3., dtype=float32)
         """
-        self.assign(self.read() + value)
+        self.assign(self.read() + _given("assign_add", value))
 
     def assign_sub(self, value: Any) -> None:
         """Subtract `value` from the contents.
@@ -210,7 +211,7 @@ class Variable:
         >>> v
         Variable(-1., dtype=float32)
         """
-        self.assign(self.read() - value)
+        self.assign(self.read() - _given("assign_sub", value))
 
     def numpy(self) -> Array:
         """Return a copy of the contents as an ndarray.
@@ -266,6 +267,20 @@ class Variable:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Variable, (self._tensor,)
+
+
+def _given(what: str, value: Any) -> Any:
+    """Return what a Variable is given; None is what a tape gives where it saw no way."""
+    if value is None:
+        raise TypeError(
+            located(
+                f"{what}: the value is None. A gradient is None where the tape saw no op on the "
+                "way from the source to the target: compute the target inside of the `with` of the "
+                "tape, by hb's functions and from this source, and watch what is no Variable by "
+                'tape.watch(x). With unconnected_gradients="zero" it is zeros'
+            )
+        )
+    return value
 
 
 def _own(value: Tensor, dtype: Any) -> Any:

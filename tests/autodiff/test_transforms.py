@@ -306,3 +306,10 @@ def test_a_jacobian_uses_a_tape_up_as_a_gradient_does() -> None:
         tape.gradient(y, x)
     with pytest.raises(ShapeError, match="first axis"):
         tape.batch_jacobian(y, hb.ones(3))
+
+
+@pytest.mark.parametrize("more", [lambda y: (y, y), lambda y: {"loss": y}, lambda y: [y, y]])
+def test_grad_of_several_results_names_has_aux(more: Any):
+    with pytest.raises(GradientError, match=r"returns a (tuple|dict|list)(.|\n)*has_aux"):
+        hb.grad(lambda x: more(x.sum()))(hb.ones(3))
+    assert hb.grad(lambda x: [x.sum()])(hb.ones(3)).tolist() == [1, 1, 1]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import operator
+import re
+
 import numpy as np
 import pytest
 
 import hybrid as hb
+from hybrid.core.absent import ELSEWHERE
 
 
 def test_a_name_of_ndarrays_tells_what_has_it() -> None:
@@ -42,3 +46,16 @@ def test_attributes_cannot_be_set_from_outside() -> None:
     for name in ("base", "other"):
         with pytest.raises(AttributeError, match=name):
             setattr(x, name, np.ones(2))
+
+
+def test_methods_of_other_libraries_tell_what_they_are_here():
+    x = hb.ones(3)
+    with pytest.raises(AttributeError, match=r"no attribute 'unsqueeze'; here .*hb\.expand_dims"):
+        x.unsqueeze(0)  # type: ignore[attr-defined]
+    assert "unsqueeze" not in dir(x)
+    for name, here in ELSEWHERE.items():
+        assert not hasattr(x, name), f"{name} is there, and needs no remedy"
+        for word in re.findall(r"\bhb\.([\w.]+)", here):
+            assert operator.attrgetter(word)(hb) is not None
+        for word in re.findall(r"\bx\.(\w+)", here):
+            assert hasattr(x, word)

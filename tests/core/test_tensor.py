@@ -259,3 +259,17 @@ def test_elements_of_a_variable_can_be_assigned(compiled: bool):
     assert v.tolist() == [11, 5, 6]
     with pytest.raises(hb.errors.IndexingError):
         v[3] = 1
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("how", ["assign", "assign_add", "assign_sub"])
+def test_a_gradient_that_is_none_is_told_where_a_variable_takes_it(how: str, compiled: bool):
+    v = hb.Variable(1.0)
+
+    def step(x: hb.Tensor) -> None:
+        with hb.GradientTape() as tape:
+            loss = (x * x).sum()
+        getattr(v, how)(tape.gradient(loss, v))
+
+    with pytest.raises(TypeError, match=rf"{how}: the value is None(.|\n)*getattr\(v, how\)"):
+        (hb.compile(step) if compiled else step)(hb.ones(2))
