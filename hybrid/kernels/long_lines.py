@@ -150,16 +150,6 @@ def _in_two(radices: Sequence[int], kind: str, lanes: int) -> int | None:
     return min(found)[1] if found else None
 
 
-@dataclass(frozen=True)
-class _Blocks:
-    """The passes over columns: words for the kernel, and roots of unity of each block."""
-
-    words: Array
-    roots: Array
-    blocks: int
-    roots_of_block: int
-
-
 def _places(radices: Sequence[int], length: int) -> list[Array]:
     """Where the numbers of a lane are before each forward pass over columns, and after the last.
 

@@ -13,9 +13,6 @@ import ctypes
 import functools
 from collections.abc import Callable
 
-WORDS_PER_ENTRY = 4
-WORDS_PER_MOVE = 3
-
 _CODE = """
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 
