@@ -42,6 +42,7 @@ from hybrid.trace.signature import (
     signature_of,
 )
 from hybrid.trace.sources import start
+from hybrid.trace.tickets import Order
 from hybrid.trace.tracer import EagerFrom
 from hybrid.trace.tracing import NumberRefused, Subject
 from hybrid.trace.untraced import reason_against
@@ -107,7 +108,7 @@ class CompiledFunction:
         self._signature = signature_of(function)
         self._defaults = defaults_of(function)
         self._generaliser = Generaliser(dynamic, as_specs(input_signature))
-        self._by_place: dict[tuple[Any, ...], tuple[str, ...]] = {}
+        self._by_place: dict[tuple[Any, ...], Order] = {}
         self._fleeting = Fleeting()
         self._hits = 0
         self._misses = 0
@@ -116,8 +117,9 @@ class CompiledFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
+            given, placed = (args, kwargs), None
             if kwargs and (placed := self._by_place.get((len(args), *kwargs))) is not None:
-                args, kwargs = (*args, *map(kwargs.__getitem__, placed)), {}
+                args, kwargs = placed((*args, *kwargs.values())), {}
             short = self._shortcuts
             plain = not dispatch.busy or dispatch.state.plain
             if not kwargs and (plain or dispatch.state.unseen):
@@ -127,8 +129,8 @@ class CompiledFunction:
                 while launcher is not None:
                     if launcher.valid() and launcher.clear(args):
                         self._hits += 1
-                        if usual and short.again(launcher, args):
-                            _answer_natively(self)
+                        if usual:
+                            self._again(given, placed, launcher)
                         return launcher.run(args)  # HYBRID_DEBUG=1 shows hybrid's frames
                     launcher = launcher.following
                 if usual and short.any_size and key is not None:
@@ -137,7 +139,8 @@ class CompiledFunction:
                         self._hits += 1
                         return result
             if short.nested and plain and not modes.functions_run_eagerly():
-                result = short.nested.launch(args, kwargs)
+                again = functools.partial(self._again, given, placed)
+                result = short.nested.launch(args, kwargs, again)
                 if result is not UNKNOWN:
                     self._hits += 1
                     return result
@@ -146,15 +149,26 @@ class CompiledFunction:
             fold(error)
             raise
 
+    def _again(
+        self,
+        given: tuple[tuple[Any, ...], dict[str, Any]],
+        placed: Order | None,
+        launcher: Launcher,
+        order: Order | None = None,
+    ) -> None:
+        """Note that a launcher answers, for :meth:`Shortcuts.again`."""
+        if not defaults.requests and self._shortcuts.again(launcher, *given, placed, order):
+            _answer_natively(self)
+
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if modes.functions_run_eagerly() or dispatch.state.recorder is not None:
             return self.__wrapped__(*args, **kwargs)
         call, tree, names = self._bind(args, kwargs)
         if kwargs and len(self._by_place) < _FORMS:
-            placed = by_place(self.__wrapped__, self._signature, len(args), kwargs)
+            placed = by_place(self.__wrapped__, self._signature, len(args), [*kwargs])
             if placed is not None:
                 self._by_place[len(args), *kwargs] = placed
-                args, kwargs = (*args, *map(kwargs.__getitem__, placed)), {}
+                args, kwargs = placed((*args, *kwargs.values())), {}
         _refuse_leaked(call.leaves)
         spelled = names()
         against = reason_against(spelled, call.leaves)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.conditions import Condition
 from hybrid.core.formula import NAMES, Input, input_formula, inputs_of, read, text
 from hybrid.core.source import run_generated
 from hybrid.core.tensor import Tensor
@@ -19,6 +20,7 @@ from hybrid.runtime.plan import Plan
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.donating import Loan
 from hybrid.trace.results import FromEnvironment, Result, SharedView
+from hybrid.trace.returned_text import new_tensor, returned_text
 from hybrid.trace.segment import Failed, Segment
 from hybrid.trace.sharing import identical
 from hybrid.trace.signature import Literal, array_text, is_array
@@ -47,12 +49,15 @@ class Launcher:
     ----------
     clear : callable
         Tells what the key leaves open; `CLEAR` where that is nothing.
+    simple : bool
+        Whether that is nothing but the values of ints, and which arguments are one array.
     direct : tuple, optional
-        The Plan and which arguments it takes, where a call does no more than that.
+        The Plan and which leaves it takes, where a call does no more than that.
     times : int
         How often it has answered in Python.
-    ticket : tuple, optional
-        What native code is told of it.
+    tickets : dict
+        What native code is told of it, if it can be, by how many arguments were given by place and
+        the names of the others.
     template : Template, optional
         What serves its sizes and others.
     """
@@ -63,8 +68,9 @@ class Launcher:
         "direct",
         "following",
         "run",
+        "simple",
         "template",
-        "ticket",
+        "tickets",
         "times",
         "valid",
     )
@@ -80,11 +86,12 @@ class Launcher:
         self.concrete = concrete
         self.following = following
         self.times = 0
-        self.ticket: Ticket | None = None
+        self.tickets: dict[tuple[Any, ...], Ticket | None] = {}
         self.direct: tuple[Callable[..., Any], Sequence[int]] | None = None
         self.template: Template | None = None
         self.valid = concrete.unchanged()
         self.clear = clear_of(concrete, leaves, given)
+        self.simple = not _conditions(concrete) and is_pure(concrete)
         segment = concrete.root
         assert segment is not None
         if segment.result is None or any(x.axis is None for x in segment.inputs):
@@ -98,14 +105,15 @@ class Launcher:
         plan = sized.plan_for(arrays)
         self.template = sized.template_for(arrays)
         self.run = _launcher(segment, sized.result, plan, leaves, given, resume.recover)
-        if given == len(leaves) and _is_its_plan(segment, sized.result, plan, given):
-            self.direct = plan.run, segment.parameters
+        arrays_at = [i for i, leaf in enumerate(leaves) if is_array(leaf)]
+        if given == len(leaves) and _is_its_plan(segment, sized.result, plan, len(arrays_at)):
+            self.direct = plan.run, [arrays_at[i] for i in segment.parameters]
 
 
-def _is_its_plan(segment: Segment, result: Result, plan: Plan, given: int) -> bool:
+def _is_its_plan(segment: Segment, result: Result, plan: Plan, first: int) -> bool:
     """Tell whether a call is nothing but the Plan, which may be run again if it fails."""
     bare = not (segment.captured or segment.writes or plan.donations)
-    return bare and segment.redoable and _is_one_tensor(result, given)
+    return bare and segment.redoable and _is_one_tensor(result, first)
 
 
 def chain_of(launcher: Launcher | None) -> Iterator[Launcher]:
@@ -127,8 +135,7 @@ def clear_of(
     and whether arguments share no memory that is written in place."""
     tests = [
         f"({condition.text(lambda x: place_of(x, leaves, given))})"
-        for condition in concrete.conditions
-        if any(x.axis is None for x in inputs_of(condition.formula))
+        for condition in _conditions(concrete)
     ]
     for i, key in enumerate(concrete.signature.leaves[:given]):
         if isinstance(key, Literal) and key.kind is int:
@@ -144,6 +151,12 @@ def clear_of(
     run_generated(f"clear = lambda args: {' and '.join(tests)}", "launcher", scope)
     clear: Callable[[tuple[Any, ...]], bool] = scope["clear"]
     return clear
+
+
+def _conditions(concrete: ConcreteFunction) -> list[Condition]:
+    """Return the conditions that ints decide, which are no part of a key."""
+    found = concrete.conditions
+    return [c for c in found if any(x.axis is None for x in inputs_of(c.formula))]
 
 
 def is_pure(concrete: ConcreteFunction) -> bool:
@@ -214,7 +227,7 @@ def generated(
     # Where a result is what was there before, it has to be copied from there.
     in_order = not _only_rebinds(segment) and min(returned, default=first) < first
     after = _after(segment, result, first, given, in_order, scope)
-    if not (_is_one_tensor(result, first) and not in_order):
+    if not after or not after[-1].startswith("return "):
         # Before the writes: a result may be what a Variable held until now.
         kept = (x if in_order or i in returned else "None" for i, x in enumerate(fetch))
         after.insert(0, f"env = [{', '.join((*kept, '*out'))}]")
@@ -257,7 +270,7 @@ def _after(
     lines = []
     for i, write in enumerate(w for w in segment.writes if w.rebind):
         scope[f"w{i}"] = write.target
-        lines += [*_new_tensor(f"out[{write.index - first}]"), f"w{i}._tensor = t"]
+        lines += [*new_tensor("t", f"out[{write.index - first}]"), f"w{i}._tensor = t"]
     rest = [write for write in segment.writes if not write.rebind]
     if in_order:
         scope |= {"commit": commit, "rest": rest}
@@ -267,8 +280,9 @@ def _after(
     for i, write in enumerate(rest):
         scope[f"r{i}"] = write.target
         lines.append(f"overwrite({_target(write, i, given)}, out[{write.index - first}])")
-    if _is_one_tensor(result, first):
-        lines += [*_new_tensor("out[0]"), "return t"]
+    made = returned_text(result, first, scope)
+    if made is not None:
+        lines += [*made[0], f"return {made[1]}"]
     return lines
 
 
@@ -301,15 +315,6 @@ def _lent(
 def place_of(unknown: Input, leaves: list[Any], given: int) -> str:
     """Write where an unknown number is: among the arguments, or known from a default value."""
     return unknown.place if unknown.leaf < given else str(read(input_formula(unknown))(leaves))
-
-
-def _new_tensor(data: str) -> list[str]:
-    """Write what `wrap` does, without the call."""
-    return [
-        "t = new(Tensor)",
-        f"t._data = {data}",
-        "t._link = t._node = None",
-    ]
 
 
 def _is_one_tensor(result: Result, first: int) -> bool:

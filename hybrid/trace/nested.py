@@ -21,9 +21,10 @@ from hybrid.trace.keys import fast_key
 from hybrid.trace.launcher import Launcher, is_pure
 from hybrid.trace.signature import flatten
 from hybrid.trace.steps import Resume
+from hybrid.trace.tickets import Order
 
 MAX_LAUNCHERS = 256
-Order = Callable[[Sequence[Any]], tuple[Any, ...]]
+Again = Callable[[Launcher, Order], Any]
 Plainly = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 
 
@@ -38,8 +39,19 @@ class Nested:
     def __bool__(self) -> bool:
         return bool(self._known or self._plainly)
 
-    def launch(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run the trace for these arguments; `UNKNOWN` where none is known."""
+    def __contains__(self, launcher: Launcher) -> bool:
+        return any(launcher is x for _, x in self._known.values())
+
+    def launch(self, args: tuple[Any, ...], kwargs: dict[str, Any], again: Again) -> Any:
+        """Run the trace for these arguments; `UNKNOWN` where none is known.
+
+        Parameters
+        ----------
+        args, kwargs
+        again : callable
+            ``again(launcher, order)`` is told that a launcher answers, and what order it takes the
+            leaves in.
+        """
         leaves, tree = containers.flatten((args, kwargs))
         key = (tree, fast_key(tuple(leaves)), state.defaults, state.device)
         found = self._known.get(key)
@@ -54,7 +66,10 @@ class Nested:
             return launchers.launch(key, order(leaves))
         order, launcher = found
         given = order(leaves)
-        return launcher.run(given) if launcher.valid() and launcher.clear(given) else UNKNOWN
+        if not (launcher.valid() and launcher.clear(given)):
+            return UNKNOWN
+        again(launcher, order)
+        return launcher.run(given)
 
     def remember(
         self,

@@ -9,7 +9,7 @@ from hybrid.core import containers
 from hybrid.core.making import asarray
 from hybrid.core.tensor import Tensor
 from hybrid.trace.concrete import ConcreteFunction
-from hybrid.trace.launcher import Launcher
+from hybrid.trace.launcher import CLEAR, Launcher
 from hybrid.trace.signature import is_numpys
 from hybrid.trace.unchanged import unbound
 
@@ -35,17 +35,14 @@ class PlainLauncher(Launcher):
         self, function: Callable[..., Any], concrete: ConcreteFunction, args: tuple[Any, ...]
     ) -> None:
         self.concrete = concrete
-        self.following = self.ticket = self.direct = self.template = None
+        self.following = self.direct = self.template = None
+        self.tickets = {}
         self.times = 0
         self.valid = unbound  # eager code asks for each name outside
-        self.clear = _nothing_open
+        self.clear = CLEAR
+        self.simple = False  # native code does not answer
         places = [i for i, x in enumerate(args) if is_numpys(x)]
         self.run = _around(function, places)
-
-
-def _nothing_open(args: tuple[Any, ...]) -> bool:
-    # Not `CLEAR`, which native code takes for leave to answer.
-    return True
 
 
 def _around(function: Callable[..., Any], places: list[int]) -> Callable[[tuple[Any, ...]], Any]:

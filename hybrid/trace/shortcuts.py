@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,25 +10,23 @@ import numpy as np
 
 from hybrid.core import dispatch
 from hybrid.core.devices import CPU
-from hybrid.core.folding import fold
 from hybrid.core.spec import TensorSpec
 from hybrid.core.state import USUAL
 from hybrid.core.tensor import Tensor
-from hybrid.kernels.quick import ARRAY, ITSELF, KIND, TENSOR, VALUE, Ticket, ticket
+from hybrid.kernels.quick import Ticket
 from hybrid.trace import modes
 from hybrid.trace.any_size_launcher import AnySizeLaunchers
 from hybrid.trace.arguments import Call
 from hybrid.trace.concrete import ConcreteFunction
-from hybrid.trace.keys import fast_key, is_by_identity, is_flat, key_of_tensors, key_without
-from hybrid.trace.launcher import CLEAR, Launcher, chain_of, is_pure
+from hybrid.trace.keys import fast_key, is_flat, key_of_tensors, key_without
+from hybrid.trace.launcher import Launcher, chain_of, is_pure
 from hybrid.trace.nested import Nested
 from hybrid.trace.plain import run_as_given
 from hybrid.trace.plain_launcher import PlainLauncher
 from hybrid.trace.signature import Signature
 from hybrid.trace.steps import Resume
+from hybrid.trace.tickets import Order, ticket_of
 from hybrid.trace.traces import Traces
-from hybrid.trace.unchanged import unbound
-from hybrid.trace.watched_words import Watched
 
 WORTH_COMPILING = 500
 """Answers of a launcher before native code takes over: once for a process, that is compiled, which
@@ -86,24 +83,35 @@ class Shortcuts:
         self.any_size = AnySizeLaunchers()
         self.nested = Nested()
 
-    def again(self, launcher: Launcher, args: tuple[Any, ...]) -> bool:
-        """Note that a launcher answers a usual call; tell whether native code is to answer now."""
+    def again(
+        self,
+        launcher: Launcher,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        placed: Order | None,
+        order: Order | None,
+    ) -> bool:
+        """Note that a launcher answers a usual call; tell whether native code is to answer now.
+
+        Parameters
+        ----------
+        launcher : Launcher
+        args, kwargs
+            The arguments as they were given.
+        placed, order : callable, optional
+            As :func:`ticket_of` has them.
+        """
         launcher.times += 1
-        if launcher.times % WORTH_COMPILING or launcher.clear is not CLEAR:
+        if launcher.times % WORTH_COMPILING or not launcher.simple:
             return False
-        if launcher.ticket is None:
-            known = [k for x in args if (k := _known(x))]
-            if len(known) < len(args):
-                return False
-            still, words = None, np.zeros(1, np.int64)
-            if launcher.valid is not unbound:
-                watched = Watched(launcher.concrete.bindings, launcher.valid)
-                still, words = watched.still, watched.words
-            run, order = launcher.direct or (_folding(launcher.run), None)
-            launcher.ticket = ticket(known, self.answered, still, words, run, order)
-        mine = launcher.ticket
+        form = len(args), *kwargs
+        if form not in launcher.tickets:
+            launcher.tickets[form] = ticket_of(launcher, self.answered, args, kwargs, placed, order)
+        mine = launcher.tickets[form]
+        if mine is None:
+            return False
         self.tickets = (mine, *[x for x in self.tickets or () if x is not mine][: TICKETS - 1])
-        if all(launcher is not x for x in self.launchers.values()):
+        if not (any(launcher is x for x in self.launchers.values()) or launcher in self.nested):
             self.tickets = None  # another thread has forgotten it meanwhile
         return self.tickets is not None
 
@@ -222,29 +230,3 @@ class Shortcuts:
         self.any_size.clear()
         self.nested.clear()
         self.tickets = None
-
-
-def _known(x: Any) -> tuple[int, Any] | None:
-    """Return how native code knows an argument like `x`, as `fast_key` does; None where not."""
-    kind = type(x)
-    data = x._data if kind is Tensor else x
-    if kind is Tensor or kind is np.ndarray:
-        return (TENSOR if kind is Tensor else ARRAY, data) if type(data) is np.ndarray else None
-    if kind is float or kind is complex:
-        return KIND, kind
-    if kind is bool or kind is str or x is None or isinstance(x, enum.Enum | np.dtype | type):
-        return VALUE, x
-    return (ITSELF, x) if is_by_identity(x) else None
-
-
-def _folding(run: Callable[[tuple[Any, ...]], Any]) -> Callable[..., Any]:
-    """Return what a launcher runs as Python's own way of a call does: with errors folded."""
-
-    def __call__(*args: Any) -> Any:  # so the call itself is named in tracebacks
-        try:
-            return run(args)
-        except Exception as error:
-            fold(error)
-            raise
-
-    return __call__

@@ -5,7 +5,8 @@ from __future__ import annotations
 import enum
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+import operator
+from collections.abc import Callable, Sequence
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -149,19 +150,21 @@ def _anything(*args: Any, **kwargs: Any) -> None: ...
 
 
 def by_place(
-    function: Callable[..., Any], signature: inspect.Signature, count: int, names: Iterable[str]
-) -> tuple[str, ...] | None:
-    """Return in which order arguments given by name would be given by place, behind so many others.
+    function: Callable[..., Any], signature: inspect.Signature, count: int, names: Sequence[str]
+) -> Callable[[Sequence[Any]], tuple[Any, ...]] | None:
+    """Return what puts arguments, of which the last ones are given by name, in their places.
 
-    None where one cannot be, or one would be left out before it, and where a function does not say
-    itself what it takes.
+    None where one cannot be given by place, behind so many others, or one would be left out before
+    it, and where a function does not say itself what it takes.
     """
     if type(function) is not FunctionType:
         return None
-    wanted = set(names)
-    parameters = list(signature.parameters.values())[count : count + len(wanted)]
-    found = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
-    return found if set(found) == wanted else None
+    parameters = list(signature.parameters.values())[count : count + len(names)]
+    found = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    if {*found} != {*names}:
+        return None
+    places = [*range(count), *(count + names.index(name) for name in found)]
+    return operator.itemgetter(*places) if len(places) > 1 else tuple
 
 
 def defaults_of(function: Callable[..., Any]) -> tuple[int, int]:

@@ -287,3 +287,179 @@ def test_other_names_come_and_change_while_native_code_answers() -> None:
     finally:
         del globals()["len"]
     assert f(x).tolist() == [3.0, 5.0]
+
+
+class Several(dict[str, Any]):
+    """A dict with a class of its own."""
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        lambda a: [[a, a * 2]],  # a list
+        lambda a: [(a, a * 2)],
+        lambda a: [{"b": a, "a": a * 2}],
+        lambda a: [{"x": [a, {"y": (a * 3,)}], 3: (), "z": []}],
+        lambda a: [a, [None, True, "text", 2.5, a]],
+        lambda a: [a, a],  # one Tensor twice
+        lambda a: [[a, {"again": a}], a],
+        lambda a: [a, 3],
+        lambda a: [[a, -7], 0],
+        lambda a: [[a, np.ones(3)], hb.float32],
+    ],
+)
+def test_containers_ints_and_names_are_answered(others: Any) -> None:
+    def f(*args: Any) -> Any:
+        out = hb.zeros(3)
+        for i, leaf in enumerate(hb.core.containers.leaves_of(args)):
+            if isinstance(leaf, hb.Tensor | np.ndarray | float | int):
+                out = out + leaf * (i + 1)
+        return out
+
+    def named(x: Any, y: Any = 1.5, *, z: Any = 2) -> Any:
+        return f(x, y, z)
+
+    args = others(hb.asarray(np.arange(3.0)))
+    assert repr(again(hb.compile(f), *args)) == repr(f(*args))
+    last = others(hb.asarray(np.arange(3.0)))[-1]
+    for kwargs in ({"y": last}, {"z": last}, {"z": 2.5, "y": last}, {}):
+        compiled = hb.compile(named)
+        for _ in range(3):
+            compiled(args[0], **kwargs)
+        before = compiled._shortcuts.answered[0]
+        assert repr(compiled(args[0], **kwargs)) == repr(named(args[0], **kwargs))
+        assert compiled._shortcuts.answered[0] == before + 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda a: [a],
+        lambda a: [a, a, a],
+        lambda a: [a, a + 1],  # two where one came twice
+        lambda a: (a, a),
+        lambda a: [a, hb.zeros(4)],
+        lambda a: [a, 3],
+        lambda a: [a, 4],
+        lambda a: [a, True],
+        lambda a: [a, 1 << 40],
+        lambda a: [a, -3],
+        lambda a: [a, [a]],
+        lambda a: [a, None],
+        lambda a: {"a": a, "b": a},
+        lambda a: {"b": a, "a": a},
+        lambda a: {"a": a},
+        lambda a: {"a": a, "b": a, "c": a},
+        lambda a: {"".join(["long", "er"]): a, "b": a},
+        lambda a: Several(a=a, b=a),
+        lambda a: Several(b=a, a=a),
+    ],
+)
+def test_other_containers_go_pythons_way(other: Any) -> None:
+    def f(held: Any) -> Any:
+        text = [type(held).__name__, repr([*held]) if isinstance(held, dict) else len(held)]
+        for x in held.values() if isinstance(held, dict) else held:
+            text.append(x if isinstance(x, int | None) else type(x).__name__)
+            if isinstance(x, hb.Tensor):
+                text.append(x.shape)
+        items = [*held.values()] if isinstance(held, dict) else held
+        return items[0] * len(items), text
+
+    x = hb.asarray(np.arange(3.0))
+    compiled = hb.compile(f)
+    for known in ([x, x], [x, 3], {"a": x, "b": x}, {"longer": x, "b": x}):
+        for _ in range(3):
+            compiled(known)
+        assert repr(compiled(known)) == repr(f(known))
+        assert repr(compiled(other(x))) == repr(f(other(x)))
+        assert repr(compiled(known)) == repr(f(known))
+
+
+def test_a_list_that_is_emptied_while_python_is_asked_keeps_its_arrays() -> None:
+    class Scale:
+        def __eq__(self, other: object) -> bool:
+            held.clear()
+            gc.collect()
+            return True
+
+        __hash__ = None  # type: ignore[assignment]
+
+    held: list[Any] = []
+    f = hb.compile(lambda items: items[0] + items[1])
+    for _ in range(4):
+        held[:] = [hb.asarray([1.0]), hb.asarray([2.0])]
+        assert f(held).tolist() == [3.0]
+    launcher = next(iter(f._shortcuts.nested._known.values()))[1]
+    launcher.tickets.clear()
+    launcher.valid = lambda: Scale() == 1
+    for _ in range(3):
+        held[:] = [hb.asarray([1.0]), hb.asarray([2.0])]
+        before = f._shortcuts.answered[0]
+        assert f(held).tolist() == [3.0]
+    assert f._shortcuts.answered[0] == before + 1
+
+
+def test_a_counter_among_the_arguments_is_answered() -> None:
+    f = hb.compile(lambda x, step: x * step)
+    x = hb.asarray([1.0, 2.0])
+    for i in range(20):
+        assert f(x, i).tolist() == [i, 2.0 * i]
+    assert f._shortcuts.answered[0] > 10
+    for i in (1 << 29, 1 << 30, -(1 << 30), -5, 1 << 40):
+        assert f(x, i).tolist() == (x * i).tolist()
+    g = hb.compile(lambda x, n: x[: n + 1])
+    for i in (0, 1, 2, 1, 0, 5, 1, 1, 1, 0, -2):
+        assert g(x, i).tolist() == x[: i + 1].tolist()
+
+
+def test_nothing_in_containers_is_kept_alive() -> None:
+    f = hb.compile(lambda d, y: d["x"][0] * y)
+    x, y = hb.ones(3), hb.ones(3)
+    again(f, {"x": [x]}, y)
+    before = sys.getrefcount(x._data), sys.getrefcount(x)
+    for _ in range(100):
+        f({"x": [x]}, y)
+        f({"x": [x]}, y=y)
+    assert (sys.getrefcount(x._data), sys.getrefcount(x)) == before
+    seen = weakref.ref(x)
+    del x
+    assert seen() is None
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, y: [x + y, x * y],
+        lambda x, y: (x + y,),
+        lambda x, y: {"a": (x + y, [x - y]), 3: x * y},
+        lambda x, y: [],
+        lambda x, y: [x + y, x],
+        lambda x, y: [(z := x + y), z],
+        lambda x, y: [(z := x + y), z[1:]],
+        lambda x, y: [x + y, 3, "text", x.shape],
+        lambda x, y: Several(b=x + y, a=x * y),
+        lambda x, y: [x.max(), y],
+    ],
+)
+@pytest.mark.parametrize("writes", [False, True])
+def test_results_in_containers_are_those_of_eager_code(function: Any, writes: bool) -> None:
+    v = hb.Variable([1.0, 2.0])
+
+    def f(x: Any, y: Any) -> Any:
+        if writes:
+            v.assign_add(x)
+        return function(x, y)
+
+    x, y = hb.asarray([1.0, 2.0]), hb.asarray([3.0, 5.0])
+    compiled = hb.compile(f)
+    for _ in range(3):
+        compiled(x, y)
+    found, wanted = compiled(x, y), function(x, y)
+    assert repr(found) == repr(wanted)
+    assert type(found) is type(wanted)
+    if isinstance(wanted, list) and len(wanted) == 2:
+        assert (found[0] is found[1]) == (wanted[0] is wanted[1])
+    assert v.numpy().tolist() == ([5.0, 10.0] if writes else [1.0, 2.0])
+    if isinstance(found, list) and isinstance(found[0] if found else None, hb.Tensor):
+        found[0] += 1  # is nobody else's
+    assert repr(compiled(x, y)) == repr(wanted)
