@@ -37,6 +37,7 @@ def ticket(
     run: Callable[..., Any],
     order: Sequence[int],
     same: Sequence[tuple[int, int]],
+    apart: Sequence[int],
     *,
     is_plan: bool,
 ) -> Ticket:
@@ -66,13 +67,16 @@ def ticket(
         Which leaves it takes: the arguments, those that are containers replaced by their items.
     same : sequence of tuple
         Pairs of leaves that are one object.
+    apart : sequence of int
+        Leaves of which no two are.
     is_plan : bool
     """
     held: list[Any] = []
     described = [word for x in arguments for word in _words(x, held)]
     words = [counter.ctypes.data, len(arguments) - len(names), id(names) if names else 0]
     words += [0 if still is None else id(still), id(run), watched.ctypes.data, int(is_plan)]
-    words += [_leaves(arguments), len(order), len(same), *order, *(i for x in same for i in x)]
+    words += [_leaves(arguments), len(order), len(same), len(apart)]
+    words += [*order, *(i for pair in same for i in pair), *apart]
     words += described
     return np.array(words, np.int64), counter, names, still, watched, run, held
 
@@ -137,8 +141,9 @@ def quick_call(
 
 
 # The words of a ticket: counter, number of arguments by place, names of others or 0, `still` or 0,
-# `run`, `watched`, whether it is a Plan, number of leaves, of those that it takes, and of pairs
-# that are one object; those that it takes, these pairs; then for each argument how it is known, and
+# `run`, `watched`, whether it is a Plan, number of leaves, of those that it takes, of pairs that
+# are one object and of leaves no two of which are; those that it takes, these pairs, these leaves;
+# then for each argument how it is known, and
 # descr, nd, sizes, strides, or a type, an object or an int, or how many items and the same for each
 # of them, of a dict with its key before. Tickets are held while they are in use: another thread may
 # give the function other ones.
@@ -381,6 +386,34 @@ no:
   ret i1 0
 }
 
+; Whether of so many leaves no two are one object.
+define internal i1 @differ(ptr %leaves, ptr %places, i64 %n) {
+  br label %next
+next:
+  %i = phi i64 [ 0, %0 ], [ %i.up, %before ]
+  %left = icmp slt i64 %i, %n
+  br i1 %left, label %one, label %yes
+one:
+  %place = call i64 @number(ptr %places, i64 %i)
+  %x = call ptr @word(ptr %leaves, i64 %place)
+  %i.up = add i64 %i, 1
+  br label %before
+before:
+  %j = phi i64 [ 0, %one ], [ %j.up, %pair ]
+  %more = icmp slt i64 %j, %i
+  br i1 %more, label %pair, label %next
+pair:
+  %place.other = call i64 @number(ptr %places, i64 %j)
+  %y = call ptr @word(ptr %leaves, i64 %place.other)
+  %j.up = add i64 %j, 1
+  %same = icmp eq ptr %x, %y
+  br i1 %same, label %no, label %before
+yes:
+  ret i1 1
+no:
+  ret i1 0
+}
+
 ; What a function gives; without an error it gives null where Python has to go its own way, and says
 ; so where no other ticket is to be tried.
 define internal ptr @quick(ptr %words, ptr %args, i64 %n, ptr %names, ptr %over_at) {
@@ -396,14 +429,16 @@ look:
   %count.leaves = call i64 @number(ptr %words, i64 7)
   %leaves = alloca ptr, i64 %count.leaves
   store ptr %leaves, ptr %to_at
-  %order = getelementptr i64, ptr %words, i64 10
+  %order = getelementptr i64, ptr %words, i64 11
   %m = call i64 @number(ptr %words, i64 8)
   %whether = call i64 @number(ptr %words, i64 6)
   %is_plan = icmp ne i64 %whether, 0
   %pairs = getelementptr i64, ptr %order, i64 %m
   %p = call i64 @number(ptr %words, i64 9)
   %p.words = shl i64 %p, 1
-  %first = getelementptr i64, ptr %pairs, i64 %p.words
+  %apart = getelementptr i64, ptr %pairs, i64 %p.words
+  %n.apart = call i64 @number(ptr %words, i64 10)
+  %first = getelementptr i64, ptr %apart, i64 %n.apart
   %some_named = icmp ne ptr %names, null
   br i1 %some_named, label %names.count, label %count
 names.count:
@@ -429,7 +464,7 @@ same:
 same.next:
   %q = phi i64 [ 0, %next ], [ %q.up, %same.pair ]
   %same.left = icmp slt i64 %q, %p.words
-  br i1 %same.left, label %same.pair, label %alike
+  br i1 %same.left, label %same.pair, label %others
 same.pair:
   %q.b = add i64 %q, 1
   %q.up = add i64 %q, 2
@@ -439,6 +474,9 @@ same.pair:
   %leaf.b = call ptr @word(ptr %leaves, i64 %place.b)
   %one_object = icmp eq ptr %leaf.a, %leaf.b
   br i1 %one_object, label %same.next, label %miss
+others:
+  %differ = call i1 @differ(ptr %leaves, ptr %apart, i64 %n.apart)
+  br i1 %differ, label %alike, label %miss
 alike:
   store i1 1, ptr %over_at
   %given = alloca ptr, i64 %m

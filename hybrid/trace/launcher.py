@@ -28,6 +28,8 @@ from hybrid.trace.sources import Derived, Local, Write, commit, contents, overwr
 from hybrid.trace.steps import Resume, tree_of_steps
 from hybrid.trace.templates import Template
 
+VARIANTS = 8
+"""At most, for calls with one key: they differ in ints, or in which arguments are one array."""
 Replay = Callable[[tuple[Any, ...]], Any]
 
 
@@ -47,6 +49,8 @@ class Launcher:
 
     Attributes
     ----------
+    apart : list of int
+        Which of the arguments are arrays of which no two are one.
     clear : callable
         Tells what the key leaves open; `CLEAR` where that is nothing.
     simple : bool
@@ -63,6 +67,7 @@ class Launcher:
     """
 
     __slots__ = (
+        "apart",
         "clear",
         "concrete",
         "direct",
@@ -90,7 +95,8 @@ class Launcher:
         self.direct: tuple[Callable[..., Any], Sequence[int]] | None = None
         self.template: Template | None = None
         self.valid = concrete.unchanged()
-        self.clear = clear_of(concrete, leaves, given)
+        self.apart = _apart(concrete, leaves[:given])
+        self.clear = _clear_of(concrete, leaves, given, self.apart)
         self.simple = not _conditions(concrete) and is_pure(concrete)
         segment = concrete.root
         assert segment is not None
@@ -128,11 +134,12 @@ def CLEAR(args: tuple[Any, ...]) -> bool:
     return True
 
 
-def clear_of(
-    concrete: ConcreteFunction, leaves: list[Any], given: int
+def _clear_of(
+    concrete: ConcreteFunction, leaves: list[Any], given: int, apart: list[int]
 ) -> Callable[[tuple[Any, ...]], bool]:
     """Return a function that tells what the key leaves open: whether the trace holds for the ints,
-    and whether arguments share no memory that is written in place."""
+    whether the same arguments are one array, and whether memory that is written in place is shared.
+    """
     tests = [
         f"({condition.text(lambda x: place_of(x, leaves, given))})"
         for condition in _conditions(concrete)
@@ -146,11 +153,24 @@ def clear_of(
     if not is_pure(concrete):
         scope["rest"] = leaves[given:]
         tests.append("not identical(args) and not entangled([*args, *rest])")
+    elif len(apart) == 2:
+        tests.append(f"args[{apart[0]}] is not args[{apart[1]}]")
+    elif apart:
+        names = ", ".join(f"id(args[{i}])" for i in apart)
+        tests.append(f"len({{{names}}}) == {len(apart)}")
     if not tests:
         return CLEAR
     run_generated(f"clear = lambda args: {' and '.join(tests)}", "launcher", scope)
     clear: Callable[[tuple[Any, ...]], bool] = scope["clear"]
     return clear
+
+
+def _apart(concrete: ConcreteFunction, leaves: list[Any]) -> list[int]:
+    """Return which arrays among the leaves are several ones: ``x is y`` was no in the trace."""
+    again = {i for _, *others in concrete.signature.aliases for i in others}
+    arrays = (i for i, x in enumerate(leaves) if isinstance(x, Tensor | np.ndarray))
+    found = [i for i in arrays if i not in again]
+    return found if len(found) > 1 else []
 
 
 def _conditions(concrete: ConcreteFunction) -> list[Condition]:

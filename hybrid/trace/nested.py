@@ -18,7 +18,7 @@ from hybrid.core.state import state
 from hybrid.trace.any_size_launcher import UNKNOWN, AnySizeLaunchers
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.keys import fast_key
-from hybrid.trace.launcher import Launcher, is_pure
+from hybrid.trace.launcher import VARIANTS, Launcher, chain_of, is_pure
 from hybrid.trace.signature import flatten
 from hybrid.trace.steps import Resume
 from hybrid.trace.tickets import Order
@@ -40,7 +40,7 @@ class Nested:
         return bool(self._known or self._plainly)
 
     def __contains__(self, launcher: Launcher) -> bool:
-        return any(launcher is x for _, x in self._known.values())
+        return any(launcher in chain_of(x) for _, x in self._known.values())
 
     def launch(self, args: tuple[Any, ...], kwargs: dict[str, Any], again: Again) -> Any:
         """Run the trace for these arguments; `UNKNOWN` where none is known.
@@ -64,12 +64,13 @@ class Nested:
                 return UNKNOWN
             order, launchers = general
             return launchers.launch(key, order(leaves))
-        order, launcher = found
+        order, first = found
         given = order(leaves)
-        if not (launcher.valid() and launcher.clear(given)):
-            return UNKNOWN
-        again(launcher, order)
-        return launcher.run(given)
+        for launcher in chain_of(first):
+            if launcher.valid() and launcher.clear(given):
+                again(launcher, order)
+                return launcher.run(given)
+        return UNKNOWN
 
     def remember(
         self,
@@ -93,9 +94,16 @@ class Nested:
         while len(self._known) >= MAX_LAUNCHERS:
             self._known.pop(next(iter(self._known)), None)
         order = _order(tree, len(raw), bind)
-        launcher = Launcher(concrete, leaves, len(leaves), Resume(_never, _from_the_start))
         here = state.defaults, state.device
-        self._known[tree, values, *here] = order, launcher
+        key = (tree, values, *here)
+        _, before = self._known.get(key, (None, None))
+        others = [*chain_of(before)]
+        if any(x.concrete is concrete for x in others):
+            return
+        following = others[0] if 0 < len(others) < VARIANTS else None
+        resume = Resume(_never, _from_the_start)
+        launcher = Launcher(concrete, leaves, len(leaves), resume, following)
+        self._known[key] = order, launcher
         if launcher.template is not None:
             while len(self._any_size) >= MAX_LAUNCHERS:
                 self._any_size.pop(next(iter(self._any_size)), None)
@@ -122,7 +130,7 @@ class Nested:
     def forget(self, concretes: Sequence[ConcreteFunction]) -> None:
         """Forget the launchers of some traces."""
         for key, (_, launcher) in list(self._known.items()):
-            if launcher.concrete in concretes:
+            if any(x.concrete in concretes for x in chain_of(launcher)):
                 self._known.pop(key, None)
         for key, (concrete, _) in list(self._plainly.items()):
             if concrete in concretes:

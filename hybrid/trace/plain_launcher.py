@@ -40,6 +40,7 @@ class PlainLauncher(Launcher):
         self.times = 0
         self.valid = unbound  # eager code asks for each name outside
         self.clear = CLEAR
+        self.apart = []
         self.simple = False  # native code does not answer
         places = [i for i, x in enumerate(args) if is_numpys(x)]
         self.run = _around(function, places)

@@ -19,7 +19,7 @@ from hybrid.trace.any_size_launcher import AnySizeLaunchers
 from hybrid.trace.arguments import Call
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.keys import fast_key, is_flat, key_of_tensors, key_without
-from hybrid.trace.launcher import Launcher, chain_of, is_pure
+from hybrid.trace.launcher import VARIANTS, Launcher, chain_of, is_pure
 from hybrid.trace.nested import Nested
 from hybrid.trace.plain import run_as_given
 from hybrid.trace.plain_launcher import PlainLauncher
@@ -34,7 +34,6 @@ takes 20 milliseconds."""
 LAUNCHERS = 256  # at most, for one function
 TICKETS = 8
 """Kinds of calls of one function that native code answers: layers of a class, sizes of batches."""
-VARIANTS = 8  # of them at most, for calls that differ in ints only
 
 
 class Shortcuts:
@@ -111,7 +110,8 @@ class Shortcuts:
         if mine is None:
             return False
         self.tickets = (mine, *[x for x in self.tickets or () if x is not mine][: TICKETS - 1])
-        if not (any(launcher is x for x in self.launchers.values()) or launcher in self.nested):
+        known = any(launcher in chain_of(x) for x in self.launchers.values())
+        if not (known or launcher in self.nested):
             self.tickets = None  # another thread has forgotten it meanwhile
         return self.tickets is not None
 

@@ -34,6 +34,7 @@ from hybrid.trace.launcher import Launcher
 from hybrid.trace.unchanged import unbound
 from hybrid.trace.watched_words import Watched
 
+_ARRAYS = 256  # at most: each is compared with all
 _LEAVES = 10_000  # at most: native code keeps them on its stack
 Order = Callable[[Sequence[Any]], tuple[Any, ...]]
 
@@ -90,7 +91,8 @@ def _ticket_of(
     each = iter(opened)
     known = [found for x in given if (found := _known(x, each))]
     same = [(places[first], places[i]) for first, *rest in signature.aliases for i in rest]
-    if len(known) < len(given) or any(None in pair for pair in same):
+    apart = [places[i] for i in launcher.apart]
+    if len(known) < len(given) or None in itertools.chain(apart, *same) or len(apart) > _ARRAYS:
         return None
     still, words = None, np.zeros(1, np.int64)
     if launcher.valid is not unbound:
@@ -107,8 +109,8 @@ def _ticket_of(
     elif direct is not None:
         run, places = direct[0], [places[i] for i in direct[1]]
     names, taken, is_plan = tuple(kwargs), cast(list[int], places), direct is not None
-    pairs = cast(list[tuple[int, int]], same)
-    return ticket(known, names, answered, still, words, run, taken, pairs, is_plan=is_plan)
+    pairs, others = cast(list[tuple[int, int]], same), cast(list[int], apart)
+    return ticket(known, names, answered, still, words, run, taken, pairs, others, is_plan=is_plan)
 
 
 class _Place:

@@ -463,3 +463,22 @@ def test_results_in_containers_are_those_of_eager_code(function: Any, writes: bo
     if isinstance(found, list) and isinstance(found[0] if found else None, hb.Tensor):
         found[0] += 1  # is nobody else's
     assert repr(compiled(x, y)) == repr(wanted)
+
+
+@pytest.mark.parametrize("dynamic", [None, False, True])
+@pytest.mark.parametrize("native", [1, 500])
+def test_one_array_twice_is_told_from_two(
+    native: int, dynamic: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shortcuts, "WORTH_COMPILING", native)
+    flat = hb.compile(lambda x, y: x + 1 if x is y else x - y, dynamic=dynamic)
+    nested = hb.compile(lambda d: d["x"] + 1 if d["x"] is d["y"] else d["x"] - d["y"])
+    three = hb.compile(lambda x, y, z: x + (x is y) + 2 * (y is z) + 4 * (x is z))
+    for n in (2, 3, 4, 5, 2, 2, 3):
+        x, y = hb.ones(n), hb.ones(n)
+        for a, b in [(x, x), (x, y), (y, x), (y, y)] * 3:
+            assert flat(a, b).tolist() == [2.0 if a is b else 0.0] * n
+            assert nested({"x": a, "y": b}).tolist() == [2.0 if a is b else 0.0] * n
+            for c in (x, y):
+                wanted = 1.0 + (a is b) + 2 * (b is c) + 4 * (a is c)
+                assert three(a, b, c).tolist() == [wanted] * n
