@@ -125,19 +125,24 @@ def with_floats(dtype: DType) -> Defaults:
     return Defaults(dtype)
 
 
-@contextmanager
-def in_force(defaults: Defaults) -> Iterator[None]:
+class in_force:
     """Let `defaults` hold in a ``with`` block of this thread."""
-    outer = vars(state).get("defaults")
-    request(1)
-    state.defaults = defaults
-    try:
-        yield
-    finally:
-        if outer is None:
+
+    __slots__ = ("_defaults", "_outer")
+
+    def __init__(self, defaults: Defaults) -> None:
+        self._defaults = defaults
+
+    def __enter__(self) -> None:
+        self._outer = vars(state).get("defaults")
+        request(1)
+        state.defaults = self._defaults
+
+    def __exit__(self, *_: object) -> None:
+        if self._outer is None:
             del state.defaults
         else:
-            state.defaults = outer
+            state.defaults = self._outer
         request(-1)
 
 

@@ -98,8 +98,10 @@ def arange(
     if not busy and type(start) is int and dtype is None and device is None:
         ends: Any = (0, start) if stop is None else (start, stop)
         if type(ends[1]) is type(step) is int and step:
-            with contextlib.suppress(OverflowError, ValueError):  # explained below
+            try:
                 return wrap(np.arange(ends[0], ends[1], step, dtype=dtypes.int64))
+            except (OverflowError, ValueError):
+                pass  # explained below
     if device is not None and device != state.device:
         return placed("arange", device, arange, start, stop, step, dtype=dtype)
     if stop is None:

@@ -267,6 +267,8 @@ def nonzero(x: ArrayLike, /) -> tuple[Tensor, ...]:
     >>> nonzero([[0, 1], [1, 1]])
     (Tensor([0, 1, 1], dtype=int64), Tensor([1, 0, 1], dtype=int64))
     """
+    if not busy and type(x) is Tensor and type(x._data) is np.ndarray and x._data.ndim:
+        return tuple([wrap(i) for i in x._data.nonzero()])
     x = asarray(x)
     if not x.ndim:
         raise ShapeError(located("nonzero: a Tensor without axes has no indices"))

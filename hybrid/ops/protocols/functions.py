@@ -65,7 +65,10 @@ def __array_function__(self: Any, func: Function, types: Any, args: Any, kwargs:
     if not busy:
         key = (func, len(args), *kwargs) if kwargs else (func, len(args))
         ours = _ANSWERED.get(key)
-        if ours is not None and _are_usual(args) and (not kwargs or _are_usual(kwargs.values())):
+        if ours is not None and (
+            (_are_usual(args) and (not kwargs or _are_usual(kwargs.values())))
+            or (func in _BESIDE and not kwargs and _are_beside_floats(args, _BESIDE[func]))
+        ):
             try:
                 return ours(*args, **kwargs)
             except Exception:
@@ -94,6 +97,24 @@ def _are_usual(values: Iterable[Any]) -> bool:
         elif kind not in _USUAL:
             return False
     return True
+
+
+_BESIDE = {np.clip: 0, np.where: 1}
+"""Functions that leave numbers weak beside a Tensor of floats, and their first such argument."""
+
+
+def _are_beside_floats(args: tuple[Any, ...], first: int) -> bool:
+    """Tell whether all from one on are numbers or Tensors of floats, at least one of these."""
+    found = False
+    for x in args[first:]:
+        kind = type(x)
+        if kind is Tensor:
+            if type(x._data) is not np.ndarray or x._data.dtype.kind != "f":
+                return False
+            found = True
+        elif kind is not float and kind is not int:
+            return False
+    return found and _are_usual(args[:first])
 
 
 _USUAL = frozenset((np.ndarray, int, bool, str, slice, type(None)))
