@@ -105,3 +105,26 @@ def test_a_call_of_a_form_seen_before_is_answered_as_the_first_was() -> None:
         y = np.sum(x * x, axis=1)
     assert tape.gradient(y, x).tolist() == (2 * x).tolist()
     assert hb.compile(lambda x: np.sum(x, axis=1))(x).tolist() == [3.0, 12.0]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int32", "bool"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: np.clip(x, 0.2, 0.7),
+        lambda x: np.clip(x, 1e-50, 2),
+        lambda x: np.clip(x, 0.7, 0.2),
+        lambda x: np.where(x, x, 0.1),
+        lambda x: np.where(x, 0.1, 0.3),
+        lambda x: np.where(x, 0.1, 3),
+        lambda x: np.where([1e-50, 0.0, 1.0], x, 0.1),
+        lambda x: np.where(x, x, 1e-50),
+    ],
+)
+def test_numbers_beside_tensors_are_as_wide_as_numpys_at_every_call(call: Any, dtype: str) -> None:
+    x = np.array([0.0, 0.5, 1.0]).astype(dtype)
+    wanted = call(x)
+    for _ in range(3):
+        found = call(hb.asarray(x))
+        assert found.dtype == wanted.dtype
+        np.testing.assert_array_equal(found.numpy(), wanted)
