@@ -44,6 +44,7 @@ from hybrid.dtypes import (
 from hybrid.dtypes import bool_ as bool
 from hybrid.kernels.parallel import get_num_threads, set_num_threads
 from hybrid.ops import fft, linalg, random
+from hybrid.ops.bits import packbits, unpackbits
 from hybrid.ops.broadcasting import broadcast_arrays, broadcast_shapes, broadcast_to
 from hybrid.ops.composed import (
     allclose,
@@ -176,6 +177,8 @@ from hybrid.ops.elementwise import (
     greater_equal,
     heaviside,
     hypot,
+    i0,
+    i1,
     imag,
     invert,
     isfinite,
@@ -324,7 +327,9 @@ from hybrid.ops.statistics import (
     cov,
     digitize,
     histogram,
+    histogram2d,
     histogram_bin_edges,
+    histogramdd,
     interp,
     median,
     nan_to_num,
@@ -557,11 +562,15 @@ __all__ = [
     "heaviside",
     "hessian",
     "histogram",
+    "histogram2d",
     "histogram_bin_edges",
+    "histogramdd",
     "hsplit",
     "hstack",
     "hvp",
     "hypot",
+    "i0",
+    "i1",
     "identity",
     "iinfo",
     "imag",
@@ -653,6 +662,7 @@ __all__ = [
     "ones",
     "ones_like",
     "outer",
+    "packbits",
     "pad",
     "partition",
     "percentile",
@@ -748,6 +758,7 @@ __all__ = [
     "unique_counts",
     "unique_inverse",
     "unique_values",
+    "unpackbits",
     "unravel_index",
     "unstack",
     "unwrap",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hybrid.ops import (
     assignment,
+    bits,
     composite,
     conv,
     copying,
@@ -44,6 +45,7 @@ from hybrid.ops import (
 
 __all__ = [
     "assignment",
+    "bits",
     "composite",
     "conv",
     "copying",

@@ -16,11 +16,11 @@ from hybrid.core.source import located
 from hybrid.core.spec import Shape, TensorSpec
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
-from hybrid.core.unknown import known
+from hybrid.core.unknown import known, same_shape
 from hybrid.dtypes import DType
 from hybrid.errors import DTypeError, ShapeError
+from hybrid.ops._axes import lead_as_is
 from hybrid.ops._methods import attach
-from hybrid.ops.broadcasting import sum_to
 from hybrid.ops.lying import strides
 from hybrid.ops.parts import PART_OF
 
@@ -41,6 +41,8 @@ def _infer_whole(whole: TensorSpec, part: TensorSpec, *, dtype: DType, of: DType
     _check("with_viewed", whole.dtype, of)
     if not part.weak:
         _check("with_viewed", part.dtype, dtype)
+    if not same_shape(part.shape, _resized(whole.shape, of, dtype)):
+        raise ShapeError(f"with_viewed: {part.shape} is not what {whole.shape} is seen as")
     return TensorSpec(whole.shape, whole.dtype, whole.device)
 
 
@@ -93,10 +95,7 @@ def _put(xp: Any, whole: Any, part: Any, *, dtype: DType, of: DType) -> Any:
 
 def _vjp_part(g: Tensor, out: Tensor, whole: Tensor, part: Tensor, **attrs: Any) -> Any:
     seen = _bound(whole, attrs["dtype"])
-    found = _vjp(g, seen, out, dtype=attrs["of"], of=attrs["dtype"])
-    if found is None:
-        return None
-    return sum_to(found, part.shape)
+    return _vjp(g, seen, out, dtype=attrs["of"], of=attrs["dtype"])
 
 
 WITH_VIEWED = register(
@@ -106,18 +105,18 @@ WITH_VIEWED = register(
         infer=_infer_whole,
         eager=_put,
         vjp=(None, _vjp_part),
-        lead=lambda attrs, size, x, part: attrs if len(x) == len(part) > 1 else None,
+        lead=lead_as_is,
         in_order=always,
         examples=(
             Example(
                 ((2, 3), (2, 6)),
-                {"dtype": dtypes.float32, "of": dtypes.complex64},
-                dtypes=("complex64", "float32"),
+                {"dtype": dtypes.float64, "of": dtypes.complex128},
+                dtypes=("complex128", "float64"),
             ),
             Example(
-                ((2, 4), ()),
-                {"dtype": dtypes.int32, "of": dtypes.float32},
-                dtypes=("float32", "int32"),
+                ((2, 4), (2, 4)),
+                {"dtype": dtypes.int64, "of": dtypes.float64},
+                dtypes=("float64", "int64"),
             ),
         ),
         doc="What a write to ``x.view(dtype)`` makes of `x`.",
@@ -132,17 +131,17 @@ VIEWED = register(
         eager=lambda xp, x, *, dtype, of: _packed(xp, x, dtype).view(dtype),
         into=_into,
         vjp=(_vjp,),
-        lead=lambda attrs, size, x: (
-            attrs if len(x) > 1 or attrs["dtype"].itemsize == attrs["of"].itemsize else None
-        ),
+        lead=lead_as_is,
         put=WITH_VIEWED,
         shown=_shown,
         examples=(
             Example(
-                ((3,),), {"dtype": dtypes.float32, "of": dtypes.complex64}, dtypes=("complex64",)
+                ((3,),), {"dtype": dtypes.float64, "of": dtypes.complex128}, dtypes=("complex128",)
             ),
-            Example(((4,),), {"dtype": dtypes.complex64, "of": dtypes.float32}),
-            Example(((2, 3),), {"dtype": dtypes.int32, "of": dtypes.float32}),
+            Example(
+                ((4,),), {"dtype": dtypes.complex128, "of": dtypes.float64}, dtypes=("float64",)
+            ),
+            Example(((2, 3),), {"dtype": dtypes.int64, "of": dtypes.float64}, dtypes=("float64",)),
             Example(((),), {"dtype": dtypes.uint32, "of": dtypes.int32}, dtypes=("int32",)),
         ),
         doc="The same memory as elements of another dtype.",

@@ -11,6 +11,7 @@ from hybrid.core.dispatch import (
     bind,
 )
 from hybrid.core.heard import converts
+from hybrid.core.layout import Layout
 from hybrid.core.making import asarray
 from hybrid.core.op import OPS, Attrs, Example, Op, register
 from hybrid.core.spec import Shape, TensorSpec, fits
@@ -173,8 +174,10 @@ def _through_part(base: Tensor, value: ArrayLike, chain: Chain, at: int) -> Tens
     assert op.put is not None
     if chain[at + 1 :]:
         value = view_update(bind(op, (whole,), attrs), value, chain[at + 1 :])
-    if "dtype" in attrs and not isinstance(value, int | float | complex):
-        value = asarray(value).astype(attrs["dtype"], copy=False)
+    if op.shown is not Layout.halved:  # which casts and broadcasts nothing
+        spec = op.infer(whole.spec, **attrs)
+        array = asarray(value) if isinstance(value, Tensor) else asarray(value, dtype=spec.dtype)
+        value = broadcast_to(array.astype(spec.dtype, copy=False), spec.shape)
     new = bind(op.put, (whole, value), attrs)
     return view_update(base, new, chain[:at]) if at else new
 

@@ -28,8 +28,7 @@ LEFT = {
     "is of polynomials whose leading zeros go": "polydiv polyint polymul roots",
     "has a shape or a dtype that the data say": "trim_zeros real_if_close linalg.eig "
     "linalg.eigvals",
-    "works on bits or places": "packbits unpackbits",
-    "is seldom asked for": "i0 geomspace histogram2d histogramdd",
+    "is seldom asked for": "geomspace",
 }
 
 CALLS: dict[str, Callable[[], Any] | Callable[..., Any]] = {
@@ -76,7 +75,18 @@ CALLS: dict[str, Callable[[], Any] | Callable[..., Any]] = {
     "gradient of two axes": lambda s=S: np.gradient(s, 0.5),
     "gradient of places": lambda v=V: np.gradient(v, np.array([0.0, 1.0, 1.5, 4.0]), edge_order=2),
     "gradient of an axis": lambda s=S: np.gradient(s, 2.0, axis=1, edge_order=2),
+    "histogram2d": lambda v=V: np.histogram2d(v, v[::-1], bins=3)[0],
+    "histogram2d of edges": lambda v=V: np.histogram2d(v, -v, [-2.0, 0.0, 1.0, 9.0], weights=v),
+    "histogramdd": lambda x=X: np.histogramdd(x, (2, 3, 4))[0],
     "hsplit": lambda x=X: np.hsplit(x, 3),
+    "i0": lambda v=V: np.i0(v * 4),
+    "i0 of integers": lambda i=I: np.i0(i),
+    "packbits": lambda i=I: np.packbits(i > 1),
+    "packbits of an axis": lambda x=X: np.packbits(np.abs(x) > 1, axis=0, bitorder="little"),
+    "packbits of integers": lambda i=I: np.packbits(i, axis=-1),
+    "unpackbits": lambda i=I: np.unpackbits(i.astype(np.uint8)),
+    "unpackbits, cut": lambda i=I: np.unpackbits(i.astype(np.uint8), count=-3, bitorder="little"),
+    "unpackbits, more": lambda i=I: np.unpackbits(i.astype(np.uint8), axis=0, count=99),
     "isclose": lambda x=X: np.isclose(x, 2.5),
     "iscomplex": lambda z=Z: np.iscomplex(z),
     "isneginf": lambda v=V: np.isneginf(v / 0.0),

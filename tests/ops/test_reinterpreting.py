@@ -49,6 +49,8 @@ def test_a_write_to_the_view_is_one_to_the_array_and_the_other_way_round(made, g
         x.view("i8")[...] += np.arange(4, dtype="i4")
         x[:1].view("u4")[...] = np.float64(3) * bits[:1, :1].view("u4")[:, :1]
         z[1, 0] += 3j
+        z.view("f8")[0, 1:] = 0.1
+        z.view("f8")[...] *= 1.7
         return bits, z, x[0]
 
     compiled = made(f)

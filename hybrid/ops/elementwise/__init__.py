@@ -30,6 +30,7 @@ from hybrid.ops.elementwise.arithmetic import (
     subtract,
     true_divide,
 )
+from hybrid.ops.elementwise.bessel import i0, i1
 from hybrid.ops.elementwise.casting import (
     astype,
     astype_method,
@@ -193,6 +194,8 @@ __all__ = [
     "greater_equal",
     "heaviside",
     "hypot",
+    "i0",
+    "i1",
     "imag",
     "invert",
     "isfinite",

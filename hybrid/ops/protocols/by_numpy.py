@@ -24,8 +24,6 @@ from hybrid.ops.inplace import check_shape_of_out, deliver
 SUBSTITUTES: dict[str, str] = {
     "np.cross": "hb.linalg.cross takes vectors of three elements",
     "np.geomspace": "hb.exp(hb.linspace(hb.log(a), hb.log(b), n)) is the same",
-    "np.histogram2d": "hb.bincount of hb.ravel_multi_index of two hb.digitize counts in two axes",
-    "np.histogramdd": "hb.bincount of hb.ravel_multi_index of hb.digitize counts in several axes",
     "np.linalg.eig": "hb.linalg.eigh is for Hermitian matrices",
     "np.linalg.eigvals": "hb.linalg.eigvalsh is for Hermitian matrices",
     "np.polydiv": "hb.linalg.lstsq solves for coefficients",

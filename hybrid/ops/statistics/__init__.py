@@ -8,6 +8,7 @@ from hybrid.ops.statistics.counting import (
     histogram,
     histogram_bin_edges,
 )
+from hybrid.ops.statistics.grids import histogram2d, histogramdd
 from hybrid.ops.statistics.interpolation import (
     interp,
 )
@@ -47,7 +48,9 @@ __all__ = [
     "cov",
     "digitize",
     "histogram",
+    "histogram2d",
     "histogram_bin_edges",
+    "histogramdd",
     "interp",
     "median",
     "nan_to_num",
