@@ -33,6 +33,11 @@ _MATCHED = (
     "`case hb.Tensor():` takes ndarrays that are given to a compiled function for Tensors: without "
     "@hb.compile they do not match. Write `case _ if isinstance(x, hb.Tensor):`"
 )
+_DISPATCHED = (
+    "{}, which functools.singledispatch makes, takes ndarrays that are given to a compiled "
+    "function for Tensors: without @hb.compile it goes another way with them. Register what it "
+    "does with an ndarray for hb.Tensor too, or ask for isinstance(x, np.ndarray) in it"
+)
 _ARRAYS = (Tensor, np.ndarray)
 _NUMBERS = (bool, int, float, complex, np.generic, Number)
 
@@ -95,6 +100,22 @@ def warn_of_patterns(codes: Iterable[CodeType], leaves: Iterable[Any]) -> None:
         if line is not None:
             where = SourceLine(code.co_filename, line, code.co_name)
             warn_user(f"{_MATCHED}\n  at {where.describe()}", ArrayTypeWarning)
+
+
+def warn_of_dispatch(functions: Iterable[Any], leaves: Iterable[Any]) -> None:
+    """Warn of ``singledispatch``, which takes the ndarrays of a trace for the Tensors they are.
+
+    Parameters
+    ----------
+    functions : iterable
+        Of ``functools.singledispatch``.
+    leaves : iterable
+        What the arguments hold.
+    """
+    kinds = {type(x) for x in leaves if isinstance(x, np.ndarray | np.generic)}
+    for function in functions:
+        if any(function.dispatch(kind) is not function.dispatch(Tensor) for kind in kinds):
+            warn_user(_DISPATCHED.format(function.__name__), ArrayTypeWarning)
 
 
 def is_scalar(element: Any) -> bool:

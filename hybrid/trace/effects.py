@@ -88,6 +88,11 @@ class Watch:
         return self._before.codes
 
     @property
+    def dispatching(self) -> Sequence[Any]:
+        """Functions of ``functools.singledispatch`` that the function reaches."""
+        return self._before.dispatching
+
+    @property
     def alone(self) -> bool:
         """Whether no installed package may look at them."""
         return self._before.alone

@@ -299,6 +299,7 @@ class _Walk:
     def _held(self, function: FunctionType) -> None:
         """Follow the functions that one of hybrid's or of a package was made of: ``hb.grad(f)``."""
         if "registry" in function.__dict__:  # of functools.singledispatch
+            self.reached.dispatching.append(function)
             self._later(f"{function.__name__}.registry", function.__dict__["registry"])
         for free, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
             held = Binding(free, cell, None, None).read()

@@ -49,6 +49,8 @@ class Reached:
         Where code may make new names: globals, modules, classes and functions.
     cached : set of CodeType
         That of functions whose results ``functools.cache`` keeps.
+    dispatching : list of function
+        Those of ``functools.singledispatch``.
     elsewhere : bool
         The code names something of an installed package, other than NumPy and Python's library.
     """
@@ -63,6 +65,7 @@ class Reached:
     classes: list[tuple[Any, type]] = field(default_factory=list)
     spaces: list[tuple[str, Space]] = field(default_factory=list)
     cached: set[CodeType] = field(default_factory=set)
+    dispatching: list[Any] = field(default_factory=list)
     elsewhere: bool = False
 
     @property

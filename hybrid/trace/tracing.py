@@ -22,7 +22,7 @@ from hybrid.core.variable import Variable
 from hybrid.errors import TraceError
 from hybrid.trace import report
 from hybrid.trace.arguments import Call, traced_leaves
-from hybrid.trace.array_type import warn_of_patterns
+from hybrid.trace.array_type import warn_of_dispatch, warn_of_patterns
 from hybrid.trace.background import Planner
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.cutting import Unstable
@@ -151,6 +151,7 @@ class Subject:
         ]
         watch = Watch(self.function, objects)
         warn_of_patterns(watch.codes, call.leaves)
+        warn_of_dispatch(watch.dispatching, call.leaves)
         held = dispatch.state.defaults
         tracer = self._tracer(watch, objects, call, known, environment, resumes)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import warnings
 from collections.abc import Callable
@@ -334,3 +335,28 @@ def test_numbers_are_what_they_are() -> None:
         warnings.simplefilter("error")
         for n in range(3):
             np.testing.assert_array_equal(f(np.ones(2), 3.0, n), [3.0, 3.0])
+
+
+def test_a_function_that_dispatches_by_class_is_told_of() -> None:
+    @functools.singledispatch
+    def scaled(x: Any) -> Any:
+        return x * 2
+
+    @scaled.register
+    def _(x: np.ndarray) -> Any:
+        return x * 3
+
+    @functools.singledispatch
+    def same(x: Any) -> Any:
+        return x
+
+    same.register(int, lambda x: x + 1)
+
+    with pytest.warns(ArrayTypeWarning, match="scaled, which functools.singledispatch makes"):
+        hb.compile(lambda x: scaled(x))(W)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ArrayTypeWarning)
+        hb.compile(lambda x: same(x))(W)
+        hb.compile(lambda x: scaled(x))(hb.asarray(W))
+        scaled.register(hb.Tensor, scaled.dispatch(np.ndarray))
+        np.testing.assert_array_equal(hb.compile(lambda x: scaled(x))(W), W * 3)
