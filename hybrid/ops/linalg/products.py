@@ -66,6 +66,9 @@ def _eager_matmul(xp: Any, a: Any, b: Any) -> Any:
 
 
 def _expand_matmul(a: Tensor, b: Tensor) -> Tensor | None:
+    """Multiply arrays of one dtype, which BLAS does in planned memory and divided among threads."""
+    if a.dtype != b.dtype and not dtypes.is_half(wanted := promote((a.dtype, b.dtype))):
+        return matmul(a.astype(wanted, copy=False), b.astype(wanted, copy=False))
     return _widened(matmul, a, b)
 
 

@@ -113,3 +113,18 @@ def test_errors_name_the_shapes():
         tensor_products.tensordot(a, a, 1)
     with pytest.raises(ShapeError, match="vecdot"):
         products.vecdot(a, np.ones(3))
+
+
+@pytest.mark.parametrize("first", ["float64", "float32", "int32", "bool", "complex64", "bfloat16"])
+@pytest.mark.parametrize("other", ["float64", "float32", "int16"])
+@pytest.mark.parametrize("shape", [(70, 50), (3, 70, 50)])
+def test_products_of_two_dtypes_have_the_same_bits_in_both_modes(
+    shape: tuple[int, ...], first: str, other: str
+) -> None:
+    draw = np.random.default_rng(0)
+    a = hb.asarray(draw.normal(size=shape) * 3).astype(getattr(hb, first))
+    b = hb.asarray(draw.normal(size=(50, 60)) * 3).astype(getattr(hb, other))
+    for function in (lambda a, b: a @ b, lambda a, b: (a + a) @ (b * b) * 2):
+        found, expected = hb.compile(function)(a, b), function(a, b)
+        assert found.dtype == expected.dtype
+        assert found.numpy().tobytes() == expected.numpy().tobytes()
