@@ -31,8 +31,10 @@ from hybrid.trace.looping import COUNT, Repeat
 from hybrid.trace.meeting import MAX_STEPS as MAX_TWINS
 from hybrid.trace.meeting import Meeting, follow, moved, way_to
 from hybrid.trace.repeats import Questions
+from hybrid.trace.same_graphs import SameGraphs
 from hybrid.trace.segment import Failed, Runner, Segment, Steps
 from hybrid.trace.segmenting import SegmentRecorder
+from hybrid.trace.sized import Sized
 from hybrid.trace.skipping import Skipping
 from hybrid.trace.sources import Environment, Fill, contents
 from hybrid.trace.visits import Visits
@@ -62,6 +64,8 @@ class Cutter(SegmentRecorder):
         ``run(segment, environment, arguments)``: plainly, or under the tapes around the call.
     planner : Planner, optional
         Makes Plans in the background.
+    same : SameGraphs, optional
+        Those of the function.
     questions : Questions
         Finds loops among the guards.
 
@@ -83,9 +87,10 @@ class Cutter(SegmentRecorder):
         first: bool,
         run: Runner,
         planner: Planner | None,
+        same: SameGraphs[Sized] | None = None,
         questions: Questions,
     ) -> None:
-        super().__init__(name, arguments, environment, first=first, planner=planner)
+        super().__init__(name, arguments, environment, first=first, planner=planner, same=same)
         self._run = run
         self.root: Segment | None = known[0][0] if known else None
         self._known = list(known)

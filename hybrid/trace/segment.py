@@ -29,6 +29,7 @@ from hybrid.trace.background import Planner
 from hybrid.trace.following import MAX_WIDTH, Following
 from hybrid.trace.meeting import At, Meeting, way_to
 from hybrid.trace.results import Result
+from hybrid.trace.same_graphs import SameGraphs
 from hybrid.trace.sized import Sized
 from hybrid.trace.sources import Environment, Fill, Write, commit, contents
 from hybrid.trace.templates import Template, Templates
@@ -101,6 +102,8 @@ class Segment:
         Makes its Plans in the background.
     replaced : mapping of int to int
         The parameter whose contents outside an output of the graph replaces.
+    same : SameGraphs, optional
+        Those of the function.
     fixed : frozenset of Condition
         Those that leave one size of an axis only.
     repeat : Repeat, optional
@@ -138,6 +141,7 @@ class Segment:
     result: Result | None = None
     planner: Planner | None = None
     replaced: Mapping[int, int] = field(default_factory=dict)
+    same: SameGraphs[Sized] | None = None
     fixed: frozenset[Condition] = frozenset()
     repeat: Repeat | None = None
     parent: tuple[Segment, Any] | None = None
@@ -189,7 +193,9 @@ class Segment:
         found = self._sizes.pop(key, None) if self.inputs else self._sizes.get(key)
         if found is None:
             result = self.result_for(key)
-            found = Sized(self.graph, result, self.planner, self.replaced, self.templates, key)
+            found = Sized(
+                self.graph, result, self.planner, self.replaced, self.templates, key, self.same
+            )
             while len(self._sizes) >= MAX_SIZES:
                 self._sizes.pop(next(iter(self._sizes)), None)
         self._sizes[key] = found

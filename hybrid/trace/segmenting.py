@@ -12,7 +12,9 @@ from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor
 from hybrid.trace.background import Planner
 from hybrid.trace.outside import OutsideRecorder
+from hybrid.trace.same_graphs import SameGraphs
 from hybrid.trace.segment import Segment
+from hybrid.trace.sized import Sized
 from hybrid.trace.sources import Environment, Fill, Write
 from hybrid.trace.unread import recorded, with_unread
 
@@ -26,6 +28,8 @@ class SegmentRecorder(OutsideRecorder):
         See :class:`~hybrid.trace.outside.OutsideRecorder`.
     planner : Planner, optional
         Makes Plans in the background.
+    same : SameGraphs, optional
+        Those of the function.
 
     Attributes
     ----------
@@ -41,9 +45,11 @@ class SegmentRecorder(OutsideRecorder):
         *,
         first: bool,
         planner: Planner | None,
+        same: SameGraphs[Sized] | None = None,
     ) -> None:
         super().__init__(name, arguments, environment, first=first)
         self._planner = planner
+        self._same = same
         self._index: dict[Value, int] = {}
         self._seen_captures = 0
         self._size = 0
@@ -109,6 +115,7 @@ class SegmentRecorder(OutsideRecorder):
             fills,
             (guard, self._index[extra[0]]) if guard else None,
             planner=self._planner,
+            same=self._same,
             replaced=dict(self._replaced(graph, writes, before_writes)),
             fixed=frozenset(c for c in self.unknowns.conditions if c.fixes is not None),
         )

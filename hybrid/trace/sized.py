@@ -19,13 +19,14 @@ from hybrid.records import dataclass
 from hybrid.runtime.arguments import layout_of, strides_of
 from hybrid.runtime.plan import Plan, make_plan
 from hybrid.trace import passes
-from hybrid.trace.background import Planner
+from hybrid.trace.background import PendingPlan, Planner
+from hybrid.trace.same_graphs import SameGraphs
 from hybrid.trace.templates import Template, Templates
 
 MAX_LAYOUTS = 64  # of the arguments, for which a graph keeps its Plans
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class Sized:
     """A graph whose sizes are all known, with its Plans and, once asked for, its derivative.
 
@@ -43,6 +44,8 @@ class Sized:
         Plans but for the sizes, where these are unknown in the trace.
     key : tuple of int
         The sizes.
+    same : SameGraphs, optional
+        Graphs of the function, of which one may be like this one.
     """
 
     traced: FuncGraph
@@ -51,6 +54,7 @@ class Sized:
     replaced: Mapping[int, int] = field(default_factory=dict)
     templates: Templates | None = None
     key: tuple[int, ...] = ()
+    same: SameGraphs[Sized] | None = None
     plans: dict[Any, Plan] = field(default_factory=dict)
     differentiable: Any = None
     _graph: FuncGraph | None = None
@@ -82,9 +86,9 @@ class Sized:
             while len(self.plans) >= MAX_LAYOUTS:
                 self.plans.pop(next(iter(self.plans)), None)
             if self.planner is None:
-                plan = self._make(layouts)
+                plan = self._make(layouts, key)
             else:
-                make = functools.partial(self._make, layouts)
+                make = functools.partial(self._make, layouts, key)
                 plan = self.planner.plan(self.graph, make, self.plans, key)
             plan = self.plans.setdefault(key, plan)
         return plan
@@ -102,9 +106,14 @@ class Sized:
         general = self.templates
         return None if general is None else general.find(self.key, tuple(map(layout_of, arrays)))
 
-    def _make(self, layouts: tuple[Layout, ...]) -> Plan:
+    def _make(self, layouts: tuple[Layout, ...], key: Any) -> Plan:
         if self.templates is not None:
             found = self.templates.plan(self.key, layouts)
             if found is not None:
+                return found
+        elif self.same is not None:
+            first = self.same.first(self.graph, tuple(sorted(self.replaced.items())), self)
+            found = None if first is self else first.plans.get(key)
+            if found is not None and type(found) is not PendingPlan:
                 return found
         return make_plan(self.optimized, layouts, self.replaced)

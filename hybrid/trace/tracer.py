@@ -41,7 +41,9 @@ from hybrid.trace.returned import (
     result_leaf,
     shared_storages,
 )
+from hybrid.trace.same_graphs import SameGraphs
 from hybrid.trace.segment import Runner, Segment
+from hybrid.trace.sized import Sized
 from hybrid.trace.sources import Environment, Local
 from hybrid.trace.straight import Untraceable
 
@@ -65,7 +67,7 @@ class Tracer(Cutter):
 
     Parameters
     ----------
-    name, arguments, known, environment, first, run, planner, questions
+    name, arguments, known, environment, first, run, planner, same, questions
         See :class:`~hybrid.trace.cutting.Cutter`.
     fullgraph : bool
         Raise instead of making a second segment or going on eagerly.
@@ -94,6 +96,7 @@ class Tracer(Cutter):
         run: Runner,
         tapes: tuple[Any, ...],
         planner: Planner | None = None,
+        same: SameGraphs[Sized] | None = None,
         resumes: str | None = None,
         questions: Questions,
         outside: frozenset[int] = frozenset(),
@@ -108,6 +111,7 @@ class Tracer(Cutter):
             first=first,
             run=run,
             planner=planner,
+            same=same,
             questions=questions,
         )
         self.around = tapes

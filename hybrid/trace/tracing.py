@@ -36,9 +36,11 @@ from hybrid.trace.plain import run_plainly
 from hybrid.trace.reached import Reached
 from hybrid.trace.repeats import Questions
 from hybrid.trace.results import Kept, Result
+from hybrid.trace.same_graphs import SameGraphs
 from hybrid.trace.segment import Failed, Segment
 from hybrid.trace.shortcuts import Shortcuts
 from hybrid.trace.signature import Identity, Literal
+from hybrid.trace.sized import Sized
 from hybrid.trace.sources import Environment
 from hybrid.trace.stand_in import stood_in, where_only_called, wherever_named
 from hybrid.trace.threads import threads_noticed
@@ -108,6 +110,8 @@ class Subject:
         Why it was traced, the latest last.
     warned : set of str
         What it has warned of, which is not said twice.
+    same : SameGraphs
+        What its graphs are known by.
     """
 
     def __init__(self, function: Callable[..., Any], *, fullgraph: bool, background: bool) -> None:
@@ -120,6 +124,7 @@ class Subject:
         self.lock = threading.RLock()
         self.reasons: deque[str] = deque(maxlen=100)
         self.warned: set[str] = set()
+        self.same: SameGraphs[Sized] = SameGraphs()
         self._made_variables = False
         self._growth = Growth()
         _subjects.add(self)
@@ -206,6 +211,7 @@ class Subject:
             run=functools.partial(run_under, tapes) if tapes else Segment.run,
             tapes=tapes,
             planner=self.planner,
+            same=self.same,
             resumes=resumes,
             questions=questions,
             outside=frozenset(id(binding.holder) for binding in watch.bindings),
