@@ -19,12 +19,13 @@ _ROW = tuple[str, str, str]
 def rows(comparison: Comparison) -> list[_ROW]:
     """Return the lines of the table: what, eager, traced."""
     c = comparison
+    first = "trace and compilation" if c.compiled else "the trace"
     kernels = f"{c.kernels} ({c.compiled} compiled, {c.loaded} loaded from disk)"
     found = [
         ("time of a call", format_seconds(c.eager.median), format_seconds(c.traced.median)),
         ("spread (IQR)", format_seconds(c.eager.spread), format_seconds(c.traced.spread)),
         ("speed-up", "1x", f"{c.speedup:.3g}x"),
-        ("first call", "", f"{format_seconds(c.first_call)} with trace and compilation"),
+        ("first call", "", f"{format_seconds(c.first_call)} with {first}"),
         ("kernels", "", kernels),
         ("library calls", "", str(c.library_calls)),
         ("temporary memory", "", format_bytes(c.temp_bytes)),

@@ -279,3 +279,11 @@ def test_the_op_that_differs_is_found_while_a_tape_is_open() -> None:
     with hb.GradientTape() as tape:
         tape.watch(x)
         assert difference.find_origin(concrete, [x]) == alone
+
+
+def test_the_first_call_names_the_compiler_only_where_it_was_at_work() -> None:
+    function = lambda a: hb.exp(a) * 3 + a
+    hb.compare(function, hb.ones(1000), repeat=2)
+    again = hb.compare(function, hb.ones(1000), repeat=2)
+    assert again.compiled == 0
+    assert "with the trace\n" in str(again)
