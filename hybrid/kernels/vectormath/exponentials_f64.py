@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.kernels import wide
-from hybrid.kernels.formulas import polynomial
+from hybrid.kernels.formulas import polynomial_in_halves
 from hybrid.kernels.intrinsics import (
     add,
     bits_float,
@@ -30,8 +30,8 @@ LOG2E = 1.4426950408889634
 LN2_HI = 0.6931471805582987  # 38 bits
 LN2_LO = 1.6465949582897082e-12
 
-_EXP = polynomial("exp_f64_sixteenths", *coefficients.EXP_SIXTEENTHS)
-_EXP2 = polynomial("exp2_f64_sixteenths", *coefficients.EXP2_SIXTEENTHS)
+_EXP = polynomial_in_halves("exp_f64_sixteenths", *coefficients.EXP_SIXTEENTHS)
+_EXP2 = polynomial_in_halves("exp2_f64_sixteenths", *coefficients.EXP2_SIXTEENTHS)
 _POWERS = near_powers_of_2_f64()
 
 

@@ -118,13 +118,19 @@ def tanh_f64(x: Any) -> Any:
     return copysign(e / (e + 2.0), x)
 
 
+def _exp_below_one(x: Any) -> Any:
+    """e**x for x <= 0, within 0.6 units near 0, where what a table's powers lack would be more."""
+    r, shifted = _reduce_exp(select(x < -746.0, -746.0, x))
+    return _scale(1.0 + fma(r * r, _EXP(r), r), shifted)
+
+
 def logaddexp_f64(x: Any, y: Any) -> Any:
     """log(e**x + e**y), from the larger of the two.
 
     Where the result nearly vanishes, it is accurate relative to the larger operand.
     """
     larger = k_.maximum(x, y)
-    rest = log1p_f64(exp_f64(-fabs(x - y)))
+    rest = log1p_f64(_exp_below_one(-fabs(x - y)))
     return select(x == y, x + 0.6931471805599453, larger + rest)
 
 
