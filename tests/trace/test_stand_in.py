@@ -564,3 +564,20 @@ def test_code_that_is_in_the_interpreter_is_not_the_users() -> None:
     assert is_installed(os.path.join.__code__)
     assert is_installed(importlib.import_module.__code__)
     assert is_installed(importlib._bootstrap._new_module.__code__)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        lambda n, x: np.mgrid[:2, :n] * x,
+        lambda n, x: np.ogrid[0:n, 1 : 2 * n : n][1] * x,
+        lambda n, x: np.mgrid[0 : 1 : n * 1j, -1:1:3j] * x,
+        lambda n, x: np.mgrid[: x.shape[0], :n] * 1.0,
+        lambda n, x: np.ogrid[:n] * x[0],
+    ],
+)
+def test_grids_have_sizes_that_differ_from_call_to_call(grid: Any) -> None:
+    compiled = hb.compile(grid)
+    x = np.ones(1)
+    for n in (2, 3, 4, 4, 5):
+        np.testing.assert_array_equal(np.asarray(compiled(n, x)), grid(n, x))

@@ -1,4 +1,4 @@
-"""``np.r_`` and ``np.c_`` as they are inside a trace: what they join may be Tensors.
+"""``np.r_``, ``np.c_`` and the grids as they are inside a trace: of Tensors and unknown sizes.
 
 They are objects that are indexed, of which NumPy asks no Tensor what it can do itself.
 """
@@ -16,6 +16,7 @@ from hybrid.core.making import asarray
 from hybrid.core.operands import spec_of
 from hybrid.core.spec import promote_specs
 from hybrid.core.tensor import Tensor
+from hybrid.core.unknown import Unknown
 from hybrid.core.watched import holds_tensors, noted
 from hybrid.ops.elementwise.operands import is_weak
 from hybrid.ops.joining import concat
@@ -65,7 +66,42 @@ class Concatenator:
         return 0
 
 
-CONCATENATORS = {"r_": Concatenator(np.r_, 1), "c_": Concatenator(np.c_, 2)}
+def _known(x: Any) -> Any:
+    """Return the bounds of slices as they are in this call, for which the trace holds then."""
+    if isinstance(x, tuple):
+        return tuple(map(_known, x))
+    if isinstance(x, slice):
+        return slice(_known(x.start), _known(x.stop), _known(x.step))
+    return x.concrete() if isinstance(x, Unknown) else x
+
+
+class Grid:
+    """What is indexed in place of ``np.mgrid`` or ``np.ogrid`` inside a trace.
+
+    NumPy's are asked for numbers of which some calls of the function decide.
+    """
+
+    def __init__(self, original: Any) -> None:
+        self._original = original
+
+    def __getitem__(self, key: Any) -> Any:
+        if state.recorder is None:
+            return self._original[key]
+        return writable(self._original[noted(_known(key))])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+    def __len__(self) -> int:
+        return 0
+
+
+CONCATENATORS = {
+    "r_": Concatenator(np.r_, 1),
+    "c_": Concatenator(np.c_, 2),
+    "mgrid": Grid(np.mgrid),
+    "ogrid": Grid(np.ogrid),
+}
 """What stands for an object of NumPy inside a trace, by its name there."""
 
 
