@@ -67,7 +67,9 @@ def test_del_is_numpys_error_whichever_way_writes_take() -> None:
 
 
 @pytest.mark.parametrize("how", [lambda f: f, hb.compile], ids=["eager", "compiled"])
-@pytest.mark.parametrize("f", [operator.add, operator.lt, operator.pow, operator.iadd])
+@pytest.mark.parametrize(
+    "f", [operator.add, operator.lt, operator.pow, operator.iadd, operator.eq, operator.ne]
+)
 def test_a_tensor_of_another_library_is_named_with_its_module(f: Any, how: Any) -> None:
     def no_device(self: Any) -> Any:
         raise NotImplementedError

@@ -47,10 +47,11 @@ def not_taken(name: str, other: Any) -> Any:
     Raises
     ------
     TypeError
-        For Tensors of other libraries, of which Python would say 'Tensor' and 'Tensor' only.
+        For Tensors of other libraries, of which Python would say 'Tensor' and 'Tensor' only, and of
+        ``==`` that they are not the same object.
     """
     kind = type(other)
-    if kind.__name__ == "Tensor" and hasattr(kind, "__dlpack__"):
+    if hasattr(kind, "__dlpack__") and any(base.__name__ == "Tensor" for base in kind.__mro__):
         theirs = f"{kind.__module__}.{kind.__qualname__}"
         hint = "hb.asarray(x) shows its memory as a Tensor of hybrid's"
         raise TypeError(located(f"{name} of a hybrid.Tensor and a {theirs}: {hint}"))

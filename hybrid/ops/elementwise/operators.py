@@ -266,10 +266,8 @@ def _beside(x: Any, other: Any) -> tuple[Any, ...]:
 
 def _beside_no_array(name: str, x: Any, other: Any) -> Any:
     """Compare with None and texts as NumPy does, element by element: none is equal to them."""
-    if name not in ("equal", "not_equal"):
+    if name not in ("equal", "not_equal") or not (other is None or isinstance(other, str)):
         return not_taken(name, other)
-    if not (other is None or isinstance(other, str)):
-        return NotImplemented
     if is_weak(x):
         return name == "not_equal"
     return bind(OPS["full"], (name == "not_equal",), {"shape": x.shape, "dtype": dtypes.bool_})
