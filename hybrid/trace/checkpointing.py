@@ -101,6 +101,7 @@ class _Call:
         start, tapes = now(), dispatch.state.tapes
         with dispatch.scope(tapes=(_Seen(self.seen), *tapes)):
             leaves = self.run(self.given)
+            _bring_up_to_date(leaves)
         del self.given
         self._check_arguments()
         places = [i for i, x in enumerate(leaves) if _has_gradient(x)]
@@ -145,6 +146,7 @@ class _Call:
         ]
         with tape, _as_seen(self.seen), in_force(self.defaults):
             leaves = self.run(held)
+            _bring_up_to_date(leaves)
         results = [x for x in leaves if _has_gradient(x)]
         seeds = [
             (x._node, part)
@@ -157,6 +159,13 @@ class _Call:
 
 def _never(*_: Any, **__: Any) -> Any:
     raise AssertionError("an entry of a tape is not run")
+
+
+def _bring_up_to_date(leaves: list[Any]) -> None:
+    """Let results that were written in place know the record of the writes, while it goes on."""
+    for x in leaves:
+        if isinstance(x, Tensor):
+            dispatch.refresh(x)
 
 
 def _has_gradient(x: Any) -> bool:

@@ -357,3 +357,16 @@ def test_a_tape_around_a_vmap_knows_nothing_of_an_example(compiled: bool):
 
     with pytest.raises(GradientError, match=r"opened around it(.|\n)*tape.gradient"):
         (hb.compile(asked_inside) if compiled else asked_inside)(hb.asarray(X))
+
+
+def test_the_gradient_of_a_checkpoint_that_writes_to_its_result_has_the_writes():
+    def written(x: hb.Tensor) -> hb.Tensor:
+        y = x * x
+        y[1:] = y[:-1] * 2
+        return y
+
+    x = hb.asarray(X[0])
+    for f in (written, hb.checkpoint(written), hb.compile(hb.checkpoint(written))):
+        found = hb.vjp(f, x)[1](hb.asarray([1.0, 2.0, 3.0]))[0]
+        np.testing.assert_allclose(found.numpy(), X[0] * [10, 12, 0])
+        np.testing.assert_allclose(hb.jvp(f, (x,), (x,))[1].numpy(), 2 * f(x).numpy())
