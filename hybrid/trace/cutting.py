@@ -36,7 +36,7 @@ from hybrid.trace.segment import Failed, Runner, Segment, Steps
 from hybrid.trace.segmenting import SegmentRecorder
 from hybrid.trace.sized import Sized
 from hybrid.trace.skipping import Skipping
-from hybrid.trace.sources import Environment, Fill, contents
+from hybrid.trace.sources import Environment, Fill, commit, contents
 from hybrid.trace.visits import Visits
 from hybrid.trace.walking import MAX_STEPS, Walk
 
@@ -233,6 +233,7 @@ class Cutter(SegmentRecorder):
         """Let Python go past a segment that has run already, or into the loop that follows it."""
         known, way = self._check_known(segment)
         self.passed.append((known, way))
+        self._commit_to_new(known, segment)
         self._walk = None
         if known.twin is not None or known.meeting is not None:
             self._count_twin()
@@ -254,6 +255,18 @@ class Cutter(SegmentRecorder):
         question = replace(question, segment=known)
         self._walk = Walk(question, known.repeat, self._questions, way)
         return answer
+
+    def _commit_to_new(self, known: Segment, segment: Segment) -> None:
+        """Write what a segment has written to arrays that Python has made anew on its way to it.
+
+        ``np.sort(captured)`` is an array like any from outside, but for the one call: a replay
+        computes what is written to it, and has nothing to write that to.
+        """
+        committed = {id(write.target) for write in known.writes}
+        for write in segment.writes:
+            if not isinstance(write.target, int) and id(write.target) not in committed:
+                commit(write, self.environment, self.arguments)
+        self._expect(segment)
 
     def _step(self, walk: Walk, segment: Segment, size: int) -> bool:
         """Take one more step of a loop, which is no segment of its own."""
@@ -392,6 +405,10 @@ class Cutter(SegmentRecorder):
             self.broken = True  # until it has run: no error may let it act a second time
             self._run(segment, self.environment, self.arguments, self._fetch)
             self.broken = False
+        self._expect(segment)
+
+    def _expect(self, segment: Segment) -> None:
+        """Remember what the arrays hold that a segment has written."""
         for write in segment.writes:
             if id(write.target) in self.expected:
                 self.expected[id(write.target)] = np.array(write.target._data)
