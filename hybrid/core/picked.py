@@ -91,7 +91,7 @@ class Picked(Alias):
             state.recorder.track(tensor)
             if found._node is not None:
                 state.recorder.selected[id(found._node)] = found._node, self
-        tensor._data, tensor._link, tensor._node = found._data, None, found._node
+        tensor._data, tensor._link, tensor._node = found._data, found._link, found._node
 
 
 class _Spec(TensorSpec):

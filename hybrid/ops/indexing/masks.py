@@ -89,6 +89,8 @@ def masked(x: Tensor, index: Any) -> Masked | None:
     if beside and len(beside) != max(*beside, place) - min(*beside, place):
         return None  # NumPy puts the axis of the mask in front then
     mask = entries[place]
+    if isinstance(mask, np.ndarray):
+        return None  # whose elements, and so their number, are known
     mask = resolve(mask.read() if isinstance(mask, Variable) else mask)
     axis = place
     if tuple(mask.shape) != tuple(x.shape[axis : axis + mask.ndim]):
