@@ -18,6 +18,7 @@ from hybrid.core.graph import Const, FuncGraph, Node, Operand
 from hybrid.core.layout import Layout, contiguous
 from hybrid.core.substitute import unknowns_in
 from hybrid.runtime.building import Building, Into, Target, last_uses
+from hybrid.runtime.joining import JOINS, schedule_join
 from hybrid.runtime.lower import Unsupported, lower, refused_by_cpu
 from hybrid.runtime.steps import (
     KernelStep,
@@ -100,6 +101,8 @@ def _schedule_node(building: Building, node: Node, number: int) -> None:
     if node.op.name == "view_update" and schedule_write(building, node, number):
         return
     if building.target.windows and _schedule_moving(building, node, number):
+        return
+    if node.op.name in JOINS and schedule_join(building, node, number):
         return
     if node.op.name != "fused":
         if not _schedule_constant(building, node):

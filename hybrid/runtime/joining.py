@@ -1,0 +1,127 @@
+"""Joins in place: kernels store what `stack` and `concat` put together where it belongs.
+
+The parts need no arrays of their own then, nor a call of NumPy's function, which takes 4 us for
+three numbers. What no kernel makes for the join alone is copied to its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from math import prod
+from typing import TypeVar
+
+from hybrid.core.graph import Const, Node, Operand, Value
+from hybrid.core.layout import Layout, contiguous
+from hybrid.core.op import OPS
+from hybrid.runtime.building import Building
+from hybrid.runtime.lower import store_access
+from hybrid.runtime.memory import used_roots
+from hybrid.runtime.steps import KernelStep, Place, Root, Step, WriteStep
+
+T = TypeVar("T")
+
+JOINS = frozenset(("stack", "concat"))
+FEW = 4096  # elements: in more, stores that lie apart take longer than a copy afterwards
+COPIES = 2  # of parts, by NumPy: more take as long as its function
+
+
+def schedule_join(building: Building, node: Node, number: int) -> bool:
+    """Schedule a `stack` or `concat`; False where NumPy's function is to be called."""
+    spec = node.output.spec
+    if any(not isinstance(n, int) for x in (*node.inputs, node.output) for n in x.spec.shape):
+        return False
+    if not spec.size or any(x.spec.dtype != spec.dtype for x in node.inputs):
+        return False
+    parts = list(_parts(node))
+    makers = ((x, _maker(building, x, part, number)) for x, part in zip(node.inputs, parts))
+    made = {x: step for x, step in makers if step is not None and node.inputs.count(x) == 1}
+    if len(node.inputs) - len(made) > COPIES or not made:
+        return False
+    root = Root("planned", building.made, spec, contiguous(spec.shape), min(made.values()))
+    building.made += 1
+    for x, part in zip(node.inputs, parts, strict=True):
+        if x in made:
+            _aim(building, x, part, made[x], root)
+    building.planned.append(root)
+    for x, part in zip(node.inputs, parts, strict=True):
+        if x not in made:
+            building.steps.append(WriteStep(node, building.place(x), replace(part, root=root)))
+    building.define(node.outputs, (root,))
+    return True
+
+
+def _parts(node: Node) -> Iterator[Place]:
+    """Yield where each operand lies in the result, which is reached by a slice."""
+    spec, axis = node.output.spec, node.attrs["axis"]
+    root = Root("planned", -1, spec, contiguous(spec.shape))
+    start = 0
+    for operand in node.inputs:
+        size = 1 if node.op.name == "stack" else operand.spec.shape[axis]
+        starts, sizes = [0] * spec.ndim, list(spec.shape)
+        starts[axis], sizes[axis] = start, size
+        where: dict[str, object] = {
+            "sizes": tuple(sizes),
+            "starts": tuple(starts),
+            "steps": (1,) * spec.ndim,
+        }
+        chain = [("slice", where)]
+        if node.op.name == "stack":
+            chain.append(("squeeze", {"axis": (axis,)}))
+        yield _reached(root, chain, node)
+        start += size
+
+
+def _reached(root: Root, chain: list[tuple[str, dict[str, object]]], node: Node) -> Place:
+    place, source = Place(root, root.layout), node.output
+    for name, attrs in chain:
+        op = OPS[name]
+        assert op.view is not None
+        layout = op.view(place.layout, **attrs)
+        assert layout is not None, "a slice of a contiguous array is a view"
+        step = Node(op, (source,), attrs, (Value(op.infer(source.spec, **attrs)),), node.line)
+        place, source = Place(root, layout, (*place.chain, step)), step.output
+    return place
+
+
+def _maker(building: Building, operand: Operand, part: Place, number: int) -> int | None:
+    """Return which step is the kernel that makes an operand, for the join alone."""
+    if isinstance(operand, Const) or not _near(part.layout):
+        return None
+    place = building.places[operand]
+    root = place.root
+    if root.origin != "planned" or place.layout != root.layout or not building.dies(root, number):
+        return None
+    using = [i for i in range(root.start, len(building.steps)) if _uses(building.steps[i], root)]
+    if len(using) != 1:
+        return None
+    step = building.steps[using[0]]
+    return using[0] if isinstance(step, KernelStep) and step.outputs.count(root) == 1 else None
+
+
+def _near(layout: Layout) -> bool:
+    """Tell whether a kernel that stores so stores one vector behind the other, or few elements."""
+    return prod(layout.shape) <= FEW or layout.strides[-1:] == (1,)
+
+
+def _uses(step: Step, root: Root) -> bool:
+    return any(x.owner is root for x in (*step.outputs, *used_roots(step)))
+
+
+def _aim(building: Building, operand: Operand, part: Place, number: int, joined: Root) -> None:
+    """Let a step store into a part of the result what it stores into an array of its own."""
+    assert isinstance(operand, Value)
+    step = building.steps[number]
+    assert isinstance(step, KernelStep)
+    own = building.places[operand].root
+    position = step.outputs.index(own)
+    stored, _ = step.region.outputs[position]
+    access = store_access(part.layout, joined.spec, step.region.space)
+    region = replace(step.region, outputs=_with(step.region.outputs, position, (stored, access)))
+    outputs = _with(step.outputs, position, joined)
+    building.steps[number] = replace(step, region=region, outputs=outputs)
+    building.planned.remove(own)
+
+
+def _with(items: tuple[T, ...], position: int, item: T) -> tuple[T, ...]:
+    return (*items[:position], item, *items[position + 1 :])
