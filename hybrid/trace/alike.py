@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import Any
+
 from hybrid.core.graph import Const, Node, Operand, Value, has_effects
-from hybrid.trace.passes.cse import attrs_key
+from hybrid.core.op import Attrs
+from hybrid.core.unknown import Unknown
 
 _FAR = 256  # nodes that are looked through for what computes a value
 _DEEP = 8
@@ -40,3 +44,20 @@ def _alike(made: dict[Value, Node], a: Operand, b: Operand, deep: int) -> bool:
     return len(one.inputs) == len(other.inputs) and all(
         _alike(made, x, y, deep - 1) for x, y in pairs
     )
+
+
+def attrs_key(attrs: Attrs) -> Hashable:
+    """Return a key that attributes share if they are the same, types and signs of zero included."""
+    return tuple((name, _frozen(attrs[name])) for name in sorted(attrs)) if attrs else ()
+
+
+def _frozen(value: Any) -> Hashable:
+    """Return a key that tells ``1`` from ``True`` and ``1.0``, and ``0.0`` from ``-0.0``."""
+    if isinstance(value, tuple):
+        return tuple(map(_frozen, value))
+    if type(value) is Unknown:
+        return value
+    if isinstance(value, bool | int | float | complex | slice):
+        return type(value).__name__, repr(value)
+    key: Hashable = value
+    return key

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
 from hybrid.core.graph import Const, FuncGraph, Operand, Value, has_effects
-from hybrid.trace.passes.cse import attrs_key
+from hybrid.trace.alike import attrs_key
 
 T = TypeVar("T")
 

@@ -124,7 +124,8 @@ def test_slow_cases_are_listed_and_all_are_averaged() -> None:
 def test_a_process_that_dies_or_hangs_is_a_problem() -> None:
     worker = Worker("numpy", 2)
     assert worker.ask("prepare", "no such case") == Problem("KeyError: 'no such case'")
-    late = worker.ask("prepare", "call, 2 arguments", seconds=0.0)
+    assert worker.ask("prepare", "call, 2 arguments") is None
+    late = worker.ask("warm_up", 1e-3, 60.0, seconds=0.0)
     assert late == Problem("no answer in 0 s")
     assert not worker.alive
     assert worker.ask("prepare", "call, 2 arguments").text.startswith("its process ended")

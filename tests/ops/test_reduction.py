@@ -207,6 +207,8 @@ def test_expansion_equals_the_direct_form(op):
         ]
         direct = np.asarray(op.eager(np, *inputs, **example.attrs))
         expanded = op.expand(*map(asarray, inputs), **example.attrs)
+        if expanded is None:
+            continue  # of these dtypes it stays as it is
         assert (expanded.shape, expanded.dtype) == (direct.shape, direct.dtype)
         np.testing.assert_allclose(expanded.numpy(), direct, rtol=1e-5, atol=1e-6)
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
 
 from hybrid.core.graph import Const, FuncGraph, Node, Operand, has_effects
-from hybrid.core.op import Attrs
-from hybrid.core.unknown import Unknown
+from hybrid.trace.alike import attrs_key
 from hybrid.trace.passes.rewriting import Rewriter
 
 
@@ -34,20 +32,3 @@ def run(graph: FuncGraph) -> FuncGraph:
 
 def _operand_key(operand: Operand) -> Hashable:
     return operand.key() if type(operand) is Const else operand
-
-
-def attrs_key(attrs: Attrs) -> Hashable:
-    """Return a key that attributes share if they are the same, types and signs of zero included."""
-    return tuple((name, _frozen(attrs[name])) for name in sorted(attrs)) if attrs else ()
-
-
-def _frozen(value: Any) -> Hashable:
-    """Return a key that tells ``1`` from ``True`` and ``1.0``, and ``0.0`` from ``-0.0``."""
-    if isinstance(value, tuple):
-        return tuple(map(_frozen, value))
-    if type(value) is Unknown:
-        return value
-    if isinstance(value, bool | int | float | complex | slice):
-        return type(value).__name__, repr(value)
-    key: Hashable = value
-    return key

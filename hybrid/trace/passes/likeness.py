@@ -14,7 +14,7 @@ from hybrid.core.graph import Const, FuncGraph, Node, Operand, bodies_of, has_ef
 from hybrid.core.op import Attrs
 from hybrid.core.spec import TensorSpec
 from hybrid.records import dataclass
-from hybrid.trace.passes.cse import attrs_key
+from hybrid.trace.alike import attrs_key
 
 Starts = tuple[int, ...]
 WRITES = ("view_update", "moving_update")
