@@ -356,10 +356,12 @@ class GradientTape:
                 ) from None
         seeds = []
         for tensor, seed in zip(targets, given, strict=True):
-            tensor = dispatch.resolve(tensor) if isinstance(tensor, Tensor | Variable) else tensor
-            if not isinstance(tensor, Tensor) or not is_inexact(tensor.dtype):
-                raise no_target("gradient: the target", tensor)
+            # What is brought up to date now, as a view or what a mask selects, is on this tape.
             with dispatch.scope(tapes=(*dispatch.state.tapes, self)):
+                if isinstance(tensor, Tensor | Variable):
+                    tensor = dispatch.resolve(tensor)
+                if not isinstance(tensor, Tensor) or not is_inexact(tensor.dtype):
+                    raise no_target("gradient: the target", tensor)
                 dispatch.refresh(tensor)
             node = tensor._node
             if node is not None:

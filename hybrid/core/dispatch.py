@@ -39,6 +39,8 @@ def scope(*, recorder: Any = ..., tapes: Any = ..., silent: bool | None = None) 
     With `silent` nothing in it has a gradient; without, another recorder begins with gradients.
     """
     before, always, was_silent = (state.recorder, state.tapes), state.always, state.silent
+    # Tapes that have ended already: they are asked for gradients of what is brought up to date.
+    asked = [tape for tape in before[1] if tape.ended]
     state.update(before[0] if recorder is ... else recorder, before[1] if tapes is ... else tapes)
     state.silent = (was_silent and recorder is ...) if silent is None else silent
     state.depth += 1
@@ -50,7 +52,8 @@ def scope(*, recorder: Any = ..., tapes: Any = ..., silent: bool | None = None) 
         before = still(*before)
         # One may be closed inside.
         gone = [tape for tape in always if tape not in state.always]
-        tapes = tuple([tape for tape in before[1] if not tape.ended and tape not in gone])
+        open_ones = (tape for tape in before[1] if not tape.ended or tape in asked)
+        tapes = tuple([tape for tape in open_ones if tape not in gone])
         state.update(before[0], tapes)
         if state.always is not always and before[0] is None:
             new = [tape for tape in state.always if tape not in tapes]
