@@ -18,6 +18,7 @@ from hybrid.runtime.building import Building
 from hybrid.runtime.lower import store_access
 from hybrid.runtime.memory import used_roots
 from hybrid.runtime.steps import KernelStep, Place, Root, Step, WriteStep
+from hybrid.runtime.writing import stores_by_axes
 
 T = TypeVar("T")
 
@@ -34,8 +35,12 @@ def schedule_join(building: Building, node: Node, number: int) -> bool:
     if not spec.size or any(x.spec.dtype != spec.dtype for x in node.inputs):
         return False
     parts = list(_parts(node))
+    places = [building.place(x) for x in node.inputs]
+    roots = [None if isinstance(place, Const) else place.root for place in places]
     makers = ((x, _maker(building, x, part, number)) for x, part in zip(node.inputs, parts))
-    made = {x: step for x, step in makers if step is not None and node.inputs.count(x) == 1}
+    # What is two parts, or one and a view in another, needs an array to be copied from.
+    alone = {x for x, root in zip(node.inputs, roots, strict=True) if roots.count(root) == 1}
+    made = {x: step for x, step in makers if step is not None and x in alone}
     if len(node.inputs) - len(made) > COPIES or not made:
         return False
     root = Root("planned", building.made, spec, contiguous(spec.shape), min(made.values()))
@@ -96,7 +101,9 @@ def _maker(building: Building, operand: Operand, part: Place, number: int) -> in
     if len(using) != 1:
         return None
     step = building.steps[using[0]]
-    return using[0] if isinstance(step, KernelStep) and step.outputs.count(root) == 1 else None
+    if not isinstance(step, KernelStep) or step.outputs.count(root) != 1:
+        return None
+    return using[0] if stores_by_axes(step, root) else None
 
 
 def _near(layout: Layout) -> bool:

@@ -116,6 +116,8 @@ def producer_of(building: Building, value: Operand, part: Place, number: int) ->
         return None
     if any(place.root in step.outputs for step in building.steps[place.root.start : -1]):
         return None  # it stores into a part of an array already
+    if not stores_by_axes(last, place.root):
+        return None
     position = last.outputs.index(place.root)
     stored, _ = last.region.outputs[position]
     access = store_access(part.layout, part.root.spec, last.region.space)
@@ -123,6 +125,13 @@ def producer_of(building: Building, value: Operand, part: Place, number: int) ->
     outputs[position] = stored, access
     region = replace(last.region, outputs=tuple(outputs))
     return Producer(replace(last, region=region), position, place.root)
+
+
+def stores_by_axes(step: KernelStep, root: Root) -> bool:
+    """Tell whether a kernel goes over the axes of an output, and not of another shape."""
+    space = step.region.space
+    _, access = step.region.outputs[step.outputs.index(root)]
+    return len(space) >= root.spec.ndim and access == store_access(root.layout, root.spec, space)
 
 
 def _may_store(producer: Producer, base: Root, own: Root | None, part: Place) -> bool:
