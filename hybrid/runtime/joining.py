@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from math import prod
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hybrid.core.graph import Const, Node, Operand, Value
 from hybrid.core.layout import Layout, contiguous
-from hybrid.core.op import OPS
 from hybrid.runtime.building import Building
 from hybrid.runtime.lower import store_access
 from hybrid.runtime.memory import used_roots
 from hybrid.runtime.steps import KernelStep, Place, Root, Step, WriteStep
-from hybrid.runtime.writing import stores_by_axes
+from hybrid.runtime.writing import part_of, stores_by_axes
 
 T = TypeVar("T")
 
@@ -59,13 +58,12 @@ def schedule_join(building: Building, node: Node, number: int) -> bool:
 def _parts(node: Node) -> Iterator[Place]:
     """Yield where each operand lies in the result, which is reached by a slice."""
     spec, axis = node.output.spec, node.attrs["axis"]
-    root = Root("planned", -1, spec, contiguous(spec.shape))
     start = 0
     for operand in node.inputs:
         size = 1 if node.op.name == "stack" else operand.spec.shape[axis]
         starts, sizes = [0] * spec.ndim, list(spec.shape)
         starts[axis], sizes[axis] = start, size
-        where: dict[str, object] = {
+        where: dict[str, Any] = {
             "sizes": tuple(sizes),
             "starts": tuple(starts),
             "steps": (1,) * spec.ndim,
@@ -73,20 +71,10 @@ def _parts(node: Node) -> Iterator[Place]:
         chain = [("slice", where)]
         if node.op.name == "stack":
             chain.append(("squeeze", {"axis": (axis,)}))
-        yield _reached(root, chain, node)
+        part = part_of(node, chain)
+        assert part is not None, "a slice of a contiguous array is a view"
+        yield part
         start += size
-
-
-def _reached(root: Root, chain: list[tuple[str, dict[str, object]]], node: Node) -> Place:
-    place, source = Place(root, root.layout), node.output
-    for name, attrs in chain:
-        op = OPS[name]
-        assert op.view is not None
-        layout = op.view(place.layout, **attrs)
-        assert layout is not None, "a slice of a contiguous array is a view"
-        step = Node(op, (source,), attrs, (Value(op.infer(source.spec, **attrs)),), node.line)
-        place, source = Place(root, layout, (*place.chain, step)), step.output
-    return place
 
 
 def _maker(building: Building, operand: Operand, part: Place, number: int) -> int | None:

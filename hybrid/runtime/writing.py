@@ -7,8 +7,10 @@ first. If the kernel just scheduled computes what is written, it writes there it
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from math import prod
+from typing import Any
 
 from hybrid.core.graph import Const, Node, Operand, Value
 from hybrid.core.layout import Layout, contiguous, overlap
@@ -74,11 +76,16 @@ def copied(building: Building, node: Node, source: Place, value: Operand) -> Pla
 
 def _part(node: Node) -> Place | None:
     """Return the place that is written: what the chain of view ops shows of the new array."""
+    return part_of(node, ((name, dict(frozen)) for name, frozen in node.attrs["chain"]))
+
+
+def part_of(node: Node, chain: Iterable[tuple[str, dict[str, Any]]]) -> Place | None:
+    """Return what view ops show of the array that a node makes; None where it is no view."""
     spec = node.output.spec
     root = Root("planned", -1, spec, contiguous(spec.shape))
     place, source = Place(root, root.layout), node.output
-    for name, frozen in node.attrs["chain"]:
-        op, attrs = OPS[name], dict(frozen)
+    for name, attrs in chain:
+        op = OPS[name]
         assert op.view is not None
         layout = op.view(place.layout, **attrs)
         if layout is None:
