@@ -160,9 +160,10 @@ class Table(Function):
     """
 
     entries: tuple[float, ...]
+    register = 512  # bits
 
     def body(self, lanes: int) -> Iterable[str]:
-        full = 512 // self.bits
+        full = self.register // self.bits
         if lanes == 1:
             yield from self._read()
         elif lanes < full:
@@ -170,7 +171,7 @@ class Table(Function):
         elif lanes > full:
             yield from self.in_halves(lanes)
         else:
-            yield from self._permuted(full)
+            yield from self._chosen(full)
 
     def _read(self) -> Iterable[str]:
         integer, count = f"i{self.bits}", len(self.entries)
@@ -180,7 +181,7 @@ class Table(Function):
         yield f"  %p = getelementptr {array}, ptr @{self.symbol}_entries, i64 0, {integer} %i"
         yield f"  %r = load {self.kind}, ptr %p"
 
-    def _permuted(self, full: int) -> Iterable[str]:
+    def _chosen(self, full: int) -> Iterable[str]:
         integers, numbers = f"<{full} x i{self.bits}>", self.type(full)
         yield f"  %i = bitcast {numbers} %a0 to {integers}"
         parts = [self._part(start, full) for start in range(0, len(self.entries), full)]
@@ -252,16 +253,7 @@ class ShortTable(Table):
     choose between these. A number of float64 is two of 32 bits, next to each other.
     """
 
-    def body(self, lanes: int) -> Iterable[str]:
-        full = 256 // self.bits
-        if lanes == 1:
-            yield from self._read()
-        elif lanes < full:
-            yield from self.in_wider(lanes, full)
-        elif lanes > full:
-            yield from self.in_halves(lanes)
-        else:
-            yield from self._chosen(full)
+    register = 256
 
     def _chosen(self, full: int) -> Iterable[str]:
         integers, numbers = f"<{full} x i{self.bits}>", self.type(full)
