@@ -17,6 +17,7 @@ import numpy as np
 
 from hybrid.kernels import assembly, native
 from hybrid.kernels.layouts import FIELDS, SIZE_BEFORE_DIGITS, offset
+from hybrid.kernels.reading import READING
 from hybrid.kernels.spare import SPARE, SPARE_VIEWS
 
 _POINTER = ctypes.sizeof(ctypes.c_void_p)
@@ -41,7 +42,7 @@ def _of_numpy(place: int) -> int:
 
 
 def written(code: str, known: Mapping[str, Any], numbers: Mapping[str, int | str] = {}) -> str:
-    """Return code with :data:`COMMON` before it, in which names in ``<>`` are written out.
+    """Return code with what native code shares before it, in which names in ``<>`` are written out.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def written(code: str, known: Mapping[str, Any], numbers: Mapping[str, int | str
         addresses.add(name)
         return f"@{_PREFIX}{name}"
 
-    text = re.sub(r"<([\w.]+)>", one, COMMON + _SHORT_INT + code)
+    text = re.sub(r"<([\w.]+)>", one, READING + COMMON + _SHORT_INT + code)
     declared = [f"@{_PREFIX}{name} = external global i8" for name in sorted(addresses)]
     return "\n".join([*declared, text])
 
@@ -169,68 +170,6 @@ declare ptr @PyErr_Occurred()
 declare i64 @PySet_Size(ptr)
 declare i64 @PyTuple_Size(ptr)
 declare ptr @PyTuple_GetItem(ptr, i64)
-
-define internal ptr @field(ptr %x, i64 %offset) alwaysinline {
-  %at = getelementptr i8, ptr %x, i64 %offset
-  %value = load ptr, ptr %at
-  ret ptr %value
-}
-
-define internal i64 @number_in(ptr %x, i64 %offset) alwaysinline {
-  %at = getelementptr i8, ptr %x, i64 %offset
-  %value = load i32, ptr %at
-  %wide = sext i32 %value to i64
-  ret i64 %wide
-}
-
-define internal i64 @number_at(ptr %x, i64 %offset) alwaysinline {
-  %at = getelementptr i8, ptr %x, i64 %offset
-  %value = load i64, ptr %at
-  ret i64 %value
-}
-
-define internal i8 @kind_of(ptr %dtype) alwaysinline {
-  %at = getelementptr i8, ptr %dtype, i64 <kind>
-  %kind = load i8, ptr %at
-  ret i8 %kind
-}
-
-define internal ptr @word(ptr %words, i64 %i) alwaysinline {
-  %at = getelementptr i64, ptr %words, i64 %i
-  %value = load ptr, ptr %at
-  ret ptr %value
-}
-
-define internal i64 @number(ptr %words, i64 %i) alwaysinline {
-  %at = getelementptr i64, ptr %words, i64 %i
-  %value = load i64, ptr %at
-  ret i64 %value
-}
-
-define internal i1 @is_a(ptr %x, ptr %type) alwaysinline {
-  %own = call ptr @field(ptr %x, i64 <type>)
-  %is = icmp eq ptr %own, %type
-  ret i1 %is
-}
-
-; Whether so many pairs of numbers are equal.
-define internal i1 @equal(ptr %a, ptr %b, i64 %n) alwaysinline {
-  br label %next
-next:
-  %i = phi i64 [ 0, %0 ], [ %i.up, %pair ]
-  %left = icmp slt i64 %i, %n
-  br i1 %left, label %pair, label %yes
-pair:
-  %x = call i64 @number(ptr %a, i64 %i)
-  %y = call i64 @number(ptr %b, i64 %i)
-  %i.up = add i64 %i, 1
-  %same = icmp eq i64 %x, %y
-  br i1 %same, label %next, label %no
-yes:
-  ret i1 1
-no:
-  ret i1 0
-}
 
 ; The ndarray of a Tensor; null for anything else.
 define internal ptr @array_of(ptr %x) alwaysinline {

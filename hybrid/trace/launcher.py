@@ -14,7 +14,7 @@ from hybrid.core.source import run_generated
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.errors import OutOfMemoryError
-from hybrid.kernels.quick import Ticket
+from hybrid.kernels.ticket import Ticket
 from hybrid.runtime.donation import Donation
 from hybrid.runtime.plan import Plan
 from hybrid.trace.concrete import ConcreteFunction

@@ -13,7 +13,7 @@ from hybrid.core.devices import CPU
 from hybrid.core.spec import TensorSpec
 from hybrid.core.state import USUAL
 from hybrid.core.tensor import Tensor
-from hybrid.kernels.quick import Ticket
+from hybrid.kernels.ticket import Ticket
 from hybrid.trace import modes
 from hybrid.trace.any_size_launcher import AnySizeLaunchers
 from hybrid.trace.arguments import Call

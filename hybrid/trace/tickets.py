@@ -14,7 +14,7 @@ from hybrid.core import containers
 from hybrid.core.folding import fold
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor
-from hybrid.kernels.quick import (
+from hybrid.kernels.ticket import (
     ARRAY,
     DICT,
     INT,

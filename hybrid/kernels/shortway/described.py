@@ -96,10 +96,8 @@ define internal i64 @only(ptr %self, ptr %float_at, ptr %int_at) {
   br i1 %some, label %look, label %no
 look:
   %n = call i64 @size_of(ptr %x)
-  %flags = call i64 @number_in(ptr %x, i64 <flags>)
-  %aligned = and i64 %flags, 256
   %one = icmp eq i64 %n, 1
-  %good = icmp ne i64 %aligned, 0
+  %good = call i1 @is_aligned(ptr %x)
   %go = and i1 %one, %good
   br i1 %go, label %which, label %no
 which:
