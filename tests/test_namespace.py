@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import pydoc
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -41,6 +42,29 @@ def test_public_modules_show_what_is_theirs_and_nothing_that_is_imported(space: 
         shown = getattr(space, name)
         owner = type(shown.__self__) if inspect.ismethod(shown) else shown
         assert f"{owner.__module__}.".startswith(f"{space.__name__}.")
+
+
+SHOWN = {
+    hb.GradientTape: """batch_jacobian gradient jacobian reset stop_recording watch
+        watched_variables""",
+    hb.Graph: "as_default gradients placeholder run",
+    hb.Variable: """assign assign_add assign_sub device dtype item name ndim numpy read shape size
+        spec trainable value""",
+    hb.CompiledFunction: """cache_clear cache_info concrete_functions explain fullgraph
+        get_concrete_function name wait""",
+    hb.TraceLog: "of",
+}
+
+
+@pytest.mark.parametrize("kind", SHOWN, ids=lambda kind: kind.__name__)
+def test_help_shows_what_is_public_and_no_internals(kind: type) -> None:
+    assert [name for name in dir(kind) if not name.startswith("_")] == SHOWN[kind].split()
+
+
+def test_help_tells_what_stands_for_a_method_that_tensors_lack() -> None:
+    shown = re.sub(r"[\s|]+", " ", pydoc.plain(pydoc.render_doc(hb.Tensor)))
+    assert " masked_fill Not there; here it is hb.where(mask, value, x). " in shown
+    assert " dump Not there; that of the ndarray with its elements is x.numpy().dump. " in shown
 
 
 def _public_functions() -> Iterator[Any]:

@@ -71,7 +71,7 @@ class GradientTape:
         self._id = next(_tape_ids)
         self._used = False
         self._open = False
-        self._ended = False
+        self._ended = False  # opened, and closed again
         self._opened_in: Any = None
         self._variables: dict[Variable, list[AnyNode]] = {}
         # By identity: Tensors compare elementwise, which no dictionary of them would survive.
@@ -100,11 +100,6 @@ class GradientTape:
         self._opened_in = None
         state = dispatch.state
         state.update(state.recorder, tuple(t for t in state.tapes if t is not self))
-
-    @property
-    def ended(self) -> bool:
-        """Whether the tape was opened and closed again."""
-        return self._ended
 
     def watch(self, tensors: Any) -> None:
         """Record what is done with `tensors` from now on.
@@ -153,7 +148,7 @@ class GradientTape:
         if all(node is not n for n in nodes):
             nodes.append(node)
 
-    def accessed(self, variable: Variable, tensor: Tensor) -> None:
+    def _accessed(self, variable: Variable, tensor: Tensor) -> None:
         """Watch a Variable that is read (called by the dispatch)."""
         if not (self.watch_accessed_variables and variable.trainable and is_inexact(tensor.dtype)):
             return
@@ -166,13 +161,13 @@ class GradientTape:
             node.tapes |= {~self._id}
         self._note(variable, node)
 
-    def assigned(self, variable: Variable) -> None:
+    def _assigned(self, variable: Variable) -> None:
         """What is assigned carries its own record (called by the dispatch)."""
 
     # An op for all open tapes that watch one of its inputs; two short ways for eager code.
-    record = staticmethod(record)
-    record_one = staticmethod(record_one)
-    record_two = staticmethod(record_two)
+    _record = staticmethod(record)
+    _record_one = staticmethod(record_one)
+    _record_two = staticmethod(record_two)
 
     @contextmanager
     def stop_recording(self) -> Iterator[None]:

@@ -64,13 +64,14 @@ ELSEWHERE = {
 """What methods of the Tensors of others are here."""
 
 
+# An attribute that there is not, unless the Tensor stands for a Python scalar that has it. What is
+# said of it instead is its docstring, for ``help``.
 class Absent:
-    """An attribute that there is not, unless the Tensor stands for a Python scalar that has it."""
-
-    __slots__ = ("name",)
+    __slots__ = ("__doc__", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.__doc__ = f"Not there{_instead(name)}."
 
     def __get__(self, tensor: Any, owner: type) -> Any:
         if tensor is None:
@@ -79,12 +80,16 @@ class Absent:
         if type(data) is Symbol and data.spec.weak:
             if hasattr(PYTHON_TYPES[data.dtype.kind], self.name):
                 return getattr(tensor._concrete(self.name).item(), self.name)
-        text = f"a Tensor has no attribute {self.name!r}"
-        if self.name in ELSEWHERE:
-            text += f"; here it is {ELSEWHERE[self.name]}"
-        elif hasattr(np.ndarray, self.name):
-            text += f"; that of the ndarray with its elements is x.numpy().{self.name}"
+        text = f"a Tensor has no attribute {self.name!r}{_instead(self.name)}"
         raise AttributeError(text, name=self.name, obj=tensor)
+
+
+def _instead(name: str) -> str:
+    if name in ELSEWHERE:
+        return f"; here it is {ELSEWHERE[name]}"
+    if hasattr(np.ndarray, name):
+        return f"; that of the ndarray with its elements is x.numpy().{name}"
+    return ""
 
 
 def leave_out(kind: type) -> None:

@@ -40,7 +40,7 @@ def scope(*, recorder: Any = ..., tapes: Any = ..., silent: bool | None = None) 
     """
     before, always, was_silent = (state.recorder, state.tapes), state.always, state.silent
     # Tapes that have ended already: they are asked for gradients of what is brought up to date.
-    asked = [tape for tape in before[1] if tape.ended]
+    asked = [tape for tape in before[1] if tape._ended]
     state.update(before[0] if recorder is ... else recorder, before[1] if tapes is ... else tapes)
     state.silent = (was_silent and recorder is ...) if silent is None else silent
     state.depth += 1
@@ -52,7 +52,7 @@ def scope(*, recorder: Any = ..., tapes: Any = ..., silent: bool | None = None) 
         before = still(*before)
         # One may be closed inside.
         gone = [tape for tape in always if tape not in state.always]
-        open_ones = (tape for tape in before[1] if not tape.ended or tape in asked)
+        open_ones = (tape for tape in before[1] if not tape._ended or tape in asked)
         tapes = tuple([tape for tape in open_ones if tape not in gone])
         state.update(before[0], tapes)
         if state.always is not always and before[0] is None:
@@ -150,7 +150,7 @@ def bind(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Tensor:
     if op.shows and type(inputs[0]) is Tensor:
         _link_view(op, inputs[0], attrs, outputs)
     if state.tapes:
-        state.tapes[-1].record(op, inputs, attrs, outputs)
+        state.tapes[-1]._record(op, inputs, attrs, outputs)
     return outputs  # type: ignore[no-any-return]
 
 

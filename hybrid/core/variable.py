@@ -125,7 +125,7 @@ class Variable:
         tensor = self._tensor if state.recorder is None else state.recorder.read_variable(self)
         if state.tapes:
             for tape in state.tapes:
-                tape.accessed(self, tensor)
+                tape._accessed(self, tensor)
         return tensor
 
     def assign(self, value: Any) -> None:
@@ -154,9 +154,9 @@ class Variable:
             return
         if not isinstance(value, Tensor | int | float | complex):
             value = asarray(value)
-        self.check(spec_of(value))
+        self._check(spec_of(value))
         for tape in dispatch.state.tapes:
-            tape.assigned(self)
+            tape._assigned(self)
         source = value._data if isinstance(value, Tensor) else value
         old = self._tensor._data
         if type(old) is DeviceArray or type(source) is DeviceArray:
@@ -167,7 +167,7 @@ class Variable:
             np.copyto(array, source, casting="unsafe")
         self._tensor = wrap(array)
 
-    def check(self, spec: TensorSpec) -> None:
+    def _check(self, spec: TensorSpec) -> None:
         """Raise unless a value of `spec` can be assigned."""
         name = self.name or "a Variable"
         if not fits(spec.shape, self.shape):

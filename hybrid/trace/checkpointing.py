@@ -175,26 +175,26 @@ def _has_gradient(x: Any) -> bool:
 class _Seen:
     """Stands among the tapes, to learn what Variables hold when a function first meets them."""
 
-    ended = False
+    _ended = False
 
     def __init__(self, seen: dict[Variable, Tensor]) -> None:
         self._id = -1
         self.seen = seen
 
-    def record(self, op: Op, inputs: tuple[Any, ...], attrs: Any, outputs: Any) -> None:
+    def _record(self, op: Op, inputs: tuple[Any, ...], attrs: Any, outputs: Any) -> None:
         """The tapes behind it record."""
 
-    def record_one(self, *args: Any) -> None:
+    def _record_one(self, *args: Any) -> None:
         """Nothing, where the tape behind it is asked for a gradient."""
 
-    def record_two(self, *args: Any) -> None:
+    def _record_two(self, *args: Any) -> None:
         """Nothing either."""
 
-    def accessed(self, variable: Variable, tensor: Tensor) -> None:
+    def _accessed(self, variable: Variable, tensor: Tensor) -> None:
         """Note the contents of a Variable that is read."""
         self.seen.setdefault(variable, tensor)
 
-    def assigned(self, variable: Variable) -> None:
+    def _assigned(self, variable: Variable) -> None:
         """Note the contents of a Variable that is about to be assigned."""
         self.seen.setdefault(variable, variable._tensor)
 

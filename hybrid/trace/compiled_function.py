@@ -63,6 +63,13 @@ class CompiledFunction:
     """A Python function that is traced once per signature and replayed as fused kernels.
 
     Made by :func:`compile`.
+
+    Attributes
+    ----------
+    name : str
+        That of the function.
+    fullgraph : bool
+        Whether what cannot be traced raises.
     """
 
     # What users put on it is all that its dict holds: code may read that, and traces depend on it.

@@ -305,7 +305,7 @@ def _eagerly(name: str, joint: Joint, tensors: tuple[Tensor, ...]) -> list[Tenso
                 )
             )
     outputs = [_fresh(x) for x in results]
-    dispatch.state.tapes[-1].record(
+    dispatch.state.tapes[-1]._record(
         _entry(name, lambda *_: (results, pull)), tensors, {}, tuple(outputs)
     )
     return outputs
@@ -436,5 +436,5 @@ def _mapped(name: str, lanes: Lanes, joint: Joint, tensors: tuple[Tensor, ...]) 
         found = _run(name, batched, tuple(asarray(lane.tensor) for lane in behind))
     outputs = [lanes.inside(Lane(x, batched=True)) for x in found]
     if dispatch.state.tapes:  # opened inside the vmap
-        dispatch.state.tapes[-1].record(_entry(name, joint), tensors, {}, tuple(outputs))
+        dispatch.state.tapes[-1]._record(_entry(name, joint), tensors, {}, tuple(outputs))
     return outputs

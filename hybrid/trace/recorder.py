@@ -343,7 +343,7 @@ class GraphRecorder(StraightLine):
         from hybrid.ops.elementwise.casting import assigned, stop_gradient
 
         value = value if isinstance(value, Tensor) else asarray(value)
-        variable.check(value.spec)
+        variable._check(value.spec)
         if value.dtype != variable.dtype:
             value = value.astype(variable.dtype)
         if value.shape != variable.shape:

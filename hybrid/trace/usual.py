@@ -127,5 +127,5 @@ def _made(
     tensor._link = tensor._node = None
     self._tensors.append(_ref(tensor))
     if state.tapes:
-        state.tapes[-1].record(op, inputs, _NONE, tensor)
+        state.tapes[-1]._record(op, inputs, _NONE, tensor)
     return tensor

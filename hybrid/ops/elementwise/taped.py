@@ -34,7 +34,7 @@ def unary_on_tape(taping: Any, op: Op, ufunc: Callable[..., Any], x: Tensor) -> 
     out._data = data if type(data) is _array else _asarray(data)
     out._link = out._node = None
     if x._node is not None:
-        taping.tape.record_one(taping, x._node, op, op, (x,), out)
+        taping.tape._record_one(taping, x._node, op, op, (x,), out)
     return out
 
 
@@ -59,10 +59,10 @@ def binary_on_tape(taping: Any, op: Op, ufunc: Callable[..., Any], x: Any, y: An
     out._data = data if type(data) is _array else _asarray(data)
     out._link = out._node = None
     if right is not y:
-        taping.tape.record_two(taping, op, x, y, out)
+        taping.tape._record_two(taping, op, x, y, out)
     elif x._node is not None:
         key = op if type(y) is float else (op, int)
-        taping.tape.record_one(taping, x._node, key, op, (x, y), out)
+        taping.tape._record_one(taping, x._node, key, op, (x, y), out)
     return out
 
 
@@ -80,7 +80,7 @@ def _with_number(
     out._data = data if type(data) is _array else _asarray(data)
     out._link = out._node = None
     if y._node is not None:
-        taping.tape.record_one(taping, y._node, (type(x), op), op, (x, y), out)
+        taping.tape._record_one(taping, y._node, (type(x), op), op, (x, y), out)
     return out
 
 

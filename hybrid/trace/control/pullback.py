@@ -96,7 +96,7 @@ def _recall(node: Node, tensors: dict[Value, Any], given: Mapping[Value, Tensor]
     """Let the tapes see a node whose result is known."""
     inputs = tuple(value_of(x, tensors) for x in node.inputs)
     found = tensors[node.output] = wrap(given[node.output]._data)
-    dispatch.state.tapes[-1].record(node.op, inputs, node.attrs, found)
+    dispatch.state.tapes[-1]._record(node.op, inputs, node.attrs, found)
 
 
 def has_gradient(x: Any) -> bool:
