@@ -11,29 +11,14 @@ import functools
 import numpy as np
 
 from hybrid.kernels.cpu import Source
-from hybrid.kernels.handwritten import Array, geometry, run, source_of
-from hybrid.kernels.limits import lanes_of
+from hybrid.kernels.handwritten import Array, geometry, run
+from hybrid.kernels.rows_at import SLOTS, WIDTH, rows_source
 
-# Elements of a row that one item adds up: a thread has columns of its own, whatever the places.
-_WIDTH = 32
-# Nanoseconds for a row of that width.
+# Nanoseconds for `WIDTH` elements of a row.
 _ROW = 6
 
-_SLOTS = ("count", "columns", "size")
-
-# `WIDTH` is a number in the source, so that a row is vectors without a loop.
-_ADD = """# rows of {dtype} added up at places
-geometry_pointer = operand(0, "int64", "geometry")
-value_pointer = operand(1, "{dtype}", "value")
-index_pointer = operand(2, "int64", "index")
-out_pointer = operand(3, "{dtype}", "out", clear_of=("value", "index"))
-
-
-def {name}_run(args, lo, hi):
-    geometry, value = geometry_pointer(args), value_pointer(args)
-    index, out = index_pointer(args), out_pointer(args)
-{unpack}
-    for item in range(lo, hi):
+# An item is so many columns: a thread has columns of its own, whatever the places.
+_ADD = """    for item in range(lo, hi):
         first = item * {width}
         if first + {width} <= columns:
             for i in range(count):
@@ -52,12 +37,7 @@ def {name}_run(args, lo, hi):
 
 @functools.cache
 def _source(dtype: str, width: int) -> Source:
-    lanes = min(lanes_of(dtype), width)
-    # LLVM would make single numbers of so short a loop, and takes five times as long then.
-    steps = f"range({width})" if width % lanes else f"lanes(0, {width}, {lanes})"
-    return source_of(
-        "scatter_add", _ADD, ("run",), _SLOTS, 3, dtype=dtype, width=width, steps=steps
-    )
+    return rows_source("scatter_add", _ADD, dtype, width)
 
 
 def takes(out: Array) -> bool:
@@ -78,9 +58,9 @@ def add_rows(out: Array, value: Array, index: Array) -> None:
         Of integers; negative ones count from the end.
     """
     columns = out.size // len(out)
-    width = min(columns, _WIDTH)
+    width = min(columns, WIDTH)
     items = -(-columns // width)
     values = {"count": index.size, "columns": columns, "size": len(out)}
-    numbers = geometry(index.size * items * _ROW, 0, [items], _SLOTS, values)
+    numbers = geometry(index.size * items * _ROW, 0, [items], SLOTS, values)
     places = np.ascontiguousarray(index, np.int64)
     run(_source(out.dtype.name, width), numbers, np.ascontiguousarray(value), places, out)

@@ -13,32 +13,17 @@ import numpy as np
 
 from hybrid.core.spec import TensorSpec
 from hybrid.kernels.cpu import Source
-from hybrid.kernels.handwritten import Array, geometry, run, source_of
-from hybrid.kernels.limits import lanes_of
+from hybrid.kernels.handwritten import Array, geometry, run
+from hybrid.kernels.rows_at import SLOTS, WIDTH, rows_source
 
-# Elements that are copied as vectors without a loop.
-_WIDTH = 32
-# Rows of an item, and nanoseconds for `_WIDTH` elements.
+# Rows of an item, and nanoseconds for `WIDTH` elements.
 _ROWS, _PART = 64, 4
 # Elements from which on it pays to look for a kernel.
 _LEAST = 4096
 # Bits stay what they are: numbers of any kind are copied as floats of their size.
 _WORDS: dict[int, np.dtype[Any]] = {4: np.dtype(np.float32), 8: np.dtype(np.float64)}
 
-_SLOTS = ("count", "columns", "size")
-
-_TAKE = """# rows of {dtype} at places
-geometry_pointer = operand(0, "int64", "geometry")
-value_pointer = operand(1, "{dtype}", "value")
-index_pointer = operand(2, "int64", "index")
-out_pointer = operand(3, "{dtype}", "out", clear_of=("value", "index"))
-
-
-def {name}_run(args, lo, hi):
-    geometry, value = geometry_pointer(args), value_pointer(args)
-    index, out = index_pointer(args), out_pointer(args)
-{unpack}
-    for i in range(lo * {rows}, min(hi * {rows}, count)):
+_TAKE = """    for i in range(lo * {rows}, min(hi * {rows}, count)):
         source = from_end(load(index, i), size) * columns
         to = i * columns
         for part in items(0, columns // {width}):
@@ -52,10 +37,7 @@ def {name}_run(args, lo, hi):
 
 @functools.cache
 def _source(dtype: str, width: int) -> Source:
-    lanes = min(lanes_of(dtype), width)
-    steps = f"range({width})" if width % lanes else f"lanes(0, {width}, {lanes})"
-    values = {"dtype": dtype, "width": width, "steps": steps, "rows": _ROWS}
-    return source_of("take_rows", _TAKE, ("run",), _SLOTS, 3, **values)
+    return rows_source("take_rows", _TAKE, dtype, width, rows=_ROWS)
 
 
 def takes(base: TensorSpec) -> bool:
@@ -83,8 +65,8 @@ def take_rows(base: Array, index: Array, out: Array) -> None:
     words = _WORDS[base.dtype.itemsize]
     columns = base.size // len(base)
     values = {"count": index.size, "columns": columns, "size": len(base)}
-    cost = out.size * _PART // _WIDTH
-    numbers = geometry(cost, 0, [-(-index.size // _ROWS)], _SLOTS, values)
+    cost = out.size * _PART // WIDTH
+    numbers = geometry(cost, 0, [-(-index.size // _ROWS)], SLOTS, values)
     base, places = np.ascontiguousarray(base), np.ascontiguousarray(index, np.int64)
-    source = _source(words.name, min(columns, _WIDTH))
+    source = _source(words.name, min(columns, WIDTH))
     run(source, numbers, base.view(words), places, out.view(words))
