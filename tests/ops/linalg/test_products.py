@@ -128,3 +128,20 @@ def test_products_of_two_dtypes_have_the_same_bits_in_both_modes(
         found, expected = hb.compile(function)(a, b), function(a, b)
         assert found.dtype == expected.dtype
         assert found.numpy().tobytes() == expected.numpy().tobytes()
+
+
+def test_an_in_place_matrix_product_writes():
+    a = np.arange(4.0).reshape(2, 2)
+    for run in (lambda f: f, hb.compile):
+        t = asarray(a.copy())
+        row = t[0]
+
+        def square(x):
+            x @= x
+            return x
+
+        run(square)(t)
+        np.testing.assert_array_equal(t.numpy(), a @ a)
+        np.testing.assert_array_equal(row.numpy(), (a @ a)[0])
+    with pytest.raises(ShapeError, match="cannot be written"):
+        t @= np.ones((2, 3))
