@@ -101,10 +101,12 @@ def _unsupported(dtype: dtypes.DType, of: Any) -> DTypeError:
 
 @converts
 def of_numbers(obj: Any) -> Array | None:
-    """Return the array of a Python number, or of a list, perhaps of lists, of nothing else.
+    """Return the array of a number, or of a list of Python's, perhaps of lists, of nothing else.
 
     For eager code outside tapes; None for all that needs more thought.
     """
+    if isinstance(obj, np.generic):
+        return np.asarray(obj) if obj.dtype in dtypes.SUPPORTED else None
     if type(obj) is list:
         kinds = set(map(type, obj))
         if kinds == {list}:

@@ -112,6 +112,7 @@ def load(
         "__name__": "__name__",
         "package": __name__.partition(".")[0] + ".",
         "float": float,
+        "numpy_float": np.float64,
         "slice": slice,
         "tuple": tuple,
         "list": list,

@@ -319,6 +319,23 @@ def test_numpy_scalars_are_strong() -> None:
     assert (x + np.float64(1)).dtype == (np.float64(1) + x).dtype == np.float64
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("scalar", [*map(np.dtype, "?bHlfdF"), np.dtype(np.float16)], ids=str)
+@pytest.mark.parametrize("shape", [(), (3,), (200_000,)])
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint64", "float16", "float32", "float64", "D"])
+def test_operators_beside_a_scalar_of_numpy_give_what_numpy_gives(
+    scalar: np.dtype[Any], shape: tuple[int, ...], dtype: str
+) -> None:
+    a, s = np.full(shape, 3).astype(dtype), scalar.type(2)
+    x = asarray(a)
+    for name in ("add", "mul", "truediv", "lt", "eq"):
+        apply = getattr(operator, name)
+        for mine, wanted in ((apply(x, s), apply(a, s)), (apply(s, x), apply(s, a))):
+            assert type(mine) is hb.Tensor
+            assert (mine.dtype, mine.shape) == (wanted.dtype, wanted.shape)
+            np.testing.assert_array_equal(mine.numpy(), wanted)
+
+
 def test_python_scalars_alone_become_what_asarray_makes_of_them() -> None:
     assert ew.exp(2.0).dtype == np.float32
     assert ew.exp(2).dtype == np.float64

@@ -42,6 +42,37 @@ def test_basic_index(how, data, shape):
         assert np.shares_memory(found.numpy(), x) == isinstance(expected, np.ndarray)
 
 
+@HOW
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "int32"])
+@pytest.mark.parametrize(
+    "index",
+    [
+        lambda i: i,
+        lambda i: -i if i.dtype.kind == "i" else i,
+        lambda i: (i, i, i),
+        lambda i: (slice(1, None), i),
+        lambda i: (0, ..., i),
+        lambda i: (None, i, slice(None, None, -1), 2),
+    ],
+)
+def test_an_index_with_tensors_without_axes_gives_a_copy_of_what_ints_give(how, dtype, index):
+    x, i = X.copy(), np.array(2, dtype)
+    expected = x[index(i)].copy()
+    with how():
+        found = asarray(x)[index(asarray(i))]
+    assert type(found) is Tensor
+    np.testing.assert_array_equal(found.numpy(), expected)
+    assert not np.shares_memory(found.numpy(), x)
+
+
+def test_a_tensor_without_axes_that_is_outside_or_a_truth_is_no_other_index():
+    with pytest.raises(IndexingError, match="12"):
+        asarray(X)[asarray(12)]
+    with pytest.raises(IndexError):
+        asarray(X)[asarray(1.0)]
+    assert asarray(X)[asarray(True)].shape == (1, *SHAPE)
+
+
 @st.composite
 def mixed_index(draw):
     """Draw an index with at least one array among ints, slices, None and an ellipsis."""

@@ -300,12 +300,17 @@ no:
 }
 
 ; Whether a number is one that NumPy takes beside an array as hybrid does: it widens bfloat16, whose
-; kind is V.
+; kind is V. Its own float64 has a dtype, which beside another of that changes nothing.
 define internal i1 @weak(ptr %number, ptr %array) alwaysinline {
   %is_float = call i1 @is_a(ptr %number, ptr <float>)
   %is_int = call i1 @is_a(ptr %number, ptr <int>)
-  %is = or i1 %is_float, %is_int
+  %is_theirs = call i1 @is_a(ptr %number, ptr <numpy_float>)
   %descr = call ptr @field(ptr %array, i64 <descr>)
+  %which = call i64 @number_in(ptr %descr, i64 <type_num>)
+  %double = icmp eq i64 %which, <float64>
+  %alike = and i1 %is_theirs, %double
+  %of_python = or i1 %is_float, %is_int
+  %is = or i1 %of_python, %alike
   %kind = call i8 @kind_of(ptr %descr)
   %known = icmp ne i8 %kind, 86
   %both = and i1 %is, %known

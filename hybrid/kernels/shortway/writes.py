@@ -129,7 +129,9 @@ free:
   %storage = load ptr, ptr %storage_at
   br i1 %go, label %kind, label %python
 kind:
-  %is_float = call i1 @is_a(ptr %value, ptr <float>)
+  %of_python = call i1 @is_a(ptr %value, ptr <float>)
+  %of_numpy = call i1 @is_a(ptr %value, ptr <numpy_float>)
+  %is_float = or i1 %of_python, %of_numpy
   br i1 %is_float, label %measure, label %maybe_int
 measure:
   ; What NumPy converts to any dtype without a word.

@@ -29,6 +29,11 @@ SCALARS = frozenset((bool, int, float, complex))
 DIRECT = frozenset((int, float))
 """The types of numbers that NumPy takes beside an array as they are, weakly."""
 
+OF_NUMPY = frozenset(
+    dtype.type for dtype in dtypes.SUPPORTED if issubclass(dtype.type, np.number | np.bool_)
+)
+"""The types of NumPy's own scalars, which have a dtype."""
+
 KNOWN = (Tensor, Variable, np.ndarray, np.generic, int, float, complex, list, tuple)
 """What operators take on the other side; anything else is asked by Python what it can do itself."""
 

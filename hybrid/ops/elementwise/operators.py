@@ -25,6 +25,7 @@ from hybrid.ops import _shortways
 from hybrid.ops.elementwise.large import LARGE, large
 from hybrid.ops.elementwise.operands import (
     DIRECT,
+    OF_NUMPY,
     SCALARS,
     check_integers,
     is_known,
@@ -138,6 +139,11 @@ def _raw(x: Any, other: Any) -> Any:
     if type(x) in DIRECT:
         # NumPy widens bfloat16, whose kind is V, where it meets a Python scalar.
         return x if type(other) is Tensor and other._data.dtype.kind != "V" else None
+    if type(x) in OF_NUMPY:
+        if type(other) is not Tensor or (dtype := other._data.dtype).kind == "V":
+            return None
+        # Beside its own dtype it is the Python number, which large arrays take in several threads.
+        return float(x) if type(x) is np.float64 and dtype is dtypes.float64 else np.asarray(x)
     return x if type(x) is _array and x.dtype in dtypes.SUPPORTED else None
 
 

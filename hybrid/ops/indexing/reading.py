@@ -46,6 +46,8 @@ def getitem(x: Tensor, index: Any) -> Tensor:
                 return wrap(np.asarray(part))
             if _certainly_copies(index):
                 return wrap(np.asarray(data[native(index)]))
+            if (basic := _of_numbers(index)) is not None and _is_basic(basic):
+                return wrap(np.array(data[basic]))
         except (IndexError, ValueError):
             pass  # explained below
     index = in_index(index)
@@ -93,6 +95,20 @@ def _certainly_copies(index: Any) -> bool:
     return any(
         type(e) is list or (isinstance(e, Tensor | np.ndarray) and e.ndim > 0) for e in entries
     )
+
+
+def _of_numbers(index: Any) -> Any:
+    """Return an index with ints for its integer Tensors without axes; None where there are none."""
+    entries = index if type(index) is tuple else (index,)
+    found = tuple(
+        int(e._data)
+        if type(e) is Tensor and type(e._data) is _array and e._data.dtype.kind in "iu"
+        else e
+        for e in entries
+    )
+    if Tensor not in map(type, entries) or Tensor in map(type, found):
+        return None
+    return found if type(index) is tuple else found[0]
 
 
 def _makes_view(index: Any, x: Tensor) -> bool:

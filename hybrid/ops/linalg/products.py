@@ -184,10 +184,12 @@ def matmul(a: ArrayLike, b: ArrayLike, /, out: Any = None) -> Tensor:
         return as_numpy(np.matmul, a, b, out=out)
     if _short is not None and (done := _short(a, b)) is not None:
         return done
-    if (not busy or state.plain) and type(a) is Tensor and type(b) is Tensor:
-        left, right = a._data, b._data
+    if not busy or state.plain:
+        left: Any = a._data if type(a) is Tensor else a
+        right: Any = b._data if type(b) is Tensor else b
         # Most dtypes are one object. The product of float16 is not NumPy's.
-        if left.dtype is right.dtype and left.dtype.char in "fdgFDG":
+        alike = type(left) is type(right) is _array and left.dtype is right.dtype
+        if alike and left.dtype.char in "fdFD":
             try:
                 product = heard()(_matmul, left, right)
             except (TypeError, ValueError):

@@ -28,7 +28,7 @@ from hybrid.errors import HybridError
 from hybrid.ops import creation, elementwise, joining, linalg, reduction, unit_axes
 from hybrid.ops._axes import all_axes
 from hybrid.ops.elementwise.declare import UFUNCS, key_of
-from hybrid.ops.elementwise.operands import KNOWN, SCALARS, hold_lists, with_lists
+from hybrid.ops.elementwise.operands import KNOWN, OF_NUMPY, SCALARS, hold_lists, with_lists
 from hybrid.ops.elementwise.selection import where as choose
 from hybrid.ops.inplace import check_write, writing
 from hybrid.ops.protocols.by_numpy import by_numpy, put_into, spread, written_by_numpy
@@ -78,7 +78,7 @@ _ASSOCIATIVE = frozenset(
 """May be applied to halves, and to growing spans: that is how a trace reduces with them."""
 
 
-_PLAIN = frozenset((Tensor, np.ndarray, int, float))
+_PLAIN = OF_NUMPY | {Tensor, np.ndarray, int, float}
 """Operands of which NumPy makes what hybrid's functions make of them."""
 
 
