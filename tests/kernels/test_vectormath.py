@@ -322,6 +322,18 @@ def test_expm1_is_accurate_where_one_is_half_a_unit_of_the_power() -> None:
     assert distance.max() <= BOUNDS["expm1"][0], worst(distance, (x,), got)
 
 
+@pytest.mark.parametrize(
+    ("low", "high"), [(-0.07, -0.02), (0.02, 0.07), (36.69, 37.48), (-38, -28), (709.7, 709.782)]
+)
+def test_expm1_of_float64_is_accurate_where_its_parts_meet(low: float, high: float) -> None:
+    x = np.linspace(low, high, 3_000)
+    got = apply("expm1", (x,))
+    distance = np.array(
+        [ulps64(y, exact("expm1", (float(v),))) for v, y in zip(x, got, strict=True)]
+    )
+    assert distance.max() <= BOUNDS["expm1"][1], worst(distance, (x,), got)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", sorted(BOUNDS))
 def test_instructions_of_avx512_change_no_bit(name: str, dtype: Any) -> None:

@@ -28,14 +28,6 @@ from hybrid.kernels.intrinsics import (
 _HUGE = 2.0**60  # its square is a float32; from here on log(1 + x) is log(x)
 
 
-def scaled_less_one(p: Any, lost: Any, power: Any, half: Any) -> Any:
-    """(p + lost) * power + (power - half), with what the sum loses by rounding put back."""
-    less = power - half
-    y = fma(p, power, less)
-    rest = fma(p, power, less - y) + ((power - less) - half)
-    return y + fma(lost, power, rest)
-
-
 def hyperbolic_sine(
     reduced: Any, power: Any, integer: Any, bound: Any, tiny: Any, sinh_tail: Any, cosh_tail: Any
 ) -> Any:

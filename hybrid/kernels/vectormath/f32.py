@@ -43,8 +43,8 @@ from hybrid.kernels.vectormath.logarithms_f32 import (
 )
 from hybrid.kernels.vectormath.reduction import reduce_f32
 from hybrid.kernels.vectormath.tables import (
+    bare_roots_of_2,
     cubes,
-    roots_of_2,
     thirds,
 )
 
@@ -65,7 +65,7 @@ _MAGIC_BITS = np.int32(0x4B400000)
 
 _EXPM1 = polynomial("expm1_f32_tail", *coefficients.EXPM1)
 _EXPM1_NEAR = polynomial("expm1_f32_near", *coefficients.EXPM1_NEAR)
-_ROOTS, _ROOTS_REST = roots_of_2()
+_ROOTS, _ROOTS_REST = bare_roots_of_2(f32)
 _TANH = polynomial("tanh_f32_tail", *coefficients.TANH)
 
 

@@ -116,16 +116,19 @@ def thirds_f64() -> tuple[Any, Any]:
     return table("thirds_f64", whole), table("thirds_rest_f64", rest)
 
 
-def roots_of_2() -> tuple[Any, Any]:
-    """Tables of 2**(j/16) in 8 bits for j = 0 to 15, and the logarithm of the rest, float32.
+def bare_roots_of_2(dtype: Any) -> tuple[Any, Any]:
+    """Tables of 2**(j/16) in a few bits for j = 0 to 15, and the logarithm of the rest.
 
     Of the bits of the first j 16ths of the exponent's least are taken, for a sum to bring back.
     """
-    whole, rest = _powers_of_2(16, range(16), 7)
-    bits = whole.astype(np.float32).view(np.int32) - (np.arange(16, dtype=np.int32) << 19)
-    return table("roots_f32", bits.view(np.float32)), table(
-        "roots_rest_f32", np.log1p(rest).astype(np.float32)
-    )
+    kept, shift, integer = {
+        np.float32: (7, 19, np.int32),
+        np.float64: (11, 48, np.int64),
+    }[dtype]
+    whole, rest = _powers_of_2(16, range(16), kept)
+    bits = whole.astype(dtype).view(integer) - (np.arange(16, dtype=integer) << shift)
+    name = f"bare_roots_f{8 * bits.itemsize}"
+    return table(name, bits.view(dtype)), table(f"{name}_rest", np.log1p(rest).astype(dtype))
 
 
 def powers_of_2() -> tuple[Any, Any]:
