@@ -16,7 +16,7 @@ from hybrid.core.layout import Layout, contiguous
 from hybrid.runtime.building import Building
 from hybrid.runtime.lower import store_access
 from hybrid.runtime.memory import used_roots
-from hybrid.runtime.steps import KernelStep, Place, Root, Step, WriteStep
+from hybrid.runtime.steps import KernelStep, Place, Root, WriteStep
 from hybrid.runtime.writing import part_of, stores_by_axes
 
 T = TypeVar("T")
@@ -36,7 +36,8 @@ def schedule_join(building: Building, node: Node, number: int) -> bool:
     parts = list(_parts(node))
     places = [building.place(x) for x in node.inputs]
     roots = [None if isinstance(place, Const) else place.root for place in places]
-    makers = ((x, _maker(building, x, part, number)) for x, part in zip(node.inputs, parts))
+    users = _users(building, {root for root in roots if root is not None})
+    makers = ((x, _maker(building, x, part, number, users)) for x, part in zip(node.inputs, parts))
     # What is two parts, or one and a view in another, needs an array to be copied from.
     alone = {x for x, root in zip(node.inputs, roots, strict=True) if roots.count(root) == 1}
     made = {x: step for x, step in makers if step is not None and x in alone}
@@ -77,7 +78,20 @@ def _parts(node: Node) -> Iterator[Place]:
         start += size
 
 
-def _maker(building: Building, operand: Operand, part: Place, number: int) -> int | None:
+def _users(building: Building, roots: set[Root]) -> dict[Root, list[int]]:
+    """Return which steps use arrays: in one walk, for a join may be of hundreds."""
+    users: dict[Root, list[int]] = {root: [] for root in roots}
+    first = min((root.start for root in roots if root.origin == "planned"), default=0)
+    for i in range(first, len(building.steps)):
+        step = building.steps[i]
+        for root in {x.owner for x in (*step.outputs, *used_roots(step))} & roots:
+            users[root].append(i)
+    return users
+
+
+def _maker(
+    building: Building, operand: Operand, part: Place, number: int, users: dict[Root, list[int]]
+) -> int | None:
     """Return which step is the kernel that makes an operand, for the join alone."""
     if isinstance(operand, Const) or not _near(part.layout):
         return None
@@ -85,7 +99,7 @@ def _maker(building: Building, operand: Operand, part: Place, number: int) -> in
     root = place.root
     if root.origin != "planned" or place.layout != root.layout or not building.dies(root, number):
         return None
-    using = [i for i in range(root.start, len(building.steps)) if _uses(building.steps[i], root)]
+    using = users[root]
     if len(using) != 1:
         return None
     step = building.steps[using[0]]
@@ -97,10 +111,6 @@ def _maker(building: Building, operand: Operand, part: Place, number: int) -> in
 def _near(layout: Layout) -> bool:
     """Tell whether a kernel that stores so stores one vector behind the other, or few elements."""
     return prod(layout.shape) <= FEW or layout.strides[-1:] == (1,)
-
-
-def _uses(step: Step, root: Root) -> bool:
-    return any(x.owner is root for x in (*step.outputs, *used_roots(step)))
 
 
 def _aim(building: Building, operand: Operand, part: Place, number: int, joined: Root) -> None:

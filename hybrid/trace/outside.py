@@ -94,6 +94,7 @@ class OutsideRecorder(GraphRecorder):
         self._bare: dict[int, weakref.ref[Tensor]] = {}
         self._converted: set[int] = set()  # by `hb.asarray`, which gave them as they are
         self._with_own: set[int] = set()  # that a transform has made Tensors of
+        self._views: dict[tuple[Any, ...], Tensor] = {}
         self.entangled = False
         self.unknowns = Unknowns()
         self._read: dict[int, Contents] = {}
@@ -165,6 +166,7 @@ class OutsideRecorder(GraphRecorder):
 
     def shadow(self, tensor: Tensor) -> Tensor:
         """Return what stands for a Tensor from outside; eager, if what it shares was written."""
+        tensor = self._first_of(tensor)
         before = len(self.shadows)
         shadow = super().shadow(tensor)
         if len(self.shadows) > before:
@@ -182,6 +184,18 @@ class OutsideRecorder(GraphRecorder):
             self.give_up("NumPy itself has changed an array that the function has used before")
             return tensor
         return shadow
+
+    def _first_of(self, tensor: Tensor) -> Tensor:
+        """Return the first Tensor that shows the same part of an ndarray: ``W.T`` is a new one."""
+        data = tensor._data
+        if type(data) is not np.ndarray or data.base is None or id(data) in self.shadows:
+            return tensor
+        if not data.size or tensor._node is not None or tensor._alias is not None:
+            return tensor
+        if id(tensor) in self._bare:
+            return tensor
+        place = data.ctypes.data, data.shape, data.strides, data.dtype
+        return self._views.setdefault(place, tensor)
 
     def note_made(self, tensor: Tensor) -> None:
         """Note that the function has made an array from nothing: its contents are known."""

@@ -312,3 +312,39 @@ def test_what_the_function_writes_to_an_ndarray_itself_reaches_it() -> None:
     with pytest.warns(EagerFallbackWarning):
         found = [f(hb.zeros(())).item() for _ in range(3)]
     assert found == [3.0, 6.0, 9.0]
+
+
+def kept_in_loops(x: Any, matrix: Any, steps: int) -> Any:
+    for _ in range(steps):
+        x = matrix.T @ hb.tanh(matrix @ x) + matrix[:, 0]
+    return x
+
+
+def test_views_made_anew_at_each_step_are_one_captured_array_and_the_loop_rolls_up() -> None:
+    matrix = np.arange(9.0).reshape(3, 3) / 9
+    traced = hb.compile(lambda x: kept_in_loops(x, matrix, 20), fullgraph=True)
+    for _ in range(2):
+        expected = kept_in_loops(hb.asarray(X), matrix, 20)
+        np.testing.assert_allclose(traced(hb.asarray(X)).numpy(), expected.numpy(), rtol=1e-14)
+        matrix[:] += 0.1  # read anew at each call
+    assert traced.cache_info().misses == 1
+    graph = traced.get_concrete_function(hb.asarray(X)).graph
+    assert len(graph.captures) == 3
+    assert "0 kernels, 1 library call" in traced.explain()
+
+
+@pytest.mark.parametrize("write", [lambda m: m.T, lambda m: m], ids=["the view", "the array"])
+def test_a_view_made_anew_after_a_write_shows_what_was_written(write: Any) -> None:
+    def run(x: Any, matrix: Any) -> Any:
+        before = matrix.T @ x
+        write(matrix)[0, 1] = x[2]
+        return before + matrix.T @ x
+
+    mine, wanted = (np.arange(9.0).reshape(3, 3) for _ in range(2))
+    traced = hb.compile(lambda x: run(x, mine))
+    for _ in range(3):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", EagerFallbackWarning)
+            found = traced(hb.asarray(X))
+        np.testing.assert_allclose(np.asarray(found), run(X, wanted))
+        np.testing.assert_array_equal(mine, wanted)
