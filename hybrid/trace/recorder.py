@@ -404,6 +404,19 @@ def _literal_beside(x: Any, present: list[np.dtype[Any]]) -> Const:
     return Const(x, own)
 
 
+class _PureRecorder(GraphRecorder):
+    """Records what is made of ops only: the numbers that their rules make are nodes too."""
+
+    def shadow(self, tensor: Tensor) -> Tensor:
+        data = tensor._data
+        if type(data) is np.ndarray and not data.ndim:
+            made: Tensor = dispatch.bind(
+                OPS["full"], (data.item(),), {"shape": (), "dtype": data.dtype}
+            )
+            return made
+        return super().shadow(tensor)
+
+
 def trace_pure(
     name: str, function: Callable[..., Any], specs: Iterable[TensorSpec]
 ) -> tuple[FuncGraph, list[Tensor]]:
@@ -423,7 +436,7 @@ def trace_pure(
     list of Tensor
         The Tensors that stood for the parameters.
     """
-    recorder = GraphRecorder(line=lambda depth=0: None)
+    recorder = _PureRecorder(line=lambda depth=0: None)
     parameters = [recorder.parameter(spec) for spec in specs]
     inputs = tuple(p._data.value for p in parameters)
     with dispatch.scope(recorder=recorder, tapes=()):
@@ -431,4 +444,5 @@ def trace_pure(
         results = results if isinstance(results, tuple) else (results,)
         outputs = tuple(recorder.operand(x) for x in results)
     recorder.open = False
+    assert not recorder.captures, "what a graph of ops alone reads from outside would be lost"
     return FuncGraph(name, inputs, (), tuple(recorder.nodes), outputs), parameters

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 import hybrid as hb
-from hybrid.core.dispatch import bind
+from hybrid.core.dispatch import bind, bind_all
+from hybrid.core.graph import Value
 from hybrid.core.op import OPS, Example, Op
 from hybrid.core.spec import TensorSpec
+from hybrid.trace.recorder import trace_pure
 
 CONTROL = {"call", "call_with_residuals", "fused"}  # made of other ops, which are tested
 
@@ -236,3 +238,24 @@ def test_forward_mode_is_the_transpose_of_reverse_mode(op: Op, example: Example)
         for g, d in zip(pull(hb.asarray(np.float64(1.0))), directions, strict=True)
     )
     np.testing.assert_allclose(slope.item(), expected, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", [n for n, op in OPS.items() if op.vjp or op.joint_vjp])
+def test_the_gradient_of_an_op_traced_alone_reads_nothing_from_outside(name: str) -> None:
+    op = OPS[name]
+    for example in op.examples:
+        dtypes = example.dtypes or ("float32",) * len(example.shapes)
+        specs = [TensorSpec(s, np.dtype(d)) for s, d in zip(example.shapes, dtypes, strict=True)]
+
+        def gradient(*xs: Any, attrs: Any = example.attrs) -> tuple[Any, ...]:
+            inexact = [x for x in xs if x.dtype.kind in "fc"]
+            with hb.GradientTape() as tape:
+                tape.watch(inexact)
+                results = bind_all(op, xs, attrs) if op.multi else (bind(op, xs, attrs),)
+            found = tape.gradient([y for y in results if y.dtype.kind in "fc"], inexact)
+            return tuple(x for x in found if x is not None) or xs
+
+        graph, _ = trace_pure(name, gradient, specs)
+        known = {*graph.parameters, *(v for node in graph.nodes for v in node.outputs)}
+        read = [x for node in graph.nodes for x in node.inputs if isinstance(x, Value)]
+        assert known.issuperset(read)

@@ -370,3 +370,20 @@ def test_the_gradient_of_a_checkpoint_that_writes_to_its_result_has_the_writes()
         found = hb.vjp(f, x)[1](hb.asarray([1.0, 2.0, 3.0]))[0]
         np.testing.assert_allclose(found.numpy(), X[0] * [10, 12, 0])
         np.testing.assert_allclose(hb.jvp(f, (x,), (x,))[1].numpy(), 2 * f(x).numpy())
+
+
+@pytest.mark.parametrize("reduce", [hb.median, lambda x: hb.quantile(x, 0.3, method="midpoint")])
+def test_the_way_back_through_a_scan_keeps_the_numbers_that_rules_make(reduce: Any) -> None:
+    rows = hb.asarray(np.linspace(0.1, 2.0, 20).reshape(4, 5) ** 2)
+
+    def run(a: Any) -> Any:
+        return hb.scan(lambda carry, row: (carry + reduce(row * carry), carry), a, rows)
+
+    def pushed(a: Any) -> Any:
+        return hb.jvp(run, (a,), (hb.ones_like(a),))[1]
+
+    a = hb.asarray(1.0, dtype=hb.float64)
+    step = 1e-6
+    slope = (run(a + step)[0] - run(a - step)[0]) / (2 * step)
+    for found in (pushed(a), hb.compile(pushed)(a)):
+        np.testing.assert_allclose(float(found[0]), float(slope), rtol=1e-6)
