@@ -19,8 +19,8 @@ _MUTATING = """
     add discard sort reverse rotate fill put partition resize put_nowait __setitem__ __delitem__
     __setattr__
 """
-_MUTATORS = frozenset(_MUTATING.split())
-_WRITERS = _MUTATORS | {
+MUTATORS = frozenset(_MUTATING.split())
+_WRITERS = MUTATORS | {
     *("at", "copyto", "fill_diagonal", "flat", "itemset", "out", "place", "put_along_axis"),
     *("putmask", "shuffle"),
 }
@@ -50,7 +50,7 @@ def line_that_changes(codes: Sequence[CodeType], name: str) -> SourceLine | None
         writes = any(
             op.opname in ("STORE_SUBSCR", "DELETE_SUBSCR")
             or (op.opname in _STORES and op.argval in wanted)
-            or (op.opname in ("LOAD_METHOD", "LOAD_ATTR") and op.argval in _MUTATORS)
+            or (op.opname in ("LOAD_METHOD", "LOAD_ATTR") and op.argval in MUTATORS)
             or (op.opname == "BINARY_OP" and op.argrepr.endswith("="))
             for op in ops
         )

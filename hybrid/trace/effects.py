@@ -22,6 +22,7 @@ from hybrid.core.tensor import Array
 from hybrid.errors import TraceError
 from hybrid.trace.blame import is_only_filled, line_that_changes, line_that_names
 from hybrid.trace.called_back import Look
+from hybrid.trace.called_code import changed_by
 from hybrid.trace.environment import MISSING, Binding, literal_changed
 from hybrid.trace.growth import Changes, Growth, Sizes, changes_since
 from hybrid.trace.holders import Slots
@@ -145,6 +146,11 @@ class Watch:
             look.take()
             for i in self._held.take(found, States(self._before)):
                 self._contents[i] = small_copy(self._before.arrays[i][1])
+
+    def meddling(self, function: Any) -> str | None:
+        """Return the name of what a callback may change that the function reads itself, if any."""
+        there = reach(function, [])
+        return changed_by(function, there, self._before, _frames(self._before.codes))
 
     def _notice(self, frame: FrameType, event: str, function: Any) -> None:
         if event != "c_call" or self._measured is not None or self._called_back:
@@ -300,6 +306,15 @@ class Watch:
                 name, line = change_of(binding, self._before)
                 return Effect(f"it changes {name} while it is traced", line)
         return None
+
+
+def _frames(codes: Sequence[CodeType]) -> Iterator[FrameType]:
+    """Yield the frames of some functions that are under way."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code in codes:
+            yield frame
+        frame = frame.f_back
 
 
 def is_sequence(binding: Binding) -> bool:

@@ -40,6 +40,7 @@ from hybrid.core.source import is_framework, is_installed
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
+from hybrid.trace.called_code import Names, own_names, read_by, stored_by
 from hybrid.trace.environment import STAND_INS, Bases, Binding, Builtins, Kind, Space, is_inserted
 from hybrid.trace.holders import InContext, Items, Own, PerThread, Referent, Slots, Viewed
 from hybrid.trace.lookups import modules_imported, names_looked_up, takes_any_module
@@ -125,6 +126,9 @@ class _Walk:
         self._holders: list[tuple[str, Any, dict[str, Any], bool, set[str]]] = []
         self._pending: list[tuple[str, Any]] = []
         self._spaces: dict[int, tuple[str, Any]] = {}  # by the identity of what holds the names
+        self._called: set[str] = set()  # attributes that say what is called back
+        self._said: set[tuple[int, str]] = set()  # those that were found
+        self._stored: set[str] = set()  # and those that this sets
 
     def visit(self, name: str, value: Any, *, named: bool = False) -> None:
         """Look at `value` and what it holds; its attributes are all read if it is `named`."""
@@ -211,6 +215,8 @@ class _Walk:
             self._follow()
         names = self.reached.names
         asked = None if names & _DYNAMIC else names
+        if asked is not None and not self.reached.elsewhere:
+            self._leave_out(self._stored - names)
         spaces = {key: (name, Space(x, asked)) for key, (name, x) in self._spaces.items()}
         self.reached.spaces.extend(spaces.values())
         for name, obj, fields, _, _ in self._holders:
@@ -226,6 +232,20 @@ class _Walk:
         for name, setting in settings_asked(names):
             self._bind(name, setting, None)
 
+    def _leave_out(self, unread: set[str]) -> None:
+        """Let no trace depend on attributes that only callbacks set and read."""
+        bindings, kept = self.reached.bindings, []
+        for binding in bindings:
+            fields = binding.holder
+            whole = binding.name.endswith(".*") and type(fields) is dict
+            if not whole or unread.isdisjoint(fields):
+                kept.append(binding)
+                continue
+            name = binding.name.removesuffix(".*")
+            kept += [_bound(f"{name}.{key}", fields, key) for key in fields if key not in unread]
+            kept.append(_bound(name, Space(fields, self.reached.names), None))
+        bindings[:] = kept
+
     def _follow(self) -> None:
         while True:
             while self._pending:
@@ -238,6 +258,12 @@ class _Walk:
                     if isinstance(obj, type | ModuleType | FunctionType) or "__wrapped__" in fields:
                         self._bind(f"{name}.{key}", fields, key)
                     self._later(f"{name}.{key}", fields[key])
+                for key in (self._called & fields.keys()) - names - done:
+                    if (id(fields), key) in self._said:
+                        continue
+                    self._said.add((id(fields), key))
+                    self._bind(f"{name}.{key}", fields, key)
+                    self._only_called(key, fields[key])
             if not self._pending:
                 return
 
@@ -253,16 +279,23 @@ class _Walk:
             self._held(function)
             return
         self.reached.codes.append(code)
-        self.reached.names.update(_attribute_names(code))
-        for free, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-            self._bind(free, cell, None)
-            self._later(free, self.reached.bindings[-1].value)
         scope, unbound = function.__globals__, []
+        own = own_names(code, scope)
+        self.reached.names.update(_attribute_names(code) if own is None else own.attributes)
+        if own is not None:
+            self._called |= own.called
+            self._stored |= own.stored
+        for free, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+            if own is not None and free not in own.variables | own.called:
+                continue
+            self._bind(free, cell, None)
+            itself = own is None or free in own.variables
+            (self._later if itself else self._only_called)(free, self.reached.bindings[-1].value)
         self._space("", scope)
-        for used in self._names_in(code, scope):
+        for used, itself in self._names_in(code, scope, own).items():
             if used in scope and not is_inserted(scope[used]):
                 self._bind(used, scope, used)
-                self._later(used, scope[used])
+                (self._later if itself else self._only_called)(used, scope[used])
             elif hasattr(builtins, used):
                 self.reached.builtins.append((scope, used, code))
                 unbound.append(used)
@@ -274,8 +307,19 @@ class _Walk:
         self._space(name, function.__dict__)
         self._holders.append((name, function, function.__dict__, False, set()))
 
-    def _names_in(self, code: CodeType, scope: dict[str, Any]) -> Iterable[str]:
-        """Return the globals that code reads, and follow the modules that it imports itself."""
+    def _only_called(self, name: str, value: Any) -> None:
+        """Take note of what code names only to be called back, and read no further."""
+        code = getattr(getattr(value, "__func__", value), "__code__", None)
+        if isinstance(code, CodeType):
+            self._stored |= stored_by(code)
+
+    def _names_in(
+        self, code: CodeType, scope: dict[str, Any], own: Names | None
+    ) -> dict[str, bool]:
+        """Return the globals that code names, and whether it reads them itself.
+
+        The modules that it imports are followed.
+        """
         for module in modules_imported(code, scope):
             if module in sys.modules and users_own(module):
                 self._bind(f"sys.modules[{module!r}]", sys.modules, module)
@@ -284,7 +328,10 @@ class _Walk:
         if looked_up is None:
             self._bind("globals()", Space(scope, None), None)
             looked_up = frozenset(key for key in scope if not key.startswith("__"))
-        return dict.fromkeys((*_global_names(code), *sorted(looked_up)))
+        found = dict.fromkeys(_global_names(code), True)
+        if own is not None:
+            found = {x: x in own.globals for x in found if x in own.globals | own.called}
+        return found | dict.fromkeys(sorted(looked_up), True)
 
     def _any_module(self) -> None:
         """Follow all modules of the user's, since any of them may be looked up by a text."""
@@ -390,7 +437,8 @@ class _Walk:
 
 
 def _attribute_names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
+    # What only __init__ names, it makes: no other code reads it.
+    yield from read_by(code) if code.co_name == "__init__" else code.co_names
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _attribute_names(constant)

@@ -48,6 +48,9 @@ class StraightLine:
         """Return what is around a callback that runs in the middle of the trace."""
         return nullcontext()
 
+    def before_callback(self, function: Any) -> None:
+        """Stop where a callback may change what the function reads as Python."""
+
     def stream(self, file: Any) -> str | None:
         """Return the name in `sys` of what a file is in every run, if it is one that has any."""
         return None

@@ -82,6 +82,8 @@ class Tracer(Cutter):
         Whether code that the function reaches may tell ``True`` from what stands for it.
     called_back : callable
         Gives what is around each callback.
+    meddling : callable
+        Names what a callback may change that the function reads itself, if there is something.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class Tracer(Cutter):
         outside: frozenset[int] = frozenset(),
         tells: Callable[[], bool] = bool,
         called_back: Callable[[], AbstractContextManager[None]] = nullcontext,
+        meddling: Callable[[Any], str | None] = lambda function: None,
     ) -> None:
         super().__init__(
             name,
@@ -118,6 +121,7 @@ class Tracer(Cutter):
         self._outside = outside
         self._tells = tells
         self._called_back = called_back
+        self._meddling = meddling
         self._streams = (sys.stdout, sys.stderr)
         self._filters, self._shows = warnings.filters, warnings.showwarning
         self.fullgraph = fullgraph
@@ -326,6 +330,11 @@ class Tracer(Cutter):
     def called_back(self) -> AbstractContextManager[None]:
         """Return what lets a callback's changes be none of the function's."""
         return self._called_back()
+
+    def before_callback(self, function: Any) -> None:
+        """Go on eagerly where a callback may change what the function reads as Python."""
+        if self.open and (name := self._meddling(function)) is not None:
+            self.give_up(f"a callback changes {name}, which the function reads itself")
 
     def stream(self, file: Any) -> str | None:
         """Return which stream a file was when the trace began: the function may have made it."""

@@ -217,6 +217,7 @@ class Subject:
             outside=frozenset(id(binding.holder) for binding in watch.bindings),
             tells=watch.tells_identity,
             called_back=watch.called_back,
+            meddling=watch.meddling,
         )
         return tracer
 

@@ -213,3 +213,180 @@ def test_what_the_function_changes_besides_is_taken_back() -> None:
     assert sorted(log) == ["callback", "function"]
     assert d["function"] == 1
     assert "callback" in d
+
+
+# --- what of it the function reads itself ---------------------------------------------------------
+
+
+class Logged:
+    """A step, and what it notes by callbacks."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.history: list[float] = []
+        self.weight = 2.0
+
+    def note(self, v: Any) -> None:
+        self.calls += 1
+        self.history.append(float(v))
+
+    def step(self, x: Any) -> Any:
+        hb.callback(self.note, None, x.sum())
+        return x * self.weight
+
+    def counting(self, x: Any) -> Any:
+        hb.callback(self.note, None, x.sum())
+        return x * self.calls
+
+    def measuring(self, x: Any) -> Any:
+        hb.callback(self.note, None, x.sum())
+        return x * len(self.history)
+
+
+CALLED = [0]
+LOG: list[Any] = []
+SUMS = np.zeros(2)
+
+
+def _count(v: Any) -> None:
+    CALLED[0] += 1
+
+
+def _sum(v: Any) -> None:
+    SUMS[0] += float(v)
+
+
+def _named(x: Any) -> Any:
+    hb.callback(_count, None, x.sum())
+    return x * 2
+
+
+def _a_method_named(x: Any) -> Any:
+    hb.callback(LOG.append, None, x.sum())
+    return x * 2
+
+
+def _made_inside(x: Any) -> Any:
+    hb.callback(lambda v: LOG.append(float(v)), None, x.sum())
+    return x * 2
+
+
+def _made_and_named_inside(x: Any) -> Any:
+    def note(v: Any) -> None:
+        LOG.append(float(v))
+        CALLED[0] += 1
+
+    hb.callback(note, None, x.sum())
+    return x * 2
+
+
+def _an_element(x: Any) -> Any:
+    hb.callback(_count, None, x.sum())
+    return x * CALLED[0]
+
+
+def _by_another_function(x: Any) -> Any:
+    hb.callback(lambda v: _count(v), None, x.sum())
+    return x * CALLED[0]
+
+
+def _a_length(x: Any) -> Any:
+    hb.callback(LOG.append, None, x.sum())
+    return x * len(LOG)
+
+
+def _an_array(x: Any) -> Any:
+    hb.callback(_sum, None, x.sum())
+    return x * SUMS
+
+
+def _an_element_of_an_array(x: Any) -> Any:
+    hb.callback(_sum, None, x.sum())
+    return x * float(SUMS[0])
+
+
+def _a_variable_of_its_own(x: Any) -> Any:
+    n = 0
+
+    def note(v: Any) -> None:
+        nonlocal n
+        n += 1
+
+    hb.callback(note, None, x.sum())
+    return x * n
+
+
+def _a_list_of_its_own(x: Any) -> Any:
+    seen: list[Any] = []
+    hb.callback(seen.append, None, x.sum())
+    return x * len(seen)
+
+
+def _in_a_loop(x: Any) -> Any:
+    def body(i: Any, c: Any) -> Any:
+        hb.callback(_count, None, c.sum())
+        return c * CALLED[0]
+
+    return hb.fori_loop(0, 2, body, x)
+
+
+def _results(f: Callable[[Any], Any]) -> list[Any]:
+    CALLED[0] = 0
+    LOG.clear()
+    SUMS[:] = 0
+    return [f(hb.asarray([1.0, 2.0])).tolist() for _ in range(4)] + [CALLED[0], len(LOG), SUMS[0]]
+
+
+@pytest.mark.parametrize("f", [_named, _a_method_named, _made_inside, _made_and_named_inside])
+def test_what_only_a_callback_reads_is_changed_without_tracing_anew(f: Any) -> None:
+    compiled = hb.compile(f, fullgraph=True)
+    assert _results(compiled) == _results(f)
+    assert compiled.cache_info().misses == 1
+
+
+def test_attributes_that_only_a_callback_reads_are_changed_without_tracing_anew() -> None:
+    o = Logged()
+    compiled = hb.compile(o.step, fullgraph=True)
+    for i in range(4):
+        assert compiled(hb.ones(2)).tolist() == [2, 2]
+        assert (o.calls, o.history) == (i + 1, [2.0] * (i + 1))
+    assert compiled.cache_info().misses == 1
+    o.weight = 3.0  # which it reads itself
+    assert compiled(hb.ones(2)).tolist() == [3, 3]
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        *(_an_element, _by_another_function, _a_length, _an_array, _an_element_of_an_array),
+        *(_a_variable_of_its_own, _a_list_of_its_own, _in_a_loop),
+    ],
+)
+def test_what_a_callback_changes_is_read_as_it_was_left_and_that_is_said(f: Any) -> None:
+    want = _results(f)
+    said = r"a callback changes \w+, which .*\n.*hb.callback"
+    with pytest.warns(EagerFallbackWarning, match=said):
+        assert _results(hb.compile(f)) == want
+    with pytest.raises(hb.errors.TraceError, match="a callback changes"):
+        hb.compile(f, fullgraph=True)(hb.ones(2))
+
+
+@pytest.mark.parametrize("name", ["counting", "measuring"])
+def test_attributes_that_a_callback_changes_are_read_as_it_left_them(name: str) -> None:
+    plain, compiled = getattr(Logged(), name), hb.compile(getattr(Logged(), name))
+    with pytest.warns(EagerFallbackWarning, match="a callback changes self"):
+        assert _results(compiled) == _results(plain)
+
+
+def test_a_callback_that_gets_another_function_is_the_new_one() -> None:
+    compiled = hb.compile(_named)
+    scope: dict[str, Any] = globals()
+    before = scope["_count"]
+    seen: list[Any] = []
+    compiled(hb.ones(2))
+    try:
+        scope["_count"] = seen.append
+        compiled(hb.ones(2))
+    finally:
+        scope["_count"] = before
+    assert len(seen) == 1

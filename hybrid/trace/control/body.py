@@ -317,6 +317,12 @@ class BodyRecorder(GraphRecorder):
             raise self.untraceable("it prints to a file")
         return found
 
+    def before_callback(self, function: Any) -> None:
+        """Stop where a callback may change what the function reads as Python."""
+        trace: Any = self.outer.trace
+        if trace is not None:
+            trace.before_callback(function)
+
     def abandon(self, error: Untraceable) -> None:
         """Leave it to the outermost trace, which alone can go on eagerly."""
         raise error

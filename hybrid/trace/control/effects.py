@@ -371,6 +371,9 @@ def callback(function: Callable[..., Any], result_spec: Any, /, *args: Any) -> A
     given, results = containers.flatten(result_spec)
     specs = tuple(_spec(x) for x in given) if result_spec is not None else ()
     _fix_numbers(function)
+    trace = None if dispatch.state.recorder is None else dispatch.state.recorder.trace
+    if trace is not None:
+        trace.before_callback(function)
     call = Called(function, arguments, results)
     out = dispatch.bind_all(CALLBACK, tuple(leaves), {"call": call, "specs": specs})
     return None if result_spec is None else containers.unflatten(results, out)
