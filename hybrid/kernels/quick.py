@@ -31,7 +31,8 @@ def quick_call(
     otherwise : callable
         Python's ``__call__``.
     known : mapping of str to object
-        As for `short_ways`; and the set ``requests``, empty where all is as usual.
+        As for `short_ways`; the set ``requests``, empty where all is as usual; and ``unknown``,
+        which what a ticket runs gives where Python has to go its own way.
 
     Raises
     ------
@@ -171,6 +172,12 @@ dropped:
   %k.up = add i64 %k, 1
   br label %drop.next
 done:
+  %is_open = icmp eq ptr %out, <unknown>
+  br i1 %is_open, label %forget, label %settled
+forget:
+  call void @Py_DecRef(ptr %out)
+  br label %miss
+settled:
   %nothing = icmp eq ptr %out, null
   %own = xor i1 %is_plan, 1
   %whole = and i1 %ran, %own

@@ -432,7 +432,7 @@ def _answer_natively(function: CompiledFunction) -> None:
     if _tried:
         return
     _tried = True
-    known = {**known_objects(), "requests": defaults.asked}
+    known = {**known_objects(), "requests": defaults.asked, "unknown": UNKNOWN}
     with contextlib.suppress(RuntimeError):  # an interpreter of another kind
         method = quick_call(CompiledFunction, function, _PYTHON_CALL, known)
         CompiledFunction.__call__ = method  # type: ignore[method-assign]

@@ -130,6 +130,15 @@ def test_an_error_is_raised_as_in_eager_code() -> None:
     assert hb.array_equal(f(good, good), good + good)
 
 
+def test_an_error_with_containers_around_is_raised_as_in_eager_code() -> None:
+    f = hb.compile(lambda given: {"inverse": hb.linalg.inv(given[0]), "sum": given[0] + given[1]})
+    good, singular = hb.eye(2), hb.zeros((2, 2))
+    again(f, [good, good])
+    with pytest.raises(np.linalg.LinAlgError):
+        f([singular, good])
+    assert hb.array_equal(f([good, good])["sum"], good + good)
+
+
 def test_hits_are_counted_and_forgotten() -> None:
     f = hb.compile(lambda x: x + 1)
     x = hb.ones(2)
