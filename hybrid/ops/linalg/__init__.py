@@ -23,6 +23,7 @@ from hybrid.ops.linalg.products import matmul, vecdot
 from hybrid.ops.linalg.solving import inv, solve, solve_triangular
 from hybrid.ops.linalg.spectral import EighResult, SVDResult, eigh, eigvalsh, svd, svdvals
 from hybrid.ops.linalg.tensor_products import tensordot
+from hybrid.ops.linalg.tensor_systems import tensorinv, tensorsolve
 from hybrid.ops.permuting import matrix_transpose
 
 __all__ = [
@@ -58,6 +59,8 @@ __all__ = [
     "svd",
     "svdvals",
     "tensordot",
+    "tensorinv",
+    "tensorsolve",
     "trace",
     "vecdot",
     "vector_norm",

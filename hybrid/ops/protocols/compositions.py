@@ -14,7 +14,7 @@ from hybrid.core.making import asarray
 from hybrid.core.source import located
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
-from hybrid.errors import IndexingError, LinAlgError
+from hybrid.errors import IndexingError
 from hybrid.ops import (
     creation,
     joining,
@@ -275,33 +275,6 @@ def _cross(
     if a.shape[-1] != 3 or b.shape[-1] != 3:
         return by_numpy(np.cross, (a, b), {"axisc": axisc})
     return permuting.moveaxis(linalg.cross(a, b), -1, axisc)
-
-
-@implements(np.linalg.tensorinv)
-def _tensorinv(a: Any, ind: int = 2) -> Any:
-    x = asarray(a)
-    if ind <= 0:
-        raise ValueError(f"tensorinv: ind is {ind}, it must be positive")
-    rows = prod(x.shape[ind:])
-    if rows**2 != x.size:
-        raise LinAlgError(located(f"tensorinv: shape {x.shape} makes no square matrix at {ind}"))
-    return reshaping.reshape(
-        linalg.inv(reshaping.reshape(x, (rows, rows))), (*x.shape[ind:], *x.shape[:ind])
-    )
-
-
-@implements(np.linalg.tensorsolve)
-def _tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
-    a, b = asarray(a), asarray(b)
-    if axes is not None:
-        a = permuting.moveaxis(a, tuple(axes), tuple(range(a.ndim - len(axes), a.ndim)))
-    shape = a.shape[b.ndim :]
-    if prod(shape) ** 2 != a.size:
-        raise LinAlgError(
-            located(f"tensorsolve: shape {a.shape} makes no square matrix for {b.shape}")
-        )
-    matrix = reshaping.reshape(a, (prod(shape), prod(shape)))
-    return reshaping.reshape(linalg.solve(matrix, reshaping.ravel(b)), shape)
 
 
 def _in_front(x: Tensor, count: int) -> Tensor:

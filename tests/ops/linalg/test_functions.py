@@ -318,3 +318,37 @@ def test_a_diagonal_is_a_view_in_both_modes():
     np.testing.assert_array_equal(second.numpy(), [2, 10])
     np.testing.assert_array_equal(one.numpy(), [[7, 2, 2], [3, 7, 10], [6, 7, 7]])
     np.testing.assert_array_equal(two.numpy(), one.numpy())
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, hb.compile], ids=["eager", "compiled"])
+@pytest.mark.parametrize(
+    ("a", "b", "axes"),
+    [((2, 3, 6), (2, 3), None), ((6, 2, 3), (2, 3), (0,)), ((2, 3, 3, 2), (3, 2), (1, 0))],
+)
+def test_tensorsolve_is_numpys(wrap: Any, a: Any, b: Any, axes: Any) -> None:
+    rng = np.random.default_rng(0)
+    left, right = rng.normal(size=a), rng.normal(size=b)
+    expected = np.linalg.tensorsolve(left, right, axes)
+    for module in (np, hb):
+        solve = wrap(lambda x, y, of=module: of.linalg.tensorsolve(x, y, axes))
+        found = solve(hb.asarray(left), hb.asarray(right))
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, hb.compile], ids=["eager", "compiled"])
+@pytest.mark.parametrize(("shape", "ind"), [((4, 6, 8, 3), 2), ((24, 8, 3), 1)])
+def test_tensorinv_is_numpys(wrap: Any, shape: Any, ind: int) -> None:
+    a = np.random.default_rng(0).normal(size=shape)
+    for module in (np, hb):
+        inverse = wrap(lambda x, of=module: of.linalg.tensorinv(x, ind=ind))
+        expected = np.linalg.tensorinv(a, ind=ind)
+        np.testing.assert_allclose(inverse(hb.asarray(a)).numpy(), expected, rtol=1e-8, atol=1e-10)
+
+
+def test_systems_of_tensors_that_are_not_square_say_what_they_are() -> None:
+    with pytest.raises(hb.linalg.LinAlgError, match=r"\(2, 3\).* 2 rows .* 3 columns"):
+        hb.linalg.tensorinv(hb.ones((2, 3)), ind=1)
+    with pytest.raises(hb.linalg.LinAlgError, match=r"4 rows .* 3 columns"):
+        hb.linalg.tensorsolve(hb.ones((4, 3)), hb.ones(4))
+    with pytest.raises(ValueError, match="positive"):
+        hb.linalg.tensorinv(hb.ones((2, 2)), ind=0)
