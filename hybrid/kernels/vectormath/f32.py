@@ -38,6 +38,7 @@ from hybrid.kernels.vectormath.exponentials_f32 import LN2_HI, LN2_LO, LOG2E, ex
 from hybrid.kernels.vectormath.f64 import logaddexp_f64
 from hybrid.kernels.vectormath.logarithms_f32 import (
     log1p_parts,
+    log_sum,
     parts,
     power_of_two,
 )
@@ -186,7 +187,9 @@ sinh_f32 = derived.hyperbolic_sine(
     _reduced, power_of_two, np.int32, _BOUND, f32(2.0**-13), _SINH, _COSH
 )
 cosh_f32 = derived.hyperbolic_cosine(_expm1_parts, power_of_two, np.int32(2), _BOUND)
-asinh_f32, acosh_f32, atanh_f32 = derived.inverse_hyperbolic(log1p_parts)
+asinh_f32, acosh_f32, atanh_f32 = derived.inverse_hyperbolic(
+    log1p_parts, log_sum, np.int32(0x5EC00000)
+)
 sigmoid_f32 = derived.logistic(exp_f32)
 
 # --- error function ---------------------------------------------------------------------------

@@ -38,7 +38,7 @@ from hybrid.kernels.vectormath.exponentials_f64 import (
     exp_f64,
     power_of_two,
 )
-from hybrid.kernels.vectormath.logarithms_f64 import log1p_f64, log1p_parts
+from hybrid.kernels.vectormath.logarithms_f64 import log1p_f64, log1p_parts, log_sum
 from hybrid.kernels.vectormath.reduction import reduce_f64
 from hybrid.kernels.vectormath.tables import bare_roots_of_2
 
@@ -206,7 +206,9 @@ _BOUND = 710.6
 
 sinh_f64 = derived.hyperbolic_sine(_reduced, power_of_two, np.int64, _BOUND, 2.0**-27, _SINH, _COSH)
 cosh_f64 = derived.hyperbolic_cosine(_expm1_parts, power_of_two, np.int64(2), _BOUND)
-asinh_f64, acosh_f64, atanh_f64 = derived.inverse_hyperbolic(log1p_parts)
+asinh_f64, acosh_f64, atanh_f64 = derived.inverse_hyperbolic(
+    log1p_parts, log_sum, np.int64(0x5FD8000000000000)
+)
 sigmoid_f64 = derived.logistic(exp_f64)
 
 # --- error function ---------------------------------------------------------------------------

@@ -88,18 +88,24 @@ def log10_f32(x: Any) -> Any:
     return edges(x, fma(k, _LG[0], _LOG10_HIGH(i)) + rest)
 
 
-def log1p_parts(x: Any) -> tuple[Any, Any]:
-    """(log(1 + x), k) for -1 < x < inf: the rounding error of 1 + x = m * 2**k is kept."""
-    large = x > _ONE
-    u = x + _ONE
-    lost = select(large, _ONE, x) - (u - select(large, x, _ONE))
-    if wide.available(x):
+def log_sum(u: Any, lost: Any) -> tuple[Any, Any]:
+    """(log(u + lost), k) for u = m * 2**k, a normal number, and what it lost by rounding."""
+    if wide.available(u):
         m, k = parts(u)
         return _LOGARITHM.natural(m, k, wide.call("scale", lost, -k)), k
     m, exponent = _normal_parts(u)
     k = float_of_int(exponent)
     bounded = minimum(exponent, np.int32(126))
     return _LOGARITHM.natural(m, k, lost * power_of_two(sub(np.int32(0), bounded))), k
+
+
+def log1p_parts(x: Any) -> tuple[Any, Any]:
+    """(log(1 + x), k) for -1 < x < inf: the rounding error of 1 + x = m * 2**k is kept.
+
+    It is exact where x is so small that it shows: u - 1 is, up to u = 2**24.
+    """
+    u = x + _ONE
+    return log_sum(u, x - (u - _ONE))
 
 
 def log1p_f32(x: Any) -> Any:

@@ -84,19 +84,25 @@ def log10_f64(x: Any) -> Any:
     return edges(x, fma(k, _LG[0], _LOG10_HIGH(i)) + rest)
 
 
-def log1p_parts(x: Any) -> tuple[Any, Any]:
-    """(log(1 + x), k) for -1 < x < inf: the rounding error of 1 + x = m * 2**k is kept."""
-    large = x > 1.0
-    u = x + 1.0
-    lost = select(large, 1.0, x) - (u - select(large, x, 1.0))
-    if wide.available(x):
+def log_sum(u: Any, lost: Any) -> tuple[Any, Any]:
+    """(log(u + lost), k) for u = m * 2**k, a normal number, and what it lost by rounding."""
+    if wide.available(u):
         m, k = parts(u)
         return _LOGARITHM.natural(m, k, wide.call("scale", lost, -k)), k
     m, exponent = _normal_parts(u)
-    # 2**-k; 2**-1022 where that would be subnormal, as nothing is lost for such x.
+    # 2**-k; 2**-1022 where that would be subnormal, as nothing is lost for such u.
     shift = maximum(sub(_TWICE_BIAS, exponent), np.int64(1))
     k = _unbiased(exponent)
     return _LOGARITHM.natural(m, k, lost * bits_float(shl(shift, 52))), k
+
+
+def log1p_parts(x: Any) -> tuple[Any, Any]:
+    """(log(1 + x), k) for -1 < x < inf: the rounding error of 1 + x = m * 2**k is kept.
+
+    It is exact where x is so small that it shows: u - 1 is, up to u = 2**53.
+    """
+    u = x + 1.0
+    return log_sum(u, x - (u - 1.0))
 
 
 def log1p_f64(x: Any) -> Any:
