@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.state import state
 from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import Tensor
 from hybrid.core.unknown import known
@@ -21,13 +22,20 @@ def strides(x: Tensor) -> tuple[int, ...]:
 
 
 class Flags:
-    """How the memory of a traced Tensor lies in eager code: what ``x.flags`` is in a trace."""
+    """How the memory of a Tensor lies in eager code: what ``x.flags`` is in a trace.
+
+    No node says that writing ends: who sets a flag ends the trace, and NumPy keeps what was set.
+    """
+
+    __slots__ = ("_tensor",)
+    _tensor: Tensor
 
     def __init__(self, tensor: Tensor) -> None:
-        self._tensor = tensor
+        object.__setattr__(self, "_tensor", tensor)
 
     def __getattr__(self, name: str) -> bool:
-        if name not in _ORDERS:
+        data = self._tensor._data
+        if name not in _ORDERS or type(data) is not Symbol or data.array is not None:
             flags = self._tensor._concrete(f"flags.{name}").flags
             return bool(getattr(flags, name))
         layout = self._tensor._data.recorder.layout_of(self._tensor)
@@ -37,6 +45,14 @@ class Flags:
 
     def __getitem__(self, name: str) -> bool:
         return bool(getattr(self, _LETTERS.get(name, name.lower())))
+
+    def __setattr__(self, name: str, value: bool) -> None:
+        if state.recorder is not None:
+            state.recorder.give_up("it sets flags of an array")
+        setattr(self._tensor._concrete(f"flags.{name}").flags, name, value)
+
+    def __setitem__(self, name: str, value: bool) -> None:
+        setattr(self, _LETTERS.get(name, name.lower()), value)
 
 
 _ORDERS = frozenset(("c_contiguous", "f_contiguous", "contiguous", "fortran", "fnc", "forc"))
@@ -49,7 +65,7 @@ _LETTERS = {
 
 def flags(x: Tensor) -> Any:
     """How the memory lies, and whether it may be written: NumPy's flags."""
-    if type(x._data) is Symbol and x._data.array is None:
+    if state.recorder is not None:
         return Flags(x)
     return x._concrete("flags").flags
 

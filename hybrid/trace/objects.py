@@ -3,7 +3,7 @@
 A class that nobody has registered is a leaf to :mod:`hybrid.core.containers`: whoever got such an
 object from a trace would find a Tensor there that no longer exists. So what a function has made of
 a plain class is taken apart, and each call makes one anew, as eager code does. What cannot be taken
-apart (a closure, a generator, a dict of the user's own class) ends tracing.
+apart (a closure, a generator, an array of objects, a Tensor that is a key) ends tracing.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _ENDS = (ModuleType, type, *_ATOMS)
 class Sealed(Exception):
     """An object holds traced values, and cannot be taken apart."""
 
-    def __init__(self, kind: type) -> None:
-        super().__init__(kind.__name__)
-        self.kind = kind
+    def __init__(self, kind: type, holds: str = "that holds") -> None:
+        article = "an" if kind.__name__[0] in "aeiouAEIOU" else "a"
+        super().__init__(f"it returns {article} {kind.__name__} {holds} what it computes")
 
 
 class _Parts:
@@ -77,22 +77,37 @@ def taken_apart(returned: Any, outside: Callable[[Any], bool]) -> Any:
     Sealed
         Where it holds traced values that nobody could find at a replay.
     """
+
     return _each_apart(returned, outside, set())
 
 
 # Functions of the module: one that calls itself by its own name is a cycle, and what the trace knew
 # would live until the garbage is collected.
 def _each_apart(x: Any, outside: Callable[[Any], bool], seen: set[int]) -> Any:
+    def keys_are_plain(part: Any) -> None:
+        if isinstance(part, dict) and any(_in_key(key, outside) for key in part):
+            raise Sealed(type(part), "with keys that hold")
+
+    containers.visit(keys_are_plain, x)
     return containers.map_leaves(lambda leaf: _apart(leaf, outside, seen), x)
 
 
+def _in_key(key: Any, outside: Callable[[Any], bool]) -> bool:
+    return type(key) is not str and (_is_traced(key) or _holds_traced(key, outside))
+
+
 def _apart(x: Any, outside: Callable[[Any], bool], seen: set[int]) -> Any:
-    if isinstance(x, _ATOMS) or type(x) in (Number, Unknown) or not _holds_traced(x, outside):
+    atom = isinstance(x, _ATOMS) and not _is_of_objects(x)
+    if atom or type(x) in (Number, Unknown) or not _holds_traced(x, outside):
         return x
     if id(x) in seen or not _is_plain(type(x)):  # as two objects they would be no longer one
         raise Sealed(type(x))
     seen.add(id(x))
     return _Parts(type(x), {k: _each_apart(v, outside, seen) for k, v in _fields(x)})
+
+
+def _is_of_objects(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and x.dtype == object
 
 
 def settle(objects: Iterable[Any]) -> None:
@@ -125,10 +140,14 @@ def _holds_traced(x: Any, outside: Callable[[Any], bool]) -> bool:
         for part in _held(pending.pop()):
             if _is_traced(part):
                 return True
-            if id(part) not in seen and not isinstance(part, _ENDS) and not outside(part):
+            if id(part) not in seen and not _ends(part) and not outside(part):
                 seen[id(part)] = part
                 pending.append(part)
     return False
+
+
+def _ends(x: Any) -> bool:
+    return isinstance(x, _ENDS) and not _is_of_objects(x)
 
 
 def _held(x: Any) -> Iterable[Any]:
@@ -137,6 +156,8 @@ def _held(x: Any) -> Iterable[Any]:
             if is_framework(x.__code__):
                 return ()
             return (*(x.__closure__ or ()), *(x.__defaults__ or ()), x.__kwdefaults__)
+        case np.ndarray():
+            return x.ravel().tolist() if _is_of_objects(x) else ()  # unseen by the collector
         case _ if not users_own(type(x).__module__) and type(x).__module__.startswith("hybrid."):
             return ()
     return gc.get_referents(x)

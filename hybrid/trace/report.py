@@ -179,6 +179,14 @@ _ADVICE = (
         "convert it outside.",
     ),
     (
+        r"^it returns an? (async_)?(generator|coroutine)",
+        "Decorate the functions that compute inside of it, which return Tensors.",
+    ),
+    (
+        r"^it returns ",
+        "Return Tensors in tuples, lists, dicts (as values) or objects of a class of your own.",
+    ),
+    (
         r"draws random numbers",
         "Draw from hb.random, or pass such numbers in as an argument.",
     ),

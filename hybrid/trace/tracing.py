@@ -312,7 +312,7 @@ def _apart(tracer: Tracer, returned: Any, call: Call, handed: dict[int, Any]) ->
             marked = tracer.filled.marked(returned, handed)
             return taken_apart(marked, lambda x: id(x) in given or tracer.reaches(x))
     except Sealed as sealed:
-        tracer.give_up(f"it returns a {sealed.kind.__name__} that holds what it computes", None)
+        tracer.give_up(str(sealed), None)
     settle((*containers.leaves_of(returned), *call.leaves))
     if not handed:
         return returned

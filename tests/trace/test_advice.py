@@ -42,6 +42,8 @@ PROGRAMS: list[tuple[Callable[[Any], Any], str]] = [
     (counted, "hb.Variable"),
     (in_a_thread, "Start threads outside"),
     (in_a_body, "hb.cond or hb.where"),
+    (lambda x: (part for part in [x * 2]), "Decorate the functions that compute"),
+    (lambda x: {x * 2}, "Return Tensors in tuples"),
     (lambda x: x.numpy() + 1, "compile a smaller part"),
 ]
 

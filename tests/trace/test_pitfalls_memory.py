@@ -93,6 +93,35 @@ def test_a_read_only_ndarray_refuses_a_write_with_the_line() -> None:
     np.testing.assert_array_equal(array, 1)
 
 
+def _by_attribute(array: Any) -> None:
+    array.flags.writeable = False
+
+
+def _by_letter(array: Any) -> None:
+    array.flags["W"] = False
+
+
+@pytest.mark.parametrize("close", [_by_attribute, _by_letter])
+@pytest.mark.parametrize("made", [True, False])
+def test_an_array_made_read_only_while_traced_refuses_writes(
+    close: Callable[[Any], None], made: bool
+) -> None:
+    def f(x: Any, change: bool) -> Any:
+        array = np.ones(3) if made else x * 2
+        close(array)
+        if change:
+            array[0] = x[0]
+        return array
+
+    traced = hb.compile(f)
+    x = hb.arange(1.0, 4.0)
+    with pytest.warns(EagerFallbackWarning, match="it sets flags of an array"):
+        assert not traced(x, False).flags.writeable
+    assert not traced(x, False).flags.writeable
+    with pytest.raises(ValueError, match="read-only"):
+        traced(x, True)
+
+
 @pytest.mark.parametrize("wrapped", [True, False])
 def test_an_input_returned_as_it_came_is_the_same_object(wrapped: bool) -> None:
     f = hb.compile(lambda x, other: (x, other, x))
