@@ -21,6 +21,7 @@ from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.cutting import Unstable
 from hybrid.trace.differentiate import run_under
 from hybrid.trace.following import MAX_WIDTH
+from hybrid.trace.launcher import is_pure
 from hybrid.trace.meeting import follow, way_to
 from hybrid.trace.segment import Failed, Segment
 from hybrid.trace.sources import Environment, start
@@ -102,7 +103,7 @@ def branch(
     if value in segment.raised and not any(x.acts for x in concrete.segments):
         return _raised_before(subject, concrete, call, segment, value)
     with subject.lock:
-        conditions, read = concrete.conditions, len(concrete.read)
+        before = _looked_at(concrete)
         reason = segment.reason_for(value)
         subject.reasons.append(reason)
         failed: Failed | None = None
@@ -128,13 +129,19 @@ def branch(
             return refused_eagerly(subject, concrete, call, refused)
         if failed is not None:
             return in_python(subject, concrete, call, environment, failed)
-        if concrete.conditions is not conditions or len(concrete.read) > read:
+        if _looked_at(concrete) != before:
             subject.shortcuts.forget((concrete,))
         why = segment.unsettled
         if why and concrete.fallback is None:
             nodes = segment.graph.nodes
             subject.fall_back(concrete, EagerFrom(why, nodes[-1].line if nodes else None))
         return result
+
+
+def _looked_at(concrete: ConcreteFunction) -> tuple[Any, ...]:
+    """Return what says which calls short ways may answer: what they look at before they run."""
+    pure = is_pure(concrete)  # memory that no way writes may be shared
+    return concrete.conditions, len(concrete.read), concrete.layout_matters, pure
 
 
 def _raised_before(

@@ -155,3 +155,44 @@ def test_a_way_that_raised_an_error_may_raise_none() -> None:
     limit[0] = 9.0
     np.testing.assert_array_equal(traced(hb.ones(3) * 4), [8.0, 8.0, 8.0])
     assert float(counted) == 6
+
+
+def shared_memory(x: Any, y: Any) -> Any:
+    if x.sum() > 0:
+        x += 1.0
+        return y * 2.0
+    return x - y
+
+
+def written_through_a_view(x: Any, y: Any) -> Any:
+    if x.sum() > 0:
+        rows = x.reshape(-1)
+        rows[0] = 5.0
+        return x + rows.sum() + y
+    return x * 1.0
+
+
+@pytest.mark.parametrize("function", [shared_memory, written_through_a_view])
+@pytest.mark.parametrize("in_a_list", [False, True])
+@pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+def test_a_way_that_writes_is_told_of_memory_by_calls_that_another_way_answered(
+    function: Any, in_a_list: bool
+) -> None:
+    """Where memory is shared, or lies in another order, mattered to no way that came before."""
+
+    def arrays(sign: float, how: str) -> list[Any]:
+        memory = sign * np.arange(1.0, 10.0)
+        if how == "shared":
+            return [memory[:4].reshape(2, 2), memory[1:5].reshape(2, 2)]
+        x, y = memory[:4].reshape(2, 2), memory[4:8].reshape(2, 2)
+        return [x.T, y] if how == "turned" else [x, y]
+
+    f = hb.compile((lambda given: function(*given)) if in_a_list else function)
+    for sign in (-1.0, 1.0, -1.0, 1.0):
+        for how in ("apart", "shared", "turned"):
+            for _ in range(2):
+                mine, wanted = arrays(sign, how), arrays(sign, how)
+                given = [hb.asarray(x) for x in mine]
+                found = f(given) if in_a_list else f(*given)
+                np.testing.assert_array_equal(found, function(*map(hb.asarray, wanted)))
+                np.testing.assert_array_equal(mine, wanted)
