@@ -18,7 +18,8 @@ from hybrid.core.state import state
 from hybrid.trace.any_size_launcher import UNKNOWN, AnySizeLaunchers
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.keys import fast_key
-from hybrid.trace.launcher import VARIANTS, Launcher, chain_of, is_pure
+from hybrid.trace.launcher import VARIANTS, Launcher, chain_of
+from hybrid.trace.segment import Segment
 from hybrid.trace.signature import flatten
 from hybrid.trace.steps import Resume
 from hybrid.trace.tickets import Order
@@ -82,10 +83,11 @@ class Nested:
     ) -> None:
         """Make the next call with such arguments cheap.
 
-        Only for traces of one segment that leave containers and memory alone: others have to see
-        the arguments as they were given.
+        Only for traces that leave containers and memory alone: others have to see the arguments as
+        they were given. Where a guard has a new value, the call begins anew, for which nothing may
+        have been written before a guard.
         """
-        if not _is_simple(concrete) or not all(map(_as_is, leaves)):
+        if not _fits(concrete) or not all(map(_as_is, leaves)):
             return
         raw, tree = containers.flatten((args, kwargs))
         values = fast_key(tuple(raw))
@@ -101,7 +103,7 @@ class Nested:
         if any(x.concrete is concrete for x in others):
             return
         following = others[0] if 0 < len(others) < VARIANTS else None
-        resume = Resume(_never, _from_the_start)
+        resume = Resume(_from_the_start, _from_the_start, may_follow)
         launcher = Launcher(concrete, leaves, len(leaves), resume, following)
         self._known[key] = order, launcher
         if launcher.template is not None:
@@ -127,6 +129,19 @@ class Nested:
             self._plainly.pop(next(iter(self._plainly)), None)
         self._plainly[tree, values, state.defaults, state.device] = concrete, run
 
+    def reconsider(self, concrete: ConcreteFunction) -> bool:
+        """Forget the launchers of a trace that has grown, if these can answer no more.
+
+        Returns
+        -------
+        bool
+            Whether there were any.
+        """
+        if _fits(concrete) or not any(x[1].concrete is concrete for x in [*self._known.values()]):
+            return False
+        self.forget((concrete,))
+        return True
+
     def forget(self, concretes: Sequence[ConcreteFunction]) -> None:
         """Forget the launchers of some traces."""
         for key, (_, launcher) in list(self._known.items()):
@@ -145,25 +160,28 @@ class Nested:
         self._plainly.clear()
 
 
-def _is_simple(concrete: ConcreteFunction) -> bool:
-    root = concrete.root
+def _fits(concrete: ConcreteFunction) -> bool:
     return (
-        root is not None
-        and root.result is not None
-        and not root.result.changed
+        concrete.root is not None
+        and concrete.fallback is None
         and not concrete.signature.same
-        and is_pure(concrete)
-        and all(x.axis is not None for x in root.inputs)
+        and all(map(may_follow, concrete.segments))
     )
+
+
+def may_follow(segment: Segment) -> bool:
+    """Tell whether a call may begin anew after a segment, or has come to its end there."""
+    if any(x.axis is None for x in segment.inputs):
+        return False
+    if segment.result is not None:
+        return not segment.result.changed and all(write.rebind for write in segment.writes)
+    loop = None if segment.repeat is None else segment.repeat.loop
+    return not segment.acts and (loop is None or not (loop.acts or loop.inputs))
 
 
 def _as_is(leaf: Any) -> bool:
     """Tell whether kernels take a leaf as it is: not a misaligned or byte-swapped ndarray."""
     return type(leaf) is not np.ndarray or asarray(leaf)._data is leaf
-
-
-def _never(*_: Any) -> Any:
-    raise AssertionError("a trace of one segment has no guard")
 
 
 def _from_the_start(*_: Any) -> Any:

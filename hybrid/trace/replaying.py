@@ -131,6 +131,7 @@ def branch(
             return in_python(subject, concrete, call, environment, failed)
         if _looked_at(concrete) != before:
             subject.shortcuts.forget((concrete,))
+        subject.shortcuts.reconsider(concrete)
         why = segment.unsettled
         if why and concrete.fallback is None:
             nodes = segment.graph.nodes

@@ -37,7 +37,7 @@ def rounds(
     entered : Segment
     resume : Resume
     """
-    conditions = concrete.conditions
+    conditions, may_follow = concrete.conditions, resume.may_follow
 
     def run(env: Environment, args: tuple[Any, ...]) -> Any:
         segment = entered
@@ -53,6 +53,8 @@ def rounds(
                 following = at.next.get(value) or _next(at, value)
                 # What was traced meanwhile may hold for other sizes only.
                 if following is None or concrete.conditions is not conditions:
+                    break
+                if may_follow is not None and not may_follow(following):
                     break
                 segment = following
         except Failed as error:

@@ -215,6 +215,11 @@ class Shortcuts:
             self.key = key_without(self._open)
             self.forget_all()
 
+    def reconsider(self, concrete: ConcreteFunction) -> None:
+        """Forget what can answer no more for a trace that has grown."""
+        if self.nested.reconsider(concrete):
+            self.tickets = None
+
     def forget(self, concretes: Sequence[ConcreteFunction]) -> None:
         """Forget the short ways to some traces."""
         self.any_size.forget(concretes)

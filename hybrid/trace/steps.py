@@ -33,10 +33,14 @@ class Resume(NamedTuple):
         ``trace(segment, environment, args)`` after a segment whose guard has a new value.
     recover : callable
         ``recover(segment, environment, args, failed)`` where a segment has failed.
+    may_follow : callable, optional
+        Tells whether a segment may be run that hangs under a guard; the call is left to `trace`
+        before one that may not.
     """
 
     trace: Callable[[Segment, Environment, tuple[Any, ...]], Any]
     recover: Callable[[Segment | None, Environment, tuple[Any, ...], Failed], Any]
+    may_follow: Callable[[Segment], bool] | None = None
 
 
 def tree_of_steps(
@@ -163,6 +167,8 @@ def _following(concrete: ConcreteFunction, segment: Segment, resume: Resume) -> 
             child = follow(segment, value)
             # What was traced meanwhile may hold for other sizes only.
             if child is None or concrete.conditions is not conditions:
+                return unknown
+            if resume.may_follow is not None and not resume.may_follow(child):
                 return unknown
             self[value] = step = _step(concrete, child, resume)
             return step

@@ -191,3 +191,47 @@ def test_a_function_without_arguments_may_be_called_in_another() -> None:
     for _ in range(2):
         assert inner().tolist() == [1, 1]
         assert outer().tolist() == [2, 2]
+
+
+def test_a_way_that_is_traced_later_may_write_and_change_containers() -> None:
+    """Calls that the ways before it answered at once give it the caller's own containers."""
+    counted = hb.Variable(0.0)
+
+    def f(given: dict[str, Any], seen: list[Any]) -> Any:
+        x = given["x"]
+        if x.sum() > 0:
+            counted.assign_add(1.0)
+            if x.sum() > 10:
+                seen.append(x * 2)
+                given["y"] = x
+                return {"big": x + counted}
+            return [x * counted]
+        return -x
+
+    compiled, before = hb.compile(f), counted.numpy()
+    small, middle, big = (hb.asarray([x, 1.0]) for x in (-4.0, 3.0, 20.0))
+    for x in (small, small, middle, small, middle, big, middle, big, small, big):
+        results, others = [], []
+        for function in (compiled, f):
+            counted.assign(before)
+            given, seen = {"x": x}, list[Any]()
+            results.append(repr(function(given, seen)))
+            others.append((repr(given), repr(seen), counted.item()))
+        assert results[0] == results[1]
+        assert others[0] == others[1]
+        before = counted.numpy()
+    assert compiled.cache_info().misses == 1
+
+
+def test_an_error_behind_a_guard_is_that_of_eager_code() -> None:
+    def f(given: list[Any]) -> Any:
+        x, y = given
+        return hb.linalg.inv(x) if y.sum() > 0 else {"y": y}
+
+    compiled, good, bad = hb.compile(f), hb.eye(2), hb.zeros((2, 2))
+    for _ in range(3):
+        same(compiled([good, good]), good)
+        same(compiled([good, -good])["y"], -good)
+        with pytest.raises(np.linalg.LinAlgError):
+            compiled([bad, good])
+        same(compiled([bad, -good])["y"], -good)

@@ -139,6 +139,25 @@ def test_an_error_with_containers_around_is_raised_as_in_eager_code() -> None:
     assert hb.array_equal(f([good, good])["sum"], good + good)
 
 
+def test_guards_behind_containers_are_answered_and_new_values_traced() -> None:
+    def f(given: dict[str, Any]) -> Any:
+        x = given["x"]
+        if x.sum() > 0:
+            return {"up": x * 2, "all": [x + 1]} if x.sum() > 10 else (x, x * 2)
+        while x.sum() < -1:
+            x = x / 2
+        return x
+
+    compiled = hb.compile(f)
+    assert repr(again(compiled, {"x": hb.ones(3)})) == repr(f({"x": hb.ones(3)}))
+    for value in (20.0, -1.0, -20.0, 1.0, -5.0, 20.0):
+        for _ in range(3):
+            given = {"x": hb.full(3, value)}
+            assert repr(compiled(given)) == repr(f(given))
+    assert repr(again(compiled, {"x": hb.full(3, -9.0)})) == repr(f({"x": hb.full(3, -9.0)}))
+    assert compiled.cache_info().misses == 1
+
+
 def test_hits_are_counted_and_forgotten() -> None:
     f = hb.compile(lambda x: x + 1)
     x = hb.ones(2)
