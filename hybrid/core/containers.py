@@ -70,6 +70,11 @@ def unflatten(tree: Tree, leaves: Iterable[Any]) -> Any:
     return optree.tree_unflatten(tree, leaves)
 
 
+def is_named_tuple(x: Any) -> bool:
+    """Tell whether an object is a tuple whose items have names."""
+    return optree.is_namedtuple_instance(x)
+
+
 def leaves_of(container: Any) -> list[Any]:
     """Return the leaves of a container."""
     return flatten(container)[0]

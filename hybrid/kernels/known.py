@@ -2,7 +2,7 @@
 
 For each argument a ticket has words: how it is known (`hybrid.kernels.ticket`), then descr, nd,
 sizes, strides; or a type, an object or an int; or how many items, and the same for each of them, of
-a dict with its key before.
+a dict with its key before. The class of a named tuple comes before the number of its items.
 """
 
 KNOWN = """
@@ -21,7 +21,7 @@ define internal ptr @known(ptr %x, ptr %words, ptr %to_at, i1 %bare) {
   %after = getelementptr i64, ptr %rest, i64 1
   switch i64 %how, label %itself [ i64 0, label %tensor i64 1, label %array i64 2, label %kind
                                    i64 5, label %list i64 6, label %tuple i64 7, label %dict
-                                   i64 8, label %int ]
+                                   i64 8, label %int i64 9, label %named ]
 tensor:
   %data = call ptr @array_of(ptr %x)
   %some = icmp ne ptr %data, null
@@ -80,14 +80,23 @@ tuple:
 tuple.size:
   %n.tuple = call i64 @PyTuple_Size(ptr %x)
   br label %size
+named:
+  %is_named = call i1 @is_a(ptr %x, ptr %thing)
+  br i1 %is_named, label %named.size, label %no
+named.size:
+  %n.named = call i64 @PyTuple_Size(ptr %x)
+  %items.named = getelementptr i64, ptr %after, i64 1
+  br label %size
 size:
-  %n = phi i64 [ %n.list, %list.size ], [ %n.tuple, %tuple.size ]
-  %wanted = call i64 @number(ptr %rest, i64 0)
+  %n = phi i64 [ %n.list, %list.size ], [ %n.tuple, %tuple.size ], [ %n.named, %named.size ]
+  %size_at = phi ptr [ %rest, %list.size ], [ %rest, %tuple.size ], [ %after, %named.size ]
+  %first = phi ptr [ %after, %list.size ], [ %after, %tuple.size ], [ %items.named, %named.size ]
+  %wanted = call i64 @number(ptr %size_at, i64 0)
   %as_many = icmp eq i64 %n, %wanted
   br i1 %as_many, label %next, label %no
 next:
   %i = phi i64 [ 0, %size ], [ %i.up, %picked ]
-  %at = phi ptr [ %after, %size ], [ %at.up, %picked ]
+  %at = phi ptr [ %first, %size ], [ %at.up, %picked ]
   %left = icmp slt i64 %i, %n
   br i1 %left, label %one, label %yes
 one:

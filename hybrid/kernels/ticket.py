@@ -12,7 +12,7 @@ Ticket = tuple[Any, ...]
 
 
 Known = tuple[int, Any]
-TENSOR, ARRAY, KIND, ITSELF, VALUE, LIST, TUPLE, DICT, INT = range(9)
+TENSOR, ARRAY, KIND, ITSELF, VALUE, LIST, TUPLE, DICT, INT, NAMED = range(10)
 """What is known of an argument: a Tensor or an ndarray by its layout, its type, which it is, what
 is known of the items of a container, or the value of an int."""
 SHORT = 1 << 30
@@ -40,6 +40,7 @@ def ticket(
         For each argument `TENSOR` or `ARRAY` and an ndarray like it (dtype, shape and strides must
         be those), `KIND` and its class, `ITSELF` or `VALUE` and the object, which the ticket keeps
         alive if it is a value. `LIST` or `TUPLE` and a list of such pairs, one for each item;
+        `NAMED` and a pair of the class of a named tuple and such a list;
         `DICT` and a dict of them, by keys that must be the same objects in the same order. `INT`
         and an int below `SHORT`, or None for any of these.
     names : tuple of str
@@ -80,6 +81,10 @@ def _words(known: Known, held: list[Any]) -> list[int]:
         return [how, id(x.dtype), x.ndim, *x.shape, *x.strides]
     if how in (LIST, TUPLE):
         return [how, len(x), *(word for item in x for word in _words(item, held))]
+    if how == NAMED:
+        kind, items = x
+        held.append(kind)
+        return [how, id(kind), len(items), *(word for item in items for word in _words(item, held))]
     if how == DICT:
         held.extend(x)
         items = ((id(key), *_words(item, held)) for key, item in x.items())
@@ -91,7 +96,12 @@ def _words(known: Known, held: list[Any]) -> list[int]:
 
 
 def _leaves(known: Iterable[Known]) -> int:
-    return sum(
-        _leaves(x.values() if how == DICT else x) if how in (LIST, TUPLE, DICT) else 1
-        for how, x in known
-    )
+    return sum(1 if (items := _items(how, x)) is None else _leaves(items) for how, x in known)
+
+
+def _items(how: int, x: Any) -> Iterable[Known] | None:
+    """Return what is known of the items of a container; None for a leaf."""
+    if how == DICT:
+        found: Iterable[Known] = x.values()
+        return found
+    return x if how in (LIST, TUPLE) else x[1] if how == NAMED else None

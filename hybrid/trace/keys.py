@@ -67,11 +67,6 @@ def fast_key(args: tuple[Any, ...]) -> Any:
     return tuple(key)
 
 
-def is_by_identity(x: Any) -> bool:
-    """Tell whether the signature knows an argument by which it is, and dies with it."""
-    return isinstance(leaf_key(x), Identity)
-
-
 _BY_IDENTITY: Any = object.__hash__
 _UNHASHABLE: Any = None
 _CONTAINERS = frozenset((list, tuple, dict))  # no leaves

@@ -103,13 +103,17 @@ class Shortcuts:
         launcher.times += 1
         if launcher.times % WORTH_COMPILING or not launcher.simple:
             return False
+        # One that was made before knows other objects than those that are given now.
         form = len(args), *kwargs
-        if form not in launcher.tickets:
-            launcher.tickets[form] = ticket_of(launcher, self.answered, args, kwargs, placed, order)
-        mine = launcher.tickets[form]
+        before = launcher.tickets.get(form, ())
+        if before is None:
+            return False
+        mine = ticket_of(launcher, self.answered, args, kwargs, placed, order)
+        launcher.tickets[form] = mine
         if mine is None:
             return False
-        self.tickets = (mine, *[x for x in self.tickets or () if x is not mine][: TICKETS - 1])
+        others = [x for x in self.tickets or () if x is not before]
+        self.tickets = (mine, *others[: TICKETS - 1])
         known = any(launcher in chain_of(x) for x in self.launchers.values())
         if not (known or launcher in self.nested):
             self.tickets = None  # another thread has forgotten it meanwhile

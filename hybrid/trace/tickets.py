@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from operator import is_
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ from hybrid.kernels.ticket import (
     ITSELF,
     KIND,
     LIST,
+    NAMED,
     SHORT,
     TENSOR,
     TUPLE,
@@ -29,9 +30,11 @@ from hybrid.kernels.ticket import (
     Ticket,
     ticket,
 )
-from hybrid.trace.keys import is_by_identity
+from hybrid.trace.environment import Binding, Kind
+from hybrid.trace.holders import slots_of
 from hybrid.trace.launcher import Launcher
-from hybrid.trace.unchanged import unbound
+from hybrid.trace.signature import Identity, Literal, leaf_key
+from hybrid.trace.unchanged import unbound, unchanged
 from hybrid.trace.watched_words import Watched
 
 _ARRAYS = 256  # at most: each is compared with all
@@ -89,14 +92,18 @@ def _ticket_of(
     kinds = dict(zip(places, signature.leaves, strict=False))
     opened = [isinstance(kinds.get(i), TensorSpec) for i in range(len(leaves))]
     each = iter(opened)
-    known = [found for x in given if (found := _known(x, each))]
+    watching: list[Binding] = []
+    known = [found for x in given if (found := _known(x, each, watching))]
     same = [(places[first], places[i]) for first, *rest in signature.aliases for i in rest]
     apart = [places[i] for i in launcher.apart]
     if len(known) < len(given) or None in itertools.chain(apart, *same) or len(apart) > _ARRAYS:
         return None
     still, words = None, np.zeros(1, np.int64)
-    if launcher.valid is not unbound:
-        watched = Watched(launcher.concrete.bindings, launcher.valid)
+    bindings, valid = launcher.concrete.bindings, launcher.valid
+    if watching:
+        valid = unchanged((*bindings, *watching))
+    if valid is not unbound:
+        watched = Watched((*bindings, *watching), valid)
         still, words = watched.still, watched.words
     run, direct = _folding(launcher.run), launcher.direct
     if None in places:  # default values among them
@@ -120,7 +127,7 @@ class _Place:
         self.number = number
 
 
-def _known(x: Any, opened: Iterator[bool]) -> Known | None:
+def _known(x: Any, opened: Iterator[bool], watching: list[Binding]) -> Known | None:
     """Return how native code knows an argument like `x`, as `fast_key` does; None where not.
 
     Parameters
@@ -128,14 +135,24 @@ def _known(x: Any, opened: Iterator[bool]) -> Known | None:
     x : object
     opened : iterator of bool
         Tells of each leaf whether an int there may have another value.
+    watching : list of Binding
+        Gets what must stay as it is, beside the argument itself.
     """
     kind = type(x)
-    if kind is list or kind is tuple:
-        items = [known for item in x if (known := _known(item, opened))]
-        return (LIST if kind is list else TUPLE, items) if len(items) == len(x) else None
-    if kind is dict:
-        values = {key: known for key, item in x.items() if (known := _known(item, opened))}
-        return (DICT, values) if len(values) == len(x) else None
+    inner = _items(x)
+    if inner is not None:
+        items = [known for item in inner if (known := _known(item, opened, watching))]
+        if len(items) < len(x):
+            return None
+        if kind is dict:
+            return DICT, dict(zip(x, items, strict=True))
+        return (
+            (LIST, items)
+            if kind is list
+            else (TUPLE, items)
+            if kind is tuple
+            else (NAMED, (kind, items))
+        )
     is_open = next(opened)
     data = x._data if kind is Tensor else x
     if kind is Tensor or kind is np.ndarray:
@@ -146,15 +163,34 @@ def _known(x: Any, opened: Iterator[bool]) -> Known | None:
         return KIND, kind
     if kind is bool or kind is str or x is None or isinstance(x, enum.Enum | np.dtype | type):
         return VALUE, x
-    return (ITSELF, x) if is_by_identity(x) else None
+    key = leaf_key(x)
+    if isinstance(key, Literal) and key.fields is not None:
+        return _known_by_fields(x, watching)
+    return (ITSELF, x) if isinstance(key, Identity) else None
+
+
+def _known_by_fields(x: Any, watching: list[Binding]) -> Known | None:
+    """Return how an object with an equality of its own is known: it itself, as it is now."""
+    if slots_of(x) or not hasattr(x, "__dict__"):
+        return None
+    own = vars(x)
+    watching.append(Binding("an argument", own, None, (*own, *own.values())))
+    watching.append(Binding("its class", Kind(x), None, (type(x),)))
+    return VALUE, x
+
+
+def _items(x: Any) -> Collection[Any] | None:
+    """Return what native code finds in a container; None for a leaf."""
+    kind = type(x)
+    if kind is dict:
+        return cast(dict[Any, Any], x).values()
+    return x if kind is list or kind is tuple or containers.is_named_tuple(x) else None
 
 
 def _leaves(x: Any) -> list[Any]:
     """Return the leaves of an argument in the order in which native code finds them."""
-    kind = type(x)
-    if kind is list or kind is tuple or kind is dict:
-        return [leaf for item in (x.values() if kind is dict else x) for leaf in _leaves(item)]
-    return [x]
+    items = _items(x)
+    return [x] if items is None else [leaf for item in items for leaf in _leaves(item)]
 
 
 def _ordered(run: Callable[[tuple[Any, ...]], Any], order: Order) -> Callable[..., Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import sys
 import threading
 import weakref
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -321,6 +322,55 @@ class Several(dict[str, Any]):
     """A dict with a class of its own."""
 
 
+class Pair(NamedTuple):
+    first: Any
+    second: Any
+
+
+class Couple(NamedTuple):
+    first: Any
+    second: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Scaled:
+    by: Any
+    rest: Any = ()
+
+
+def test_a_frozen_object_is_answered_as_it_is_now() -> None:
+    f = hb.compile(lambda x, how: x * how.by + len(how.rest))
+    x, how = hb.asarray([1.0, 2.0]), Scaled(2.0)
+    assert again(f, x, how).tolist() == [2.0, 4.0]
+    assert f(x, Scaled(2.0)).tolist() == [2.0, 4.0]
+    assert f(x, Scaled(3.0)).tolist() == [3.0, 6.0]
+    assert again(f, x, Scaled(2.0)).tolist() == [2.0, 4.0]  # another that is equal
+    object.__setattr__(how, "by", 5.0)
+    assert f(x, how).tolist() == [5.0, 10.0]
+    assert again(f, x, how).tolist() == [5.0, 10.0]
+    object.__setattr__(how, "rest", (1, 2))
+    assert f(x, how).tolist() == [7.0, 12.0]
+    held = Scaled(hb.asarray([1.0, 2.0]), [how])
+    assert again(hb.compile(lambda x, how: x * how.by), x, Scaled(x)).tolist() == [1.0, 4.0]
+    assert again(hb.compile(lambda x, how: x * how.by), x, held).tolist() == [1.0, 4.0]
+
+
+def test_a_frozen_object_is_of_the_class_of_which_it_is_now() -> None:
+    class Other(Scaled):
+        def factor(self) -> Any:
+            return -self.by
+
+    class One(Scaled):
+        def factor(self) -> Any:
+            return self.by
+
+    f = hb.compile(lambda x, how: x * how.factor())
+    x, how = hb.asarray([1.0, 2.0]), One(2.0)
+    assert again(f, x, how).tolist() == [2.0, 4.0]
+    object.__setattr__(how, "__class__", Other)
+    assert f(x, how).tolist() == [-2.0, -4.0]
+
+
 @pytest.mark.parametrize(
     "others",
     [
@@ -334,6 +384,8 @@ class Several(dict[str, Any]):
         lambda a: [a, 3],
         lambda a: [[a, -7], 0],
         lambda a: [[a, np.ones(3)], hb.float32],
+        lambda a: [Pair(a, a * 2)],
+        lambda a: [[Pair(a, Pair(2.5, [a * 3])), 3], Pair(1, None)],
     ],
 )
 def test_containers_ints_and_names_are_answered(others: Any) -> None:
@@ -381,6 +433,9 @@ def test_containers_ints_and_names_are_answered(others: Any) -> None:
         lambda a: {"".join(["long", "er"]): a, "b": a},
         lambda a: Several(a=a, b=a),
         lambda a: Several(b=a, a=a),
+        lambda a: Pair(a, a),
+        lambda a: Pair(a, a + 1),
+        lambda a: Couple(a, a),
     ],
 )
 def test_other_containers_go_pythons_way(other: Any) -> None:
@@ -395,7 +450,8 @@ def test_other_containers_go_pythons_way(other: Any) -> None:
 
     x = hb.asarray(np.arange(3.0))
     compiled = hb.compile(f)
-    for known in ([x, x], [x, 3], {"a": x, "b": x}, {"longer": x, "b": x}):
+    pair = Pair(x, x)
+    for known in ([x, x], [x, 3], {"a": x, "b": x}, {"longer": x, "b": x}, pair):
         for _ in range(3):
             compiled(known)
         assert repr(compiled(known)) == repr(f(known))
