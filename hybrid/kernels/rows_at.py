@@ -34,7 +34,8 @@ def rows_source(kind: str, loops: str, dtype: str, width: int, **values: Any) ->
     ``{width}`` and ``{steps}`` in it become the elements that are vectors, and their places.
     """
     lanes = min(lanes_of(dtype), width)
-    # LLVM would make single numbers of so short a loop, and takes five times as long then.
-    steps = f"range({width})" if width % lanes else f"lanes(0, {width}, {lanes})"
+    # LLVM would make single numbers of so short a loop, and takes five times as long then. Pairs
+    # are these for good: told to make a vector of two it prints that it cannot.
+    steps = f"lanes(0, {width}, {lanes})" if lanes > 2 and not width % lanes else f"range({width})"
     values |= {"dtype": dtype, "width": width, "steps": steps}
     return source_of(kind, _HEAD + loops, ("run",), SLOTS, 3, **values)

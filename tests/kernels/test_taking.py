@@ -7,7 +7,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from hybrid.kernels import spec, taking
+from hybrid.kernels import build, spec, taking
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint32", "complex64"])
@@ -31,3 +31,12 @@ def test_indices_of_any_integers_are_taken(index_dtype: str) -> None:
     out = np.zeros((50, 4))
     taking.take_rows(base, index, out)
     np.testing.assert_array_equal(out, base[index])
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_compiling_prints_nothing(
+    dtype: str, width: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    build.build(taking._source(dtype, width))  # past the cache
+    assert capfd.readouterr() == ("", "")
