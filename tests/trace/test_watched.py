@@ -348,3 +348,17 @@ def test_a_view_made_anew_after_a_write_shows_what_was_written(write: Any) -> No
             found = traced(hb.asarray(X))
         np.testing.assert_allclose(np.asarray(found), run(X, wanted))
         np.testing.assert_array_equal(mine, wanted)
+
+
+@pytest.mark.parametrize("value", [lambda x, n: x[0], lambda x, n: n], ids=["Tensor", "number"])
+def test_what_a_function_of_numpy_does_not_ask_may_be_traced(value: Any) -> None:
+    def run(x: Any, n: Any, matrix: Any) -> Any:
+        np.fill_diagonal(matrix, value(x, n))
+        return matrix + 1
+
+    mine, wanted = (np.zeros((2, 2)) for _ in range(2))
+    traced = hb.compile(lambda x, n: run(x, n, mine))
+    for n in (1.5, 2.5, 3.5):
+        found = traced(hb.asarray(X) * n, n)
+        np.testing.assert_array_equal(np.asarray(found), run(X * n, n, wanted))
+        np.testing.assert_array_equal(mine, wanted)
