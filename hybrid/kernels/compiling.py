@@ -34,7 +34,7 @@ def compiled(sources: Sequence[Source]) -> Iterator[Callable[[Source], bytes]]:
     with ThreadPoolExecutor(count, "hybrid_compile") as pool:
         # What takes longest begins first: nobody waits for it alone at the end. How long that is,
         # LLVM's text says, and before it is there the source. Those that leave a pass out are next
-        # to each other, since they wait for those that do not.
+        # to each other, since they wait for those that do not; so are those of many loops.
         for source in sorted(sources, key=lambda source: (source.reduced, -len(source.text))):
             text = build.code(source)
             waiting.put((source.reduced, -len(text), source.name, text))

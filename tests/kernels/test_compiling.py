@@ -133,10 +133,33 @@ def test_code_that_llvm_refuses_is_an_error_and_is_freed_in_any_order() -> None:
     assert ran.stdout.count("Instruction does not dominate all uses") == 20
 
 
+def test_kernels_of_many_loops_take_less_effort_and_others_the_same_as_before() -> None:
+    text = build.code(cpu.source(columns()))
+    before = machine.object_code(text, True)
+    vast = "\n".join("  br label %a" for _ in range(machine._LOOPS + 1))
+    effort = machine._effort(vast, True)
+    assert effort.regions < machine._effort(text, True).regions
+    with machine._setting.set(effort):
+        pass
+    assert machine.object_code(text, True) == before
+
+
+def test_a_thread_waits_for_threads_that_compile_with_another_effort() -> None:
+    text = build.code(cpu.source(columns()))
+    made: list[bytes] = []
+    thread = threading.Thread(target=lambda: made.append(machine.object_code(text, True)))
+    with machine._setting.set(machine._Effort(True, 100)):
+        thread.start()
+        thread.join(0.2)
+        assert not made
+    thread.join()
+    assert made
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_child_does_not_wait_for_threads_of_its_parent() -> None:
     text = build.code(cpu.source(columns()))
-    with machine._reduction.set(False):
+    with machine._setting.set(machine._Effort(False)):
         child = os.fork()
         if child == 0:
             signal.alarm(30)
