@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from hybrid.kernels.ahead import ahead_of
 from hybrid.kernels.expression import Header, literal
 from hybrid.kernels.lent import lent_rows
 from hybrid.kernels.moments import SAMPLE, Moment
@@ -53,7 +54,9 @@ class RowsPhase(Phase):
 
     def _whole(self) -> None:
         self.locate(list(self.operands))
-        for number in self.passes:
+        if self._ahead is not None:
+            self.known[self._ahead] = f"v{self._ahead}"
+        for number in self.passes[self._ahead is not None :]:
             if len(self.passes) > 1:
                 self.emit(f"# pass {number}")
             self.keep(number, f"rows * {self._inner}")
@@ -64,6 +67,34 @@ class RowsPhase(Phase):
             self._sweep(number, ("0", "rows"), ("0", self._inner))
             self._asked.clear()
         self._finish()
+        if self._ahead is not None:
+            self.emit(f"v{self._ahead} = v{self._ahead}_ahead")
+
+    @property
+    def _ahead(self) -> int | None:
+        """The extreme that is looked for a row ahead."""
+        return ahead_of(self.spec) if self.kind == "item" else None
+
+    def begin(self) -> None:
+        """Look for the extreme of the first row."""
+        value, emit = self._ahead, self.emit
+        if value is not None:
+            (source,) = arguments(self.instr(value))
+            emit(f"first_at = in{source}_offset + lo * in{source}_k0")
+            emit(f"v{value}_first = {self.constant(self.instr(value))}")
+            with emit.block(f"for j in range(0, select(lo < hi, {self._inner}, 0)):"):
+                x = f"load(in{source}, first_at + j)"
+                emit(f"v{value}_first = {self._step(value)}(v{value}_first, {x})")
+            emit(f"v{value} = v{value}_first")
+
+    def _look_ahead(self) -> None:
+        """Take an element of the next row, and ask for one of the row after that."""
+        value = self._ahead
+        assert value is not None
+        (source,) = arguments(self.instr(value))
+        name = f"in{source}"
+        x = f"asking(load({name}, {name}_next + j), {name}, {name}_after + j)"
+        self.emit(f"v{value}_ahead = {self._step(value)}(v{value}_ahead, {x})")
 
     def _ask(self) -> None:
         """Ask for the row that a later pass writes: it comes while functions are computed."""
@@ -111,12 +142,19 @@ class RowsPhase(Phase):
             return
         names = [f"in{i}" for i, x in enumerate(self.spec.inputs) if not _is_elsewhere(x)]
         lent = self.kept_by(self._computing) & self._lent.keys()
+        ahead = "" if self._ahead is None else f"in{arguments(self.instr(self._ahead))[0]}"
         loop = f"k{self.spec.kept - 1}"
         for name in (*names, *(f"out{self._lent[value]}" for value in sorted(lent))):
             operand = self.operands[name]
             if operand.inner == "1" and operand.dtype in ("float32", "float64"):
                 most = AHEAD // np.dtype(operand.dtype).itemsize
                 there = f"(item + 1 < hi) & ({self._inner} <= {most})"
+                if name == ahead:
+                    there = f"(item + 2 < hi) & ({self._inner} <= {most})"
+                    step = f"select(item + 1 < hi, {name}_{loop}, 0)"
+                    self.emit(f"{name}_next = {name}_at + {step}")
+                    self.emit(f"{name}_after = {name}_next + select({there}, {name}_{loop}, 0)")
+                    continue
                 self.emit(f"{name}_next = {name}_at + select({there}, {name}_{loop}, 0)")
                 self._asked.add(name)
 
@@ -262,6 +300,8 @@ class RowsPhase(Phase):
         def body() -> dict[int, str]:
             names = self.compute(roots, base, saved_at, hoisted)
             self.write_outputs(stores, names, base)
+            if self._ahead is not None and number == 1:
+                self._look_ahead()
             results = {}
             for value in reduces:
                 if value in self.squares:
@@ -274,6 +314,8 @@ class RowsPhase(Phase):
         for value in reduces:
             if value in self.squares:
                 self._sample(value, base, saved_at, hoisted)
+        if self._ahead is not None and number == 1:
+            self.emit(f"v{self._ahead}_ahead = {self.constant(self.instr(self._ahead))}")
         if reduces:
             self._blocked(reduces, inner, body)
         else:
