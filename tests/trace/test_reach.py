@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import collections
+import dis
 import enum
 import functools
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 import hybrid as hb
+from hybrid.trace.reach import _global_names
 from tests.trace.agreement import compiled_throughout
 
 Program = tuple[Callable[..., Any], Callable[[float], tuple[Any, ...]]]
@@ -314,3 +317,28 @@ def test_an_argument_that_is_written_may_be_an_array_that_python_reads(
         return [np.asarray(f(views[i])).tolist() for i in order]
 
     assert results(hb.compile) == results(lambda f: f)
+
+
+def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    yield code
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            yield from _codes(inner)
+
+
+def test_globals_are_those_that_dis_finds() -> None:
+    of_globals = {"LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_NAME"}
+    many = "".join(f"    global s{i}\n    s{i} = f{i}(g{i})\n    del s{i}\n" for i in range(200))
+    sources = [compile(f"def many():\n{many}", "many", "exec")]
+    for module in (argparse, collections, enum, types):
+        with open(str(module.__file__)) as file:
+            sources.append(compile(file.read(), module.__name__, "exec"))
+    for source in sources:
+        found = {
+            step.argval
+            for code in _codes(source)
+            for step in dis.get_instructions(code)
+            if step.opname in of_globals
+        }
+        assert found
+        assert set(_global_names(source)) == found
