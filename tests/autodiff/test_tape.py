@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -294,3 +295,33 @@ def test_a_view_that_is_watched_itself_keeps_its_gradient(first: int, traced: bo
     of_x, of_view = (hb.compile(f) if traced else f)(hb.asarray([1.0, 2.0, 3.0]))
     np.testing.assert_array_equal(of_view.numpy(), [4.0, 6.0])
     assert of_x.numpy().tolist()[0] == 1.0
+
+
+@pytest.mark.parametrize("number", [np.float64(3), np.float32(3), np.int64(3), 3.0, 3])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_numbers_beside_what_a_tape_watches_have_the_gradients_of_tensors(
+    number: Any, dtype: str
+) -> None:
+    x = hb.asarray([0.5, 2.0], dtype=dtype)
+    tensor = hb.asarray(number, dtype=dtype if type(number) in (int, float) else number.dtype)
+    for name in ("add", "subtract", "multiply", "divide", "power", "maximum", "arctan2"):
+        function, theirs = (
+            getattr(hb, {"power": "pow", "arctan2": "atan2"}.get(name, name)),
+            getattr(np, name),
+        )
+        for call in (
+            lambda x, n, f=function: f(x, n),
+            lambda x, n, f=function: f(n, x),
+            lambda x, n, f=theirs: f(x, n),
+            lambda x, n, f=theirs: f(n, x),
+        ):
+            found = []
+            for n in (number, tensor):
+                with hb.GradientTape() as tape:
+                    tape.watch(x)
+                    y = call(x, n)
+                (gradient,) = tape.gradient(y, [x])
+                found.append((y.dtype, y.numpy().tolist(), gradient.dtype, gradient.numpy()))
+            (*mine, gradient), (*wanted, expected) = found
+            assert mine == wanted
+            np.testing.assert_allclose(gradient, expected, rtol=1e-6)

@@ -85,6 +85,11 @@ def together(*arrays: Any) -> tuple[Tensor, ...]:
     return tuple(map(asarray, with_lists(*arrays)))
 
 
+def weakly(x: Any, other: Tensor) -> Any:
+    """Return a float64 of NumPy's beside a Tensor of that dtype as the Python number that it is."""
+    return float(x) if type(x) is np.float64 and other._data.dtype is dtypes.float64 else x
+
+
 def hold_lists(inputs: tuple[Any, ...]) -> bool:
     """Tell whether a list or tuple is among arguments."""
     # The usual types in one call of C: the path of every function of NumPy's on Tensors.

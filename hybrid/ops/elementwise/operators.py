@@ -33,6 +33,7 @@ from hybrid.ops.elementwise.operands import (
     not_taken,
     operand,
     strong,
+    weakly,
     with_lists,
 )
 from hybrid.ops.elementwise.picked import in_place
@@ -113,7 +114,7 @@ def binary_call(op: Op, ufunc: Callable[..., Any]) -> Callable[[ArrayLike, Array
                 traced: Tensor | None = recorder.record_two(op, x1, x2)
                 if traced is not None:
                     return traced
-        elif type(x1) is type(x2) is Tensor:
+        elif type(x1) is Tensor or type(x2) is Tensor:
             taped = binary_on_tape(taping, op, ufunc, x1, x2)
             if taped is not None:
                 return taped
@@ -140,10 +141,10 @@ def _raw(x: Any, other: Any) -> Any:
         # NumPy widens bfloat16, whose kind is V, where it meets a Python scalar.
         return x if type(other) is Tensor and other._data.dtype.kind != "V" else None
     if type(x) in OF_NUMPY:
-        if type(other) is not Tensor or (dtype := other._data.dtype).kind == "V":
+        if type(other) is not Tensor or other._data.dtype.kind == "V":
             return None
-        # Beside its own dtype it is the Python number, which large arrays take in several threads.
-        return float(x) if type(x) is np.float64 and dtype is dtypes.float64 else np.asarray(x)
+        x = weakly(x, other)  # large arrays take that in several threads
+        return x if type(x) is float else np.asarray(x)
     return x if type(x) is _array and x.dtype in dtypes.SUPPORTED else None
 
 

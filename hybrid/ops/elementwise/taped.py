@@ -16,7 +16,7 @@ from hybrid.core.op import Op
 from hybrid.core.storage import SAVED, Snapshot
 from hybrid.core.tensor import Tensor
 from hybrid.ops.elementwise.large import LARGE, large
-from hybrid.ops.elementwise.operands import DIRECT
+from hybrid.ops.elementwise.operands import DIRECT, weakly
 
 _new = object.__new__
 _array = np.ndarray
@@ -40,7 +40,9 @@ def unary_on_tape(taping: Any, op: Op, ufunc: Callable[..., Any], x: Tensor) -> 
 
 def binary_on_tape(taping: Any, op: Op, ufunc: Callable[..., Any], x: Any, y: Any) -> Tensor | None:
     if type(x) is not Tensor:
-        return _with_number(taping, op, ufunc, x, y)
+        return _with_number(taping, op, ufunc, weakly(x, y), y)
+    if type(y) is np.float64:
+        y = weakly(y, x)
     link = x._link
     left = x._data if link is None or link is SAVED else _current(x)
     if type(y) is Tensor:

@@ -505,3 +505,42 @@ def test_steps_compute_with_their_number_however_many_there_are(name: str) -> No
         for traced in (hb.compile(run), hb.compile(run, fullgraph=True, dynamic=True)):
             for n in (3, 4, 2, 0):
                 assert traced(hb.ones(3), n).item() == pytest.approx(run(hb.ones(3), n).item())
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "float32", "float64"])
+@pytest.mark.parametrize(
+    "steps",
+    [3, np.int64(3), hb.asarray(3), hb.asarray(3, dtype="int32")],
+    ids=["int", "NumPy's", "Tensor", "int32"],
+)
+def test_the_number_of_a_step_is_weak_in_both_modes(dtype: str, steps: Any) -> None:
+    def counted(x: Any, n: Any) -> Any:
+        return hb.fori_loop(0, n, lambda i, c: c * 2 + i, x)
+
+    def ranged(x: Any, n: Any) -> Any:
+        for i in range(n):
+            x = x * 2 + i
+        return x
+
+    def turned(x: Any, n: Any) -> Any:  # as an array of its own a number is of the usual dtype
+        return hb.fori_loop(0, n, lambda i, c: c + hb.asarray(i).astype(c.dtype), x)
+
+    x = hb.ones(2, dtype=dtype)
+    for function in (counted, ranged, turned):
+        eager, compiled = function(x, steps), hb.compile(function)(x, steps)
+        assert eager.dtype == compiled.dtype == x.dtype
+        assert eager.tolist() == compiled.tolist()
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("over", [np.arange, hb.arange])
+def test_the_elements_of_a_range_that_is_an_array_are_of_its_dtype(over: Any, dtype: str) -> None:
+    def summed(x: Any) -> Any:
+        for i in over(3):
+            x = x + i
+        return x
+
+    x = hb.ones(2, dtype=dtype)
+    eager, compiled = summed(x), hb.compile(summed)(x)
+    assert eager.dtype == compiled.dtype == np.promote_types(dtype, "int64")
+    assert eager.tolist() == compiled.tolist()
