@@ -178,6 +178,9 @@ class Lanes:
         found = _layout_through(tensor, ())
         return contiguous(tensor.shape) if found is None else found
 
+    def lie_like(self, tensor: Tensor, like: Tensor, order: str) -> None:
+        """Leave it in C order."""
+
     def note_order(self) -> None:
         """Let the trace around depend on how its arguments lie, if there is one."""
         recorder = self._around[0]

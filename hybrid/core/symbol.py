@@ -39,6 +39,9 @@ class Recorder(Protocol):
     def layout_of(self, tensor: Tensor) -> Layout:
         """Return how eager code would lay out a Tensor here."""
 
+    def lie_like(self, tensor: Tensor, like: Tensor, order: str) -> None:
+        """Let a new Tensor lie as NumPy lays out one like another."""
+
 
 class Symbol:
     """A value of a trace, as the Tensors that stand for it hold it.

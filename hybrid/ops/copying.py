@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from hybrid.core.dispatch import bind, busy
@@ -9,6 +11,7 @@ from hybrid.core.making import asarray
 from hybrid.core.op import Example, Op, always, register
 from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
+from hybrid.core.symbol import Symbol
 from hybrid.core.tensor import ArrayLike, Tensor, wrap
 from hybrid.kernels.shortway import Way
 from hybrid.ops import _shortways
@@ -86,6 +89,43 @@ def packed(x: Tensor, order: str) -> Tensor:
     if order == "C":
         return bind(PACK, (x,), {})
     return permute_dims(bind(PACK, (permute_dims(x),), {}))
+
+
+def laid(made: Tensor, like: Tensor, order: str = "K") -> Tensor:
+    """Return a new Tensor as NumPy lays out one that it makes like another.
+
+    Parameters
+    ----------
+    made : Tensor
+        New, of no memory that others see.
+    like : Tensor
+        With as many axes.
+    order : {"K", "A", "C"}
+        As ``np.empty_like`` takes it; but ``"A"`` is Fortran's where `like` is not in C order too.
+
+    Returns
+    -------
+    Tensor
+        `made` where it lies so, or where how it lies cannot be seen.
+    """
+    if made.ndim < 2 or made.ndim != like.ndim:
+        return made
+    data, other = made._data, like._data
+    if type(data) is Symbol:
+        if data.array is None and type(other) is Symbol and other.array is None:
+            data.recorder.lie_like(made, like, order)
+        return made
+    if type(data) is not np.ndarray or type(other) is not np.ndarray:
+        return made
+    if data.flags.c_contiguous and (order == "C" or other.flags.c_contiguous):
+        return made
+    wanted_order: Any = ("F" if other.flags.fnc else "C") if order == "A" else order
+    wanted = np.empty_like(other, np.int8, order=wanted_order, shape=made.shape).strides
+    axes = tuple(sorted(range(made.ndim), key=lambda axis: -wanted[axis]))
+    if data.transpose(axes).flags.c_contiguous:
+        return made
+    turned = bind(COPY, (permute_dims(made, axes),), {})
+    return permute_dims(turned, sorted(range(len(axes)), key=axes.__getitem__))
 
 
 attach(copy=copy)

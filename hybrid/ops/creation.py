@@ -26,6 +26,7 @@ from hybrid.kernels.shortway import Way
 from hybrid.ops import _shortways
 from hybrid.ops._axes import as_dtype, as_shape
 from hybrid.ops.broadcasting import sum_to
+from hybrid.ops.copying import laid
 from hybrid.ops.unit_axes import expand_dims
 
 
@@ -324,13 +325,14 @@ def full_like(
     spec = spec_of(x) if not isinstance(x, int | float | complex) else asarray(x).spec
     size = spec.shape if shape is None else shape
     device = spec.device if device is None and spec.device != state.device else device
-    return full(size, fill_value, dtype=spec.dtype if dtype is None else dtype, device=device)
+    made = full(size, fill_value, dtype=spec.dtype if dtype is None else dtype, device=device)
+    return laid(made, x) if type(x) is Tensor else made
 
 
 def _like_alone(x: Any, *wanted: Any) -> TypeGuard[Tensor]:
     """Tell whether what is to be like `x` depends on nothing else, where nothing records it."""
     plain = not busy and type(x) is Tensor and type(x._data) is np.ndarray and x.ndim > 0
-    return plain and wanted == (None, None, None)
+    return plain and wanted == (None, None, None) and x._data.flags.c_contiguous
 
 
 def zeros_like(

@@ -125,7 +125,8 @@ def _infer_pad(x: TensorSpec, *, width: Width, mode: str, value: Any) -> TensorS
 def _eager_pad(xp: Any, x: Any, *, width: Width, mode: str, value: Any) -> Any:
     if mode != "constant":
         return xp.pad(x, width, mode=mode)
-    out = xp.full([a + n + b for n, (a, b) in zip(x.shape, width)], value, x.dtype)
+    order = "F" if x.flags.fnc else "C"  # as NumPy does
+    out = xp.full([a + n + b for n, (a, b) in zip(x.shape, width)], value, x.dtype, order)
     out[(..., *(slice(a, a + n) for n, (a, _) in zip(x.shape, width)))] = x
     return out
 

@@ -29,6 +29,7 @@ from hybrid.ops.creation import zeros
 from hybrid.ops.elementwise.operands import is_weak, together
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.joining import stack
+from hybrid.ops.permuting import permute_dims
 from hybrid.ops.ranges import arange
 from hybrid.ops.reduction.declare import Axis, not_empty
 from hybrid.ops.reduction.extremes import max, min
@@ -321,7 +322,7 @@ def argwhere(x: ArrayLike, /) -> Tensor:
     x = asarray(x)
     if not x.ndim:
         return zeros((flatnonzero(x).size, 0), dtypes.int64, device=x.device)
-    return stack(nonzero(x), axis=-1)
+    return permute_dims(stack(nonzero(x)))
 
 
 def count_nonzero(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> Tensor:

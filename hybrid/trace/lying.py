@@ -9,7 +9,7 @@ from hybrid.core.layout import Layout
 from hybrid.core.op import Attrs, Op
 from hybrid.core.storage import Chain, alone
 from hybrid.core.tensor import Tensor
-from hybrid.trace.memory_order import Made, Order, Part, always_view
+from hybrid.trace.memory_order import Like, Made, Order, Part, always_view
 from hybrid.trace.rules import Rules
 
 
@@ -77,6 +77,15 @@ def lie(rules: Rules, tensor: Tensor, order: Order) -> None:
     link = tensor._link = alone(tensor._data, tensor._node)
     link[0].order = order
     rules.turned = True
+
+
+def lie_like(rules: Rules, tensor: Tensor, like: Tensor, order: str) -> None:
+    """Let a new Tensor lie as NumPy lays out one like another, in an order of ``empty_like``."""
+    tensor._data.given = tensor._data.given or like._data.given
+    known = layout_in(rules, tensor), layout_in(rules, like)
+    if all(x is not None and rules.in_order(x) for x in known):
+        return  # as nearly all do
+    lie(rules, tensor, Order(None, Like(_part(rules, like), order, tensor._data.value.spec.shape)))
 
 
 def lay_out(rules: Rules, op: Op, inputs: tuple[Any, ...], attrs: Attrs, outputs: Any) -> None:

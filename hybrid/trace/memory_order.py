@@ -31,7 +31,7 @@ class Order:
     ----------
     layout : Layout or None
         None until somebody asks, where it follows from `made`.
-    made : Made, optional
+    made : Made or Like, optional
     asked : bool
         Whether there was a question that memory in another order would answer otherwise, and how
         it lies follows from how arguments do.
@@ -39,7 +39,7 @@ class Order:
 
     __slots__ = ("asked", "layout", "made")
 
-    def __init__(self, layout: Layout | None, made: Made | None = None) -> None:
+    def __init__(self, layout: Layout | None, made: Made | Like | None = None) -> None:
         self.layout = layout
         self.made = made
         self.asked = False
@@ -109,6 +109,38 @@ class Made:
         if any(map(is_unknown, shape)):
             return _packed(shape, made.strides)
         return layout_of(made)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Like:
+    """A new array that NumPy lays out by the order of another one: ``"K"``, ``"A"`` or ``"C"``."""
+
+    part: Part
+    order: Any
+    shape: Shape
+
+    @property
+    def orders(self) -> list[Order]:
+        """How the memory of the other array lies."""
+        return [self.part.order]
+
+    def layout(self) -> Layout:
+        """Return how NumPy lays it out; the order of the other is known."""
+        found = self.part.layout()
+        byte = np.empty(1, np.int8)  # of which no more than the strides is looked at
+        like = np.lib.stride_tricks.as_strided(
+            byte, known_all(found.shape), known_all(found.strides)
+        )
+        order = self.order
+        if order == "A":
+            order = "F" if like.flags.fnc else "C"
+        # Of few elements, so that no memory is needed to ask.
+        made = np.empty_like(like, order=order, shape=_few(self.shape))
+        return _packed(self.shape, made.strides)
+
+
+def _few(shape: Shape) -> tuple[int, ...]:
+    return tuple(min(known(n), 2) for n in shape)
 
 
 def known_all(x: Any) -> Any:

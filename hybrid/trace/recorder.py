@@ -323,6 +323,11 @@ class GraphRecorder(StraightLine):
         lying.lie(self.rules, tensor, order)
         self.turned = True
 
+    def lie_like(self, tensor: Tensor, like: Tensor, order: str) -> None:
+        """Let a new Tensor lie as NumPy lays out one like another."""
+        lying.lie_like(self.rules, tensor, like, order)
+        self.turned = self.turned or self.rules.turned
+
     def lay_out(self, op: Op, inputs: tuple[Any, ...], attrs: Attrs, outputs: Any) -> None:
         """Note how results of the trace lie of which some operands may not lie in C order."""
         lying.lay_out(self.rules, op, inputs, attrs, outputs)

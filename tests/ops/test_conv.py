@@ -64,6 +64,25 @@ def drawn(*shapes, dtype="float64", seed=0):
     return [rng.uniform(-1, 1, shape).astype(dtype) for shape in shapes]
 
 
+@pytest.mark.parametrize("sizes", [(8, 3), (5000, 12), (12, 5000), (5000, 1200)])
+@pytest.mark.parametrize("special", [np.inf, np.nan])
+@pytest.mark.parametrize("place", [0, 1, -1])
+@pytest.mark.parametrize("mode", ["full", "same", "valid"])
+@pytest.mark.parametrize("name", ["convolve", "correlate"])
+def test_elements_that_are_not_finite_reach_only_what_they_lie_over(
+    name, mode, place, special, sizes
+):
+    a, v = drawn(*[(n,) for n in sizes])
+    min(a, v, key=len)[place] = special
+    wanted = getattr(np, name)(a, v, mode)
+    for found in (
+        getattr(hb, name)(hb.asarray(a), hb.asarray(v), mode),
+        hb.compile(lambda a, v: getattr(np, name)(a, v, mode))(a, v),
+    ):
+        np.testing.assert_array_equal(np.isfinite(found.numpy()), np.isfinite(wanted))
+        np.testing.assert_array_equal(np.isnan(found.numpy()), np.isnan(wanted))
+
+
 @given(problems())
 def test_a_convolution_is_the_sum_of_products_at_each_place(problem):
     x_shape, w_shape, attrs, dtype = problem

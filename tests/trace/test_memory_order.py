@@ -60,8 +60,41 @@ MADE: dict[str, Callable[[Any], Any]] = {
     "in Fortran's order": lambda a: np.asfortranarray(a),
     "an array in C order": lambda a: np.asarray(a.T, order="C"),
     "an array in Fortran's order": lambda a: np.array(a, order="F"),
+    "padded": lambda a: np.pad(a.T, 1),
+    "padded by edges": lambda a: np.pad(a.T, 1, mode="edge"),
+    "padded by means": lambda a: np.pad(a.T[::-1], 1, mode="mean"),
+    "padded by several constants": lambda a: np.pad(a.T[::2], 1, constant_values=(1, 2)),
+    "slopes": lambda a: np.gradient(a.T, axis=0),
+    "slopes of two samples": lambda a: np.gradient(thick(a)[:2], axis=0),
+    "slopes of a square": lambda a: np.gradient(a.T)[1],
+    "without a row": lambda a: np.delete(a.T, 1, 0),
+    "without rows": lambda a: np.delete(a.T, [0, 2], 1),
+    "without a slice": lambda a: np.delete(a.T, slice(0, 2), 1),
+    "a row put in": lambda a: np.insert(a.T, 1, 5.0, 0),
+    "zeros like it": lambda a: np.zeros_like(a.T) + 0,
+    "zeros like it, written": lambda a: overwritten(np.zeros_like(a.T), a),
+    "ones like a part": lambda a: np.ones_like(a.T[1:, ::2]),
+    "a number like it": lambda a: np.full_like(a.T, 2.0),
+    "numbers of another dtype like it": lambda a: np.ones_like(a.T, dtype="int64"),
+    "selected": lambda a: np.select([a.T > 1, a.T > 2], [a.T, a.T * 2]),
+    "chosen": lambda a: np.choose((a.T > 1).astype(int), [a.T, a.T * 2]),
+    "transformed": lambda a: np.fft.fft(a.T).real + 0,
+    "transformed by two axes": lambda a: np.fft.fft2(a.T).real + 0,
+    "transformed and back": lambda a: np.fft.irfft(np.fft.rfft(a.T, 6, 0), 5, 0),
+    "transformed by two axes and back": lambda a: np.fft.irfft2(np.fft.rfft2(a.T)),
+    "rounded": lambda a: np.round(a.T[::-1], 1),
+    "angles": lambda a: np.angle(a.T - 1),
+    "real": lambda a: np.isreal(a.T).astype(float),
+    "complex": lambda a: np.iscomplex(a.T).astype(float),
+    "quantiles": lambda a: np.percentile(thick(a), 30, axis=-1),
+    "weighted means": lambda a: np.average(np.stack([a.T, a.T], -1), -1, weights=[1.0, 2.0]),
     "a reshaped one": lambda a: (a.T * 2).reshape(2, 2, 4) + 1,
 }
+
+
+def thick(a: Any) -> Any:
+    """Return an array of three axes, the last of which is the outermost in memory."""
+    return np.moveaxis(np.stack([a, a * 2, a * 3]), 0, -1)
 
 
 def overwritten(b: Any, a: Any) -> Any:

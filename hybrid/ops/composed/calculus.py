@@ -12,6 +12,7 @@ from hybrid.core.source import located
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops._axes import Axes, one_axis, some_axes
+from hybrid.ops.copying import laid
 from hybrid.ops.elementwise import power
 from hybrid.ops.elementwise.operands import is_weak, together, with_lists
 from hybrid.ops.joining import concat
@@ -160,7 +161,7 @@ def _slopes(f: Tensor, axis: int, distance: Any, edge_order: int) -> Tensor:
     else:
         first = _end(at(0), at(1), at(2), h(0), h(1), 1)
         last = _end(at(-1), at(-2), at(-3), h(size - 2), h(size - 3), -1)
-    return concat([first, inner, last], axis=axis)
+    return laid(concat([first, inner, last], axis=axis), f)
 
 
 def _end(f0: Tensor, f1: Tensor, f2: Tensor, h0: Any, h1: Any, sign: int) -> Tensor:

@@ -17,6 +17,7 @@ from hybrid.errors import DTypeError, IndexingError, ShapeError
 from hybrid.ops._axes import one_axis
 from hybrid.ops._methods import attach
 from hybrid.ops.broadcasting import broadcast_arrays
+from hybrid.ops.copying import laid
 from hybrid.ops.elementwise.operands import strong
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.indexing import take, take_along_axis
@@ -61,7 +62,8 @@ def select(
     dtype = promote_specs(tuple(spec_of(x) for x in (*choices, found)))
     for condition, choice in zip(reversed(condlist), reversed(choices), strict=True):
         found = where(condition, choice, found)
-    return asarray(found).astype(dtype, copy=False)
+    chosen = asarray(found).astype(dtype, copy=False)
+    return laid(chosen, chosen, "C")
 
 
 def choose(a: ArrayLike, choices: Any, out: Any = None, mode: str = "raise") -> Tensor:
@@ -97,7 +99,7 @@ def choose(a: ArrayLike, choices: Any, out: Any = None, mode: str = "raise") -> 
         if not 0 <= int(np.min(a)) <= int(np.max(a)) < len(arrays):
             raise IndexingError(located(f"choose: there are {len(arrays)} choices"))
     picked = take_along_axis(stack(arrays), number[None].astype(np.int64), axis=0)[0]
-    return deliver(picked, out)
+    return deliver(laid(picked, picked, "C"), out)
 
 
 def compress(condition: ArrayLike, a: ArrayLike, axis: int | None = None) -> Tensor:

@@ -7,7 +7,8 @@ from hybrid.core.making import asarray
 from hybrid.core.spec import fits
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.ops._methods import attach
-from hybrid.ops.creation import zeros_like
+from hybrid.ops.copying import laid
+from hybrid.ops.creation import zeros
 from hybrid.ops.elementwise import abs, imag, isfinite, isinf, isnan, signbit
 from hybrid.ops.elementwise.operands import together
 from hybrid.ops.reduction import all, any
@@ -187,7 +188,9 @@ def iscomplex(x: ArrayLike, /) -> Tensor:
     Tensor([ True, False], dtype=bool)
     """
     x = asarray(x)
-    return imag(x) != 0 if x.dtype.kind == "c" else zeros_like(x, dtype=dtypes.bool_)
+    if x.dtype.kind == "c":
+        return imag(x) != 0
+    return zeros(x.shape, dtypes.bool_, device=x.device)
 
 
 def isreal(x: ArrayLike, /) -> Tensor:
@@ -206,4 +209,6 @@ def isreal(x: ArrayLike, /) -> Tensor:
     >>> isreal([1 + 1j, 2.0])
     Tensor([False,  True], dtype=bool)
     """
-    return ~iscomplex(x)
+    x = asarray(x)
+    found = imag(x) == 0
+    return found if x.dtype.kind == "c" else laid(found, x, "A")

@@ -15,6 +15,7 @@ from hybrid.core.variable import Variable
 from hybrid.core.watched import noted
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import one_axis
+from hybrid.ops.copying import laid
 from hybrid.ops.diagonals import diagonal
 from hybrid.ops.elementwise.operands import together
 from hybrid.ops.elementwise.selection import where
@@ -191,7 +192,10 @@ def delete(arr: ArrayLike, obj: Any, axis: int | None = None) -> Tensor:
     if isinstance(obj, Tensor | Variable):  # how many are left depends on what it holds
         obj = asarray(obj).numpy()
     obj = noted(obj)
-    return take(x, np.delete(np.arange(x.shape[axis]), obj), axis=axis)
+    kept = np.delete(np.arange(x.shape[axis]), obj)
+    if not isinstance(obj, slice) and (np.size(obj) != 1 or np.asarray(obj).dtype.kind == "b"):
+        return x[(slice(None),) * axis + (kept,)]  # as NumPy does, and so laid out
+    return laid(take(x, kept, axis=axis), x, "A")
 
 
 def block(arrays: Any) -> Tensor:

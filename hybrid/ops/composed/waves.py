@@ -8,6 +8,7 @@ from typing import Any
 from hybrid.core.making import asarray
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.ops._axes import one_axis
+from hybrid.ops.copying import laid
 from hybrid.ops.elementwise import abs, atan2, imag, rad2deg, real, remainder, sin
 from hybrid.ops.elementwise.declare import meeting
 from hybrid.ops.elementwise.selection import where
@@ -36,7 +37,7 @@ def angle(z: ArrayLike, deg: bool = False) -> Tensor:
     """
     z = asarray(z)
     z = z.astype("int64") if z.dtype.kind == "b" else z  # whose angles are float64, as NumPy's
-    found = atan2(imag(z), real(z))
+    found = laid(atan2(imag(z), real(z)), z)
     return rad2deg(found) if deg else found
 
 

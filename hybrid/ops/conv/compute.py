@@ -37,13 +37,19 @@ def are_short(
     xp: Any, x: Any, w: Any, stride: Shape, padding: Padding, dilation: Shape, groups: int = 1
 ) -> bool:
     """Tell whether NumPy's correlation is the quickest way: two sequences in steps of one."""
-    if x.ndim != 3 or xp is not np or x.shape[:2] != (1, 1) or w.shape[:2] != (1, 1):
-        return False
-    if stride != (1,) or dilation != (1,) or x.dtype.char not in "fdFDiIlLqQ" or x.dtype != w.dtype:
+    if not _are_sequences(xp, x, w, stride, dilation):
         return False
     (before, after), n, k = padding[0], x.shape[2], w.shape[2]
     places = n + before + after - k + 1
     return bool(n and k and 0 < places * min(k, 30) <= _SHORT)
+
+
+def _are_sequences(xp: Any, x: Any, w: Any, stride: Shape, dilation: Shape) -> bool:
+    """Tell whether it is what ``np.correlate`` computes: two sequences in steps of one."""
+    if x.ndim != 3 or xp is not np or x.shape[:2] != (1, 1) or w.shape[:2] != (1, 1):
+        return False
+    plain = stride == (1,) and dilation == (1,)
+    return plain and x.dtype.char in "fdFDiIlLqQ" and x.dtype == w.dtype
 
 
 def correlated(x: Any, w: Any, padding: Padding) -> Any:
@@ -70,6 +76,9 @@ def convolved(
 ) -> Any:
     """Return each window's products with the weights, summed."""
     if are_short(xp, x, w, stride, padding, dilation):
+        return correlated(x, w, padding)
+    if _are_sequences(xp, x, w, stride, dilation) and not np.isfinite(w).all():
+        # The zeros of the padding would give NaN; NumPy leaves out what lies beyond the ends.
         return correlated(x, w, padding)
     if xp is np and x.ndim <= 4:
         places = positions("conv", x.shape[2:], w.shape[2:], stride, padding, dilation)

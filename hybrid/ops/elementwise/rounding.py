@@ -11,6 +11,7 @@ from hybrid.core.dispatch import busy
 from hybrid.core.making import asarray
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.ops._methods import as_numpy
+from hybrid.ops.copying import laid
 from hybrid.ops.elementwise.casting import astype
 from hybrid.ops.elementwise.declare import PIECEWISE, Key, Loop, loops_of, unary
 
@@ -116,8 +117,8 @@ def round(x: ArrayLike, /, decimals: int = 0, out: Any = None) -> Tensor:
         return _round(x)
     scale = 10.0 ** builtins.abs(decimals)
     if decimals > 0:
-        return _round(x * scale) / scale
-    result = _round(x / scale) * scale
+        return laid(_round(x * scale) / scale, x, "A")
+    result = laid(_round(x / scale) * scale, x, "A")
     return astype(result, x.dtype) if x.dtype.kind in "iu" else result
 
 

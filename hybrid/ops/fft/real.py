@@ -15,6 +15,7 @@ from hybrid.core.unknown import as_size
 from hybrid.errors import DTypeError, ShapeError
 from hybrid.kernels import transforms as by_lines
 from hybrid.ops._axes import lead_axis, one_axis
+from hybrid.ops.copying import laid
 from hybrid.ops.elementwise.casting import conj
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.fft._sizes import (
@@ -153,10 +154,11 @@ def _whole(name: str, x: Tensor, n: int | None, axis: int, norm: str) -> Tensor:
         raise ShapeError(
             located(f"{name}: invalid number of data points ({size}) for shape {x.shape}")
         )
+    half = x
     if x.shape[axis] != size // 2 + 1:
-        x = resized(name, x, (size // 2 + 1,), (axis,))
-    x = x.astype(COMPLEX[x.dtype], copy=False)
-    return bind(IRFFT, (x,), {"n": size, "axis": axis, "norm": norm})
+        half = resized(name, x, (size // 2 + 1,), (axis,))
+    half = half.astype(COMPLEX[x.dtype], copy=False)
+    return laid(bind(IRFFT, (half,), {"n": size, "axis": axis, "norm": norm}), x)
 
 
 # --- one axis -------------------------------------------------------------------------------------
@@ -194,8 +196,9 @@ def rfft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "ba
     >>> rfft([1.0, 0.0, 0.0, 0.0])
     Tensor([1.+0.j, 1.+0.j, 1.+0.j], dtype=complex64)
     """
-    x, place = one_size("rfft", as_signal("rfft", x, real=True), n, axis)
-    return _half(x, place, as_norm("rfft", norm))
+    given = as_signal("rfft", x, real=True)
+    x, place = one_size("rfft", given, n, axis)
+    return laid(_half(x, place, as_norm("rfft", norm)), given)
 
 
 def irfft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "backward") -> Tensor:
@@ -284,25 +287,26 @@ def ihfft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "b
     >>> ihfft([1.0, 1.0, 1.0, 1.0])
     Tensor([1.-0.j, 0.-0.j, 0.-0.j], dtype=complex64)
     """
-    x, place = one_size("ihfft", as_signal("ihfft", x, real=True), n, axis)
-    return conj(_half(x, place, SWAPPED[as_norm("ihfft", norm)]))
+    given = as_signal("ihfft", x, real=True)
+    x, place = one_size("ihfft", given, n, axis)
+    return laid(conj(_half(x, place, SWAPPED[as_norm("ihfft", norm)])), given)
 
 
 # --- several axes ---------------------------------------------------------------------------------
 
 
 def _real_transformed(name: str, x: ArrayLike, s: Sizes, axes: AxesLike, norm: Norm) -> Tensor:
-    x = as_signal(name, x, real=True)
-    sizes, found = sizes_and_axes(name, x, s, axes)
+    given = as_signal(name, x, real=True)
+    sizes, found = sizes_and_axes(name, given, s, axes)
     scale = as_norm(name, norm)
     _any_axis(name, found)
-    x = _half(resized(name, x, sizes, found), found[-1], scale)
+    half = _half(resized(name, given, sizes, found), found[-1], scale)
     attrs: Attrs = {"axis": found[:-1], "inverse": False, "norm": scale}
-    return bind(FFT, (x,), attrs) if len(found) > 1 else x
+    return laid(bind(FFT, (half,), attrs) if len(found) > 1 else half, given)
 
 
 def _real_inverse(name: str, x: ArrayLike, s: Sizes, axes: AxesLike, norm: Norm) -> Tensor:
-    x = as_signal(name, x)
+    given = x = as_signal(name, x)
     sizes, found = sizes_and_axes(name, x, s, axes)
     scale = as_norm(name, norm)
     _any_axis(name, found)
@@ -310,7 +314,7 @@ def _real_inverse(name: str, x: ArrayLike, s: Sizes, axes: AxesLike, norm: Norm)
         x = resized(name, x, sizes[:-1], found[:-1])
         attrs: Attrs = {"axis": found[:-1], "inverse": True, "norm": scale}
         x = bind(FFT, (x,), attrs)
-    return _whole(name, x, sizes[-1], found[-1], scale)
+    return laid(_whole(name, x, sizes[-1], found[-1], scale), given)
 
 
 def _any_axis(name: str, axes: Any) -> None:

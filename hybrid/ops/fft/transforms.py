@@ -16,6 +16,7 @@ from hybrid.errors import DTypeError
 from hybrid.kernels import transforms as by_lines
 from hybrid.kernels.parallel import get_num_threads
 from hybrid.ops._axes import Axes, lead_axis
+from hybrid.ops.copying import laid
 from hybrid.ops.fft._sizes import (
     COMPLEX,
     Norm,
@@ -109,17 +110,20 @@ FFT = register(
 def _along(
     name: str, x: ArrayLike, n: int | None, axis: int, norm: Norm, *, inverse: bool
 ) -> Tensor:
-    x, place = one_size(name, as_signal(name, x), n, axis)
-    return bind(FFT, (x,), {"axis": (place,), "inverse": inverse, "norm": as_norm(name, norm)})
+    given = as_signal(name, x)
+    x, place = one_size(name, given, n, axis)
+    attrs = {"axis": (place,), "inverse": inverse, "norm": as_norm(name, norm)}
+    return laid(bind(FFT, (x,), attrs), given)
 
 
 def _transformed(
     name: str, x: ArrayLike, s: Sizes, axes: AxesLike, norm: Norm, *, inverse: bool
 ) -> Tensor:
-    x = as_signal(name, x)
-    sizes, found = sizes_and_axes(name, x, s, axes)
-    x = resized(name, x, sizes, found)
-    return bind(FFT, (x,), {"axis": found, "inverse": inverse, "norm": as_norm(name, norm)})
+    given = as_signal(name, x)
+    sizes, found = sizes_and_axes(name, given, s, axes)
+    x = resized(name, given, sizes, found)
+    attrs = {"axis": found, "inverse": inverse, "norm": as_norm(name, norm)}
+    return laid(bind(FFT, (x,), attrs), given)
 
 
 def fft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "backward") -> Tensor:

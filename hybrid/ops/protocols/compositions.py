@@ -29,6 +29,7 @@ from hybrid.ops import (
 from hybrid.ops._axes import one_axis
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.conv import convolve
+from hybrid.ops.copying import laid
 from hybrid.ops.elementwise.logical import logical_not
 from hybrid.ops.indexing import take, take_along_axis
 from hybrid.ops.protocols.by_numpy import by_numpy
@@ -131,7 +132,9 @@ def _insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     old[places] = False
     source[old], source[places] = np.arange(n), n + np.arange(places.size)
     shape = (*x.shape[:axis], places.size, *x.shape[axis + 1 :])
-    return take(joining.concat([x, broadcast_to(given, shape)], axis=axis), source, axis)
+    return laid(
+        take(joining.concat([x, broadcast_to(given, shape)], axis=axis), source, axis), x, "A"
+    )
 
 
 @implements(np.resize)

@@ -16,6 +16,7 @@ from hybrid.core.watched import holds_tensors
 from hybrid.errors import ShapeError
 from hybrid.ops import creation, joining, rearranging, reduction
 from hybrid.ops.broadcasting import broadcast_to
+from hybrid.ops.copying import laid
 from hybrid.ops.elementwise import astype
 from hybrid.ops.protocols.by_numpy import by_numpy
 from hybrid.ops.protocols.functions import implements
@@ -34,7 +35,7 @@ _ROUNDED = frozenset(("mean", "median", "linear_ramp"))
 
 @implements(np.pad)
 def _pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
-    x = asarray(array)
+    x = original = asarray(array)
     if isinstance(pad_width, dict):
         pad_width = rearranging.widths(x, pad_width)
     elif isinstance(pad_width, list | tuple):
@@ -58,7 +59,7 @@ def _pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> A
     for axis, (before, after) in enumerate(widths):
         first, last = sides(x, axis, before, after, pairs[axis])
         x = joining.concat([astype(first, x.dtype), x, astype(last, x.dtype)], axis=axis)
-    return x
+    return x if x is original else laid(x, original, "A")
 
 
 _OPTION = {"constant": "constant_values", "linear_ramp": "end_values"}

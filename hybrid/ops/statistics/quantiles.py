@@ -12,6 +12,7 @@ from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import DTypeError
 from hybrid.ops._axes import Axes, all_axes
 from hybrid.ops.broadcasting import broadcast_to
+from hybrid.ops.copying import laid
 from hybrid.ops.elementwise.operands import is_weak
 from hybrid.ops.permuting import moveaxis
 from hybrid.ops.reduction import Axis, mean
@@ -49,7 +50,8 @@ def _quantile(
         x = x.astype(_between_dtype(x, q), copy=False)
     parts = _as_float64(q)
     parts = parts if whole == 1 else parts / whole
-    return _of_axes(name, x, parts, axis, method, keepdims, skip=skip)
+    found = _of_axes(name, x, parts, axis, method, keepdims, skip=skip)
+    return found if skip else laid(found, found, "C")
 
 
 def _between_dtype(x: Tensor, q: ArrayLike) -> dtypes.DType:

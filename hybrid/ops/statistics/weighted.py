@@ -12,6 +12,7 @@ from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops import reduction
 from hybrid.ops._axes import Axes, all_axes, some_axes
 from hybrid.ops.broadcasting import broadcast_to
+from hybrid.ops.copying import laid
 from hybrid.ops.elementwise import clip, conj, imag, real, sqrt
 from hybrid.ops.elementwise.operands import with_lists
 from hybrid.ops.joining import concat
@@ -77,7 +78,8 @@ def average(
         at_least = x.dtype if dtypes.is_inexact(x.dtype) else dtypes.float64
         w = w.astype(dtypes.promote([at_least, w.dtype]), copy=False)
         total = reduction.sum(broadcast_to(w, x.shape), axis=axes, keepdims=keepdims)
-        found = reduction.sum(x * w, axis=axes, keepdims=keepdims) / total
+        numerator = reduction.sum(x * w, axis=axes, keepdims=keepdims)
+        found = laid(numerator / total, numerator)
     return (found, broadcast_to(total, found.shape)) if returned else found
 
 
