@@ -113,6 +113,7 @@ def load(
         "package": __name__.partition(".")[0] + ".",
         "float": float,
         "numpy_float": np.float64,
+        "numpy_int": np.int64,
         "slice": slice,
         "tuple": tuple,
         "list": list,

@@ -72,10 +72,11 @@ def outcome(function: Any, *args: Any) -> Any:
 
 
 def operands() -> list[Any]:
-    dtypes = ("bool", "int8", "uint64", "float16", "float32", "float64", "complex64")
+    dtypes = ("bool", "int8", "int64", "uint64", "float16", "float32", "float64", "complex64")
     arrays: list[Any] = [hb.asarray(np.array([3, 1, 2]).astype(d)) for d in dtypes]
     arrays += [hb.asarray([1.0, 2.0, 3.0], dtype=hb.bfloat16), hb.asarray(2.0), hb.zeros((0, 3))]
     arrays += [hb.ones(2), hb.eye(3), np.ones(3), 2, -3, 1 << 70, 2.5, True, 1j, np.float32(3)]
+    arrays += [np.int64(3), np.int64(-(2**63)), np.int32(7), hb.asarray(5), hb.asarray([[1], [2]])]
     arrays += [np.float64(2.5), np.float64("inf"), np.bool_(True), np.uint8(200), np.complex64(1j)]
     return [*arrays, np.int64(3), [1, 2, 3], None, "a", object(), hb.Variable([1.0, 2.0, 3.0])]
 

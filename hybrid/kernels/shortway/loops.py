@@ -221,9 +221,17 @@ define internal i1 @number_operand(ptr %array, ptr %number, ptr %element) {
   br i1 %floating, label %value, label %other
 other:
   %int64 = icmp eq ptr %descr, <i8>
+  br i1 %int64, label %integer, label %no
+integer:
+  %theirs = call i1 @is_a(ptr %number, ptr <numpy_int>)
+  br i1 %theirs, label %take, label %of_python
+take:  ; its value lies behind the header
+  %word = call i64 @number_at(ptr %number, i64 <header>)
+  store i64 %word, ptr %element
+  ret i1 1
+of_python:
   %is_int = call i1 @is_a(ptr %number, ptr <int>)
-  %integer = and i1 %int64, %is_int
-  br i1 %integer, label %place, label %no
+  br i1 %is_int, label %place, label %no
 place:
   %known = call i1 @place_of(ptr %number, ptr %element)
   ret i1 %known
@@ -308,7 +316,11 @@ define internal i1 @weak(ptr %number, ptr %array) alwaysinline {
   %descr = call ptr @field(ptr %array, i64 <descr>)
   %which = call i64 @number_in(ptr %descr, i64 <type_num>)
   %double = icmp eq i64 %which, <float64>
-  %alike = and i1 %is_theirs, %double
+  %float_alike = and i1 %is_theirs, %double
+  %is_their_int = call i1 @is_a(ptr %number, ptr <numpy_int>)
+  %whole = icmp eq ptr %descr, <i8>
+  %int_alike = and i1 %is_their_int, %whole
+  %alike = or i1 %float_alike, %int_alike
   %of_python = or i1 %is_float, %is_int
   %is = or i1 %of_python, %alike
   %kind = call i8 @kind_of(ptr %descr)
