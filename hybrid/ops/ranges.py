@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import operator
 from math import ceil
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 
@@ -128,6 +129,8 @@ def arange(
 
 def _number(x: Any) -> int | float:
     """Return a plain Python number; a traced one is asked for its value."""
+    if type(x) is float or type(x) is int:
+        return x
     if isinstance(x, Tensor):
         return int(x) if x.dtype.kind in "biu" else float(x)
     if is_unknown(x) and x.open:
@@ -147,14 +150,37 @@ def _complex_number(x: Any) -> int | float | complex:
     return _number(x)
 
 
+def _eager_linspace(
+    xp: Any, *, start: complex, stop: complex, num: int, endpoint: bool, dtype: Any
+) -> Any:
+    first, last = start, stop
+    steps = num - 1 if endpoint else num
+    if xp is np and dtype.kind == "f" and steps > 0 and _is_plain(first) and _is_plain(last):
+        step = (last - first) / steps
+        if step and math.isfinite(step):
+            # NumPy's own operations, in 2 us where its function takes 7: it takes arrays as well.
+            found = np.arange(0.0, num)
+            found *= step
+            found += first
+            if endpoint:
+                found[-1] = last
+            return found.astype(dtype, copy=False)
+    return xp.linspace(start, stop, num, endpoint=endpoint, dtype=dtype)
+
+
+def _is_plain(x: complex) -> TypeGuard[float]:
+    """Tell of a number that it is a float, or an int that is one exactly."""
+    return type(x) is float or (type(x) is int and -_EXACT_INTS <= x <= _EXACT_INTS)
+
+
+_EXACT_INTS = 1 << 53
+
 LINSPACE = register(
     Op(
         name="linspace",
         family="creation",
         infer=lambda *, start, stop, num, endpoint, dtype: TensorSpec((num,), dtype),
-        eager=lambda xp, *, start, stop, num, endpoint, dtype: xp.linspace(
-            start, stop, num, endpoint=endpoint, dtype=dtype
-        ),
+        eager=_eager_linspace,
         no_gradient="its arguments are constants",
         examples=(
             Example(
@@ -214,12 +240,13 @@ def linspace(
         usual = dtype_between(start, stop, state.defaults.floats)
         wanted = usual if dtype is None else as_dtype("linspace", dtype)
         return linspace_between(start, stop, as_shape("linspace", num)[0], endpoint, wanted)
-    ends = [_complex_number(x) for x in (start, stop)]
-    default = state.defaults.dtypes["c" if any(isinstance(x, complex) for x in ends) else "f"]
+    first, last = _complex_number(start), _complex_number(stop)
+    is_complex = isinstance(first, complex) or isinstance(last, complex)
+    default = state.defaults.dtypes["c" if is_complex else "f"]
     attrs = {
-        "start": ends[0],
-        "stop": ends[1],
-        "num": as_shape("linspace", num)[0],
+        "start": first,
+        "stop": last,
+        "num": num if type(num) is int and num >= 0 else as_shape("linspace", num)[0],
         "endpoint": bool(endpoint),
         "dtype": default if dtype is None else as_dtype("linspace", dtype),
     }

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import hybrid as hb
 from hybrid.core.making import asarray
@@ -89,6 +91,21 @@ def test_gradients_reach_the_ends_of_a_range():
         y = (hb.linspace(a, b, 4) * hb.asarray([1.0, 2.0, 3.0, 4.0])).sum() + hb.arange(a, b).sum()
     got = tape.gradient(y, [a, b])
     np.testing.assert_allclose([float(g) for g in got], [1 + 4 / 3 + 1 + 2, 2 / 3 + 2 + 4])
+
+
+numbers = st.one_of(
+    st.integers(-(2**60), 2**60), st.floats(allow_nan=False), st.floats(-1, 1), st.just(0)
+)
+
+
+@given(numbers, numbers, st.integers(0, 40), st.booleans(), st.sampled_from(["f2", "f4", "f8"]))
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_evenly_spaced_numbers_have_the_bits_of_numpys(
+    first: Any, last: Any, count: int, endpoint: bool, dtype: str
+) -> None:
+    found = hb.linspace(first, last, count, endpoint=endpoint, dtype=dtype).numpy()
+    wanted = np.linspace(first, last, count, endpoint=endpoint, dtype=dtype)
+    assert (found.dtype, found.tobytes()) == (wanted.dtype, wanted.tobytes())
 
 
 def test_linspace_eye_tri():

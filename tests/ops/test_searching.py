@@ -24,7 +24,9 @@ RUN = pytest.mark.parametrize("run", [lambda f: f, hb.compile], ids=["eager", "t
 def test_what_is_not_zero(x):
     np.testing.assert_array_equal(hb.argwhere(x).numpy(), np.argwhere(x))
     np.testing.assert_array_equal(hb.flatnonzero(x).numpy(), np.flatnonzero(x))
-    assert hb.count_nonzero(x).item() == np.count_nonzero(x)
+    for x_given in (x, hb.asarray(x), hb.asarray(x != 0), hb.asarray(x, dtype="float32")):
+        found = hb.count_nonzero(x_given)
+        assert (found.item(), found.dtype, found.shape) == (np.count_nonzero(x), hb.int64, ())
     if not x.ndim:
         with pytest.raises(ShapeError, match="nonzero: a Tensor without axes"):
             hb.nonzero(x)

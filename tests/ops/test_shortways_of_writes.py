@@ -24,6 +24,7 @@ VALUES: list[Any] = [
 INDICES: list[Any] = [
     *(0, -1, 7, slice(1, None), slice(None, None, -1), slice(0, 0), ..., None, (), (None, 1)),
     *((...,), (..., 1), True, [0, 2], np.array([1]), np.int64(2), 1 << 70, (0, 0), 1.0),
+    *(np.array([True, False, True]), np.array([False, True]), np.array([2, 0, -1]), np.array(1)),
     *(hb.asarray([2, 0]), hb.asarray([True, False, True]), hb.asarray(1), hb.Variable([1, 0])),
 ]
 INPLACE = [way for way, _ in _shortways.offered if way.kind == "in place"]
@@ -127,6 +128,20 @@ def test_overlapping_operands_are_read_before_they_are_written() -> None:
     m.T[1:] -= m.T[0]
     n.T[1:] -= n.T[0]
     assert m.tolist() == n.tolist()
+
+
+def test_an_ndarray_that_shares_memory_with_what_is_written_is_read_before() -> None:
+    for index in (slice(1, None), np.array([1, 2, 3, 4])):
+        memory, wanted = np.arange(5.0), np.arange(5.0)
+        x = hb.asarray(memory)
+        x[index] = memory[:-1]
+        wanted[index] = wanted[:-1].copy()
+        np.testing.assert_array_equal(memory, wanted)
+        part = hb.asarray(memory)[::-1]
+        part[index] = memory[:-1]
+        turned = wanted[::-1]
+        turned[index] = wanted[:-1].copy()
+        np.testing.assert_array_equal(memory, wanted)
 
 
 def test_who_shares_memory_sees_another_version_and_the_writer_none() -> None:

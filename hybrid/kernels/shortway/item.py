@@ -267,6 +267,19 @@ no:
   ret ptr null
 }
 
+; The ndarray of a Tensor, or an ndarray itself; null of anything else.
+define internal ptr @ndarray_of(ptr %x) {
+  %own = call ptr @array_of(ptr %x)
+  %some = icmp ne ptr %own, null
+  br i1 %some, label %yes, label %other
+yes:
+  ret ptr %own
+other:
+  %is = call i1 @is_a(ptr %x, ptr <ndarray>)
+  %it = select i1 %is, ptr %x, ptr null
+  ret ptr %it
+}
+
 define internal ptr @item(ptr %self, ptr %index, ptr %way) {
   %single = alloca ptr
   %n_at = alloca i64
@@ -288,7 +301,7 @@ look:
   br i1 %basic, label %count, label %places
 places:
   ; An array of places or a mask is given to NumPy as the ndarray that it is.
-  %where = call ptr @array_of(ptr %index)
+  %where = call ptr @ndarray_of(ptr %index)
   %are = icmp ne ptr %where, null
   br i1 %are, label %axes, label %python
 axes:

@@ -143,7 +143,7 @@ maybe_int:
   %is_int = call i1 @is_a(ptr %value, ptr <int>)
   br i1 %is_int, label %where, label %tensor
 tensor:
-  %source = call ptr @array_of(ptr %value)
+  %source = call ptr @ndarray_of(ptr %value)
   %is_array = icmp ne ptr %source, null
   br i1 %is_array, label %alike, label %python
 alike:
@@ -177,7 +177,7 @@ write:
   br i1 %done, label %tell, label %general
 places:
   ; An array of places or a mask is given to NumPy as the ndarray that it is.
-  %at = call ptr @array_of(ptr %index)
+  %at = call ptr @ndarray_of(ptr %index)
   %are = icmp ne ptr %at, null
   br i1 %are, label %axes, label %python
 axes:

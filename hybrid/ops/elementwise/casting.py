@@ -40,8 +40,11 @@ def _cast(array: Any, dtype: DType) -> Any:
     return array.astype(dtype)
 
 
-_EXACT = frozenset(
-    a + b for a in "?bBhHiIlLqQfdFD" for b in "?bBhHiIlLqQfdFD" if np.can_cast(a, b, "safe")
+_QUIET = frozenset(
+    a + b
+    for a in "?bBhHiIlLqQfdFD"
+    for b in "?bBhHiIlLqQfdFD"
+    if a in "?bBhHiIlLqQ" or np.can_cast(a, b, "safe")
 )
 """What casts of NumPy's have nothing to warn of, by the characters of both dtypes."""
 
@@ -103,21 +106,36 @@ def astype(
     Tensor([ 1, -1], dtype=int32)
     """
     wanted = _supported(dtype)
+    if (
+        copy
+        and device is None
+        and casting == "unsafe"
+        and (made := _at_once(x, wanted)) is not None
+    ):
+        return made
     if casting != "unsafe":
         x = asarray(x)
         check_cast("astype", x.dtype, wanted, casting)
     if device is not None:
         where = as_device("astype", device)
         return astype(x, dtype, copy=copy).to_device(where)
-    if copy and (not busy or state.plain) and type(x) is Tensor and type(x._data) is np.ndarray:
-        if x._data.dtype.char + wanted.char in _EXACT:
-            return wrap(x._data.astype(wanted))
-        return wrap(heard()(_cast, x._data, wanted))
     x = asarray(x)
     if not copy and x.dtype == wanted and not x.spec.weak:
         return x
     result: Tensor = bind(ASTYPE, (x,), {"dtype": wanted})
     return result
+
+
+def _at_once(x: Any, wanted: DType) -> Tensor | None:
+    """Convert where nothing records it and NumPy does it; None elsewhere."""
+    if (busy and not state.plain) or type(x) is not Tensor:
+        return None
+    data = x._data
+    if type(data) is not np.ndarray:
+        return None
+    if data.dtype.char + wanted.char in _QUIET:
+        return wrap(data.astype(wanted))
+    return wrap(heard()(_cast, data, wanted))
 
 
 def check_cast(name: str, old: DType, new: DType, casting: str) -> None:
@@ -177,6 +195,9 @@ def astype_method(
     hybrid.errors.DTypeError: astype: float32 does not become int32 by the rule 'safe'
       ...
     """
+    usual = order == "K" and copy and device is None and casting == "unsafe"
+    if usual and (made := _at_once(x, _supported(dtype))) is not None:
+        return made
     if order not in ("C", "F", "A", "K"):
         raise ValueError(located(f"astype: order is 'C', 'F', 'A' or 'K', not {order!r}"))
     result = astype(x, dtype, copy=copy, device=device, casting=casting)

@@ -200,8 +200,9 @@ def take(
     """
     if out is not None or mode != "raise":
         return as_numpy(np.take, x, indices, axis, out=out, mode=mode)
-    if (not busy or state.plain) and type(x) is type(indices) is Tensor:
-        data, places = x._data, indices._data
+    if (not busy or state.plain) and type(x) is Tensor:
+        data = x._data
+        places: Any = indices._data if type(indices) is Tensor else indices
         if type(data) is type(places) is _array and places.dtype.kind in "iu":
             try:
                 return wrap(np.asarray(data.take(places, axis)))

@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.dispatch import busy, state
+from hybrid.core.heard import heard
 from hybrid.core.source import located
-from hybrid.core.tensor import ArrayLike, Tensor
+from hybrid.core.tensor import ArrayLike, Tensor, wrap
 from hybrid.errors import ShapeError
+from hybrid.kernels.divided import LARGE
 from hybrid.ops._axes import Axes, some_axes
 from hybrid.ops._methods import as_numpy, attach
 from hybrid.ops.elementwise.operands import together
@@ -114,8 +117,17 @@ def outer(a: ArrayLike, b: ArrayLike, /) -> Tensor:
     Tensor([[3, 4],
             [6, 8]], dtype=int64)
     """
+    if (not busy or state.plain) and type(a) is type(b) is Tensor:
+        x, y, ufunc = a._data, b._data, np.multiply
+        if type(x) is type(y) is np.ndarray and x.dtype is y.dtype and x.dtype.char in _USUAL:
+            if x.ndim == y.ndim == 1 and x.size * y.size < LARGE:
+                return wrap(heard()(ufunc, x[:, None], y))
     a, b = together(a, b)
     return reshape(a, (-1, 1)) * reshape(b, (1, -1))
+
+
+_USUAL = frozenset("ilqfdFD")
+"""Characters of the dtypes that NumPy multiplies as hybrid does."""
 
 
 def kron(a: ArrayLike, b: ArrayLike, /) -> Tensor:

@@ -76,9 +76,12 @@ def eager_sum(name: str) -> Callable[..., Any]:
 def eager_scan(name: str) -> Callable[..., Any]:
     """Return the eager form of a running sum or product, likewise."""
 
+    numpys = getattr(np, name).accumulate
+
     def eager(xp: Any, x: Any, *, axis: int) -> Any:
         wide = _WIDER.get(x.dtype.char)
-        found = getattr(xp, name).accumulate(x, axis, wide)
+        method = numpys if xp is np else getattr(xp, name).accumulate
+        found = method(x, axis, wide)
         return _narrowed(found, x) if wide is dtypes.float32 else found
 
     return eager

@@ -93,6 +93,10 @@ def test_a_real_factor_of_a_complex_product_has_a_real_gradient():
 def test_outer_vecdot():
     a, b = drawn((2, 3), (2, 3))
     np.testing.assert_allclose(tensor_products.outer(a, b).numpy(), np.outer(a, b))
+    for dtype in ("float16", "float64", "int64", "bool", "complex64"):
+        x, y = asarray(a[0] * 9).astype(dtype), asarray(b[1] * 9).astype(dtype)
+        wanted = np.outer(x.numpy(), y.numpy())
+        np.testing.assert_array_equal(tensor_products.outer(x, y).numpy(), wanted, strict=True)
     np.testing.assert_allclose(products.vecdot(a, b).numpy(), np.vecdot(a, b))
     np.testing.assert_allclose(products.vecdot(a, b, axis=0).numpy(), np.vecdot(a, b, axis=0))
 
