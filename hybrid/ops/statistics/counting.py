@@ -118,9 +118,19 @@ def bincount(
     inputs = (x,) if weights is None else (x, asarray(weights))
     _infer_checked(inputs)
     if length is None:
-        length = int(reduction.max(x)) + 1 if x.size else 0
-        length = max(length, operator.index(minlength), 0)
+        length = _length(x, max(operator.index(minlength), 0))
     return bind(BINCOUNT, inputs, {"length": operator.index(length)})
+
+
+def _length(x: Tensor, least: int) -> int:
+    """Return how many counts there are: as many as are asked for, or as the largest element needs.
+
+    Which of the two is one decision for a trace; the largest element would be one for each value.
+    """
+    if not x.size:
+        return least
+    largest = reduction.max(x)
+    return least if least and bool(largest < least) else int(largest) + 1
 
 
 def _infer_checked(inputs: tuple[Tensor, ...]) -> None:

@@ -38,6 +38,19 @@ def test_bincount_is_numpys(x, minlength):
         assert not longer[expected.size :].any()
 
 
+def test_a_trace_of_bincount_with_enough_places_serves_whatever_the_largest_element_is():
+    traced = hb.compile(lambda x, w: np.bincount(x, w, minlength=8) * 2)
+    rng = np.random.default_rng(0)
+    for largest in (7, 3, 5, 0, 6, 9, 4, 11):
+        x, w = np.append(rng.integers(0, largest + 1, 19), largest), rng.random(20)
+        found = traced(hb.asarray(x), hb.asarray(w)).numpy()
+        np.testing.assert_array_equal(found, np.bincount(x, w, 8) * 2)
+        if largest < 8:
+            assert "2 segments" in traced.explain()
+    with pytest.raises(ValueError, match="negative"):
+        traced(hb.asarray(np.append(x[1:], -1)), hb.asarray(w))
+
+
 def test_bincount_in_a_trace_decides_on_the_length():
     traced = hb.compile(lambda x: hb.bincount(x) * 2)
     for x in ([0, 3, 3], [3, 1, 0], [5, 0, 0], [0, 0, 0]):
