@@ -35,7 +35,7 @@ def fetcher(count: int) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             place = builder.bitcast(builder.gep(values[0], [values[1]]), _ADDRESS)
             for line in range(lines):
-                _ask(builder, builder.gep(place, [_INT(line * _LINE)]), write=False)
+                ask(builder, builder.gep(place, [_INT(line * _LINE)]), write=False)
             return context.get_dummy_value()
 
         return types.none(source, types.int64), codegen
@@ -49,7 +49,7 @@ def fetch_to_write(typingctx: Any, target: Any, at: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         place = builder.bitcast(builder.gep(values[0], [values[1]]), _ADDRESS)
-        _ask(builder, place, write=True)
+        ask(builder, place, write=True)
         return context.get_dummy_value()
 
     return types.none(target, types.int64), codegen
@@ -77,10 +77,11 @@ asking = _asking(write=False)
 asking_to_write = _asking(write=True)
 
 
-def _ask(builder: Any, place: Any, write: bool) -> None:
+def ask(builder: Any, place: Any, write: bool) -> None:
+    """Ask for the line of the cache at an address, to be read or written."""
     kind = ir.FunctionType(ir.VoidType(), [_ADDRESS, *[_LANE] * 3])
-    ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    builder.call(ask, [place, *(_LANE(x) for x in (int(write), 3, 1))])
+    prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(prefetch, [place, *(_LANE(x) for x in (int(write), 3, 1))])
 
 
 @functools.cache
