@@ -41,14 +41,17 @@ def test_bincount_is_numpys(x, minlength):
 def test_a_trace_of_bincount_with_enough_places_serves_whatever_the_largest_element_is():
     traced = hb.compile(lambda x, w: np.bincount(x, w, minlength=8) * 2)
     rng = np.random.default_rng(0)
-    for largest in (7, 3, 5, 0, 6, 9, 4, 11):
+    for largest in (7, 3, 5, 0, 6):
         x, w = np.append(rng.integers(0, largest + 1, 19), largest), rng.random(20)
         found = traced(hb.asarray(x), hb.asarray(w)).numpy()
         np.testing.assert_array_equal(found, np.bincount(x, w, 8) * 2)
-        if largest < 8:
-            assert "2 segments" in traced.explain()
+    assert "in 2 segments" in traced.explain()
+    for x in ([0, 9], [1, 2], [11, 0]):
+        w = rng.random(2)
+        found = traced(hb.asarray(x), hb.asarray(w)).numpy()
+        np.testing.assert_array_equal(found, np.bincount(x, w, 8) * 2)
     with pytest.raises(ValueError, match="negative"):
-        traced(hb.asarray(np.append(x[1:], -1)), hb.asarray(w))
+        traced(hb.asarray([1, -1]), hb.asarray(w))
 
 
 def test_bincount_in_a_trace_decides_on_the_length():
