@@ -14,13 +14,14 @@ import numpy as np
 
 from hybrid.core import containers
 from hybrid.core.making import asarray
+from hybrid.core.spec import TensorSpec
 from hybrid.core.state import state
 from hybrid.trace.any_size_launcher import UNKNOWN, AnySizeLaunchers
 from hybrid.trace.concrete import ConcreteFunction
-from hybrid.trace.keys import fast_key
+from hybrid.trace.keys import fast_key, key_without
 from hybrid.trace.launcher import VARIANTS, Launcher, chain_of
 from hybrid.trace.segment import Segment
-from hybrid.trace.signature import flatten
+from hybrid.trace.signature import Signature, flatten
 from hybrid.trace.steps import Resume
 from hybrid.trace.tickets import Order
 
@@ -36,6 +37,7 @@ class Nested:
         self._known: dict[Any, tuple[Order, Launcher]] = {}
         self._any_size: dict[Any, tuple[Order, AnySizeLaunchers]] = {}
         self._plainly: dict[Any, tuple[ConcreteFunction, Plainly]] = {}
+        self._open: dict[Any, frozenset[int]] = {}  # ints that are inputs of a trace, by structure
 
     def __bool__(self) -> bool:
         return bool(self._known or self._plainly)
@@ -54,7 +56,7 @@ class Nested:
             leaves in.
         """
         leaves, tree = containers.flatten((args, kwargs))
-        key = (tree, fast_key(tuple(leaves)), state.defaults, state.device)
+        key = (tree, self._key(tree, leaves), state.defaults, state.device)
         found = self._known.get(key)
         if found is None:
             eager = self._plainly.get(key)
@@ -90,14 +92,14 @@ class Nested:
         if not _fits(concrete) or not all(map(_as_is, leaves)):
             return
         raw, tree = containers.flatten((args, kwargs))
-        values = fast_key(tuple(raw))
-        if values is None:
+        if fast_key(tuple(raw)) is None:
             return
         while len(self._known) >= MAX_LAUNCHERS:
             self._known.pop(next(iter(self._known)), None)
         order = _order(tree, len(raw), bind)
+        self._leave_open(tree, raw, order, concrete.signature)
         here = state.defaults, state.device
-        key = (tree, values, *here)
+        key = (tree, self._key(tree, raw), *here)
         _, before = self._known.get(key, (None, None))
         others = [*chain_of(before)]
         if any(x.concrete is concrete for x in others):
@@ -112,6 +114,27 @@ class Nested:
             _, general = self._any_size.setdefault((tree, *here), (order, AnySizeLaunchers()))
             general.remember(launcher, leaves, len(leaves), _from_the_start)
 
+    def _key(self, tree: Any, leaves: list[Any]) -> Any:
+        places = self._open.get(tree)
+        return fast_key(tuple(leaves)) if places is None else key_without(places)(tuple(leaves))
+
+    def _leave_open(self, tree: Any, raw: list[Any], order: Order, signature: Signature) -> None:
+        """Let keys of such calls be without ints that are inputs of a trace."""
+        marks = order([_Marker(i) for i in range(len(raw))])
+        pairs = zip(marks, signature.leaves, strict=True)
+        numbers = [x.number for x, key in pairs if type(x) is _Marker and type(key) is TensorSpec]
+        places = {i for i in numbers if type(raw[i]) is int}
+        before = self._open.get(tree, frozenset())
+        if places <= before:
+            return
+        for key in [key for key in [*self._known] if key[0] == tree]:
+            self._known.pop(key, None)
+        for key in [key for key in [*self._plainly] if key[0] == tree]:
+            self._plainly.pop(key, None)
+        while len(self._open) >= MAX_LAUNCHERS:
+            self._open.pop(next(iter(self._open)), None)
+        self._open[tree] = before | places
+
     def remember_plainly(
         self,
         concrete: ConcreteFunction,
@@ -122,7 +145,7 @@ class Nested:
     ) -> None:
         """Make the next call cheap that runs eagerly: it needs no signature."""
         raw, tree = containers.flatten((args, kwargs))
-        values = fast_key(tuple(raw))
+        values = self._key(tree, raw)
         if values is None or not all(map(_as_is, leaves)):
             return
         while len(self._plainly) >= MAX_LAUNCHERS:
@@ -158,6 +181,7 @@ class Nested:
         self._known.clear()
         self._any_size.clear()
         self._plainly.clear()
+        self._open.clear()
 
 
 def _fits(concrete: ConcreteFunction) -> bool:

@@ -107,6 +107,35 @@ def test_positional_arguments_gathered_in_a_tuple_need_no_order() -> None:
     assert not compiled._shortcuts.nested
 
 
+def test_ints_in_containers_that_are_inputs_of_the_trace_need_one_launcher_for_all() -> None:
+    def f(x: Any, s: Any, k: int = 3) -> Any:
+        return x * s[0] + k - s[1]["n"]
+
+    compiled = hb.compile(f)
+    x = hb.asarray([1.0, 2.0])
+    for i in range(200):
+        args: tuple[Any, ...] = (i, {"n": 7 if i % 50 else i})
+        same(compiled(x, args), f(x, args))
+    assert len(compiled._shortcuts.nested._known) == 1
+    same(compiled(x, (2**70, {"n": 1})), f(x, (float(2**70), {"n": 1})))
+    same(compiled(x, (True, {"n": 1})), f(x, (True, {"n": 1})))
+    same(compiled(x, (4, {"n": 1})), f(x, (4, {"n": 1})))
+    same(compiled(x, (4, {"n": 1}), k=5), f(x, (4, {"n": 1}), k=5))
+
+
+def test_ints_in_containers_that_decide_are_asked_at_each_call() -> None:
+    def f(x: Any, s: Any) -> Any:
+        if s[0] > 5:
+            return x * s[0]
+        return x[s[0] :].sum() if s[0] == 3 else x - s[0]
+
+    compiled = hb.compile(f)
+    x = hb.arange(8.0)
+    for _ in range(3):
+        for i in (0, 1, 3, 9, 2, 3, 7, 5, 6, 1, -2, 3):
+            same(compiled(x, [i]), f(x, [i]))
+
+
 def test_a_default_list_that_changes_is_seen_beside_gathered_arguments() -> None:
     held = [1.0]
 
