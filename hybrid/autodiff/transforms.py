@@ -17,7 +17,7 @@ from hybrid.core.source import located
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.dtypes import is_inexact
-from hybrid.errors import GradientError, ShapeError
+from hybrid.errors import DTypeError, GradientError, ShapeError
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.creation import ones
 from hybrid.ops.reshaping import reshape
@@ -302,7 +302,13 @@ def _real_number(value: Any) -> Tensor:
                 "number. To give more beside it, return (loss, more) and set has_aux=True"
             )
         )
-    tensor = value.read() if isinstance(value, Variable) else asarray(value)
+    try:
+        tensor = value.read() if isinstance(value, Variable) else asarray(value)
+    except DTypeError:
+        text = (
+            f"grad: the function returns a {type(value).__name__}; it is to return one real number"
+        )
+        raise GradientError(located(text)) from None
     if tensor.size != 1 or tensor.dtype.kind in "biuc":
         raise GradientError(
             located(

@@ -235,6 +235,7 @@ class _Held:
         (lambda: hb.grad(lambda x: x)(hb.arange(3)), GradientError, "dtype int64 has no gradient"),
         (lambda: hb.grad(lambda x: x, 1)(1.0), ValueError, "1 positional argument, counted"),
         (lambda: hb.grad(lambda x: None)(1.0), GradientError, "the function returns None"),
+        (lambda: hb.grad(lambda x: "no")(1.0), GradientError, "the function returns a str"),
         (lambda: hb.grad(lambda x: x, has_aux=True)(1.0), TypeError, "has_aux"),
         (lambda: hb.jvp(hb.sin, (hb.ones(2),), (hb.ones(3),)), ShapeError, r"tangent of shape \(3"),
         (lambda: hb.jvp(hb.sin, hb.ones(2), hb.ones(2)), TypeError, "tuples"),

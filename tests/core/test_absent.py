@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,3 +60,18 @@ def test_methods_of_other_libraries_tell_what_they_are_here():
             assert operator.attrgetter(word)(hb) is not None
         for word in re.findall(r"\bx\.(\w+)", here):
             assert hasattr(x, word)
+
+
+@pytest.mark.parametrize(
+    ("call", "here"),
+    [
+        (lambda x: x.sum(dim=0), "'dim'; here it is axis"),
+        (lambda x: hb.mean(x, keepdim=True), "'keepdim'; here it is keepdims"),
+        (lambda x: x.max(dim=0), "'dim'; here it is axis"),
+    ],
+)
+def test_names_of_arguments_that_others_have_are_told_of(call: Any, here: str) -> None:
+    x = hb.ones((2, 3))
+    for f in (call, hb.compile(call)):
+        with pytest.raises(TypeError, match=here):
+            f(x)

@@ -185,6 +185,12 @@ def switch(index: ArrayLike, branches: Sequence[Callable[..., Any]], /, *operand
     return _run("switch", chosen, tuple(branches), operands, sides)
 
 
+_HINT = (
+    "; all branches return the same structure, shapes and dtypes: convert what one returns with "
+    "astype or broadcast_to, or decide with Python's if"
+)
+
+
 def _scalar(construct: str, what: str, x: Any) -> Tensor:
     tensor = asarray(x)
     if tensor.size != 1:
@@ -244,7 +250,8 @@ def _traced(
     order = range(len(functions)) if construct == "switch" else (1, 0)
     first = order[0]
     for other in order[1:]:
-        check_same(construct, "result", found[first], found[other], (ends[first], ends[other]))
+        two = (ends[first], ends[other])
+        check_same(construct, "result", found[first], found[other], two, _HINT)
     outside = outside_of(bodies)
     count = len(found[0][1])
     branches = tuple(

@@ -175,4 +175,5 @@ def check_same(
 
 
 def _written(nest: Nest) -> str:
-    return str(nest.build(["*"] * sum(nest.present))).replace("'*'", "*")
+    built = nest.build([Tensor] * sum(nest.present))
+    return str(built).replace(str(Tensor), "Tensor")
