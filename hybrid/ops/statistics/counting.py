@@ -14,7 +14,7 @@ from hybrid.core.op import Example, Op, register
 from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, wrap
-from hybrid.errors import DTypeError, IndexingError, ShapeError
+from hybrid.errors import DTypeError, IndexingError, ShapeError, TraceError
 from hybrid.kernels import histogram as kernel
 from hybrid.ops import reduction
 from hybrid.ops._axes import batch_elements
@@ -130,7 +130,11 @@ def _length(x: Tensor, least: int) -> int:
     if not x.size:
         return least
     largest = reduction.max(x)
-    return least if least and bool(largest < least) else int(largest) + 1
+    try:
+        return least if least and bool(largest < least) else int(largest) + 1
+    except TraceError as error:
+        way_out = "hb.bincount(x, length=n) has a length that the data do not decide"
+        raise TraceError(f"bincount: {way_out}\n{error}") from None
 
 
 def _infer_checked(inputs: tuple[Tensor, ...]) -> None:

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import hybrid as hb
-from hybrid.errors import DTypeError, EagerFallbackWarning, IndexingError, ShapeError
+from hybrid.errors import (
+    DTypeError,
+    EagerFallbackWarning,
+    IndexingError,
+    ShapeError,
+    TraceError,
+)
 
 RUN = pytest.mark.parametrize("run", [lambda f: f, hb.compile], ids=["eager", "traced"])
 
@@ -52,6 +58,13 @@ def test_a_trace_of_bincount_with_enough_places_serves_whatever_the_largest_elem
         np.testing.assert_array_equal(found, np.bincount(x, w, 8) * 2)
     with pytest.raises(ValueError, match="negative"):
         traced(hb.asarray([1, -1]), hb.asarray(w))
+
+
+@pytest.mark.parametrize("minlength", [0, 4])
+@pytest.mark.parametrize("mapped", [hb.vmap, lambda f: hb.compile(f, fullgraph=True)])
+def test_bincount_that_may_not_ask_says_how_its_length_is_given(mapped, minlength):
+    with pytest.raises(TraceError, match=r"hb.bincount\(x, length=n\)"):
+        mapped(lambda x: np.bincount(x.reshape(-1), minlength=minlength))(hb.asarray([[0, 1]]))
 
 
 def test_bincount_in_a_trace_decides_on_the_length():
