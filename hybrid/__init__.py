@@ -268,6 +268,7 @@ from hybrid.ops.losses import (
     one_hot,
 )
 from hybrid.ops.namespace import __array_namespace_info__
+from hybrid.ops.ordering import searchsorted
 from hybrid.ops.parting import argpartition, partition
 from hybrid.ops.permuting import matrix_transpose, moveaxis, permute_dims, swapaxes, transpose
 from hybrid.ops.pooling import (
@@ -300,15 +301,7 @@ from hybrid.ops.reduction import (
     var,
 )
 from hybrid.ops.reshaping import ravel, reshape
-from hybrid.ops.searching import (
-    argmax,
-    argmin,
-    argwhere,
-    count_nonzero,
-    flatnonzero,
-    nonzero,
-    searchsorted,
-)
+from hybrid.ops.searching import argmax, argmin, argwhere, count_nonzero, flatnonzero, nonzero
 from hybrid.ops.segments import segment_max, segment_mean, segment_min, segment_sum
 from hybrid.ops.sets import (
     isin,

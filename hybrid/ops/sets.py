@@ -19,8 +19,8 @@ from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor, wrap
 from hybrid.ops._axes import batch_elements, one_axis
 from hybrid.ops.indexing import take
+from hybrid.ops.ordering import beside, compared, ordered
 from hybrid.ops.reshaping import ravel
-from hybrid.ops.searching import beside, compared, ordered
 
 
 class UniqueAllResult(NamedTuple):

@@ -17,8 +17,8 @@ from hybrid.errors import ShapeError
 from hybrid.ops._axes import lead_axis, one_axis
 from hybrid.ops._methods import attach
 from hybrid.ops.indexing import take_along_axis
+from hybrid.ops.ordering import compared, ordered
 from hybrid.ops.reshaping import ravel, reshape
-from hybrid.ops.searching import compared, ordered
 
 # --- argsort --------------------------------------------------------------------------------------
 

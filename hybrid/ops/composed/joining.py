@@ -21,9 +21,9 @@ from hybrid.ops.elementwise.operands import together
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.indexing import take
 from hybrid.ops.joining import concat
+from hybrid.ops.ordering import beside
 from hybrid.ops.rearranging import pad
 from hybrid.ops.reshaping import ravel, reshape
-from hybrid.ops.searching import beside
 from hybrid.ops.unit_axes import expand_dims
 from hybrid.ops.unit_matrices import eye
 

@@ -22,9 +22,9 @@ from hybrid.ops.creation import zeros
 from hybrid.ops.elementwise import where
 from hybrid.ops.elementwise.operands import together, with_lists
 from hybrid.ops.indexing import take
+from hybrid.ops.ordering import ordered, searchsorted
 from hybrid.ops.rearranging import diff
 from hybrid.ops.reshaping import ravel, reshape
-from hybrid.ops.searching import ordered, searchsorted
 
 # --- bincount -------------------------------------------------------------------------------------
 

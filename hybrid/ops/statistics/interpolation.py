@@ -19,7 +19,7 @@ from hybrid.ops.elementwise import clip, where
 from hybrid.ops.elementwise.operands import with_lists
 from hybrid.ops.indexing import index_update, take
 from hybrid.ops.joining import concat
-from hybrid.ops.searching import beside, searchsorted
+from hybrid.ops.ordering import beside, searchsorted
 from hybrid.ops.sorting import argsort
 
 

@@ -19,9 +19,10 @@ from hybrid.ops._axes import lead_axis, one_axis, without
 from hybrid.ops.data_types import finfo
 from hybrid.ops.elementwise import astype, conj, imag, isnan, real, sqrt, where
 from hybrid.ops.inplace import write
+from hybrid.ops.ordering import ordered
 from hybrid.ops.reduction import Axis
 from hybrid.ops.reduction.declare import not_empty
-from hybrid.ops.searching import batch_place, ordered
+from hybrid.ops.searching import batch_place
 
 
 def _filled(x: Tensor, value: Any) -> Tensor:

@@ -17,10 +17,10 @@ from hybrid.ops import elementwise
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.creation import zeros
 from hybrid.ops.indexing import scatter_add, take_along_axis
+from hybrid.ops.ordering import ordered
 from hybrid.ops.permuting import moveaxis
 from hybrid.ops.reduction import sum
 from hybrid.ops.reshaping import reshape
-from hybrid.ops.searching import ordered
 from hybrid.ops.sorting import argsort
 from hybrid.ops.statistics.quantile_methods import METHODS, neighbours
 
