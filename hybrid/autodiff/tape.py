@@ -42,6 +42,9 @@ from hybrid.ops.reshaping import reshape
 from hybrid.ops.unit_matrices import eye
 
 _tape_ids = itertools.count()
+_living: set[int] = set()
+"""The numbers of the tapes that somebody holds."""
+_FEW = 8  # numbers on a node among which those of tapes that are gone are not looked for
 
 
 class GradientTape:
@@ -69,6 +72,7 @@ class GradientTape:
         self.persistent = persistent
         self.watch_accessed_variables = watch_accessed_variables
         self._id = next(_tape_ids)
+        _living.add(self._id)
         self._used = False
         self._open = False
         self._ended = False  # opened, and closed again
@@ -76,6 +80,9 @@ class GradientTape:
         self._variables: dict[Variable, list[AnyNode]] = {}
         # By identity: Tensors compare elementwise, which no dictionary of them would survive.
         self._watched: dict[int, tuple[weakref.ref[Tensor], AnyNode]] = {}
+
+    def __del__(self, living: set[int] = _living) -> None:
+        living.discard(getattr(self, "_id", -1))
 
     # --- recording --------------------------------------------------------------------------------
 
@@ -119,10 +126,21 @@ class GradientTape:
                 node = source_node(tensor.spec)
             begin(tensor, node)
             follow(tensor)
-            node.tapes |= {~self._id}
+            self._see(node)
             self._watched[id(tensor)] = weakref.ref(tensor), node
             if isinstance(leaf, Variable):
                 self._note(leaf, node)
+
+    def _see(self, node: AnyNode) -> None:
+        """Put the number of this tape, which watches, on a node.
+
+        What lives through a loop is watched by a tape for each of its steps: those that nobody
+        holds any more can ask for nothing.
+        """
+        tapes = node.tapes
+        if len(tapes) > _FEW:
+            tapes = frozenset(i for i in tapes if (i if i >= 0 else ~i) in _living)
+        node.tapes = tapes | {~self._id}
 
     def _watchable(self, leaf: Any) -> Tensor:
         if isinstance(leaf, np.ndarray):
@@ -158,7 +176,7 @@ class GradientTape:
             node = source_node(tensor.spec)
             begin(tensor, node)
         if ~self._id not in node.tapes:
-            node.tapes |= {~self._id}
+            self._see(node)
         self._note(variable, node)
 
     def _assigned(self, variable: Variable) -> None:
@@ -195,7 +213,9 @@ class GradientTape:
 
     def reset(self) -> None:
         """Forget all that was recorded and watched so far."""
+        _living.discard(self._id)
         self._id = next(_tape_ids)  # what carries the old number is no longer this tape's
+        _living.add(self._id)
         dispatch.state.update(dispatch.state.recorder, dispatch.state.tapes)
         self._used = False
         self._variables = {}

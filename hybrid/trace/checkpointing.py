@@ -139,7 +139,7 @@ class _Call:
         """Run the function again, recorded this time, and take its gradient."""
         tape = GradientTape(watch_accessed_variables=False)
         for node in self.used:
-            node.tapes |= {~tape._id}
+            tape._see(node)
         held = [
             x.restore(node) if type(x) is Saved else x
             for x, node in zip(self.saved, self.nodes, strict=True)
