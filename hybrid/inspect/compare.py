@@ -40,7 +40,8 @@ class Comparison:
     kernels, library_calls : int
         What one traced call runs.
     temp_bytes : int
-        Memory for temporaries of a traced call.
+        Memory for temporaries that the Plan of a traced call lays out; what a library call (an FFT,
+        a sort) makes by itself comes on top.
     donated_bytes : int
         Results written over the old contents of Variables and arguments, where nobody holds those.
     ulp : float

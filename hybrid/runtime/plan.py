@@ -81,7 +81,8 @@ class Plan:
     source : str
         The text of `run`.
     temp_bytes : int
-        Memory for temporaries, per call that is under way.
+        Memory for temporaries, per call that is under way; without what library calls make by
+        themselves.
     naive_bytes : int
         What it would be if no two temporaries shared memory.
     describe : callable
