@@ -43,7 +43,11 @@ _ACTS: frozenset[Any] = frozenset(
 )
 """They look at what may be another at the next call, or change what others see."""
 
-_CLASSES = {"_socket": {"socket"}, "sqlite3": {"Connection", "Cursor"}}
+_CLASSES = {
+    "_socket": {"socket"},
+    "sqlite3": {"Connection", "Cursor"},
+    "_queue": {"SimpleQueue"},  # whose contents nobody sees
+}
 _STARTS = "_posixsubprocess"
 _OF_NUMPY = (stand_in.__file__, making.__file__)  # they call its functions
 
@@ -52,6 +56,7 @@ _NAMES = """
     open os pathlib Path shutil tempfile subprocess socket glob sqlite3 current_thread
     exists isfile isdir getsize getmtime iterdir rglob iglob is_file is_dir
     read_text read_bytes write_text write_bytes touch cwd mkstemp mkdtemp
+    SimpleQueue
     load loadtxt genfromtxt fromfile memmap save savez savez_compressed savetxt
     read_csv imread imsave urlopen urlretrieve check_output check_call Popen execute
     get_ident get_native_id sleep listdir scandir system

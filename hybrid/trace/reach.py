@@ -11,6 +11,7 @@ import decimal
 import dis
 import logging
 import os
+import queue
 import random
 import sys
 import threading
@@ -170,6 +171,8 @@ class _Walk:
                 self.reached.stateful.append((name, value))
             case _ if isinstance(value, numpys_generators()):
                 self.reached.stateful.append((name, value))
+            case queue.SimpleQueue():
+                self.reached.names.add("SimpleQueue")  # so that calls of it are noticed
             case threading.local():
                 self._bind(f"{name}.*", PerThread(value), None)
                 for key, held in vars(value).items():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import warnings
+from xml.etree.ElementTree import Element
 
 import numpy as np
 import pytest
@@ -583,16 +583,16 @@ class TestEagerFallback:
         same(v, [3])
 
     def test_a_leaked_tensor_names_its_line(self) -> None:
-        kept: queue.SimpleQueue[hb.Tensor] = queue.SimpleQueue()  # nothing shows what is in it
+        kept = Element("box")  # in C: nothing shows what is in it
 
         @hb.compile
         def f(x: hb.Tensor) -> hb.Tensor:
             y = x * 3
-            kept.put(y)
+            kept.set("y", y)  # type: ignore[arg-type]
             return y + 1
 
         f(arange(3))
-        leaked = kept.get()
+        leaked = kept.get("y")
         with pytest.raises(LeakedTensorError, match=r"y = x \* 3"):
             leaked + 1
         with pytest.raises(LeakedTensorError):

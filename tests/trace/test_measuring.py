@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import pickle
+import queue
 import shutil
 import sqlite3
 import subprocess
@@ -97,6 +98,23 @@ def written(path: Path) -> Function:
     return f
 
 
+def from_a_queue(path: Path) -> Function:
+    waiting: queue.SimpleQueue[float] = queue.SimpleQueue()
+    for number in range(20):
+        waiting.put(float(number))
+    return lambda x: x * waiting.get()
+
+
+def into_a_queue(path: Path) -> Function:
+    waiting: queue.SimpleQueue[float] = queue.SimpleQueue()
+
+    def f(x: Any) -> Any:
+        waiting.put(1.0)
+        return x * waiting.qsize()
+
+    return f
+
+
 def copied(path: Path) -> Function:
     def f(x: Any) -> Any:
         shutil.copy(path, path.with_suffix(".copy"))
@@ -137,7 +155,7 @@ def by_the_thread(path: Path) -> Function:
 PROGRAMS = [
     opened, read_as_json, read_by_pathlib, read_by_a_helper, read_by_numpy, unpickled,
     told_by_its_size, looked_for, listed, globbed, walked, written, copied, in_a_temporary_folder,
-    by_another_process, by_a_data_base, by_the_thread,
+    by_another_process, by_a_data_base, by_the_thread, from_a_queue, into_a_queue,
 ]  # fmt: skip
 
 

@@ -381,3 +381,25 @@ def test_a_result_that_holds_what_another_array_holds_has_memory_of_its_own(
 
     with compiled_throughout():
         assert shared(hb.compile(make)) == shared(make)
+
+
+@pytest.mark.parametrize("make", [np.ones, hb.ones])
+def test_a_view_of_all_of_an_argument_is_another_object(make: Any) -> None:
+    def reads(a: Any, b: Any) -> Any:
+        return (a + 1, b) if a is b else (a - 1, b)
+
+    def writes(a: Any, b: Any) -> Any:
+        a[0] = 5
+        return b + 1 if a is b else b - 1
+
+    for function in (reads, writes):
+        traced = hb.compile(function)
+        for whole in (False, True, False, True):
+            results = []
+            for f in (function, traced):
+                x = make(3)
+                y = x if whole else x[:]
+                result = f(x, y)
+                assert not isinstance(result, tuple) or result[1] is y
+                results.append(np.asarray(result[0] if isinstance(result, tuple) else result))
+            np.testing.assert_array_equal(*results)
