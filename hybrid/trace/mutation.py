@@ -12,11 +12,20 @@ from collections.abc import Container, Sequence
 from typing import Any
 
 from hybrid.core import containers
+from hybrid.core.source import warn_user
+from hybrid.errors import SideEffectWarning
 from hybrid.records import dataclass
+from hybrid.trace.environment import Binding
 
 _MUTABLE = (list, dict, deque)
 
 Groups = tuple[tuple[int, ...], ...]
+
+_OTHER_NAME = (
+    "the function changes a container among its arguments that it can also read as {0}: while it "
+    "is traced, and in each call of the trace, {0} shows what was there before the call. Use the "
+    "argument alone, or return what it adds"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +121,22 @@ class Copies:
             elif id(copy) in handed:
                 found.append((i, Given(i)))
         return found
+
+
+def warn_of_other_names(
+    bindings: Sequence[Binding], changes: Sequence[tuple[int, Any]], originals: Sequence[Any]
+) -> None:
+    """Warn of arguments that were changed and that the function reads under other names too.
+
+    Under these it has read what they held before the call: the copy alone was changed.
+    """
+    numbers = [number for number, contents in changes if type(contents) is not Given]
+    if not numbers:
+        return
+    names = {id(x.holder): x.name.removesuffix("[...]") for x in bindings if x.key is None}
+    given = given_containers(originals)
+    for name in {names[id(given[i])]: None for i in numbers if id(given[i]) in names}:
+        warn_user(_OTHER_NAME.format(name), SideEffectWarning)
 
 
 def deliver(changes: Sequence[tuple[int, Any]], originals: Sequence[Any]) -> list[Any]:

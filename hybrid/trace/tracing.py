@@ -30,7 +30,7 @@ from hybrid.trace.differentiate import run_under
 from hybrid.trace.effects import Effect, Watch
 from hybrid.trace.garbage import garbage_kept
 from hybrid.trace.growth import Growth, Sizes
-from hybrid.trace.mutation import Copies, deliver, joined
+from hybrid.trace.mutation import Copies, deliver, joined, warn_of_other_names
 from hybrid.trace.objects import Sealed, settle, taken_apart
 from hybrid.trace.plain import run_plainly
 from hybrid.trace.reached import Reached
@@ -362,6 +362,7 @@ def _run(
                     tracer.give_up(effect.why, effect.line)
             handed = copies.handed_on(returned) | tracer.ranges.told(returned)
             changes = copies.changes(handed)
+            warn_of_other_names(watch.bindings, changes, call.given)
             handed = _kept_outside(returned, now) | handed
             if changes:
                 returned = (returned, *(contents for _, contents in changes))

@@ -695,3 +695,28 @@ def test_a_container_that_is_returned_as_it_came_is_the_callers_own() -> None:
                     assert rest[0] is log
                     assert second == {}
                     assert state["x"].tolist() == [2 * i, 2 * i]
+
+
+@pytest.mark.parametrize("by", ["closure", "partial", "default", "attribute"])
+def test_an_argument_that_is_changed_and_read_under_another_name_is_told_of(by: str) -> None:
+    rows: list[int] = []
+    holder = types.SimpleNamespace(rows=rows)
+    count: Callable[[], int] = {
+        "closure": lambda: len(rows),
+        "partial": functools.partial(len, rows),
+        "default": lambda held=rows: len(held),
+        "attribute": lambda: len(holder.rows),
+    }[by]
+
+    @hb.compile
+    def f(x: hb.Tensor, given: list[int]) -> hb.Tensor:
+        given.append(1)
+        return x * count()
+
+    with pytest.warns(SideEffectWarning, match="shows what was there before the call"):
+        f(ones(), rows)
+    other: list[int] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        hb.compile(lambda x, given: (given.append(1), x * len(given))[1])(ones(), other)
+    assert other == [1]
