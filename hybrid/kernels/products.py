@@ -1,7 +1,9 @@
 """Products of matrices over the threads of kernels, each block of a product on one thread of BLAS.
 
 A product is cut along the longer side of its result, or between the matrices of a batch, and the
-blocks are NumPy's own inner loop. OpenBLAS is told to use one thread meanwhile: its own threads
+blocks are NumPy's own inner loop, which gives BLAS each matrix where it lies. A batch of two axes
+that no single step goes through, as heads of attention are, is cut along one and repeated along the
+other. OpenBLAS is told to use one thread meanwhile: its own threads
 spin for a tenth of a second after a product, so that kernels between two products shared the
 processors with them, and they wait for each other, which takes 4 to 16 milliseconds where another
 process has one of the processors. Of 81 random products 76 have the bits that one thread of
@@ -14,7 +16,6 @@ import ctypes
 import functools
 import os
 from collections.abc import Callable
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -33,11 +34,12 @@ _LEAST, _MULTIPLE = 48, 16
 _LARGE = 512
 _BLOCKS_PER_THREAD = 4
 
-_HEAD = 9  # words before the dimensions
+_HEAD = 13  # words before the dimensions
 _WORDS = _HEAD + 4 + 9
 
 # A pack is (driver, blocks, function, data, axis, size, then for each array how many bytes further
-# on its next unit along the axis lies, dimensions, strides, addresses).
+# on its next unit along the axis lies, how often the blocks are repeated, for each array how many
+# bytes further on its next repetition lies, dimensions, strides, addresses).
 _CODE = """
 @counting = internal global i64 0
 @callers = internal global i64 0
@@ -80,9 +82,18 @@ define internal void @blocks(ptr %pack, i64 %lo, i64 %hi) {
   %stop = select i1 %beyond, i64 %whole, i64 %end
   %count = sub i64 %stop, %start
   store i64 %count, ptr %cut
+  %repeats_at = getelementptr i64, ptr %pack, i64 9
+  %repeats = load i64, ptr %repeats_at
   %arrays = alloca [3 x i64]
+  br label %again
+again:
+  %turn = phi i64 [ 0, %0 ], [ %next, %again ]
   <ADDRESSES>
   call void %function(ptr %arrays, ptr %dimensions, ptr %strides, ptr %data)
+  %next = add i64 %turn, 1
+  %more = icmp slt i64 %next, %repeats
+  br i1 %more, label %again, label %done
+done:
   ret void
 }
 
@@ -170,14 +181,18 @@ given:
 }
 """
 
-# An array of which it is asked where unit `start` lies, and where its address is found.
+# An array of which it is asked where unit `start` lies in a turn, and where its address is found.
 _ADDRESS = """
   %unit_at{0} = getelementptr i64, ptr %pack, i64 {unit}
   %unit{0} = load i64, ptr %unit_at{0}
   %address_at{0} = getelementptr i64, ptr %pack, i64 {address}
   %address{0} = load i64, ptr %address_at{0}
   %distance{0} = mul i64 %start, %unit{0}
-  %begin{0} = add i64 %address{0}, %distance{0}
+  %first{0} = add i64 %address{0}, %distance{0}
+  %further_at{0} = getelementptr i64, ptr %pack, i64 {further}
+  %further{0} = load i64, ptr %further_at{0}
+  %passed{0} = mul i64 %turn, %further{0}
+  %begin{0} = add i64 %first{0}, %passed{0}
   %array{0} = getelementptr i64, ptr %arrays, i64 {0}
   store i64 %begin{0}, ptr %array{0}
 """
@@ -204,7 +219,9 @@ _STORE = """
 def _text() -> str:
     """The code in LLVM's assembly language."""
     header = object.__basicsize__
-    addresses = (_ADDRESS.format(i, unit=6 + i, address=_WORDS + i) for i in range(3))
+    addresses = (
+        _ADDRESS.format(i, unit=6 + i, further=10 + i, address=_WORDS + i) for i in range(3)
+    )
     arrays = (_ARRAY.format(i, kind=header - 8, data=header) for i in range(4))
     stores = (_STORE.format(i, word=_WORDS + i - 1) for i in range(1, 4))
     text = _CODE
@@ -284,8 +301,8 @@ def product_numbers(
 ) -> np.ndarray[Any, Any] | None:
     """Return the numbers with which a product is divided.
 
-    None where it is too small, where the matrices of a batch do not follow each other evenly, and
-    where nobody can tell NumPy's BLAS to use one thread.
+    None where it is too small, where the matrices of a batch take more than two steps to go
+    through, and where nobody can tell NumPy's BLAS to use one thread.
 
     Parameters
     ----------
@@ -298,12 +315,13 @@ def product_numbers(
     if merged is None or 0 in (*one.shape, *other.shape) or _openblas() is None:
         return None
     found = inner_loop(np.matmul, dtype)
-    numbers = matmul_numbers(*merged, dtype.itemsize)
+    layouts, repeats, further = merged
+    numbers = matmul_numbers(*layouts, dtype.itemsize)
     if found is None or numbers is None:
         return None
     dimensions, strides = numbers
     batch, rows, inner, columns = dimensions
-    if batch * rows * inner * columns < _WORTH_DIVIDING:
+    if repeats * batch * rows * inner * columns < _WORTH_DIVIDING:
         return None
     outer, (row_a, _, _, column_b, row_out, column_out) = strides[:3], strides[3:]
     if batch > 1:
@@ -316,7 +334,8 @@ def product_numbers(
     blocks = -(-dimensions[axis] // size)
     # One block too: BLAS's own threads would keep the processors from the kernels that follow.
     head = parallel.driver_address(), blocks, *found, axis, size, *units
-    return as_geometry([*head, *dimensions, *strides])
+    turns = repeats, *(steps * dtype.itemsize for steps in further)
+    return as_geometry([*head, *turns, *dimensions, *strides])
 
 
 def _block(whole: int, axis: int) -> int:
@@ -329,19 +348,46 @@ def _block(whole: int, axis: int) -> int:
     return -(-size // _MULTIPLE) * _MULTIPLE
 
 
-def _one_batch(one: Layout, other: Layout, out: Layout) -> tuple[Layout, Layout, Layout] | None:
-    """Make the axes before those of the matrices one, where each array has them evenly spaced."""
+Steps = tuple[int, int, int]
+"""How many elements further on the next matrix of each of the three arrays lies."""
+
+
+def _one_batch(
+    one: Layout, other: Layout, out: Layout
+) -> tuple[tuple[Layout, Layout, Layout], int, Steps] | None:
+    """Make the axes before those of the matrices one, which may have to be repeated along another.
+
+    Returns the layouts of a turn, how many turns there are, and the steps between them; None where
+    the axes are more than two in one of the arrays.
+    """
     if len(out.shape) <= 3 or min(len(one.shape), len(other.shape)) < 2:
-        return one, other, out
-    first, second, result = (_merged(layout, out.shape[:-2]) for layout in (one, other, out))
-    if first is None or second is None or result is None:
+        return (one, other, out), 1, (0, 0, 0)
+    batch = out.shape[:-2]
+    wholes = [layout.expand((*batch, *layout.shape[-2:])) for layout in (one, other, out)]
+    axes = _joined(batch, list(zip(*(whole.strides[:-2] for whole in wholes), strict=True)))
+    if len(axes) > 2:
         return None
-    return first, second, result
+    # Cut along the longer axis: there are enough matrices for each thread.
+    (turns, further), (size, steps) = sorted([(1, (0, 0, 0))] * (2 - len(axes)) + axes, key=_size)
+    first, second, result = (
+        Layout((size, *whole.shape[-2:]), (step, *whole.strides[-2:]), whole.offset)
+        for whole, step in zip(wholes, steps, strict=True)
+    )
+    return (first, second, result), turns, further
 
 
-def _merged(layout: Layout, batch: tuple[int, ...]) -> Layout | None:
-    whole = layout.expand((*batch, *layout.shape[-2:]))
-    steps = zip(whole.strides[:-3], whole.strides[1:-2], whole.shape[1:-2], strict=True)
-    if any(outer != inner * size for outer, inner, size in steps):
-        return None
-    return Layout((prod(batch), *whole.shape[-2:]), whole.strides[-3:], layout.offset)
+def _size(axis: tuple[int, Steps]) -> int:
+    return axis[0]
+
+
+def _joined(batch: tuple[int, ...], strides: list[Steps]) -> list[tuple[int, Steps]]:
+    """Make axes one where one step goes through them in all three arrays; leave those of size 1."""
+    axes: list[tuple[int, Steps]] = []
+    for size, steps in zip(batch, strides, strict=True):
+        if size == 1:
+            continue
+        if axes and axes[-1][1] == tuple(step * size for step in steps):
+            axes[-1] = axes[-1][0] * size, steps
+        else:
+            axes.append((size, steps))
+    return axes

@@ -157,7 +157,7 @@ def _numbers(
     if kernel is not None:
         return slabs, kernel
     driver = parallel.driver_address() if count > 1 else 0
-    head = driver, count, *found, 0, 1, step, 0, out_step
+    head = driver, count, *found, 0, 1, step, 0, out_step, 1, 0, 0, 0
     dimensions = count, shape[axis], out_shape[axis], 0
     steps = step, 0, out_step, strides[axis], out_strides[axis], 0, 0, 0, 0
     return slabs, np.array([*head, *dimensions, *steps], np.int64)

@@ -81,10 +81,34 @@ def test_batches_are_cut_between_their_matrices(
     b = rng.standard_normal((*batches[1], 50, 60), dtype=np.float32)
     if swapped:
         b = np.ascontiguousarray(b.swapaxes(-1, -2)).swapaxes(-1, -2)
-    if batches == ((3, 1), (3, 4)):  # steps of 1 and then 0: no single step
-        assert numbers_of(a, b, np.matmul(a, b)) is None
-    else:
-        assert_divided(a, b)
+    assert_divided(a, b)
+
+
+@settings(max_examples=20)
+@given(
+    st.sampled_from([(4, 3), (3, 5), (1, 6), (7, 1), (2, 2)]),
+    st.sampled_from(["f4", "f8", "c8", "i4"]),
+    st.sampled_from(["heads", "turned", "both", "broadcast"]),
+)
+def test_batches_of_two_axes_that_no_single_step_goes_through_are_divided(
+    batch: tuple[int, int], dtype: str, which: str
+) -> None:
+    rng = np.random.default_rng(0)
+    outer, heads = batch
+    x, y = (9 * rng.standard_normal((2, outer, 72, heads, 60))).astype(dtype)
+    a, b = x.swapaxes(1, 2), y.swapaxes(1, 2).swapaxes(2, 3)
+    if which == "turned":
+        a, b = b, a
+    elif which == "both":
+        a, b = a[::-1], b[:, ::-1]
+    elif which == "broadcast":
+        b = b[:, :1]
+    assert_divided(a, b)
+
+
+def test_batches_of_more_steps_than_two_are_left() -> None:
+    x = np.ones((3, 60, 3, 60, 3)).transpose(4, 2, 0, 1, 3)
+    assert numbers_of(x, x, np.matmul(x, x)) is None
 
 
 def test_vectors_are_multiplied() -> None:
