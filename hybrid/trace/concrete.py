@@ -13,7 +13,7 @@ from hybrid.core.graph import FuncGraph
 from hybrid.records import dataclass
 from hybrid.trace.environment import Binding
 from hybrid.trace.segment import Segment
-from hybrid.trace.sharing import entangled, memory_of
+from hybrid.trace.sharing import Outside, memory_of
 from hybrid.trace.signature import Signature
 from hybrid.trace.sources import Local
 from hybrid.trace.tracer import EagerFrom
@@ -54,6 +54,7 @@ class ConcreteFunction:
     conditions: tuple[Condition, ...] = ()
     holds: Callable[[Sequence[Any]], bool] = _always
     number: int = 0
+    _outside: tuple[int, Outside | None] = (-1, None)
     _valid: tuple[tuple[Binding, ...], Callable[[], bool]] | None = None
 
     def depend(self, conditions: Iterable[Condition]) -> None:
@@ -123,15 +124,24 @@ class ConcreteFunction:
         leaves : sequence
             The arguments of a call.
         """
-        segments = self.segments
-        targets = [w.target for s in segments for w in s.writes if not w.rebind]
         if self.layout_matters and not all(map(_in_order, leaves)):
             return True
-        if not targets:
+        version, outside = self._outside
+        if version != self.traces:
+            version, outside = self.traces, self._found_outside()
+            self._outside = version, outside
+        if outside is None:
             return False
-        captured = [source for segment in segments for source in segment.captured]
         read = [binding.holder.array() for binding in self.read.values()]
-        return entangled(targets, leaves, [*captured, *(x for x in read if x is not None)])
+        return outside.entangled(leaves, [x for x in read if x is not None])
+
+    def _found_outside(self) -> Outside | None:
+        """Return what is written in place and read outside; None where nothing is written."""
+        segments = self.segments
+        targets = [w.target for s in segments for w in s.writes if not w.rebind]
+        if not targets:
+            return None
+        return Outside(targets, [source for segment in segments for source in segment.captured])
 
     def again(self) -> ConcreteFunction:
         """Return an untraced one for the same signature."""

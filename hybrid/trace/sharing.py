@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
+from itertools import repeat
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -46,6 +49,80 @@ def identical(leaves: Sequence[Any]) -> tuple[tuple[int, ...], ...]:
         else:
             home.append(i)
     return tuple(tuple(group) for group in groups if len(group) > 1)
+
+
+class Outside:
+    """What a trace writes in place and reads outside, asked at each call whether memory is shared.
+
+    Among arrays that are where they were it is asked once: of hundreds of parameters each pair
+    would take longer than the call.
+
+    Parameters
+    ----------
+    targets : sequence
+        What is written: numbers of arguments, or captured objects.
+    captured : sequence
+    """
+
+    def __init__(self, targets: Sequence[int | Any], captured: Sequence[Any]) -> None:
+        self._targets, self._captured = targets, captured
+        sources = {id(x): x for x in (*captured, *targets) if memory_of(x) is not None}
+        self._sources = list(sources.values())
+        written = [*dict.fromkeys(map(id, targets))]
+        self._written = [i for i, key in enumerate(sources) if key in written]
+        self._given = [*dict.fromkeys(x for x in targets if type(x) is int)]
+        self._last: list[weakref.ref[Any]] = []
+
+    def entangled(self, arguments: Sequence[Any], read: Sequence[Any] = ()) -> bool:
+        """Tell whether memory that is written in place is also that of another array.
+
+        Parameters
+        ----------
+        arguments : sequence
+            Of a call.
+        read : sequence
+            Further arrays from outside, which nothing here keeps alive.
+        """
+        if read:
+            return entangled(self._targets, arguments, [*self._captured, *read])
+        # Tensors and Variables alone, most often: what `memory_of` asks of anything, in one go.
+        memories = [_data_of(x) for x in self._sources]
+        if not self._last or not all(map(is_, [ref() for ref in self._last], memories)):
+            if not all(isinstance(x, np.ndarray) for x in memories):
+                return entangled(self._targets, arguments, self._captured)
+            if any(_share(memories, i) for i in self._written):
+                self._last = []
+                return True
+            self._last = [weakref.ref(x) for x in memories]
+        given = [memory_of(x) for x in arguments]
+        share = np.may_share_memory
+        for i, x in enumerate(given):
+            if x is None:
+                continue
+            if not isinstance(x, np.ndarray):
+                return entangled(self._targets, arguments, self._captured)
+            if any(map(share, [memories[k] for k in self._written], repeat(x))):
+                return True
+            if i in self._given:
+                others = (y for k, y in enumerate(given) if k != i and y is not None)
+                if any(map(share, memories, repeat(x))):
+                    return True
+                if any(share_memory(x, y) and not same_array(x, y) for y in others):
+                    return True
+        return False
+
+
+def _data_of(x: Any) -> Any:
+    kind = type(x)
+    if kind is Tensor:
+        return x._data
+    return x._tensor._data if kind is Variable else memory_of(x)
+
+
+def _share(memories: Sequence[Any], i: int) -> bool:
+    """Tell whether one array may share memory with another one of them."""
+    mine = memories[i]
+    return any(np.may_share_memory(mine, x) for k, x in enumerate(memories) if k != i)
 
 
 def entangled(
