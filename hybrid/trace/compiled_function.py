@@ -25,6 +25,8 @@ from hybrid.ops._shortways import known_objects
 from hybrid.trace import modes, report
 from hybrid.trace.any_size_launcher import UNKNOWN
 from hybrid.trace.arguments import Call
+from hybrid.trace.carried import Carrying
+from hybrid.trace.carrier import Carrier
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.fleeting import Fleeting
 from hybrid.trace.generalise import Generaliser, as_specs
@@ -76,6 +78,7 @@ class CompiledFunction:
     __slots__ = (
         "__dict__",
         "__weakref__",
+        "_carrier",
         "_defaults",
         "_fleeting",
         "_generaliser",
@@ -119,11 +122,17 @@ class CompiledFunction:
         self._fleeting = Fleeting()
         self._hits = 0
         self._misses = 0
+        self._carrier: Carrier | None = None
 
     # --- calling ----------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
+            if self._carrier is not None and not modes.functions_run_eagerly():
+                result = self._carrier.answer(args, kwargs)
+                self._look_after(self._carrier)
+                if result is not UNKNOWN:
+                    return result
             given, placed = (args, kwargs), None
             if kwargs and (placed := self._by_place.get((len(args), *kwargs))) is not None:
                 args, kwargs = placed((*args, *kwargs.values())), {}
@@ -170,6 +179,9 @@ class CompiledFunction:
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if modes.functions_run_eagerly() or dispatch.state.recorder is not None:
             return self.__wrapped__(*args, **kwargs)
+        if self._subject.wanted:
+            self._carry()
+            return self(*args, **kwargs)
         call, tree, names = self._bind(args, kwargs)
         if kwargs and len(self._by_place) < _FORMS:
             placed = by_place(self.__wrapped__, self._signature, len(args), [*kwargs])
@@ -206,6 +218,33 @@ class CompiledFunction:
         if launcher is not None and launcher.clear(args):
             return launcher.run(args)
         return replay(self._subject, concrete, call, conditions)
+
+    def _carry(self) -> bool:
+        """Hand numbers that the function sets outside to it from now on, as arguments."""
+        with self._subject.lock:
+            before = () if self._carrier is None else self._carrier.carrying.places
+            wanted = {x.name: x for x in before} | self._subject.wanted
+            self._subject.wanted.clear()
+            self._subject.chances -= 1
+            make = functools.partial(CompiledFunction, **self._options)
+            self._carrier = Carrier(tuple(wanted.values()), self.__wrapped__, make)
+        return True
+
+    def _carry_for(self, carrying: Carrying) -> None:
+        """Be a function that is given numbers from outside ahead of its arguments."""
+        self._subject.carrying = carrying
+        self._signature = carrying.signature
+        self._generaliser.open_ints = len(carrying.places)
+        self._subject.allow_no_variables()
+
+    def _look_after(self, carrier: Carrier) -> None:
+        """Hand further numbers to the function; none where each value has it traced anew."""
+        more = carrier.inner._subject.wanted
+        if more and self._subject.chances > 0:
+            self._subject.wanted |= more
+            self._carry()
+        elif carrier.worn:
+            self._carrier, self._subject.chances = None, 0
 
     def _bind(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -326,6 +365,9 @@ class CompiledFunction:
         *args, **kwargs
             As in a call.
         """
+        if self._carrier is not None:
+            numbers = self._carrier.numbers(args, kwargs)
+            return self._carrier.inner.get_concrete_function(*numbers, *args, **kwargs)
         call, tree, names = self._bind(args, kwargs)
         signature = self._describe(call, tree, names())
         if self._find(signature, call.leaves) is None:
@@ -337,14 +379,21 @@ class CompiledFunction:
     @property
     def concrete_functions(self) -> tuple[ConcreteFunction, ...]:
         """All traces, oldest first."""
-        return tuple(self._traces)
+        later = () if self._carrier is None else self._carrier.inner.concrete_functions
+        return (*self._traces, *later)
 
     def cache_info(self) -> CacheInfo:
         """Return how many calls were replayed (hits) and traced (misses), and the traces kept."""
-        return CacheInfo(self._answered(), self._misses, len(self._traces))
+        return CacheInfo(self._answered(), self._traced, len(self.concrete_functions))
 
     def _answered(self) -> int:
-        return self._hits + int(self._shortcuts.answered[0])
+        later = 0 if self._carrier is None else self._carrier.inner._answered()
+        return self._hits + int(self._shortcuts.answered[0]) + later
+
+    @property
+    def _traced(self) -> int:
+        """How many calls were traced."""
+        return self._misses + (0 if self._carrier is None else self._carrier.inner._traced)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until what is compiled in the background is ready, with ``background=True``.
@@ -364,6 +413,8 @@ class CompiledFunction:
         Exception
             What the compiler raised.
         """
+        if self._carrier is not None:
+            return self._carrier.inner.wait(timeout)
         planner = self._subject.planner
         return planner is None or planner.wait(timeout)
 
@@ -376,11 +427,13 @@ class CompiledFunction:
             self._shortcuts.forget_all()
             self._subject.reasons.clear()
             self._hits = self._misses = 0
+            self._carrier = None
+            self._subject.wanted.clear()
             self._shortcuts.answered[0] = 0
 
     def explain(self) -> str:
         """Say in words what was traced, why again, and what runs eagerly."""
-        return report.explain(self.name, self._answered(), self._misses, self.concrete_functions)
+        return report.explain(self.name, self._answered(), self._traced, self.concrete_functions)
 
     def _anchor(self, concrete: ConcreteFunction, leaves: list[Any]) -> None:
         """Let a trace die with the objects that it knows by identity."""

@@ -62,12 +62,20 @@ class Watch:
     function : callable
     objects : list of (name, object)
         Arguments that the trace knows as Python objects.
+    carried : sequence of (holder, key)
+        Numbers outside that it is given as arguments.
     """
 
-    def __init__(self, function: Callable[..., Any], objects: Objects) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        objects: Objects,
+        carried: Sequence[tuple[Any, Any]] = (),
+    ) -> None:
         self._function = function
         self._objects = objects
-        self._before = reach(function, objects)
+        self._carried = carried
+        self._before = reach(function, objects, carried)
         self._held = States(self._before)
         self._contents = [small_copy(x) for _, x in self._before.arrays]
         self._measured: Effect | None = None
@@ -150,6 +158,11 @@ class Watch:
     def meddling(self, function: Any) -> str | None:
         """Return the name of what a callback may change that the function reads itself, if any."""
         there = reach(function, [])
+        for binding in there.bindings if self._carried else ():
+            for holder, key in self._carried:
+                if binding.holder is holder and binding.key in (None, key):
+                    if key is None or key in there.names or not binding.name.endswith(".*"):
+                        return binding.name.removesuffix("[...]").removesuffix(".*")
         return changed_by(function, there, self._before, _frames(self._before.codes))
 
     def _notice(self, frame: FrameType, event: str, function: Any) -> None:
@@ -171,7 +184,7 @@ class Watch:
 
     def after(self) -> Reached:
         """Return what the function reaches now."""
-        return reach(self._function, self._objects)
+        return reach(self._function, self._objects, self._carried)
 
     def untouched(self, written: Sequence[Any]) -> bool:
         """Tell whether the function has changed nothing outside so far.

@@ -36,10 +36,13 @@ class Generaliser:
     specs : tuple, optional
         The user's ``input_signature``: a TensorSpec, or a container of them, for each of the
         leading parameters.
+    open_ints : int
+        How many of the first leaves are left open where they are ints, from the first trace on.
     """
 
     dynamic: bool | None
     specs: tuple[Any, ...] | None = None
+    open_ints: int = 0
     _ints: dict[Place, list[int]] = field(default_factory=dict)
     _sizes: dict[Place, list[int]] = field(default_factory=dict)
     _fixed: dict[Signature, int] = field(default_factory=dict)
@@ -85,7 +88,7 @@ class Generaliser:
 
     def _leaf(self, tree: Any, i: int, leaf: Any) -> Any:
         if isinstance(leaf, Literal) and leaf.kind is int:
-            open_now = len(self._ints.get((tree, i), ())) > 1
+            open_now = i < self.open_ints or len(self._ints.get((tree, i), ())) > 1
             return weak_scalar(leaf.value) if open_now and _is_int64(leaf.value) else leaf
         if self.dynamic is False or not isinstance(leaf, TensorSpec) or leaf.weak:
             return leaf

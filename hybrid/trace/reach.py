@@ -18,7 +18,15 @@ import threading
 import weakref
 from array import array
 from collections import deque
-from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, ValuesView
+from collections.abc import (
+    Callable,
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Sequence,
+    ValuesView,
+)
 from contextvars import ContextVar
 from functools import cached_property, lru_cache, partial, partialmethod, singledispatchmethod
 from itertools import chain
@@ -84,7 +92,11 @@ def numpys_generators() -> tuple[type, ...]:
     return () if numbers is None else (numbers.Generator, numbers.RandomState)
 
 
-def reach(function: Callable[..., Any], objects: list[tuple[str, Any]]) -> Reached:
+def reach(
+    function: Callable[..., Any],
+    objects: list[tuple[str, Any]],
+    carried: Sequence[tuple[Any, Any]] = (),
+) -> Reached:
     """Return what `function` reads from outside, and the attributes of `objects`.
 
     Parameters
@@ -92,8 +104,10 @@ def reach(function: Callable[..., Any], objects: list[tuple[str, Any]]) -> Reach
     function : callable
     objects : list of (name, object)
         Arguments that the trace knows as Python objects, ``self`` above all.
+    carried : sequence of (holder, key)
+        What it is given as numbers, on which no trace depends as Python: see `carried`.
     """
-    walk = _Walk({id(obj) for _, obj in objects})
+    walk = _Walk({id(obj) for _, obj in objects}, {(id(holder), key) for holder, key in carried})
     for name, obj in objects:
         walk.visit(name, obj, named=True)
     walk.visit(getattr(function, "__name__", "function"), function)
@@ -137,8 +151,9 @@ class _Walk:
     that is found may name more.
     """
 
-    def __init__(self, weakly: set[int]) -> None:
+    def __init__(self, weakly: set[int], carried: set[tuple[int, Any]]) -> None:
         self.reached = Reached()
+        self._carried = carried
         self._weakly = weakly  # arguments and the like, which a trace must not keep alive
         self._seen: dict[int, Any] = {}  # holds the objects, so that no identity is used twice
         self._holders: list[tuple[str, Any, dict[str, Any], bool, set[str]]] = []
@@ -237,6 +252,8 @@ class _Walk:
         asked = None if names & _DYNAMIC else names
         if asked is not None and not self.reached.elsewhere:
             self._leave_out(self._stored - names)
+        if self._carried:
+            self._leave_out(set())
         spaces = {key: (name, Space(x, asked)) for key, (name, x) in self._spaces.items()}
         self.reached.spaces.extend(spaces.values())
         for name, obj, fields, _, _ in self._holders:
@@ -253,17 +270,26 @@ class _Walk:
             self._bind(name, setting, None)
 
     def _leave_out(self, unread: set[str]) -> None:
-        """Let no trace depend on attributes that only callbacks set and read."""
+        """Let no trace depend on attributes that only callbacks set and read, nor on numbers that
+        it is given.
+        """
         bindings, kept = self.reached.bindings, []
         for binding in bindings:
             fields = binding.holder
-            whole = binding.name.endswith(".*") and type(fields) is dict
-            if not whole or unread.isdisjoint(fields):
+            if (id(fields), binding.key) in self._carried and binding.name[-1:] not in "*]":
+                continue
+            apart = type(fields) is dict and binding.name.endswith((".*", "[...]"))
+            out = {key for number, key in self._carried if number == id(fields)} if apart else set()
+            if apart and binding.name.endswith(".*"):
+                out |= unread & fields.keys()
+            if not out:
                 kept.append(binding)
                 continue
-            name = binding.name.removesuffix(".*")
-            kept += [_bound(f"{name}.{key}", fields, key) for key in fields if key not in unread]
-            kept.append(_bound(name, Space(fields, self.reached.names), None))
+            name = binding.name.removesuffix(".*").removesuffix("[...]")
+            held = [key for key in fields if key not in out]
+            kept += [_bound(_of(binding.name, key), fields, key) for key in held]
+            asked = self.reached.names if binding.name.endswith(".*") else None
+            kept.append(_bound(name, Space(fields, asked), None))
         bindings[:] = kept
 
     def _follow(self) -> None:
@@ -454,6 +480,11 @@ class _Walk:
             self._bind(f"{name}.*", slots, None)
             for value in self.reached.bindings[-1].value:
                 self._later(f"{name}.*", value)
+
+
+def _of(name: str, key: Any) -> str:
+    """Return the name of an attribute, or of an item, of what all attributes or items are."""
+    return f"{name[:-1]}{key}" if name.endswith("*") else f"{name.removesuffix('[...]')}[{key!r}]"
 
 
 def _attribute_names(code: CodeType) -> Iterator[str]:

@@ -203,6 +203,10 @@ _ADVICE = (
         "Pass a list or an array instead.",
     ),
     (
+        r"^a callback changes ",
+        "Return such a value from the callback, as its result, and use that.",
+    ),
+    (
         r"^it changes |keeps a Tensor",
         "Return what is new, or keep it in an hb.Variable.",
     ),

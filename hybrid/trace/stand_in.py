@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.dispatch import after_trace
 from hybrid.core.number import Number, as_numpy_would, each
 from hybrid.core.source import is_framework, is_installed
 from hybrid.core.state import state
@@ -308,6 +309,22 @@ def stood_in(
                 for stand_in in _made.values():
                     del STAND_INS[id(stand_in)]
                 _made.clear()
+
+
+def ints_left(changed: Iterable[Binding]) -> None:
+    """Let what has changed outside hold the ints of this call where something stands for them."""
+    for binding in changed:
+        if _can_rebind(binding):
+            _put((binding.holder, binding.key), lambda x: x.hint if type(x) is Unknown else x)
+
+
+def numbers_left(changed: Iterable[Binding]) -> None:
+    """Let what has changed outside hold the floats of this call, once its trace has ended."""
+    for binding in changed:
+        if _can_rebind(binding):
+            _put(
+                (binding.holder, binding.key), lambda x: after_trace(x) if type(x) is Number else x
+            )
 
 
 def _put_back(insert: Insert | None, place: Place | None) -> None:

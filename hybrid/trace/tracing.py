@@ -24,12 +24,14 @@ from hybrid.trace import report
 from hybrid.trace.arguments import Call, traced_leaves
 from hybrid.trace.array_type import warn_of_dispatch, warn_of_patterns
 from hybrid.trace.background import Planner
+from hybrid.trace.carried import Carrying, Place, only_numbers
+from hybrid.trace.carried import settle as settle_numbers
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.cutting import Unstable
 from hybrid.trace.differentiate import run_under
 from hybrid.trace.effects import Effect, Watch
 from hybrid.trace.garbage import garbage_kept
-from hybrid.trace.growth import Growth, Sizes
+from hybrid.trace.growth import Changes, Growth, Sizes
 from hybrid.trace.mutation import Copies, deliver, joined, warn_of_other_names
 from hybrid.trace.objects import Sealed, settle, taken_apart
 from hybrid.trace.plain import run_plainly
@@ -42,7 +44,13 @@ from hybrid.trace.shortcuts import Shortcuts
 from hybrid.trace.signature import Identity, Literal
 from hybrid.trace.sized import Sized
 from hybrid.trace.sources import Environment
-from hybrid.trace.stand_in import stood_in, where_only_called, wherever_named
+from hybrid.trace.stand_in import (
+    ints_left,
+    numbers_left,
+    stood_in,
+    where_only_called,
+    wherever_named,
+)
 from hybrid.trace.threads import threads_noticed
 from hybrid.trace.tracer import EagerFrom, Tracer
 from hybrid.trace.traces import Traces
@@ -93,6 +101,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+_CHANCES = 4
+"""How often other numbers may be found that a function sets outside."""
+
+
 class Subject:
     """A function that is traced, with its traces and what was said of them.
 
@@ -112,6 +124,12 @@ class Subject:
         What it has warned of, which is not said twice.
     same : SameGraphs
         What its graphs are known by.
+    carrying : Carrying, optional
+        Where the function is one with numbers ahead of its arguments.
+    wanted : dict of str to Place
+        Numbers outside that it sets, and is not given as arguments.
+    chances : int
+        How often it may be given more of them.
     """
 
     def __init__(self, function: Callable[..., Any], *, fullgraph: bool, background: bool) -> None:
@@ -125,6 +143,9 @@ class Subject:
         self.reasons: deque[str] = deque(maxlen=100)
         self.warned: set[str] = set()
         self.same: SameGraphs[Sized] = SameGraphs()
+        self.carrying: Carrying | None = None
+        self.wanted: dict[str, Place] = {}
+        self.chances = _CHANCES
         self._made_variables = False
         self._growth = Growth()
         _subjects.add(self)
@@ -154,16 +175,20 @@ class Subject:
             )
             if not isinstance(leaf, Variable) and (isinstance(key, Identity) or _holds(leaf, key))
         ]
-        watch = Watch(self.function, objects)
+        carrying = self.carrying
+        watch = Watch(self.function, objects, carrying.of_call(call.bound) if carrying else ())
         warn_of_patterns(watch.codes, call.leaves)
         warn_of_dispatch(watch.dispatching, call.leaves)
         held = dispatch.state.defaults
         tracer = self._tracer(watch, objects, call, known, environment, resumes)
         try:
-            result, now = _run(self.function, tracer, watch, self._growth, concrete, call)
+            growth = self._growth
+            result, now = _run(self, tracer, watch, growth, concrete, call, first=not known)
             tracer.write_back()
             made = result.deliver(environment, call.leaves, call.given)
         except (Failed, Unstable) as error:  # the function runs once more
+            if carrying is not None:
+                carrying.give_back(call.bound)
             watch.take_back_arrays(tracer.written)
             # Segments that ran know the Variables that it made, so these are not made once more.
             if not tracer.made_variables or not getattr(error, "path", ()):
@@ -174,14 +199,49 @@ class Subject:
         self._take(concrete, tracer, now, known)
         # As it was before, so that the next call is traced too, and shows what has stayed.
         changes = watch.changes()  # callbacks, too, have made some
+        numbers_left((*changes.made, *changes.replaced))
         if not tracer.gave_up and (grown := self._growth.take(changes, _sizes(call))):
             concrete.bindings = (*grown, *concrete.bindings)
         self._tell(concrete, tracer, lambda: watch.incidental(changes), resumes)
         # What is of this one call is not kept: Variables made, memory that happens to be shared,
         # defaults that another thread has changed meanwhile.
-        usual = not tracer.made_variables and not tracer.entangled
+        usual = not tracer.made_variables and not tracer.entangled and not self.wanted
         kept = usual and (dispatch.state.defaults is held or tracer.gave_up is not None)
         return made, kept and not concrete.entangled(call.leaves)
+
+    def may_carry(
+        self,
+        watch: Watch,
+        now: Reached,
+        changed: Changes,
+        tracer: Tracer,
+        call: Call,
+        *,
+        first: bool,
+    ) -> bool:
+        """Tell whether a function has done nothing else that a replay would not repeat than to set
+        numbers outside, which later calls are to hand to it.
+
+        Parameters
+        ----------
+        watch : Watch
+        now : Reached
+            As the function has left it.
+        changed : Changes
+            By now.
+        tracer : Tracer
+        call : Call
+        first : bool
+            Nothing of the way that this call takes was traced before.
+        """
+        if self.chances <= 0:
+            return False
+        function = self.function if self.carrying is None else self.carrying.function
+        places, others = only_numbers(function, changed, call.bound)
+        if not places or watch.decisive(now, others, tracer.written) or watch.incidental(others):
+            return False
+        self.wanted |= {place.name: place for place in places}
+        return first and not now.traced
 
     def _tracer(
         self,
@@ -229,7 +289,6 @@ class Subject:
         known: list[tuple[Segment, Any]],
     ) -> None:
         """Let a trace have what was traced."""
-        concrete.traces += 1
         concrete.depend(tracer.unknowns.conditions)
         if not known or known[0][0] is concrete.root:
             if tracer.graft():
@@ -240,6 +299,7 @@ class Subject:
         concrete.read |= tracer.contents_read(now.arrays)
         concrete.bindings = (*now.bindings, *concrete.read.values())
         self._made_variables |= tracer.made_variables
+        concrete.traces += 1  # at last: what was found in the tree before is looked for anew
 
     def _tell(
         self,
@@ -252,21 +312,28 @@ class Subject:
         if tracer.entangled:
             report.warn_eager(self.name, "this time", tracer.gave_up)
         elif tracer.gave_up is not None and resumes is None:
-            self.fall_back(concrete, tracer.gave_up)
-        elif not tracer.made_variables and "effect" not in self.warned:
+            self.fall_back(concrete, tracer.gave_up, silent=bool(self.wanted))
+        elif not (tracer.made_variables or self.wanted or "effect" in self.warned):
             if (effect := incidental()) is not None:
                 self.warned.add("effect")
                 report.warn_of_effect(self.name, effect)
+
+    def allow_no_variables(self) -> None:
+        """Take the first trace for one that has been: Variables are made by now."""
+        self._made_variables = True
 
     def run_eagerly(self, call: Call, tree: Any) -> Any:
         """Call the function as plain Python."""
         return run_plainly(self.function, call.bound, call.leaves, tree)
 
-    def fall_back(self, concrete: ConcreteFunction, why: EagerFrom) -> None:
+    def fall_back(
+        self, concrete: ConcreteFunction, why: EagerFrom, *, silent: bool = False
+    ) -> None:
         """Run this signature eagerly from the next call on, and say so once."""
         concrete.fallback = why
         self.shortcuts.forget((concrete,))
-        report.warn_eager(self.name, "from now on", why)
+        if not silent:
+            report.warn_eager(self.name, "from now on", why)
 
 
 def _holds(leaf: Any, key: Any) -> bool:
@@ -320,14 +387,17 @@ def _apart(tracer: Tracer, returned: Any, call: Call, handed: dict[int, Any]) ->
 
 
 def _run(
-    function: Callable[..., Any],
+    subject: Subject,
     tracer: Tracer,
     watch: Watch,
     growth: Growth,
     concrete: ConcreteFunction,
     call: Call,
+    *,
+    first: bool,
 ) -> tuple[Result, Reached]:
     """Run the function on traced values; return its result, and what it saw of the world."""
+    function, carrying = subject.function, subject.carrying
     signature = concrete.signature
     values = containers.unflatten(signature.tree, traced_leaves(tracer, call.leaves, signature))
     if signature.same:
@@ -353,13 +423,18 @@ def _run(
                 raise TraceError(
                     f"{tracer.name} returns what np.ma.getdata gave: {TAKEN_BY_MASKED}"
                 )
+            changed = watch.changes()
+            ints_left((*changed.made, *changed.replaced))
             now = watch.after()
             if tracer.open:
-                changed = watch.changes()
                 effect = watch.decisive(now, changed, tracer.written)
                 effect = effect or watch.restless(changed, growth, _sizes(call))
+                if effect is None and carrying is not None:
+                    effect = watch.incidental(changed)
                 if effect is not None:
-                    tracer.give_up(effect.why, effect.line)
+                    carried = subject.may_carry(watch, now, changed, tracer, call, first=first)
+                    if not carried:
+                        tracer.give_up(effect.why, effect.line)
             handed = copies.handed_on(returned) | tracer.ranges.told(returned)
             changes = copies.changes(handed)
             warn_of_other_names(watch.bindings, changes, call.given)
@@ -372,13 +447,17 @@ def _run(
         except BaseException as error:
             now = watch.after()
             changes = copies.changes()
-            carried = any(type(x) in (Tensor, Number) for x in error.args)
+            told = any(type(x) in (Tensor, Number) for x in error.args)
             if isinstance(error, TypeError) and tracer.has_numbers and not changes:
                 if tracer.nothing_done() and watch.untouched(tracer.written):
+                    if carrying is not None:
+                        carrying.give_back(call.bound)
                     raise NumberRefused(error) from error
-            kept = bool(changes or now.traced or carried)
+            kept = bool(changes or now.traced or told or carrying)
             tracer.flush(kept=kept and isinstance(error, Exception))
             error.args = tuple(map(dispatch.after_trace, error.args))
+            if carrying is not None:
+                settle_numbers(carrying.of_call(call.bound))
             deliver([(i, _after_trace(contents)) for i, contents in changes], call.given)
             raise
         return tracer.finish(returned, tuple(number for number, _ in changes)), now

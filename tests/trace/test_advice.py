@@ -13,12 +13,12 @@ import pytest
 import hybrid as hb
 from hybrid.errors import EagerFallbackWarning
 
-STATE = {"n": 0}
+STATE = [0]
 
 
 def counted(x: Any) -> Any:
-    STATE["n"] += 1
-    return x * STATE["n"]
+    STATE[0] += 1
+    return x * STATE[0]
 
 
 def in_a_thread(x: Any) -> Any:

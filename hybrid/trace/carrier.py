@@ -1,0 +1,83 @@
+"""The calls of a compiled function that sets numbers outside: with these ahead of its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from hybrid.core import dispatch
+from hybrid.trace.any_size_launcher import UNKNOWN
+from hybrid.trace.carried import Carrying, Place, is_number, put, read
+
+if TYPE_CHECKING:
+    from hybrid.trace.compiled_function import CompiledFunction
+
+MOST_MISSES = 4
+"""Traces, where no more calls were replayed, after which the function runs eagerly."""
+
+
+class Carrier:
+    """Reads numbers, calls the function with them, and sets them to what it made of them.
+
+    Parameters
+    ----------
+    places : sequence of Place
+        Where they are.
+    function : callable
+        What is compiled.
+    make : callable
+        ``make(function)`` compiles a function as this one is.
+
+    Attributes
+    ----------
+    inner : CompiledFunction
+        It takes the numbers ahead of its arguments.
+    """
+
+    def __init__(
+        self,
+        places: tuple[Place, ...],
+        function: Callable[..., Any],
+        make: Callable[[Callable[..., Any]], CompiledFunction],
+    ) -> None:
+        self.carrying = Carrying(function, places)
+        self.inner = make(_with_numbers(self.carrying, function))
+        self.inner._carry_for(self.carrying)
+
+    def numbers(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+        """Return what is held now where numbers are read and set."""
+        holders = self.carrying.holders(args, kwargs)
+        return [read(holder, x.key) for holder, x in zip(holders, self.carrying.places)]
+
+    def answer(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return the result of a call; `UNKNOWN` where the function has to see to it itself."""
+        if dispatch.busy and dispatch.state.recorder is not None:
+            return UNKNOWN
+        holders, places = self.carrying.holders(args, kwargs), self.carrying.places
+        numbers = [read(holder, place.key) for holder, place in zip(holders, places)]
+        if not all(map(is_number, numbers)):
+            return UNKNOWN
+        result, after = self.inner(*numbers, *args, **kwargs)
+        for holder, place, now in zip(holders, places, after):
+            put(holder, place.key, now)
+        return result
+
+    @property
+    def worn(self) -> bool:
+        """Whether ever other numbers have it traced anew."""
+        inner = self.inner
+        if inner._traced <= MOST_MISSES or inner.fullgraph:
+            return False
+        hits, misses, _ = inner.cache_info()
+        return misses > hits
+
+
+def _with_numbers(carrying: Carrying, function: Callable[..., Any]) -> Callable[..., Any]:
+    def carried(*args: Any, **kwargs: Any) -> Any:
+        return carrying.run(function, *args, **kwargs)
+
+    carried.__name__ = getattr(function, "__name__", type(function).__name__)
+    carried.__qualname__ = getattr(function, "__qualname__", carried.__name__)
+    carried.__doc__ = function.__doc__
+    carried.__module__ = function.__module__
+    return carried
