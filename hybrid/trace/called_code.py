@@ -256,7 +256,7 @@ def _changed_in(
     code = frame.f_code
     own = own_names(code, frame.f_globals)
     read = variables_of(code) if own is None else own.variables
-    for name, value in frame.f_locals.items():
+    for name, value in list(frame.f_locals.items()):
         if name not in read:
             continue
         if name in writes.cells and name in code.co_cellvars:

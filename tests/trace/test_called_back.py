@@ -390,3 +390,28 @@ def test_a_callback_that_gets_another_function_is_the_new_one() -> None:
     finally:
         scope["_count"] = before
     assert len(seen) == 1
+
+
+def test_the_names_of_a_loop_that_calls_back_may_grow_while_they_are_looked_at() -> None:
+    """Python's view of them changed under the search: RuntimeError in the middle of a call."""
+    noted: list[Any] = []
+
+    def f(a: Any, b: Any) -> Any:
+        c, g, n, q = a + b, [a], 0, hb.asarray(3)
+        w = hb.eye(4) * 1.1
+        while abs(a).max() > 0.1:
+            hb.callback(lambda x: noted.append(x), None, a[0])
+            a = hb.linalg.solve(w, a)
+            a = c * (0.9 - 0.01 * int(q))
+            q = q * 5 % 7
+            g.append(c[1:])
+            n += 1
+            if n > 9:
+                break
+        return a, g[-1]
+
+    h = hb.compile(f)
+    for scale in (1.0, 3.0, 1.0):
+        a, b = hb.ones(4) * scale, hb.ones(4)
+        for found, wanted in zip(h(a, b), f(a, b), strict=True):
+            np.testing.assert_allclose(found.numpy(), wanted.numpy(), rtol=1e-5)
