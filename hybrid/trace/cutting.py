@@ -313,6 +313,10 @@ class Cutter(SegmentRecorder):
             return self._walk.segment
         return self._known[0][0] if self._known else None
 
+    def _segment(self, extra: list[Value], guard: type | None, result: Any = ...) -> Segment:
+        self.filled.look()
+        return super()._segment(extra, guard, result)
+
     def _fills(self) -> tuple[Fill, ...]:
         return self.filled.take(self._index, self._size)
 

@@ -36,12 +36,13 @@ if TYPE_CHECKING:
 class _Filled:
     """One of them: Python's own container, and where in the environment what it was given is.
 
-    Of a list whose last items are read, so many of these stay with Python.
+    Of a list whose last items are read, so many of these stay with Python. One that was found at
+    this very cut has no place yet.
     """
 
     container: list[Any] | dict[Any, Any]
-    place: int
     last: int
+    place: int | None = None
 
     def items(self) -> list[tuple[Any, Any]]:
         """Return what was put in since the last cut, with its keys; those of a list are None."""
@@ -124,6 +125,18 @@ class FilledOnes:
                 return items[:i]  # the others stay where they are, for Python to see
         return items
 
+    def look(self) -> None:
+        """Find those that are new, and bring up to date what a cut is about to take.
+
+        A view of what was written since takes a node of the segment, which has to know what it
+        reads; so this comes before the segment counts that.
+        """
+        self._find()
+        for filled in self._found.values():
+            for _, x in self._kept(filled):
+                if type(x) is Tensor:
+                    dispatch.refresh(x)
+
     def values(self) -> list[Value]:
         """Return the values of the trace that the next cut takes."""
         items = [x for filled in self._found.values() for _, x in self._kept(filled)]
@@ -136,7 +149,6 @@ class FilledOnes:
             return Item(places[self._tracer.value_of(x.tensor)], weak=True)
         if type(x) is not Tensor:
             return Item(literal=x)
-        dispatch.refresh(x)
         chain = () if x._alias is None else x._alias.chain
         silent = x._data.value in self._tracer.silenced
         source = self._source(x)
@@ -157,18 +169,19 @@ class FilledOnes:
         size : int
             That of the environment, where a new one has its place.
         """
-        self._find(size)
         fills = []
         for filled in self._found.values():
             items = self._kept(filled)
             found = tuple((key, self._item(x, places)) for key, x in items)
             filled.drop(items)
-            if found or filled.place >= size:
-                kind = type(filled.container)
-                fills.append(Fill(filled.place, kind, filled.place >= size, found))
+            new = filled.place is None
+            if filled.place is None:
+                filled.place, size = size, size + 1
+            if found or new:
+                fills.append(Fill(filled.place, type(filled.container), new, found))
         return tuple(fills)
 
-    def _find(self, size: int) -> None:
+    def _find(self) -> None:
         """Find those that the traced function has made by now."""
         frame: FrameType | None = sys._getframe(1)
         while frame is not None and (outer := frame.f_back) is not None:
@@ -186,8 +199,7 @@ class FilledOnes:
         held = locals_of(frame)
         for name, last in names.items():
             if name not in self._found and type(held.get(name)) in (list, dict):
-                self._found[name] = _Filled(held[name], size, last)
-                size += 1
+                self._found[name] = _Filled(held[name], last)
 
     def close(self) -> None:
         """Let go of the trace, which has come to its end."""
@@ -219,6 +231,7 @@ class FilledOnes:
         found = dict(others)
         for filled in self._found.values():
             items = filled.items()[len(self._kept(filled)) :]
+            assert filled.place is not None  # those found at a cut are taken there
             mark = FromFilled(filled.place)
             keys, late = [k for k, _ in items], [x for _, x in items]
             kind = type(filled.container)
@@ -234,6 +247,8 @@ class FilledOnes:
                 known[id(environment[place])] = tensor
         arguments = {leaf: tensor for leaf, tensor, _ in self._tracer.inputs}
         for filled in self._found.values():
+            if filled.place is None:
+                continue  # nothing was taken yet
             taken, container = environment[filled.place], filled.container
             if isinstance(container, dict):
                 late = dict(container)

@@ -346,6 +346,31 @@ def of_numbers(x: Any, rate: Any, n: Any, tol: Any) -> Any:
     return held, by_name
 
 
+def test_views_put_in_and_written_past_are_brought_up_to_date_before_they_are_taken() -> None:
+    def f(a: Any, b: Any, tol: Any) -> Any:
+        kept = [a]
+        steps = 0
+        while abs(b).max() > tol:
+            a = np.tanh(b) * 0.8
+            kept.append(b[1:])
+            b = b * 0.5
+            kept[-1][0] = a[1] * 0.5
+            b = b * 0.8
+            steps += 1
+            if steps > 9:
+                break
+        return a, b, kept
+
+    compiled = hb.compile(f)
+    for scale, tol in ((1.0, 0.1), (3.0, 0.03), (1.0, 0.1), (0.5, 0.2), (1.5, 0.01)):
+        rng = np.random.default_rng(0)
+        numbers = rng.uniform(-scale, scale, (2, 4))
+        want, got = (g(*map(hb.asarray, numbers.copy()), hb.asarray(tol)) for g in (f, compiled))
+        assert len(got[2]) == len(want[2])
+        for x, y in zip((*got[:2], *got[2]), (*want[:2], *want[2]), strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-12)
+
+
 @pytest.mark.parametrize("rate", [0.5, 0.5 + 1j], ids=["float", "complex"])
 def test_number_arguments_in_a_list_are_the_numbers_they_were(rate: complex) -> None:
     traced = hb.compile(of_numbers)
