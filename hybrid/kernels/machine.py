@@ -78,8 +78,8 @@ class _Effort(NamedTuple):
 _LOOPS = 120
 """Branches of a kernel (every loop has two or three) from which on regions cost most of the time.
 
-A graph of 1,000 nodes in sums along rows took 40 s to compile, and takes 18 with no less speed; of
-the kernels of 85 benchmarks none has more than 86.
+A graph of 1,000 nodes in sums along rows took 40 s to compile, and takes 18 with no less speed. The
+largest counted among the benchmarks' kernels has 86.
 """
 
 

@@ -188,7 +188,7 @@ class _Thread(numbas.BlockThread):  # type: ignore[misc]
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        # Locks that one thread takes and another lets go of: a Semaphore is slower: a tenth of all.
+        # Locks that one thread takes and another lets go of: a Semaphore is Python code around two.
         self.turn, self.stopped = threading.Lock(), threading.Lock()
         self.turn.acquire()
         self.stopped.acquire()
