@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
+import hybrid as hb
 from hybrid.core.layout import Layout
 from hybrid.kernels import parallel, products
 
@@ -169,3 +170,21 @@ if not child:
 assert os.waitpid(child, 0)[1] == 0
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_heads_of_attention_are_numpys_whatever_sizes_follow() -> None:
+    heads = 4
+
+    def split(x: Any) -> Any:
+        batch, length, width = x.shape
+        return x.reshape(batch, length, heads, width // heads).transpose((0, 2, 1, 3))
+
+    def attend(q: Any, k: Any) -> Any:
+        return split(q) @ split(k).mT @ split(k)
+
+    compiled, rng = hb.compile(attend), np.random.default_rng(0)
+    for batch in (2, 8, 1, 5):
+        for length in (16, 128, 77):
+            q, k = rng.standard_normal((2, batch, length, 64))
+            want = split(q) @ split(k).swapaxes(-1, -2) @ split(k)
+            assert np.abs(compiled(hb.asarray(q), hb.asarray(k)).numpy() - want).max() < 1e-9
