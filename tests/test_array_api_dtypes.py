@@ -182,11 +182,11 @@ def test_what_moves_elements_keeps_the_dtype(dtype: Any, mode: Any) -> None:
             hb.squeeze(x[:1], 0),
             hb.stack([x, x]),
             hb.tile(x, (2, 1)),
-            hb.take(x, hb.asarray([1, 0]), axis=1),
-            hb.take_along_axis(x, hb.asarray([[0], [1]]), axis=1),
+            hb.take(x, hb.arange(1, -1, -1), axis=1),
+            hb.take_along_axis(x, hb.arange(2)[:, None], axis=1),
             hb.tril(x),
             hb.triu(x),
-            hb.where(hb.asarray(True), x, x),
+            hb.where(hb.ones((), dtype=bool), x, x),
             hb.zeros_like(x),
             hb.full_like(x, 1),
             hb.astype(x, x.dtype),
@@ -194,7 +194,7 @@ def test_what_moves_elements_keeps_the_dtype(dtype: Any, mode: Any) -> None:
             x.mT,
             x[0, 1],
             x[:, 1:],
-            x[hb.asarray([1, 0])],
+            x[hb.arange(1, -1, -1)],
         ]
 
     for found in mode(moved, hb.ones((2, 3), dtype)):
