@@ -345,7 +345,7 @@ class GraphRecorder(StraightLine):
         As in eager code no tape knows it: what is read from it later counts for the Variable.
         """
         from hybrid.ops.broadcasting import broadcast_to
-        from hybrid.ops.elementwise.casting import assigned, stop_gradient
+        from hybrid.ops.elementwise.copies import assigned, stop_gradient
 
         value = value if isinstance(value, Tensor) else asarray(value)
         variable._check(value.spec)

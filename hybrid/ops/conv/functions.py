@@ -12,7 +12,7 @@ from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import ShapeError
 from hybrid.ops.conv.geometry import PaddingLike, as_padding, per_axis
 from hybrid.ops.conv.primitive import conv, conv_input
-from hybrid.ops.elementwise.casting import conj
+from hybrid.ops.elementwise.complex_parts import conj
 from hybrid.ops.elementwise.operands import together
 from hybrid.ops.reshaping import reshape
 from hybrid.ops.slicing import flip

@@ -31,18 +31,7 @@ from hybrid.ops.elementwise.arithmetic import (
     true_divide,
 )
 from hybrid.ops.elementwise.bessel import i0, i1
-from hybrid.ops.elementwise.casting import (
-    astype,
-    astype_method,
-    conj,
-    conj_method,
-    conjugate,
-    imag,
-    real,
-    set_imag,
-    set_real,
-    stop_gradient,
-)
+from hybrid.ops.elementwise.casting import astype, astype_method, conjugate
 from hybrid.ops.elementwise.comparison import (
     equal,
     greater,
@@ -55,6 +44,8 @@ from hybrid.ops.elementwise.comparison import (
     not_equal,
     signbit,
 )
+from hybrid.ops.elementwise.complex_parts import conj, conj_method, imag, real, set_imag, set_real
+from hybrid.ops.elementwise.copies import stop_gradient
 from hybrid.ops.elementwise.exponential import (
     erf,
     erfc,

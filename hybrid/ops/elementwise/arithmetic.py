@@ -10,7 +10,7 @@ import numpy as np
 
 from hybrid.core.op import OPS
 from hybrid.core.tensor import ArrayLike, Tensor
-from hybrid.ops.elementwise.casting import conj, real
+from hybrid.ops.elementwise.complex_parts import conj, real
 from hybrid.ops.elementwise.declare import (
     PIECEWISE,
     UFUNCS,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.dispatch import bind
-from hybrid.core.op import Attrs, Example, Op, register
+from hybrid.core.op import Example, Op, register
 from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor
@@ -16,7 +16,7 @@ from hybrid.errors import DTypeError, ShapeError
 from hybrid.kernels import transforms as by_lines
 from hybrid.ops._axes import lead_axis, one_axis
 from hybrid.ops.copying import laid
-from hybrid.ops.elementwise.casting import conj
+from hybrid.ops.elementwise.complex_parts import conj
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.fft._sizes import (
     COMPLEX,
@@ -27,9 +27,8 @@ from hybrid.ops.fft._sizes import (
     as_signal,
     one_size,
     resized,
-    sizes_and_axes,
 )
-from hybrid.ops.fft.transforms import FFT, AxesLike, Sizes, library, threads
+from hybrid.ops.fft.transforms import library, threads
 from hybrid.ops.ranges import arange
 from hybrid.ops.reshaping import reshape
 
@@ -144,11 +143,11 @@ IRFFT = register(
 )
 
 
-def _half(x: Tensor, axis: int, norm: str) -> Tensor:
+def half_of(x: Tensor, axis: int, norm: str) -> Tensor:
     return bind(RFFT, (x,), {"axis": axis, "norm": norm})
 
 
-def _whole(name: str, x: Tensor, n: int | None, axis: int, norm: str) -> Tensor:
+def whole_of(name: str, x: Tensor, n: int | None, axis: int, norm: str) -> Tensor:
     size = 2 * (x.shape[axis] - 1) if n is None else as_size(n)
     if size < 1:
         raise ShapeError(
@@ -198,7 +197,7 @@ def rfft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "ba
     """
     given = as_signal("rfft", x, real=True)
     x, place = one_size("rfft", given, n, axis)
-    return laid(_half(x, place, as_norm("rfft", norm)), given)
+    return laid(half_of(x, place, as_norm("rfft", norm)), given)
 
 
 def irfft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "backward") -> Tensor:
@@ -233,7 +232,7 @@ def irfft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "b
     """
     x = as_signal("irfft", x)
     place = one_axis("irfft", axis, x.shape)
-    return _whole("irfft", x, n, place, as_norm("irfft", norm))
+    return whole_of("irfft", x, n, place, as_norm("irfft", norm))
 
 
 def hfft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "backward") -> Tensor:
@@ -261,7 +260,7 @@ def hfft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "ba
     """
     x = as_signal("hfft", x)
     place = one_axis("hfft", axis, x.shape)
-    return _whole("hfft", conj(x), n, place, SWAPPED[as_norm("hfft", norm)])
+    return whole_of("hfft", conj(x), n, place, SWAPPED[as_norm("hfft", norm)])
 
 
 def ihfft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "backward") -> Tensor:
@@ -289,151 +288,4 @@ def ihfft(x: ArrayLike, /, n: int | None = None, axis: int = -1, norm: Norm = "b
     """
     given = as_signal("ihfft", x, real=True)
     x, place = one_size("ihfft", given, n, axis)
-    return laid(conj(_half(x, place, SWAPPED[as_norm("ihfft", norm)])), given)
-
-
-# --- several axes ---------------------------------------------------------------------------------
-
-
-def _real_transformed(name: str, x: ArrayLike, s: Sizes, axes: AxesLike, norm: Norm) -> Tensor:
-    given = as_signal(name, x, real=True)
-    sizes, found = sizes_and_axes(name, given, s, axes)
-    scale = as_norm(name, norm)
-    _any_axis(name, found)
-    half = _half(resized(name, given, sizes, found), found[-1], scale)
-    attrs: Attrs = {"axis": found[:-1], "inverse": False, "norm": scale}
-    return laid(bind(FFT, (half,), attrs) if len(found) > 1 else half, given)
-
-
-def _real_inverse(name: str, x: ArrayLike, s: Sizes, axes: AxesLike, norm: Norm) -> Tensor:
-    given = x = as_signal(name, x)
-    sizes, found = sizes_and_axes(name, x, s, axes)
-    scale = as_norm(name, norm)
-    _any_axis(name, found)
-    if len(found) > 1:
-        x = resized(name, x, sizes[:-1], found[:-1])
-        attrs: Attrs = {"axis": found[:-1], "inverse": True, "norm": scale}
-        x = bind(FFT, (x,), attrs)
-    return laid(_whole(name, x, sizes[-1], found[-1], scale), given)
-
-
-def _any_axis(name: str, axes: Any) -> None:
-    if not axes:
-        raise ShapeError(located(f"{name}: there is no axis to transform"))
-
-
-def rfftn(
-    x: ArrayLike, /, s: Sizes = None, axes: AxesLike = None, norm: Norm = "backward"
-) -> Tensor:
-    """Return the transform of real numbers along several axes; half of it along the last of them.
-
-    Parameters
-    ----------
-    x : array-like
-        Real.
-    s : sequence of int, optional
-        The size to which each axis is cropped or filled up with zeros; -1 leaves it.
-    axes : sequence of int, optional
-        Left out: the last ``len(s)`` axes, or all of them.
-    norm : {"backward", "ortho", "forward"}
-        As in :func:`rfft`.
-
-    Returns
-    -------
-    Tensor
-
-    Raises
-    ------
-    DTypeError, AxisError, ShapeError
-        As :func:`rfft`; and where there are not as many sizes as axes.
-
-    Examples
-    --------
-    >>> rfftn([[1.0, 0.0], [0.0, 0.0]]).shape
-    (2, 2)
-    """
-    return _real_transformed("rfftn", x, s, axes, norm)
-
-
-def irfftn(
-    x: ArrayLike, /, s: Sizes = None, axes: AxesLike = None, norm: Norm = "backward"
-) -> Tensor:
-    """Return the inverse of :func:`rfftn`; `s` gives the sizes of the result.
-
-    Parameters
-    ----------
-    x : array-like
-    s : tuple of int, optional
-        Sizes along `axes` to which `x` is cut or filled with zeros.
-    axes : tuple of int, optional
-        All if left out, or the last ``len(s)``.
-    norm : {"backward", "ortho", "forward"}
-        Which direction divides by the number of elements, or both by its root.
-
-    Returns
-    -------
-    Tensor of real numbers
-
-    Examples
-    --------
-    >>> irfftn([[10.0, -2.0], [-4.0, 0.0]])
-    Tensor([[1., 2.],
-            [3., 4.]], dtype=float32)
-    """
-    return _real_inverse("irfftn", x, s, axes, norm)
-
-
-def rfft2(
-    x: ArrayLike, /, s: Sizes = None, axes: AxesLike = (-2, -1), norm: Norm = "backward"
-) -> Tensor:
-    """Return the transform of real numbers along the last two axes; see :func:`rfftn`.
-
-    Parameters
-    ----------
-    x : array-like
-    s : tuple of int, optional
-        Sizes along `axes` to which `x` is cut or filled with zeros.
-    axes : tuple of int
-        Two.
-    norm : {"backward", "ortho", "forward"}
-        Which direction divides by the number of elements, or both by its root.
-
-    Returns
-    -------
-    Tensor of complex numbers
-
-    Examples
-    --------
-    >>> rfft2([[1.0, 2.0], [3.0, 4.0]])
-    Tensor([[10.+0.j, -2.+0.j],
-            [-4.+0.j,  0.+0.j]], dtype=complex64)
-    """
-    return _real_transformed("rfft2", x, s, axes, norm)
-
-
-def irfft2(
-    x: ArrayLike, /, s: Sizes = None, axes: AxesLike = (-2, -1), norm: Norm = "backward"
-) -> Tensor:
-    """Return the inverse of :func:`rfft2`; `s` gives the sizes of the result.
-
-    Parameters
-    ----------
-    x : array-like
-    s : tuple of int, optional
-        Sizes along `axes` to which `x` is cut or filled with zeros.
-    axes : tuple of int
-        Two.
-    norm : {"backward", "ortho", "forward"}
-        Which direction divides by the number of elements, or both by its root.
-
-    Returns
-    -------
-    Tensor of real numbers
-
-    Examples
-    --------
-    >>> irfft2([[10.0, -2.0], [-4.0, 0.0]])
-    Tensor([[1., 2.],
-            [3., 4.]], dtype=float32)
-    """
-    return _real_inverse("irfft2", x, s, axes, norm)
+    return laid(conj(half_of(x, place, SWAPPED[as_norm("ihfft", norm)])), given)

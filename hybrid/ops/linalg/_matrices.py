@@ -13,7 +13,7 @@ from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import DTypeError, LinAlgError
-from hybrid.ops.elementwise.casting import conj
+from hybrid.ops.elementwise.complex_parts import conj
 from hybrid.ops.elementwise.operands import together
 from hybrid.ops.permuting import matrix_transpose
 

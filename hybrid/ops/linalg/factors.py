@@ -12,7 +12,7 @@ from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import GradientError
 from hybrid.ops._axes import lead_as_is
 from hybrid.ops.creation import zeros
-from hybrid.ops.elementwise.casting import real
+from hybrid.ops.elementwise.complex_parts import real
 from hybrid.ops.joining import concat
 from hybrid.ops.linalg._matrices import (
     as_lapack,

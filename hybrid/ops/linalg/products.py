@@ -22,7 +22,7 @@ from hybrid.ops import _shortways, reduction
 from hybrid.ops._axes import Axes, one_axis
 from hybrid.ops._methods import as_numpy, attach
 from hybrid.ops.broadcasting import sum_to
-from hybrid.ops.elementwise.casting import conj
+from hybrid.ops.elementwise.complex_parts import conj
 from hybrid.ops.elementwise.operands import together
 from hybrid.ops.elementwise.operators import attach_inplace
 from hybrid.ops.permuting import moveaxis, swapaxes

@@ -19,7 +19,7 @@ from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.errors import GradientError
 from hybrid.ops._axes import lead_as_is
-from hybrid.ops.elementwise.casting import imag
+from hybrid.ops.elementwise.complex_parts import imag
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.linalg._matrices import (
     as_lapack,

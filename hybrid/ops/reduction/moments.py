@@ -20,7 +20,7 @@ from hybrid.ops import _shortways
 from hybrid.ops._axes import Axes, all_axes, as_dtype, lead_axis, without
 from hybrid.ops._methods import as_numpy, attach
 from hybrid.ops.elementwise.arithmetic import sqrt
-from hybrid.ops.elementwise.casting import conj
+from hybrid.ops.elementwise.complex_parts import conj
 from hybrid.ops.elementwise.selection import maximum, where
 from hybrid.ops.reduction.blocks import blocked
 from hybrid.ops.reduction.declare import REDUCTION_EXAMPLES, Axis, count, reduce, restore, spread

@@ -15,7 +15,7 @@ from hybrid.core.tensor import Tensor
 from hybrid.dtypes import is_inexact
 from hybrid.ops.creation import full
 from hybrid.ops.drawing import RANDOM_ADVANCE, STATE
-from hybrid.ops.elementwise.casting import stop_gradient
+from hybrid.ops.elementwise.copies import stop_gradient
 from hybrid.ops.elementwise.selection import maximum, where
 from hybrid.ops.indexing import take
 from hybrid.ops.reduction import any as any_of

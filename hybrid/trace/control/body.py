@@ -27,7 +27,7 @@ from hybrid.core.tensor import Tensor, wrap
 from hybrid.core.unknown import Unknown
 from hybrid.core.variable import Variable
 from hybrid.ops.assignment import setitem
-from hybrid.ops.elementwise.casting import stop_gradient
+from hybrid.ops.elementwise.copies import stop_gradient
 from hybrid.ops.inplace import join_watched, write, write_traced
 from hybrid.records import dataclass
 from hybrid.trace.recorder import GraphRecorder
