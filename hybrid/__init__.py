@@ -20,6 +20,7 @@ from hybrid.core.containers import register_container
 from hybrid.core.defaults import default_dtype, get_default_dtype, set_default_dtype
 from hybrid.core.devices import device, synchronize
 from hybrid.core.precision import set_matmul_precision
+from hybrid.core.shown import install
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor
 from hybrid.core.tracelog import TraceLog, trace_log
@@ -363,6 +364,9 @@ else:
         globals().pop("__getattr__", None)  # of threads one is first
         return getattr(compiled, name)
 
+
+install()
+del install
 
 __version__ = "0.1.0"
 __array_api_version__ = "2024.12"

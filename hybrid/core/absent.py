@@ -10,58 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.elsewhere import METHODS
 from hybrid.core.spec import PYTHON_TYPES
 from hybrid.core.symbol import Symbol
-
-ELSEWHERE = {
-    "unsqueeze": "hb.expand_dims(x, axis), or x[:, None]",
-    "permute": "x.transpose(...)",
-    "expand": "hb.broadcast_to(x, shape)",
-    "expand_as": "hb.broadcast_to(x, y.shape)",
-    "view_as": "x.reshape(y.shape)",
-    "contiguous": "x, or x.copy()",
-    "clone": "x.copy()",
-    "numel": "x.size",
-    "dim": "x.ndim",
-    "t": "x.T",
-    "mm": "x @ y",
-    "bmm": "x @ y",
-    "to": "x.to_device(device), or x.astype(dtype)",
-    "cpu": 'x.to_device("cpu")',
-    "cuda": 'x.to_device("cuda")',
-    "type": "x.astype(dtype)",
-    "float": "x.astype(hb.float32)",
-    "double": "x.astype(hb.float64)",
-    "half": "x.astype(hb.float16)",
-    "long": "x.astype(hb.int64)",
-    "exp": "hb.exp(x)",
-    "log": "hb.log(x)",
-    "sqrt": "hb.sqrt(x)",
-    "pow": "x ** y",
-    "abs": "hb.abs(x)",
-    "tanh": "hb.tanh(x)",
-    "sigmoid": "hb.sigmoid(x)",
-    "relu": "hb.relu(x)",
-    "softmax": "hb.softmax(x, axis=...)",
-    "log_softmax": "hb.log_softmax(x, axis=...)",
-    "norm": "hb.linalg.norm(x)",
-    "gather": "hb.take_along_axis(x, index, axis)",
-    "index_select": "hb.take(x, index, axis)",
-    "masked_fill": "hb.where(mask, value, x)",
-    "repeat_interleave": "hb.repeat(x, n, axis)",
-    "topk": "hb.topk(x, n)",
-    "flip": "hb.flip(x, axis)",
-    "split": "hb.split(x, n, axis)",
-    "zero_": "x[...] = 0",
-    "fill_": "x[...] = value",
-    "copy_": "x[...] = y",
-    "add_": "x += y",
-    "sub_": "x -= y",
-    "mul_": "x *= y",
-    "div_": "x /= y",
-    "block_until_ready": "hb.synchronize()",
-}
-"""What methods of the Tensors of others are here."""
 
 
 # An attribute that there is not, unless the Tensor stands for a Python scalar that has it. What is
@@ -85,8 +36,8 @@ class Absent:
 
 
 def _instead(name: str) -> str:
-    if name in ELSEWHERE:
-        return f"; here it is {ELSEWHERE[name]}"
+    if name in METHODS:
+        return f"; here it is {METHODS[name]}"
     if hasattr(np.ndarray, name):
         return f"; that of the ndarray with its elements is x.numpy().{name}"
     return ""
@@ -94,7 +45,7 @@ def _instead(name: str) -> str:
 
 def leave_out(kind: type) -> None:
     """Give a class what tells of the names that it lacks; what is attached later replaces it."""
-    for names in (ELSEWHERE, *map(dir, (np.ndarray, *PYTHON_TYPES.values()))):
+    for names in (METHODS, *map(dir, (np.ndarray, *PYTHON_TYPES.values()))):
         for name in names:
             if not name.startswith("_") and name not in dir(kind):
                 setattr(kind, name, Absent(name))

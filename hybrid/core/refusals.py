@@ -30,16 +30,24 @@ def explained(op: Op, inputs: tuple[Any, ...], attrs: Attrs, error: Exception) -
             return error
         return type(error)(located(str(error)))
     if isinstance(error, OverflowError):
-        return too_wide(op, error)
+        return too_wide(op, [x for x in inputs if isinstance(x, int)], error)
     line = user_line()
     if line is not None:
         error.add_note(f"in hb.{op.name} at {line.describe()}")
     return error
 
 
-def too_wide(op: Op, error: Exception) -> OverflowError:
-    """Return the error for a Python int that the dtype of the arrays beside it cannot hold."""
-    hint = "convert the array to a wider dtype first, x.astype(hb.int64)"
+def too_wide(op: Op, ints: list[int], error: Exception) -> OverflowError:
+    """Return the error for Python ints that the dtype of the arrays beside them cannot hold."""
+    holds = [
+        name
+        for name, lowest, highest in (("int64", -(2**63), 2**63 - 1), ("uint64", 0, 2**64 - 1))
+        if all(lowest <= n <= highest for n in ints)
+    ]
+    if holds:
+        hint = f"convert the array to a wider dtype first, x.astype(hb.{holds[0]})"
+    else:
+        hint = "no dtype of integers holds it: use floats, x.astype(hb.float64)"
     return OverflowError(located(f"{op.name}: {error}; {hint}"))
 
 

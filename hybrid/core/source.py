@@ -196,16 +196,18 @@ def wants_array() -> str:
 
 def _called() -> str | None:
     frame = user_frame()
-    if frame is None:
-        return None
-    positions = list(frame.f_code.co_positions())[frame.f_lasti // 2]
-    line, end_line, column, end_column = positions
+    found = None if frame is None else written(frame.f_code, frame.f_lasti)
+    return ast.unparse(found.func) if isinstance(found, ast.Call) else None
+
+
+def written(code: CodeType, at: int) -> ast.expr | None:
+    """Return the expression that an instruction was compiled from, where its source is at hand."""
+    line, end_line, column, end_column = list(code.co_positions())[at // 2]
     if line is None or end_line is None:
         return None
-    lines = [linecache.getline(frame.f_code.co_filename, i) for i in range(line, end_line + 1)]
+    lines = [linecache.getline(code.co_filename, i) for i in range(line, end_line + 1)]
     text = b"".join(part.encode() for part in lines[:-1]) + lines[-1].encode()[:end_column]
-    found = _parsed(text[column or 0 :].decode(errors="replace"))
-    return ast.unparse(found.func) if isinstance(found, ast.Call) else None
+    return _parsed(text[column or 0 :].decode(errors="replace"))
 
 
 def _parsed(expression: str) -> ast.expr | None:

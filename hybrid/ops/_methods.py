@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from hybrid.core.elsewhere import KEYWORDS
 from hybrid.core.making import asarray
 from hybrid.core.source import located
 from hybrid.core.tensor import Tensor
-
-_HERE = {"dim": "axis", "keepdim": "keepdims"}
-"""What keyword arguments of others are called here."""
 
 
 def as_numpy(function: Callable[..., Any], x: Any, /, *args: Any, **options: Any) -> Tensor:
@@ -18,9 +16,9 @@ def as_numpy(function: Callable[..., Any], x: Any, /, *args: Any, **options: Any
 
     So ``out=``, ``where=`` and ``initial=`` mean what they mean there, in every mode.
     """
-    for name in _HERE.keys() & options.keys():
+    for name in KEYWORDS.keys() & options.keys():
         text = f"{function.__name__}() got an unexpected keyword argument {name!r}; here it is"
-        raise TypeError(located(f"{text} {_HERE[name]}"))
+        raise TypeError(located(f"{text} {KEYWORDS[name]}"))
     given = {name: value for name, value in options.items() if value is not None}
     found: Tensor = function(asarray(x), *args, **given)
     return found

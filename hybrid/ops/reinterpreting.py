@@ -149,7 +149,7 @@ VIEWED = register(
 )
 
 
-def view(x: Tensor, dtype: Any = None, /, **options: Any) -> Tensor:
+def view(x: Tensor, dtype: Any = None, /, *sizes: int, **options: Any) -> Tensor:
     """Return a view of the same memory, as elements of another dtype if one is given.
 
     The method of ndarray. Of elements of another size the last axis gets as many as there are bytes
@@ -181,7 +181,7 @@ def view(x: Tensor, dtype: Any = None, /, **options: Any) -> Tensor:
     >>> hb.asarray([1 + 2j, 3 + 4j]).view("float32")
     Tensor([1., 2., 3., 4.], dtype=float32)
     """
-    wanted = options.pop("dtype", dtype)
+    wanted = options.pop("dtype", dtype) if not sizes else (dtype, *sizes)
     if options.pop("type", np.ndarray) is not np.ndarray or options:
         raise TypeError(located("view: takes a dtype, a Tensor stays a Tensor"))
     if wanted is None or wanted is np.ndarray:

@@ -57,6 +57,18 @@ class ConcreteFunction:
     _outside: tuple[int, Outside | None] = (-1, None)
     _valid: tuple[tuple[Binding, ...], Callable[[], bool]] | None = None
 
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            f"the trace of {self.name} cannot be pickled: it holds code of this process; pickle "
+            "the compiled function, which traces anew"
+        )
+
+    def __copy__(self) -> ConcreteFunction:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ConcreteFunction:
+        return self
+
     def depend(self, conditions: Iterable[Condition]) -> None:
         """Let calls use this trace only where these conditions hold too.
 

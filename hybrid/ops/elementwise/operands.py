@@ -189,5 +189,5 @@ def _checked(op: Op, value: int, dtype: DType, *, flipped: bool) -> int | float:
     try:
         result = op.eager(np, value, nothing) if flipped else op.eager(np, nothing, value)
     except OverflowError as error:
-        raise too_wide(op, error) from None
+        raise too_wide(op, [value], error) from None
     return float("inf" if value > 0 else "-inf") if result.dtype == dtypes.bool_ else value

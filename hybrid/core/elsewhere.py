@@ -1,0 +1,281 @@
+"""What those who come from other libraries write, and what it is here: data for who refuses it.
+
+``x`` is a Tensor. A name that is here too under the same name has no place in these tables.
+"""
+
+from __future__ import annotations
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+METHODS = {
+    "add": "x + y",
+    "add_": "x += y",
+    "amax": "x.max(axis)",
+    "amin": "x.min(axis)",
+    "assign": "x[...] = value, or an hb.Variable",
+    "bfloat16": "x.astype(hb.bfloat16)",
+    "block_until_ready": "hb.synchronize()",
+    "bmm": "x @ y",
+    "bool": "x.astype(hb.bool)",
+    "chunk": "hb.split(x, n, axis)",
+    "clamp": "x.clip(low, high)",
+    "clamp_": "x[...] = x.clip(low, high)",
+    "clone": "x.copy()",
+    "contiguous": "x, or x.copy()",
+    "copy_": "x[...] = y",
+    "cpu": 'x.to_device("cpu")',
+    "cuda": 'x.to_device("cuda")',
+    "data_ptr": "x.numpy().ctypes.data",
+    "det": "hb.linalg.det(x)",
+    "detach_": "x.detach()",
+    "dim": "x.ndim",
+    "div": "x / y",
+    "div_": "x /= y",
+    "double": "x.astype(hb.float64)",
+    "element_size": "x.itemsize",
+    "eq": "x == y",
+    "expand": "hb.broadcast_to(x, shape)",
+    "expand_as": "hb.broadcast_to(x, y.shape)",
+    "fill_": "x[...] = value",
+    "float": "x.astype(hb.float32)",
+    "gather": "hb.take_along_axis(x, index, axis)",
+    "ge": "x >= y",
+    "get_shape": "x.shape",
+    "gt": "x > y",
+    "half": "x.astype(hb.float16)",
+    "index_select": "hb.take(x, index, axis)",
+    "int": "x.astype(hb.int32)",
+    "inverse": "hb.linalg.inv(x)",
+    "is_floating_point": 'hb.isdtype(x.dtype, "real floating")',
+    "le": "x <= y",
+    "long": "x.astype(hb.int64)",
+    "lt": "x < y",
+    "masked_fill": "hb.where(mask, value, x)",
+    "masked_fill_": "x[mask] = value",
+    "masked_select": "x[mask]",
+    "mm": "x @ y",
+    "mul": "x * y",
+    "mul_": "x *= y",
+    "mv": "x @ y",
+    "ne": "x != y",
+    "neg": "-x",
+    "nelement": "x.size",
+    "new_ones": "hb.ones(shape, dtype=x.dtype)",
+    "new_tensor": "hb.asarray(values, dtype=x.dtype)",
+    "new_zeros": "hb.zeros(shape, dtype=x.dtype)",
+    "numel": "x.size",
+    "permute": "x.transpose(...)",
+    "pow": "x ** y",
+    "register_hook": "hb.custom_gradient",
+    "repeat_interleave": "hb.repeat(x, n, axis)",
+    "scatter": "hb.put_along_axis(x, index, values, axis), or x.at[index].set(values)",
+    "scatter_": "hb.put_along_axis(x, index, values, axis)",
+    "scatter_add": "hb.scatter_add, or x.at[index].add(values)",
+    "scatter_add_": "x.at[index].add(values), which makes a new Tensor",
+    "stride": "x.strides, in bytes",
+    "sub": "x - y",
+    "sub_": "x -= y",
+    "t": "x.T",
+    "to": "x.to_device(device), or x.astype(dtype)",
+    "type": "x.astype(dtype)",
+    "type_as": "x.astype(y.dtype)",
+    "unbind": "hb.unstack(x, axis=axis)",
+    "unsqueeze": "hb.expand_dims(x, axis), or x[:, None]",
+    "view_as": "x.reshape(y.shape)",
+    "zero_": "x[...] = 0",
+    **{
+        name: f"hb.{name}(x)"
+        for name in _words("""abs acos asin atan ceil cos cosh erf exp expm1 floor isfinite isinf
+            isnan log log10 log1p log2 logical_not reciprocal relu rsqrt sigmoid
+            sign sin sinh sqrt square tan tanh trunc unique diag tril triu""")
+    },
+    **{
+        name: f"hb.{name}(x, axis=...)"
+        for name in _words("""flip log_softmax logsumexp median norm quantile softmax""")
+    },
+    **{
+        name: f"hb.{name}(x, y)"
+        for name in _words(
+            """allclose isclose logical_and logical_or maximum minimum outer matmul"""
+        )
+    },
+    "roll": "hb.roll(x, n, axis)",
+    "split": "hb.split(x, n, axis)",
+    "tile": "hb.tile(x, times)",
+    "topk": "hb.topk(x, n)",
+    "where": "hb.where(mask, x, y)",
+}
+"""Methods of Tensors and arrays of PyTorch, TensorFlow and JAX."""
+
+_NUMPY = "np.{0}, which takes Tensors"
+
+FUNCTIONS = {
+    "Array": "hb.Tensor",
+    "BoolTensor": "hb.asarray(x, dtype=hb.bool)",
+    "FloatTensor": "hb.asarray(x, dtype=hb.float32)",
+    "LongTensor": "hb.asarray(x, dtype=hb.int64)",
+    "Module": "a class of your own, each attribute that is trained an hb.Variable",
+    "TensorShape": "a tuple of ints",
+    "addmm": "x + a @ b",
+    "as_tensor": "hb.asarray(x)",
+    "block_until_ready": "hb.synchronize()",
+    "bmm": "a @ b",
+    "boolean_mask": "x[mask]",
+    "cast": "x.astype(dtype)",
+    "cat": "hb.concat(tensors, axis)",
+    "cdouble": "hb.complex128",
+    "cfloat": "hb.complex64",
+    "chunk": "hb.split(x, n, axis)",
+    "clamp": "hb.clip(x, low, high)",
+    "clip_by_value": "hb.clip(x, low, high)",
+    "constant": "hb.asarray(x)",
+    "convert_to_tensor": "hb.asarray(x)",
+    "cuda": 'hb.device("cuda"), and x.to_device("cuda")',
+    "custom_derivatives": "hb.custom_gradient, hb.custom_vjp and hb.custom_jvp",
+    "default_rng": "hb.random.Generator(seed)",
+    "device_put": "x.to_device(device)",
+    "div": "hb.divide(x, y)",
+    "double": "hb.float64",
+    "enable_grad": "x.requires_grad_() outside of hb.no_grad()",
+    "eq": "hb.equal(x, y)",
+    "expand": "hb.broadcast_to(x, shape)",
+    "eval": "print(x): eager Tensors have their contents",
+    "fill": "hb.full(shape, value)",
+    "flatten": "hb.ravel(x)",
+    "float": "hb.float32",
+    "from_numpy": "hb.asarray(x), which shares the memory",
+    "function": "hb.compile",
+    "gather": "hb.take_along_axis(x, index, axis), or hb.take(x, index, axis)",
+    "gather_nd": "x[indices]",
+    "ge": "hb.greater_equal(x, y)",
+    "gt": "hb.greater(x, y)",
+    "half": "hb.float16",
+    "index_select": "hb.take(x, index, axis)",
+    "inference_mode": "hb.no_grad()",
+    "int": "hb.int32",
+    "is_tensor": "isinstance(x, hb.Tensor)",
+    "jacfwd": "hb.jacobian",
+    "jacrev": "hb.jacobian",
+    "jit": "hb.compile",
+    "lax": "hb.cond, hb.scan, hb.while_loop, hb.fori_loop and hb.map",
+    "le": "hb.less_equal(x, y)",
+    "load": "hb.asarray(np.load(file))",
+    "long": "hb.int64",
+    "lstsq": "hb.linalg.lstsq(a, b)",
+    "lt": "hb.less(x, y)",
+    "make_jaxpr": "hb.compile(f).get_concrete_function(x).graph",
+    "manual_seed": "hb.random.seed(n)",
+    "masked_select": "x[mask]",
+    "matvec": "a @ x",
+    "mm": "a @ b",
+    "mul": "hb.multiply(x, y)",
+    "multinomial": "hb.searchsorted(hb.cumsum(p), hb.random.uniform(n))",
+    "ndarray": "hb.Tensor",
+    "ne": "hb.not_equal(x, y)",
+    "neg": "hb.negative(x)",
+    "nn": "hb.relu, hb.conv2d, hb.layer_norm and their like, in hb itself",
+    "normal": "hb.random.normal(shape)",
+    "numel": "x.size",
+    "numpy": "hb itself, which has NumPy's names",
+    "optim": "v.assign_sub(rate * gradient), of an hb.Variable",
+    "permute": "hb.permute_dims(x, axes)",
+    "placeholder": "hb.Graph().placeholder, or an argument of a function under hb.compile",
+    "rand": "hb.random.uniform(shape)",
+    "randint": "hb.random.integers(low, high, shape)",
+    "randn": "hb.random.normal(shape)",
+    "randperm": "hb.random.permutation(n)",
+    "range": "hb.arange(n)",
+    "reduce_all": "hb.all(x, axis)",
+    "reduce_any": "hb.any(x, axis)",
+    "reduce_logsumexp": "hb.logsumexp(x, axis)",
+    "reduce_max": "hb.max(x, axis)",
+    "reduce_mean": "hb.mean(x, axis)",
+    "reduce_min": "hb.min(x, axis)",
+    "reduce_prod": "hb.prod(x, axis)",
+    "reduce_std": "hb.std(x, axis)",
+    "reduce_sum": "hb.sum(x, axis)",
+    "reduce_variance": "hb.var(x, axis)",
+    "repeat_interleave": "hb.repeat(x, n, axis)",
+    "save": "np.save(file, x)",
+    "scatter_nd": "hb.zeros(shape).at[indices].add(values)",
+    "set_default_device": "hb.device(name), a scope",
+    "set_grad_enabled": "hb.no_grad()",
+    "sub": "hb.subtract(x, y)",
+    "t": "x.T",
+    "tensor": "hb.asarray(x), or hb.array(x), which copies",
+    "tensor_scatter_nd_update": "x.at[indices].set(values)",
+    "tree": "not needed: functions take containers as they are, see hb.register_container",
+    "tree_map": "not needed: functions take containers as they are, see hb.register_container",
+    "tree_util": "not needed: functions take containers as they are, see hb.register_container",
+    "unbind": "hb.unstack(x, axis=axis)",
+    "unsqueeze": "hb.expand_dims(x, axis)",
+    **{
+        name: _NUMPY.format(name)
+        for name in _words("""
+            apply_along_axis apply_over_axes array_repr asanyarray ascontiguousarray
+            bmat copyto errstate fromfunction fromiter genfromtxt geterr in1d
+            indices intersect1d isscalar iterable ix_ lexsort loadtxt mgrid nditer
+            ndim ogrid piecewise polyfit putmask resize save savetxt
+            set_printoptions setdiff1d seterr setxor1d shape size trim_zeros
+            tril_indices triu_indices union1d vectorize""")
+    },
+    "linalg.eig": "np.linalg.eig(x.numpy()), or hb.linalg.eigh(x) of a symmetric one",
+    "linalg.eigvals": "np.linalg.eigvals(x.numpy()), or hb.linalg.eigvalsh(x) of a symmetric one",
+    "linalg.inverse": "hb.linalg.inv(x)",
+    "linalg.lu": "hb.linalg.solve(a, b), or scipy.linalg.lu(x.numpy())",
+    "random.PRNGKey": "hb.random.seed(n): draws move the state on by themselves",
+    "random.choice": "hb.take(x, hb.random.integers(0, len(x), n))",
+    "random.default_rng": "hb.random.Generator(seed)",
+    "random.key": "hb.random.seed(n): draws move the state on by themselves",
+    "random.manual_seed": "hb.random.seed(n)",
+    "random.rand": "hb.random.uniform(shape)",
+    "random.randint": "hb.random.integers(low, high, shape)",
+    "random.randn": "hb.random.normal(shape)",
+    "random.random": "hb.random.uniform(shape)",
+    "random.set_seed": "hb.random.seed(n)",
+    "random.shuffle": "hb.random.permutation(x), which makes a new Tensor",
+    "random.standard_normal": "hb.random.normal(shape)",
+}
+"""Functions and modules of PyTorch, TensorFlow, JAX and NumPy, as names within ``hb``."""
+
+KEYWORDS = {
+    "dim": "axis",
+    "dims": "axes, or axis",
+    "keep_dims": "keepdims",
+    "keepdim": "keepdims",
+    "key": "not needed: hb.random.seed(n) sets a state that draws move on",
+    "perm": "axes",
+    "reduction_indices": "axis",
+    "requires_grad": "hb.asarray(x, requires_grad=True), or hb.GradientTape",
+    "unbiased": "ddof=0 or ddof=1",
+}
+"""Arguments of functions, which are called otherwise here."""
+
+OPTIONS = {
+    "autograph": "not needed: Python's if and while work as they are",
+    "backend": "not needed: there is one",
+    "donate_argnums": "not needed: write into arguments (x += 1), or keep state in an hb.Variable",
+    "experimental_relax_shapes": "dynamic=True, and not needed by most functions",
+    "inline": "not needed: compiled functions that are called by others are part of these",
+    "jit_compile": "not needed: kernels are always compiled",
+    "mode": "not needed: calls cost about a microsecond",
+    "options": "not needed: HYBRID_PASSES_OFF leaves passes out",
+    "reduce_retracing": "dynamic=True, and not needed by most functions",
+    "static_argnames": "not needed: what is no array is known while tracing as it is",
+    "static_argnums": "not needed: what is no array is known while tracing as it is",
+}
+"""Options of ``jax.jit``, ``tf.function`` and ``torch.compile``."""
+
+PARTS = {
+    "T": "x.T",
+    "dtype": "x.dtype",
+    "itemsize": "x.itemsize",
+    "nbytes": "x.nbytes",
+    "ndim": "x.ndim",
+    "shape": "x.shape",
+    "size": "x.shape, or x.shape[axis]",
+}
+"""Attributes of Tensors that are methods elsewhere."""
