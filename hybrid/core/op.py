@@ -145,7 +145,8 @@ class Op:
         whose state is its input.
     blocks : callable, optional
         ``blocks(*specs, **attrs)`` says the same, in another way, of an op that copies blocks of
-        its inputs: what number fills the rest, and each block; None where it does more than that.
+        its inputs: what number fills the rest, None where the blocks leave none, and each block;
+        None where it does more than that.
     in_order : callable, optional
         ``in_order(spec)`` tells whether the eager form lays out a result of `spec` in C order,
         however its inputs lie in memory.

@@ -106,6 +106,7 @@ def namespace() -> dict[str, Any]:
         "load_where": memory.load_where,
         "store": memory.store,
         "advance": memory.advance,
+        "either": memory.either,
         "registers": memory.registers,
         "release": memory.release,
         "asking": blocks.asking,

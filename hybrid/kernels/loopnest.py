@@ -55,6 +55,7 @@ from hybrid.kernels.spec import (
     split_values,
 )
 from hybrid.kernels.spec import called_functions as called_functions
+from hybrid.kernels.stretches import edges_of, flattened
 from hybrid.records import dataclass
 
 # Elements of the inner loop in one item of a map: small enough to balance threads, large enough
@@ -253,6 +254,7 @@ def canonical(region: Region) -> tuple[KernelSpec, Geometry]:
     tuple
         The kernel's specification, and the int64 array that is its second argument.
     """
+    region = flattened(region)
     accesses = [*region.inputs, *(access for _, access in region.outputs)]
     offsets = [access.offset for access in accesses]
     loops = loops_of(region, accesses, offsets)
@@ -297,8 +299,15 @@ def canonical(region: Region) -> tuple[KernelSpec, Geometry]:
         spec = replace(spec, moments=moments)
     if nest.inner is not None and not nest.period and has_short_rows(spec, nest.inner.size):
         spec = replace(spec, short=True)
+    edges = None
+    if spec.form == "map" and not (streamed or nest.period) and nest.inner is not None:
+        edges = edges_of(region.inputs, nest.inner, nest.kept)
+    if edges is not None:
+        spec = replace(spec, stretches=len(edges) - 1)
     geometry = _geometry(spec, nest, blocks, offsets, _cost(region))
     slots = geometry_slots(spec)
+    for number, edge in enumerate(edges or ()):
+        geometry[slots[f"edge_{number}"]] = edge
     for number, access in enumerate(region.inputs):
         for i, pick in enumerate(access.picks):
             geometry[slots[f"in{number}_size{i}"]] = pick.size

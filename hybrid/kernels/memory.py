@@ -159,6 +159,16 @@ def advance(typingctx: Any, pointer: Any, count: Any) -> Any:
     return pointer(pointer, types.int64), codegen
 
 
+@intrinsic
+def either(typingctx: Any, condition: Any, pointer: Any, other: Any) -> Any:
+    """One of two pointers to elements of one kind, the first if the condition holds."""
+
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.select(*values)
+
+    return pointer(types.boolean, pointer, other), codegen
+
+
 _nodes: WeakKeyDictionary[Any, dict[tuple[str, ...], Any]] = WeakKeyDictionary()
 """The scopes of each module that is written: to find a node of it again takes longer."""
 

@@ -141,6 +141,8 @@ class Phase:
         self.known: dict[int, str] = {}
         self.saved: set[int] = set()
         self.allocations: list[str] = []
+        # Names that say throughout the inner loop whether windows of an operand are open.
+        self.open: dict[str, str] = {}
 
     # --- the function ---------------------------------------------------------------------
 
@@ -266,6 +268,8 @@ class Phase:
 
     def inside(self, name: str, base: Base) -> str:
         """The text that tells whether inner index ``j`` is inside of the operand's windows."""
+        if name in self.open:
+            return self.open[name]
         bounds = []
         for number, source in enumerate(self.operands[name].windows):
             position = self.element(f"in{source}", base)

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
 from hybrid.kernels.phase import Base, Phase
 from hybrid.kernels.region import COMPLEX, register_dtype
-from hybrid.kernels.spec import INTERLEAVED, KernelSpec, Operand, is_heavy, longest_chain
+from hybrid.kernels.spec import (
+    INTERLEAVED,
+    KernelSpec,
+    Operand,
+    geometry_slots,
+    is_heavy,
+    longest_chain,
+)
+from hybrid.kernels.stretches import choices
 
 # Bytes of a vector; on processors with shorter ones LLVM takes several.
 VECTOR = 64
@@ -69,6 +79,8 @@ class MapPhase(Phase):
 
     # Whether what is written now reads and stores a block of elements, wherever that is.
     blocks = False
+    # The texts that read the elements of values of which it is known where they lie.
+    chosen: Mapping[int, str] = MappingProxyType({})
 
     def item(self) -> None:
         """A stretch of the inner loop."""
@@ -86,6 +98,9 @@ class MapPhase(Phase):
         if self.spec.streamed:
             self._stream()
             return
+        if self.spec.stretches:
+            self._in_stretches()
+            return
         if not periodic:
             self._loop("width", self.at)
             return
@@ -99,6 +114,46 @@ class MapPhase(Phase):
                 if name not in periodic:
                     emit(f"{name}_here = {name}_at + part")
             self._loop("count", lambda name: f"{name}_here")
+
+    def _in_stretches(self) -> None:
+        """Divide the item where windows begin or end, and ask once in each stretch."""
+        emit = self.emit
+        limited = [name for name, operand in self.operands.items() if operand.windows]
+        edge = geometry_slots(self.spec)["edge_0"]
+        with emit.block(f"for part in items(0, {self.spec.stretches}):"):
+            emit(f"low = load(geometry, part + {edge}) - first")
+            emit("begin = select(low < 0, 0, low)")
+            emit(f"finish = minimum(load(geometry, part + {edge + 1}) - first, width)")
+            for name in limited:
+                inside = re.sub(r"\bj\b", "begin", self.inside(name, self.at))
+                emit(f"{name}_open = {inside}")
+            self.open = {name: f"{name}_open" for name in limited}
+            self.chosen = self._choices()
+            names = self.hoisted(self.roots(0), self.at)
+            steps = "range" if any(map(is_heavy, self.spec.body)) else "stretch"
+            self._steps(f"for j in {steps}(begin, finish):", self.at, names)
+
+    def _choices(self) -> dict[int, str]:
+        """Find out which of several operands is read in a stretch, and where."""
+        emit, found = self.emit, {}
+        for value, inputs in choices(self.spec).items():
+            *others, last = (f"in{number}" for number in inputs)
+            memory, place = last, f"{last}_at"
+            step = f"{last}_j"
+            for number, name in enumerate(reversed(others)):
+                open_, tag = self.open[name], f"v{value}_{number}"
+                emit(f"{tag}_memory = either({open_}, {name}, {memory})")
+                emit(f"{tag}_place = select({open_}, {name}_at, {place})")
+                memory, place = f"{tag}_memory", f"{tag}_place"
+                if self.operands[last].inner == "s":
+                    emit(f"{tag}_step = select({open_}, {name}_j, {step})")
+                    step = f"{tag}_step"
+            along = f"j * {step}" if self.operands[last].inner == "s" else "j"
+            found[value] = f"load({memory}, {place} + {along})"
+        return found
+
+    def _stops(self) -> frozenset[int]:
+        return super()._stops() | self.chosen.keys()
 
     def _stream(self) -> None:
         """Compute blocks of whole lines in registers, and send each past the caches.
@@ -227,6 +282,9 @@ class MapPhase(Phase):
 
     def _steps(self, loop: str, base: Base, names: dict[int, str]) -> None:
         with self.emit.block(loop):
+            for value, text in self.chosen.items():
+                self.emit(f"v{value} = {text}")
+                names[value] = f"v{value}"
             names = self.compute(self.roots(0), base, "", names)
             self.write_outputs(self.flow.inner_outputs, names, base)
 

@@ -136,6 +136,8 @@ class KernelSpec:
     ``moments`` are reductions that need no sweep of their own, where that was found to pay.
     ``streamed``: its results are larger than the caches and stored past them.
     ``short``: its rows are computed a vector at a time.
+    ``stretches``: of the inner loop, in each of which windows are open or shut; 0 where they are
+    asked at each element.
     """
 
     form: str
@@ -150,6 +152,7 @@ class KernelSpec:
     streamed: bool = False
     moments: tuple[Moment, ...] = ()
     short: bool = False
+    stretches: int = 0
 
     def worth_parallel(self, geometry: Geometry) -> bool:
         """Whether a run is long enough to be divided among threads."""
@@ -369,6 +372,8 @@ def geometry_slots(spec: KernelSpec) -> dict[str, int]:
             names += [f"{name}_low{i}", f"{name}_high{i}"]
     if any(operand.inner == "p" for operand in spec.inputs):
         names += ["period", "repeated"]
+    if spec.stretches:
+        names += [f"edge_{number}" for number in range(spec.stretches + 1)]
     if spec.split:
         for value in split_values(spec):
             names += [f"partial_{value}", f"total_{value}"]

@@ -82,7 +82,7 @@ def _blocks_concat(*specs: TensorSpec, axis: int) -> Blocks:
         at = (*first[:axis], start, *first[axis + 1 :])
         blocks.append(Block(number, first, at, spec.shape))
         start += spec.shape[axis]
-    return 0, tuple(blocks)
+    return None, tuple(blocks)
 
 
 CONCAT = register(

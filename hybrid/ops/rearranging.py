@@ -35,7 +35,7 @@ def _blocks_roll(x: TensorSpec, *, shift: Axes, axis: Axes) -> Blocks:
     for a, by in zip(axis, shift):
         n = x.shape[a]
         blocks = [part for b in blocks for part in _rolled(b, a, by % n if n else 0, n)]
-    return 0, tuple(blocks)
+    return None, tuple(blocks)
 
 
 def _rolled(block: Block, axis: int, by: int, n: int) -> Iterable[Block]:

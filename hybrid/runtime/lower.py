@@ -235,7 +235,9 @@ def _lower_blocks(state: _Lowering, node: Node) -> _Result:
     if found is None:
         raise Unsupported(f"{node.op.name} of this kind")
     dtype = _register(spec.dtype)
-    chosen: int | Literal = Literal(np.asarray(found[0], spec.dtype).astype(dtype).item(), dtype)
+    chosen: int | Literal | None = None
+    if found[0] is not None:
+        chosen = Literal(np.asarray(found[0], spec.dtype).astype(dtype).item(), dtype)
     for block in found[1]:
         read = _lookup(state, node.inputs[block.source])
         if not isinstance(read, _Read) or read.picks or read.words or read.stored != spec.dtype:
@@ -244,6 +246,9 @@ def _lower_blocks(state: _Lowering, node: Node) -> _Result:
         number = _argument_of(state, found_at)
         if not found_at.windows:
             return _emit(state, Instr("map", "copy", "{0}", (number,), dtype))
+        if chosen is None:
+            chosen = number
+            continue
         inside = _emit(state, Instr("inside", "inside", "", (number,), "bool"))
         args = (-1 - inside.position, number, chosen)
         result = _emit(state, Instr("map", "where", "select({0}, {1}, {2})", args, dtype))

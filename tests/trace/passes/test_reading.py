@@ -332,3 +332,19 @@ def test_a_region_draws_words_in_any_order(dtype: str, strides: tuple[int, int])
     stream = raw.astype("<u8").view(dtype)[:210]
     wanted = stream.reshape(30, 7) if strides == (7, 1) else stream.reshape(7, 30).T
     np.testing.assert_array_equal(out, wanted)
+
+
+def test_a_small_periodic_stencil_is_one_kernel() -> None:
+    def stencil(u: Any) -> Any:
+        around = (hb.roll(u, by, axis) for by in (1, -1) for axis in (0, 1))
+        return u + 0.1 * (sum(around) - 4 * u)
+
+    assert names(fuse.run(traced(stencil, spec(8, 8)))) == ["fused"]
+
+
+def test_borders_around_short_rows_of_large_arrays_stay_outside() -> None:
+    def border(x: Any) -> Any:
+        return hb.pad(x, 1) * 2 + 1
+
+    assert names(fuse.run(traced(border, spec(100, 100, 3)))) == ["pad", "fused"]
+    assert names(fuse.run(traced(border, spec(8, 8, 3)))) == ["fused"]
