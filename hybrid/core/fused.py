@@ -62,7 +62,7 @@ def is_read(node: Node) -> bool:
 
 def space_of(body: FuncGraph) -> Shape:
     """Return the iteration space of a body."""
-    shapes: list[Shape] = []
+    shapes: list[Shape] = [x.spec.shape for x in body.outputs]
     for node in body.nodes:
         if is_read(node):
             continue

@@ -24,7 +24,7 @@ from hybrid.trace.passes.grouping import (
     is_cheap,
     is_fusable,
 )
-from hybrid.trace.passes.reading import Found, is_plain_view, read_inside
+from hybrid.trace.passes.reading import Found, is_copied, is_plain_view, read_inside
 
 # What leads from where to where is a bit for each pair of nodes. So a long graph is cut, which
 # leaves one more kernel in 2,000 nodes; 9,000 nodes in one took 70 us each, so they take 20.
@@ -33,7 +33,7 @@ PIECE = 2048
 
 def run(graph: FuncGraph) -> FuncGraph:
     """Put fusable nodes into `fused` nodes, in the form that :mod:`hybrid.core.fused` states."""
-    if not any(map(is_fusable, graph.nodes)):
+    if not any(is_fusable(node) or is_copied(node) for node in graph.nodes):
         return graph
     nodes = tuple(node for piece in _pieces(graph) for node in _fused_nodes(piece))
     return dead_code.run(replace(graph, nodes=nodes))
@@ -268,7 +268,10 @@ def _node_of(
     members = [graph.nodes[i] for i in group.nodes]
     if not group.fusable:
         (node,) = members
-        return finds[node.output].check if not node.op.multi and node.output in finds else node
+        if not node.op.multi and node.output in finds:
+            return finds[node.output].check
+        if not is_copied(node):
+            return node
     body = _Body(grouping, again, finds)
     outputs: list[Value] = []
     for node in members:

@@ -342,6 +342,12 @@ def test_a_small_periodic_stencil_is_one_kernel() -> None:
     assert names(fuse.run(traced(stencil, spec(8, 8)))) == ["fused"]
 
 
+def test_a_roll_that_no_kernel_reads_alone_is_a_kernel_of_its_own() -> None:
+    assert names(fuse.run(traced(lambda x: hb.roll(x, 1, 0), spec(8, 8)))) == ["fused"]
+    graph = traced(lambda x: hb.roll(x[1], 1, 0) @ x[0], spec(2, 8, 8))
+    assert "roll" in names(bodies(fuse.run(graph))[0])
+
+
 def test_borders_around_short_rows_of_large_arrays_stay_outside() -> None:
     def border(x: Any) -> Any:
         return hb.pad(x, 1) * 2 + 1
