@@ -208,6 +208,11 @@ class Carrying:
     function : callable
     places : sequence of Place
         Where the numbers are outside.
+
+    Attributes
+    ----------
+    fixed : list
+        What holds each in every call; None where that may be another object.
     """
 
     def __init__(self, function: Callable[..., Any], places: Sequence[Place]) -> None:
@@ -216,7 +221,7 @@ class Carrying:
         own = signature_of(function)
         self.signature = _with_numbers(own, self.places)
         roots = {place.root for place in self.places}
-        self._fixed = [self._always(place) for place in self.places]
+        self.fixed = [self._always(place) for place in self.places]
         self._asked = {name: i for i, name in enumerate(own.parameters) if name in roots}
 
     def _always(self, place: Place) -> Holder:
@@ -230,7 +235,7 @@ class Carrying:
         """Return what holds the numbers in a call with these arguments of the function itself."""
         arguments = {k: args[i] for k, i in self._asked.items() if i < len(args)}
         arguments |= {k: kwargs[k] for k in self._asked.keys() & kwargs.keys()}
-        pairs = zip(self.places, self._fixed, strict=True)
+        pairs = zip(self.places, self.fixed, strict=True)
         return [find(x, self.function, arguments) if h is None else h for x, h in pairs]
 
     def of_call(self, bound: inspect.BoundArguments) -> list[tuple[Holder, Any]]:

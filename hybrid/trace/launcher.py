@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 from types import FunctionType
 from typing import Any
 
@@ -22,9 +23,9 @@ from hybrid.trace.donating import Loan
 from hybrid.trace.results import FromEnvironment, Result, SharedView
 from hybrid.trace.returned_text import new_tensor, returned_text
 from hybrid.trace.segment import Failed, Segment
-from hybrid.trace.sharing import identical
+from hybrid.trace.sharing import memory_of
 from hybrid.trace.signature import Literal, array_text, is_array
-from hybrid.trace.sources import Derived, Local, Write, commit, contents, overwrite, start
+from hybrid.trace.sources import Derived, Local, Write, commit, contents, overwrite_all, start
 from hybrid.trace.steps import Resume, tree_of_steps
 from hybrid.trace.templates import Template
 
@@ -147,12 +148,16 @@ def _clear_of(
     for i, key in enumerate(concrete.signature.leaves[:given]):
         if isinstance(key, Literal) and key.kind is int:
             tests.append(f"args[{i}] == {key.value}")
-    scope: dict[str, Any] = {"identical": identical, "entangled": concrete.entangled} | NAMES
+    scope: dict[str, Any] = {"entangled": concrete.entangled} | NAMES
     for first, *others in concrete.signature.aliases:
         tests += [f"args[{first}] is args[{i}]" for i in others]
     if not is_pure(concrete):
-        scope["rest"] = leaves[given:]
-        tests.append("not identical(args) and not entangled([*args, *rest])")
+        scope["rest"] = rest = leaves[given:]
+        arrays = [i for i, x in enumerate(leaves[:given]) if memory_of(x) is not None]
+        if len(arrays) > 1:
+            scope["arrays"] = itemgetter(*arrays)
+            tests.append(f"len({{*map(id, arrays(args))}}) == {len(arrays)}")
+        tests.append("not entangled([*args, *rest])" if rest else "not entangled(args)")
     elif len(apart) == 2:
         tests.append(f"args[{apart[0]}] is not args[{apart[1]}]")
     elif apart:
@@ -246,7 +251,7 @@ def generated(
     returned = {x.index for x in result.leaves if isinstance(x, FromEnvironment | SharedView)}
     # Where a result is what was there before, it has to be copied from there.
     in_order = not _only_rebinds(segment) and min(returned, default=first) < first
-    after = _after(segment, result, first, given, in_order, scope)
+    after = _after(segment, result, first, given, in_order, arguments, scope)
     if not after or not after[-1].startswith("return "):
         # Before the writes: a result may be what a Variable held until now.
         kept = (x if in_order or i in returned else "None" for i, x in enumerate(fetch))
@@ -284,6 +289,7 @@ def _after(
     first: int,
     given: int,
     in_order: bool,
+    arguments: str,
     scope: dict[str, Any],
 ) -> list[str]:
     """Write what follows the Plan: the writes, and the result where it is one Tensor."""
@@ -296,11 +302,18 @@ def _after(
         scope |= {"commit": commit, "rest": rest}
         arguments = "(*args, *defaults)"
         return [*lines, "for write in rest:", f"    commit(write, env, {arguments})"]
-    scope["overwrite"] = overwrite
+    scope["overwrite_all"] = overwrite_all
+    pairs = []
     for i, write in enumerate(rest):
         scope[f"r{i}"] = write.target
-        lines.append(f"overwrite({_target(write, i, given)}, out[{write.index - first}])")
-    made = returned_text(result, first, scope)
+        pairs += [_target(write, i, given), f"out[{write.index - first}]"]
+    if pairs:
+        lines.append(f"overwrite_all({', '.join(pairs)})")
+    if segment.result_is_sized:  # other objects for other sizes
+        return lines
+    made = returned_text(
+        result, lambda i: f"out[{i - first}]" if i >= first else None, arguments, scope
+    )
     if made is not None:
         lines += [*made[0], f"return {made[1]}"]
     return lines

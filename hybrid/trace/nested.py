@@ -85,8 +85,8 @@ class Nested:
     ) -> None:
         """Make the next call with such arguments cheap.
 
-        Only for traces that leave containers and memory alone: others have to see the arguments as
-        they were given. Where a guard has a new value, the call begins anew, for which nothing may
+        Only for traces that leave containers alone: others have to see the arguments as they were
+        given. Where a guard has a new value, the call begins anew, for which nothing may
         have been written before a guard.
         """
         if not _fits(concrete) or not all(map(_as_is, leaves)):
@@ -198,7 +198,7 @@ def may_follow(segment: Segment) -> bool:
     if any(x.axis is None for x in segment.inputs):
         return False
     if segment.result is not None:
-        return not segment.result.changed and all(write.rebind for write in segment.writes)
+        return not segment.result.changed
     loop = None if segment.repeat is None else segment.repeat.loop
     return not segment.acts and (loop is None or not (loop.acts or loop.inputs))
 

@@ -41,7 +41,7 @@ class PlainLauncher(Launcher):
         self.valid = unbound  # eager code asks for each name outside
         self.clear = CLEAR
         self.apart = []
-        self.simple = False  # native code does not answer
+        self.simple = False
         places = [i for i, x in enumerate(args) if is_numpys(x)]
         self.run = _around(function, places)
 

@@ -1,40 +1,58 @@
-"""Source that puts together what a call returns, where that is new Tensors in containers."""
+"""Source that puts together what a call returns: Tensors, numbers and objects in containers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from hybrid.core import containers
-from hybrid.trace.results import FromEnvironment, Result
+from hybrid.trace.results import Fixed, FromArgument, FromEnvironment, FromFormula, Result, Same
 
 
 def returned_text(
-    result: Result, first: int, scope: dict[str, Any]
+    result: Result, spell: Callable[[int], str | None], arguments: str, scope: dict[str, Any]
 ) -> tuple[list[str], str] | None:
     """Write the lines that make the Tensors of a result, and what is returned then.
 
     Parameters
     ----------
     result : Result
-    first : int
-        How many values of the environment came before ``out``, which the Plan gives.
+    spell : callable
+        ``spell(i)`` writes a value of the environment; None where that is not to be had.
+    arguments : str
+        Spells the leaves of the arguments.
     scope : dict
-        Gets the keys of dicts.
+        Gets the keys of dicts, and what is returned as it is.
 
     Returns
     -------
     tuple of list and str, or None
-        None where there is more to a result: views, numbers, one object twice, other containers.
+        None where there is more to a result: views, one array in two Tensors, other containers.
     """
-    if result.changed or not all(_is_new(leaf, first) for leaf in result.leaves):
+    places = [x.index for x in result.leaves if isinstance(x, FromEnvironment) and not x.weak]
+    if result.changed or len({*places}) < len(places):
         return None
-    places = [leaf.index - first for leaf in result.leaves if isinstance(leaf, FromEnvironment)]
-    if len({*places}) < len(places):
-        return None
-    whole = _text(containers.unflatten(result.tree, map(_Made, places)), scope)
-    if whole is None:
-        return None
-    return [line for i in places for line in new_tensor(f"t{i}", f"out[{i}]")], whole
+    lines: list[str] = []
+    texts: list[str] = []
+    for i, leaf in enumerate(result.leaves):
+        match leaf:
+            case FromEnvironment(index, weak) if (value := spell(index)) is not None:
+                lines += [f"t{i} = {value}.item()"] if weak else new_tensor(f"t{i}", value)
+                texts.append(f"t{i}")
+            case Fixed(value, ()):
+                scope[f"fixed{i}"] = value
+                texts.append(f"fixed{i}")
+            case FromArgument(number, ()):
+                texts.append(f"{arguments}[{number}]")
+            case FromFormula(read):
+                scope[f"read{i}"] = read
+                texts.append(f"read{i}({arguments})")
+            case Same(number):
+                texts.append(texts[number])
+            case _:
+                return None
+    whole = _text(containers.unflatten(result.tree, map(_Made, texts)), scope)
+    return None if whole is None else (lines, whole)
 
 
 def new_tensor(name: str, data: str) -> list[str]:
@@ -46,20 +64,16 @@ def new_tensor(name: str, data: str) -> list[str]:
     ]
 
 
-def _is_new(leaf: Any, first: int) -> bool:
-    return isinstance(leaf, FromEnvironment) and leaf.index >= first and not leaf.weak
-
-
 class _Made:
-    """Stands for a Tensor, by its place in what the Plan gives."""
+    """Stands for a leaf, by how it is written."""
 
-    def __init__(self, place: int) -> None:
-        self.place = place
+    def __init__(self, text: str) -> None:
+        self.text = text
 
 
 def _text(x: Any, scope: dict[str, Any]) -> str | None:
     if type(x) is _Made:
-        return f"t{x.place}"
+        return x.text
     kind = type(x)
     if kind is not list and kind is not tuple and kind is not dict:
         return None

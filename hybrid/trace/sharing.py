@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import repeat
 from operator import is_
 from typing import Any
@@ -13,6 +13,10 @@ import numpy as np
 from hybrid.core.places import DeviceArray, share_memory
 from hybrid.core.tensor import Array, Tensor
 from hybrid.core.variable import Variable
+from hybrid.kernels.overlap import MOST, SHARED, UNKNOWN, overlap
+
+WORTH_COMPARING = 32
+"""Calls before arrays are compared in native code, which takes milliseconds to be made."""
 
 
 def memory_of(x: Any) -> Array | DeviceArray | None:
@@ -72,6 +76,8 @@ class Outside:
         self._written = [i for i, key in enumerate(sources) if key in written]
         self._given = [*dict.fromkeys(x for x in targets if type(x) is int)]
         self._last: list[weakref.ref[Any]] = []
+        self._times = 0
+        self._overlap: Callable[..., int] | None = None
 
     def entangled(self, arguments: Sequence[Any], read: Sequence[Any] = ()) -> bool:
         """Tell whether memory that is written in place is also that of another array.
@@ -94,7 +100,14 @@ class Outside:
                 self._last = []
                 return True
             self._last = [weakref.ref(x) for x in memories]
-        given = [memory_of(x) for x in arguments]
+        given = [x._data if type(x) is Tensor else memory_of(x) for x in arguments]
+        self._times += 1
+        if self._times == WORTH_COMPARING:
+            self._overlap = self._in_native_code(len(given))
+        if self._overlap is not None:
+            found = self._overlap(*memories, *given)
+            if found != UNKNOWN:
+                return found == SHARED
         share = np.may_share_memory
         for i, x in enumerate(given):
             if x is None:
@@ -110,6 +123,13 @@ class Outside:
                 if any(share_memory(x, y) and not same_array(x, y) for y in others):
                     return True
         return False
+
+    def _in_native_code(self, given: int) -> Callable[..., int] | None:
+        """Return what compares the arrays outside, and so many arguments behind them."""
+        first = len(self._sources)
+        if first + given > MOST:
+            return None
+        return overlap({*self._written, *(first + i for i in self._given)}, first + given, first)
 
 
 def _data_of(x: Any) -> Any:

@@ -101,7 +101,7 @@ class Shortcuts:
             As :func:`ticket_of` has them.
         """
         launcher.times += 1
-        if launcher.times % WORTH_COMPILING or not launcher.simple:
+        if launcher.times % WORTH_COMPILING or isinstance(launcher, PlainLauncher):
             return False
         # One that was made before knows other objects than those that are given now.
         form = len(args), *kwargs

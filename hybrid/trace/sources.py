@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from hybrid.core.places import fill
 from hybrid.core.storage import Chain
 from hybrid.core.tensor import Array, Tensor, wrap
 from hybrid.core.variable import Variable
+from hybrid.kernels.overwriting import overwriting
+from hybrid.ops._shortways import known_objects
 from hybrid.records import dataclass
 from hybrid.trace.signature import is_array
 
@@ -195,3 +198,26 @@ def overwrite(target: Any, value: Any) -> None:
         target = target._data
     if target is not value:
         fill("a compiled function", target, value)
+
+
+def overwrite_all(*pairs: Any) -> None:
+    """Write to targets, each of which has its value behind it, one after the other."""
+    for i in range(_overwritten(*pairs), len(pairs), 2):
+        overwrite(pairs[i], pairs[i + 1])
+
+
+WORTH_COMPILING = 100
+"""Calls before native code writes the plain ones: once for a process, it takes milliseconds."""
+
+
+def _none_overwritten(*pairs: Any) -> int:
+    global _overwritten, _calls
+    _calls += 1
+    if _calls == WORTH_COMPILING:
+        with contextlib.suppress(RuntimeError):  # an interpreter of another kind
+            _overwritten = overwriting(known_objects())
+    return 0
+
+
+_overwritten: Callable[..., int] = _none_overwritten
+_calls = 0

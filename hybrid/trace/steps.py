@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hybrid.core.source import run_generated
+from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.errors import OutOfMemoryError
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.meeting import follow
+from hybrid.trace.returned_text import returned_text
 from hybrid.trace.rounds import rounds
 from hybrid.trace.segment import Failed, Segment
 from hybrid.trace.signature import array_text, is_array
@@ -114,8 +116,10 @@ def _generated(
         scope[f"f{i}"] = fill.run
         after.append(f"f{i}(env)")
     if segment.result is not None:
-        scope["build"] = sized.result.build
-        after.append("return build(env, args)")
+        scope |= {"build": sized.result.build, "Tensor": Tensor}
+        made = returned_text(sized.result, lambda i: f"env[{i}]", "args", scope)
+        lines_made, text = made or ([], "build(env, args)")
+        after += [*lines_made, f"return {text}"]
     else:
         # Without a guard: there a trace broke off, which is taken up again.
         kind, index = segment.guard or (None, 0)

@@ -30,6 +30,7 @@ from hybrid.kernels.ticket import (
     Ticket,
     ticket,
 )
+from hybrid.trace.any_size_launcher import UNKNOWN
 from hybrid.trace.environment import Binding, Kind
 from hybrid.trace.holders import slots_of
 from hybrid.trace.launcher import Launcher
@@ -94,10 +95,18 @@ def _ticket_of(
     each = iter(opened)
     watching: list[Binding] = []
     known = [found for x in given if (found := _known(x, each, watching))]
-    same = [(places[first], places[i]) for first, *rest in signature.aliases for i in rest]
-    apart = [places[i] for i in launcher.apart]
-    if len(known) < len(given) or None in itertools.chain(apart, *same) or len(apart) > _ARRAYS:
+    if len(known) < len(given):
         return None
+    same: list[tuple[int | None, int | None]] = []
+    apart: list[int | None] = []
+    answer, direct = launcher.run, launcher.direct
+    if launcher.simple:
+        same = [(places[first], places[i]) for first, *rest in signature.aliases for i in rest]
+        apart = [places[i] for i in launcher.apart]
+        if None in itertools.chain(apart, *same) or len(apart) > _ARRAYS:
+            return None
+    else:
+        answer, direct = _asking(launcher), None
     still, words = None, np.zeros(1, np.int64)
     bindings, valid = launcher.concrete.bindings, launcher.valid
     if watching:
@@ -105,11 +114,11 @@ def _ticket_of(
     if valid is not unbound:
         watched = Watched((*bindings, *watching), valid)
         still, words = watched.still, watched.words
-    run, direct = _folding(launcher.run), launcher.direct
+    run = _folding(answer)
     if None in places:  # default values among them
         assert order is not None
         run, direct, places = (
-            _folding(_ordered(launcher.run, order)),
+            _folding(_ordered(answer, order)),
             None,
             [x.number for x in marks],
         )
@@ -191,6 +200,12 @@ def _leaves(x: Any) -> list[Any]:
     """Return the leaves of an argument in the order in which native code finds them."""
     items = _items(x)
     return [x] if items is None else [leaf for item in items for leaf in _leaves(item)]
+
+
+def _asking(launcher: Launcher) -> Callable[[tuple[Any, ...]], Any]:
+    """Return what a launcher runs, once it has been asked what native code does not look at."""
+    clear, run = launcher.clear, launcher.run
+    return lambda args: run(args) if clear(args) else UNKNOWN
 
 
 def _ordered(run: Callable[[tuple[Any, ...]], Any], order: Order) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import hybrid as hb
-from hybrid.trace import shortcuts
+from hybrid.trace import sharing, shortcuts
 
 
 @pytest.fixture(autouse=True)
@@ -566,3 +566,80 @@ def test_one_array_twice_is_told_from_two(
             for c in (x, y):
                 wanted = 1.0 + (a is b) + 2 * (b is c) + 4 * (a is c)
                 assert three(a, b, c).tolist() == [wanted] * n
+
+
+def sgd(parameters: list[Any], gradients: list[Any], rate: float) -> None:
+    for p, g in zip(parameters, gradients, strict=True):
+        p -= rate * g
+
+
+@pytest.mark.parametrize("make", [hb.asarray, np.asarray])
+def test_lists_that_are_written_are_answered(make: Any) -> None:
+    def arrays() -> list[Any]:
+        return [make(np.arange(n + 2.0)) for n in range(3)]
+
+    f = hb.compile(sgd)
+    ours, theirs, gradients = arrays(), arrays(), arrays()
+    assert again(f, ours, gradients, 0.5) is None
+    for _ in range(4):
+        sgd(theirs, gradients, 0.5)
+    assert repr(ours) == repr(theirs)
+
+
+def test_memory_that_is_shared_is_noticed_before_it_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sharing, "WORTH_COMPARING", 1)
+    f = hb.compile(sgd)
+    for _ in range(3):
+        again(f, [hb.ones(3), hb.ones(3)], [hb.ones(3), hb.ones(3)], 0.5)
+    runs = []
+    for function in (f, sgd):
+        x = np.arange(9.0).astype("f4")
+        a, b, c = (hb.asarray(x[i : i + 3]) for i in (0, 2, 5))
+        function([a, b], [b, c], 0.5)
+        function([a, c], [c, c], 0.5)
+        function([a, a], [b, c], 0.5)
+        runs.append(x.tolist())
+    assert runs[0] == runs[1]
+
+
+def test_a_view_that_was_taken_sees_what_a_replay_writes() -> None:
+    f = hb.compile(sgd)
+    x, g = hb.ones(3), hb.ones(3)
+    again(f, [x], [g], 0.5)
+    view = x[1:]
+    f([x], [g], 0.5)
+    assert view.tolist() == x.tolist()[1:]
+    with hb.GradientTape() as tape:
+        tape.watch(x)
+        loss = (x * x).sum()
+    wanted = 2 * x.numpy()
+    f([x], [g], 0.5)
+    np.testing.assert_array_equal(tape.gradient(loss, x), wanted)
+
+
+def test_results_of_several_kinds_are_put_together_at_once() -> None:
+    thing = object()
+
+    def f(x: hb.Tensor, n: int) -> Any:
+        y = x + n
+        return {"y": (y, [y, x]), "n": n + 1, "size": x.size, "thing": thing, "none": None}
+
+    compiled, x = hb.compile(f), hb.asarray([1.0, 2.0])
+    for n in (2, 3, 4, 5, 6):
+        found = compiled(x, n)
+        assert repr(found) == repr(f(x, n))
+        assert found["y"][0] is found["y"][1][0]
+        assert found["y"][1][1] is x
+        assert type(found["n"]) is type(found["size"]) is int
+
+
+def test_objects_in_results_follow_sizes() -> None:
+    def f(x: hb.Tensor) -> Any:
+        return x + 1, x.shape, x.shape[0] * 2
+
+    compiled = hb.compile(f)
+    for n in (2, 3, 4, 5, 6, 5, 4):
+        for _ in range(3):
+            assert repr(compiled(hb.ones(n))) == repr(f(hb.ones(n)))
