@@ -52,8 +52,9 @@ class NativeLoop:
     ) -> tuple[Array, ...] | None:
         """Run all steps and return the last carry; `course` is their number and the direction.
 
-        None where a matrix may have been singular: run step by step, the loop raises the error, or
-        what looked like one was another NaN, and the loop is `retired`.
+        None where an index was out of bounds, or a matrix may have been singular: run step by step,
+        the loop raises the error, or what looked like one was another NaN, and the loop is
+        `retired`.
         """
         if self._checked:
             clear_flag()
@@ -63,7 +64,7 @@ class NativeLoop:
             frame = _Frame(self)
         try:
             found = frame.run(carry, rows, constants, ys, course, self._chunk)
-            return None if self._checked and has_failed() else found
+            return None if frame.forgotten() or (self._checked and has_failed()) else found
         finally:
             self._pool.append(frame)
 
@@ -71,7 +72,7 @@ class NativeLoop:
 class _Frame:
     """Buffers and packed arguments of one call under way."""
 
-    def __init__(self, loop: NativeLoop) -> None:
+    def __init__(self, loop: NativeLoop, failed: Array | None = None) -> None:
         from hybrid.kernels.loop import looper
 
         self._loop = looper()
@@ -82,6 +83,7 @@ class _Frame:
         self._rows = shape.row_strides
         self._ys = [s.nbytes for s in shape.ys]
         self._answer = np.zeros((), np.bool_)
+        self._failed = np.zeros((), np.int64) if failed is None else failed
         self._kept: list[Any] = []
         self._slots: list[tuple[int, At]] = []
         self._offsets: dict[int, int] = {}
@@ -134,6 +136,7 @@ class _Frame:
         fixed = [array.copy() for array in program.fixed]
         self._kept += [*temporaries, *fixed]
         known = {"temporary": temporaries, "fixed": fixed, "flag": [self._answer]}
+        known["failed"] = [self._failed]
         found = []
         for entry in program.entries:
             pack, self._moving = len(self._words), []
@@ -171,7 +174,7 @@ class _Frame:
         """
         from hybrid.kernels.loop import copy_address, nested_address
 
-        frame = _Frame(NativeLoop(inner.shape, inner.body))
+        frame = _Frame(NativeLoop(inner.shape, inner.body), self._failed)
         self._kept.append(frame)
         n, rows = len(inner.shape.carries), len(inner.shape.row_strides)
         results = len(operands) - n - len(inner.shape.ys)
@@ -287,9 +290,15 @@ class _Frame:
                 *self._ask, self._flag, *self._do, self._moves_address, self._moves, limit
             )
             done += count
-            if count < limit:
+            if count < limit or self._failed:
                 break
         return tuple(pair[done % 2].copy() for pair in self._pairs)
+
+    def forgotten(self) -> bool:
+        """Tell whether an index was out of bounds, and forget it."""
+        wrong = bool(self._failed)
+        self._failed[...] = 0
+        return wrong
 
 
 def _empty(spec: TensorSpec) -> Array:

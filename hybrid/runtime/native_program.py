@@ -15,6 +15,12 @@ from hybrid.records import dataclass
 from hybrid.runtime.load import LoadedKernel, load_kernel, load_kernels
 from hybrid.runtime.native_calls import EQUATIONS, Call, call_of, product_kernel, product_sources
 from hybrid.runtime.native_carries import is_plain, still, without_overwritten
+from hybrid.runtime.native_gathers import (
+    bounding_kernel,
+    gather_sources,
+    is_gather,
+    lowered_gather,
+)
 from hybrid.runtime.native_writes import literal_of, write_region
 from hybrid.runtime.schedule import schedule
 from hybrid.runtime.steps import (
@@ -45,8 +51,8 @@ class At:
     """Where an operand of an entry is: a buffer of the loop, or something it is given.
 
     `kind` is ``in`` or ``out`` (a carry), ``row``, ``constant``, ``y``, ``flag`` (whether to go
-    on), ``temporary`` or ``fixed``. The operand begins `offset` bytes further, and for each of
-    `moves` so many bytes times the number that lies there.
+    on), ``failed`` (how many indices were out of bounds), ``temporary`` or ``fixed``. The operand
+    begins `offset` bytes further, and for each of `moves` so many bytes times the number there.
     """
 
     kind: str
@@ -245,7 +251,7 @@ def make_program(
     steps = without_overwritten(needed)
     # All at once, several in threads; each entry finds its own after that.
     regions = [region for region in map(_region, steps) if region is not None]
-    load_kernels(regions, product_sources(steps))
+    load_kernels(regions, [*product_sources(steps), *gather_sources(steps)])
     for step in steps:
         if isinstance(step, WindowStep):
             continue
@@ -270,6 +276,9 @@ def _region(step: Step) -> Region | None:
     """Return what the kernel of a step computes; None for one that has none."""
     if isinstance(step, KernelStep):
         return step.region
+    if is_gather(step):
+        lowered = lowered_gather(step)
+        return None if lowered is None else lowered.region
     if not isinstance(step, WriteStep) or _copies_bytes(step):
         return None
     return write_region(step.source, step.target)
@@ -290,6 +299,27 @@ def _given(program: Program, arg: Place | Const, spec: TensorSpec) -> tuple[At, 
     at, itemsize = program.at(arg.root), arg.root.spec.dtype.itemsize
     offset = at.offset + arg.layout.offset * itemsize
     return replace(at, offset=offset), replace(arg.layout, offset=0)
+
+
+def _gather(program: Program, step: LibraryStep) -> Entry | None:
+    """Return what reads an array at indices, once these are known to be inside of it."""
+    lowered = lowered_gather(step)
+    if lowered is None:
+        return None
+    places = []
+    for arg, value in zip(step.args, step.node.inputs, strict=True):
+        places.append(_given(program, arg, value.spec))
+    base, *index = places
+    read = [base[0]]
+    for (at, layout), axis in zip(index, step.node.attrs["axes"], strict=True):
+        kernel = bounding_kernel(layout, base[1].shape[axis])
+        if kernel is None:
+            return None
+        inside = program.temporary(TensorSpec(layout.shape, np.dtype(np.int64)))
+        program.entries.append(Entry(kernel, (at, inside, At("failed", 0))))
+        read.append(inside)
+    operands = (*(read[i] for i in lowered.operands), program.at(step.outputs[0]))
+    return Entry(load_kernel(lowered.region), operands)
 
 
 def _nested(program: Program, step: LibraryStep, within: Rewrite) -> Entry | None:
@@ -335,6 +365,8 @@ def _entry(
     if isinstance(step, LibraryStep):
         if step.node.op.name == "scan":
             return _nested(program, step, within)
+        if is_gather(step):
+            return _gather(program, step)
         found = product_kernel(step)
         if found is not None:
             kernel, read = found
@@ -362,6 +394,7 @@ def _simple(graph: FuncGraph) -> bool:
     native = ("fused", "view_update", "matmul", "moving_view", "moving_update", "scan", *EQUATIONS)
     return all(
         node.op.name in native
+        or node.op.picks
         or node.op.view is not None
         or all(isinstance(x, Const) for x in node.inputs)  # computed when the program is made
         for node in graph.nodes

@@ -155,6 +155,31 @@ def parts_and_orders(x: hb.Tensor) -> Any:
     return hb.scan(lambda c, r: (c[::-1], (r[1:], c[::2], x.T, c[1:])), x[0], x)
 
 
+def rows_by_data(x: hb.Tensor) -> Any:
+    """Rows, elements and columns at places that a step computes."""
+
+    def step(c: Any, r: Any) -> Any:
+        total, at = c
+        place = (at * 5 + 3) % 6
+        total = total * 0.5 + x[place] + x.T[hb.asarray([1, -2, 0, 3]), place]
+        return (total, place), (x[place, place % 4], x[:, place % 2 - 1])
+
+    return hb.scan(step, (x[0], hb.asarray(2)), x)
+
+
+def path_back(x: hb.Tensor) -> Any:
+    """Follow pointers, as a decoder does from its last step on."""
+    back = hb.argmax(x[:, :, None] + x[:, None], axis=1)
+    return hb.scan(lambda at, row: (row[at], at), hb.argmax(x[-1]), back, reverse=True)
+
+
+def rows_by_data_in_steps(x: hb.Tensor) -> Any:
+    def step(at: Any, r: Any) -> Any:
+        return hb.fori_loop(0, 3, lambda i, n: (n * 3 + i) % 6, at), x[at] + r
+
+    return hb.scan(step, hb.asarray(1), x)
+
+
 def gradients_of_loops_in_steps(x: hb.Tensor) -> Any:
     with hb.GradientTape() as tape:
         tape.watch(x)
@@ -166,7 +191,7 @@ def gradients_of_loops_in_steps(x: hb.Tensor) -> Any:
 
 PROGRAMS = [
     loops_in_steps, loops_in_loops_in_loops, loop_in_a_while_loop, rows_of_a_carry, rows_by_number,
-    parts_and_orders,
+    rows_by_data, path_back, rows_by_data_in_steps, parts_and_orders,
     kalman, equations, products_of_parts, products_of_batches, of_one_row,
     constant_results, reductions, turned, every_other, put_together, mandelbrot, flag_in_the_carry,
     large,
@@ -396,7 +421,6 @@ def test_threads_have_frames_of_their_own() -> None:
         ),
         lambda x: hb.fori_loop(0, 3, lambda i, c: hb.sort(c * 0.5 + x, axis=0), x),
         lambda x: hb.scan(lambda c, r: (c, hb.print("") or r), 0.0, x[:0])[1],
-        lambda x: hb.fori_loop(0, 3, lambda i, c: c + x[i % 2], x),
         lambda x: hb.fori_loop(0, 3, lambda i, c: c[::-1].T.reshape(6, 4), x),
     ],
 )
@@ -473,6 +497,42 @@ def test_a_singular_matrix_in_a_loop_of_a_step_is_the_error_of_eager_code(found:
     with pytest.raises(np.linalg.LinAlgError, match=r"test_native_loop\.py"):
         compiled(bad)
     assert_alike(compiled(good), f(good))
+
+
+def following(x: Any, start: Any) -> Any:
+    """Follow pointers until one of them is the last place."""
+    return hb.while_loop(lambda s: s[0] != 5, lambda s: (x[s[0]], s[1] + 1), (start, 0))
+
+
+def stepping(x: Any, start: Any) -> Any:
+    def step(at: Any, r: Any) -> Any:
+        return hb.fori_loop(0, 2, lambda i, n: x[n], at), r
+
+    return hb.scan(step, start, x)
+
+
+@pytest.mark.parametrize("f", [following, stepping])
+@pytest.mark.parametrize("most", [0, native_scalars.MOST])
+def test_an_index_out_of_bounds_is_the_error_of_eager_code(
+    f: Callable[..., Any], most: int, found: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does a loop go on for ever that looks at the first element instead."""
+    monkeypatch.setattr(native_scalars, "MOST", most)
+    compiled, start = hb.compile(f), hb.asarray(0)
+    for bad in (None, 6, -7, None):
+        x = np.array([1, 2, 3, 4, 5, 5])
+        if bad is None:
+            assert_alike(compiled(hb.asarray(x), start), f(hb.asarray(x), start))
+            continue
+        x[2] = bad
+        texts = []
+        for g in (compiled, f):
+            with pytest.raises(IndexError, match=r"test_native_loop\.py") as caught:
+                g(hb.asarray(x), start)
+            texts.append(str(caught.value).partition("\n")[0])
+        assert texts[0] == texts[1]
+    assert found
+    assert None not in found
 
 
 def test_another_nan_than_that_of_a_solver_retires_the_loop(found: list[Any]) -> None:
