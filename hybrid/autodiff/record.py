@@ -379,6 +379,19 @@ def node_of(tensor: Tensor) -> Any:
     return tensor._node
 
 
+def depends(node: AnyNode | None, on: AnyNode) -> bool:
+    """Tell whether a node is `on`, or was recorded of it."""
+    pending, seen = [node], {id(None)}
+    while pending:
+        one = pending.pop()
+        if one is on:
+            return True
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            pending += (one.node if isinstance(one, PartNode) else one).sources()
+    return False
+
+
 def boundary(results: Iterable[Tensor], start: int) -> list[AnyNode]:
     """Return what the record of `results` since `start` depends on: watched or made before.
 

@@ -29,7 +29,7 @@ from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import Tensor, wrap
 from hybrid.core.variable import Variable
 from hybrid.dtypes import is_inexact
-from hybrid.errors import GradientError, ShapeError
+from hybrid.errors import GradientError, LeakedTensorError, ShapeError
 from hybrid.ops.creation import zeros
 from hybrid.records import dataclass
 from hybrid.trace.control.body import BodyRecorder, tracing
@@ -433,7 +433,15 @@ def _mapped(name: str, lanes: Lanes, joint: Joint, tensors: tuple[Tensor, ...]) 
         return vmap(forward, axes, axis_size=lanes.size)(*whole), pull
 
     with lanes.outside():
-        found = _run(name, batched, tuple(asarray(lane.tensor) for lane in behind))
+        try:
+            found = _run(name, batched, tuple(asarray(lane.tensor) for lane in behind))
+        except LeakedTensorError as error:
+            raise GradientError(
+                located(
+                    f"{name} has a gradient of its own, by its arguments only; it also uses a "
+                    "value that each example of a vmap has for itself. Pass that as an argument"
+                )
+            ) from error
     outputs = [lanes.inside(Lane(x, batched=True)) for x in found]
     if dispatch.state.tapes:  # opened inside the vmap
         dispatch.state.tapes[-1]._record(_entry(name, joint), tensors, {}, tuple(outputs))

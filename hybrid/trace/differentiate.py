@@ -17,6 +17,7 @@ from hybrid.core import dispatch
 from hybrid.core.batch import Lane
 from hybrid.core.graph import FuncGraph, Operand, Value
 from hybrid.core.op import Attrs, Op, register
+from hybrid.core.source import located
 from hybrid.core.spec import TensorSpec
 from hybrid.core.substitute import OfGraphs
 from hybrid.core.tensor import Array, Tensor, wrap
@@ -145,11 +146,15 @@ def _custom_vjp(
     call: GraphCall,
     derivative: Chosen,
 ) -> tuple[Any, ...]:
+    own = [x for x, given in zip(inputs, derivative.wanted, strict=True) if given]
     for i, want in enumerate(wanted):
-        if want and not derivative.wanted[i]:
+        if want and not derivative.wanted[i] and _is_used(call, i, inputs[i], own):
             raise GradientError(
-                f"{call.graph.name} has a gradient of its own, by its arguments only; it also uses "
-                f"a watched value of {inputs[i].spec} from outside. Pass that as an argument"
+                located(
+                    f"{call.graph.name} has a gradient of its own, by its arguments only; it also "
+                    f"uses a watched value of {inputs[i].spec} from outside. Pass that as an "
+                    "argument"
+                )
             )
     count = len(call.graph.outputs)
     found = _backward(derivative.value, g, inputs, out[count:])
@@ -159,6 +164,17 @@ def _custom_vjp(
     through = (*(None for _ in range(count)), *g[count:])
     more = _joint_vjp(wanted, through, out, *inputs, call=derivative.value.forward)
     return tuple(a if b is None else b if a is None else a + b for a, b in zip(found, more))
+
+
+def _is_used(call: GraphCall, place: int, x: Tensor, own: list[Tensor]) -> bool:
+    """Tell whether results depend on a value from outside that is none of the arguments.
+
+    What only the gradient that the user gives is made of, or what is detached, is no matter.
+    """
+    if any(x is y or (x._node is not None and x._node is y._node) for y in own):
+        return False
+    alone = tuple(i == place for i in range(len(call.graph.parameters)))
+    return place in call.derivative(alone).connected
 
 
 def _batch_custom(op: Op, size: Any, lanes: Sequence[Lane], attrs: Attrs) -> tuple[Lane, ...]:

@@ -160,3 +160,31 @@ def test_errors_name_the_function() -> None:
 
     with pytest.raises(GradientError, match="2 arguments were given"):
         hb.grad(lambda x: too_few(x, x).sum())(hb.ones(2))
+
+
+@pytest.mark.parametrize("mode", [lambda f: f, hb.compile])
+def test_what_only_the_gradient_of_the_users_is_made_of_may_be_watched(mode: Mode) -> None:
+    def f(w: Any, x: Any) -> Any:
+        @hb.custom_gradient
+        def tripled(x: Any) -> Any:
+            return x * 3 * w.detach(), lambda upstream: upstream * w * 2
+
+        return hb.grad(lambda t: tripled(t) ** 2)(x)
+
+    # By w: of 2 * (3 * 5 * 7) * w * 2, where 5 is detached.
+    w, x = hb.asarray(5.0), hb.asarray(7.0)
+    same(mode(hb.grad(f))(w, x), 420.0)
+    # The rule says that the result changes by w * 2 with t.
+    same(mode(hb.grad(lambda w: f(w, w * 1)))(x), 2 * 147 * 2 + 2 * (7 * 2) * (7 * 2))
+
+
+def test_a_value_of_an_example_from_outside_is_refused_by_name() -> None:
+    def f(w: Any) -> Any:
+        @hb.custom_gradient
+        def scaled(x: Any) -> Any:
+            return x * w, lambda upstream: upstream * w
+
+        return scaled(hb.ones(()))
+
+    with pytest.raises(GradientError, match=r"each example of a vmap .*Pass that as an argument"):
+        hb.vmap(f)(hb.ones(3))

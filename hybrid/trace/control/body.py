@@ -10,14 +10,17 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from hybrid.autodiff.record import depends
 from hybrid.core import dispatch
 from hybrid.core.aliases import aliases, own_alias
 from hybrid.core.asking import asked
 from hybrid.core.graph import FuncGraph, Operand, Value
+from hybrid.core.placed import run
 from hybrid.core.refusals import leaked
 from hybrid.core.source import user_line, wants_array
 from hybrid.core.spec import TensorSpec
@@ -33,6 +36,26 @@ from hybrid.records import dataclass
 from hybrid.trace.recorder import GraphRecorder
 from hybrid.trace.straight import Untraceable
 from hybrid.trace.unread import with_unread
+
+_MOST = 1 << 24
+"""Elements of memory that are counted to see whether two views of it overlap."""
+
+
+def _overlap(one: Alias, other: Alias) -> bool:
+    """Tell whether two views of the same memory may have an element in common."""
+    base = one.storage.base
+    if any(type(n) is not int for n in base.shape) or prod(base.shape) > _MOST:
+        return True
+    return bool(np.isin(_elements(one), _elements(other)).any())
+
+
+def _elements(alias: Alias) -> Any:
+    """Return the numbers of the elements of the base that a view shows."""
+    shape = alias.storage.base.shape
+    numbers: Any = np.arange(prod(shape)).reshape(shape)
+    for op, attrs in alias.chain:
+        numbers = run(op, (numbers,), attrs)
+    return numbers
 
 
 @dataclass(eq=False, slots=True)
@@ -121,9 +144,12 @@ class BodyRecorder(GraphRecorder):
             dispatch.refresh(known[1])
             return known[1]
         alias = own_alias(found)
+        if alias.storage.watched and self.tapes:
+            self._check_watched(found, alias)
         view = self._cell(alias).tensor
-        for op, attrs in alias.chain:
-            view = dispatch.bind(op, (view,), attrs)
+        with dispatch.scope(silent=False):  # it is used again where gradients are recorded
+            for op, attrs in alias.chain:
+                view = dispatch.bind(op, (view,), attrs)
         view._node = found._node  # a tape that is closed by now may be asked inside, as vjp's is
         self._views[id(found)] = found, view
         return view
@@ -197,14 +223,33 @@ class BodyRecorder(GraphRecorder):
     def _cell(self, alias: Alias) -> Cell:
         storage = alias.storage
         if id(storage) not in self.cells:
+            before = storage.node, storage.watched
             if storage.watched and self.tapes:  # the body is given the base, not the views
                 with dispatch.scope(recorder=self.outer, tapes=self.tapes):
                     join_watched(storage)
             base = wrap(storage.base)
             base._node = storage.node
+            storage.node, storage.watched = before  # who uses the base itself uses no view
             base._alias = Alias(storage, storage.version, ())
             self._enter(id(storage), base, None)
         return self.cells[id(storage)]
+
+    def _check_watched(self, found: Tensor, alias: Alias) -> None:
+        """Stop where memory has two histories: a watched view of it, and what is no part of that.
+
+        A body is given memory once, so that gradients by the one would be those by both.
+        """
+        numbers = {n for tape in self.tapes for n in (tape._id, ~tape._id)}
+        for view in (ref() for ref in alias.storage.watched):
+            if view is None or view is found or view._node is None:
+                continue
+            if numbers.isdisjoint(view._node.tapes):  # of a tape that has ended
+                continue
+            if not depends(found._node, view._node) and _overlap(alias, own_alias(view)):
+                raise self.untraceable(
+                    "a tape watches an array that is also used under another name, without the "
+                    "tape; use a copy of it there"
+                )
 
     def _enter(self, key: int, outside: Tensor, variable: Variable | None) -> Cell:
         value = Value(outside.spec)

@@ -387,3 +387,64 @@ def test_the_way_back_through_a_scan_keeps_the_numbers_that_rules_make(reduce: A
     slope = (run(a + step)[0] - run(a - step)[0]) / (2 * step)
     for found in (pushed(a), hb.compile(pushed)(a)):
         np.testing.assert_allclose(float(found[0]), float(slope), rtol=1e-6)
+
+
+def choosing(w: hb.Tensor, t: hb.Tensor) -> Any:
+    return hb.cond(t.sum() > 0, lambda: (w * t * t).sum(), lambda: t.sum())
+
+
+def two_parts(x: hb.Tensor, one: slice, other: slice) -> list[Any]:
+    with hb.GradientTape() as tape:
+        v, u = x[one], x[other]
+        tape.watch([v, u])
+        z = hb.fori_loop(0, 2, lambda i, c: c * v.sum() * u.sum(), hb.ones(()))
+    return tape.gradient(z, [v, u])
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        pytest.param(lambda x: hb.grad(lambda t: choosing(x, t))(x), id="cond"),
+        pytest.param(
+            lambda x: hb.grad(
+                lambda t: hb.fori_loop(0, 3, lambda i, c: c * (x * t).sum(), hb.ones(()))
+            )(x),
+            id="loop",
+        ),
+        pytest.param(
+            lambda x: hb.grad(lambda t: hb.checkpoint(lambda t: (x * t * t).sum())(t))(x),
+            id="checkpoint",
+        ),
+        pytest.param(
+            lambda x: hb.grad(lambda w: hb.grad(lambda t: choosing(w, t))(w).sum())(x),
+            id="second order",
+        ),
+        pytest.param(
+            lambda x: hb.grad(lambda w: hb.grad(lambda t: choosing(w, t))(x).sum())(x),
+            id="two arguments",
+        ),
+        pytest.param(lambda x: two_parts(x, slice(0, 2), slice(1, 3)), id="parts"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+def test_an_array_that_a_body_uses_and_is_differentiated_by_under_another_name_is_a_constant(
+    f: Callable[..., Any],
+) -> None:
+    x = hb.asarray([1.0, 2.0, 3.0])
+    for wanted, got in zip(hb.stack(list(f(x))), hb.stack(list(hb.compile(f)(x)))):
+        np.testing.assert_allclose(got.numpy(), wanted.numpy(), rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("error::hybrid.errors.EagerFallbackWarning")
+def test_parts_of_an_array_that_share_nothing_are_watched_in_a_body() -> None:
+    x = hb.asarray([1.0, 2.0, 3.0, 4.0])
+    v, u = hb.compile(two_parts)(x, slice(0, 1), slice(1, 4))
+    assert [float(v[0]), float(u[0])] == [162.0, 18.0]
+
+
+@pytest.mark.parametrize("mode", [lambda f: f, hb.compile])
+def test_a_body_that_detaches_an_array_from_outside_first_has_its_gradient_later(mode: Any) -> None:
+    def f(w: hb.Tensor, t: hb.Tensor) -> Any:
+        return hb.cond(t > 0, lambda: t * w.detach() * w, lambda: t)
+
+    assert float(mode(hb.grad(f))(hb.asarray(5.0), hb.asarray(7.0))) == 35.0
