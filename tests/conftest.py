@@ -14,6 +14,7 @@ from collections.abc import Generator
 from functools import cache
 
 import pytest
+from _pytest.runner import runtestprotocol
 from hypothesis import HealthCheck, settings
 
 # Before NumPy is loaded, here and in workers and child processes: after a product OpenBLAS's
@@ -57,6 +58,18 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    # A worker of pytest-xdist tells of a test in six messages, most of which say that nothing went
+    # wrong before or after it. Of thirty thousand tests that is 1.1 ms each, of 3 in all.
+    if not hasattr(item.config, "workerinput"):
+        return None
+    for report in runtestprotocol(item, nextitem=nextitem, log=False):
+        if report.when == "call" or not report.passed:
+            item.ihook.pytest_runtest_logreport(report=report)
+    return True
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
