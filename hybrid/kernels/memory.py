@@ -169,16 +169,23 @@ def either(typingctx: Any, condition: Any, pointer: Any, other: Any) -> Any:
     return pointer(types.boolean, pointer, other), codegen
 
 
-_nodes: WeakKeyDictionary[Any, dict[tuple[str, ...], Any]] = WeakKeyDictionary()
+_nodes: WeakKeyDictionary[Any, dict[str | tuple[str, ...], Any]] = WeakKeyDictionary()
 """The scopes of each module that is written: to find a node of it again takes longer."""
 
 
 def _scopes(module: Any, names: tuple[str, ...]) -> Any:
     known = _nodes.setdefault(module, {})
     if names not in known:
-        domain = module.add_metadata(["hybrid"])
-        known[names] = module.add_metadata([module.add_metadata([x, domain]) for x in names])
+        known[names] = module.add_metadata([_scope(module, x) for x in names])
     return known[names]
+
+
+def _scope(module: Any, name: str) -> Any:
+    """One scope: of a hundred results each is clear of all others."""
+    known = _nodes[module]
+    if name not in known:
+        known[name] = module.add_metadata([name, module.add_metadata(["hybrid"])])
+    return known[name]
 
 
 def _describe(instruction: Any, module: Any, pointer: Operand) -> None:

@@ -103,7 +103,7 @@ class Cutter(SegmentRecorder):
         self.filled = FilledOnes(self, questions.home)
         self.again = False
         self._twins = 0
-        self._left: list[Segment] = []
+        self._left: dict[Segment, None] = {}  # each once, however often a loop comes by
         self._walk: Walk | None = None
         self._walked: dict[Repeat, int] = {}
         self.acted = False
@@ -193,7 +193,7 @@ class Cutter(SegmentRecorder):
         if listened():
             note("guard", "as it was asked before", user_line())
         self.again = True
-        self._left += [segment for segment, _ in self.passed]
+        self._left |= dict.fromkeys(segment for segment, _ in self.passed)
         self.passed = [*way_to(meeting.target), (meeting.target, value)]
         return self._go_on(meeting.target)
 
