@@ -7,12 +7,15 @@ one thread: 0.25 ms, where their means take 0.21 and NumPy 0.31.
 from __future__ import annotations
 
 import functools
+from math import prod
 
 import numpy as np
 
+from hybrid.core.layout import Layout
 from hybrid.kernels.cpu import Source
 from hybrid.kernels.handwritten import Array, geometry, run, source_of
 from hybrid.kernels.limits import lanes_of
+from hybrid.kernels.spec import Geometry
 
 # Elements of an item at most; longer rows are several.
 _ITEM = 1 << 14
@@ -105,10 +108,68 @@ def places(x: Array, out: Array, largest: bool) -> None:
     largest : bool
         Whether the largest is looked for, or the smallest.
     """
-    rows = out.size
-    size = x.size // rows
+    run(*_of_rows(out.size, x.size // out.size, x.dtype, largest), x, out)
+
+
+def _of_rows(
+    rows: int, size: int, dtype: np.dtype[np.generic], largest: bool
+) -> tuple[Source, Geometry]:
     pieces = -(-size // _ITEM)
     values = {"size": size, "pieces": pieces}
-    cost = x.size * x.itemsize // _SPEED
+    cost = rows * size * dtype.itemsize // _SPEED
     numbers = geometry(cost, 8 * rows * pieces, [rows * pieces, rows], _SLOTS, values)
-    run(_source(x.dtype.name, largest), numbers, x, out)
+    return _source(dtype.name, largest), numbers
+
+
+# --- in native loops ------------------------------------------------------------------------------
+
+# Elements at most that are compared one by one where rows are long.
+_FEW = 1 << 14
+_FEW_SLOTS = ("first", "rows", "row_step", "size", "step")
+
+_FEW_TEXT = """# where the {what} {dtype} of each short row is
+geometry_pointer = operand(0, "int64", "geometry")
+x_pointer = operand(1, "{dtype}", "x")
+out_pointer = operand(2, "int64", "out", clear_of=("x",))
+
+
+def {name}_run(args, lo, hi):
+    geometry, x, out = geometry_pointer(args), x_pointer(args), out_pointer(args)
+{unpack}
+    for row in items(0, rows):
+        at = first + row * row_step
+        best, place = load(x, at), 0
+        for j in range(1, size):
+            value = load(x, at + j * step)
+            better = (value {order} best) | ((value != value) & (best == best))
+            best, place = select(better, value, best), select(better, j, place)
+        store(out, row, place)
+"""
+
+
+@functools.cache
+def _few_source(dtype: str, largest: bool) -> Source:
+    what, order = ("largest", ">") if largest else ("smallest", "<")
+    words = {"dtype": dtype, "what": what, "order": order}
+    return source_of("few_places", _FEW_TEXT, ("run",), _FEW_SLOTS, 2, **words)
+
+
+def place_kernel(
+    x: Layout, dtype: np.dtype[np.generic], row: int, largest: bool
+) -> tuple[Source, Geometry] | None:
+    """Return the kernel of an array, in rows of so many elements, and what to call it with.
+
+    It is given the array's memory from offset 0 on, and int64 places in order. None where there is
+    no kernel, or NumPy's is much better.
+    """
+    size = prod(x.shape)
+    if not size or dtype.name not in _NUMBERS:
+        return None
+    if row >= _LONG and x.is_contiguous and not x.offset:
+        return _of_rows(size // row, row, dtype, largest)
+    lying = x.reshape((size // row, row))
+    if lying is None or (row >= _LONG and size > _FEW):
+        return None
+    (rows, _), (row_step, step) = lying.shape, lying.strides
+    values = {"first": lying.offset, "rows": rows, "row_step": row_step, "size": row, "step": step}
+    return _few_source(dtype.name, largest), geometry(size, 0, [1], _FEW_SLOTS, values)

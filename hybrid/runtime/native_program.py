@@ -15,11 +15,13 @@ from hybrid.records import dataclass
 from hybrid.runtime.load import LoadedKernel, load_kernel, load_kernels
 from hybrid.runtime.native_calls import EQUATIONS, Call, call_of, product_kernel, product_sources
 from hybrid.runtime.native_carries import is_plain, still, without_overwritten
-from hybrid.runtime.native_gathers import (
+from hybrid.runtime.native_lookups import (
+    PLACES,
     bounding_kernel,
-    gather_sources,
     is_gather,
+    lookup_sources,
     lowered_gather,
+    place_kernel,
 )
 from hybrid.runtime.native_writes import literal_of, write_region
 from hybrid.runtime.schedule import schedule
@@ -251,7 +253,7 @@ def make_program(
     steps = without_overwritten(needed)
     # All at once, several in threads; each entry finds its own after that.
     regions = [region for region in map(_region, steps) if region is not None]
-    load_kernels(regions, [*product_sources(steps), *gather_sources(steps)])
+    load_kernels(regions, [*product_sources(steps), *lookup_sources(steps)])
     for step in steps:
         if isinstance(step, WindowStep):
             continue
@@ -367,6 +369,10 @@ def _entry(
             return _nested(program, step, within)
         if is_gather(step):
             return _gather(program, step)
+        finds = place_kernel(step)
+        if finds is not None:
+            at, _ = _given(program, step.args[0], step.node.inputs[0].spec)
+            return Entry(finds, (at, program.at(step.outputs[0])))
         found = product_kernel(step)
         if found is not None:
             kernel, read = found
@@ -391,7 +397,8 @@ def _entry(
 
 def _simple(graph: FuncGraph) -> bool:
     """Tell soon whether a graph may be kernels and products only."""
-    native = ("fused", "view_update", "matmul", "moving_view", "moving_update", "scan", *EQUATIONS)
+    native = {"fused", "view_update", "matmul", "moving_view", "moving_update", "scan"}
+    native |= {*EQUATIONS, *PLACES}
     return all(
         node.op.name in native
         or node.op.picks

@@ -173,6 +173,18 @@ def path_back(x: hb.Tensor) -> Any:
     return hb.scan(lambda at, row: (row[at], at), hb.argmax(x[-1]), back, reverse=True)
 
 
+def extremes(x: hb.Tensor) -> Any:
+    """Places of extremes in short rows, in long ones, and in some that lie backwards."""
+    long = hb.concat([x.reshape(-1)] * 12)
+
+    def step(c: Any, r: Any) -> Any:
+        wide, at = long * r[0], hb.argmax(c * r)
+        places = hb.argmin(hb.stack([wide, -wide]), axis=1), hb.argmax(r[::-1], keepdims=True)
+        return (c + x[at]) / 2, (at, places, hb.argmax(hb.where(c > 0, c, hb.nan)))
+
+    return hb.scan(step, x[0], x)
+
+
 def rows_by_data_in_steps(x: hb.Tensor) -> Any:
     def step(at: Any, r: Any) -> Any:
         return hb.fori_loop(0, 3, lambda i, n: (n * 3 + i) % 6, at), x[at] + r
@@ -191,7 +203,7 @@ def gradients_of_loops_in_steps(x: hb.Tensor) -> Any:
 
 PROGRAMS = [
     loops_in_steps, loops_in_loops_in_loops, loop_in_a_while_loop, rows_of_a_carry, rows_by_number,
-    rows_by_data, path_back, rows_by_data_in_steps, parts_and_orders,
+    rows_by_data, path_back, rows_by_data_in_steps, extremes, parts_and_orders,
     kalman, equations, products_of_parts, products_of_batches, of_one_row,
     constant_results, reductions, turned, every_other, put_together, mandelbrot, flag_in_the_carry,
     large,

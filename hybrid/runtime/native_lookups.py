@@ -1,4 +1,4 @@
-"""Look-ups by data as parts of loops in native code: elements at indices that a step computes.
+"""Look-ups by data as parts of loops in native code: elements at indices, and places of extremes.
 
 Eager code raises an error for an index out of bounds. So the indices are looked at first, and
 those outside replaced; where there was one, the loop is run again step by step, which raises it.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
@@ -21,6 +22,10 @@ from hybrid.runtime.steps import LibraryStep, Place, Step
 
 if TYPE_CHECKING:
     from hybrid.kernels.cpu import Source
+    from hybrid.kernels.spec import Geometry
+
+
+PLACES = ("argmax", "argmin")
 
 
 def is_gather(step: Step) -> TypeGuard[LibraryStep]:
@@ -57,11 +62,39 @@ def lowered_gather(step: LibraryStep) -> Lowered | None:
         return None
 
 
-def gather_sources(steps: Iterable[Step]) -> list[Source]:
-    """Return what is to be compiled for the indices of gathers among some steps."""
+def lookup_sources(steps: Iterable[Step]) -> list[Source]:
+    """Return what is to be compiled for the indices of gathers and for places among some steps."""
     from hybrid.kernels.bounding import bounding
 
-    return [bounding()] if any(map(is_gather, steps)) else []
+    library = [step for step in steps if isinstance(step, LibraryStep)]
+    sources = [source for source, _ in filter(None, map(_places, library))]
+    return [*sources, *([bounding()] if any(map(is_gather, library)) else [])]
+
+
+def place_kernel(step: LibraryStep) -> LoadedKernel | None:
+    """Return what finds where extremes are; None for other steps, and where there is no kernel.
+
+    It is given the array where that begins, offset and all, and the places.
+    """
+    found = _places(step)
+    return None if found is None else load_written(*found)
+
+
+def _places(step: LibraryStep) -> tuple[Source, Geometry] | None:
+    if step.node.op.name not in PLACES:
+        return None
+    from hybrid.kernels import extreme_places
+
+    (place,), axis = step.args, step.node.attrs["axis"]
+    if not isinstance(place, Place):
+        return None
+    layout = replace(place.layout, offset=0)
+    rank = len(layout.shape)
+    if axis is not None and axis != rank - 1:
+        layout = layout.transpose((*(a for a in range(rank) if a != axis), axis))
+    row = prod(layout.shape) if axis is None else layout.shape[-1]
+    largest = step.node.op.name == "argmax"
+    return extreme_places.place_kernel(layout, place.root.spec.dtype, row, largest)
 
 
 def bounding_kernel(layout: Layout, size: int) -> LoadedKernel | None:
