@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 from hybrid.core.graph import Const, Node, Operand, Value
 from hybrid.core.layout import Layout, contiguous
 from hybrid.runtime.building import Building
-from hybrid.runtime.lower import store_access
 from hybrid.runtime.memory import used_roots
 from hybrid.runtime.steps import KernelStep, Place, Root, WriteStep
+from hybrid.runtime.storing import store_access
 from hybrid.runtime.writing import part_of, stores_by_axes
 
 T = TypeVar("T")

@@ -16,8 +16,9 @@ import numpy as np
 from hybrid.core.graph import FuncGraph, Node, Value
 from hybrid.core.layout import Layout, contiguous
 from hybrid.core.spec import TensorSpec
+from hybrid.runtime.instructions import Unsupported
 from hybrid.runtime.load import LoadedKernel, load_written
-from hybrid.runtime.lower import Lowered, Unsupported, lower
+from hybrid.runtime.lower import Lowered, lower
 from hybrid.runtime.steps import LibraryStep, Place, Step
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import numpy as np
 
 from hybrid.core.graph import Const
 from hybrid.core.layout import Layout, overlap
-from hybrid.runtime.lower import store_access
 from hybrid.runtime.steps import Place, Root
+from hybrid.runtime.storing import store_access
 
 if TYPE_CHECKING:
     from hybrid.kernels.region import Region

@@ -18,8 +18,9 @@ from hybrid.core.graph import Const, FuncGraph, Node, Operand
 from hybrid.core.layout import Layout, contiguous
 from hybrid.core.substitute import unknowns_in
 from hybrid.runtime.building import Building, Into, Target, last_uses
+from hybrid.runtime.instructions import Unsupported
 from hybrid.runtime.joining import JOINS, schedule_join
-from hybrid.runtime.lower import Unsupported, lower, refused_by_cpu
+from hybrid.runtime.lower import lower, refused_by_cpu
 from hybrid.runtime.steps import (
     KernelStep,
     Later,

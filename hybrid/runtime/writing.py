@@ -17,9 +17,9 @@ from hybrid.core.layout import Layout, contiguous, overlap
 from hybrid.core.op import OPS
 from hybrid.records import dataclass
 from hybrid.runtime.building import Building
-from hybrid.runtime.lower import store_access
 from hybrid.runtime.memory import may_store
 from hybrid.runtime.steps import KernelStep, Place, Root, WriteStep
+from hybrid.runtime.storing import store_access
 
 
 def schedule_write(building: Building, node: Node, number: int) -> bool:

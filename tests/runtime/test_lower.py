@@ -15,7 +15,8 @@ from hybrid.core.interpret import interpret
 from hybrid.core.layout import Layout, contiguous
 from hybrid.core.spec import TensorSpec
 from hybrid.kernels.region import format_region
-from hybrid.runtime.lower import Unsupported, lower
+from hybrid.runtime.instructions import Unsupported
+from hybrid.runtime.lower import lower
 from tests.runtime.graphs import Sketch, draw_arrays, draw_body, f32, layouts_of, softmax
 from tests.runtime.regions import run_region
 
