@@ -113,7 +113,7 @@ def _measure(
     if not known:
         journal.begin(path, settings)
     rows: list[tuple[Case, list[Result]]] = []
-    progress = Progress([case for case in cases if case.name not in known], effort)
+    progress = Progress([case for case in cases if case.name not in known], effort, time)
     with closing(Harness(peers, machine.threads, effort)) as harness:
         for case in allowance.in_turn(cases, effort):
             if case.name in known:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from benchmarks.allowance import Allowance
 from benchmarks.case import Case
 from benchmarks.harness import Effort
 
@@ -24,11 +25,13 @@ def expected(case: Case, effort: Effort) -> float:
 class Progress:
     """Prints a line for each case. What is left is guessed from how wrong the guesses were."""
 
-    def __init__(self, cases: Sequence[Case], effort: Effort) -> None:
+    def __init__(self, cases: Sequence[Case], effort: Effort, allowed: Allowance) -> None:
+        self._allowed = allowed
         self._guesses = [expected(case, effort) for case in cases]
         self._done = 0
         self._start = time.perf_counter()
-        print(f"{len(cases)} cases, about {sum(self._guesses) / 60:.0f} min", file=sys.stderr)
+        seconds = min(sum(self._guesses), allowed.for_cases)
+        print(f"{len(cases)} cases, about {seconds / 60:.0f} min", file=sys.stderr)
 
     def begin(self, name: str) -> None:
         """Say which case is next."""
@@ -42,7 +45,7 @@ class Progress:
         now = time.perf_counter()
         self._done += 1
         factor = (now - self._start) / sum(self._guesses[: self._done])
-        left = factor * sum(self._guesses[self._done :]) / 60
+        left = min(factor * sum(self._guesses[self._done :]), max(self._allowed.for_cases, 0)) / 60
         print(f": {now - self._case_start:.1f} s, {left:.0f} min left", file=sys.stderr, flush=True)
         for problem in problems:
             print(f"    {problem}", file=sys.stderr, flush=True)

@@ -15,7 +15,11 @@ _EPOCHS, _QUICK_EPOCHS = 40, 12
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if not hasattr(options, "run"):
+        parser.print_help()
+        return 0
     status: int = options.run(options)
     return status
 
@@ -23,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="hybrid", description="Array code, eager or traced.")
     parser.add_argument("--version", action="version", version=f"hybrid {hybrid.__version__}")
-    commands = parser.add_subparsers(required=True, metavar="command")
+    commands = parser.add_subparsers(metavar="command")
     demo = commands.add_parser("demo", help="train on digits and filter a photograph, both modes")
     demo.add_argument("--epochs", type=_positive, help=f"of training (default {_EPOCHS})")
     output = Path("hybrid-demo.png")

@@ -390,6 +390,9 @@ class Tensor(Described):
         if not spec:
             return self._as_text(str, "format()")
         self._concrete("format()")
+        if self.size != 1:
+            text = f"format: {spec!r} is for one number, this Tensor has shape {self.shape}"
+            raise TypeError(located(f"{text}; np.array2string(x.numpy(), precision=2) writes many"))
         return format(self.item(), spec)
 
     def __copy__(self) -> Tensor:

@@ -121,4 +121,4 @@ def tri(n: int, m: int | None = None, k: int = 0, dtype: Any = None) -> Tensor:
     Tensor([[1., 0., 0.],
             [1., 1., 0.]], dtype=float32)
     """
-    return tril(ones((n, n if m is None else m), dtype), k)
+    return tril(ones((max(n, 0), max(n if m is None else m, 0)), dtype), k)

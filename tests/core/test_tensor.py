@@ -68,6 +68,8 @@ def test_it_reads_well() -> None:
     assert repr(x) == "Tensor([[0., 1.],\n        [2., 3.]], dtype=float64)"
     assert repr(hb.asarray(3)) == "Tensor(3, dtype=int64)"
     assert f"{hb.asarray(0.125):.2f}" == "0.12"
+    with pytest.raises(TypeError, match=r"'.2f' is for one number, this Tensor has shape \(2,\)"):
+        f"{hb.ones(2):.2f}"
     assert repr(hb.Variable([1.0], name="w")) == "Variable(w: [1.], dtype=float32)"
 
 

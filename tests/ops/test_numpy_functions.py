@@ -411,3 +411,22 @@ def test_what_is_rare_is_numpys_too_in_both_modes(name: str) -> None:
         found = run(hb.asarray(x))
         np.testing.assert_array_equal(found, wanted)
         assert np.asarray(found).dtype == np.asarray(wanted).dtype
+
+
+@pytest.mark.parametrize("mode", [lambda f: f, hb.compile])
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [
+        (lambda x, i: np.choose(i, [x[0], x[1]]), IndexError),
+        (lambda x, i: np.bincount(x), ValueError),
+        (lambda x, i: np.cov(x, ddof=0.5), ValueError),
+        (lambda x, i: np.linalg.lstsq(x, i, rcond=None), np.linalg.LinAlgError),
+    ],
+)
+def test_wrong_calls_raise_what_they_raise_for_ndarrays(mode: Any, call: Any, kind: type) -> None:
+    with pytest.raises(kind):
+        mode(call)(hb.ones((2, 3)), hb.asarray([-1, 0, 1]))
+
+
+def test_a_triangle_of_less_than_nothing_is_empty_in_a_trace() -> None:
+    assert hb.compile(lambda x: np.tri(-1) + x)(hb.ones((0, 0))).shape == (0, 0)

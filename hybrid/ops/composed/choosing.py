@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.dispatch import state
 from hybrid.core.making import asarray
 from hybrid.core.operands import spec_of
 from hybrid.core.source import located
@@ -95,9 +96,13 @@ def choose(a: ArrayLike, choices: Any, out: Any = None, mode: str = "raise") -> 
         number = number % len(arrays)
     elif mode == "clip":
         number = where(number < 0, 0, where(number >= len(arrays), len(arrays) - 1, number))
-    elif not isinstance(a, Tensor) and number.size:
-        if not 0 <= int(np.min(a)) <= int(np.max(a)) < len(arrays):
-            raise IndexingError(located(f"choose: there are {len(arrays)} choices"))
+    elif (state.recorder is None or not isinstance(a, Tensor)) and number.size:
+        least, most = int(np.min(np.asarray(a))), int(np.max(np.asarray(a)))
+        if not 0 <= least <= most < len(arrays):
+            text = f"choose: {least if least < 0 else most} is none of the {len(arrays)} choices"
+            raise IndexingError(located(f"{text}, counted from 0"))
+    elif number.dtype.kind == "i":  # from the end is no choice
+        number = where(number < 0, len(arrays), number)
     picked = take_along_axis(stack(arrays), number[None].astype(np.int64), axis=0)[0]
     return deliver(laid(picked, picked, "C"), out)
 

@@ -13,7 +13,7 @@ from hybrid.core.making import asarray
 from hybrid.core.op import Attrs, Example, Op, register
 from hybrid.core.spec import TensorSpec
 from hybrid.core.tensor import ArrayLike, Tensor
-from hybrid.errors import LinAlgError, ShapeError
+from hybrid.errors import LinAlgError
 from hybrid.ops import reduction
 from hybrid.ops.broadcasting import broadcast_to
 from hybrid.ops.creation import zeros
@@ -205,7 +205,7 @@ def _infer_lstsq(a: TensorSpec, b: TensorSpec, *, rcond: float) -> tuple[TensorS
         )
     m, n = a.shape
     if b.shape[0] != m:
-        raise ShapeError(
+        raise LinAlgError(
             f"lstsq: shapes {a.shape} and {b.shape} do not fit: {m} rows and {b.shape[0]} rows"
         )
     real = real_dtype(a.dtype)

@@ -30,7 +30,9 @@ from hybrid.ops.reshaping import ravel, reshape
 
 
 def _infer_bincount(x: TensorSpec, *weights: TensorSpec, length: int) -> TensorSpec:
-    if x.ndim != 1 or x.dtype.kind not in "biu":
+    if x.ndim != 1:
+        raise ShapeError(f"bincount: counts integers along one axis, not {x}")
+    if x.dtype.kind not in "biu":
         raise DTypeError(f"bincount: counts integers along one axis, not {x}")
     for w in weights:
         if w.shape != x.shape or w.dtype.kind == "c":

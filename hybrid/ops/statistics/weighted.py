@@ -184,6 +184,8 @@ def cov(
     if dtype is not None or not dtypes.is_inexact(x.dtype):
         x = x.astype(dtypes.float64 if dtype is None else dtype, copy=False)
     ddof = (0 if bias else 1) if ddof is None else ddof
+    if ddof != int(ddof):
+        raise ValueError(located(f"cov: ddof is an integer, not {ddof}"))
     n = x.shape[1]
     w = None
     if fweights is not None:
