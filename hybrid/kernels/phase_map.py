@@ -130,8 +130,7 @@ class MapPhase(Phase):
             self.open = {name: f"{name}_open" for name in limited}
             self.chosen = self._choices()
             names = self.hoisted(self.roots(0), self.at)
-            steps = "range" if any(map(is_heavy, self.spec.body)) else "stretch"
-            self._steps(f"for j in {steps}(begin, finish):", self.at, names)
+            self._steps("for j in range(begin, finish):", self.at, names)
 
     def _choices(self) -> dict[int, str]:
         """Find out which of several operands is read in a stretch, and where."""

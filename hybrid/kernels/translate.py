@@ -5,8 +5,7 @@ The source is Python, of which this understands what kernels need: assignments, 
 range of `count` numbers that becomes vectors of `width`, without a loop; with a fourth argument in
 a loop of as many vectors as that says, where vectors can be made of its body at all.
 ``interleaved(count)`` is a range of which several vectors are under way at once, and
-``items(first, last)`` one over what is worth a loop of its own, ``stretch(first, last)`` one that
-may be short, a vector at a time. Expressions are computed by Python:
+``items(first, last)`` one over what is worth a loop of its own. Expressions are computed by Python:
 operators and intrinsics of ``Scalar`` append their instructions. A variable that is assigned once,
 and read only where that has been, is its value; any other is memory on the stack, which LLVM makes
 a register, and keeps the type of its first value.
@@ -204,15 +203,6 @@ class _Function:
                 orelse=[],
             ):
                 options = kept(self.builder.module)
-                self.loop(name, [self.value(first), self.value(last)], body, options)
-            case ast.For(
-                target=ast.Name(id=name),
-                iter=ast.Call(func=ast.Name(id="stretch"), args=[first, last]),
-                body=body,
-                orelse=[],
-            ):
-                single = ("interleave.count", ir.IntType(32)(1))
-                options = _options(self.builder.module, single, ("unroll.disable",))
                 self.loop(name, [self.value(first), self.value(last)], body, options)
             case ast.For(
                 target=ast.Name(id=name),
