@@ -86,7 +86,10 @@ def adopt_result(
         raise GraphError(f"a result of shape {shape} was promised, this one has {array.shape}")
     if array.base is None:
         # An array with memory of its own is at most one of the arguments itself.
-        return array.copy() if any(array is source for source in sources) else array
+        for source in sources:
+            if source is array:
+                return array.copy()
+        return array
     if not array.flags.writeable or any(np.may_share_memory(array, s) for s in sources):
         return array.copy()
     return array

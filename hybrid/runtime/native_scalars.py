@@ -74,10 +74,8 @@ class ScalarLoop:
     ) -> tuple[Array, ...]:
         """Run all steps and return the last carry; `course` is their number and the direction."""
         length, reverse = course
-        buffers = []
-        for spec, value in zip(self.shape.carries, carry, strict=True):
-            buffers.append(np.empty(spec.shape, spec.dtype))
-            buffers[-1][...] = value
+        pairs = zip(self.shape.carries, carry, strict=True)
+        buffers = [np.array(value, spec.dtype, order="C") for spec, value in pairs]
         sign = -1 if reverse else 1
         distances = [sign * (x.strides[0] // x.itemsize) for x in rows]
         distances += [sign * prod(y.shape[1:]) for y in ys]

@@ -92,7 +92,7 @@ def _generated(
 ) -> Step:
     if segment.meeting is not None:
         return rounds(concrete, segment, resume)
-    if segment.inputs or segment.repeat is not None:
+    if segment.inputs:
         return _as_it_comes(concrete, segment, resume)
     sized = segment.sized(args)
     filled = [*env, *(contents(source, args) for source in segment.captured)]
@@ -124,25 +124,32 @@ def _generated(
         # Without a guard: there a trace broke off, which is taken up again.
         kind, index = segment.guard or (None, 0)
         scope |= {"kind": kind, "following": _following(concrete, segment, resume)}
-        value = f"kind(env[{index}])" if kind else "None"
-        after.append(f"return following[{value}](env, args)")
+        if segment.repeat is None:
+            value = f"kind(env[{index}])" if kind else "None"
+            after.append(f"return following[{value}](env, args)")
+        else:
+            scope |= {"decide": segment.decide, "Failed": Failed}
+            after += ["try: value = decide(env, args)"]
+            after += ["except Failed as error: failed = error"]
+            after += ["else: return following[value](env, args)"]
+    scope |= {"failure": segment.failure, "recover": resume.recover, "segment": segment}
     if segment.redoable:
-        scope |= {"failure": segment.failure, "recover": resume.recover, "segment": segment}
         scope["OutOfMemoryError"] = OutOfMemoryError
         lines += ["    try:", f"        {run}"]
         lines += ["    except OutOfMemoryError: raise"]
         lines += ["    except Exception as error:", "        failed = failure(error, env)"]
         lines += ["    else:", *(f"        {line}" for line in after)]
-        lines.append("    return recover(segment, env, args, failed)")
     else:
         lines += [f"    {line}" for line in (run, *after)]
+    if segment.redoable or segment.repeat is not None:
+        lines.append("    return recover(segment, env, args, failed)")
     run_generated("\n".join(lines), "step", scope)
     step: Step = scope["step"]
     return step
 
 
 def _as_it_comes(concrete: ConcreteFunction, segment: Segment, resume: Resume) -> Step:
-    """Return the step of a segment whose Plan depends on sizes, or that a loop follows."""
+    """Return the step of a segment whose Plan depends on sizes."""
     following = _following(concrete, segment, resume)
 
     def step(env: Environment, args: tuple[Any, ...]) -> Any:

@@ -196,3 +196,21 @@ def test_a_way_that_writes_is_told_of_memory_by_calls_that_another_way_answered(
                 found = f(given) if in_a_list else f(*given)
                 np.testing.assert_array_equal(found, function(*map(hb.asarray, wanted)))
                 np.testing.assert_array_equal(mine, wanted)
+
+
+def test_what_follows_a_loop_takes_its_results_however_they_lie() -> None:
+    def f(x: hb.Tensor, limit: hb.Tensor) -> hb.Tensor:
+        y = x + 0
+        while (y * y).sum() > limit:
+            y = hb.sort(y / 2, axis=0).T
+        z = y * 2 + x
+        while (z * z).sum() > limit * 3:
+            z = hb.flip(z, axis=0).T / 2
+        return z - y.T
+
+    compiled = hb.compile(f)
+    for scale in (1.0, 8.0, 0.01, 3.0, 100.0, 0.5, 8.0):
+        x = hb.asarray(np.arange(9.0).reshape(3, 3) * scale)
+        for limit in (0.5, 50.0):
+            given = x, hb.asarray(limit)
+            np.testing.assert_array_equal(compiled(*given), f(*given))
