@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.graph import Value
 from hybrid.core.heard import ASKED
 from hybrid.core.op import Attrs, Op
 from hybrid.core.spec import Shape, TensorSpec
@@ -91,6 +92,8 @@ class Picked(Alias):
             state.recorder.track(tensor)
             if found._node is not None:
                 state.recorder.selected[id(found._node)] = found._node, self
+        else:  # tracing has ended here, while somebody may be asking the symbol
+            symbol.value = Value(TensorSpec(found.shape, found.dtype, found.device))
         tensor._data, tensor._link, tensor._node = found._data, found._link, found._node
 
 
@@ -113,22 +116,21 @@ class _Spec(TensorSpec):
 
     @property
     def shape(self) -> Shape:
-        return self.settled().spec.shape
+        return self.settled().shape  # type: ignore[no-any-return]
 
     @property
     def ndim(self) -> int:
         return self._axes
 
-    def settled(self) -> Symbol:
-        """Return what stands for the elements, which are selected now."""
+    def settled(self) -> Any:
+        """Return what the Tensor holds once the elements are selected: a Symbol while traced."""
         from hybrid.core.dispatch import refresh
 
         tensor = self._tensor()
         if tensor is None:
             raise AttributeError("a Tensor that a mask selects is gone")
         refresh(tensor)
-        symbol: Symbol = tensor._data
-        return symbol
+        return tensor._data
 
 
 def lifted(

@@ -68,7 +68,8 @@ class Symbol:
         """Select what a mask selects, once its value is asked for."""
         if name != "value" or self.picked is None:
             raise AttributeError(f"a value of a trace has no attribute {name!r}")
-        return self.picked.settled().value
+        found = self.picked.settled()
+        return found.value if type(found) is Symbol else self.value
 
     # NumPy would take it for an object, and compare it by identity.
     def __array_ufunc__(self, *args: Any, **kwargs: Any) -> Any:

@@ -491,3 +491,19 @@ def test_what_is_left_behind_by_a_trace_says_so():
     with pytest.warns(EagerFallbackWarning):
         hb.compile(keep)(hb.asarray([1.0, -1.0]))
     np.testing.assert_array_equal(kept[0], [1.0])
+
+
+@pytest.mark.parametrize("count", [len, lambda x: x.shape[0]], ids=["len", "shape"])
+def test_a_count_of_what_a_mask_selects_at_which_tracing_ends_is_that_of_eager_code(
+    count: Callable[[Any], int],
+) -> None:
+    def f(x: Any) -> Any:
+        n = 0
+        for i in range(200):  # more decisions than a trace may hold
+            n += count(x[x > 0.1 * i])
+        return x * n
+
+    x = np.arange(9.0)
+    with pytest.warns(EagerFallbackWarning):
+        ours = hb.compile(f)(x)
+    assert ours.tolist() == f(x).tolist()
