@@ -182,6 +182,26 @@ class Watch:
             frame = frame.f_back
         return False
 
+    def remembers(self, now: Reached) -> bool:
+        """Tell whether ``functools.cache`` keeps an array since that was not there before.
+
+        The next call finds it there, and may write to it: it is to be traced with that array.
+        """
+        if not now.remembered:
+            return False
+        before = {id(x) for _, x in self._before.arrays}
+        found = (*now.arrays, *now.traced)
+        there = tuple(now.remembered)
+        return any(name.startswith(there) and id(x) not in before for name, x in found)
+
+    def remembered_tensor(self, now: Reached) -> Effect | None:
+        """Return that ``functools.cache`` keeps a Tensor of this trace for other calls."""
+        for name, _ in now.traced:
+            if name.startswith(tuple(now.remembered)):
+                line = line_that_names(now.codes, name.partition("(")[0])
+                return Effect(f"{name} keeps a Tensor that it computes", line)
+        return None
+
     def after(self) -> Reached:
         """Return what the function reaches now."""
         return reach(self._function, self._objects, self._carried)
@@ -221,6 +241,8 @@ class Watch:
 
     def _kept(self, now: Reached) -> Effect | None:
         for name, _ in now.traced:
+            if name.startswith(tuple(now.remembered)):
+                continue
             line = line_that_changes(now.codes, name)
             return Effect(f"{name.partition('[')[0]} keeps a Tensor that it computes", line)
         return None

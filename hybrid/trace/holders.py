@@ -5,6 +5,7 @@ None of them keeps alive what only the program holds.
 
 from __future__ import annotations
 
+import gc
 import weakref
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -46,6 +47,22 @@ class Own:
             yield function.__code__
             yield from function.__defaults__ or ()
             yield from (function.__kwdefaults__ or {}).values()
+
+
+def remembered(function: Any) -> Iterator[Any]:
+    """Yield what ``functools.cache`` or ``lru_cache`` keeps for a function, arguments among it.
+
+    No attribute leads there. A cache without bounds is a dict of the results; one with bounds shows
+    the garbage collector its keys and results.
+    """
+    own = function.__wrapped__, vars(function)
+    for held in gc.get_referents(function):
+        if isinstance(held, type) or any(held is x for x in own):
+            continue
+        if type(held) is dict:
+            yield from held.values()
+        else:
+            yield held
 
 
 def slots_of(obj: Any) -> tuple[Any, ...]:

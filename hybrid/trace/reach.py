@@ -51,7 +51,16 @@ from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.trace.called_code import Names, own_names, read_by, stored_by
 from hybrid.trace.environment import STAND_INS, Bases, Binding, Builtins, Kind, Space, is_inserted
-from hybrid.trace.holders import InContext, Items, Own, PerThread, Referent, Slots, Viewed
+from hybrid.trace.holders import (
+    InContext,
+    Items,
+    Own,
+    PerThread,
+    Referent,
+    Slots,
+    Viewed,
+    remembered,
+)
 from hybrid.trace.lookups import modules_imported, names_looked_up, takes_any_module
 from hybrid.trace.owners import UsersModules, is_elsewhere, is_iterator, users_own
 from hybrid.trace.reached import Reached
@@ -463,6 +472,9 @@ class _Walk:
                 self._later(name, inner)
                 if hasattr(obj, "cache_parameters") and isinstance(inner, FunctionType):
                     self.reached.cached.add(inner.__code__)
+                    self.reached.remembered.add(f"{name}()")
+                    for value in remembered(obj):
+                        self._later(f"{name}()", value)
                 self._space(name, vars(obj))
                 self._holders.append((name, obj, vars(obj), False, set()))
             return

@@ -49,6 +49,8 @@ class Reached:
         Where code may make new names: globals, modules, classes and functions.
     cached : set of CodeType
         That of functions whose results ``functools.cache`` keeps.
+    remembered : set of str
+        What these results are called, and what is in them begins with.
     dispatching : list of function
         Those of ``functools.singledispatch``.
     elsewhere : bool
@@ -65,6 +67,7 @@ class Reached:
     classes: list[tuple[Any, type]] = field(default_factory=list)
     spaces: list[tuple[str, Space]] = field(default_factory=list)
     cached: set[CodeType] = field(default_factory=set)
+    remembered: set[str] = field(default_factory=set)
     dispatching: list[Any] = field(default_factory=list)
     elsewhere: bool = False
 

@@ -202,10 +202,13 @@ class Subject:
         numbers_left((*changes.made, *changes.replaced))
         if not tracer.gave_up and (grown := self._growth.take(changes, _sizes(call))):
             concrete.bindings = (*grown, *concrete.bindings)
-        self._tell(concrete, tracer, lambda: watch.incidental(changes), resumes)
+        # Once more with what `functools.cache` keeps from now on, unless nothing may be given up.
+        again = not (known or self.fullgraph) and watch.remembers(now)
+        if not again:
+            self._tell(concrete, tracer, lambda: watch.incidental(changes), resumes)
         # What is of this one call is not kept: Variables made, memory that happens to be shared,
         # defaults that another thread has changed meanwhile.
-        usual = not tracer.made_variables and not tracer.entangled and not self.wanted
+        usual = not (tracer.made_variables or tracer.entangled or self.wanted or again)
         kept = usual and (dispatch.state.defaults is held or tracer.gave_up is not None)
         return made, kept and not concrete.entangled(call.leaves)
 
@@ -429,6 +432,8 @@ def _run(
             if tracer.open:
                 effect = watch.decisive(now, changed, tracer.written)
                 effect = effect or watch.restless(changed, growth, _sizes(call))
+                if not subject.fullgraph:
+                    effect = effect or watch.remembered_tensor(now)
                 if effect is None and carrying is not None:
                     effect = watch.incidental(changed)
                 if effect is not None:
