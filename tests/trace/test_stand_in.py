@@ -581,3 +581,15 @@ def test_grids_have_sizes_that_differ_from_call_to_call(grid: Any) -> None:
     x = np.ones(1)
     for n in (2, 3, 4, 4, 5):
         np.testing.assert_array_equal(np.asarray(compiled(n, x)), grid(n, x))
+
+
+@pytest.mark.filterwarnings("ignore::hybrid.errors.EagerFallbackWarning")
+def test_a_list_of_a_tensor_and_nothing_is_an_array_of_objects_as_in_eager_code() -> None:
+    def f(x: Any) -> Any:
+        return np.array([x.sum(), None])
+
+    for g in (f, hb.compile(f)):
+        made = g(hb.ones(3))
+        assert type(made) is np.ndarray
+        assert made.dtype == object
+        assert (float(made[0]), made[1]) == (3.0, None)

@@ -226,6 +226,8 @@ def _array(
         return None
     if not _supported(dtype or float, "K", rest):
         return None
+    if any(map(_is_odd, items(obj))):
+        return None  # None or a text makes an array of objects, which ends the trace
     if whole and not _is_array(obj):
         return asarray(obj, dtype)  # which looks whether numbers fit
     made = joined(obj)
@@ -238,6 +240,13 @@ def _array(
 
 
 _stands_for(np.array, None)(_array)
+
+
+def _is_odd(x: Any) -> bool:
+    """Tell whether something in a list is neither a number nor an array."""
+    if isinstance(x, Tensor | Variable | int | float | complex) or hasattr(type(x), "dtype"):
+        return False
+    return np.asarray(x).dtype not in dtypes.SUPPORTED
 
 
 def gathered(x: Any) -> Any:
