@@ -30,6 +30,8 @@ LINE = 64
 MOST = 256
 # Bytes of a row up to which the next one is asked for while functions of this one are computed.
 AHEAD = 65536
+# How many bytes ahead lines of the same row are asked for while squares are added up.
+FURTHER = 2048
 # Block results that are added before they move up in the cascade; a power of two.
 CASCADE = 64
 
@@ -157,6 +159,18 @@ class RowsPhase(Phase):
                     continue
                 self.emit(f"{name}_next = {name}_at + select({there}, {name}_{loop}, 0)")
                 self._asked.add(name)
+
+    def _ask_further(self, base: Base) -> None:
+        """Say what is asked for while squares are added up: what lies ahead, most often of the row.
+
+        The processor asks ahead by itself, but not enough for three operations on each number.
+        """
+        for index, operand in enumerate(self.spec.inputs):
+            name, width = f"in{index}", np.dtype(operand.dtype).itemsize
+            if operand.inner == "1" and not _is_elsewhere(operand) and name not in self._asked:
+                if operand.dtype in ("float32", "float64"):
+                    self.emit(f"{name}_next = {base(name)} + {FURTHER // width}")
+                    self._asked.add(name)
 
     def element(self, name: str, base: Base) -> str:
         text = super().element(name, base)
@@ -316,6 +330,8 @@ class RowsPhase(Phase):
                 self._sample(value, base, saved_at, hoisted)
         if self._ahead is not None and number == 1:
             self.emit(f"v{self._ahead}_ahead = {self.constant(self.instr(self._ahead))}")
+        if self.squares.keys() & set(reduces):
+            self._ask_further(base)
         if reduces:
             self._blocked(reduces, inner, body)
         else:

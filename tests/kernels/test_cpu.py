@@ -582,6 +582,19 @@ def test_squared_deviations_take_one_sweep_and_are_exact(name: str, dtype: str) 
     )
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_each_vector_of_squared_deviations_asks_for_a_line_further_on(dtype: str) -> None:
+    x = normal((8, 2000)).astype(dtype)
+    outputs = [(5, dtype, True)]
+    kernel, _ = check(x.shape, (1,), [x], _deviations(2000, dtype), outputs, 2e-6)
+    assert cpu.source(kernel.spec).text.count("asking(load(in0, in0_at + j), in0, in0_next") == 1
+    gaps = np.repeat(x, 2, axis=1)
+    kernel, _ = check(
+        x.shape, (1,), [gaps[:, ::2]], _deviations(2000, dtype), outputs, 2e-6, bases=[gaps]
+    )
+    assert "asking" not in cpu.source(kernel.spec).text
+
+
 @pytest.mark.parametrize("shape", [(9, 30, 40), (9, 3, 700), (9, 0, 700)])
 def test_squared_deviations_over_two_axes(shape: tuple[int, ...]) -> None:
     wide = normal((*shape[:2], 2 * shape[2]))[..., ::2] if 0 not in shape else np.zeros(shape, F32)
