@@ -12,6 +12,8 @@ import shutil
 import tempfile
 from collections.abc import Generator
 from functools import cache
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol
@@ -94,6 +96,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(slow)
         if item.get_closest_marker("gpu") and not _gpu_present():
             item.add_marker(no_gpu)
+
+
+@pytest.fixture
+def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute optimised graphs op by op, in fresh memory: for tests that are about tracing."""
+    import numpy as np
+
+    from hybrid.core.interpret import interpret
+
+    def interpreted(graph: Any, layouts: Any, replaced: Any = None) -> Any:
+        def run(*arrays: Any) -> tuple[Any, ...]:
+            return tuple(np.array(x) for x in interpret(graph, map(np.asarray, arrays)))
+
+        return SimpleNamespace(run=run, donations=())
+
+    monkeypatch.setattr("hybrid.trace.sized.make_plan", interpreted)
+    monkeypatch.setattr("hybrid.trace.derivative.make_plan", interpreted)
 
 
 @cache

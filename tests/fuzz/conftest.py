@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from hybrid.ops import _shortways
@@ -11,3 +13,10 @@ from hybrid.ops import _shortways
 def native_ways() -> None:
     """Load what operators become after some thousand calls."""
     _shortways.install()
+
+
+@pytest.fixture(autouse=True)
+def kernels_if_asked_for(request: pytest.FixtureRequest) -> None:
+    """Interpret optimised graphs, unless ``HYBRID_FUZZ_KERNELS`` asks for kernels."""
+    if not os.environ.get("HYBRID_FUZZ_KERNELS"):
+        request.getfixturevalue("without_kernels")

@@ -20,9 +20,8 @@ import pytest
 import hybrid as hb
 from tests.fuzz.aliasing import Aliasing
 from tests.fuzz.behaviour import plain, same
-from tests.fuzz.test_fuzz import EXAMPLES, FIRST, without_kernels  # noqa: F401
+from tests.fuzz.test_fuzz import EXAMPLES, FIRST
 
-pytestmark = pytest.mark.usefixtures("without_kernels")
 CALLS = (0, 1, 2, 3, 0)
 
 

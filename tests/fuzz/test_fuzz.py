@@ -18,36 +18,16 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from types import SimpleNamespace
-from typing import Any
 
-import numpy as np
 import pytest
 
 import hybrid as hb
-from hybrid.core.interpret import interpret
 from hybrid.errors import EagerFallbackWarning, RetraceWarning, SideEffectWarning
 from tests.fuzz.behaviour import behaviour, same
 from tests.fuzz.programs import Program
 
 EXAMPLES = int(os.environ.get("HYBRID_FUZZ_EXAMPLES", "200"))
 FIRST = int(os.environ.get("HYBRID_FUZZ_SEED", "0"))
-
-
-def interpreted(graph: Any, layouts: Any, replaced: Any = None) -> Any:
-    """Return what stands for a Plan: the optimised graph, computed op by op in fresh memory."""
-
-    def run(*arrays: Any) -> tuple[Any, ...]:
-        return tuple(np.array(x) for x in interpret(graph, map(np.asarray, arrays)))
-
-    return SimpleNamespace(run=run, donations=())
-
-
-@pytest.fixture(autouse=True)
-def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not os.environ.get("HYBRID_FUZZ_KERNELS"):
-        monkeypatch.setattr("hybrid.trace.sized.make_plan", interpreted)
-        monkeypatch.setattr("hybrid.trace.derivative.make_plan", interpreted)
 
 
 def _of_an_ndarray(result: str, source: str) -> bool:

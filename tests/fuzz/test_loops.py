@@ -20,9 +20,7 @@ import pytest
 
 import hybrid as hb
 from hybrid.core.containers import leaves_of
-from tests.fuzz.test_fuzz import EXAMPLES, FIRST, without_kernels  # noqa: F401
-
-pytestmark = pytest.mark.usefixtures("without_kernels")
+from tests.fuzz.test_fuzz import EXAMPLES, FIRST
 
 
 def _statement(draw: random.Random) -> str:

@@ -12,7 +12,6 @@ import pytest
 
 import hybrid as hb
 from hybrid.core import containers
-from tests.fuzz.test_fuzz import without_kernels  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("without_kernels")
 

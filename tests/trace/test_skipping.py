@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,29 +11,14 @@ import pytest
 
 import hybrid as hb
 from hybrid.core.graph import format_graph
-from hybrid.core.interpret import interpret
 from hybrid.errors import EagerFallbackWarning
 from hybrid.trace import skipping
 from hybrid.trace.passes import dead_code, rolling
 
-pytestmark = pytest.mark.usefixtures("no_tape_around")
+pytestmark = pytest.mark.usefixtures("no_tape_around", "without_kernels")
 
 Function = Callable[..., Any]
 N = 90
-
-
-@pytest.fixture(autouse=True)
-def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compute optimised graphs op by op: this is about tracing."""
-
-    def interpreted(graph: Any, layouts: Any, replaced: Any = None) -> Any:
-        def run(*arrays: Any) -> tuple[Any, ...]:
-            return tuple(np.array(x) for x in interpret(graph, map(np.asarray, arrays)))
-
-        return SimpleNamespace(run=run, donations=())
-
-    monkeypatch.setattr("hybrid.trace.sized.make_plan", interpreted)
-    monkeypatch.setattr("hybrid.trace.derivative.make_plan", interpreted)
 
 
 def arrays() -> tuple[hb.Tensor, hb.Tensor]:

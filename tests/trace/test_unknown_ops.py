@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 
 import hybrid as hb
 from hybrid.core.dispatch import bind
-from hybrid.core.interpret import interpret
 from hybrid.core.op import OPS, Example, Op
 from tests.ops.test_registry import inputs_of
 
@@ -24,25 +22,14 @@ CASES = [
 ]
 
 
-def interpreted(graph: Any, layouts: Any, replaced: Any = None) -> Any:
-    """Stand for a Plan: sizes are what is tested here, not kernels."""
-
-    def run(*arrays: Any) -> Any:
-        return interpret(graph, map(np.asarray, arrays))
-
-    return SimpleNamespace(run=run, donations=())
-
-
 def grown(example: Example, by: int) -> Example:
     shapes = tuple(tuple(n if n < 2 else n + by for n in shape) for shape in example.shapes)
     return replace(example, shapes=shapes)
 
 
 @pytest.mark.parametrize(("op", "example"), CASES)
-def test_any_size_gives_the_eager_result(
-    op: Op, example: Example, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("hybrid.trace.sized.make_plan", interpreted)
+@pytest.mark.usefixtures("without_kernels")  # sizes are what is tested
+def test_any_size_gives_the_eager_result(op: Op, example: Example) -> None:
     compiled = hb.compile(lambda *xs: bind(op, xs, example.attrs), dynamic=True)
     for by in (0, 1, 2):
         try:

@@ -20,7 +20,7 @@ ZERO = hb.asarray([0.0, 4.0], dtype="float64")
 
 
 @pytest.fixture(autouse=True)
-def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_fused(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tested here is the graphs."""
     monkeypatch.setenv("HYBRID_PASSES_OFF", "fuse")
 
