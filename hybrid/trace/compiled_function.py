@@ -31,6 +31,7 @@ from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.fleeting import Fleeting
 from hybrid.trace.generalise import Generaliser, as_specs
 from hybrid.trace.launcher import Launcher
+from hybrid.trace.mutation import READ_OTHERWISE, other_names
 from hybrid.trace.replaying import in_python, once, refused_eagerly, replay, resumed
 from hybrid.trace.segment import Failed
 from hybrid.trace.signature import (
@@ -196,6 +197,8 @@ class CompiledFunction:
             return self.__wrapped__(*args, **kwargs)
         signature = self._describe(call, tree, spelled)
         concrete = self._find(signature, call.leaves)
+        if self._is_read_otherwise(call, concrete):
+            return self.__wrapped__(*call.bound.args, **call.bound.kwargs)  # containers as they are
         if concrete is None:
             with self._subject.lock:
                 concrete = self._find(signature, call.leaves)
@@ -271,6 +274,19 @@ class CompiledFunction:
         if where not in self._subject.warned:
             self._subject.warned.add(where)
             report.warn_eager(self.name, where, EagerFrom(why, None))
+
+    def _is_read_otherwise(self, call: Call, concrete: ConcreteFunction | None) -> bool:
+        """Tell whether the function changes a container that it is given and reads by another name.
+
+        Its copy would be changed in a trace, and what the other name shows would not.
+        """
+        for known in self._traces if concrete is None else (concrete,):
+            others = other_names(known.bindings, known.containers_changed, call.given)
+            if others:
+                why = READ_OTHERWISE.format(others[0])
+                self._refuse("where it is given such a container", why)
+                return True
+        return False
 
     def _is_fleeting(self, signature: Signature, call: Call) -> bool:
         """Tell whether to run eagerly, and warn, since each call brings an object of its own."""

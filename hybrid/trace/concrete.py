@@ -55,6 +55,7 @@ class ConcreteFunction:
     holds: Callable[[Sequence[Any]], bool] = _always
     number: int = 0
     _outside: tuple[int, Outside | None] = (-1, None)
+    _changed: tuple[int, tuple[int, ...]] = (-1, ())
     _valid: tuple[tuple[Binding, ...], Callable[[], bool]] | None = None
 
     def __reduce__(self) -> Any:
@@ -146,6 +147,16 @@ class ConcreteFunction:
             return False
         read = [binding.holder.array() for binding in self.read.values()]
         return outside.entangled(leaves, [x for x in read if x is not None])
+
+    @property
+    def containers_changed(self) -> tuple[int, ...]:
+        """The containers among the arguments that some way through the trace changes."""
+        version, found = self._changed
+        if version != self.traces:
+            results = (segment.result for segment in self.segments)
+            found = tuple({number for x in results if x is not None for number in x.changed})
+            self._changed = self.traces, found
+        return found
 
     def _found_outside(self) -> Outside | None:
         """Return what is written in place and read outside; None where nothing is written."""

@@ -19,6 +19,11 @@ from hybrid.trace.environment import Binding
 
 _MUTABLE = (list, dict, deque)
 
+READ_OTHERWISE = (
+    "it changes a container among its arguments that it can also read as {0}; use the argument "
+    "alone, or return what it adds"
+)
+
 Groups = tuple[tuple[int, ...], ...]
 
 _OTHER_NAME = (
@@ -130,13 +135,32 @@ def warn_of_other_names(
 
     Under these it has read what they held before the call: the copy alone was changed.
     """
-    numbers = [number for number, contents in changes if type(contents) is not Given]
-    if not numbers:
-        return
+    changed = [number for number, contents in changes if type(contents) is not Given]
+    for name in other_names(bindings, changed, originals):
+        warn_user(_OTHER_NAME.format(name), SideEffectWarning)
+
+
+def other_names(
+    bindings: Sequence[Binding], changed: Sequence[int], originals: Sequence[Any]
+) -> list[str]:
+    """Return under which other names a function reads containers among its arguments.
+
+    Parameters
+    ----------
+    bindings : sequence of Binding
+        What it reads from outside.
+    changed : sequence of int
+        The containers that it changes, by the order of `given_containers`.
+    originals : sequence
+        The arguments of a call.
+    """
+    if not changed:
+        return []
     names = {id(x.holder): x.name.removesuffix("[...]") for x in bindings if x.key is None}
     given = given_containers(originals)
-    for name in {names[id(given[i])]: None for i in numbers if id(given[i]) in names}:
-        warn_user(_OTHER_NAME.format(name), SideEffectWarning)
+    held = [id(x if isinstance(x, _MUTABLE) else vars(x)) for x in given]
+    found = [names.get(held[i]) for i in changed if i < len(held)]
+    return [*dict.fromkeys(name for name in found if name is not None)]
 
 
 def deliver(changes: Sequence[tuple[int, Any]], originals: Sequence[Any]) -> list[Any]:

@@ -720,3 +720,34 @@ def test_an_argument_that_is_changed_and_read_under_another_name_is_told_of(by: 
         warnings.simplefilter("error")
         hb.compile(lambda x, given: (given.append(1), x * len(given))[1])(ones(), other)
     assert other == [1]
+
+
+@pytest.mark.parametrize("by", ["closure", "default", "attribute", "element"])
+def test_an_argument_that_is_changed_and_read_under_another_name_is_one_in_a_later_call(
+    by: str,
+) -> None:
+    rows: list[Any] = []
+    holder = types.SimpleNamespace(rows=rows)
+    count: Callable[[], int] = {
+        "closure": lambda: len(rows),
+        "default": lambda held=rows: len(held),
+        "attribute": lambda: len(holder.rows),
+        "element": lambda held=(rows,): len(held[0]),
+    }[by]
+
+    @hb.compile
+    def f(x: Any, given: dict[str, list[int]]) -> Any:
+        given["rows"].append(1)
+        return x * count()
+
+    assert f(ones(), {"rows": []}).tolist() == [0, 0]
+    with pytest.warns(EagerFallbackWarning, match="runs eagerly where it is given"):
+        assert f(ones(), {"rows": rows}).tolist() == [1, 1]
+    for i in range(2, 4):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # it is told once
+            assert f(np.ones(2), {"rows": rows}).tolist() == [i, i]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SideEffectWarning)
+            assert f(np.ones(2), {"rows": []}).tolist() == [i, i]
+    assert rows == [1, 1, 1]
