@@ -338,7 +338,8 @@ def _moments(nest: _Nest, spec: KernelSpec, flow: Dataflow) -> tuple[Moment, ...
     extent = math.prod(loop.size for loop in nest.reduced)
     if nest.form != "rows" or extent < LEAST:
         return ()
-    return find_moments(len(spec.inputs), spec.body, flow.outer, flow.level)
+    outputs = {value for value, _ in spec.outputs}
+    return find_moments(len(spec.inputs), spec.body, outputs, flow.outer, flow.level)
 
 
 def _wants_streaming(nest: _Nest, outputs: tuple[tuple[int, Operand], ...]) -> bool:

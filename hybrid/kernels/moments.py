@@ -12,7 +12,8 @@ variance, 1983).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from hybrid.kernels.region import Instr
 from hybrid.records import dataclass
@@ -27,12 +28,14 @@ class Moment:
     """Two reductions, as numbers of values like `x` and `centre`.
 
     `squares` adds up ``(x - centre) ** 2``, those of `plain` (there may be none) ``x - centre``.
+    `total`, if it is not None, is the sum of `x` that only the centre reads.
     """
 
     squares: int
     plain: tuple[int, ...]
     x: int
     centre: int
+    total: int | None = None
 
     @property
     def values(self) -> tuple[int, ...]:
@@ -41,7 +44,11 @@ class Moment:
 
 
 def find_moments(
-    inputs: int, body: Sequence[Instr], outer: frozenset[int], level: Sequence[int]
+    inputs: int,
+    body: Sequence[Instr],
+    outputs: Collection[int],
+    outer: frozenset[int],
+    level: Sequence[int],
 ) -> tuple[Moment, ...]:
     """The sums of a region that can be had one sweep earlier: before their centre is known."""
     squares: dict[tuple[int, int], int] = {}
@@ -62,10 +69,48 @@ def find_moments(
             plain[pair] = (*plain.get(pair, ()), number)
         else:
             squares.setdefault(pair, number)
-    return tuple(
+    found = (
         Moment(number, plain.get((x, centre), ()), x, centre)
         for (x, centre), number in squares.items()
     )
+    return tuple(replace(moment, total=_total(moment, inputs, body, outputs)) for moment in found)
+
+
+def _total(
+    moment: Moment, inputs: int, body: Sequence[Instr], outputs: Collection[int]
+) -> int | None:
+    """The sum of the elements that those of deviations give, if all that reads it is them.
+
+    With an infinity among the elements it is NaN, as the deviations are either way.
+    """
+    users: dict[int, list[int]] = {}
+    for number, instr in enumerate(body, inputs):
+        for arg in instr.args:
+            if isinstance(arg, int):
+                users.setdefault(arg, []).append(number)
+    centre = body[moment.centre - inputs] if moment.centre >= inputs else None
+    if centre is None or centre.expr != "{0} / {1}" or not isinstance(centre.args[0], int):
+        return None
+    total, dtype = centre.args[0], body[moment.squares - inputs].dtype
+    instr = body[total - inputs]
+    if total < inputs or (instr.kind, instr.expr) != ("reduce", "sum"):
+        return None
+    if instr.args != (moment.x,) or {instr.dtype, centre.dtype} != {dtype}:
+        return None
+    deviations = users[moment.centre]
+    if any(_difference(x, inputs, body, dtype) != (moment.x, moment.centre) for x in deviations):
+        return None
+    readers = {reader for value in deviations for reader in users.get(value, ())}
+    squared = readers - set(moment.plain)
+    if any(_squared(x, inputs, body, dtype) not in deviations for x in squared):
+        return None
+    ends = {moment.squares, *moment.plain}
+    chain = [(total, {moment.centre}), (moment.centre, set(deviations))]
+    chain += [(value, readers) for value in deviations] + [(value, ends) for value in squared]
+    alone = all(
+        value not in outputs and readers >= set(users.get(value, ())) for value, readers in chain
+    )
+    return total if alone else None
 
 
 def _squared(arg: object, inputs: int, body: Sequence[Instr], dtype: str) -> object:

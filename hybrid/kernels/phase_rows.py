@@ -270,7 +270,7 @@ class RowsPhase(Phase):
     def _sweep(self, number: int, rows: tuple[str, str], inner: tuple[str, str]) -> None:
         """One pass over the reduced loops."""
         roots = self.roots(number)
-        reduces = tuple(v for v in self.flow.reduces[number] if v not in self._plain)
+        reduces = tuple(v for v in self.flow.reduces[number] if v not in self._derived)
         self._need(self.references(roots))
         self._open(reduces)
         if self.spec.reduced == 1:
@@ -415,9 +415,10 @@ class RowsPhase(Phase):
         return {moment.squares: moment for moment in self.spec.moments}
 
     @property
-    def _plain(self) -> set[int]:
-        """The reductions of deviations that come along with those of their squares."""
-        return {value for moment in self.spec.moments for value in moment.plain}
+    def _derived(self) -> set[int]:
+        """The reductions that come along with those of squares."""
+        plain = {value for moment in self.spec.moments for value in moment.plain}
+        return plain | {x.total for x in self.spec.moments if x.total is not None}
 
     def _sample(self, value: int, base: Base, saved_at: str, hoisted: dict[int, str]) -> None:
         """The first shift: the mean of the first elements."""
@@ -457,6 +458,9 @@ class RowsPhase(Phase):
     def _centre(self, value: int) -> None:
         """Make deviations from the mean those from the centre."""
         emit, name, moment = self.emit, f"v{value}", self.squares[value]
+        if moment.total is not None:
+            emit(f"v{moment.total} = {name}_before * ({name}_from + {name}_gone)")
+            self.known[moment.total] = f"v{moment.total}"
         self._need({moment.centre})
         emit(f"{name}_off = {name}_gone - ({self.known[moment.centre]} - {name}_from)")
         # Of nothing the mean may be anything.
