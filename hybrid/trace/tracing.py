@@ -461,6 +461,9 @@ def _run(
             kept = bool(changes or now.traced or told or carrying)
             tracer.flush(kept=kept and isinstance(error, Exception))
             error.args = tuple(map(dispatch.after_trace, error.args))
+            left = watch.changes()
+            ints_left((*left.made, *left.replaced))
+            numbers_left((*left.made, *left.replaced))
             if carrying is not None:
                 settle_numbers(carrying.of_call(call.bound))
             deliver([(i, _after_trace(contents)) for i, contents in changes], call.given)

@@ -13,6 +13,7 @@ import numbers
 import operator
 import pickle
 import struct
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -353,3 +354,24 @@ def test_that_says_where_and_an_error_of_the_users_is_raised_as_it_is() -> None:
             refuse(rate)
         assert caught.value.args == ("no", rate * 2)
         assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("values", [(1, 2, 3), (0.5, 1.5, 2.5)], ids=["int", "float"])
+def test_a_number_that_is_kept_before_an_error_is_a_number(values: tuple[float, ...]) -> None:
+    kept: list[float] = []
+
+    @hb.compile
+    def f(x: Any, n: float) -> Any:
+        kept.append(n)
+        if x[0] > 2:
+            raise ValueError("too large")
+        return x * n
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for i, n in enumerate(values):
+            kept.clear()
+            with pytest.raises(ValueError, match="too large"):
+                f(np.ones(2) * (i + 3), n)
+            assert [type(x) for x in kept] == [type(n)]
+            assert kept == [n]
