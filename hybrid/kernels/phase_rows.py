@@ -428,12 +428,12 @@ class RowsPhase(Phase):
             for start in ("shift", "from", "gone", "before"):
                 emit(f"{name}_{start} = {zero}")
             emit(f"sample = minimum({SAMPLE}, {self._inner})")
+            one = self.header.constant(1.0, self.dtype(value))
+            emit(f"{name}_part = {one} / {self._number(value, 'max(sample, 1)')}")
             with emit.block("for j in range(sample):"):
                 names = self.compute({x}, base, saved_at, hoisted)
-                emit(f"{name}_shift = add_reassoc({name}_shift, {names[x]})")
-            one = self.header.constant(1.0, self.dtype(value))
-            share = f"{one} / {self._number(value, 'max(sample, 1)')}"
-            emit(f"{name}_shift = {name}_shift * ({share})")
+                # Of large numbers the sum may overflow, their mean does not.
+                emit(f"{name}_shift = add_reassoc({name}_shift, {names[x]} * {name}_part)")
 
     def _put_together(self, value: int) -> None:
         """Add a block, by Chan's formula.
@@ -445,12 +445,15 @@ class RowsPhase(Phase):
         zero = self.constant(self.instr(value))
         emit(f"{name}_n = {self._number(value, 'stop - start')}")
         emit(f"{name}_off = {name}_sum / {name}_n")
-        emit(f"{name} = {name} + max_step({name}_squares - {name}_sum * {name}_off, {zero})")
+        # Squares that overflow are the result, whatever is taken from them.
+        emit(f"{name}_is_finite = {name}_squares - {name}_squares == {zero}")
+        less = f"max_step({name}_squares - {name}_sum * {name}_off, {zero})"
+        emit(f"{name} = {name} + select({name}_is_finite, {less}, {name}_squares)")
         with emit.block("if runs == 0:"):
             emit(f"{name}_from = {name}_shift + {name}_off")
         emit(f"{name}_step = {name}_shift - {name}_from + {name}_off - {name}_gone")
         emit(f"{name}_share = {name}_n / ({name}_before + {name}_n)")
-        emit(f"{name} = {name} + {name}_step * {name}_step * {name}_before * {name}_share")
+        emit(f"{name} = {name} + {name}_step * {name}_before * {name}_share * {name}_step")
         emit(f"{name}_gone = {name}_gone + {name}_step * {name}_share")
         emit(f"{name}_before = {name}_before + {name}_n")
         emit(f"{name}_shift = {name}_shift + {name}_off")

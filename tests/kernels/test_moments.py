@@ -38,3 +38,20 @@ def test_a_mean_that_others_read_keeps_its_infinity(f: Any) -> None:
         eager = f(hb.asarray(x))
     for one, other in zip(hb.compile(f)(hb.asarray(x)), eager, strict=True):
         np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("first", [1.0, 1e19])
+@pytest.mark.parametrize("scale", [1.0, 1e20, 1e36])
+@pytest.mark.parametrize("signs", [False, True])
+def test_variances_whose_squares_overflow_are_infinite(
+    scale: float, signs: bool, first: float
+) -> None:
+    x = np.full((5, 1100), scale, np.float32)
+    if signs:
+        x *= np.sign(_ROWS[:5])
+    x[:, :64] *= np.float32(first) if scale == 1.0 else 1
+    x[0, 700] = 1e38
+    with np.errstate(over="ignore", invalid="ignore"):
+        eager = _var(hb.asarray(x)).numpy()
+        traced = hb.compile(_var)(hb.asarray(x)).numpy()
+    np.testing.assert_allclose(traced, eager, rtol=1e-5)
