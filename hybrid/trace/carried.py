@@ -1,4 +1,4 @@
-"""Numbers that a function reads and sets outside: ``self.t += 1`` in a step that is compiled.
+"""Numbers outside that a function sets (``self.t += 1`` in a step), or its callers again and again.
 
 No graph reads or sets an attribute. So such numbers are handed to the function as arguments ahead
 of its own, and back beside its result: around the call they are read and set, in it they are what
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from types import CellType, FunctionType, MethodType
+from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from hybrid.core import dispatch
@@ -19,6 +19,8 @@ from hybrid.records import dataclass
 from hybrid.trace.environment import MISSING, Binding, same_value
 from hybrid.trace.growth import Changes
 from hybrid.trace.signature import signature_of
+
+_PLAIN = (object.__setattr__, ModuleType.__setattr__)
 
 Holder = Any
 """A dict, of globals, of attributes or any other, or a cell."""
@@ -149,7 +151,7 @@ def find(place: Place, function: Callable[..., Any], arguments: dict[str, Any]) 
     if place.kind == "item":
         return found if type(found) is dict else None
     # A class may do more where an attribute is set.
-    plain = getattr(type(found), "__setattr__") is object.__setattr__  # noqa: B009
+    plain = getattr(type(found), "__setattr__") in _PLAIN  # noqa: B009
     fields = getattr(found, "__dict__", None) if plain else None
     return fields if type(fields) is dict else None
 
@@ -198,6 +200,40 @@ def only_numbers(
         found += numbers
         others += rest
     return found, Changes(changes.made, tuple(others))
+
+
+class Moved:
+    """The numbers that callers have changed outside between calls, which a trace has as constants.
+
+    One that is set once, as a setting is, stays a constant; at the second change it is handed in.
+    """
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+
+    def again(
+        self,
+        function: Callable[..., Any],
+        changed: Sequence[Binding],
+        arguments: inspect.BoundArguments,
+    ) -> list[Place]:
+        """Return where numbers have changed for the second time, and note the first.
+
+        Parameters
+        ----------
+        function : callable
+            That was traced.
+        changed : sequence of Binding
+            What the trace depends on, and is another thing now.
+        arguments : BoundArguments
+            Of the call.
+        """
+        if not changed:
+            return []
+        places, _ = only_numbers(function, Changes((), tuple(changed)), arguments)
+        found = [place for place in places if place.name in self._names]
+        self._names |= {place.name for place in places}
+        return found
 
 
 class Carrying:

@@ -9,7 +9,7 @@ from hybrid.core import dispatch
 from hybrid.core.source import run_generated
 from hybrid.trace.any_size_launcher import UNKNOWN
 from hybrid.trace.carried import Carrying, Holder, Place, is_number, put, read
-from hybrid.trace.environment import MISSING
+from hybrid.trace.environment import MISSING, same_value
 
 if TYPE_CHECKING:
     from hybrid.trace.compiled_function import CompiledFunction
@@ -48,6 +48,7 @@ class Carrier:
         self.carrying = Carrying(function, places)
         self.inner = make(_with_numbers(self.carrying, function))
         self.inner._carry_for(self.carrying)
+        self._looked_at = 0
         fixed = self.carrying.fixed
         self.answer: Callable[[tuple[Any, ...], dict[str, Any]], Any] = (
             self._answer if None in fixed else _answering(self.inner, places, fixed)
@@ -66,9 +67,18 @@ class Carrier:
         if not all(map(is_number, numbers)):
             return UNKNOWN
         result, after = self.inner(*numbers, *args, **kwargs)
-        for holder, place, now in zip(holders, places, after):
-            put(holder, place.key, now)
+        for holder, place, before, now in zip(holders, places, numbers, after):
+            if now is not before and not same_value(now, before):
+                put(holder, place.key, now)
         return result
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether tracing has ended early where a constant may not have ended it."""
+        if self._looked_at == self.inner._traced:
+            return False
+        self._looked_at = self.inner._traced
+        return any(x.fallback is not None for x in self.inner.concrete_functions)
 
     @property
     def worn(self) -> bool:
@@ -89,6 +99,7 @@ def _answering(
     """
     scope: dict[str, Any] = {"dispatch": dispatch, "UNKNOWN": UNKNOWN, "MISSING": MISSING}
     scope |= {"read": read, "put": put, "is_number": is_number, "inner": inner}
+    scope["same_value"] = same_value
     lines = ["def answer(args, kwargs):"]
     lines.append("    if dispatch.busy and dispatch.state.recorder is not None: return UNKNOWN")
     after = []
@@ -96,10 +107,9 @@ def _answering(
         scope |= {f"h{i}": holder, f"k{i}": place.key}
         held = f"h{i}.get(k{i}, MISSING)" if type(holder) is dict else f"read(h{i}, k{i})"
         lines += [f"    n{i} = {held}", f"    if not is_number(n{i}): return UNKNOWN"]
-        after.append(f"    put(h{i}, k{i}, a{i})")
-        if type(holder) is dict:
-            after[-1] = f"    if a{i} is MISSING: put(h{i}, k{i}, a{i})"
-            after.append(f"    else: h{i}[k{i}] = a{i}")
+        # What the function only reads is not set, or another thread's new value would be lost.
+        after.append(f"    if a{i} is not n{i} and not same_value(a{i}, n{i}):")
+        after.append(f"        put(h{i}, k{i}, a{i})")
     count = range(len(places))
     numbers = "".join(f"n{i}, " for i in count)
     lines.append(

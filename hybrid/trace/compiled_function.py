@@ -25,7 +25,7 @@ from hybrid.ops._shortways import known_objects
 from hybrid.trace import modes, report
 from hybrid.trace.any_size_launcher import UNKNOWN
 from hybrid.trace.arguments import Call
-from hybrid.trace.carried import Carrying
+from hybrid.trace.carried import Carrying, Moved
 from hybrid.trace.carrier import Carrier
 from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.fleeting import Fleeting
@@ -85,6 +85,8 @@ class CompiledFunction:
         "_generaliser",
         "_hits",
         "_misses",
+        "_moved",
+        "_only_moved",
         "_options",
         "_shortcuts",  # where native code finds it
         "_signature",
@@ -124,6 +126,8 @@ class CompiledFunction:
         self._hits = 0
         self._misses = 0
         self._carrier: Carrier | None = None
+        self._moved = Moved()
+        self._only_moved = False
 
     # --- calling ----------------------------------------------------------------------------------
 
@@ -204,6 +208,8 @@ class CompiledFunction:
                 concrete = self._find(signature, call.leaves)
                 if concrete is None and self._is_fleeting(signature, call):
                     return self._subject.run_eagerly(call, tree)
+                if concrete is None and self._numbers_move(signature, call):
+                    return self(*args, **kwargs)
                 if concrete is None:
                     result, concrete = self._first(signature, call)
                     self._remember(concrete, call, args, kwargs)
@@ -233,6 +239,17 @@ class CompiledFunction:
             self._carrier = Carrier(tuple(wanted.values()), self.__wrapped__, make)
         return True
 
+    def _numbers_move(self, signature: Signature, call: Call) -> bool:
+        """Tell whether numbers outside that change again and again are arguments from now on."""
+        if self._subject.carrying is not None or self._subject.chances <= 0 or self.fullgraph:
+            return False  # fullgraph=True: int(self.rate) can be traced of a constant only
+        old = [x for x in self._traces.of(signature) if x.holds(call.leaves)]
+        changed = [binding for x in old[:1] for binding in x.bindings if binding.changed]
+        places = self._moved.again(self.__wrapped__, changed, call.bound)
+        self._subject.wanted |= {place.name: place for place in places}
+        self._only_moved = bool(places)
+        return self._only_moved
+
     def _carry_for(self, carrying: Carrying) -> None:
         """Be a function that is given numbers from outside ahead of its arguments."""
         self._subject.carrying = carrying
@@ -246,7 +263,7 @@ class CompiledFunction:
         if more and self._subject.chances > 0:
             self._subject.wanted |= more
             self._carry()
-        elif carrier.worn:
+        elif carrier.worn or (self._only_moved and carrier.gave_up):
             self._carrier, self._subject.chances = None, 0
 
     def _bind(
