@@ -209,7 +209,7 @@ class Moved:
     """
 
     def __init__(self) -> None:
-        self._names: set[str] = set()
+        self._noted: dict[str, Place] = {}
 
     def again(
         self,
@@ -217,7 +217,7 @@ class Moved:
         changed: Sequence[Binding],
         arguments: inspect.BoundArguments,
     ) -> list[Place]:
-        """Return where numbers have changed for the second time, and note the first.
+        """Return where numbers have changed, once one has for the second time.
 
         Parameters
         ----------
@@ -231,9 +231,9 @@ class Moved:
         if not changed:
             return []
         places, _ = only_numbers(function, Changes((), tuple(changed)), arguments)
-        found = [place for place in places if place.name in self._names]
-        self._names |= {place.name for place in places}
-        return found
+        twice = any(place.name in self._noted for place in places)
+        self._noted |= {place.name: place for place in places}
+        return [*self._noted.values()] if twice else []  # those that change in turn as well
 
 
 class Carrying:

@@ -191,3 +191,12 @@ def test_the_derivative_by_an_argument_uses_the_number_of_now() -> None:
     for i in range(6):
         options.rate = i + 0.5
         assert f(hb.ones(1)).tolist() == [2 * (i + 0.5)]
+
+
+def test_numbers_that_change_in_turn_are_not_traced_again() -> None:
+    options = {"rate": 0.0, "decay": 0.0}
+    f = hb.compile(lambda x: x * options["rate"] + options["decay"])
+    for i in range(12):
+        options["rate" if i % 2 else "decay"] = i + 0.5
+        assert f(hb.ones(1)).tolist() == [options["rate"] + options["decay"]]
+    assert f.cache_info().misses <= FEW + 1
