@@ -97,7 +97,8 @@ def choose(a: ArrayLike, choices: Any, out: Any = None, mode: str = "raise") -> 
     elif mode == "clip":
         number = where(number < 0, 0, where(number >= len(arrays), len(arrays) - 1, number))
     elif (state.recorder is None or not isinstance(a, Tensor)) and number.size:
-        least, most = int(np.min(np.asarray(a))), int(np.max(np.asarray(a)))
+        known = a if isinstance(a, Tensor) else np.asarray(a)
+        least, most = int(known.min()), int(known.max())
         if not 0 <= least <= most < len(arrays):
             text = f"choose: {least if least < 0 else most} is none of the {len(arrays)} choices"
             raise IndexingError(located(f"{text}, counted from 0"))
