@@ -92,10 +92,10 @@ def _total(
     if centre is None or centre.expr != "{0} / {1}" or not isinstance(centre.args[0], int):
         return None
     total, dtype = centre.args[0], body[moment.squares - inputs].dtype
-    instr = body[total - inputs]
-    if total < inputs or (instr.kind, instr.expr) != ("reduce", "sum"):
+    found = body[total - inputs] if total >= inputs else None
+    if found is None or (found.kind, found.expr, found.args) != ("reduce", "sum", (moment.x,)):
         return None
-    if instr.args != (moment.x,) or {instr.dtype, centre.dtype} != {dtype}:
+    if {found.dtype, centre.dtype} != {dtype}:
         return None
     deviations = users[moment.centre]
     if any(_difference(x, inputs, body, dtype) != (moment.x, moment.centre) for x in deviations):

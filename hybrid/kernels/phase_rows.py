@@ -167,10 +167,10 @@ class RowsPhase(Phase):
         """
         for index, operand in enumerate(self.spec.inputs):
             name, width = f"in{index}", np.dtype(operand.dtype).itemsize
-            if operand.inner == "1" and not _is_elsewhere(operand) and name not in self._asked:
-                if operand.dtype in ("float32", "float64"):
-                    self.emit(f"{name}_next = {base(name)} + {FURTHER // width}")
-                    self._asked.add(name)
+            asks = operand.inner == "1" and operand.dtype in ("float32", "float64")
+            if asks and not _is_elsewhere(operand) and name not in self._asked:
+                self.emit(f"{name}_next = {base(name)} + {FURTHER // width}")
+                self._asked.add(name)
 
     def element(self, name: str, base: Base) -> str:
         text = super().element(name, base)
