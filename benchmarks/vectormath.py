@@ -21,7 +21,7 @@ from scipy import special
 from benchmarks.machine import limit_threads
 
 if TYPE_CHECKING:
-    from hybrid.kernels.cpu import Source
+    from hybrid.kernels.texts import Source
 
 SIZE = 100_000
 ROUNDS, CALLS = 25, 4

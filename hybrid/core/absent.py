@@ -45,10 +45,10 @@ def _instead(name: str) -> str:
 
 def leave_out(kind: type) -> None:
     """Give a class what tells of the names that it lacks; what is attached later replaces it."""
-    for names in (METHODS, *map(dir, (np.ndarray, *PYTHON_TYPES.values()))):
-        for name in names:
-            if not name.startswith("_") and name not in dir(kind):
-                setattr(kind, name, Absent(name))
+    names = set(METHODS).union(*map(dir, (np.ndarray, *PYTHON_TYPES.values())))
+    for name in names.difference(dir(kind)):
+        if not name.startswith("_"):
+            setattr(kind, name, Absent(name))
 
 
 def present(instance: Any) -> list[str]:

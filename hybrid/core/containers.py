@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 from collections.abc import Callable, Container, Iterable, Sequence
+from types import ModuleType
 from typing import Any
-
-import optree
 
 Tree = Any
 """The structure of a container without its leaves: ``optree.PyTreeSpec``."""
@@ -13,9 +14,17 @@ Tree = Any
 
 _NAMESPACE = "hybrid"
 
-# The order of a dict is part of what a function sees: of its structure, and of results.
-_insertion_order = optree.dict_insertion_ordered(True, namespace=_NAMESPACE)
-_insertion_order.__enter__()  # for good; held, since its end would be the end of the mode
+
+@functools.cache
+def _optree() -> ModuleType:
+    """The library, a tenth of an import: it comes with the first container that is asked about."""
+    import optree
+
+    # The order of a dict is part of what a function sees: of its structure, and of results.
+    mode = optree.dict_insertion_ordered(True, namespace=_NAMESPACE)
+    mode.__enter__()
+    atexit.register(mode.__exit__, None, None, None)  # held till then: it ends with what began it
+    return optree
 
 
 def register_container(
@@ -51,7 +60,7 @@ def register_container(
     >>> width(Interval(hb.asarray(1.0), hb.asarray(4.0)))
     Tensor(3., dtype=float32)
     """
-    optree.register_pytree_node(
+    _optree().register_pytree_node(
         kind,
         lambda x: (*flatten(x), None),
         lambda rest, parts: unflatten(rest, tuple(parts)),
@@ -61,18 +70,18 @@ def register_container(
 
 def flatten(container: Any) -> tuple[list[Any], Tree]:
     """Return the leaves of a container and its structure."""
-    leaves, tree = optree.tree_flatten(container, none_is_leaf=True, namespace=_NAMESPACE)
+    leaves, tree = _optree().tree_flatten(container, none_is_leaf=True, namespace=_NAMESPACE)
     return leaves, tree
 
 
 def unflatten(tree: Tree, leaves: Iterable[Any]) -> Any:
     """Put leaves into a structure."""
-    return optree.tree_unflatten(tree, leaves)
+    return _optree().tree_unflatten(tree, leaves)
 
 
 def is_named_tuple(x: Any) -> bool:
     """Tell whether an object is a tuple whose items have names."""
-    return optree.is_namedtuple_instance(x)
+    return bool(_optree().is_namedtuple_instance(x))
 
 
 def leaves_of(container: Any) -> list[Any]:
@@ -88,7 +97,10 @@ def map_leaves(function: Callable[[Any], Any], container: Any) -> Any:
 
 def paths(container: Any) -> list[tuple[Any, ...]]:
     """Return the way to each leaf: keys, indices, field names."""
-    return optree.tree_paths(container, none_is_leaf=True, namespace=_NAMESPACE)
+    found: list[tuple[Any, ...]] = _optree().tree_paths(
+        container, none_is_leaf=True, namespace=_NAMESPACE
+    )
+    return found
 
 
 def broadcast_prefix(prefix: Any, container: Any) -> Any:
@@ -99,12 +111,14 @@ def broadcast_prefix(prefix: Any, container: Any) -> Any:
     ValueError
         Where `prefix` is no prefix of `container`.
     """
-    return optree.tree_broadcast_prefix(prefix, container, none_is_leaf=True, namespace=_NAMESPACE)
+    return _optree().tree_broadcast_prefix(
+        prefix, container, none_is_leaf=True, namespace=_NAMESPACE
+    )
 
 
 def held_by(container: Any) -> list[Any] | None:
     """Return what a container holds, one level deep; None for a leaf."""
-    held, tree = optree.tree_flatten(
+    held, tree = _optree().tree_flatten(
         container, lambda x: x is not container, none_is_leaf=True, namespace=_NAMESPACE
     )
     return None if tree.is_leaf() else held
@@ -117,12 +131,12 @@ def visit(function: Callable[[Any], None], container: Any) -> None:
         function(x)
         return False
 
-    optree.tree_flatten(container, seen, none_is_leaf=True, namespace=_NAMESPACE)
+    _optree().tree_flatten(container, seen, none_is_leaf=True, namespace=_NAMESPACE)
 
 
 def map_items(function: Callable[[Any], Any], container: Any, whole: Container[int]) -> Any:
     """Replace leaves, and the containers whose identity is in `whole`, by ``function(it)``."""
-    return optree.tree_map(
+    return _optree().tree_map(
         function,
         container,
         is_leaf=lambda x: id(x) in whole,

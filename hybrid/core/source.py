@@ -8,7 +8,6 @@ import linecache
 import os
 import site
 import sys
-import sysconfig
 import warnings
 from functools import lru_cache
 from types import CodeType, FrameType
@@ -17,9 +16,7 @@ from typing import Any
 from hybrid.records import dataclass
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-INSTALLED = tuple(
-    {sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), *site.getsitepackages()}
-)
+INSTALLED = tuple({os.path.dirname(os.__file__), *site.getsitepackages()})
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ import functools
 from math import prod
 
 from hybrid.core.layout import Layout
-from hybrid.kernels.cpu import Source
 from hybrid.kernels.handwritten import geometry, source_of
 from hybrid.kernels.spec import Geometry
+from hybrid.kernels.texts import Source
 
 _SLOTS = ("number", "first", "step", "size")
 

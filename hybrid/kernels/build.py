@@ -36,10 +36,10 @@ from hybrid.kernels import (
     vectormath,
     wide,
 )
-from hybrid.kernels.cpu import Source
 from hybrid.kernels.expression import SUFFIX
 from hybrid.kernels.region import COMPLEX
 from hybrid.kernels.scalar import straight_line
+from hybrid.kernels.texts import Source
 
 # Names of the templates that intrinsics.py spells differently.
 _ALIASES = {"abs": "absolute"}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import hashlib
 import os
 import sys
 from collections.abc import Iterator
@@ -19,9 +18,9 @@ from pathlib import Path
 from hybrid.core.source import warn_user
 from hybrid.errors import CacheWarning
 from hybrid.kernels import processor
+from hybrid.kernels.digest import SIZE, digest
 
 _MAGIC = b"hybrid kernel 1\n"
-_DIGEST = hashlib.sha256().digest_size
 _warned: set[str] = set()
 
 
@@ -48,17 +47,13 @@ def fingerprint() -> bytes:
     """A hash of what compiled code depends on besides its source."""
     import numpy as np
 
-    digest = hashlib.sha256(processor.identity())
-    for name in ("numba", "llvmlite"):
-        digest.update(_version(name) + b"\0")
-    for fact in (sys.version, sys.platform, np.__version__):
-        digest.update(fact.encode() + b"\0")
+    parts = [processor.identity()]
+    parts += [_version(name) + b"\0" for name in ("numba", "llvmlite")]
+    parts += [fact.encode() + b"\0" for fact in (sys.version, sys.platform, np.__version__)]
     here = os.path.dirname(__file__)
     for path in sorted(_sources(here)):
-        digest.update(path[len(here) :].encode() + b"\0")
-        with open(path, "rb") as file:
-            digest.update(file.read())
-    return digest.digest()
+        parts += [path[len(here) :].encode() + b"\0", Path(path).read_bytes()]
+    return digest(*parts)
 
 
 def _version(package: str) -> bytes:
@@ -85,7 +80,7 @@ def _sources(folder: str) -> Iterator[str]:
 
 def key(text: str) -> str:
     """The name of the entry for a source text."""
-    return hashlib.sha256(fingerprint() + text.encode()).hexdigest()[:40]
+    return digest(fingerprint(), text.encode()).hex()[:40]
 
 
 def _path(name: str) -> Path:
@@ -101,11 +96,11 @@ def read(name: str) -> bytes | None:
         data = _path(name).read_bytes()
     except OSError:
         return None
-    start = len(_MAGIC) + _DIGEST
+    start = len(_MAGIC) + SIZE
     payload = data[start:]
     if not data.startswith(_MAGIC) or not payload:
         return None
-    if hashlib.sha256(payload).digest() != data[len(_MAGIC) : start]:
+    if digest(payload) != data[len(_MAGIC) : start]:
         return None
     return payload
 
@@ -114,7 +109,7 @@ def write(name: str, payload: bytes) -> None:
     """Store an entry, in place of what may lie there."""
     import tempfile
 
-    data = _MAGIC + hashlib.sha256(payload).digest() + payload
+    data = _MAGIC + digest(payload) + payload
     temporary = ""
     try:
         path = _path(name)

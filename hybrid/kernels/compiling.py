@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from queue import PriorityQueue
 
 from hybrid.kernels import build, machine, parallel
-from hybrid.kernels.cpu import Source
+from hybrid.kernels.texts import Source
 
 
 @contextmanager

@@ -13,7 +13,6 @@ number of blocks, as in pairwise summation, and the order of additions depends o
 from __future__ import annotations
 
 import functools
-import hashlib
 import re
 from collections.abc import Iterator
 
@@ -31,36 +30,11 @@ from hybrid.kernels.spec import (
     outer_loops,
     phases,
 )
-from hybrid.records import dataclass
+from hybrid.kernels.texts import Source, named
 
 _FORMS = {"map": MapPhase, "rows": RowsPhase, "columns": ColumnsPhase}
 _PLACEHOLDER = "KERNEL"
 _STRIDES = {"0": "constant", "1": "contiguous", "s": "strided", "p": "periodic"}
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Generated text of a kernel.
-
-    Attributes
-    ----------
-    name
-        Words of the body and a hash of the text: no two kernels share a name.
-    text
-        A Python module; the names it imports by use are those of ``build.namespace``.
-    phases
-        Names of its functions, in the order in which they run.
-    arrays
-        Number of input and output arrays.
-    reduced
-        Whether LLVM is to reduce strengths in its loops.
-    """
-
-    name: str
-    text: str
-    phases: tuple[str, ...]
-    arrays: int
-    reduced: bool = True
 
 
 @functools.lru_cache(maxsize=4096)
@@ -77,8 +51,7 @@ def source(spec: KernelSpec) -> Source:
     lines = [*(f"# {line}" for line in _description(spec)), "", *_operands(spec)]
     lines += [*header.lines.values(), *emit.lines]
     text = "\n".join(lines) + "\n"
-    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-    name = f"k_{_words(spec)}_{digest}"
+    name = named(_words(spec), text)
     functions = tuple(f"{name}_{phase}" for phase in names)
     arrays = len(spec.inputs) + len(spec.outputs)
     return Source(name, text.replace(_PLACEHOLDER, name), functions, arrays, _reduced(spec))

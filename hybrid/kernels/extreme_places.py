@@ -12,10 +12,10 @@ from math import prod
 import numpy as np
 
 from hybrid.core.layout import Layout
-from hybrid.kernels.cpu import Source
 from hybrid.kernels.handwritten import Array, geometry, run, source_of
 from hybrid.kernels.limits import lanes_of
 from hybrid.kernels.spec import Geometry
+from hybrid.kernels.texts import Source
 
 # Elements of an item at most; longer rows are several.
 _ITEM = 1 << 14

@@ -15,10 +15,10 @@ import functools
 import numpy as np
 
 from hybrid.core.layout import Layout
-from hybrid.kernels.cpu import Source
 from hybrid.kernels.handwritten import geometry, tiled_source
 from hybrid.kernels.limits import RATE, lanes_of, registers, takes
 from hybrid.kernels.spec import Geometry
+from hybrid.kernels.texts import Source
 
 # Columns up to which a chain of additions is as exact as BLAS's, and panels stay in the cache.
 _COLUMNS = 256

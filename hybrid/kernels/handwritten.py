@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from hybrid.kernels.cpu import Source
 from hybrid.kernels.limits import lanes_of
 from hybrid.kernels.spec import PARALLEL_NS, Geometry, as_geometry
+from hybrid.kernels.texts import Source, named
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -62,7 +61,7 @@ def source_of(
         ]
         bodies[number] = body.replace("UNPACK", "\n".join(reads))
     text = "\n\n\n".join([head, *bodies])
-    name = f"k_{kind}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    name = named(kind, text)
     functions = tuple(f"{name}_{phase}" for phase in phases)
     return Source(name, text.replace("KERNEL", name), functions, arrays)
 

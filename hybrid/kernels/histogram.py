@@ -12,8 +12,8 @@ import functools
 
 import numpy as np
 
-from hybrid.kernels.cpu import Source
 from hybrid.kernels.handwritten import Array, geometry, run, source_of
+from hybrid.kernels.texts import Source
 
 # NumPy's blocks, in which it adds up weights.
 _BLOCK = 1 << 16

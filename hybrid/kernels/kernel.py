@@ -18,6 +18,7 @@ from hybrid.kernels.entry import callable_of
 from hybrid.kernels.loopnest import canonical
 from hybrid.kernels.region import Region
 from hybrid.kernels.spec import Geometry, KernelSpec
+from hybrid.kernels.texts import Source
 from hybrid.records import dataclass
 
 Loaded = tuple[Callable[..., None], tuple[int, ...], bool]
@@ -115,7 +116,7 @@ def kernel_of(region: Region) -> tuple[Kernel, Geometry]:
 
 
 def kernels_of(
-    regions: Sequence[Region], written: Sequence[cpu.Source] = ()
+    regions: Sequence[Region], written: Sequence[Source] = ()
 ) -> list[tuple[Kernel, Geometry]]:
     """The kernel for each region, and the geometry to call it with.
 
@@ -127,7 +128,7 @@ def kernels_of(
     return [(kernel, geometry) for kernel, (_, geometry) in zip(kernels, pairs, strict=True)]
 
 
-def kernels_for(specs: Sequence[KernelSpec], written: Sequence[cpu.Source] = ()) -> list[Kernel]:
+def kernels_for(specs: Sequence[KernelSpec], written: Sequence[Source] = ()) -> list[Kernel]:
     """The kernels for specifications; those that are not there yet are made all at once.
 
     With them the sources that were `written` by hand, which :func:`load` then finds.
@@ -148,7 +149,7 @@ def kernels_for(specs: Sequence[KernelSpec], written: Sequence[cpu.Source] = ())
     return [_kernels[spec] for spec in specs]
 
 
-def load(source: cpu.Source) -> Loaded:
+def load(source: Source) -> Loaded:
     """The entry point of source written by hand, its trampolines, whether its code was on disk."""
     found = _written.get(source.name)
     if found is None:
@@ -157,7 +158,7 @@ def load(source: cpu.Source) -> Loaded:
     return found
 
 
-def _load_all(sources: Sequence[cpu.Source]) -> list[Loaded]:
+def _load_all(sources: Sequence[Source]) -> list[Loaded]:
     keys = [cache.key(source.text) for source in sources]
     codes = [cache.read(key) for key in keys]
     missing = [source for source, code in zip(sources, codes, strict=True) if code is None]
@@ -169,8 +170,8 @@ def _load_all(sources: Sequence[cpu.Source]) -> list[Loaded]:
 
 
 def _compiler(
-    sources: Sequence[cpu.Source],
-) -> AbstractContextManager[Callable[[cpu.Source], bytes]]:
+    sources: Sequence[Source],
+) -> AbstractContextManager[Callable[[Source], bytes]]:
     if not sources:
         return nullcontext(_not_missing)
     from hybrid.kernels import compiling
@@ -178,12 +179,12 @@ def _compiler(
     return compiling.compiled(sources)
 
 
-def _not_missing(source: cpu.Source) -> bytes:
+def _not_missing(source: Source) -> bytes:
     raise AssertionError(f"{source.name} is on disk")
 
 
 def _load(
-    source: cpu.Source, key: str, code: bytes | None, compiled: Callable[[cpu.Source], bytes]
+    source: Source, key: str, code: bytes | None, compiled: Callable[[Source], bytes]
 ) -> Loaded:
     global _stats
     found = code is not None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import sys
-import sysconfig
 import weakref
 from typing import Any
 
@@ -64,7 +63,8 @@ def offset(owner: Any, name: str) -> int:
 
 def check_layouts() -> None:
     """Refuse an interpreter that lays out objects in another way."""
-    if sys.implementation.name != "cpython" or sysconfig.get_config_var("Py_GIL_DISABLED"):
+    # Without the lock an object begins with more than a count and its class.
+    if sys.implementation.name != "cpython" or _HEADER != 2 * _POINTER:
         raise RuntimeError("this is not CPython with its lock")
     index, pair = slice(1, 2, 3), ("a", "b")
     array: Any = np.zeros((3, 1), np.float32)[:2]

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from hybrid.kernels.butterflies import COMPLEX_RADICES, REAL_RADICES
-from hybrid.kernels.cpu import Source
 from hybrid.kernels.handwritten import Array, geometry, run, source_of
 from hybrid.kernels.limits import lanes_of
 from hybrid.kernels.spec import Geometry
+from hybrid.kernels.texts import Source
 from hybrid.records import dataclass
 
 # Numbers of a line whose two tiles stay in the second-level cache, by far; and of one that is worth

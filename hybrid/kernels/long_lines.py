@@ -17,7 +17,6 @@ from operator import mul
 
 import numpy as np
 
-from hybrid.kernels.cpu import Source
 from hybrid.kernels.handwritten import Array, geometry, run
 from hybrid.kernels.limits import lanes_of
 from hybrid.kernels.lines import (
@@ -29,6 +28,7 @@ from hybrid.kernels.lines import (
     source_of_lines,
 )
 from hybrid.kernels.spec import Geometry
+from hybrid.kernels.texts import Source
 from hybrid.records import dataclass
 
 # Numbers of a line that is worth two steps; and of one whose roots of unity are worth keeping.

@@ -14,10 +14,10 @@ import functools
 import numpy as np
 
 from hybrid.core.layout import Layout
-from hybrid.kernels.cpu import Source
 from hybrid.kernels.handwritten import geometry, tiled_source
 from hybrid.kernels.limits import RATE, lanes_of, registers, takes, vectors_across
 from hybrid.kernels.spec import Geometry
+from hybrid.kernels.texts import Source
 
 # Numbers that are added up and columns of the result, at most, and rows, at least: for others BLAS
 # is as fast.

@@ -15,9 +15,9 @@ import numpy as np
 
 from hybrid.core.layout import Layout
 from hybrid.core.spec import Shape, TensorSpec
-from hybrid.kernels.cpu import Source
 from hybrid.kernels.handwritten import Array, geometry, source_of
 from hybrid.kernels.spec import Geometry
+from hybrid.kernels.texts import Source
 from hybrid.records import dataclass
 
 _DTYPES = frozenset(("float32", "float64", "int32", "int64"))

@@ -8,8 +8,8 @@ from math import prod
 import numpy as np
 
 from hybrid.core.spec import Shape
-from hybrid.kernels.cpu import Source
 from hybrid.kernels.handwritten import Array, geometry, run, source_of
+from hybrid.kernels.texts import Source
 
 Padding = tuple[tuple[int, int], ...]
 

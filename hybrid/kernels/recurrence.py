@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hybrid.kernels.cpu import Source
 from hybrid.kernels.expression import Header, literal, render
 from hybrid.kernels.handwritten import source_of
 from hybrid.kernels.phase import Text
 from hybrid.kernels.region import Instr, Literal
+from hybrid.kernels.texts import Source
 from hybrid.records import dataclass
 
 # Numbers of the geometry before the distances of rows: nanoseconds, bytes, steps.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from hybrid.kernels.cpu import Source
 from hybrid.kernels.handwritten import source_of
 from hybrid.kernels.limits import lanes_of
+from hybrid.kernels.texts import Source
 
 WIDTH = 32
 """Elements of a row that are vectors without a loop."""

@@ -10,9 +10,9 @@ import functools
 
 import numpy as np
 
-from hybrid.kernels.cpu import Source
 from hybrid.kernels.handwritten import Array, geometry, run
 from hybrid.kernels.rows_at import SLOTS, WIDTH, rows_source
+from hybrid.kernels.texts import Source
 
 # Nanoseconds for `WIDTH` elements of a row.
 _ROW = 6

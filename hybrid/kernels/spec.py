@@ -9,17 +9,16 @@ from __future__ import annotations
 import ast
 import functools
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from hybrid.core.unknown import is_unknown
 from hybrid.kernels.moments import Moment
 from hybrid.kernels.region import Instr
 from hybrid.records import dataclass
 
-Geometry = npt.NDArray[np.int64]
+Geometry: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 
 # Nanoseconds of estimated serial time from which on two threads are faster than one. Waking the
 # threads costs 2 to 10 microseconds.

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.spec import TensorSpec
-from hybrid.kernels.cpu import Source
 from hybrid.kernels.handwritten import Array, geometry, run
 from hybrid.kernels.rows_at import SLOTS, WIDTH, rows_source
+from hybrid.kernels.texts import Source
 
 # Rows of an item, and nanoseconds for `WIDTH` elements.
 _ROWS, _PART = 64, 4

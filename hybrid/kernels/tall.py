@@ -15,10 +15,10 @@ import operator
 import numpy as np
 
 from hybrid.core.layout import Layout
-from hybrid.kernels.cpu import Source
 from hybrid.kernels.handwritten import geometry, tiled_source
 from hybrid.kernels.limits import RATE, lanes_of, registers, takes, vectors_across
 from hybrid.kernels.spec import Geometry
+from hybrid.kernels.texts import Source
 
 # Numbers that are added up one by one; of both operands so many rows lie in the second-level cache.
 _PART = 256

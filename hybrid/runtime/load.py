@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from hybrid.records import dataclass
 
 if TYPE_CHECKING:
-    from hybrid.kernels.cpu import Source
     from hybrid.kernels.region import Region
     from hybrid.kernels.spec import Geometry
+    from hybrid.kernels.texts import Source
 
 
 @dataclass(frozen=True, slots=True)

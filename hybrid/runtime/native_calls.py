@@ -19,8 +19,8 @@ from hybrid.runtime.load import LoadedKernel, load_written
 from hybrid.runtime.steps import LibraryStep, Place, Step
 
 if TYPE_CHECKING:
-    from hybrid.kernels.cpu import Source
     from hybrid.kernels.spec import Geometry
+    from hybrid.kernels.texts import Source
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

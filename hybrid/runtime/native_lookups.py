@@ -22,8 +22,8 @@ from hybrid.runtime.lower import Lowered, lower
 from hybrid.runtime.steps import LibraryStep, Place, Step
 
 if TYPE_CHECKING:
-    from hybrid.kernels.cpu import Source
     from hybrid.kernels.spec import Geometry
+    from hybrid.kernels.texts import Source
 
 
 PLACES = ("argmax", "argmin")

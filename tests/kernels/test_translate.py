@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from hybrid.kernels import build, kernel, native
-from hybrid.kernels.cpu import Source
 from hybrid.kernels.memory import load, store
+from hybrid.kernels.texts import Source
 from hybrid.kernels.translate import inlined
 
 Words = np.ndarray[Any, np.dtype[np.int64]]

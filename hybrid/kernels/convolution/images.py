@@ -16,10 +16,10 @@ from hybrid.kernels.convolution.axes import (
     table_of,
 )
 from hybrid.kernels.convolution.limits import ITEMS, PLANES, Padding
-from hybrid.kernels.cpu import Source
 from hybrid.kernels.handwritten import Array, geometry, run, tiled_source
 from hybrid.kernels.limits import RATE, lanes_of, registers, takes
 from hybrid.kernels.spec import Geometry
+from hybrid.kernels.texts import Source
 from hybrid.records import dataclass
 
 # Results that are computed for each that is wanted: beyond it, products of copied windows win.

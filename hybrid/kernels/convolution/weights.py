@@ -10,10 +10,10 @@ import numpy as np
 from hybrid.core.spec import Shape
 from hybrid.kernels.convolution.axes import forward_axis, planes_of, table_of
 from hybrid.kernels.convolution.limits import ITEMS, PLANES, Padding
-from hybrid.kernels.cpu import Source
 from hybrid.kernels.handwritten import Array, geometry, run, source_of
 from hybrid.kernels.limits import RATE, lanes_of, registers, takes
 from hybrid.kernels.spec import Geometry
+from hybrid.kernels.texts import Source
 from hybrid.records import dataclass
 
 # Sets of images that are added up apart, and bytes that their sums may take.
