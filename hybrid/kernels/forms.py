@@ -19,7 +19,7 @@ TYPES = {"float": ir.FloatType(), "double": ir.DoubleType()}
 _ATTRIBUTES = "nounwind willreturn memory(none)"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Function:
     """A function of `arity` numbers of LLVM's type `kind`."""
 
@@ -112,7 +112,7 @@ class Function:
             yield f"  %r = shufflevector {vector} %v, {vector} poison, {places(range(lanes))}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Instruction(Function):
     """An instruction of AVX-512: LLVM's name, and the arguments after the vectors."""
 
@@ -152,7 +152,7 @@ class Instruction(Function):
                 yield f"declare {self.type(lanes)} {symbol}({types})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Table(Function):
     """The entry of a table whose number is in the lowest bits of the argument, as an integer.
 
@@ -220,7 +220,7 @@ class Table(Function):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Asking(Function):
     """The number itself; its vectors ask for the line at an address, which moves on with them.
 
@@ -245,7 +245,7 @@ class Asking(Function):
         yield "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ShortTable(Table):
     """The same for AVX2, which permutes eight numbers of 32 bits.
 

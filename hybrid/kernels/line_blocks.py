@@ -22,7 +22,7 @@ from hybrid.kernels.scalar import intrinsic
 from hybrid.records import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Block:
     """The memory of a block, what its passes are, and its numbers by name.
 

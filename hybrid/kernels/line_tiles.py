@@ -20,7 +20,7 @@ from hybrid.kernels.scalar import intrinsic
 from hybrid.records import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Lines:
     """Lines of an array: so many, each so many numbers from the one before, and so their numbers.
 

@@ -47,7 +47,7 @@ class Vector:
         return Vector(self.builder, self.builder.fneg(self.value))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Writer:
     """Writes code for vectors of `lanes` numbers of LLVM's type `element`."""
 

@@ -149,7 +149,7 @@ def known_radices(kind: str, radices: Sequence[int]) -> tuple[int, ...]:
     return tuple(radix for radix in known if radix in radices)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Passes:
     """The numbers of the passes over a line, and their roots of unity."""
 
@@ -200,7 +200,7 @@ def source_of_lines(
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LineKernel:
     """A kernel, and what it is given but for arrays and a scale."""
 

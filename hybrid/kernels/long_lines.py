@@ -195,7 +195,7 @@ def _roots_of_blocks(
     return numbers, np.concatenate(roots, axis=1), last
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Parts:
     """A long line as rows and columns: all numbers and roots of unity of its passes."""
 
@@ -285,7 +285,7 @@ def _source(kind: str, dtype: str, lanes: int, radices: tuple[int, ...]) -> Sour
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LongKernel:
     """A kernel, and what it is given but for arrays and a scale; lines so far apart."""
 

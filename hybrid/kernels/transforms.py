@@ -14,14 +14,18 @@ from collections.abc import Callable
 from importlib import import_module
 from itertools import pairwise
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from hybrid.kernels import lines, long_lines, parallel
+from hybrid.kernels import parallel
 from hybrid.kernels.gufunc import loop_of
 from hybrid.kernels.handwritten import Array
 from hybrid.kernels.products import can_limit, multiply
+
+if TYPE_CHECKING:
+    from hybrid.kernels.lines import LineKernel
+    from hybrid.kernels.long_lines import LongKernel
 
 # Elements of an input that are worth more than SciPy's shorter way to the same loop.
 _MANY = 1 << 14
@@ -31,8 +35,7 @@ _SLABS = 64
 Strides = tuple[int, ...]
 Axes = tuple[int, ...]
 # In how many slabs lines lie evenly; the kernel, or the numbers for NumPy's loop, of each.
-_Kernel = lines.LineKernel | long_lines.LongKernel
-_Plan = tuple[int, _Kernel | Array]
+_Plan: TypeAlias = "tuple[int, LineKernel | LongKernel | Array]"
 
 
 @functools.cache
@@ -165,8 +168,11 @@ def _numbers(
 
 def _kernel(
     name: str, types: str, sizes: tuple[int, int], count: int, steps: tuple[int, int, int, int]
-) -> _Kernel | None:
+) -> LineKernel | LongKernel | None:
     """What transforms several lines at once, or long ones, where that is known and worth it."""
+    from hybrid.kernels.lines import line_kernel
+    from hybrid.kernels.long_lines import long_kernel
+
     dtype = np.dtype(types[1])
     kind = {"fft": "complex", "ifft": "complex", "irfft": "backward"}.get(name, "forward")
     size = sizes[0 if kind != "backward" else 1]
@@ -174,7 +180,7 @@ def _kernel(
         return None
     numbers = [step // dtype.itemsize for step in steps]
     given = kind, dtype.name, size, count, numbers, name == "ifft"
-    return lines.line_kernel(*given) or long_lines.long_kernel(*given)
+    return line_kernel(*given) or long_kernel(*given)
 
 
 def _merged(

@@ -102,7 +102,7 @@ def asking(builder: Any, value: Any, address: Any, write: bool) -> Any:
     return builder.call(found, [value, address])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Loop:
     """A loop of `BLOCK` steps, for rare arguments: it computes some results of each."""
 
@@ -149,7 +149,7 @@ def edges_loop(x: Scalar) -> Loop:
     return _EDGES_LOOPS[str(x.value.type)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Rare(Function):
     """The last number, but for rare arguments the result of that number of a loop.
 
