@@ -47,7 +47,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # so one run shares one cache and never sees the user's own.
     if not hasattr(config, "workerinput"):
         config.stash[_OWN_CACHE] = os.environ[_CACHE_DIR] = tempfile.mkdtemp(prefix="hybrid-test-")
-    import hybrid.compiled  # noqa: F401 - all ops, which tests walk, and not before that
+    import hybrid.compiled
+    import hybrid.families  # noqa: F401 - all ops, which tests walk, and not before that
 
 
 @pytest.hookimpl(wrapper=True)

@@ -72,3 +72,51 @@ def test_what_comes_later_is_in_the_namespace_and_what_is_not_there_is_refused()
     root = Path(__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert "AttributeError: module 'hybrid' has no attribute 'compiles'" in done.stderr
+
+
+PLAIN = """
+import sys
+import numpy as np
+import hybrid as hb
+
+x = hb.asarray([[1.0, 2.0], [3.0, 4.0]])
+with hb.GradientTape() as tape:
+    tape.watch(x)
+    y = (hb.tanh(x @ x)[1:] + np.sin(x)).sum()
+tape.gradient(y, x)
+x[0] += hb.random.normal(2)
+hb.stack([hb.sort(x), hb.softmax(x), hb.tensordot(x, x, 1)]).mean(axis=0).argmax()
+hb.compile(hb.sqrt)(x)
+assert {"median", "linalg"} <= set(dir(hb))
+print(*(name for name in sys.modules if name.startswith(BEHIND)))
+@hb.compile
+def of_families(x):  # they come in the middle of a trace
+    return np.concatenate([x, hb.linalg.inv(x)]), hb.median(x)
+with hb.default_dtype(hb.float64):
+    found = of_families(x)
+assert [part.dtype for part in found] == [hb.float32] * 2
+"""
+FAMILIES = (
+    *("hybrid.families", "hybrid.ops.fft", "hybrid.ops.linalg", "hybrid.ops.conv"),
+    *("hybrid.ops.pooling", "hybrid.ops.statistics", "hybrid.ops.sets", "hybrid.ops.layers"),
+    *("hybrid.ops.segments", "hybrid.ops.losses", "hybrid.ops.protocols.adapters"),
+    "hybrid.ops.protocols.compositions",
+)
+
+
+def test_plain_code_and_compiled_code_do_without_families_that_few_need() -> None:
+    code = PLAIN.replace("BEHIND", repr(FAMILIES))
+    root = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, cwd=root, capture_output=True, text=True
+    )
+    assert done.stdout.split() == []
+
+
+def test_each_later_name_is_behind_one_door() -> None:
+    import hybrid
+    from hybrid import compiled, families
+
+    assert set(compiled.__all__) == hybrid._TRACING
+    assert not hybrid._TRACING & set(families.__all__)
+    assert hybrid._TRACING.union(families.__all__) <= set(hybrid.__all__)

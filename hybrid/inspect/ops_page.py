@@ -69,8 +69,9 @@ def ops_page() -> str:
 
 
 def registered() -> list[Op]:
-    """Return all ops, with those that ``hybrid`` does not bring before a function is compiled."""
+    """Return all ops, with those that ``hybrid`` does not bring before they are asked for."""
     import_module("hybrid.compiled")
+    import_module("hybrid.families")
     return list(OPS.values())
 
 

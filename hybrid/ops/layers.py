@@ -17,8 +17,8 @@ from hybrid.ops.data_types import finfo
 from hybrid.ops.elementwise.arithmetic import rsqrt
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.indexing import take
-from hybrid.ops.linalg import matmul
 from hybrid.ops.permuting import swapaxes
+from hybrid.ops.products import matmul
 from hybrid.ops.reduction import mean as mean_of
 from hybrid.ops.reduction import var
 from hybrid.ops.reshaping import reshape

@@ -19,12 +19,12 @@ from hybrid.ops.linalg.matrices import (
     trace,
 )
 from hybrid.ops.linalg.norms import cond, matrix_norm, norm, vector_norm
-from hybrid.ops.linalg.products import matmul, vecdot
 from hybrid.ops.linalg.solving import inv, solve, solve_triangular
 from hybrid.ops.linalg.spectral import EighResult, SVDResult, eigh, eigvalsh, svd, svdvals
-from hybrid.ops.linalg.tensor_products import tensordot
 from hybrid.ops.linalg.tensor_systems import tensorinv, tensorsolve
 from hybrid.ops.permuting import matrix_transpose
+from hybrid.ops.products import matmul, vecdot
+from hybrid.ops.tensor_products import tensordot
 
 __all__ = [
     "EighResult",

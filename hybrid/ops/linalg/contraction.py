@@ -22,8 +22,8 @@ from hybrid.ops._axes import Axes
 from hybrid.ops.diagonals import DIAGONAL
 from hybrid.ops.elementwise.operands import together
 from hybrid.ops.linalg.notation import from_numbers, letter_sizes, parse
-from hybrid.ops.linalg.products import matmul, summed_products, total
 from hybrid.ops.permuting import permute_dims
+from hybrid.ops.products import matmul, summed_products, total
 from hybrid.ops.reshaping import reshape
 from hybrid.ops.unit_axes import squeeze
 from hybrid.records import dataclass

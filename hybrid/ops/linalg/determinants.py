@@ -17,9 +17,9 @@ from hybrid.ops.linalg._matrices import (
     real_dtype,
     regular,
 )
-from hybrid.ops.linalg.products import matmul
 from hybrid.ops.linalg.solving import inv
 from hybrid.ops.permuting import matrix_transpose
+from hybrid.ops.products import matmul
 
 
 class SlogdetResult(NamedTuple):

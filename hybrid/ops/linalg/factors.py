@@ -23,8 +23,8 @@ from hybrid.ops.linalg._matrices import (
     positive_definite,
     regular,
 )
-from hybrid.ops.linalg.products import conjugated, matmul
 from hybrid.ops.linalg.solving import solve_triangular
+from hybrid.ops.products import conjugated, matmul
 from hybrid.ops.triangles import tril, triu
 from hybrid.ops.unit_matrices import eye
 

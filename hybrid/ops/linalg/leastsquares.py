@@ -27,8 +27,8 @@ from hybrid.ops.linalg._matrices import (
     real_dtype,
     regular,
 )
-from hybrid.ops.linalg.products import conjugated, matmul
 from hybrid.ops.linalg.spectral import svd, svdvals
+from hybrid.ops.products import conjugated, matmul
 from hybrid.ops.reshaping import reshape
 from hybrid.ops.searching import count_nonzero
 from hybrid.ops.unit_axes import expand_dims

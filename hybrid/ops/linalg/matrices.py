@@ -28,10 +28,10 @@ from hybrid.ops.linalg._matrices import (
     checked,
 )
 from hybrid.ops.linalg.contraction import einsum
-from hybrid.ops.linalg.products import matmul
 from hybrid.ops.linalg.solving import inv
-from hybrid.ops.linalg.tensor_products import outer as _outer
 from hybrid.ops.permuting import matrix_transpose, moveaxis
+from hybrid.ops.products import matmul
+from hybrid.ops.tensor_products import outer as _outer
 from hybrid.ops.unit_matrices import eye
 
 # --- diagonals ------------------------------------------------------------------------------------

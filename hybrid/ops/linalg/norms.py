@@ -21,10 +21,10 @@ from hybrid.ops.elementwise.arithmetic import absolute, sqrt
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.linalg._matrices import as_lapack, check_axes, check_square, checked, real_dtype
 from hybrid.ops.linalg.determinants import slogdet
-from hybrid.ops.linalg.products import conjugated
 from hybrid.ops.linalg.solving import inv
 from hybrid.ops.linalg.spectral import svdvals
 from hybrid.ops.permuting import moveaxis
+from hybrid.ops.products import conjugated
 from hybrid.ops.reduction.declare import restore
 from hybrid.ops.searching import count_nonzero
 from hybrid.ops.unit_axes import expand_dims, squeeze

@@ -23,8 +23,8 @@ from hybrid.ops.linalg._matrices import (
     check_square,
     regular,
 )
-from hybrid.ops.linalg.products import conjugated, matmul, stacked
 from hybrid.ops.permuting import matrix_transpose
+from hybrid.ops.products import conjugated, matmul, stacked
 from hybrid.ops.triangles import tril, triu
 from hybrid.ops.unit_axes import expand_dims
 

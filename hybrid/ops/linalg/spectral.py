@@ -31,7 +31,7 @@ from hybrid.ops.linalg._matrices import (
     regular,
     symmetric,
 )
-from hybrid.ops.linalg.products import conjugated, matmul
+from hybrid.ops.products import conjugated, matmul
 from hybrid.ops.unit_matrices import eye
 
 

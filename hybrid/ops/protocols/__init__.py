@@ -14,11 +14,11 @@ from importlib.util import find_spec
 
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
-from hybrid.ops.protocols import adapters, arrays_for_scipy, compositions, padding, writers
+from hybrid.ops.protocols import writers
 from hybrid.ops.protocols.functions import __array_function__, implements
 from hybrid.ops.protocols.ufuncs import __array_ufunc__
 
-__all__ = ["adapters", "arrays_for_scipy", "compositions", "implements", "padding", "writers"]
+__all__ = ["implements", "writers"]
 
 if find_spec("einops") is not None:
     from hybrid.ops.protocols import tensors_in_einops

@@ -23,10 +23,12 @@ from hybrid.ops import (
     joining,
     linalg,
     permuting,
+    products,
     rearranging,
     reduction,
     reshaping,
     sorting,
+    tensor_products,
     triangles,
 )
 from hybrid.ops._axes import as_dtype, one_axis
@@ -37,7 +39,7 @@ from hybrid.ops.elementwise.casting import astype, check_cast
 from hybrid.ops.elementwise.operands import is_weak, strong
 from hybrid.ops.elementwise.selection import where as _choose
 from hybrid.ops.inplace import write
-from hybrid.ops.linalg import contraction, products, tensor_products
+from hybrid.ops.linalg import contraction
 from hybrid.ops.protocols.by_numpy import by_numpy, put_into, spread
 from hybrid.ops.protocols.functions import implements, translated
 from hybrid.ops.protocols.writers import within

@@ -2,7 +2,7 @@
 
 A function of ``numpy``, ``numpy.linalg`` or ``numpy.fft`` is hybrid's public function of the same
 name, called with the same arguments: `_route` pairs the parameters of both by name, and passes
-NumPy's default where hybrid's is another one. :data:`ADAPTERS` has those that names do not explain.
+NumPy's default where hybrid's is another one. `adapters` has those that names do not explain.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
+from importlib import import_module
 from itertools import zip_longest
 from typing import Any
 
@@ -28,8 +29,7 @@ from hybrid.ops.protocols.by_numpy import by_numpy, put_into, spread
 
 Function = Callable[..., Any]
 
-ADAPTERS: dict[Function, Function] = {}
-"""What stands in for a NumPy function, called with the same arguments."""
+_ADAPTERS: dict[Function, Function] = {}
 
 _NOT_HANDLED = object()
 _NO_VALUE = np._NoValue
@@ -51,10 +51,21 @@ def implements(*functions: Function) -> Callable[[Function], Function]:
 
     def decorate(ours: Function) -> Function:
         for function in functions:
-            ADAPTERS[function] = ours
+            _ADAPTERS[function] = ours
         return ours
 
     return decorate
+
+
+@cache
+def adapters() -> dict[Function, Function]:
+    """Return what stands in for each NumPy function that has such, called with the same arguments.
+
+    The modules come with the first call, for they bring the families of ops that they are made of.
+    """
+    for name in ("adapters", "arrays_for_scipy", "compositions", "padding", "writers"):
+        import_module(f"{__package__}.{name}")
+    return _ADAPTERS
 
 
 def __array_function__(self: Any, func: Function, types: Any, args: Any, kwargs: Any) -> Any:
@@ -121,7 +132,7 @@ _USUAL = frozenset((np.ndarray, int, bool, str, slice, type(None)))
 
 
 def _answer(func: Function, args: Any, kwargs: Any) -> Any:
-    adapter = ADAPTERS.get(func)
+    adapter = adapters().get(func)
     if adapter is None:
         return translated(func, args, kwargs)
     _ANSWERED[func, len(args), *kwargs] = adapter

@@ -17,7 +17,6 @@ from hybrid.core.making import asarray
 from hybrid.core.tensor import Array, Tensor
 from hybrid.core.variable import Variable
 from hybrid.ops.joining import concat, stack
-from hybrid.ops.linalg.contraction import einsum
 from hybrid.ops.rearranging import tile
 from hybrid.ops.unit_axes import expand_dims
 
@@ -65,4 +64,6 @@ class HybridBackend(AbstractBackend):
 
     def einsum(self, pattern: str, *x: Tensor) -> Tensor:
         """Contract."""
+        from hybrid.ops.linalg.contraction import einsum
+
         return einsum(pattern, *x)

@@ -25,23 +25,23 @@ from hybrid.core.tensor import Tensor, wrap
 from hybrid.core.variable import Variable
 from hybrid.dtypes import DType
 from hybrid.errors import HybridError
-from hybrid.ops import creation, elementwise, joining, linalg, reduction, unit_axes
+from hybrid.ops import creation, elementwise, joining, reduction, unit_axes
 from hybrid.ops._axes import all_axes
 from hybrid.ops.elementwise.declare import UFUNCS, key_of
 from hybrid.ops.elementwise.operands import KNOWN, OF_NUMPY, SCALARS, hold_lists, with_lists
 from hybrid.ops.elementwise.selection import where as choose
 from hybrid.ops.inplace import check_write, writing
+from hybrid.ops.products import matmul, vecdot
 from hybrid.ops.protocols.by_numpy import by_numpy, put_into, spread, written_by_numpy
-from hybrid.ops.protocols.compositions import reduced_at
 from hybrid.ops.protocols.special import of_scipy
 from hybrid.ops.updating import At
 
 Function = Callable[..., Any]
 
-UFUNCS[np.matmul] = linalg.matmul
-UFUNCS[np.vecdot] = linalg.vecdot
-UFUNCS[np.matvec] = lambda a, x: linalg.matmul(a, asarray(x)[..., None])[..., 0]
-UFUNCS[np.vecmat] = lambda x, a: linalg.matmul(_conjugated(asarray(x))[..., None, :], a)[..., 0, :]
+UFUNCS[np.matmul] = matmul
+UFUNCS[np.vecdot] = vecdot
+UFUNCS[np.matvec] = lambda a, x: matmul(a, asarray(x)[..., None])[..., 0]
+UFUNCS[np.vecmat] = lambda x, a: matmul(_conjugated(asarray(x))[..., None, :], a)[..., 0, :]
 
 _REDUCE: dict[np.ufunc, Function] = {
     np.add: reduction.sum,
@@ -427,6 +427,8 @@ def _reduced_at(
     x = asarray(x) if dtype is None else asarray(x).astype(dtype, copy=False)
     if not x.ndim:
         raise TypeError(located(f"{ufunc.__name__}.reduceat: an array of shape () has no axis"))
+    from hybrid.ops.protocols.compositions import reduced_at  # with all that they compose
+
     return reduced_at(_REDUCE[ufunc], x, indices, axis)
 
 

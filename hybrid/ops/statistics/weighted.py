@@ -16,8 +16,8 @@ from hybrid.ops.copying import laid
 from hybrid.ops.elementwise import clip, conj, imag, real, sqrt
 from hybrid.ops.elementwise.operands import with_lists
 from hybrid.ops.joining import concat
-from hybrid.ops.linalg import matmul
 from hybrid.ops.permuting import permute_dims
+from hybrid.ops.products import matmul
 from hybrid.ops.reduction import Axis
 from hybrid.ops.reshaping import reshape
 from hybrid.ops.unit_axes import expand_dims

@@ -9,7 +9,7 @@ import hybrid as hb
 from hybrid.core.making import asarray
 from hybrid.core.op import OPS
 from hybrid.errors import ShapeError
-from hybrid.ops.linalg import products, tensor_products
+from hybrid.ops import products, tensor_products
 
 rng = np.random.default_rng(0)
 

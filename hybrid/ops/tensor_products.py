@@ -18,8 +18,8 @@ from hybrid.kernels.divided import LARGE
 from hybrid.ops._axes import Axes, some_axes
 from hybrid.ops._methods import as_numpy, attach
 from hybrid.ops.elementwise.operands import together
-from hybrid.ops.linalg.products import conjugated, matmul
 from hybrid.ops.permuting import permute_dims
+from hybrid.ops.products import conjugated, matmul
 from hybrid.ops.reshaping import ravel, reshape
 
 

@@ -1,0 +1,152 @@
+"""The public names of families of ops that many programs do without, and what these need.
+
+Convolutions, transforms, linear algebra beyond products, layers, losses, statistics and sets are a
+fifth of what eager code has. ``hybrid`` brings them when it is asked for the first of these names,
+as it brings `hybrid.compiled`.
+"""
+
+from __future__ import annotations
+
+from hybrid.ops import fft, linalg
+from hybrid.ops.bits import packbits, unpackbits
+from hybrid.ops.conv import (
+    conv1d,
+    conv2d,
+    conv_transpose1d,
+    conv_transpose2d,
+    convolve,
+    correlate,
+)
+from hybrid.ops.layers import (
+    attention,
+    batch_norm,
+    dropout,
+    embedding,
+    layer_norm,
+)
+from hybrid.ops.linalg.contraction import einsum
+from hybrid.ops.linalg.norms import norm, vector_norm
+from hybrid.ops.losses import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    one_hot,
+)
+from hybrid.ops.namespace import __array_namespace_info__
+from hybrid.ops.pooling import (
+    avg_pool,
+    avg_pool1d,
+    avg_pool2d,
+    max_pool,
+    max_pool1d,
+    max_pool2d,
+)
+from hybrid.ops.segments import segment_max, segment_mean, segment_min, segment_sum
+from hybrid.ops.sets import (
+    isin,
+    unique,
+    unique_all,
+    unique_counts,
+    unique_inverse,
+    unique_values,
+)
+from hybrid.ops.statistics import (
+    average,
+    bincount,
+    corrcoef,
+    cov,
+    digitize,
+    histogram,
+    histogram2d,
+    histogram_bin_edges,
+    histogramdd,
+    interp,
+    median,
+    nan_to_num,
+    nanargmax,
+    nanargmin,
+    nancumprod,
+    nancumsum,
+    nanmax,
+    nanmean,
+    nanmedian,
+    nanmin,
+    nanpercentile,
+    nanprod,
+    nanquantile,
+    nanstd,
+    nansum,
+    nanvar,
+    percentile,
+    ptp,
+    quantile,
+)
+
+__all__ = [
+    "__array_namespace_info__",
+    "attention",
+    "average",
+    "avg_pool",
+    "avg_pool1d",
+    "avg_pool2d",
+    "batch_norm",
+    "binary_cross_entropy_with_logits",
+    "bincount",
+    "conv1d",
+    "conv2d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "convolve",
+    "corrcoef",
+    "correlate",
+    "cov",
+    "cross_entropy",
+    "digitize",
+    "dropout",
+    "einsum",
+    "embedding",
+    "fft",
+    "histogram",
+    "histogram2d",
+    "histogram_bin_edges",
+    "histogramdd",
+    "interp",
+    "isin",
+    "layer_norm",
+    "linalg",
+    "max_pool",
+    "max_pool1d",
+    "max_pool2d",
+    "median",
+    "nan_to_num",
+    "nanargmax",
+    "nanargmin",
+    "nancumprod",
+    "nancumsum",
+    "nanmax",
+    "nanmean",
+    "nanmedian",
+    "nanmin",
+    "nanpercentile",
+    "nanprod",
+    "nanquantile",
+    "nanstd",
+    "nansum",
+    "nanvar",
+    "norm",
+    "one_hot",
+    "packbits",
+    "percentile",
+    "ptp",
+    "quantile",
+    "segment_max",
+    "segment_mean",
+    "segment_min",
+    "segment_sum",
+    "unique",
+    "unique_all",
+    "unique_counts",
+    "unique_inverse",
+    "unique_values",
+    "unpackbits",
+    "vector_norm",
+]
