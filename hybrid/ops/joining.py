@@ -16,7 +16,7 @@ from hybrid.core.tensor import ArrayLike, Tensor, wrap
 from hybrid.dtypes import promote
 from hybrid.errors import ShapeError
 from hybrid.ops._axes import lead_axis, one_axis
-from hybrid.ops.elementwise.operands import together
+from hybrid.ops.elementwise.operands import each_of
 from hybrid.ops.reshaping import ravel, reshape
 from hybrid.ops.slicing import narrow
 from hybrid.ops.unit_axes import expand_dims, squeeze
@@ -163,7 +163,7 @@ def concat(arrays: Sequence[ArrayLike], /, *, axis: int | None = 0) -> Tensor:
                 made._data = data
                 made._link = made._node = None
                 return made
-    tensors = together(*arrays)
+    tensors = each_of("concat", arrays)
     if not tensors:
         raise ShapeError(located("concat: there is no array to join"))
     if axis is None:
@@ -258,7 +258,7 @@ def stack(arrays: Sequence[ArrayLike], /, *, axis: int = 0) -> Tensor:
                 return wrap(np.concatenate([part[None] for part in parts]))
             except ValueError:
                 pass  # explained below
-    tensors = together(*arrays)
+    tensors = each_of("stack", arrays)
     if not tensors:
         raise ShapeError(located("stack: there is no array to join"))
     return bind(STACK, tensors, {"axis": one_axis("stack", axis, tensors[0].shape, extra=1)})
@@ -302,7 +302,7 @@ def vstack(arrays: Sequence[ArrayLike], /) -> Tensor:
     Tensor([[1, 2],
             [3, 4]], dtype=int64)
     """
-    return concat([_at_least_2d(a) for a in together(*arrays)], axis=0)
+    return concat([_at_least_2d(a) for a in each_of("vstack", arrays)], axis=0)
 
 
 def hstack(arrays: Sequence[ArrayLike], /) -> Tensor:
@@ -321,7 +321,7 @@ def hstack(arrays: Sequence[ArrayLike], /) -> Tensor:
     >>> hstack([[1, 2], [3]])
     Tensor([1, 2, 3], dtype=int64)
     """
-    tensors = [t if t.ndim else reshape(t, 1) for t in together(*arrays)]
+    tensors = [t if t.ndim else reshape(t, 1) for t in each_of("hstack", arrays)]
     return concat(tensors, axis=0 if tensors and tensors[0].ndim == 1 else 1)
 
 

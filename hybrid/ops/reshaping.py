@@ -147,6 +147,8 @@ def _resolve_shape(x: Tensor, shape: Any) -> Shape:
             raise
         text = f"reshape: a shape is an int or several, not {shape!r}"
         raise TypeError(located(text)) from None
+    # NumPy works out any negative size.
+    sizes = tuple([-1 if type(n) is int and n < 0 else n for n in sizes])
     if -1 not in sizes:
         return as_shape("reshape", sizes)
     known = prod(n for n in sizes if n != -1)

@@ -66,7 +66,14 @@ def _sorting(op: Op, x: ArrayLike, axis: int | None, descending: bool, stable: b
 
 
 def argsort(
-    x: ArrayLike, /, axis: int | None = -1, *, descending: bool = False, stable: bool = True
+    x: ArrayLike,
+    /,
+    axis: int | None = -1,
+    kind: str | None = None,
+    order: Any = None,
+    *,
+    descending: bool = False,
+    stable: bool = True,
 ) -> Tensor:
     """Return the indices that sort `x` along an axis.
 
@@ -75,10 +82,13 @@ def argsort(
     x : array-like
     axis : int, optional
         None sorts the raveled array.
+    kind, order : optional
+        Those of NumPy: any kind sorts alike, and ``"quicksort"`` or ``"heapsort"`` may put equal
+        elements in another order; no Tensor has fields to order by.
     descending : bool
         From the largest to the smallest: the order of the ascending sort backwards, NaN first.
     stable : bool
-        Whether equal elements keep their order, in both directions.
+        Whether equal elements keep their order, in both directions; where no kind says it.
 
     Returns
     -------
@@ -89,6 +99,8 @@ def argsort(
     >>> argsort([3, 1, 2])
     Tensor([1, 2, 0], dtype=int64)
     """
+    if kind is not None or order is not None:
+        stable = stability(kind, order, None)
     return _sorting(ARGSORT, x, axis, descending, stable)
 
 
@@ -154,7 +166,14 @@ SORT = register(
 
 
 def sort(
-    x: ArrayLike, /, axis: int | None = -1, *, descending: bool = False, stable: bool = True
+    x: ArrayLike,
+    /,
+    axis: int | None = -1,
+    kind: str | None = None,
+    order: Any = None,
+    *,
+    descending: bool = False,
+    stable: bool = True,
 ) -> Tensor:
     """Return a sorted copy along an axis; arguments as of :func:`argsort`.
 
@@ -163,6 +182,8 @@ def sort(
     >>> sort([3, 1, 2], descending=True)
     Tensor([3, 2, 1], dtype=int64)
     """
+    if kind is not None or order is not None:
+        stable = stability(kind, order, None)
     if not busy and type(x) is Tensor and not descending and type(axis) is int:
         data = x._data
         if type(data) is np.ndarray and data.size < _FEW and data.dtype.kind in "fiub":

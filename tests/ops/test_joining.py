@@ -33,3 +33,6 @@ def test_what_does_not_join_is_refused():
         hb.concat([X, X[:, :2]])
     with pytest.raises(ShapeError, match="there is no array to join"):
         hb.stack([])
+    for join in (hb.concat, hb.stack, hb.hstack, hb.vstack, hb.dstack, hb.column_stack):
+        with pytest.raises(TypeError, match=f"{join.__name__}: expected a list or tuple of arrays"):
+            join(5)

@@ -212,6 +212,17 @@ def test_kinds_that_numpy_refuses_are_refused(
             f(x)
 
 
+@RUN
+def test_functions_of_hybrid_take_the_kinds_of_numpys(run: Callable[..., Any]) -> None:
+    x = np.array([[3.0, 1.0, 2.0, 1.0] * 20, [1.0, np.nan, -0.0, 0.0] * 20])
+    for ours, numpys in ((hb.sort, np.sort), (hb.argsort, np.argsort)):
+        for kind in ("stable", "quicksort"):
+            f = run(lambda x, ours=ours, kind=kind: ours(x, 1, kind))
+            same_bits(f(hb.asarray(x)).numpy(), numpys(x, 1, kind))
+        with pytest.raises(ValueError, match="sort kind must be one of"):
+            run(lambda x, ours=ours: ours(x, kind="bogus"))(hb.asarray(x))
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("stable", [True, False])
 def test_16_bits_are_sorted_as_float32_is(dtype: str, stable: bool) -> None:

@@ -17,7 +17,7 @@ from hybrid.errors import ShapeError
 from hybrid.ops._axes import one_axis
 from hybrid.ops.copying import laid
 from hybrid.ops.diagonals import diagonal
-from hybrid.ops.elementwise.operands import together
+from hybrid.ops.elementwise.operands import each_of, together
 from hybrid.ops.elementwise.selection import where
 from hybrid.ops.indexing import take
 from hybrid.ops.joining import concat
@@ -116,7 +116,7 @@ def column_stack(tup: Sequence[ArrayLike], /) -> Tensor:
     Tensor([[1, 3],
             [2, 4]], dtype=int64)
     """
-    columns = [t if t.ndim >= 2 else reshape(t, (t.size, 1)) for t in together(*tup)]
+    columns = [t if t.ndim >= 2 else reshape(t, (t.size, 1)) for t in each_of("column_stack", tup)]
     return concat(columns, axis=1)
 
 
@@ -137,7 +137,7 @@ def dstack(tup: Sequence[ArrayLike], /) -> Tensor:
     Tensor([[[1, 3],
              [2, 4]]], dtype=int64)
     """
-    return concat([atleast_3d(x) for x in together(*tup)], axis=2)
+    return concat([atleast_3d(x) for x in each_of("dstack", tup)], axis=2)
 
 
 def append(arr: ArrayLike, values: ArrayLike, axis: int | None = None) -> Tensor:

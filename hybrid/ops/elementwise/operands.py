@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -83,6 +84,14 @@ def operand(x: Any) -> Any:
 def together(*arrays: Any) -> tuple[Tensor, ...]:
     """Turn the arguments of one call into Tensors, lists beside double precision into double."""
     return tuple(map(asarray, with_lists(*arrays)))
+
+
+def each_of(name: str, arrays: Any) -> tuple[Tensor, ...]:
+    """Turn the arrays of an argument that is a list of them into Tensors, as `together` does."""
+    if not isinstance(arrays, Iterable):
+        given = f"{type(arrays).__name__} {arrays!r}"
+        raise TypeError(located(f"{name}: expected a list or tuple of arrays, not the {given}"))
+    return together(*arrays)
 
 
 def weakly(x: Any, other: Tensor) -> Any:
