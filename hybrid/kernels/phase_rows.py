@@ -30,7 +30,7 @@ LINE = 64
 MOST = 256
 # Bytes of a row up to which the next one is asked for while functions of this one are computed.
 AHEAD = 65536
-# How many bytes ahead lines of the same row are asked for while squares are added up.
+# How many bytes ahead lines of the same row are asked for while squares of long ones are added up.
 FURTHER = 2048
 # Block results that are added before they move up in the cascade; a power of two.
 CASCADE = 64
@@ -42,7 +42,7 @@ class RowsPhase(Phase):
     def __init__(self, spec: KernelSpec, kind: str, header: Header, emit: Text) -> None:
         super().__init__(spec, kind, header, emit)
         self.flow = replace(self.flow, saved=self.flow.saved | self._lent.keys())
-        self._asked = set[str]()
+        self._asked = dict[str, str]()
 
     def item(self) -> None:
         """One result; or one block of it, if the reduction is split."""
@@ -64,8 +64,7 @@ class RowsPhase(Phase):
             self.keep(number, f"rows * {self._inner}")
             if number < self.flow.store_pass and self.kept_by(number):
                 self._ask()
-            if number == self._computing:
-                self._ask_next()
+            self._ask_next(number)
             self._sweep(number, ("0", "rows"), ("0", self._inner))
             self._asked.clear()
         self._finish()
@@ -135,18 +134,25 @@ class RowsPhase(Phase):
                 return number
         return 0
 
-    def _ask_next(self) -> None:
-        """Say where the next rows begin: they are asked for while functions of these are computed.
+    def _ask_next(self, number: int) -> None:
+        """Say where the next rows begin, if they are asked for in this pass.
 
+        They are while functions of these are computed, or results of sums of squares are stored.
         That is a line for each vector. All lines at once delay what they run beside.
         """
-        if self._computing == 0 or not self.spec.kept or self.spec.reduced > 1:
+        if not self.spec.kept or self.spec.reduced > 1:
             return
-        names = [f"in{i}" for i, x in enumerate(self.spec.inputs) if not _is_elsewhere(x)]
-        lent = self.kept_by(self._computing) & self._lent.keys()
+        if 0 < number == self._computing:
+            names = [f"in{i}" for i, x in enumerate(self.spec.inputs) if not _is_elsewhere(x)]
+            lent = self.kept_by(number) & self._lent.keys()
+            names += [f"out{self._lent[value]}" for value in sorted(lent)]
+        elif number == self.flow.store_pass and number not in self._squared:
+            names = [name for before in self._squared for name in self._read(before)]
+        else:
+            return
         ahead = "" if self._ahead is None else f"in{arguments(self.instr(self._ahead))[0]}"
         loop = f"k{self.spec.kept - 1}"
-        for name in (*names, *(f"out{self._lent[value]}" for value in sorted(lent))):
+        for name in dict.fromkeys(names):
             operand = self.operands[name]
             if operand.inner == "1" and operand.dtype in ("float32", "float64"):
                 most = AHEAD // np.dtype(operand.dtype).itemsize
@@ -158,23 +164,57 @@ class RowsPhase(Phase):
                     self.emit(f"{name}_after = {name}_next + select({there}, {name}_{loop}, 0)")
                     continue
                 self.emit(f"{name}_next = {name}_at + select({there}, {name}_{loop}, 0)")
-                self._asked.add(name)
+                self._asked[name] = name
 
-    def _ask_further(self, base: Base) -> None:
-        """Say what is asked for while squares are added up: what lies ahead, most often of the row.
+    @property
+    def _squared(self) -> list[int]:
+        """The passes that add squares up."""
+        reduces = enumerate(self.flow.reduces)
+        return [number for number, values in reduces if self.squares.keys() & set(values)]
 
-        The processor asks ahead by itself, but not enough for three operations on each number.
+    def _read(self, number: int) -> list[str]:
+        """The inputs that a pass reads element by element."""
+        values = inner_closure(self.spec, self.flow.outer, self.roots(number))
+        return [
+            f"in{value}"
+            for value in sorted(values)
+            if value < self.count and not _is_elsewhere(self.spec.inputs[value])
+        ]
+
+    def _ask_further(self, number: int, base: Base) -> None:
+        """Say what is asked for while squares are added up: the row of a result, or what is ahead.
+
+        The processor asks for what is read by itself, though not enough for three operations on
+        each number. For what a later pass stores to it asks when it is too late. Where rows are too
+        long to be there still in that pass, lines of the row are asked for that lie further on.
         """
-        for index, operand in enumerate(self.spec.inputs):
-            name, width = f"in{index}", np.dtype(operand.dtype).itemsize
-            asks = operand.inner == "1" and operand.dtype in ("float32", "float64")
-            if asks and not _is_elsewhere(operand) and name not in self._asked:
-                self.emit(f"{name}_next = {base(name)} + {FURTHER // width}")
-                self._asked.add(name)
+        later = [f"out{i}" for i in self.flow.inner_outputs if number < self.flow.store_pass]
+        for name in self._read(number):
+            operand, width = self.operands[name], np.dtype(self.operands[name].dtype).itemsize
+            if operand.inner != "1" or operand.dtype not in ("float32", "float64"):
+                continue
+            if name in self._asked:
+                continue
+            self._asked[name] = name
+            further = f"{base(name)} + {FURTHER // width}"
+            results = [
+                out
+                for out in later
+                if (self.operands[out].inner, self.operands[out].dtype) == ("1", operand.dtype)
+            ]
+            if self.kind == "item" and self.spec.reduced == 1 and results:
+                later.remove(results[0])
+                self._asked[name] = f"{name}_asked"
+                self.emit(f"is_short = {self._inner} <= {AHEAD // width}")
+                self.emit(f"{name}_asked = either(is_short, {results[0]}, {name})")
+                further = f"select(is_short, {base(results[0])}, {further})"
+            self.emit(f"{name}_next = {further}")
 
     def element(self, name: str, base: Base) -> str:
         text = super().element(name, base)
-        return f"asking({text}, {name}, {name}_next + j)" if name in self._asked else text
+        if name not in self._asked:
+            return text
+        return f"asking({text}, {self._asked[name]}, {name}_next + j)"
 
     def kept_text(self, value: int, name: str) -> str:
         out = f"out{self._lent.get(value)}"
@@ -331,7 +371,7 @@ class RowsPhase(Phase):
         if self._ahead is not None and number == 1:
             self.emit(f"v{self._ahead}_ahead = {self.constant(self.instr(self._ahead))}")
         if self.squares.keys() & set(reduces):
-            self._ask_further(base)
+            self._ask_further(number, base)
         if reduces:
             self._blocked(reduces, inner, body)
         else:

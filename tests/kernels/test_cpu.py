@@ -595,6 +595,20 @@ def test_each_vector_of_squared_deviations_asks_for_a_line_further_on(dtype: str
     assert "asking" not in cpu.source(kernel.spec).text
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("count", [2000, 20_000])
+def test_what_is_stored_by_sums_of_squares_is_asked_for_beside_them(dtype: str, count: int) -> None:
+    x = normal((3, count)).astype(dtype)
+    body = [*_deviations(count, dtype), mapped("multiply", "{0} * {1}", (3, 5), dtype)]
+    outputs = [(7, dtype, False)]
+    kernel, _ = check(x.shape, (1,), [x], body, outputs, 2e-5)
+    text = cpu.source(kernel.spec).text
+    assert "either(is_short, out0, in0)" in text
+    # The row in the first pass, the next one in the second.
+    assert text.count("asking(load(in0, in0_at + j), in0_asked, in0_next + j)") == 1
+    assert text.count("asking(load(in0, in0_at + j), in0, in0_next + j)") == 1
+
+
 @pytest.mark.parametrize("shape", [(9, 30, 40), (9, 3, 700), (9, 0, 700)])
 def test_squared_deviations_over_two_axes(shape: tuple[int, ...]) -> None:
     wide = normal((*shape[:2], 2 * shape[2]))[..., ::2] if 0 not in shape else np.zeros(shape, F32)
