@@ -22,7 +22,7 @@ from hybrid.core.heard import ASKED, KNOWN
 from hybrid.core.storage import Alias, Storage
 from hybrid.core.tensor import Tensor, wrap
 from hybrid.kernels.divided import LARGE
-from hybrid.kernels.shortway import Way, kept, short_ways
+from hybrid.kernels.shortway import Way
 
 WORTH_LOADING, WORTH_COMPILING = 2_000, 20_000
 """Operators, of which each takes 0.5 us less then. To load takes 8 ms, to compile 100."""
@@ -82,6 +82,8 @@ def start(work: Callable[[], None]) -> None:
 
 
 def _install_kept() -> None:
+    with _working:
+        from hybrid.kernels.shortway.installing import kept
     try:
         found = kept([way for way, _ in offered], known_objects())
     except RuntimeError:
@@ -97,6 +99,8 @@ def install() -> None:
         if not counting:
             return
         counting = False
+        from hybrid.kernels.shortway.installing import short_ways
+
         try:
             compiled = short_ways([way for way, _ in offered], known_objects())
         except RuntimeError:  # an interpreter of another kind, or one that may not run code it made

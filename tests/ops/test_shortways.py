@@ -26,7 +26,7 @@ from hypothesis.extra import numpy as arrays
 import hybrid as hb
 from hybrid.core.described import Described
 from hybrid.kernels import elf
-from hybrid.kernels.shortway import kept, short_ways
+from hybrid.kernels.shortway import installing
 from hybrid.ops import _shortways
 
 WAYS = {
@@ -238,7 +238,7 @@ def test_ways_are_loaded_early_from_disk_and_compiled_late(
     asked: list[None] = []
     monkeypatch.setattr(_shortways, "_left", _shortways.WORTH_LOADING)
     monkeypatch.setattr(_shortways, "install", lambda: asked.append(None))
-    monkeypatch.setattr(_shortways, "kept", lambda *_: on_disk)
+    monkeypatch.setattr(installing, "kept", lambda *_: on_disk)
     monkeypatch.setattr(_shortways, "start", lambda work: work())
     operators = 0
     while not asked:
@@ -259,7 +259,7 @@ def test_operators_go_on_while_ways_are_compiled(monkeypatch: pytest.MonkeyPatch
         _shortways, "_left", _shortways.WORTH_LOADING - _shortways.WORTH_COMPILING + 1
     )
     monkeypatch.setattr(_shortways, "counting", True)
-    monkeypatch.setattr(_shortways, "short_ways", compile_slowly)
+    monkeypatch.setattr(installing, "short_ways", compile_slowly)
     _shortways.tick()
     assert begun.wait(10)
     assert (hb.ones(3) + 1).tolist() == [2.0] * 3
@@ -284,14 +284,14 @@ def test_a_child_of_a_process_that_compiles_may_compile() -> None:
 
 def test_ways_that_were_compiled_are_kept() -> None:
     ways = [way for way, _ in _shortways.offered]
-    assert kept(ways, _shortways.known_objects())
-    assert not kept(ways[1:], _shortways.known_objects())
+    assert installing.kept(ways, _shortways.known_objects())
+    assert not installing.kept(ways[1:], _shortways.known_objects())
 
 
 def test_llvm_loads_the_ways_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(elf, "load", lambda *_: None)
     ways = [way for way, _ in _shortways.offered]
-    made = short_ways(ways, _shortways.known_objects())
+    made = installing.short_ways(ways, _shortways.known_objects())
     exp = next(m["exp"] for way, m in zip(ways, made) if way.call is np.exp)
     x = np.arange(3.0)
     assert exp(hb.asarray(x)).numpy().tobytes() == np.exp(x).tobytes()

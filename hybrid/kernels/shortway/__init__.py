@@ -9,5 +9,3 @@ function that the short way stands in front of.
 """
 
 from hybrid.kernels.shortway.way import Way as Way
-from hybrid.kernels.shortway.way import kept as kept
-from hybrid.kernels.shortway.way import short_ways as short_ways
