@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from types import CellType, FunctionType, MethodType, ModuleType
+from types import CellType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 from hybrid.core import dispatch
@@ -20,7 +20,7 @@ from hybrid.trace.environment import MISSING, Binding, same_value
 from hybrid.trace.growth import Changes
 from hybrid.trace.signature import signature_of
 
-_PLAIN = (object.__setattr__, ModuleType.__setattr__)
+_PLAIN = tuple([x.__setattr__ for x in (object, ModuleType, SimpleNamespace)])
 
 Holder = Any
 """A dict, of globals, of attributes or any other, or a cell."""

@@ -241,12 +241,16 @@ class CompiledFunction:
 
     def _numbers_move(self, signature: Signature, call: Call) -> bool:
         """Tell whether numbers outside that change again and again are arguments from now on."""
-        if self._subject.carrying is not None or self._subject.chances <= 0 or self.fullgraph:
+        if self._subject.chances <= 0 or self.fullgraph:
             return False  # fullgraph=True: int(self.rate) can be traced of a constant only
         old = [x for x in self._traces.of(signature) if x.holds(call.leaves)]
         changed = [binding for x in old[:1] for binding in x.bindings if binding.changed]
-        places = self._moved.again(self.__wrapped__, changed, call.bound)
+        carrying = self._subject.carrying
+        function = self.__wrapped__ if carrying is None else carrying.function
+        places = self._moved.again(function, changed, call.bound)
         self._subject.wanted |= {place.name: place for place in places}
+        if carrying is not None:
+            return False  # who hands numbers to this function hands it those too, from now on
         self._only_moved = bool(places)
         return self._only_moved
 

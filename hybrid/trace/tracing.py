@@ -101,7 +101,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-_CHANCES = 4
+_CHANCES = 8
 """How often other numbers may be found that a function sets outside."""
 
 

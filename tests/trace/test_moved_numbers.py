@@ -64,7 +64,22 @@ def in_module() -> tuple[Any, Any]:
     return lambda x: x * module.rate, lambda n: setattr(module, "rate", n)
 
 
-PLACES = [in_global, in_cell, in_attribute, in_method, in_dict, in_module]
+def in_namespace() -> tuple[Any, Any]:
+    options = types.SimpleNamespace(rate=0.0)
+    return lambda x: x * options.rate, lambda n: setattr(options, "rate", n)
+
+
+def in_function() -> tuple[Any, Any]:
+    def f(x: Any) -> Any:
+        return x * f.rate  # type: ignore[attr-defined]
+
+    f.rate = 0.0  # type: ignore[attr-defined]
+    return f, lambda n: setattr(f, "rate", n)
+
+
+PLACES = [
+    *(in_global, in_cell, in_attribute, in_method, in_dict, in_module, in_namespace, in_function)
+]
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -200,3 +215,14 @@ def test_numbers_that_change_in_turn_are_not_traced_again() -> None:
         options["rate" if i % 2 else "decay"] = i + 0.5
         assert f(hb.ones(1)).tolist() == [options["rate"] + options["decay"]]
     assert f.cache_info().misses <= FEW + 1
+
+
+def test_numbers_that_change_one_long_after_the_other_are_not_traced_again() -> None:
+    options = types.SimpleNamespace(rate=1.0, decay=1.0, power=2)
+    f = hb.compile(lambda x: x**options.power * options.rate + options.decay)
+    for name in ("rate", "decay", "power"):
+        for i in range(8):
+            setattr(options, name, i + 2 if name == "power" else i + 0.5)
+            want = 3.0**options.power * options.rate + options.decay
+            assert f(hb.asarray([3.0])).tolist() == [want]
+    assert f.cache_info().misses <= 3 * FEW
