@@ -77,6 +77,22 @@ asking = _asking(write=False)
 asking_to_write = _asking(write=True)
 
 
+@intrinsic
+def asking_both(
+    typingctx: Any, value: Any, memory: Any, at: Any, target: Any, there: Any, step: Any
+) -> Any:
+    """The same for both: ``step`` elements behind ``at`` to read, behind ``there`` to write."""
+
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        value, memory, at, target, there, step = values
+        start = builder.gep(memory, [at])
+        others = builder.gep(target, [there])
+        away = builder.sub(builder.ptrtoint(others, _INT), builder.ptrtoint(start, _INT))
+        return wide.asking_both(builder, value, builder.gep(start, [step]), away)
+
+    return value(value, memory, types.int64, target, types.int64, types.int64), codegen
+
+
 def ask(builder: Any, place: Any, write: bool) -> None:
     """Ask for the line of the cache at an address, to be read or written."""
     kind = ir.FunctionType(ir.VoidType(), [_ADDRESS, *[_LANE] * 3])

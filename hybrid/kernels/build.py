@@ -110,6 +110,7 @@ def namespace() -> dict[str, Any]:
         "registers": memory.registers,
         "release": memory.release,
         "asking": blocks.asking,
+        "asking_both": blocks.asking_both,
         "asking_to_write": blocks.asking_to_write,
         "edge": stream.edge,
         "elsewhere": blocks.elsewhere,

@@ -236,13 +236,37 @@ class Asking(Function):
         return f"_ZGV_LLVM_N{lanes}vl{self.bits // 8}_{self.symbol}({self.form(lanes)})"
 
     def body(self, lanes: int) -> Iterable[str]:
-        for byte in range(0, lanes * self.bits // 8, 64) if lanes > 1 else ():
-            yield f"  %p{byte} = getelementptr i8, ptr %a1, i64 {byte}"
-            yield f"  call void @llvm.prefetch.p0(ptr %p{byte}, i32 {self.write}, i32 3, i32 1)"
+        yield from self.asked("a1", self.write, lanes)
         yield f"  %r = select i1 true, {self.type(lanes)} %a0, {self.type(lanes)} %a0"
+
+    def asked(self, start: str, write: int, lanes: int) -> Iterable[str]:
+        for byte in range(0, lanes * self.bits // 8, 64) if lanes > 1 else ():
+            name = f"p{write}_{byte}"
+            yield f"  %{name} = getelementptr i8, ptr %{start}, i64 {byte}"
+            yield f"  call void @llvm.prefetch.p0(ptr %{name}, i32 {write}, i32 3, i32 1)"
 
     def needed(self) -> Iterable[str]:
         yield "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
+
+
+@dataclass(frozen=True, slots=True)
+class AskingBoth(Asking):
+    """The same, and at a distance from the address for a line that will be written.
+
+    Of two addresses that move on LLVM keeps a vector of places, which takes three operations of
+    the loop: it sees that the first lane is a number only where nothing else wants it.
+    """
+
+    def head(self, lanes: int) -> str:
+        return f"{self.type(lanes)} @{self.form(lanes)}({self.type(lanes)} %a0, ptr %a1, i64 %a2)"
+
+    def variant(self, lanes: int) -> str:
+        return f"_ZGV_LLVM_N{lanes}vl{self.bits // 8}u_{self.symbol}({self.form(lanes)})"
+
+    def body(self, lanes: int) -> Iterable[str]:
+        yield "  %away = getelementptr i8, ptr %a1, i64 %a2"
+        yield from self.asked("away", 1, lanes)
+        yield from Asking.body(self, lanes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ class RowsPhase(Phase):
         super().__init__(spec, kind, header, emit)
         self.flow = replace(self.flow, saved=self.flow.saved | self._lent.keys())
         self._asked = dict[str, str]()
+        self._beside = dict[str, str]()
 
     def item(self) -> None:
         """One result; or one block of it, if the reduction is split."""
@@ -67,6 +68,7 @@ class RowsPhase(Phase):
             self._ask_next(number)
             self._sweep(number, ("0", "rows"), ("0", self._inner))
             self._asked.clear()
+            self._beside.clear()
         self._finish()
         if self._ahead is not None:
             self.emit(f"v{self._ahead} = v{self._ahead}_ahead")
@@ -94,7 +96,7 @@ class RowsPhase(Phase):
         assert value is not None
         (source,) = arguments(self.instr(value))
         name = f"in{source}"
-        x = f"asking(load({name}, {name}_next + j), {name}, {name}_after + j)"
+        x = self._with_asking(f"load({name}, {name}_next + j)", name, name, f"{name}_after")
         self.emit(f"v{value}_ahead = {self._step(value)}(v{value}_ahead, {x})")
 
     def _ask(self) -> None:
@@ -165,6 +167,15 @@ class RowsPhase(Phase):
                     continue
                 self.emit(f"{name}_next = {name}_at + select({there}, {name}_{loop}, 0)")
                 self._asked[name] = name
+        self._pair([ahead] if ahead else [x for x in self._read(number) if x in self._asked])
+
+    def _pair(self, read: list[str]) -> None:
+        """Let inputs be asked for together with results: two places that move on cost more."""
+        written = [name for name in self._asked if name.startswith("out")]
+        for name, out in zip(read, written, strict=False):
+            if self.operands[name].dtype == self.operands[out].dtype:
+                self._beside[name] = out
+                del self._asked[out]
 
     @property
     def _squared(self) -> list[int]:
@@ -214,7 +225,14 @@ class RowsPhase(Phase):
         text = super().element(name, base)
         if name not in self._asked:
             return text
-        return f"asking({text}, {self._asked[name]}, {name}_next + j)"
+        return self._with_asking(text, name, self._asked[name], f"{name}_next")
+
+    def _with_asking(self, text: str, name: str, memory: str, start: str) -> str:
+        """A number, and what it asks for."""
+        out = self._beside.get(name)
+        if out is None:
+            return f"asking({text}, {memory}, {start} + j)"
+        return f"asking_both({text}, {memory}, {start}, {out}, {out}_next, j)"
 
     def kept_text(self, value: int, name: str) -> str:
         out = f"out{self._lent.get(value)}"

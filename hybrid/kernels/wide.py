@@ -26,6 +26,7 @@ from hybrid.kernels.forms import (
     PREFIX,
     TYPES,
     Asking,
+    AskingBoth,
     Function,
     Instruction,
     ShortTable,
@@ -39,6 +40,7 @@ cgutils: Any = _cgutils
 # Steps of a loop that is left for rare numbers: at most as many as there are lanes.
 BLOCK = 16
 _ASKING = ("asking", "asking_to_write")
+_ASKING_BOTH = "asking_both"
 # From which size on an angle is rare, and how many results its loop has.
 FAR = 2.0**17
 
@@ -91,15 +93,24 @@ def call(name: str, *given: Scalar) -> Scalar:
 
 def asking(builder: Any, value: Any, address: Any, write: bool) -> Any:
     """A float as it is; code over vectors asks for the line at the address, one of such floats."""
+    return _asking(builder, _ASKING[write], value, address)
+
+
+def asking_both(builder: Any, value: Any, address: Any, away: Any) -> Any:
+    """The same; also for the line that is so many bytes `away`, to write it."""
+    return _asking(builder, _ASKING_BOTH, value, address, away)
+
+
+def _asking(builder: Any, name: str, value: Any, *places: Any) -> Any:
     kind = value.type
     if not isinstance(builder.module, Module) or not _has("+avx2"):
         return value
-    symbol = f"{PREFIX}{_ASKING[write]}_{NAMES[str(kind)]}"
+    symbol = f"{PREFIX}{name}_{NAMES[str(kind)]}"
     found = builder.module.globals.get(symbol)
     if found is None:
-        shape = ir.FunctionType(kind, [kind, address.type])
+        shape = ir.FunctionType(kind, [kind, *(place.type for place in places)])
         found = ir.Function(builder.module, shape, symbol)
-    return builder.call(found, [value, address])
+    return builder.call(found, [value, *places])
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +232,7 @@ _EDGES_LOOPS = {kind: Loop(f"power_{name}", 5, 1) for kind, name in NAMES.items(
 _NORMAL_LOGARITHMS = (87.0, 708.0)
 _FUNCTIONS: tuple[Function, ...] = (
     *(Asking(name, kind, 1, write) for kind in NAMES for write, name in enumerate(_ASKING)),
+    *(AskingBoth(_ASKING_BOTH, kind, 1, 0) for kind in NAMES),
     *(
         Instruction(name, kind, arity, instruction)
         for kind in NAMES
