@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 LATER = {
     *("numba", "llvmlite"),  # for the first kernel
     *("scipy", "opt_einsum"),  # for the functions that are theirs
@@ -122,3 +124,25 @@ def test_each_later_name_is_behind_one_door() -> None:
     assert set(compiled.__all__) == hybrid._TRACING
     assert not hybrid._TRACING & set(families.__all__)
     assert hybrid._TRACING.union(families.__all__) <= set(hybrid.__all__)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_garbage_is_looked_for_afterwards_if_it_was_before(wanted: bool) -> None:
+    code = (
+        "import gc, sys, hybrid as hb\n"
+        f"(gc.enable if {wanted} else gc.disable)()\n"
+        "hb.compile, hb.median\n"
+        f"assert gc.isenabled() == {wanted}\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
+
+
+def test_garbage_is_looked_for_after_an_import_that_failed() -> None:
+    code = (
+        "import gc, sys, hybrid as hb\n"
+        "sys.modules['hybrid.families'] = None\n"
+        "try:\n    hb.median\n"
+        "except ImportError:\n    assert gc.isenabled()\n"
+        "else:\n    raise AssertionError\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
