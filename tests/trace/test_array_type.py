@@ -16,6 +16,9 @@ import hybrid as hb
 from hybrid.errors import ArrayTypeWarning
 from tests.trace.agreement import compiled_throughout
 
+# Which branch is taken is what is tested.
+pytestmark = pytest.mark.usefixtures("without_kernels")
+
 W = np.arange(3.0)
 
 

@@ -71,6 +71,7 @@ def loss(f: Callable[..., Any]) -> Callable[..., Any]:
     return lambda x, w: hb.sum(f(x, w) ** 2)
 
 
+@pytest.mark.usefixtures("without_kernels")  # the rules are what is tested
 @pytest.mark.parametrize("traced", [False, True])
 @pytest.mark.parametrize("f", FUNCTIONS)
 def test_values_and_gradients_are_those_of_each_example(

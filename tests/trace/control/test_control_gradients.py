@@ -303,6 +303,7 @@ def tape_of(x: hb.Tensor, w: hb.Tensor) -> Callable[[hb.Tensor], hb.Tensor]:
     return lambda u: hb.sin(tape.gradient(y, between, u) * tape.gradient(y, x, u))
 
 
+@pytest.mark.usefixtures("without_kernels")  # what depends on what is tested
 @pytest.mark.parametrize("inner", [None, "scan", "cond", "vmap"])
 @pytest.mark.parametrize("outer", BODIES)
 @pytest.mark.parametrize("made", [pull_of, push_of, tape_of])
