@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Any
 
-from hybrid.trace.environment import Binding, same_value
+from hybrid.trace.environment import Binding, dict_of, same_value
 from hybrid.trace.holders import PerThread
 from hybrid.trace.reached import Reached
 
@@ -59,7 +59,7 @@ def _with(holder: Any, before: Any, *, held: Any, now: Any) -> Any:
     if not isinstance(before, tuple):
         return before
     if isinstance(holder, dict | PerThread):
-        first, last, items = (_items(x) for x in (held, now, before))
+        first, last, items = (dict_of(x) for x in (held, now, before))
         items |= {k: v for k, v in last.items() if k not in first or first[k] is not v}
         kept = {k: v for k, v in items.items() if k in last or k not in first}
         return (*kept, *kept.values())
@@ -68,8 +68,3 @@ def _with(holder: Any, before: Any, *, held: Any, now: Any) -> Any:
     if isinstance(holder, set):
         return (*before, *set(now).difference(held))
     return before
-
-
-def _items(found: tuple[Any, ...]) -> dict[Any, Any]:
-    middle = len(found) // 2
-    return dict(zip(found[:middle], found[middle:], strict=True))

@@ -184,9 +184,14 @@ def _items(holder: Any, held: Any) -> dict[Any, Any] | None:
     if type(held) is not tuple:
         return None
     if isinstance(holder, dict):
-        half = len(held) // 2
-        return dict(zip(held[:half], held[half:], strict=True))
+        return dict_of(held)
     return dict(enumerate(held)) if type(holder) is list else None
+
+
+def dict_of(held: tuple[Any, ...]) -> dict[Any, Any]:
+    """Return what a dict held, from a tuple as `Binding.value` is: its keys are found first."""
+    half = len(held) // 2
+    return dict(zip(held[:half], held[half:], strict=True))
 
 
 def _same_item(now: dict[Any, Any], before: dict[Any, Any], key: Any) -> bool:

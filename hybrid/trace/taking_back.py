@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from types import CellType, FunctionType, MappingProxyType
 from typing import Any
 
-from hybrid.trace.environment import MISSING, Binding
+from hybrid.trace.environment import MISSING, Binding, dict_of
 from hybrid.trace.holders import InContext, PerThread, Slots
 from hybrid.trace.reach import numpys_generators
 
@@ -43,21 +43,15 @@ def put_back(binding: Binding, classes: Sequence[tuple[Any, type]]) -> None:
         case dict() if binding.key is not None:
             holder[binding.key] = value
         case dict():
-            _put_items_back(holder, _items(value))
+            _put_items_back(holder, dict_of(value))
         case PerThread():
-            _put_items_back(vars(holder.obj), _items(value))
+            _put_items_back(vars(holder.obj), dict_of(value))
         case InContext() if value[0] is not MISSING:
             holder.variable.set(value[0])
         case Slots():
             _put_slots_back(holder, value)
         case _:
             _put_elements_back(holder, value)
-
-
-def _items(found: tuple[Any, ...]) -> dict[Any, Any]:
-    """Return what a dict held: its keys are found first."""
-    middle = len(found) // 2
-    return dict(zip(found[:middle], found[middle:], strict=True))
 
 
 def _put_items_back(holder: dict[Any, Any], before: dict[Any, Any]) -> None:
