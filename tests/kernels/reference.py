@@ -7,10 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from hybrid.core.layout import Layout
 from hybrid.kernels.kernel import Kernel, kernel_of
 from hybrid.kernels.region import Access, Instr, Literal, Region, unsupported
 
 Array = np.ndarray[Any, Any]
+
+
+def layout_of(x: Array) -> Layout:
+    """Return how an array lies in memory that begins with its first element."""
+    return Layout(x.shape, tuple(step // x.itemsize for step in x.strides))
+
 
 _FUNCTIONS: dict[str, Any] = {
     "exp": np.exp,

@@ -10,14 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid.core.layout import Layout
 from hybrid.kernels.gufunc import inner_loop, matmul_numbers
+from tests.kernels.reference import layout_of
 
 LOOP = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)
-
-
-def layout_of(x: np.ndarray[Any, Any]) -> Layout:
-    return Layout(x.shape, tuple(s // x.itemsize for s in x.strides))
 
 
 def product(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:

@@ -10,16 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hybrid as hb
-from hybrid.core.layout import Layout, contiguous
+from hybrid.core.layout import contiguous
 from hybrid.kernels import handwritten, limits, panels, parallel
+from tests.kernels.reference import layout_of
 
 Array = np.ndarray[Any, Any]
 
 pytestmark = pytest.mark.skipif(not limits.registers()[1], reason="no fused multiply-adds")
-
-
-def layout_of(x: Array) -> Layout:
-    return Layout(x.shape, tuple(step // x.itemsize for step in x.strides))
 
 
 def product(a: Array, b: Array) -> Array:

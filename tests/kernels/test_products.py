@@ -15,16 +15,12 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
 import hybrid as hb
-from hybrid.core.layout import Layout
 from hybrid.kernels import parallel, products
+from tests.kernels.reference import layout_of
 
 Array = np.ndarray[Any, Any]
 
 pytestmark = pytest.mark.skipif(products._openblas() is None, reason="NumPy has another BLAS")
-
-
-def layout_of(x: Array) -> Layout:
-    return Layout(x.shape, tuple(s // x.itemsize for s in x.strides))
 
 
 def numbers_of(a: Array, b: Array, out: Array) -> Any:
