@@ -7,10 +7,11 @@ an int or float argument is. What a trace depends on outside is all but them.
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from types import CellType, FunctionType, MethodType, ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 from hybrid.core import dispatch
 from hybrid.core.number import Number
@@ -25,6 +26,8 @@ _PLAIN = tuple([x.__setattr__ for x in (object, ModuleType, SimpleNamespace)])
 Holder = Any
 """A dict, of globals, of attributes or any other, or a cell."""
 
+Step = tuple[Literal["attribute", "item"], Any]
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -36,8 +39,8 @@ class Place:
         As a person would write it.
     root : str
         The name that the function has for what leads there.
-    path : tuple of str
-        The attributes from there to the object whose attribute it is.
+    path : tuple of Step
+        The attributes and items from there to the object whose attribute, or item, it is.
     key : object
         In the dict that holds it; None in a cell.
     kind : {"attribute", "item", "global", "cell"}
@@ -45,7 +48,7 @@ class Place:
 
     name: str
     root: str
-    path: tuple[str, ...]
+    path: tuple[Step, ...]
     key: Any
     kind: str
 
@@ -67,7 +70,7 @@ def places_of(
     holder, name = binding.holder, binding.name
     apart = [binding]
     if type(holder) is CellType:
-        places = [Place(name, name, (), None, "cell")]
+        places: list[Place | None] = [Place(name, name, (), None, "cell")]
     elif type(holder) is not dict:
         return [], [binding]
     elif binding.key is not None:
@@ -82,6 +85,9 @@ def places_of(
         places = [_named(x.name, key) for x, key in zip(apart, before, strict=True)]
     numbers, others = [], []
     for place, one in zip(places, apart, strict=True):
+        if place is None:
+            others.append(one)
+            continue
         now = read(holder, place.key)
         plain = is_number(one.value) and (is_number(now) or type(now) in (Number, Unknown))
         if plain and find(place, function, arguments.arguments) is holder:
@@ -91,12 +97,25 @@ def places_of(
     return numbers, others
 
 
-def _named(name: str, key: str) -> Place:
-    """Return the place of what is called ``n``, ``self.inner.n`` or ``self.state['n']``."""
-    kind = "item" if name.endswith("]") else "attribute" if "." in name else "global"
-    path = name.partition("[")[0] if kind == "item" else name.rpartition(".")[0]
-    root, *rest = path.split(".") if kind != "global" else [name]
-    return Place(name, root, (*rest,), key, kind)
+def _named(name: str, key: str) -> Place | None:
+    """Return the place of ``n``, ``self.inner.n`` or ``self.layers['in']['n']``; None of others."""
+    steps: list[Step] = []
+    try:
+        node = ast.parse(name, mode="eval").body
+        while not isinstance(node, ast.Name):
+            if isinstance(node, ast.Attribute):
+                steps.append(("attribute", node.attr))
+            elif isinstance(node, ast.Subscript):
+                steps.append(("item", ast.literal_eval(node.slice)))
+            else:
+                return None
+            node = node.value
+    except (SyntaxError, ValueError):
+        return None
+    if not steps:
+        return Place(name, name, (), key, "global")
+    (kind, _), *path = steps
+    return Place(name, node.id, (*reversed(path),), key, kind)
 
 
 def _changed(binding: Binding) -> dict[Any, Any]:
@@ -146,8 +165,9 @@ def find(place: Place, function: Callable[..., Any], arguments: dict[str, Any]) 
         found = getattr(found, "__wrapped__", found)  # of a compiled function
     if isinstance(found, MethodType):
         found = found.__self__
-    for name in place.path:
-        found = getattr(found, "__dict__", {}).get(name, MISSING)
+    for way, name in place.path:
+        held = getattr(found, "__dict__", None) if way == "attribute" else found
+        found = held.get(name, MISSING) if isinstance(held, dict) else MISSING
     if place.kind == "item":
         return found if type(found) is dict else None
     # A class may do more where an attribute is set.

@@ -76,6 +76,7 @@ class Slots:
     def __init__(self, obj: Any) -> None:
         self.obj = obj
         members = {k: v for base in type(obj).__mro__ for k, v in vars(base).items()}
+        members.pop("__dict__", None)  # one of a SimpleNamespace
         self.names = [k for k, v in members.items() if isinstance(v, MemberDescriptorType)]
 
     def __iter__(self) -> Iterator[Any]:

@@ -490,8 +490,8 @@ class _Walk:
         slots = Slots(obj)
         if slots.names:
             self._bind(f"{name}.*", slots, None)
-            for value in self.reached.bindings[-1].value:
-                self._later(f"{name}.*", value)
+            for slot, value in zip(slots.names, self.reached.bindings[-1].value, strict=True):
+                self._later(f"{name}.{slot}", value)
 
 
 def _of(name: str, key: Any) -> str:

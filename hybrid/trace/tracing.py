@@ -30,6 +30,7 @@ from hybrid.trace.concrete import ConcreteFunction
 from hybrid.trace.cutting import Unstable
 from hybrid.trace.differentiate import run_under
 from hybrid.trace.effects import Effect, Watch
+from hybrid.trace.environment import Space
 from hybrid.trace.garbage import garbage_kept
 from hybrid.trace.growth import Changes, Growth, Sizes
 from hybrid.trace.mutation import Copies, deliver, joined, warn_of_other_names
@@ -357,7 +358,9 @@ def _after_trace(contents: Any) -> Any:
 
 def _kept_outside(returned: Any, now: Reached) -> dict[int, Kept]:
     """Return what stands for containers that something outside holds too, by their identity."""
-    outside = {id(binding.holder) for binding in now.bindings}
+    holders = [binding.holder for binding in now.bindings]
+    # Of one whose numbers are carried there is but a Space.
+    outside = {id(x.fields if type(x) is Space else x) for x in holders}
     found: dict[int, Kept] = {}
 
     def note(x: Any) -> None:

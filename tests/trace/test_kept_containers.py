@@ -40,6 +40,26 @@ def the_state_of_an_object() -> Program:
     return lambda x: o.state, lambda r: r.update(n=r["n"] + 1), lambda: dict(o.state)
 
 
+def a_dict_with_a_number_that_moves() -> Program:
+    o = {"n": 0}
+    return lambda x: o, lambda r: r.update(n=r["n"] + 1), lambda: dict(o)
+
+
+def a_dict_in_a_dict() -> Program:
+    o = {"in": {"n": 0}}
+    return lambda x: [o["in"]], lambda r: r[0].update(n=r[0]["n"] + 1), lambda: str(o)
+
+
+def a_dict_that_the_function_counts_in() -> Program:
+    o = {"n": 0}
+
+    def f(x: Any) -> Any:
+        o["n"] += 1
+        return o
+
+    return f, lambda r: r.update(n=r["n"] * 2), lambda: dict(o)
+
+
 def a_state_that_the_function_makes() -> Program:
     o = SimpleNamespace()
 
@@ -84,6 +104,7 @@ def a_list_where_it_goes_on_eagerly() -> Program:
     "program",
     [
         *(a_list, a_dict_in_a_result, the_state_of_an_object, a_state_that_the_function_makes),
+        *(a_dict_with_a_number_that_moves, a_dict_in_a_dict, a_dict_that_the_function_counts_in),
         *(a_list_of_arrays, an_ordered_dict, a_list_beside_a_decision),
         a_list_where_it_goes_on_eagerly,
     ],
@@ -96,7 +117,7 @@ def test_a_container_from_outside_that_is_returned_is_that_container(
     compiled = hb.compile(g)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EagerFallbackWarning)
-        for _ in range(4):
+        for _ in range(6):
             change(f(np.ones(3)))
             change_of_g(compiled(np.ones(3)))
             assert look_at_g() == look()

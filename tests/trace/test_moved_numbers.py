@@ -58,6 +58,21 @@ def in_dict() -> tuple[Any, Any]:
     return lambda x: x * options["rate"], lambda n: options.update(rate=n)
 
 
+def in_dict_of_dicts() -> tuple[Any, Any]:
+    layers = {"in": {"rate": 0.0}, "out": {"rate": 1.0}}
+    return lambda x: x * layers["in"]["rate"], lambda n: layers["in"].update(rate=n)
+
+
+def in_object_of_a_dict() -> tuple[Any, Any]:
+    layers = {"in": Options()}
+    return lambda x: x * layers["in"].rate, lambda n: setattr(layers["in"], "rate", n)
+
+
+def in_dict_of_an_object() -> tuple[Any, Any]:
+    options = types.SimpleNamespace(of={"rate": 0.0})
+    return lambda x: x * options.of["rate"], lambda n: options.of.update(rate=n)
+
+
 def in_module() -> tuple[Any, Any]:
     module = types.ModuleType("options")
     module.rate = 0.0  # type: ignore[attr-defined]
@@ -78,7 +93,8 @@ def in_function() -> tuple[Any, Any]:
 
 
 PLACES = [
-    *(in_global, in_cell, in_attribute, in_method, in_dict, in_module, in_namespace, in_function)
+    *(in_global, in_cell, in_attribute, in_method, in_dict, in_module, in_namespace, in_function),
+    *(in_dict_of_dicts, in_object_of_a_dict, in_dict_of_an_object),
 ]
 
 
