@@ -277,6 +277,23 @@ def test_short_sequences_are_correlated_as_numpy_does(n, m, mode, dtype):
 
 
 @pytest.mark.parametrize("mode", ["full", "same", "valid"])
+@pytest.mark.parametrize(("n", "m"), [(3, 2), (2, 5), (3000, 40)])
+@pytest.mark.parametrize("func", [np.convolve, np.correlate])
+def test_a_vmap_of_sequences_leaves_out_what_lies_beyond_their_ends(func, n, m, mode):
+    rng = np.random.default_rng(0)
+    a, v = rng.normal(size=(3, n)), rng.normal(size=(3, m))
+    a[1, 0], v[0, 0], v[1, -1] = -np.inf, np.inf, np.nan
+    one = hb.asarray(v[0])
+    with np.errstate(invalid="ignore"):
+        apart = [func(x, y, mode) for x, y in zip(a, v, strict=True)]
+        shared = [func(x, v[0], mode) for x in a]
+        found = hb.vmap(lambda x, y: func(x, y, mode))(hb.asarray(a), hb.asarray(v))
+        by_one = hb.vmap(lambda x: func(x, one, mode))(hb.asarray(a))
+    np.testing.assert_allclose(found.numpy(), apart, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(by_one.numpy(), shared, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("mode", ["full", "same", "valid"])
 def test_gradients_of_short_sequences_are_those_of_long_ones(mode, monkeypatch):
     a, v = (hb.asarray(np.random.default_rng(n).normal(size=n)) for n in (12, 5))
 

@@ -46,7 +46,19 @@ def are_short(
 
 def _are_sequences(xp: Any, x: Any, w: Any, stride: Shape, dilation: Shape) -> bool:
     """Tell whether it is what ``np.correlate`` computes: two sequences in steps of one."""
-    if x.ndim != 3 or xp is not np or x.shape[:2] != (1, 1) or w.shape[:2] != (1, 1):
+    if x.ndim != 3 or x.shape[:2] != (1, 1) or w.shape[:2] != (1, 1):
+        return False
+    return _are_rows(xp, x, w, stride, dilation, 1)
+
+
+def _are_rows(xp: Any, x: Any, w: Any, stride: Shape, dilation: Shape, groups: int) -> bool:
+    """Tell whether each row of the result is what ``np.correlate`` computes of two sequences.
+
+    That is what a batch of sequences becomes: examples, or channels each of which is a group.
+    """
+    if xp is not np or x.ndim != 3 or x.shape[1] != groups or w.shape[1] != 1 or not x.size:
+        return False
+    if not w.size:
         return False
     plain = stride == (1,) and dilation == (1,)
     return plain and x.dtype.char in "fdFDiIlLqQ" and x.dtype == w.dtype
@@ -55,6 +67,13 @@ def _are_sequences(xp: Any, x: Any, w: Any, stride: Shape, dilation: Shape) -> b
 def correlated(x: Any, w: Any, padding: Padding) -> Any:
     """Return the same as :func:`convolved` of two sequences."""
     return _along(x[0, 0], w[0, 0], *padding[0])[None, None]
+
+
+def _by_row(x: Any, w: Any, padding: Padding) -> Any:
+    """Return the same of many sequences, one by one."""
+    each = w.shape[0] // x.shape[1]  # sets of weights for each channel
+    rows = [[_along(row[i // each], w[i, 0], *padding[0]) for i in range(len(w))] for row in x]
+    return np.array(rows)
 
 
 def _along(x: Any, w: Any, before: int, after: int) -> Any:
@@ -77,9 +96,9 @@ def convolved(
     """Return each window's products with the weights, summed."""
     if are_short(xp, x, w, stride, padding, dilation):
         return correlated(x, w, padding)
-    if _are_sequences(xp, x, w, stride, dilation) and not np.isfinite(w).all():
+    if _are_rows(xp, x, w, stride, dilation, groups) and not np.isfinite(w).all():
         # The zeros of the padding would give NaN; NumPy leaves out what lies beyond the ends.
-        return correlated(x, w, padding)
+        return _by_row(x, w, padding)
     if xp is np and x.ndim <= 4:
         places = positions("conv", x.shape[2:], w.shape[2:], stride, padding, dilation)
         lifted = _lifted(places, stride, padding, dilation)
