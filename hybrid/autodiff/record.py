@@ -59,9 +59,39 @@ def source_node(spec: TensorSpec) -> TapeNode:
 def record(op: Op, inputs: tuple[Any, ...], attrs: Attrs, outputs: Any) -> None:
     """Hang a node on the results of an op if an open tape watches one of its inputs.
 
-    Written for speed: it is what a tape adds to each op.
+    Written for speed: it is what a tape adds to each op. One of a single Tensor finds its form by
+    that of the Tensor, others by the whole of what they are applied to.
     """
     state = dispatch.state
+    if len(inputs) != 1 or op.multi or op.family == "control" or state.recorder is not None:
+        _record_any(state, op, inputs, attrs, outputs)
+        return
+    x = inputs[0]
+    node = x._node if type(x) is Tensor else None
+    if node is None:
+        return
+    if type(node) is PartNode:
+        _record_any(state, op, inputs, attrs, outputs)
+        return
+    mark = node.mark
+    wanted = state.seen_by[mark.tapes]
+    if not wanted:
+        return
+    data, after = outputs._data, mark.form.after
+    key = (op, data.shape, data.dtype, *attrs.items())
+    form = after.get(key)
+    if form is None or form.epoch != _epoch:
+        form = _record_any(state, op, inputs, attrs, outputs)
+        if form is not None:
+            after[key] = form
+    elif form.inexact:
+        _hang(form, inputs, outputs, node, wanted)
+
+
+def _record_any(
+    state: Any, op: Op, inputs: tuple[Any, ...], attrs: Attrs, outputs: Any
+) -> Form | None:
+    """Do what `record` does for any op; return the form, if anything is recorded."""
     seen_by = state.seen_by
     wanted: Tapes = NONE
     nodes: list[AnyNode] = []
@@ -73,14 +103,19 @@ def record(op: Op, inputs: tuple[Any, ...], attrs: Attrs, outputs: Any) -> None:
                 key.append((x._data.shape, x._data.dtype))
                 continue
             nodes.append(node)
-            key.append(node.form.token if type(node) is not PartNode else spec_of_node(node))
-            seen = seen_by[node.tapes]
+            if type(node) is PartNode:
+                key.append(spec_of_node(node))
+                seen = seen_by[node.tapes]
+            else:
+                mark = node.mark
+                key.append(mark.form.token)
+                seen = seen_by[mark.tapes]
             if seen is not wanted:
                 wanted = _union(wanted, seen, seen_by.open) if wanted else seen
         else:
             key.append(type(x))
     if not wanted:
-        return
+        return None
     if state.recorder is not None:
         form = _form_of(op, inputs, attrs, outputs)
     elif op.family == "control":  # attrs with graphs in them, which nobody else is to keep alive
@@ -94,13 +129,20 @@ def record(op: Op, inputs: tuple[Any, ...], attrs: Attrs, outputs: Any) -> None:
     if op.multi:
         _hang_parts(form, inputs, outputs, nodes, wanted)
     elif form.inexact:
-        node = _new(TapeNode)
-        node.mark = form.marked(wanted)
-        node.parents = nodes[0] if len(nodes) == 1 else tuple(nodes)
-        outputs._node = node  # first: a result that is kept gets a Storage, which has its node
-        if outputs._link is not None:
-            _tell_memory(outputs, node)
-        node.saved = _saved(form.kept, inputs, (outputs,)) if form.kept else None
+        parents = nodes[0] if len(nodes) == 1 else tuple(nodes)
+        _hang(form, inputs, outputs, parents, wanted)
+    return form
+
+
+def _hang(form: Form, inputs: tuple[Any, ...], out: Tensor, parents: Any, wanted: Tapes) -> None:
+    node: TapeNode = _new(TapeNode)
+    mark = form.mark
+    node.mark = mark if mark.tapes is wanted else form.marked(wanted)
+    node.parents = parents
+    out._node = node  # first: a result that is kept gets a Storage, which has its node
+    if out._link is not None:
+        _tell_memory(out, node)
+    node.saved = _saved(form.kept, inputs, (out,)) if form.kept else None
 
 
 _new = object.__new__

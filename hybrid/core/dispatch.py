@@ -116,12 +116,11 @@ def bind(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Tensor:
     for x in inputs:
         if type(x) is Tensor:
             data, link = x._data, x._link
-            if (
-                type(data) is Symbol
-                and data.recorder is recorder
-                and data.array is None
-                and (link is None or is_current(link))
-            ):
+            if type(data) is Symbol:
+                known = data.recorder is recorder and data.array is None
+            else:  # tapes watch eager code
+                known = recorder is None
+            if known and (link is None or is_current(link)):
                 continue
         elif type(x) is float or type(x) is int:
             continue
@@ -147,7 +146,7 @@ def bind(op: Op, inputs: tuple[Any, ...], attrs: Attrs) -> Tensor:
         outputs = _record(recorder, op, inputs, attrs)
         if recorder.turned and not (op.shows and _may_show(op, inputs[0])):
             recorder.lay_out(op, inputs, attrs, outputs)
-    if op.shows and type(inputs[0]) is Tensor:
+    if (op.view is not None or op.put is not None) and type(inputs[0]) is Tensor:
         _link_view(op, inputs[0], attrs, outputs)
     if state.tapes:
         state.tapes[-1]._record(op, inputs, attrs, outputs)
