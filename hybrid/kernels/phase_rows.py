@@ -6,44 +6,28 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 
-import numpy as np
-
-from hybrid.kernels.ahead import ahead_of
 from hybrid.kernels.expression import Header, literal
-from hybrid.kernels.lent import lent_rows
-from hybrid.kernels.moments import SAMPLE, Moment
-from hybrid.kernels.phase import Base, Phase, Text, cascades, start, step
+from hybrid.kernels.moments import SAMPLE
+from hybrid.kernels.phase import Base, Text, cascades, start, step
+from hybrid.kernels.phase_asking import AskingPhase
 from hybrid.kernels.spec import (
     KernelSpec,
-    Operand,
     arguments,
-    inner_closure,
-    is_heavy,
     quotients_by_root,
 )
 
 # Elements that a vectorised accumulation covers: 1024 over 64 lanes makes 16 additions in a row.
 REDUCE_BLOCK = 1024
-# Bytes of a line of the cache, and how many lines of a result are asked for: half of what the first
-# level has.
-LINE = 64
-MOST = 256
-# Bytes of a row up to which the next one is asked for while functions of this one are computed.
-AHEAD = 65536
-# How many bytes ahead lines of the same row are asked for while squares of long ones are added up.
-FURTHER = 2048
 # Block results that are added before they move up in the cascade; a power of two.
 CASCADE = 64
 
 
-class RowsPhase(Phase):
+class RowsPhase(AskingPhase):
     """Kept loops outside, reduced loops inside."""
 
     def __init__(self, spec: KernelSpec, kind: str, header: Header, emit: Text) -> None:
         super().__init__(spec, kind, header, emit)
-        self.flow = replace(self.flow, saved=self.flow.saved | self._lent.keys())
-        self._asked = dict[str, str]()
-        self._beside = dict[str, str]()
+        self.flow = replace(self.flow, saved=self.flow.saved | self.lent.keys())
 
     def item(self) -> None:
         """One result; or one block of it, if the reduction is split."""
@@ -51,197 +35,60 @@ class RowsPhase(Phase):
             self.kind, self._store
         )()
 
-    @property
-    def _inner(self) -> str:
-        return f"n_r{self.spec.reduced - 1}"
-
     def _whole(self) -> None:
         self.locate(list(self.operands))
-        if self._ahead is not None:
-            self.known[self._ahead] = f"v{self._ahead}"
-        for number in self.passes[self._ahead is not None :]:
+        if self.ahead is not None:
+            self.known[self.ahead] = f"v{self.ahead}"
+        for number in self.passes[self.ahead is not None :]:
             if len(self.passes) > 1:
                 self.emit(f"# pass {number}")
-            self.keep(number, f"rows * {self._inner}")
+            self.keep(number, f"rows * {self.inner_size}")
             if number < self.flow.store_pass and self.kept_by(number):
-                self._ask()
-            self._ask_next(number)
-            self._sweep(number, ("0", "rows"), ("0", self._inner))
-            self._asked.clear()
-            self._beside.clear()
+                self.ask()
+            self.ask_next(number)
+            self._sweep(number, ("0", "rows"), ("0", self.inner_size))
+            self.forget_asked()
         self._finish()
-        if self._ahead is not None:
-            self.emit(f"v{self._ahead} = v{self._ahead}_ahead")
-
-    @property
-    def _ahead(self) -> int | None:
-        """The extreme that is looked for a row ahead."""
-        return ahead_of(self.spec) if self.kind == "item" else None
+        if self.ahead is not None:
+            self.emit(f"v{self.ahead} = v{self.ahead}_ahead")
 
     def begin(self) -> None:
         """Look for the extreme of the first row."""
-        value, emit = self._ahead, self.emit
+        value, emit = self.ahead, self.emit
         if value is not None:
             (source,) = arguments(self.instr(value))
             emit(f"first_at = in{source}_offset + lo * in{source}_k0")
             emit(f"v{value}_first = {self.constant(self.instr(value))}")
-            with emit.block(f"for j in range(0, select(lo < hi, {self._inner}, 0)):"):
+            with emit.block(f"for j in range(0, select(lo < hi, {self.inner_size}, 0)):"):
                 x = f"load(in{source}, first_at + j)"
                 emit(f"v{value}_first = {self._step(value)}(v{value}_first, {x})")
             emit(f"v{value} = v{value}_first")
 
     def _look_ahead(self) -> None:
         """Take an element of the next row, and ask for one of the row after that."""
-        value = self._ahead
+        value = self.ahead
         assert value is not None
         (source,) = arguments(self.instr(value))
         name = f"in{source}"
-        x = self._with_asking(f"load({name}, {name}_next + j)", name, name, f"{name}_after")
+        x = self.with_asking(f"load({name}, {name}_next + j)", name, name, f"{name}_after")
         self.emit(f"v{value}_ahead = {self._step(value)}(v{value}_ahead, {x})")
-
-    def _ask(self) -> None:
-        """Ask for the row that a later pass writes: it comes while functions are computed."""
-        written = set(self.flow.inner_outputs) - set(self._lent.values())
-        for index in sorted(written) if self.spec.reduced == 1 else ():
-            name, operand = f"out{index}", self.operands[f"out{index}"]
-            line = LINE // np.dtype(operand.dtype).itemsize
-            if operand.inner == "1":
-                with self.emit.block(
-                    f"for j in items(0, minimum({self._inner} // {line}, {MOST})):"
-                ):
-                    self.emit(f"fetch_to_write({name}, {name}_at + j * {line})")
-
-    @property
-    def _lent(self) -> dict[int, int]:
-        return lent_rows(self.spec) if self.kind == "item" else {}
 
     def keep(self, number: int, size: str) -> None:
         """Allocate what this pass saves for later ones, but for what waits in a result."""
-        for value in sorted(self.kept_by(number) - self._lent.keys()):
+        for value in sorted(self.kept_by(number) - self.lent.keys()):
             self.allocate(f"v{value}_row", self.dtype(value), size)
 
     def kept_at(self, value: int, saved_at: str, base: Base) -> str:
         """In scratch memory, or in the row of a result that a later pass stores."""
-        if value not in self._lent:
+        if value not in self.lent:
             return super().kept_at(value, saved_at, base)
-        name = f"out{self._lent[value]}"
+        name = f"out{self.lent[value]}"
         return f"{name}, {self.place(name, base)}"
-
-    @property
-    def _computing(self) -> int:
-        """The first pass that computes functions of a row that another one has read."""
-        for number in range(1, self.flow.passes):
-            values = inner_closure(self.spec, self.flow.outer, self.roots(number))
-            if any(x >= self.count and is_heavy(self.instr(x)) for x in values):
-                return number
-        return 0
-
-    def _ask_next(self, number: int) -> None:
-        """Say where the next rows begin, if they are asked for in this pass.
-
-        They are while functions of these are computed, or results of sums of squares are stored.
-        That is a line for each vector. All lines at once delay what they run beside.
-        """
-        if not self.spec.kept or self.spec.reduced > 1:
-            return
-        if 0 < number == self._computing:
-            names = [f"in{i}" for i, x in enumerate(self.spec.inputs) if not _is_elsewhere(x)]
-            lent = self.kept_by(number) & self._lent.keys()
-            names += [f"out{self._lent[value]}" for value in sorted(lent)]
-        elif number == self.flow.store_pass and number not in self._squared:
-            names = [name for before in self._squared for name in self._read(before)]
-        else:
-            return
-        ahead = "" if self._ahead is None else f"in{arguments(self.instr(self._ahead))[0]}"
-        loop = f"k{self.spec.kept - 1}"
-        for name in dict.fromkeys(names):
-            operand = self.operands[name]
-            if operand.inner == "1" and operand.dtype in ("float32", "float64"):
-                most = AHEAD // np.dtype(operand.dtype).itemsize
-                there = f"(item + 1 < hi) & ({self._inner} <= {most})"
-                if name == ahead:
-                    there = f"(item + 2 < hi) & ({self._inner} <= {most})"
-                    step = f"select(item + 1 < hi, {name}_{loop}, 0)"
-                    self.emit(f"{name}_next = {name}_at + {step}")
-                    self.emit(f"{name}_after = {name}_next + select({there}, {name}_{loop}, 0)")
-                    continue
-                self.emit(f"{name}_next = {name}_at + select({there}, {name}_{loop}, 0)")
-                self._asked[name] = name
-        self._pair([ahead] if ahead else [x for x in self._read(number) if x in self._asked])
-
-    def _pair(self, read: list[str]) -> None:
-        """Let inputs be asked for together with results: two places that move on cost more."""
-        written = [name for name in self._asked if name.startswith("out")]
-        for name, out in zip(read, written, strict=False):
-            if self.operands[name].dtype == self.operands[out].dtype:
-                self._beside[name] = out
-                del self._asked[out]
-
-    @property
-    def _squared(self) -> list[int]:
-        """The passes that add squares up."""
-        reduces = enumerate(self.flow.reduces)
-        return [number for number, values in reduces if self.squares.keys() & set(values)]
-
-    def _read(self, number: int) -> list[str]:
-        """The inputs that a pass reads element by element."""
-        values = inner_closure(self.spec, self.flow.outer, self.roots(number))
-        return [
-            f"in{value}"
-            for value in sorted(values)
-            if value < self.count and not _is_elsewhere(self.spec.inputs[value])
-        ]
-
-    def _ask_further(self, number: int, base: Base) -> None:
-        """Say what is asked for while squares are added up: the row of a result, or what is ahead.
-
-        The processor asks for what is read by itself, though not enough for three operations on
-        each number. For what a later pass stores to it asks when it is too late. Where rows are too
-        long to be there still in that pass, lines of the row are asked for that lie further on.
-        """
-        later = [f"out{i}" for i in self.flow.inner_outputs if number < self.flow.store_pass]
-        for name in self._read(number):
-            operand, width = self.operands[name], np.dtype(self.operands[name].dtype).itemsize
-            if operand.inner != "1" or operand.dtype not in ("float32", "float64"):
-                continue
-            if name in self._asked:
-                continue
-            self._asked[name] = name
-            further = f"{base(name)} + {FURTHER // width}"
-            results = [
-                out
-                for out in later
-                if (self.operands[out].inner, self.operands[out].dtype) == ("1", operand.dtype)
-            ]
-            if self.kind == "item" and self.spec.reduced == 1 and results:
-                later.remove(results[0])
-                self._asked[name] = f"{name}_asked"
-                self.emit(f"is_short = {self._inner} <= {AHEAD // width}")
-                self.emit(f"{name}_asked = either(is_short, {results[0]}, {name})")
-                further = f"select(is_short, {base(results[0])}, {further})"
-            self.emit(f"{name}_next = {further}")
-
-    def element(self, name: str, base: Base) -> str:
-        text = super().element(name, base)
-        if name not in self._asked:
-            return text
-        return self._with_asking(text, name, self._asked[name], f"{name}_next")
-
-    def _with_asking(self, text: str, name: str, memory: str, start: str) -> str:
-        """A number, and what it asks for."""
-        out = self._beside.get(name)
-        if out is None:
-            return f"asking({text}, {memory}, {start} + j)"
-        return f"asking_both({text}, {memory}, {start}, {out}, {out}_next, j)"
-
-    def kept_text(self, value: int, name: str) -> str:
-        out = f"out{self._lent.get(value)}"
-        return f"asking_to_write({name}, {out}, {out}_next + j)" if out in self._asked else name
 
     def _block(self) -> None:
         emit = self.emit
         emit("first = block * length")
-        emit(f"last = minimum(first + length, {self._inner})")
+        emit(f"last = minimum(first + length, {self.inner_size})")
         if self.spec.reduced > 1:
             emit("first_row = row_block * row_length")
             emit("last_row = minimum(first_row + row_length, rows)")
@@ -353,7 +200,7 @@ class RowsPhase(Phase):
             def base(name: str) -> str:
                 return f"{name}_at" if self.operands[name].outer else f"{name}_here"
 
-            self._run(number, reduces, inner, base, f"row * {self._inner} + j")
+            self._run(number, reduces, inner, base, f"row * {self.inner_size} + j")
             self._count_up(counters)
 
     def _run(
@@ -372,7 +219,7 @@ class RowsPhase(Phase):
         def body() -> dict[int, str]:
             names = self.compute(roots, base, saved_at, hoisted)
             self.write_outputs(stores, names, base)
-            if self._ahead is not None and number == 1:
+            if self.ahead is not None and number == 1:
                 self._look_ahead()
             results = {}
             for value in reduces:
@@ -386,10 +233,10 @@ class RowsPhase(Phase):
         for value in reduces:
             if value in self.squares:
                 self._sample(value, base, saved_at, hoisted)
-        if self._ahead is not None and number == 1:
-            self.emit(f"v{self._ahead}_ahead = {self.constant(self.instr(self._ahead))}")
+        if self.ahead is not None and number == 1:
+            self.emit(f"v{self.ahead}_ahead = {self.constant(self.instr(self.ahead))}")
         if self.squares.keys() & set(reduces):
-            self._ask_further(number, base)
+            self.ask_further(number, base)
         if reduces:
             self._blocked(reduces, inner, body)
         else:
@@ -468,11 +315,6 @@ class RowsPhase(Phase):
     # --- deviations (moments.py) ------------------------------------------------------------
 
     @property
-    def squares(self) -> dict[int, Moment]:
-        """The reductions of squares that are had one pass before their centre is known."""
-        return {moment.squares: moment for moment in self.spec.moments}
-
-    @property
     def _derived(self) -> set[int]:
         """The reductions that come along with those of squares."""
         plain = {value for moment in self.spec.moments for value in moment.plain}
@@ -485,7 +327,7 @@ class RowsPhase(Phase):
         with nullcontext() if self.spec.reduced == 1 else emit.block("if row == 0:"):
             for start in ("shift", "from", "gone", "before"):
                 emit(f"{name}_{start} = {zero}")
-            emit(f"sample = minimum({SAMPLE}, {self._inner})")
+            emit(f"sample = minimum({SAMPLE}, {self.inner_size})")
             one = self.header.constant(1.0, self.dtype(value))
             emit(f"{name}_part = {one} / {self._number(value, 'max(sample, 1)')}")
             with emit.block("for j in range(sample):"):
@@ -575,9 +417,3 @@ class RowsPhase(Phase):
         for value in self.squares:
             if value in reduces:
                 self._centre(value)
-
-
-def _is_elsewhere(operand: Operand) -> bool:
-    """Whether an operand's elements are not those of a row, one after the other."""
-    special = operand.picks or operand.windows or operand.is_position or operand.words
-    return operand.outer or bool(special)
