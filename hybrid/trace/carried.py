@@ -305,7 +305,7 @@ class Carrying:
     ) -> tuple[Any, tuple[Any, ...]]:
         """Call the function with the numbers where it looks for them; return what it made of them.
 
-        Where it raises, they stay as it has left them.
+        Where it raises, those that it has set stay so.
         """
         count = len(self.places)
         given, args = args[:count], args[count:]
@@ -313,7 +313,13 @@ class Carrying:
         before = [read(holder, place.key) for holder, place, _ in found]
         for holder, place, number in found:
             put(holder, place.key, number)
-        result = function(*args, **kwargs)
+        try:
+            result = function(*args, **kwargs)
+        except BaseException:
+            for (holder, place, number), old in zip(found, before, strict=True):
+                if read(holder, place.key) is number:
+                    put(holder, place.key, old)
+            raise
         after = tuple([read(holder, place.key) for holder, place, _ in found])
         for (holder, place, _), number in zip(found, before, strict=True):
             put(holder, place.key, number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import types
 from dataclasses import dataclass
@@ -142,6 +143,15 @@ def test_a_number_that_python_looks_at_gives_what_eager_code_gives() -> None:
     for value in (0.5, 1.5, 2.5, 3.5, 4.5, 0.5, 1.25, 9.5):
         options.rate = value
         assert compiled(hb.ones(2)).tolist() == f(hb.ones(2)).tolist()
+
+
+def test_a_number_that_code_of_others_refuses_is_a_constant_again() -> None:
+    options = {"rate": 0.0}
+    f = hb.compile(lambda x: (x * options["rate"], json.dumps(options)))
+    for i in range(5):
+        options["rate"] = i + 0.5
+        product, text = f(hb.ones(1))
+        assert (product.tolist(), json.loads(text)) == ([i + 0.5], options)
 
 
 def test_a_number_that_a_full_graph_needs_stays_a_constant() -> None:
