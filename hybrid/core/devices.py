@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from hybrid.core import by_cupy, cards
 from hybrid.core.places import Place
+from hybrid.core.source import located
 from hybrid.core.state import state
 from hybrid.errors import DeviceError
 
@@ -39,7 +40,8 @@ def as_device(name: str, device: Any) -> str:
         return CPU
     ordinal = _ordinal(device)
     if ordinal is None:
-        raise ValueError(f"{name}: there is no device {device!r} here, only {', '.join(devices())}")
+        text = f"{name}: there is no device {device!r} here, only {', '.join(devices())}"
+        raise ValueError(located(text))
     found = f"cuda:{ordinal}"
     if found not in _opened:
         reason = by_cupy.problem(ordinal)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import ast
 import re
 import sys
+import threading
+from collections.abc import Callable
 from types import ModuleType, TracebackType
 from typing import Any
 
@@ -19,11 +21,12 @@ from hybrid.core.source import is_framework, written
 from hybrid.core.tensor import Tensor
 
 _ROOT = __name__.partition(".")[0]
+_ONE_LIST = re.compile(r"(concat(?:enate)?|stack|[hvd]stack|column_stack)\(\) takes .* positional")
 _UNKNOWN = re.compile(r"(?:Generator\.)?(\w+)\(\) got an unexpected keyword argument '(\w+)'")
 
 
 def install() -> None:
-    """Stand before what shows errors: Python's hook, and the shell of a notebook if any."""
+    """Stand before what shows errors: Python's hooks, and the shell of a notebook if any."""
     before = sys.excepthook
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -33,9 +36,23 @@ def install() -> None:
             before(kind, error, error.__traceback__ or trace)
 
     sys.excepthook = show
+    threading.excepthook = _in_threads(threading.excepthook)
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is not None and not shell.custom_exceptions:
         shell.set_custom_exc((Exception,), _in_shell)
+
+
+def _in_threads(before: Callable[[Any], object]) -> Callable[[Any], object]:
+    def show(told: Any) -> None:
+        error, trace = told.exc_value, told.exc_traceback
+        try:
+            if error is not None:
+                prepare(error)
+                trace = error.__traceback__ or trace
+        finally:
+            before(threading.ExceptHookArgs((told.exc_type, error, trace, told.thread)))
+
+    return show
 
 
 def _in_shell(
@@ -89,6 +106,9 @@ def _unexpected(text: str, trace: TracebackType | None) -> str | None:
         call = written(trace.tb_frame.f_code, trace.tb_lasti)
         part = call.func.attr if type(call) is ast.Call and type(call.func) is ast.Attribute else ""
         return f"{part} of a Tensor is no method: it is {PARTS[part]}" if part in PARTS else None
+    several = _ONE_LIST.match(text)
+    if several is not None and _is_ours(trace.tb_frame.f_globals, several[1]):
+        return f"the arrays are given as one list: hb.{several[1]}([x, y])"
     found = _UNKNOWN.match(text)
     if found is None:
         return None

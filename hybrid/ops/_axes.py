@@ -89,6 +89,8 @@ def as_dtype(name: str, dtype: Any) -> dtypes.DType:
         found: dtypes.DType = np.dtype(dtype)
     except TypeError:
         text = f"{name}: {dtype!r} is no dtype; hybrid has {dtypes.NAMES}"
+        if isinstance(dtype, int):  # as in ones(3, 4)
+            text = f"{name}: {dtype!r} is no dtype; a shape of several sizes is one tuple"
         raise DTypeError(located(text)) from None
     if found not in dtypes.SUPPORTED:
         raise DTypeError(

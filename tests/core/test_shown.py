@@ -134,3 +134,39 @@ shell.run_cell("1 / 0")
     assert "ZeroDivisionError: division by zero" in said
     assert "hybrid/ops" not in said
     assert "unregistering" not in said
+
+
+def test_a_thread_that_ends_with_an_error_shows_its_own_line_last() -> None:
+    code = """
+import threading
+import hybrid as hb
+for f in (lambda: hb.ones((2, 3)).sum(axis=7), lambda: hb.cat, lambda: 1 / 0):
+    thread = threading.Thread(target=f)
+    thread.start()
+    thread.join()
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr
+    assert "AxisError: sum: axis 7" in said
+    assert "hb.cat is hb.concat" in said
+    assert "ZeroDivisionError: division by zero" in said
+    assert said.count("Exception in thread") == 3
+    assert "hybrid/ops" not in said
+    assert "hybrid/core" not in said
+
+
+@pytest.mark.parametrize("name", ["concat", "concatenate", "stack", "hstack", "column_stack"])
+def test_arrays_that_are_given_one_by_one_are_told_to_be_a_list(name: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        getattr(hb, name)(x, x, x)
+    prepare(caught.value)
+    assert caught.value.__notes__ == [f"the arrays are given as one list: hb.{name}([x, y])"]
+
+
+def test_a_list_of_a_function_of_the_users_is_not_told_of() -> None:
+    def stack(arrays: Any) -> None:
+        """Take one argument."""
+
+    with pytest.raises(TypeError) as caught:
+        stack(x, x)  # type: ignore[call-arg]
+    prepare(caught.value)
+    assert not hasattr(caught.value, "__notes__")

@@ -14,7 +14,7 @@ from hybrid.core.source import located
 from hybrid.core.spec import promote_specs
 from hybrid.core.tensor import ArrayLike, Tensor
 from hybrid.core.variable import Variable
-from hybrid.errors import DTypeError, IndexingError, ShapeError
+from hybrid.errors import DTypeError, ShapeError
 from hybrid.ops._axes import one_axis
 from hybrid.ops._methods import attach
 from hybrid.ops.broadcasting import broadcast_arrays
@@ -82,6 +82,11 @@ def choose(a: ArrayLike, choices: Any, out: Any = None, mode: str = "raise") -> 
     -------
     Tensor
 
+    Raises
+    ------
+    ValueError
+        For a number that is none of the choices, unless `mode` brings it into range.
+
     Examples
     --------
     >>> choose([0, 1, 0], [[1, 2, 3], [10, 20, 30]])
@@ -101,7 +106,7 @@ def choose(a: ArrayLike, choices: Any, out: Any = None, mode: str = "raise") -> 
         least, most = int(known.min()), int(known.max())
         if not 0 <= least <= most < len(arrays):
             text = f"choose: {least if least < 0 else most} is none of the {len(arrays)} choices"
-            raise IndexingError(located(f"{text}, counted from 0"))
+            raise ValueError(located(f"{text}, counted from 0"))
     elif number.dtype.kind == "i":  # from the end is no choice
         number = where(number < 0, len(arrays), number)
     picked = take_along_axis(stack(arrays), number[None].astype(np.int64), axis=0)[0]
