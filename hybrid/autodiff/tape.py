@@ -116,6 +116,11 @@ class GradientTape:
         tensors : Tensor, Variable or nested container of them
             Floating-point or complex. Views of one of them that were made before follow it, but
             for those of which one is watched itself.
+
+        Raises
+        ------
+        GradientError
+            For integers and booleans, and in eager code for NumPy's arrays, which bear no record.
         """
         for leaf in containers.leaves_of(tensors):
             if leaf is None:
@@ -144,7 +149,7 @@ class GradientTape:
 
     def _watchable(self, leaf: Any) -> Tensor:
         if isinstance(leaf, np.ndarray):
-            leaf = asarray(leaf)
+            leaf = _adopted("watch", leaf)
         if not isinstance(leaf, Tensor | Variable):
             kind = type(leaf).__name__
             way_out = (
@@ -389,7 +394,7 @@ class GradientTape:
         if leaf is None:
             return []
         if isinstance(leaf, np.ndarray):
-            leaf = asarray(leaf)
+            leaf = _adopted("gradient", leaf)
         if not isinstance(leaf, Tensor | Variable):
             raise TypeError(f"gradient: sources are Tensors, not {type(leaf).__name__}")
         if not is_inexact(leaf.dtype):
@@ -419,6 +424,18 @@ _OPENED_AROUND = (
     "gradient: the target is made in a vmap, and this tape was opened around it: it knows nothing "
     "of single examples. Open a tape in the function that vmap is given, or use hb.grad there"
 )
+
+
+def _adopted(what: str, array: np.ndarray[Any, Any]) -> Tensor:
+    """Return the Tensor that stands for an ndarray in a trace; in eager code none does."""
+    if dispatch.state.recorder is None:
+        raise GradientError(
+            located(
+                f"{what}: NumPy's ndarray of shape {array.shape} bears no record of what is done "
+                "with it: make a Tensor of it by hb.asarray, and watch and compute with that"
+            )
+        )
+    return asarray(array)
 
 
 def _seed(tensor: Tensor, seed: Any) -> Tensor:

@@ -350,3 +350,41 @@ def test_what_lives_through_a_loop_keeps_no_numbers_of_tapes_that_are_gone() -> 
             tape.watch(x)
             product = x * 2.0
         assert tape.gradient(product, x).tolist() == [2.0, 2.0]
+
+
+def test_ndarrays_are_refused_in_eager_code_where_no_tape_sees_them_and_watched_in_a_trace():
+    a = np.ones(3)
+
+    def grad(n):
+        with hb.GradientTape() as tape:
+            tape.watch(n)
+            y = hb.sin(n)
+        return tape.gradient(y, n)
+
+    with pytest.raises(GradientError, match=r"watch: NumPy's ndarray of shape \(3,\) bears no rec"):
+        grad(a)
+    with hb.GradientTape() as tape:
+        x = hb.Variable(2.0)
+        y = x * a
+    with pytest.raises(GradientError, match=r"gradient: NumPy's ndarray .* hb.asarray"):
+        tape.gradient(y, [x, a])
+    np.testing.assert_allclose(hb.compile(grad)(a).numpy(), np.cos(a), rtol=1e-12)
+    np.testing.assert_allclose(hb.compile(lambda: grad(a))().numpy(), np.cos(a), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "index", [lambda x: x[::-1], lambda x: x[1:3], lambda x: x[1], lambda x: x.reshape(2, -1)]
+)
+def test_one_op_with_other_attributes_is_another_to_a_tape(index):
+    x = hb.asarray(np.arange(4.0))
+    with hb.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        others = [x[:2], x[2:], x[::2], x.reshape(4, 1)]
+        y = index(x) * index(x)
+        again = index(x) * 3.0
+    seen = np.zeros(4)
+    seen[index(np.arange(4)).ravel()] = 1
+    np.testing.assert_array_equal(tape.gradient(y, x).numpy(), 2 * np.arange(4.0) * seen)
+    np.testing.assert_array_equal(tape.gradient(again, x).numpy(), 3 * seen)
+    for part, mask in zip(others, ([1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 1, 0], [1] * 4), strict=True):
+        np.testing.assert_array_equal(tape.gradient(part, x).numpy(), mask)
