@@ -30,7 +30,7 @@ from hybrid.core import containers, dispatch
 from hybrid.core.making import asarray
 from hybrid.core.operands import PYTHON_SCALARS
 from hybrid.core.picked import Picked, picked_as
-from hybrid.core.source import located
+from hybrid.core.source import SourceLine, located
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.dtypes import is_inexact
@@ -77,6 +77,7 @@ class GradientTape:
         self._open = False
         self._ended = False  # opened, and closed again
         self._opened_in: Any = None
+        self.taken: tuple[str, SourceLine | None] | None = None  # numbers, how and where
         self._variables: dict[Variable, list[AnyNode]] = {}
         # By identity: Tensors compare elementwise, which no dictionary of them would survive.
         self._watched: dict[int, tuple[weakref.ref[Tensor], AnyNode]] = {}
@@ -225,6 +226,7 @@ class GradientTape:
         self._used = False
         self._variables = {}
         self._watched = {}
+        self.taken = None
 
     def watched_variables(self) -> tuple[Variable, ...]:
         """Return the Variables that were watched, in the order of their first use."""
@@ -272,7 +274,7 @@ class GradientTape:
             recorder.ask_around(self._opened_in)  # the tape sees nothing of what happens in there
         with dispatch.scope(tapes=self._others()):
             found = self._backward(target, sources, output_gradients)
-            result = _answer(sources, found, unconnected_gradients)
+            result = answer(sources, found, unconnected_gradients)
         if not self.persistent:
             self._used = True
             self._variables = {}
@@ -475,7 +477,8 @@ def _total(gradients: list[Tensor]) -> Tensor | None:
     return total
 
 
-def _answer(sources: Any, found: list[Tensor | None], unconnected: str) -> Any:
+def answer(sources: Any, found: list[Tensor | None], unconnected: str) -> Any:
+    """Return gradients as the sources nest; where there is none, None or zeros."""
     if unconnected not in ("none", "zero"):
         raise ValueError(
             f'gradient: unconnected_gradients is "none" or "zero", not {unconnected!r}'

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
-from hybrid.autodiff.tape import GradientTape, no_target
+from hybrid.autodiff.tape import GradientTape, answer, no_target
 from hybrid.core import containers, dispatch
+from hybrid.core.lost import warn_of_nothing
 from hybrid.core.making import asarray
-from hybrid.core.source import located
+from hybrid.core.source import is_framework, located
 from hybrid.core.tensor import Tensor
 from hybrid.core.variable import Variable
 from hybrid.dtypes import is_inexact
@@ -65,7 +66,7 @@ def value_and_grad(
             result = function(*inner, **kwargs)
             value, aux = _parted(result, has_aux)
             value = _real_number(value)
-        gradients = tape.gradient(value, sources, unconnected_gradients="zero")
+        gradients = _with_zeros(function, tape, sources, tape.gradient(value, sources))
         return (value, aux) if has_aux else value, _by_argument(gradients, argnums)
 
     return differentiated
@@ -126,8 +127,8 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> t
         result, aux = _parted(function(*inner), has_aux)
 
     def pull(gradient: Any) -> tuple[Any, ...]:
-        found = tape.gradient(result, sources, gradient, unconnected_gradients="zero")
-        return tuple(found)
+        found = tape.gradient(result, sources, gradient)
+        return tuple(_with_zeros(function, tape, sources, found))
 
     return (result, pull, aux) if has_aux else (result, pull)
 
@@ -280,6 +281,18 @@ def _own(x: Any) -> Tensor:
     if dispatch.state.recorder is not None:
         dispatch.state.recorder.note_own(own)
     return own
+
+
+def _with_zeros(
+    function: Callable[..., Any], tape: GradientTape, sources: Any, gradients: Any
+) -> Any:
+    """Return gradients with zeros where there is none; warn where numbers were taken for all."""
+    found = containers.leaves_of(gradients)
+    if tape.taken is not None and all(g is None for g in found):
+        code = getattr(function, "__code__", None)
+        if code is None or not is_framework(code):  # a hessian's own has been told of by then
+            warn_of_nothing(getattr(function, "__name__", type(function).__name__), tape.taken)
+    return answer(sources, found, "zero")
 
 
 def _parted(result: Any, has_aux: bool) -> tuple[Any, Any]:

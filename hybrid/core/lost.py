@@ -21,10 +21,12 @@ from typing import Any
 import numpy as np
 
 from hybrid.core.source import (
+    SourceLine,
     is_framework,
     is_installed,
     is_of_package,
     located,
+    user_line,
     warn_user,
     written_array,
 )
@@ -54,6 +56,7 @@ _SHOWN = """
     searchsorted shape shares_memory size trunc
 """
 _NO_SLOPE = frozenset(_SHOWN.split())
+_BY_NAME = frozenset(("numpy()", "item()", "tolist()", "float()", "complex()"))
 
 
 def is_followed(tensor: Any) -> bool:
@@ -67,6 +70,36 @@ def is_followed(tensor: Any) -> bool:
     refresh(tensor)
     node = tensor._node
     return node is not None and bool(state.seen_by[node.tapes])
+
+
+def note_taken(tensor: Any, how: str) -> None:
+    """Let open tapes know where the numbers of what they follow were asked for by name.
+
+    That is said where nothing is left of a gradient: see `warn_of_nothing`.
+    """
+    if how in _BY_NAME and is_followed(tensor):
+        for tape in state.tapes:
+            if tape.taken is None:
+                tape.taken = how, user_line()
+
+
+def warn_of_nothing(name: str, taken: tuple[str, SourceLine | None]) -> None:
+    """Warn of a gradient that is 0 because the numbers of what it is by were taken.
+
+    Parameters
+    ----------
+    name : str
+        Of the function.
+    taken : tuple of str and SourceLine
+        How that was done, and where.
+    """
+    how, line = taken
+    text = (
+        f"the gradient of {name} is 0: it goes on with the numbers that {how} gave, which no tape "
+        "follows. Compute with Tensors all the way, and take numbers of the result"
+    )
+    where = "" if line is None else f"\n  at {line.describe()}"
+    warn_user(f"{text}{where}", GradientWarning)
 
 
 def warn_of_array(value: Any, array: Any) -> None:

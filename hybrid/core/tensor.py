@@ -242,6 +242,8 @@ class Tensor(Described):
                     return cast(Tensor, inside)._concrete(why)
             if state.recorder is not None:
                 state.recorder.note_read(self._data)
+            elif state.tapes:
+                lost.note_taken(self, why)
             data = data.get() if type(data) is DeviceArray else data
         elif data.array is not None and data.spec.weak:
             return data.array  # it stood for a Python scalar, and still does

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hybrid as hb
-from hybrid.errors import GradientError, ShapeError
+from hybrid.errors import GradientError, GradientWarning, ShapeError
 
 MODES = [pytest.param(lambda f: f, id="eager"), pytest.param(hb.compile, id="traced")]
 Mode = Callable[[Any], Any]
@@ -314,3 +315,42 @@ def test_grad_of_several_results_names_has_aux(more: Any):
     with pytest.raises(GradientError, match=r"returns a (tuple|dict|list)(.|\n)*has_aux"):
         hb.grad(lambda x: more(x.sum()))(hb.ones(3))
     assert hb.grad(lambda x: [x.sum()])(hb.ones(3)).tolist() == [1, 1, 1]
+
+
+TAKEN = {
+    "float": lambda x: float((x * x).sum()),
+    "item": lambda x: hb.asarray((x * x).sum().item()),
+    "numpy": lambda x: hb.asarray(x.numpy() ** 2).sum(),
+    "tolist": lambda x: sum(v * v for v in x.tolist()),
+}
+
+
+@pytest.mark.parametrize("how", TAKEN)
+def test_a_gradient_of_which_nothing_is_left_is_told_with_the_line(how):
+    words = (
+        rf"gradient of <lambda> is 0: .* {how}\(\) gave.*\n  at .*test_transforms.py.* in <lambda>"
+    )
+    with pytest.warns(GradientWarning, match=words):
+        assert hb.grad(TAKEN[how])(hb.ones(2)).tolist() == [0.0, 0.0]
+    _, pull = hb.vjp(TAKEN["numpy"], hb.ones(2))
+    with pytest.warns(GradientWarning, match=r"numpy\(\) gave"):
+        assert pull(hb.ones(()))[0].tolist() == [0.0, 0.0]
+
+
+def test_a_gradient_of_which_something_is_left_is_not_told():
+    def shown(x):
+        loss = (x * x).sum()
+        assert f"{float(loss):.1f} {loss.item()}" == "2.0 2.0"
+        return loss
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert hb.grad(shown)(hb.ones(2)).tolist() == [2.0, 2.0]
+        assert hb.grad(lambda x: 0.0)(hb.ones(2)).tolist() == [0.0, 0.0]
+        assert hb.hessian(lambda x: x.sum())(hb.ones(1)).tolist() == [[0.0]]
+
+
+def test_of_a_hessian_what_the_function_takes_is_told_once():
+    with pytest.warns(GradientWarning) as caught:
+        hb.hessian(TAKEN["float"])(hb.ones(2))
+    assert len(caught) == 1
