@@ -24,12 +24,6 @@ class Described(Attached):
         """Sizes of the axes."""
         return self._data.shape  # type: ignore[no-any-return]  # asked too often for a cast()
 
-    @shape.setter
-    def shape(self, sizes: Any) -> None:
-        raise AttributeError(
-            located(f"the shape of a Tensor is not set: x = x.reshape({sizes!r}) is another one")
-        )
-
     @property
     def dtype(self) -> dtypes.DType:
         """The dtype of the elements."""
